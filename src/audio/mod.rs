@@ -1,0 +1,8 @@
+//! Samples: from Twilio's bytes to 16 kHz on the call's clock. Pure; has never heard of Twilio,
+//! of sockets, or of words.
+
+/// Samples a second on the telephone line.
+pub const LINE_HZ: u32 = 8_000;
+
+/// Samples a second that voice detection and Whisper want.
+pub const SPEECH_HZ: u32 = 16_000;

@@ -1,0 +1,3 @@
+//! The `callburner` command.
+
+fn main() {}

@@ -1,0 +1,284 @@
+//! What the engine says and what a browser hears: words, segments, partials, and the events of
+//! the client channel. Pure data; the JSON of these types is the contract with the client, and
+//! `fixtures/live/` holds examples that both sides' tests read.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{CallSid, SegmentId, StreamSid, Track};
+
+/// A word of a settled segment. Times are milliseconds on the call's clock.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Word {
+    /// The word with its punctuation, without surrounding spaces.
+    pub text: String,
+    /// Where it begins.
+    pub start_ms: u64,
+    /// Where it ends.
+    pub end_ms: u64,
+    /// 0 (a guess) to 1 (certain).
+    pub confidence: f32,
+}
+
+/// Who speaks on a track; which track is whose depends on the call's direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Speaker {
+    /// The person at the browser.
+    Agent,
+    /// The person on the other end.
+    Customer,
+}
+
+/// Who called whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// The browser called a number.
+    #[default]
+    Outgoing,
+    /// A number called the browser.
+    Incoming,
+}
+
+impl Direction {
+    /// Who is on `track`: the inbound track is the party on the leg that started the stream
+    /// (notes on `Track`), which is the browser's when the browser called.
+    pub fn speaker(self, track: Track) -> Speaker {
+        match (self, track) {
+            (Self::Outgoing, Track::Inbound) | (Self::Incoming, Track::Outbound) => Speaker::Agent,
+            (Self::Outgoing, Track::Outbound) | (Self::Incoming, Track::Inbound) => {
+                Speaker::Customer
+            }
+        }
+    }
+}
+
+/// A stretch of one party's speech whose words are settled. Never changes once published.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Segment {
+    /// Stable name; the partials before it carried the same.
+    pub id: SegmentId,
+    /// The track it was heard on.
+    pub track: Track,
+    /// Who spoke.
+    pub speaker: Speaker,
+    /// Where speech begins, on the call's clock.
+    pub start_ms: u64,
+    /// Where speech ends.
+    pub end_ms: u64,
+    /// The words as one text.
+    pub text: String,
+    /// The words one by one, in order of time.
+    pub words: Vec<Word>,
+    /// ISO 639-1 code of the language that was recognised.
+    pub language: String,
+    /// Milliseconds from the end of speech to publication.
+    pub latency_ms: u64,
+    /// Whether the engine heard the audio. `false` only above the queue's last bound, where the
+    /// segment tells that something was said, and that its words are missing.
+    pub transcribed: bool,
+}
+
+/// The words of an utterance that is still being spoken.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Partial {
+    /// The segment it will become.
+    pub segment_id: SegmentId,
+    /// Counts up from 1 within the segment.
+    pub revision: u32,
+    /// The track it is heard on.
+    pub track: Track,
+    /// Who speaks.
+    pub speaker: Speaker,
+    /// Where speech begins, on the call's clock.
+    pub start_ms: u64,
+    /// Words that stay: from revision to revision this text only grows.
+    pub stable: String,
+    /// Words that may still change.
+    pub unstable: String,
+}
+
+/// Twilio's words for where a call is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CallStatus {
+    /// Waits to be dialled.
+    Queued,
+    /// Dialling has begun.
+    Initiated,
+    /// The other end rings.
+    Ringing,
+    /// The parties talk.
+    InProgress,
+    /// Over, after a talk.
+    Completed,
+    /// Over: engaged.
+    Busy,
+    /// Over: nobody picked up.
+    NoAnswer,
+    /// Over: hung up before the answer.
+    Canceled,
+    /// Over: could not be placed.
+    Failed,
+}
+
+/// Where Twilio's recording of the call is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecordingStatus {
+    /// Running.
+    InProgress,
+    /// Held.
+    Paused,
+    /// Ended, not ready yet.
+    Stopped,
+    /// Ready to be played.
+    Completed,
+    /// There is nothing to play.
+    Absent,
+    /// It did not work.
+    Failed,
+}
+
+/// How the engine keeps up with this call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineHealth {
+    /// Partials and finals on time.
+    Ok,
+    /// Finals wait longer than they should; partials are being thinned out.
+    Behind,
+    /// Words are missing: the queue's last bound was hit, or the recogniser failed.
+    Degraded,
+}
+
+/// Why a call's stream of events ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EndReason {
+    /// Twilio said `stop`: the call, or the stream, was ended on purpose.
+    Stopped,
+    /// The socket closed without a `stop`.
+    Dropped,
+    /// Nothing came for too long.
+    Idle,
+    /// No `start` came in time.
+    NeverStarted,
+    /// What came was not the protocol.
+    ProtocolError,
+    /// This server is shutting down.
+    ShuttingDown,
+}
+
+/// One thing that a listener hears.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Event {
+    /// Everything so far; replaces whatever the listener had of this call.
+    Snapshot {
+        /// Where the call is, once known.
+        status: Option<CallStatus>,
+        /// Where its recording is, if there is one.
+        recording: Option<RecordingStatus>,
+        /// How the engine keeps up.
+        engine: EngineHealth,
+        /// Settled segments, in the order in which they settled.
+        segments: Vec<Segment>,
+        /// The latest partial of each utterance that is being spoken.
+        partials: Vec<Partial>,
+        /// Why it ended, if it has.
+        ended: Option<EndReason>,
+    },
+    /// Words that are not settled yet; replaces the partial of the same segment.
+    Partial {
+        /// The words.
+        partial: Partial,
+    },
+    /// A final: words that never change.
+    Segment {
+        /// The words.
+        segment: Segment,
+    },
+    /// The call moved.
+    Call {
+        /// To here.
+        status: CallStatus,
+        /// The stream that carries its audio, while there is one.
+        stream_sid: Option<StreamSid>,
+    },
+    /// The recording moved.
+    Recording {
+        /// To here.
+        status: RecordingStatus,
+    },
+    /// The engine's health changed, or this listener is too slow for every partial.
+    Engine {
+        /// How the engine keeps up.
+        health: EngineHealth,
+        /// How far the oldest waiting final is behind.
+        lag_ms: u64,
+        /// Partials that this listener missed because it reads too slowly; it misses no final.
+        partials_missed: u64,
+    },
+    /// Nothing more will come.
+    Ended {
+        /// Why.
+        reason: EndReason,
+    },
+}
+
+impl Event {
+    /// Whether the event is kept for those who come late. Partials are not: only the latest of
+    /// each segment counts.
+    pub fn is_durable(&self) -> bool {
+        !matches!(self, Self::Partial { .. } | Self::Snapshot { .. })
+    }
+}
+
+/// An [`Event`] with its address, as it goes over the wire:
+/// `{"callSid":"CA…","offset":7,"type":"segment","segment":{…}}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CallEvent {
+    /// The call.
+    pub call_sid: CallSid,
+    /// Counts the call's events from 1; a listener that comes back names the last one it saw.
+    pub offset: u64,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_agent_is_on_the_leg_that_started_the_stream_when_the_browser_called() {
+        assert_eq!(Direction::Outgoing.speaker(Track::Inbound), Speaker::Agent);
+        assert_eq!(Direction::Outgoing.speaker(Track::Outbound), Speaker::Customer);
+        assert_eq!(Direction::Incoming.speaker(Track::Inbound), Speaker::Customer);
+        assert_eq!(Direction::Incoming.speaker(Track::Outbound), Speaker::Agent);
+    }
+
+    #[test]
+    fn an_event_carries_its_address_beside_its_type() {
+        let event = CallEvent {
+            call_sid: CallSid::parse("CA00000000000000000000000000000001").unwrap(),
+            offset: 7,
+            event: Event::Engine { health: EngineHealth::Behind, lag_ms: 1_600, partials_missed: 0 },
+        };
+        let json = serde_json::to_value(&event).unwrap();
+        assert_eq!(
+            json,
+            serde_json::json!({
+                "callSid": "CA00000000000000000000000000000001", "offset": 7,
+                "type": "engine", "health": "behind", "lagMs": 1600, "partialsMissed": 0,
+            })
+        );
+        assert_eq!(serde_json::from_value::<CallEvent>(json).unwrap(), event);
+    }
+}
