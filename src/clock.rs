@@ -4,15 +4,23 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Monotonic now.
-#[expect(clippy::disallowed_methods, reason = "this is the one place that may ask")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that may ask"
+)]
 pub fn now() -> Instant {
     Instant::now()
 }
 
 /// Seconds and more since 1970, for dates that people and Twilio read.
-#[expect(clippy::disallowed_methods, reason = "this is the one place that may ask")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that may ask"
+)]
 pub fn unix_now() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
 }
 
 /// Waits until `deadline`; for ever when there is none.

@@ -133,7 +133,13 @@ mod tests {
     #[test]
     fn a_sid_is_its_prefix_and_32_hex_digits() {
         assert_eq!(CallSid::parse(SID).unwrap().as_str(), SID);
-        for wrong in ["", "CA", "MZ0123456789abcdef0123456789abcdef", &SID[..33], "CA0123456789abcdef0123456789abcdeg"] {
+        for wrong in [
+            "",
+            "CA",
+            "MZ0123456789abcdef0123456789abcdef",
+            &SID[..33],
+            "CA0123456789abcdef0123456789abcdeg",
+        ] {
             assert!(CallSid::parse(wrong).is_err(), "{wrong:?} was taken");
         }
     }

@@ -57,3 +57,15 @@ pub const CHANNEL_EVENTS_MAX: usize = 50_000;
 
 /// How long an ended call's channel waits for a listener that dropped to come back.
 pub const CHANNEL_LINGER: Duration = Duration::from_secs(60);
+
+/// Audio of finals that wait for a recogniser: about two hours of speech. Finals are not dropped
+/// for being late; hit: the segment is published without words, marked as not transcribed.
+pub const FINALS_WAITING_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// A partial that could not start within this time after its audio is not worth its work any
+/// more. Hit: it is dropped; the next one replaces it.
+pub const PARTIAL_WAIT_MAX: Duration = Duration::from_millis(1_500);
+
+/// Answers of the engine that wait for a call to take them. Hit: the worker waits; calls take them
+/// at once, or are gone.
+pub const ANSWERS_WAITING_MAX: usize = 64;

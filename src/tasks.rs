@@ -19,7 +19,10 @@ impl Tasks {
     /// Runs `task` until it ends or the hard stop drops it.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let hard = self.hard.clone();
-        #[expect(clippy::disallowed_methods, reason = "this is the one place that may spawn")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this is the one place that may spawn"
+        )]
         tokio::spawn(self.tracker.track_future(async move {
             tokio::select! {
                 () = task => {}
@@ -48,7 +51,9 @@ impl Tasks {
     pub async fn shut_down(&self, limit: Duration) -> bool {
         self.soft.cancel();
         self.tracker.close();
-        let quiet = tokio::time::timeout(limit, self.tracker.wait()).await.is_ok();
+        let quiet = tokio::time::timeout(limit, self.tracker.wait())
+            .await
+            .is_ok();
         self.hard.cancel();
         self.tracker.wait().await;
         quiet

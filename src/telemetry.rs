@@ -18,7 +18,9 @@ pub enum LogFormat {
 pub fn start(format: LogFormat, filter: &str) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(filter)
         .map_err(|e| anyhow::anyhow!("LOG is not a log filter ({e}); try LOG=info"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     // An Err means that a subscriber is there already, which is what was asked for.
     let _ = match format {
         LogFormat::Text => builder.with_target(false).try_init(),

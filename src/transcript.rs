@@ -175,7 +175,11 @@ pub enum EndReason {
 
 /// One thing that a listener hears.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "type",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
 pub enum Event {
     /// Everything so far; replaces whatever the listener had of this call.
     Snapshot {
@@ -259,8 +263,14 @@ mod tests {
     #[test]
     fn the_agent_is_on_the_leg_that_started_the_stream_when_the_browser_called() {
         assert_eq!(Direction::Outgoing.speaker(Track::Inbound), Speaker::Agent);
-        assert_eq!(Direction::Outgoing.speaker(Track::Outbound), Speaker::Customer);
-        assert_eq!(Direction::Incoming.speaker(Track::Inbound), Speaker::Customer);
+        assert_eq!(
+            Direction::Outgoing.speaker(Track::Outbound),
+            Speaker::Customer
+        );
+        assert_eq!(
+            Direction::Incoming.speaker(Track::Inbound),
+            Speaker::Customer
+        );
         assert_eq!(Direction::Incoming.speaker(Track::Outbound), Speaker::Agent);
     }
 
@@ -269,7 +279,11 @@ mod tests {
         let event = CallEvent {
             call_sid: CallSid::parse("CA00000000000000000000000000000001").unwrap(),
             offset: 7,
-            event: Event::Engine { health: EngineHealth::Behind, lag_ms: 1_600, partials_missed: 0 },
+            event: Event::Engine {
+                health: EngineHealth::Behind,
+                lag_ms: 1_600,
+                partials_missed: 0,
+            },
         };
         let json = serde_json::to_value(&event).unwrap();
         assert_eq!(
