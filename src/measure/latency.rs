@@ -114,7 +114,7 @@ pub struct Report {
     /// Words of partials that the next partial, or the final, replaced or took back.
     pub revised_words: u64,
     /// Words of finals.
-    pub final_words_count: u64,
+    pub settled_words: u64,
     /// The first over the second, "unstable partial word ratio" (Shangguan et al. 2020,
     /// <https://arxiv.org/abs/2006.01416>); letter case and punctuation don't count.
     pub unstable_partial_word_ratio: Option<f64>,
@@ -187,7 +187,7 @@ impl Tally {
             engine: Spread::of(self.engine.clone()),
             delivery: Spread::of(self.delivery.clone()),
         };
-        let words = report.final_words_count;
+        let words = report.settled_words;
         report.unstable_partial_word_ratio =
             (words > 0).then(|| report.revised_words as f64 / words as f64);
         report
@@ -264,7 +264,7 @@ impl Tally {
         self.report.segments += 1;
         self.report.retractions += u64::from(!settled.starts_with(&life.stable));
         self.report.revised_words += revised(&life.shown, &settled);
-        self.report.final_words_count += settled.len() as u64;
+        self.report.settled_words += settled.len() as u64;
         life.settled = Some((at_ms, segment.clone()));
     }
 
@@ -630,7 +630,7 @@ mod tests {
             final_at(400, 1, (0, 300), "I want To, go home now."), // only case and a comma
         ];
         let report = measure(&[], &heard);
-        assert_eq!((report.revised_words, report.final_words_count), (2, 6));
+        assert_eq!((report.revised_words, report.settled_words), (2, 6));
         assert_eq!(report.unstable_partial_word_ratio, Some(2.0 / 6.0));
         assert_eq!(report.retractions, 0);
     }
