@@ -1,9 +1,8 @@
 //! Word error rate, and words heard where nobody spoke. Pure: no I/O, no state but its sums.
 //!
 //! WER = (substitutions + deletions + insertions) / words of the reference, summed over files
-//! before dividing (micro average), after [`normalise`](crate::measure::normalise) on both sides.
+//! before dividing (micro average), after [`normalise`] on both sides.
 
-use std::iter::Sum;
 use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
@@ -54,15 +53,6 @@ impl AddAssign for Errors {
         self.substitutions += more.substitutions;
         self.deletions += more.deletions;
         self.insertions += more.insertions;
-    }
-}
-
-impl Sum for Errors {
-    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
-        all.fold(Self::default(), |mut sum, more| {
-            sum += more;
-            sum
-        })
     }
 }
 
