@@ -263,8 +263,9 @@ pub struct CallEvent {
     /// The call.
     pub call_sid: CallSid,
     /// Counts the call's events from 1 within one epoch; a listener that comes back names the last
-    /// one it saw. There are holes where a newer event replaced an older one. A snapshot, and a
-    /// notice to one listener, carry the offset of the latest event that they cover.
+    /// one it saw. There are holes where a newer event replaced an older one. A snapshot carries
+    /// the offset of the latest event that it covers, a notice to one listener that of the event
+    /// before it.
     pub offset: u64,
     /// What happened.
     #[serde(flatten)]
