@@ -41,3 +41,6 @@ pub mod audio;
 pub mod hub;
 
 pub mod api;
+
+#[cfg(test)]
+mod tests;
