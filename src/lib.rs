@@ -38,4 +38,10 @@ pub mod transcript;
 
 pub mod audio;
 
+pub mod hub;
 pub mod measure;
+
+pub mod api;
+
+#[cfg(test)]
+mod tests;

@@ -56,7 +56,35 @@ pub const CHANNELS_MAX: usize = 4_096;
 pub const CHANNEL_EVENTS_MAX: usize = 50_000;
 
 /// How long an ended call's channel waits for a listener that dropped to come back.
-pub const CHANNEL_LINGER: Duration = Duration::from_secs(60);
+pub const CHANNEL_LINGER: Duration = Duration::from_mins(1);
+
+/// Utterances of one call that may be open at once; two tracks need two, four tracks four. Hit:
+/// the partial of a further one is refused; its final is not.
+pub const CHANNEL_PARTIALS_MAX: usize = 64;
+
+/// Events that a listener takes from a channel at a time, which bounds what a slow one holds. Hit:
+/// the rest stays in the channel until these are written.
+pub const LISTENER_BATCH_MAX: usize = 256;
+
+/// Time between two WebSocket pings to a listener, and between two looks at channels to let go.
+pub const LISTENER_PING_EVERY: Duration = Duration::from_secs(20);
+
+/// Longest time that a listener's socket may be mute; its answer to a ping counts as a sound. Hit:
+/// the socket is closed.
+pub const LISTENER_MUTE_MAX: Duration = Duration::from_secs(65);
+
+/// Requests that a listener may send between two pings. Hit: the socket is closed with 1008.
+pub const LISTENER_REQUESTS_MAX: u32 = 600;
+
+/// Requests that one listener may get wrong. Hit: the socket is closed with 1008.
+pub const LISTENER_FAULTS_MAX: u32 = 20;
+
+/// Time that a refused listener gets to answer the closing handshake.
+pub const LISTENER_CLOSE_MAX: Duration = Duration::from_secs(2);
+
+/// How long listeners stay at a soft stop for the last words of their calls. Hit: the socket is
+/// closed with 1001; the browser comes back to the next server.
+pub const LISTENER_DRAIN_MAX: Duration = Duration::from_secs(5);
 
 /// Audio of finals that wait for a recogniser: about two hours of speech. Finals are not dropped
 /// for being late; hit: the segment is published without words, marked as not transcribed.

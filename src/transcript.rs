@@ -68,7 +68,8 @@ pub struct Segment {
     pub start_ms: u64,
     /// Where speech ends.
     pub end_ms: u64,
-    /// The words as one text.
+    /// The words as one text. Empty when nothing was said after all: its partials then go away,
+    /// and nothing takes their place.
     pub text: String,
     /// The words one by one, in order of time.
     pub words: Vec<Word>,
@@ -155,7 +156,7 @@ pub enum EngineHealth {
     Degraded,
 }
 
-/// Why a call's stream of events ended.
+/// Why no more words of a call will come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EndReason {
@@ -181,8 +182,11 @@ pub enum EndReason {
     rename_all_fields = "camelCase"
 )]
 pub enum Event {
-    /// Everything so far; replaces whatever the listener had of this call.
+    /// Everything so far; replaces whatever the listener had of this call, whatever its offset.
     Snapshot {
+        /// Which life of the channel the offsets belong to; a listener that comes back sends it
+        /// along with its offset. Below 2^53, so that every JSON reader can hold it.
+        epoch: u64,
         /// Where the call is, once known.
         status: Option<CallStatus>,
         /// Where its recording is, if there is one.
@@ -196,12 +200,13 @@ pub enum Event {
         /// Why it ended, if it has.
         ended: Option<EndReason>,
     },
-    /// Words that are not settled yet; replaces the partial of the same segment.
+    /// Words that are not settled yet; replaces the partial of the same segment. Never follows
+    /// that segment's final.
     Partial {
         /// The words.
         partial: Partial,
     },
-    /// A final: words that never change.
+    /// A final: words that never change; replaces the partial of the same segment.
     Segment {
         /// The words.
         segment: Segment,
@@ -227,7 +232,9 @@ pub enum Event {
         /// Partials that this listener missed because it reads too slowly; it misses no final.
         partials_missed: u64,
     },
-    /// Nothing more will come.
+    /// No more words will come, and partials that are still there go away; the call and its
+    /// recording may still move. Should the audio come
+    /// back after all, a snapshot says so.
     Ended {
         /// Why.
         reason: EndReason,
@@ -235,10 +242,16 @@ pub enum Event {
 }
 
 impl Event {
-    /// Whether the event is kept for those who come late. Partials are not: only the latest of
-    /// each segment counts.
+    /// Whether each one is kept for those who come late. Of partials (for each segment) and of
+    /// engine health only the latest counts, and a snapshot is made on demand.
     pub fn is_durable(&self) -> bool {
-        !matches!(self, Self::Partial { .. } | Self::Snapshot { .. })
+        match self {
+            Self::Segment { .. }
+            | Self::Call { .. }
+            | Self::Recording { .. }
+            | Self::Ended { .. } => true,
+            Self::Snapshot { .. } | Self::Partial { .. } | Self::Engine { .. } => false,
+        }
     }
 }
 
@@ -249,7 +262,10 @@ impl Event {
 pub struct CallEvent {
     /// The call.
     pub call_sid: CallSid,
-    /// Counts the call's events from 1; a listener that comes back names the last one it saw.
+    /// Counts the call's events from 1 within one epoch; a listener that comes back names the last
+    /// one it saw. There are holes where a newer event replaced an older one. A snapshot carries
+    /// the offset of the latest event that it covers, a notice to one listener that of the event
+    /// before it.
     pub offset: u64,
     /// What happened.
     #[serde(flatten)]

@@ -1,0 +1,241 @@
+//! One shape of errors: `{"error":{"code","message","requestId"}}`, whoever made them, and the one
+//! place that logs them.
+
+use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::{Body, to_bytes};
+use axum::extract::{MatchedPath, Request};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Longest request id that is taken over from a proxy; a longer one is replaced.
+const REQUEST_ID_BYTES_MAX: usize = 64;
+
+/// Longest plain-text explanation of the framework that is carried into an error's message.
+const EXPLANATION_BYTES_MAX: usize = 1_024;
+
+/// A request that was not met. `message` goes to whoever asked; `cause` to the log only.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    cause: Option<anyhow::Error>,
+}
+
+impl ApiError {
+    /// `code` is in snake case and stable; `message` says what happened and what to do.
+    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            message: message.into(),
+            cause: None,
+        }
+    }
+
+    /// 500: our fault. The cause is logged, and not shown.
+    pub fn internal(cause: impl Into<anyhow::Error>) -> Self {
+        let message = "something went wrong on the server: try again, and name the request id \
+                       to the operator if it stays so";
+        let cause = Some(cause.into());
+        Self {
+            cause,
+            ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
+        }
+    }
+
+    /// The status that it is answered with.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The JSON that whoever asked reads.
+    pub(super) fn body<'a>(&'a self, request_id: &'a RequestId) -> ErrorBody<'a> {
+        ErrorBody {
+            code: self.code,
+            message: &self.message,
+            request_id: &request_id.0,
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    /// Leaves the body to [`shape`], which knows the request's id.
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(Arc::new(self));
+        response
+    }
+}
+
+/// What stands under `"error"`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ErrorBody<'a> {
+    code: &'a str,
+    message: &'a str,
+    request_id: &'a str,
+}
+
+/// Names one request in answers and logs: a proxy's `x-request-id`, or a random one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestId(Arc<str>);
+
+impl RequestId {
+    fn of(headers: &HeaderMap) -> Self {
+        let given = headers
+            .get(REQUEST_ID)
+            .and_then(|value| value.to_str().ok());
+        let sane = |text: &&str| {
+            (1..=REQUEST_ID_BYTES_MAX).contains(&text.len())
+                && text
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+        };
+        Self(given.filter(sane).map_or_else(random_id, Arc::from))
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The fallback of the router.
+pub(super) async fn not_found() -> ApiError {
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        "nothing is here: check the path",
+    )
+}
+
+/// The outermost layer: gives each request its id, and each failure its shape and its log line.
+/// A failure that has a body of its own (JSON, TwiML) keeps it.
+pub(super) async fn shape(mut request: Request, next: Next) -> Response {
+    let id = RequestId::of(request.headers());
+    request.extensions_mut().insert(id.clone());
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let response = next.run(request).await;
+
+    let status = response.status();
+    let mut response = if status.is_client_error() || status.is_server_error() {
+        fail(response, &id, &method, route.as_ref()).await
+    } else {
+        response
+    };
+    if let Ok(value) = HeaderValue::from_str(&id.0) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response
+}
+
+async fn fail(
+    response: Response,
+    id: &RequestId,
+    method: &Method,
+    route: Option<&MatchedPath>,
+) -> Response {
+    let known = response.extensions().get::<Arc<ApiError>>().cloned();
+    if known.is_none() && has_own_body(&response) {
+        log(response.status(), "own_body", None, id, method, route);
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let error = match known {
+        Some(error) => error,
+        None => Arc::new(explain(parts.status, body).await),
+    };
+    log(
+        parts.status,
+        error.code,
+        error.cause.as_ref(),
+        id,
+        method,
+        route,
+    );
+
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.remove(header::CONTENT_TYPE);
+    let json = Json(serde_json::json!({ "error": error.body(id) }));
+    (parts, json).into_response()
+}
+
+/// Whether a handler has written its own answer; the framework writes plain text or nothing.
+fn has_own_body(response: &Response) -> bool {
+    let kind = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    kind.is_some_and(|kind| !kind.starts_with("text/plain"))
+}
+
+/// Makes an error of what the framework says about a request that no handler has seen.
+async fn explain(status: StatusCode, body: Body) -> ApiError {
+    let text = to_bytes(body, EXPLANATION_BYTES_MAX)
+        .await
+        .unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let code = code_of(status);
+    let message = match (status, text.trim()) {
+        (StatusCode::METHOD_NOT_ALLOWED, "") => {
+            "this path does not take that method: see the Allow header".to_owned()
+        }
+        (_, "") => format!("the request was refused with status {}", status.as_u16()),
+        (_, text) => text.to_owned(),
+    };
+    ApiError::new(status, code, message)
+}
+
+fn code_of(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::BAD_REQUEST => "bad_request",
+        StatusCode::NOT_FOUND => "not_found",
+        StatusCode::METHOD_NOT_ALLOWED => "method_not_allowed",
+        StatusCode::PAYLOAD_TOO_LARGE => "too_large",
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => "unsupported_media_type",
+        StatusCode::UNPROCESSABLE_ENTITY => "unprocessable",
+        StatusCode::UPGRADE_REQUIRED => "upgrade_required",
+        _ if status.is_server_error() => "internal",
+        _ => "refused",
+    }
+}
+
+/// The request's path may name a call, so that its route is logged instead.
+fn log(
+    status: StatusCode,
+    code: &str,
+    cause: Option<&anyhow::Error>,
+    id: &RequestId,
+    method: &Method,
+    route: Option<&MatchedPath>,
+) {
+    let route = route.map_or("none", MatchedPath::as_str);
+    let status = status.as_u16();
+    if let Some(cause) = cause {
+        tracing::error!(%method, route, status, code, request_id = %id, "request failed: {cause:#}");
+    } else if status >= 500 {
+        tracing::warn!(%method, route, status, code, request_id = %id, "request not met");
+    } else {
+        tracing::debug!(%method, route, status, code, request_id = %id, "request refused");
+    }
+}
+
+fn random_id() -> Arc<str> {
+    // The standard library's only source of randomness; enough for a name that need not be secret.
+    Arc::from(format!(
+        "{:016x}",
+        RandomState::new().build_hasher().finish()
+    ))
+}

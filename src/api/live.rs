@@ -1,0 +1,472 @@
+//! `GET /ws/transcriptions`: a browser's socket, on which it hears any number of calls.
+//!
+//! ```text
+//! browser → server                                              server → browser
+//! {"type":"subscribe","callSid":"CA…","offset":17,"epoch":…}    a CallEvent in each text frame:
+//! {"type":"unsubscribe","callSid":"CA…"}                        first a snapshot, or what was missed
+//! {"type":"ping"}                                               {"type":"pong"}
+//! what is none of these                                         {"type":"error","error":{…}}
+//! ```
+//!
+//! `offset` and `epoch` (of the last snapshot) are for those who come back. The query
+//! `?callSid=CA…&offset=…&epoch=…` is the same as a first `subscribe`. To subscribe again to a
+//! call is to begin there again.
+//!
+//! Closing codes: 1001 the server restarts, come back; 1008 too many or too wrong requests; 1009
+//! too long a message; 1011 too slow, come back with your offset. Text frames only.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Bytes;
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
+use axum::extract::{Extension, Query, State};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::response::Response;
+use futures_util::SinkExt;
+use futures_util::future::{BoxFuture, FutureExt, select_all};
+use serde::{Deserialize, Serialize};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_tungstenite::tungstenite;
+
+use super::error::ErrorBody;
+use super::{ApiError, ApiState, RequestId};
+use crate::clock;
+use crate::hub::{Resume, Subscription};
+use crate::ids::CallSid;
+use crate::limits;
+
+/// Who may hear which call: asked for every subscription, with the headers of the upgrade.
+#[derive(Clone)]
+#[expect(clippy::type_complexity, reason = "spelled out once, here")]
+pub struct Authorize(Arc<dyn Fn(&HeaderMap, &CallSid) -> BoxFuture<'static, bool> + Send + Sync>);
+
+impl Authorize {
+    /// Everyone may hear everything; right only where nobody but the host reaches the server.
+    pub fn everyone() -> Self {
+        Self::by(|_, _| std::future::ready(true))
+    }
+
+    /// `allows` decides.
+    pub fn by<F>(allows: impl Fn(&HeaderMap, &CallSid) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = bool> + Send + 'static,
+    {
+        Self(Arc::new(move |headers, call| allows(headers, call).boxed()))
+    }
+}
+
+impl fmt::Debug for Authorize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Authorize")
+    }
+}
+
+/// `GET /ws/transcriptions`
+pub(super) async fn transcriptions(
+    State(state): State<ApiState>,
+    Extension(request_id): Extension<RequestId>,
+    headers: HeaderMap,
+    Query(first): Query<First>,
+    upgrade: WebSocketUpgrade,
+) -> Result<Response, ApiError> {
+    if !from_our_page(&headers, state.public_base_url.as_ref()) {
+        let message = "this page's origin may not listen here: open the page from this server, \
+                       or set PUBLIC_BASE_URL to its address";
+        return Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "origin_refused",
+            message,
+        ));
+    }
+    if state.tasks.is_stopping() {
+        let message = "the server is restarting: come back in a moment";
+        return Err(ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "restarting",
+            message,
+        ));
+    }
+    let permit = Arc::clone(&state.listeners)
+        .try_acquire_owned()
+        .map_err(|_| {
+            let message = "too many pages are listening: close some, or try again later";
+            ApiError::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too_many_listeners",
+                message,
+            )
+        })?;
+    let first = first.call_sid.map(|call_sid| Target {
+        call_sid,
+        offset: first.offset,
+        epoch: first.epoch,
+    });
+    let tasks = state.tasks.clone();
+    let upgrade = upgrade
+        .max_message_size(limits::LISTENER_MESSAGE_BYTES_MAX)
+        .max_frame_size(limits::LISTENER_MESSAGE_BYTES_MAX);
+    Ok(upgrade.on_upgrade(async move |socket| {
+        let session = Session {
+            socket,
+            state,
+            request_id,
+            headers,
+            subscriptions: BTreeMap::new(),
+            faults: 0,
+            requests: 0,
+            _permit: permit,
+        };
+        tasks.spawn(session.run(first));
+    }))
+}
+
+/// The query of the upgrade.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct First {
+    call_sid: Option<CallSid>,
+    offset: Option<u64>,
+    epoch: Option<u64>,
+}
+
+/// What a browser asks.
+#[derive(Debug, Deserialize)]
+#[serde(
+    tag = "type",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
+enum Request {
+    Subscribe(Target),
+    Unsubscribe { call_sid: CallSid },
+    Ping,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Target {
+    call_sid: CallSid,
+    offset: Option<u64>,
+    epoch: Option<u64>,
+}
+
+/// What a browser hears beside [`CallEvent`](crate::transcript::CallEvent)s.
+#[derive(Debug, Serialize)]
+#[serde(
+    tag = "type",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
+enum Reply<'a> {
+    Pong,
+    Error {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        call_sid: Option<&'a CallSid>,
+        error: ErrorBody<'a>,
+    },
+}
+
+/// How a session ends.
+#[derive(Debug)]
+enum End {
+    /// The browser left, or its network did.
+    Gone,
+    /// We close.
+    Close { code: u16, reason: &'static str },
+}
+
+enum Turn {
+    Heard(Option<Result<Message, axum::Error>>),
+    News,
+    Ping,
+    Stopping,
+    Drained,
+}
+
+/// One socket.
+struct Session {
+    socket: WebSocket,
+    state: ApiState,
+    request_id: RequestId,
+    headers: HeaderMap,
+    subscriptions: BTreeMap<CallSid, Subscription>,
+    faults: u32,
+    /// Since the last ping.
+    requests: u32,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Session {
+    async fn run(mut self, first: Option<Target>) {
+        let Err(end) = self.converse(first).await;
+        tracing::debug!(request_id = %self.request_id, ?end, "listener left");
+        // Calls are let go before the closing handshake, which the browser may drag out.
+        self.subscriptions.clear();
+        let End::Close { code, reason } = end else {
+            return;
+        };
+        let frame = CloseFrame {
+            code,
+            reason: Utf8Bytes::from_static(reason),
+        };
+        let goodbye = async {
+            if self.socket.send(Message::Close(Some(frame))).await.is_ok() {
+                while let Some(Ok(_)) = self.socket.recv().await {}
+            }
+        };
+        // Late or not, the socket closes when it is dropped.
+        let _ = tokio::time::timeout(limits::LISTENER_CLOSE_MAX, goodbye).await;
+    }
+
+    async fn converse(&mut self, first: Option<Target>) -> Result<std::convert::Infallible, End> {
+        if let Some(target) = first {
+            self.subscribe(target).await?;
+        }
+        let stop = self.state.tasks.clone();
+        let mut heard_at = clock::now();
+        let mut ping_at = heard_at + limits::LISTENER_PING_EVERY;
+        let mut leave_by: Option<Instant> = None;
+        loop {
+            if leave_by.is_some() && self.subscriptions.values().all(Subscription::is_over) {
+                return Err(RESTARTING);
+            }
+            let turn = tokio::select! {
+                message = self.socket.recv() => Turn::Heard(message),
+                () = any_ready(&mut self.subscriptions) => Turn::News,
+                () = clock::until(Some(ping_at)) => Turn::Ping,
+                () = stop.stopping(), if leave_by.is_none() => Turn::Stopping,
+                () = clock::until(leave_by) => Turn::Drained,
+            };
+            match turn {
+                Turn::Heard(message) => {
+                    heard_at = clock::now();
+                    self.hear(message).await?;
+                }
+                Turn::News => self.tell_news().await?,
+                Turn::Ping => {
+                    let now = clock::now();
+                    if now.saturating_duration_since(heard_at) > limits::LISTENER_MUTE_MAX {
+                        return Err(End::Gone);
+                    }
+                    self.requests = 0;
+                    ping_at = now + limits::LISTENER_PING_EVERY;
+                    self.write([Message::Ping(Bytes::new())]).await?;
+                }
+                // Calls may still have last words; their listeners stay for those.
+                Turn::Stopping => leave_by = Some(clock::now() + limits::LISTENER_DRAIN_MAX),
+                Turn::Drained => return Err(RESTARTING),
+            }
+        }
+    }
+
+    async fn hear(&mut self, message: Option<Result<Message, axum::Error>>) -> Result<(), End> {
+        let text = match message {
+            Some(Ok(Message::Text(text))) => text,
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => return Ok(()),
+            Some(Ok(Message::Binary(_))) => {
+                return self.fault("not_text", "send JSON in text frames").await;
+            }
+            Some(Ok(Message::Close(_))) | None => return Err(End::Gone),
+            Some(Err(error)) => return Err(end_of(error)),
+        };
+        self.requests += 1;
+        if self.requests > limits::LISTENER_REQUESTS_MAX {
+            return Err(End::Close {
+                code: close_code::POLICY,
+                reason: "too many requests",
+            });
+        }
+        match serde_json::from_str(&text) {
+            Ok(Request::Subscribe(target)) => self.subscribe(target).await,
+            Ok(Request::Unsubscribe { call_sid }) => {
+                self.subscriptions.remove(&call_sid);
+                Ok(())
+            }
+            Ok(Request::Ping) => self.reply(&Reply::Pong).await,
+            Err(error) => {
+                let known = "known types are subscribe, unsubscribe and ping";
+                self.fault("bad_request", format!("not a request ({error}); {known}"))
+                    .await
+            }
+        }
+    }
+
+    async fn subscribe(&mut self, target: Target) -> Result<(), End> {
+        let Target {
+            call_sid,
+            offset,
+            epoch,
+        } = target;
+        if !(self.state.authorize.0)(&self.headers, &call_sid).await {
+            let error = ApiError::new(
+                StatusCode::FORBIDDEN,
+                "not_allowed",
+                "you may not hear this call: sign in as someone who may",
+            );
+            return self.refuse(Some(&call_sid), &error).await;
+        }
+        // The old subscription ends first, so that one call cannot count twice.
+        self.subscriptions.remove(&call_sid);
+        if self.subscriptions.len() >= limits::SUBSCRIPTIONS_PER_LISTENER_MAX {
+            let error = ApiError::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_subscriptions",
+                "this socket hears too many calls: unsubscribe from one first",
+            );
+            return self.refuse(Some(&call_sid), &error).await;
+        }
+        let resume = offset.map(|offset| Resume { offset, epoch });
+        match self.state.hub.subscribe(&call_sid, resume) {
+            Ok(subscription) => {
+                self.subscriptions.insert(call_sid, subscription);
+                Ok(())
+            }
+            Err(full) => {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                let error = ApiError::new(status, "too_many_channels", full.to_string());
+                self.refuse(Some(&call_sid), &error).await
+            }
+        }
+    }
+
+    /// One batch of each call in turn, so that a busy one starves no other.
+    async fn tell_news(&mut self) -> Result<(), End> {
+        let news = self.subscriptions.values_mut().flat_map(Subscription::read);
+        let frames: Vec<Message> = news.map(|event| text_frame(&*event)).collect();
+        self.write(frames).await
+    }
+
+    async fn fault(&mut self, code: &'static str, message: impl Into<String>) -> Result<(), End> {
+        self.faults += 1;
+        if self.faults > limits::LISTENER_FAULTS_MAX {
+            return Err(End::Close {
+                code: close_code::POLICY,
+                reason: "too many wrong requests",
+            });
+        }
+        self.refuse(None, &ApiError::new(StatusCode::BAD_REQUEST, code, message))
+            .await
+    }
+
+    async fn refuse(&mut self, call_sid: Option<&CallSid>, error: &ApiError) -> Result<(), End> {
+        let request_id = self.request_id.clone();
+        self.reply(&Reply::Error {
+            call_sid,
+            error: error.body(&request_id),
+        })
+        .await
+    }
+
+    async fn reply(&mut self, reply: &Reply<'_>) -> Result<(), End> {
+        self.write([text_frame(reply)]).await
+    }
+
+    async fn write(&mut self, frames: impl IntoIterator<Item = Message>) -> Result<(), End> {
+        let writing = async {
+            for frame in frames {
+                self.socket.feed(frame).await?;
+            }
+            self.socket.flush().await
+        };
+        match tokio::time::timeout(limits::LISTENER_WRITE_MAX, writing).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(End::Gone),
+            Err(_) => Err(End::Close {
+                code: close_code::ERROR,
+                reason: "too slow",
+            }),
+        }
+    }
+}
+
+const RESTARTING: End = End::Close {
+    code: close_code::AWAY,
+    reason: "restarting",
+};
+
+/// Resolves when any of them has news; never when there are none.
+async fn any_ready(subscriptions: &mut BTreeMap<CallSid, Subscription>) {
+    if subscriptions.is_empty() {
+        return std::future::pending().await;
+    }
+    select_all(
+        subscriptions
+            .values_mut()
+            .map(|subscription| Box::pin(subscription.ready())),
+    )
+    .await;
+}
+
+fn text_frame(content: &impl Serialize) -> Message {
+    let json = serde_json::to_string(content).expect("plain data with text keys is always JSON");
+    Message::Text(json.into())
+}
+
+fn end_of(error: axum::Error) -> End {
+    match error.into_inner().downcast_ref() {
+        Some(tungstenite::Error::Capacity(_)) => End::Close {
+            code: close_code::SIZE,
+            reason: "message too long",
+        },
+        Some(tungstenite::Error::Utf8(_)) => End::Close {
+            code: close_code::INVALID,
+            reason: "not UTF-8",
+        },
+        _ => End::Gone,
+    }
+}
+
+/// Whether the upgrade comes from a page of this server, or from no page at all: browsers always
+/// send `Origin` with a WebSocket's upgrade, and pages cannot choose it
+/// (<https://www.rfc-editor.org/rfc/rfc6455#section-10.2>).
+fn from_our_page(headers: &HeaderMap, public_base_url: Option<&Uri>) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        return true;
+    };
+    let origin = origin
+        .to_str()
+        .ok()
+        .and_then(|text| text.parse::<Uri>().ok());
+    let Some(origin) = origin.as_ref().and_then(Address::of) else {
+        return false;
+    };
+    let host = headers
+        .get(header::HOST)
+        .and_then(|value| value.to_str().ok());
+    // `Host` does not say the scheme; a proxy may have taken TLS off, so the origin's is taken.
+    let host = host.and_then(|host| format!("{}://{host}", origin.scheme).parse::<Uri>().ok());
+    host.as_ref()
+        .and_then(Address::of)
+        .is_some_and(|host| host == origin)
+        || public_base_url
+            .and_then(Address::of)
+            .is_some_and(|public| public == origin)
+}
+
+/// Scheme, host and port: what makes two URLs the same origin.
+#[derive(Debug, PartialEq, Eq)]
+struct Address {
+    scheme: String,
+    host: String,
+    port: u16,
+}
+
+impl Address {
+    fn of(uri: &Uri) -> Option<Self> {
+        let scheme = uri.scheme_str()?.to_ascii_lowercase();
+        let usual = match scheme.as_str() {
+            "http" => 80,
+            "https" => 443,
+            _ => return None,
+        };
+        let host = uri.host()?.to_ascii_lowercase();
+        Some(Self {
+            scheme,
+            host,
+            port: uri.port_u16().unwrap_or(usual),
+        })
+    }
+}

@@ -1,0 +1,655 @@
+//! One call's events: what a listener that comes late, or comes back, is told. Pure: no I/O, no
+//! locks, no clock.
+//!
+//! Listeners have no queues. Each holds a [`Cursor`], and reads what lies behind it:
+//!
+//! ```text
+//!            log: every final, call, recording and ended event
+//!   offsets  1   2   .   .   5   .   7   .   .  10 ◄── head
+//!            call seg        seg     ended
+//!            latest only: one partial for each open segment, one engine state
+//!                        4           (6 → 9)
+//!                    ▲ a cursor at 3 reads 4, 5, 7, 9 …
+//! ```
+//!
+//! So a slow listener costs nobody anything: what it has not read coalesces to the latest partials
+//! here, once for all listeners, and finals wait in the log.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use crate::ids::{CallSid, SegmentId};
+use crate::limits;
+use crate::transcript::{
+    CallEvent, CallStatus, EndReason, EngineHealth, Event, Partial, RecordingStatus, Segment,
+};
+
+/// Partials that may be replaced between two reads without a word about it: a listener that keeps
+/// up misses one or two when both parties talk. Lower tells of every hiccup, higher hides seconds.
+pub const PARTIALS_MISSED_UNTOLD_MAX: u64 = 8;
+
+/// One call's log and its latest partials.
+#[derive(Debug)]
+pub struct Channel {
+    call_sid: CallSid,
+    epoch: u64,
+    head: u64,
+    /// The last offset that left the log; a cursor below it can only be given a snapshot.
+    floor: u64,
+    log: VecDeque<Arc<CallEvent>>,
+    partials: BTreeMap<SegmentId, Arc<CallEvent>>,
+    engine: Option<Arc<CallEvent>>,
+    /// Segments in the log.
+    settled: BTreeSet<SegmentId>,
+    status: Option<CallStatus>,
+    recording: Option<RecordingStatus>,
+    ended: Option<EndReason>,
+    partials_taken: u64,
+    events_max: usize,
+}
+
+/// Why an event was not taken into a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// A partial or a second final of a segment that is final.
+    #[error("the segment is final: publish later words under a segment of their own")]
+    Settled,
+    /// A partial that overtook its successor.
+    #[error("the revision is not above the current one: count revisions up")]
+    OldRevision,
+    /// A partial that says nothing new.
+    #[error("the words are the same as before: publish a partial when they change")]
+    SameWords,
+    /// A partial that takes back stable words.
+    #[error("the stable prefix shrank: put words that may change into the unstable tail")]
+    StableShrank,
+    /// A partial beyond [`limits::CHANNEL_PARTIALS_MAX`] open segments.
+    #[error("too many segments are open: publish the finals of those that are over")]
+    TooManyPartials,
+    /// Words after the end.
+    #[error("the call's words have ended: open the channel again before more are published")]
+    Ended,
+    /// A snapshot, or a notice to one listener.
+    #[error("snapshots and notices to one listener are made here: publish what happened instead")]
+    NotPublishable,
+}
+
+/// Where a listener that comes back stopped reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resume {
+    /// The last offset it saw.
+    pub offset: u64,
+    /// The epoch of its last snapshot. Without it, a listener that comes back after a restart of
+    /// the server to a channel that has moved past `offset` again gets events of another life.
+    pub epoch: Option<u64>,
+}
+
+/// One listener's place in a channel.
+#[derive(Debug, Clone, Default)]
+pub struct Cursor {
+    place: Option<Resume>,
+    /// How many of the channel's partials this listener has read, or missed; `None` before its
+    /// first read, since those that passed while it was away are nobody's slowness.
+    partials_seen: Option<u64>,
+}
+
+impl Cursor {
+    /// A listener that was here before; offset 0 is the same as never.
+    pub fn resume(from: Resume) -> Self {
+        Self {
+            place: (from.offset > 0).then_some(from),
+            partials_seen: None,
+        }
+    }
+}
+
+impl Channel {
+    /// An empty channel; `epoch` must differ from that of every earlier channel of this call.
+    pub fn new(call_sid: CallSid, epoch: u64) -> Self {
+        Self {
+            call_sid,
+            epoch,
+            head: 0,
+            floor: 0,
+            log: VecDeque::new(),
+            partials: BTreeMap::new(),
+            engine: None,
+            settled: BTreeSet::new(),
+            status: None,
+            recording: None,
+            ended: None,
+            partials_taken: 0,
+            events_max: limits::CHANNEL_EVENTS_MAX,
+        }
+    }
+
+    /// Takes `event` in, and returns its offset.
+    pub fn append(&mut self, event: Event) -> Result<u64, Refusal> {
+        self.check(&event)?;
+        self.head += 1;
+        let offset = self.head;
+        let durable = event.is_durable();
+        let entry = Arc::new(CallEvent {
+            call_sid: self.call_sid.clone(),
+            offset,
+            event,
+        });
+        match &entry.event {
+            Event::Partial { partial } => {
+                self.partials_taken += 1;
+                self.partials
+                    .insert(partial.segment_id.clone(), Arc::clone(&entry));
+            }
+            Event::Segment { segment } => {
+                self.partials.remove(&segment.id);
+                self.settled.insert(segment.id.clone());
+            }
+            Event::Call { status, .. } => self.status = Some(*status),
+            Event::Recording { status } => self.recording = Some(*status),
+            Event::Engine { .. } => self.engine = Some(Arc::clone(&entry)),
+            Event::Ended { reason } => {
+                self.ended = Some(*reason);
+                self.partials.clear();
+            }
+            Event::Snapshot { .. } => unreachable!("check() refuses snapshots"),
+        }
+        if durable {
+            self.log.push_back(entry);
+            self.trim();
+        }
+        Ok(offset)
+    }
+
+    /// Lets words come again after the end, for instance when a new stream of the same call takes
+    /// over from one that dropped. Every listener reads a snapshot next.
+    pub fn reopen(&mut self, epoch: u64) {
+        self.ended = None;
+        self.epoch = epoch;
+    }
+
+    /// Whether the call's words have ended.
+    pub fn has_ended(&self) -> bool {
+        self.ended.is_some()
+    }
+
+    /// The offset of the latest event; 0 before the first.
+    pub fn head(&self) -> u64 {
+        self.head
+    }
+
+    /// Whether [`read`](Self::read) would return anything.
+    pub fn has_news(&self, cursor: &Cursor) -> bool {
+        self.known(cursor).is_none_or(|offset| offset < self.head)
+    }
+
+    /// What `cursor` has not read: a snapshot if it is new, or if its place is of another epoch,
+    /// beyond the head, or older than what is kept; otherwise up to `max` events in order. Before
+    /// them stands a notice, for this listener alone, if more than [`PARTIALS_MISSED_UNTOLD_MAX`]
+    /// partials were replaced since its last read.
+    pub fn read(&self, cursor: &mut Cursor, max: usize) -> Vec<Arc<CallEvent>> {
+        let since = self
+            .known(cursor)
+            .and_then(|offset| self.since(offset, max));
+        let Some(mut events) = since else {
+            *cursor = Cursor {
+                place: Some(self.place(self.head)),
+                partials_seen: Some(self.partials_taken),
+            };
+            return vec![Arc::new(self.snapshot())];
+        };
+        let Some(last) = events.last() else {
+            return events;
+        };
+        let before = cursor.place.map_or(0, |place| place.offset);
+        cursor.place = Some(self.place(last.offset));
+
+        let is_partial = |entry: &&Arc<CallEvent>| matches!(entry.event, Event::Partial { .. });
+        let read = events.iter().filter(is_partial).count() as u64;
+        let waiting = self
+            .partials
+            .values()
+            .filter(|entry| entry.offset > before)
+            .count() as u64;
+        let gone_by = self.partials_taken.saturating_sub(waiting);
+        let missed = cursor
+            .partials_seen
+            .map_or(0, |seen| gone_by.saturating_sub(seen));
+        cursor.partials_seen = Some(gone_by + read);
+        if missed > PARTIALS_MISSED_UNTOLD_MAX {
+            events.insert(0, Arc::new(self.notice(missed, before)));
+        }
+        events
+    }
+
+    /// The first `max` events behind `offset` in order: all durable ones, and the current partials
+    /// and engine state. `None` if `offset` is beyond the head or older than what is kept.
+    pub fn since(&self, offset: u64, max: usize) -> Option<Vec<Arc<CallEvent>>> {
+        if offset > self.head || offset < self.floor {
+            return None;
+        }
+        let kept = self.log.partition_point(|entry| entry.offset <= offset);
+        let latest = self.partials.values().chain(&self.engine);
+        let mut events: Vec<_> = self.log.range(kept..).take(max).cloned().collect();
+        events.extend(latest.filter(|entry| entry.offset > offset).cloned());
+        events.sort_unstable_by_key(|entry| entry.offset);
+        events.truncate(max);
+        Some(events)
+    }
+
+    /// Everything so far, at the head.
+    pub fn snapshot(&self) -> CallEvent {
+        let mut partials: Vec<Partial> = self.partials().cloned().collect();
+        partials.sort_by_key(|partial| partial.start_ms);
+        let event = Event::Snapshot {
+            epoch: self.epoch,
+            status: self.status,
+            recording: self.recording,
+            engine: self.engine_state().0,
+            segments: self.segments().cloned().collect(),
+            partials,
+            ended: self.ended,
+        };
+        CallEvent {
+            call_sid: self.call_sid.clone(),
+            offset: self.head,
+            event,
+        }
+    }
+
+    fn check(&self, event: &Event) -> Result<(), Refusal> {
+        let outlives_words = matches!(event, Event::Call { .. } | Event::Recording { .. });
+        if self.has_ended() && !outlives_words {
+            return Err(Refusal::Ended);
+        }
+        match event {
+            Event::Snapshot { .. }
+            | Event::Engine {
+                partials_missed: 1..,
+                ..
+            } => Err(Refusal::NotPublishable),
+            Event::Segment { segment } if self.settled.contains(&segment.id) => {
+                Err(Refusal::Settled)
+            }
+            Event::Partial { partial } => self.check_partial(partial),
+            Event::Segment { .. }
+            | Event::Call { .. }
+            | Event::Recording { .. }
+            | Event::Engine { .. }
+            | Event::Ended { .. } => Ok(()),
+        }
+    }
+
+    fn check_partial(&self, new: &Partial) -> Result<(), Refusal> {
+        if self.settled.contains(&new.segment_id) {
+            return Err(Refusal::Settled);
+        }
+        let current = self.partials.get(&new.segment_id);
+        let Some(Event::Partial { partial: old }) = current.map(|entry| &entry.event) else {
+            let full = self.partials.len() >= limits::CHANNEL_PARTIALS_MAX;
+            return if full {
+                Err(Refusal::TooManyPartials)
+            } else {
+                Ok(())
+            };
+        };
+        if new.revision <= old.revision {
+            return Err(Refusal::OldRevision);
+        }
+        if !new.stable.starts_with(&old.stable) {
+            return Err(Refusal::StableShrank);
+        }
+        if new.stable == old.stable && new.unstable == old.unstable {
+            return Err(Refusal::SameWords);
+        }
+        Ok(())
+    }
+
+    fn trim(&mut self) {
+        while self.log.len() > self.events_max {
+            let Some(oldest) = self.log.pop_front() else {
+                break;
+            };
+            self.floor = oldest.offset;
+            if let Event::Segment { segment } = &oldest.event {
+                self.settled.remove(&segment.id);
+            }
+        }
+    }
+
+    /// The cursor's offset, if it belongs to this life of the channel and what follows is kept.
+    fn known(&self, cursor: &Cursor) -> Option<u64> {
+        let place = cursor.place?;
+        let same_life = place.epoch.is_none_or(|epoch| epoch == self.epoch);
+        (same_life && (self.floor..=self.head).contains(&place.offset)).then_some(place.offset)
+    }
+
+    fn place(&self, offset: u64) -> Resume {
+        Resume {
+            offset,
+            epoch: Some(self.epoch),
+        }
+    }
+
+    fn segments(&self) -> impl Iterator<Item = &Segment> {
+        self.log.iter().filter_map(|entry| {
+            let Event::Segment { segment } = &entry.event else {
+                return None;
+            };
+            Some(segment)
+        })
+    }
+
+    fn partials(&self) -> impl Iterator<Item = &Partial> {
+        self.partials.values().filter_map(|entry| {
+            let Event::Partial { partial } = &entry.event else {
+                return None;
+            };
+            Some(partial)
+        })
+    }
+
+    fn engine_state(&self) -> (EngineHealth, u64) {
+        let latest = self.engine.as_ref().map(|entry| &entry.event);
+        let Some(Event::Engine { health, lag_ms, .. }) = latest else {
+            return (EngineHealth::Ok, 0);
+        };
+        (*health, *lag_ms)
+    }
+
+    fn notice(&self, partials_missed: u64, offset: u64) -> CallEvent {
+        let (health, lag_ms) = self.engine_state();
+        let event = Event::Engine {
+            health,
+            lag_ms,
+            partials_missed,
+        };
+        CallEvent {
+            call_sid: self.call_sid.clone(),
+            offset,
+            event,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Track;
+    use crate::transcript::Speaker;
+
+    fn channel() -> Channel {
+        Channel::new(CallSid::parse(&format!("CA{:032x}", 1)).unwrap(), 1)
+    }
+
+    fn partial(n: u32, revision: u32, stable: &str, unstable: &str) -> Event {
+        Event::Partial {
+            partial: Partial {
+                segment_id: SegmentId::new(1, Track::Inbound, n),
+                revision,
+                track: Track::Inbound,
+                speaker: Speaker::Agent,
+                start_ms: u64::from(n) * 1_000,
+                stable: stable.to_owned(),
+                unstable: unstable.to_owned(),
+            },
+        }
+    }
+
+    fn segment(n: u32) -> Event {
+        Event::Segment {
+            segment: Segment {
+                id: SegmentId::new(1, Track::Inbound, n),
+                track: Track::Inbound,
+                speaker: Speaker::Agent,
+                start_ms: u64::from(n) * 1_000,
+                end_ms: u64::from(n) * 1_000 + 500,
+                text: format!("number {n}"),
+                words: Vec::new(),
+                language: "en".to_owned(),
+                latency_ms: 500,
+                transcribed: true,
+            },
+        }
+    }
+
+    fn engine(lag_ms: u64) -> Event {
+        Event::Engine {
+            health: EngineHealth::Behind,
+            lag_ms,
+            partials_missed: 0,
+        }
+    }
+
+    fn kinds(events: &[Arc<CallEvent>]) -> Vec<(u64, &'static str)> {
+        let kind = |event: &Event| match event {
+            Event::Snapshot { .. } => "snapshot",
+            Event::Partial { .. } => "partial",
+            Event::Segment { .. } => "segment",
+            Event::Call { .. } => "call",
+            Event::Recording { .. } => "recording",
+            Event::Engine {
+                partials_missed: 0, ..
+            } => "engine",
+            Event::Engine { .. } => "notice",
+            Event::Ended { .. } => "ended",
+        };
+        events
+            .iter()
+            .map(|event| (event.offset, kind(&event.event)))
+            .collect()
+    }
+
+    #[test]
+    fn a_partial_is_refused_unless_it_adds_to_the_current_one() {
+        let mut channel = channel();
+        assert_eq!(channel.append(partial(1, 2, "a", "b")), Ok(1));
+        assert_eq!(
+            channel.append(partial(1, 2, "a", "c")),
+            Err(Refusal::OldRevision)
+        );
+        assert_eq!(
+            channel.append(partial(1, 1, "a", "c")),
+            Err(Refusal::OldRevision)
+        );
+        assert_eq!(
+            channel.append(partial(1, 3, "a", "b")),
+            Err(Refusal::SameWords)
+        );
+        assert_eq!(
+            channel.append(partial(1, 3, "", "a b")),
+            Err(Refusal::StableShrank)
+        );
+        assert_eq!(
+            channel.append(partial(1, 3, "x b", "")),
+            Err(Refusal::StableShrank)
+        );
+        assert_eq!(channel.append(partial(1, 3, "a b", "")), Ok(2));
+        assert_eq!(channel.append(partial(2, 1, "", "z")), Ok(3));
+    }
+
+    #[test]
+    fn nothing_of_a_segment_follows_its_final() {
+        let mut channel = channel();
+        channel.append(partial(1, 1, "", "numb")).unwrap();
+        channel.append(segment(1)).unwrap();
+        assert_eq!(
+            channel.append(partial(1, 2, "", "number")),
+            Err(Refusal::Settled)
+        );
+        assert_eq!(channel.append(segment(1)), Err(Refusal::Settled));
+        assert_eq!(kinds(&channel.since(0, 9).unwrap()), [(2, "segment")]);
+    }
+
+    #[test]
+    fn what_a_channel_makes_itself_cannot_be_published() {
+        let mut channel = channel();
+        let snapshot = channel.snapshot().event;
+        assert_eq!(channel.append(snapshot), Err(Refusal::NotPublishable));
+        let notice = Event::Engine {
+            health: EngineHealth::Ok,
+            lag_ms: 0,
+            partials_missed: 1,
+        };
+        assert_eq!(channel.append(notice), Err(Refusal::NotPublishable));
+    }
+
+    #[test]
+    fn after_the_end_only_the_call_and_its_recording_move() {
+        let mut channel = channel();
+        channel.append(partial(1, 1, "", "a")).unwrap();
+        channel
+            .append(Event::Ended {
+                reason: EndReason::Dropped,
+            })
+            .unwrap();
+        for event in [
+            segment(1),
+            partial(1, 2, "", "b"),
+            engine(1),
+            Event::Ended {
+                reason: EndReason::Idle,
+            },
+        ] {
+            assert_eq!(channel.append(event), Err(Refusal::Ended));
+        }
+        let status = CallStatus::Completed;
+        assert_eq!(
+            channel.append(Event::Call {
+                status,
+                stream_sid: None
+            }),
+            Ok(3)
+        );
+        let status = RecordingStatus::Completed;
+        assert_eq!(channel.append(Event::Recording { status }), Ok(4));
+        let events = channel.since(0, 9).unwrap();
+        assert_eq!(
+            kinds(&events),
+            [(2, "ended"), (3, "call"), (4, "recording")]
+        );
+    }
+
+    #[test]
+    fn of_engine_states_only_the_latest_is_kept() {
+        let mut channel = channel();
+        for lag_ms in 0..1_000 {
+            channel.append(engine(lag_ms)).unwrap();
+        }
+        assert_eq!(kinds(&channel.since(0, 9).unwrap()), [(1_000, "engine")]);
+    }
+
+    #[test]
+    fn beyond_its_bound_the_log_forgets_the_oldest_and_old_cursors_get_a_snapshot() {
+        let mut channel = Channel {
+            events_max: 3,
+            ..channel()
+        };
+        for n in 1..=5 {
+            channel.append(segment(n)).unwrap();
+        }
+        assert_eq!(channel.since(1, 9), None);
+        assert_eq!(
+            kinds(&channel.since(2, 9).unwrap()),
+            [(3, "segment"), (4, "segment"), (5, "segment")]
+        );
+        let mut cursor = Cursor::resume(Resume {
+            offset: 1,
+            epoch: Some(1),
+        });
+        assert_eq!(kinds(&channel.read(&mut cursor, 9)), [(5, "snapshot")]);
+        assert_eq!(channel.segments().count(), 3);
+        assert_eq!(channel.settled.len(), 3);
+    }
+
+    #[test]
+    fn too_many_open_segments_cost_partials_and_no_finals() {
+        let mut channel = channel();
+        let full = limits::CHANNEL_PARTIALS_MAX as u32;
+        for n in 1..=full {
+            channel.append(partial(n, 1, "", "a")).unwrap();
+        }
+        assert_eq!(
+            channel.append(partial(full + 1, 1, "", "a")),
+            Err(Refusal::TooManyPartials)
+        );
+        assert!(channel.append(partial(full, 2, "", "b")).is_ok());
+        assert!(channel.append(segment(full + 1)).is_ok());
+        assert!(channel.append(segment(1)).is_ok());
+        assert!(channel.append(partial(full + 2, 1, "", "a")).is_ok());
+    }
+
+    #[test]
+    fn a_read_is_bounded_and_the_next_one_goes_on() {
+        let mut channel = channel();
+        let mut cursor = Cursor::default();
+        channel.read(&mut cursor, 2);
+        channel.append(partial(9, 1, "", "open")).unwrap();
+        for n in 1..=4 {
+            channel.append(segment(n)).unwrap();
+        }
+        assert_eq!(
+            kinds(&channel.read(&mut cursor, 2)),
+            [(1, "partial"), (2, "segment")]
+        );
+        assert_eq!(
+            kinds(&channel.read(&mut cursor, 2)),
+            [(3, "segment"), (4, "segment")]
+        );
+        assert_eq!(kinds(&channel.read(&mut cursor, 2)), [(5, "segment")]);
+        assert_eq!(kinds(&channel.read(&mut cursor, 2)), []);
+    }
+
+    #[test]
+    fn only_a_listener_that_really_lags_is_told_and_of_the_right_number() {
+        let mut channel = channel();
+        let [mut swift, mut slow] = [Cursor::default(), Cursor::default()];
+        channel.read(&mut swift, 9);
+        channel.read(&mut slow, 9);
+        let mut revision = 0;
+        let mut speak = |channel: &mut Channel| {
+            revision += 1;
+            channel
+                .append(partial(1, revision, "", &format!("word {revision}")))
+                .unwrap()
+        };
+        for _ in 0..=PARTIALS_MISSED_UNTOLD_MAX {
+            let at = speak(&mut channel);
+            assert_eq!(kinds(&channel.read(&mut swift, 9)), [(at, "partial")]);
+        }
+        // One was read, so that the bound was just not passed.
+        let at = channel.head();
+        assert_eq!(kinds(&channel.read(&mut slow, 9)), [(at, "partial")]);
+
+        let before = at;
+        for _ in 0..PARTIALS_MISSED_UNTOLD_MAX + 2 {
+            speak(&mut channel);
+        }
+        let at = channel.head();
+        let told = channel.read(&mut slow, 9);
+        assert_eq!(kinds(&told), [(before, "notice"), (at, "partial")]);
+        let expected = PARTIALS_MISSED_UNTOLD_MAX + 1;
+        assert!(
+            matches!(told[0].event, Event::Engine { partials_missed, .. } if partials_missed == expected)
+        );
+        // And it is not told again.
+        assert_eq!(kinds(&channel.read(&mut slow, 9)), []);
+        let at = speak(&mut channel);
+        assert_eq!(kinds(&channel.read(&mut slow, 9)), [(at, "partial")]);
+    }
+
+    #[test]
+    fn one_that_comes_back_is_not_called_slow() {
+        let mut channel = channel();
+        channel.append(segment(1)).unwrap();
+        for revision in 1..100 {
+            channel
+                .append(partial(2, revision, "", &format!("{revision}")))
+                .unwrap();
+        }
+        let mut cursor = Cursor::resume(Resume {
+            offset: 1,
+            epoch: Some(1),
+        });
+        assert_eq!(kinds(&channel.read(&mut cursor, 9)), [(100, "partial")]);
+    }
+}

@@ -1,0 +1,145 @@
+//! What everyone meets at the doors: one shape of errors, and the two questions of operators.
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+
+use super::{Answer, Server, request, serve};
+use crate::api::{ApiError, with_errors};
+use crate::tasks::Tasks;
+
+/// Asserts the shape, and returns the code.
+fn code(answer: &Answer) -> String {
+    let json = answer.json();
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    let error = json["error"].as_object().expect("an `error` object");
+    let keys: Vec<&String> = error.keys().collect();
+    assert_eq!(keys, ["code", "message", "requestId"]);
+    assert!(!error["message"].as_str().unwrap().is_empty());
+    assert_eq!(error["requestId"].as_str(), answer.header("x-request-id"));
+    error["code"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn an_unknown_path_a_wrong_method_and_a_plain_get_have_the_one_shape() {
+    let server = Server::start().await;
+    let unknown = server.get("/nothing/here", "").await;
+    assert_eq!(
+        (unknown.status, code(&unknown).as_str()),
+        (404, "not_found")
+    );
+
+    let wrong = request(server.addr, "DELETE", "/healthz", "", "").await;
+    assert_eq!(
+        (wrong.status, code(&wrong).as_str()),
+        (405, "method_not_allowed")
+    );
+    assert_eq!(wrong.header("allow"), Some("GET,HEAD"));
+
+    let plain = server.get("/ws/transcriptions", "").await;
+    assert_eq!((plain.status, code(&plain).as_str()), (400, "bad_request"));
+    let plain = server.get("/ws/transcriptions?callSid=x", "").await;
+    assert_eq!((plain.status, code(&plain).as_str()), (400, "bad_request"));
+}
+
+#[tokio::test]
+async fn what_handlers_and_extractors_refuse_has_the_one_shape() {
+    async fn broken() -> ApiError {
+        ApiError::internal(anyhow::anyhow!("the secret cause"))
+    }
+    async fn own_words() -> (StatusCode, [(&'static str, &'static str); 1], &'static str) {
+        (
+            StatusCode::BAD_REQUEST,
+            [("content-type", "text/xml")],
+            "<Response/>",
+        )
+    }
+    let routes = Router::new()
+        .route("/broken", get(broken))
+        .route("/own", get(own_words))
+        .route("/post", post(|body: String| async { body }))
+        .layer(DefaultBodyLimit::max(10));
+    let tasks = Tasks::default();
+    let addr = serve(with_errors(routes), &tasks);
+
+    let answer = request(addr, "GET", "/broken", "", "").await;
+    assert_eq!((answer.status, code(&answer).as_str()), (500, "internal"));
+    assert!(!answer.body.contains("secret"), "{}", answer.body);
+
+    let answer = request(addr, "POST", "/post", "", "longer than ten").await;
+    assert_eq!((answer.status, code(&answer).as_str()), (413, "too_large"));
+    let answer = request(addr, "POST", "/post", "", "short").await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, "short"));
+
+    let answer = request(addr, "GET", "/own", "", "").await;
+    assert_eq!((answer.status, answer.body.as_str()), (400, "<Response/>"));
+    assert!(answer.header("x-request-id").is_some());
+
+    let answer = request(addr, "GET", "/gone", "", "").await;
+    assert_eq!((answer.status, code(&answer).as_str()), (404, "not_found"));
+}
+
+#[tokio::test]
+async fn a_sane_request_id_is_kept_and_any_other_replaced() {
+    let server = Server::start().await;
+    let answer = server
+        .get("/healthz", "X-Request-Id: from-proxy_1.2\r\n")
+        .await;
+    assert_eq!(answer.header("x-request-id"), Some("from-proxy_1.2"));
+    let answer = server
+        .get("/nowhere", "X-Request-Id: from-proxy_1.2\r\n")
+        .await;
+    assert_eq!(answer.json()["error"]["requestId"], "from-proxy_1.2");
+
+    let mut seen = Vec::new();
+    for given in ["a b", "<script>", &"x".repeat(65), ""] {
+        let answer = server
+            .get("/nowhere", &format!("X-Request-Id: {given}\r\n"))
+            .await;
+        code(&answer);
+        let made = answer.header("x-request-id").unwrap().to_owned();
+        assert!(made.len() == 16 && made != given, "{made:?}");
+        assert!(!seen.contains(&made), "{made:?} was given twice");
+        seen.push(made);
+    }
+}
+
+#[tokio::test]
+async fn ready_says_why_not() {
+    let server = Server::start().await;
+    assert_eq!(server.get("/healthz", "").await.body, "ok");
+    let answer = server.get("/readyz", "").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(
+        answer.json(),
+        serde_json::json!({ "ready": true, "reasons": [] })
+    );
+
+    server.state.readiness.block("model", "still loading");
+    server
+        .state
+        .readiness
+        .block("model", "no model: run `callburner models pull tiny.en`");
+    server.state.readiness.block("engine", "no worker runs");
+    let answer = server.get("/readyz", "").await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(
+        answer.json(),
+        serde_json::json!({
+            "ready": false,
+            "reasons": ["no worker runs", "no model: run `callburner models pull tiny.en`"],
+        })
+    );
+    server.state.readiness.clear("model");
+    server.state.readiness.clear("engine");
+    assert_eq!(server.get("/readyz", "").await.status, 200);
+
+    server.tasks.stop();
+    let answer = server.get("/readyz", "").await;
+    assert_eq!(
+        (answer.status, answer.json()["ready"].as_bool()),
+        (503, Some(false))
+    );
+    assert_eq!(server.get("/healthz", "").await.status, 200);
+}

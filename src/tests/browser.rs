@@ -1,0 +1,393 @@
+//! A browser: its socket on the client channel, and its page, which folds what it hears and fails
+//! the test when the server breaks a promise.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use futures_util::{SinkExt, StreamExt};
+use serde::Deserialize;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+use super::PATIENCE;
+use crate::hub::Resume;
+use crate::ids::{CallSid, SegmentId};
+use crate::transcript::{
+    CallEvent, CallStatus, EndReason, EngineHealth, Event, Partial, RecordingStatus, Segment,
+};
+
+/// What a browser shows of one call: events folded as the client folds them.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Page {
+    pub(crate) epoch: Option<u64>,
+    pub(crate) offset: u64,
+    pub(crate) status: Option<CallStatus>,
+    pub(crate) recording: Option<RecordingStatus>,
+    pub(crate) engine: EngineHealth,
+    pub(crate) segments: Vec<Segment>,
+    pub(crate) partials: BTreeMap<SegmentId, Partial>,
+    pub(crate) ended: Option<EndReason>,
+    pub(crate) partials_missed: u64,
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self {
+            epoch: None,
+            offset: 0,
+            status: None,
+            recording: None,
+            engine: EngineHealth::Ok,
+            segments: Vec::new(),
+            partials: BTreeMap::new(),
+            ended: None,
+            partials_missed: 0,
+        }
+    }
+}
+
+impl Page {
+    /// Folds a whole log.
+    pub(crate) fn of<'a>(events: impl IntoIterator<Item = &'a CallEvent>) -> Self {
+        let mut page = Self::default();
+        for event in events {
+            page.hear(event);
+        }
+        page
+    }
+
+    /// Takes one event in; panics on what a client may rely on never to see.
+    pub(crate) fn hear(&mut self, heard: &CallEvent) {
+        let notice = matches!(
+            heard.event,
+            Event::Engine {
+                partials_missed: 1..,
+                ..
+            }
+        );
+        let snapshot = matches!(heard.event, Event::Snapshot { .. });
+        assert!(
+            self.epoch.is_some() || snapshot,
+            "the first event was no snapshot: {heard:?}"
+        );
+        assert!(
+            snapshot || heard.offset > self.offset || notice && heard.offset == self.offset,
+            "offset {} after {}: {heard:?}",
+            heard.offset,
+            self.offset
+        );
+        match heard.event.clone() {
+            Event::Snapshot {
+                epoch,
+                status,
+                recording,
+                engine,
+                segments,
+                partials,
+                ended,
+            } => {
+                self.epoch = Some(epoch);
+                (self.status, self.recording, self.engine) = (status, recording, engine);
+                self.segments = segments;
+                self.partials = partials
+                    .into_iter()
+                    .map(|p| (p.segment_id.clone(), p))
+                    .collect();
+                self.ended = ended;
+            }
+            Event::Partial { partial } => self.hear_partial(partial),
+            Event::Segment { segment } => {
+                assert_eq!(self.ended, None, "words after the end");
+                assert!(
+                    !self.has_final(&segment.id),
+                    "a second final of {:?}",
+                    segment.id
+                );
+                self.partials.remove(&segment.id);
+                self.segments.push(segment);
+            }
+            Event::Call { status, .. } => self.status = Some(status),
+            Event::Recording { status } => self.recording = Some(status),
+            Event::Engine {
+                health,
+                partials_missed,
+                ..
+            } => {
+                self.engine = health;
+                self.partials_missed += partials_missed;
+            }
+            Event::Ended { reason } => {
+                self.ended = Some(reason);
+                self.partials.clear();
+            }
+        }
+        self.offset = heard.offset;
+    }
+
+    /// Where to go on after a drop.
+    pub(crate) fn resume(&self) -> Resume {
+        Resume {
+            offset: self.offset,
+            epoch: self.epoch,
+        }
+    }
+
+    /// The texts of the finals.
+    pub(crate) fn texts(&self) -> Vec<&str> {
+        self.segments
+            .iter()
+            .map(|segment| segment.text.as_str())
+            .collect()
+    }
+
+    /// The page but for what differs between listeners of the same call.
+    pub(crate) fn same_for_all(&self) -> Self {
+        Self {
+            partials_missed: 0,
+            ..self.clone()
+        }
+    }
+
+    fn hear_partial(&mut self, partial: Partial) {
+        assert_eq!(self.ended, None, "words after the end");
+        assert!(
+            !self.has_final(&partial.segment_id),
+            "a partial after the final: {partial:?}"
+        );
+        if let Some(old) = self.partials.get(&partial.segment_id) {
+            assert!(partial.revision > old.revision, "{partial:?} after {old:?}");
+            assert!(
+                partial.stable.starts_with(&old.stable),
+                "{partial:?} takes back {old:?}"
+            );
+        }
+        self.partials.insert(partial.segment_id.clone(), partial);
+    }
+
+    fn has_final(&self, id: &SegmentId) -> bool {
+        self.segments.iter().any(|segment| segment.id == *id)
+    }
+}
+
+/// One frame from the server.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Frame {
+    Event(Box<CallEvent>),
+    Pong,
+    Error {
+        code: String,
+        message: String,
+    },
+    /// The closing code; `None` when the connection just ended.
+    Closed(Option<u16>),
+}
+
+/// A browser's socket on `/ws/transcriptions`, and a page for each call.
+pub(crate) struct Browser {
+    socket: WebSocketStream<TcpStream>,
+    pages: BTreeMap<CallSid, Page>,
+    /// Every event, in order.
+    pub(crate) heard: Vec<CallEvent>,
+}
+
+impl Browser {
+    pub(crate) async fn connect(addr: SocketAddr) -> Self {
+        Self::open(addr, "", &[])
+            .await
+            .expect("the upgrade was refused")
+    }
+
+    /// `query` with its question mark; the HTTP status when the upgrade is refused.
+    pub(crate) async fn open(
+        addr: SocketAddr,
+        query: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Self, u16> {
+        let url = format!("ws://{addr}/ws/transcriptions{query}");
+        let mut request = url.into_client_request().unwrap();
+        for (name, value) in headers {
+            request
+                .headers_mut()
+                .insert(*name, HeaderValue::from_str(value).unwrap());
+        }
+        let socket = TcpSocket::new_v4().unwrap();
+        // So small that a browser that does not read is felt by the server soon.
+        socket.set_recv_buffer_size(4_096).unwrap();
+        let stream = patient("a connection", socket.connect(addr)).await.unwrap();
+        match patient("the upgrade", client_async(request, stream)).await {
+            Ok((socket, _)) => Ok(Self {
+                socket,
+                pages: BTreeMap::new(),
+                heard: Vec::new(),
+            }),
+            Err(tungstenite::Error::Http(response)) => Err(response.status().as_u16()),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    pub(crate) async fn send(&mut self, text: impl Into<String>) {
+        self.send_frame(Message::Text(text.into().into()))
+            .await
+            .expect("the socket is gone");
+    }
+
+    /// Fails when the server has hung up.
+    pub(crate) async fn send_frame(&mut self, frame: Message) -> Result<(), tungstenite::Error> {
+        patient("a write", self.socket.send(frame)).await
+    }
+
+    /// Asks for a call: from the page's place if it has one, from the start if not.
+    pub(crate) async fn subscribe(&mut self, call: &CallSid) {
+        let place = self.pages.get(call).map(Page::resume);
+        self.send(subscription(call, place)).await;
+    }
+
+    pub(crate) async fn unsubscribe(&mut self, call: &CallSid) {
+        let json = serde_json::json!({ "type": "unsubscribe", "callSid": call });
+        self.send(json.to_string()).await;
+    }
+
+    /// Waits until the server has handled everything that was sent so far.
+    pub(crate) async fn settle(&mut self) {
+        self.send(r#"{"type":"ping"}"#).await;
+        while self.next_frame().await != Frame::Pong {}
+    }
+
+    pub(crate) fn page(&self, call: &CallSid) -> &Page {
+        self.pages
+            .get(call)
+            .expect("nothing was heard of that call")
+    }
+
+    /// The next frame; an event has been folded into its page already.
+    pub(crate) async fn next_frame(&mut self) -> Frame {
+        loop {
+            let message = patient("a frame", self.socket.next()).await;
+            let text = match message {
+                Some(Ok(Message::Text(text))) => text,
+                Some(Ok(Message::Close(frame))) => {
+                    return Frame::Closed(frame.map(|frame| frame.code.into()));
+                }
+                Some(Ok(_)) => continue,
+                Some(Err(_)) | None => return Frame::Closed(None),
+            };
+            return self.take(&text);
+        }
+    }
+
+    /// The next event; fails on any other frame.
+    pub(crate) async fn next_event(&mut self) -> CallEvent {
+        match self.next_frame().await {
+            Frame::Event(event) => *event,
+            other @ (Frame::Pong | Frame::Error { .. } | Frame::Closed(_)) => {
+                panic!("expected an event, got {other:?}")
+            }
+        }
+    }
+
+    /// The next frame's error code; fails on any other frame.
+    pub(crate) async fn next_error(&mut self) -> String {
+        match self.next_frame().await {
+            Frame::Error { code, .. } => code,
+            other @ (Frame::Pong | Frame::Event(_) | Frame::Closed(_)) => {
+                panic!("expected an error, got {other:?}")
+            }
+        }
+    }
+
+    /// Reads events until the call's page is as wanted.
+    pub(crate) async fn until(&mut self, call: &CallSid, wanted: impl Fn(&Page) -> bool) -> &Page {
+        while !self.pages.get(call).is_some_and(&wanted) {
+            self.next_event().await;
+        }
+        self.page(call)
+    }
+
+    /// Skips to the end of the connection; the closing code.
+    pub(crate) async fn closed(&mut self) -> Option<u16> {
+        loop {
+            if let Frame::Closed(code) = self.next_frame().await {
+                return code;
+            }
+        }
+    }
+
+    /// Loses the connection without a word, and keeps the pages for [`Self::back`].
+    pub(crate) fn drop_connection(self) -> BTreeMap<CallSid, Page> {
+        self.pages
+    }
+
+    /// Comes back with the pages of an earlier connection.
+    pub(crate) async fn back(addr: SocketAddr, pages: BTreeMap<CallSid, Page>) -> Self {
+        let mut browser = Self::connect(addr).await;
+        browser.adopt(pages);
+        browser
+    }
+
+    /// Goes on from the pages of an earlier connection.
+    pub(crate) fn adopt(&mut self, pages: BTreeMap<CallSid, Page>) {
+        self.pages = pages;
+    }
+
+    /// Leaves in good order, and waits until the server has let go.
+    pub(crate) async fn leave(mut self) {
+        let _ = self.send_frame(Message::Close(None)).await;
+        while patient("the end", self.socket.next())
+            .await
+            .is_some_and(|message| message.is_ok())
+        {}
+    }
+
+    fn take(&mut self, text: &str) -> Frame {
+        #[derive(Deserialize)]
+        #[serde(tag = "type", rename_all = "camelCase")]
+        enum Reply {
+            Pong,
+            Error { error: Reason },
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Reason {
+            code: String,
+            message: String,
+            request_id: String,
+        }
+        match serde_json::from_str::<Reply>(text) {
+            Ok(Reply::Pong) => return Frame::Pong,
+            Ok(Reply::Error { error }) => {
+                assert!(!error.request_id.is_empty());
+                return Frame::Error {
+                    code: error.code,
+                    message: error.message,
+                };
+            }
+            Err(_) => {}
+        }
+        let event: CallEvent =
+            serde_json::from_str(text).unwrap_or_else(|e| panic!("{e} in the frame {text}"));
+        self.pages
+            .entry(event.call_sid.clone())
+            .or_default()
+            .hear(&event);
+        self.heard.push(event.clone());
+        Frame::Event(Box::new(event))
+    }
+}
+
+/// A `subscribe` request.
+pub(crate) fn subscription(call: &CallSid, place: Option<Resume>) -> String {
+    let mut json = serde_json::json!({ "type": "subscribe", "callSid": call });
+    if let Some(place) = place {
+        json["offset"] = place.offset.into();
+        json["epoch"] = place.epoch.into();
+    }
+    json.to_string()
+}
+
+async fn patient<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let outcome = tokio::time::timeout(PATIENCE, future).await;
+    outcome.unwrap_or_else(|_| panic!("{what} did not come within {PATIENCE:?}"))
+}

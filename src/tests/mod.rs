@@ -1,0 +1,128 @@
+//! The fake world: a real server on port 0, and browsers that talk to it.
+
+mod api;
+mod browser;
+mod channel;
+mod live;
+mod stories;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::api::{ApiState, router};
+use crate::hub::Hub;
+use crate::tasks::Tasks;
+
+/// How long a test waits for what must come; only a failing test ever waits that long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running server.
+pub(crate) struct Server {
+    pub(crate) addr: SocketAddr,
+    pub(crate) hub: Hub,
+    pub(crate) tasks: Tasks,
+    pub(crate) state: ApiState,
+}
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// `change` sees the state before the server starts.
+    #[expect(
+        clippy::unused_async,
+        reason = "serving wants a runtime, which callers then have"
+    )]
+    pub(crate) async fn start_with(change: impl FnOnce(&mut ApiState)) -> Self {
+        let tasks = Tasks::default();
+        let mut state = ApiState::new(Hub::new(), tasks.clone());
+        change(&mut state);
+        let addr = serve(router(state.clone()), &tasks);
+        Self {
+            addr,
+            hub: state.hub.clone(),
+            tasks,
+            state,
+        }
+    }
+
+    /// `GET path`, with header lines as they go over the wire.
+    pub(crate) async fn get(&self, path: &str, headers: &str) -> Answer {
+        request(self.addr, "GET", path, headers, "").await
+    }
+}
+
+/// Serves `router` on a free port, with send buffers so small that a listener that does not read
+/// is felt after some kilobytes.
+pub(crate) fn serve(router: axum::Router, tasks: &Tasks) -> SocketAddr {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_send_buffer_size(4_096).unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(64).unwrap();
+    let addr = listener.local_addr().unwrap();
+    tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
+    addr
+}
+
+/// An HTTP answer, taken apart.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    head: String,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then_some(value.trim())
+        })
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body)
+            .unwrap_or_else(|e| panic!("{e} in the body of {}: {}", self.status, self.body))
+    }
+}
+
+/// One HTTP/1.1 exchange by hand, so that a test controls every byte.
+pub(crate) async fn request(
+    addr: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> Answer {
+    let exchange = async {
+        let mut stream = TcpStream::connect(addr).await.unwrap();
+        let text = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\
+             Content-Length: {}\r\n{headers}\r\n{body}",
+            body.len()
+        );
+        stream.write_all(text.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    let answer = tokio::time::timeout(PATIENCE, exchange)
+        .await
+        .expect("no answer to a request");
+    let (head, body) = answer
+        .split_once("\r\n\r\n")
+        .expect("an answer without a body");
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok())
+        .unwrap();
+    Answer {
+        status,
+        head: head.to_owned(),
+        body: body.to_owned(),
+    }
+}

@@ -1,0 +1,463 @@
+//! What a browser hears in each story of `fixtures/live/`. The files are the contract between the
+//! server and the client: this file makes them, a test here holds the server's types and channel
+//! to them, and the client's tests fold them.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::browser::Page;
+use crate::hub::{Channel, Cursor, PARTIALS_MISSED_UNTOLD_MAX, Resume};
+use crate::ids::{CallSid, SegmentId, StreamSid, Track};
+use crate::transcript::{
+    CallEvent, CallStatus, Direction, EndReason, EngineHealth, Event, Partial, RecordingStatus,
+    Segment, Word,
+};
+
+const EPOCH: u64 = 1_795_345_200_000;
+
+/// A call that is told to one listener, who may go away and come back.
+struct Story {
+    name: &'static str,
+    channel: Channel,
+    cursor: Option<Cursor>,
+    place: Option<Resume>,
+    heard: Vec<Arc<CallEvent>>,
+}
+
+impl Story {
+    /// The listener is there from the beginning.
+    fn new(name: &'static str) -> Self {
+        let mut story = Self::unheard(name);
+        story.comes();
+        story
+    }
+
+    /// The listener comes later, or never.
+    fn unheard(name: &'static str) -> Self {
+        let channel = Channel::new(call(1), EPOCH);
+        Self {
+            name,
+            channel,
+            cursor: None,
+            place: None,
+            heard: Vec::new(),
+        }
+    }
+
+    /// Published, and heard if the listener is there.
+    fn tell(&mut self, event: Event) {
+        self.tell_unread(event);
+        self.listen();
+    }
+
+    /// Published; the listener is too slow to read it now.
+    fn tell_unread(&mut self, event: Event) {
+        self.channel
+            .append(event)
+            .expect("a story holds only what the channel takes");
+    }
+
+    fn tell_all(&mut self, events: impl IntoIterator<Item = Event>) {
+        for event in events {
+            self.tell(event);
+        }
+    }
+
+    fn goes(&mut self) {
+        let last = self.heard.last().expect("nobody goes before the snapshot");
+        self.place = Some(Resume {
+            offset: last.offset,
+            epoch: Some(EPOCH),
+        });
+        self.cursor = None;
+    }
+
+    fn comes(&mut self) {
+        self.cursor = Some(self.place.map_or_else(Cursor::default, Cursor::resume));
+        self.listen();
+    }
+
+    fn listen(&mut self) {
+        if let Some(cursor) = &mut self.cursor {
+            self.heard.extend(self.channel.read(cursor, 256));
+        }
+    }
+}
+
+/// The `n`th call.
+pub(crate) fn call(n: u32) -> CallSid {
+    CallSid::parse(&format!("CA{n:032x}")).unwrap()
+}
+
+/// The `n`th utterance of a track.
+pub(crate) fn id(track: Track, n: u32) -> SegmentId {
+    SegmentId::new(1, track, n)
+}
+
+/// A partial of an outgoing call.
+pub(crate) fn partial(
+    segment_id: SegmentId,
+    track: Track,
+    revision: u32,
+    start_ms: u64,
+    stable: &str,
+    unstable: &str,
+) -> Event {
+    let speaker = Direction::Outgoing.speaker(track);
+    let (stable, unstable) = (stable.to_owned(), unstable.to_owned());
+    Event::Partial {
+        partial: Partial {
+            segment_id,
+            revision,
+            track,
+            speaker,
+            start_ms,
+            stable,
+            unstable,
+        },
+    }
+}
+
+/// A final of an outgoing call; every word lasts 300 ms.
+pub(crate) fn segment(id: SegmentId, track: Track, start_ms: u64, text: &str) -> Event {
+    let words: Vec<Word> = text
+        .split_whitespace()
+        .zip(0..)
+        .map(|(word, n)| Word {
+            text: word.to_owned(),
+            start_ms: start_ms + n * 300,
+            end_ms: start_ms + n * 300 + 260,
+            confidence: 0.95 - 0.03 * (n % 8) as f32,
+        })
+        .map(|word| Word {
+            confidence: (word.confidence * 1_000.0).round() / 1_000.0,
+            ..word
+        })
+        .collect();
+    Event::Segment {
+        segment: Segment {
+            id,
+            track,
+            speaker: Direction::Outgoing.speaker(track),
+            start_ms,
+            end_ms: words.last().map_or(start_ms + 200, |word| word.end_ms),
+            text: text.to_owned(),
+            words,
+            language: "en".to_owned(),
+            latency_ms: 480,
+            transcribed: true,
+        },
+    }
+}
+
+fn status(status: CallStatus) -> Event {
+    Event::Call {
+        status,
+        stream_sid: None,
+    }
+}
+
+fn answered(stream: u32) -> Event {
+    let stream_sid = Some(StreamSid::parse(&format!("MZ{stream:032x}")).unwrap());
+    Event::Call {
+        status: CallStatus::InProgress,
+        stream_sid,
+    }
+}
+
+fn recording(status: RecordingStatus) -> Event {
+    Event::Recording { status }
+}
+
+fn engine(health: EngineHealth, lag_ms: u64) -> Event {
+    Event::Engine {
+        health,
+        lag_ms,
+        partials_missed: 0,
+    }
+}
+
+fn ended(reason: EndReason) -> Event {
+    Event::Ended { reason }
+}
+
+/// "Good morning, this is Anna." on the customer's track, in three steps.
+fn greeting() -> [Event; 3] {
+    let (track, id) = (Track::Outbound, id(Track::Outbound, 1));
+    [
+        partial(id.clone(), track, 1, 900, "", "Good morning"),
+        partial(id.clone(), track, 2, 900, "Good morning,", "this is an"),
+        segment(id, track, 900, "Good morning, this is Anna."),
+    ]
+}
+
+/// "Hello, I'd like to ask about my bill." on the agent's track, in four steps.
+fn question() -> [Event; 4] {
+    let (track, id) = (Track::Inbound, id(Track::Inbound, 1));
+    [
+        partial(id.clone(), track, 1, 2_700, "", "Hello"),
+        partial(id.clone(), track, 2, 2_700, "Hello, I'd like", "to ask"),
+        partial(
+            id.clone(),
+            track,
+            3,
+            2_700,
+            "Hello, I'd like to ask about",
+            "my bell",
+        ),
+        segment(id, track, 2_700, "Hello, I'd like to ask about my bill."),
+    ]
+}
+
+fn answer() -> Event {
+    segment(
+        id(Track::Outbound, 2),
+        Track::Outbound,
+        5_600,
+        "Of course. One moment, please.",
+    )
+}
+
+fn normal_call() -> Story {
+    let mut story = Story::new("normal-call");
+    story.tell_all([
+        status(CallStatus::Initiated),
+        status(CallStatus::Ringing),
+        answered(1),
+    ]);
+    let [good, morning, anna] = greeting();
+    let [hello, ask, misheard, settled] = question();
+    story.tell_all([good, morning, hello, anna, ask, misheard]);
+    // They talk over each other: two utterances are open at once.
+    story.tell(partial(
+        id(Track::Outbound, 2),
+        Track::Outbound,
+        1,
+        5_600,
+        "",
+        "Of course",
+    ));
+    story.tell_all([
+        settled,
+        answer(),
+        ended(EndReason::Stopped),
+        status(CallStatus::Completed),
+    ]);
+    story
+}
+
+fn resumed() -> Story {
+    let mut story = Story::new("resumed-after-drop");
+    let [good, morning, anna] = greeting();
+    story.tell_all([answered(1), good]);
+    story.goes();
+    story.tell_all([morning, anna]);
+    let [hello, ask, misheard, settled] = question();
+    story.tell_all([hello, ask, misheard]);
+    story.comes();
+    story.tell_all([settled, answer(), ended(EndReason::Stopped)]);
+    story
+}
+
+fn joined_late() -> Story {
+    let mut story = Story::unheard("joined-mid-call");
+    story.tell(answered(1));
+    story.tell_all(greeting());
+    let [hello, ask, misheard, settled] = question();
+    story.tell_all([recording(RecordingStatus::InProgress), hello, ask]);
+    story.comes();
+    story.tell_all([misheard, settled, ended(EndReason::Stopped)]);
+    story
+}
+
+fn stream_came_back() -> Story {
+    let mut story = Story::new("stream-dropped-and-back");
+    story.tell(answered(1));
+    story.tell_all(greeting());
+    story.tell(ended(EndReason::Dropped));
+    story.channel.reopen(EPOCH + 1);
+    story.listen();
+    story.tell(answered(2));
+    let id = SegmentId::new(2, Track::Inbound, 1);
+    story.tell(segment(id, Track::Inbound, 31_000, "Are you still there?"));
+    story.tell_all([ended(EndReason::Stopped), status(CallStatus::Completed)]);
+    story
+}
+
+fn recorded() -> Story {
+    let mut story = Story::new("recording-on-and-off");
+    story.tell_all([answered(1), recording(RecordingStatus::InProgress)]);
+    story.tell_all(greeting());
+    story.tell_all([
+        recording(RecordingStatus::Paused),
+        recording(RecordingStatus::InProgress),
+        recording(RecordingStatus::Stopped),
+        ended(EndReason::Stopped),
+        status(CallStatus::Completed),
+        recording(RecordingStatus::Completed),
+    ]);
+    story
+}
+
+fn degraded() -> Story {
+    let mut story = Story::new("degraded-engine");
+    story.tell(answered(1));
+    story.tell_all(greeting());
+    story.tell(engine(EngineHealth::Behind, 1_800));
+    story.tell_all([
+        engine(EngineHealth::Behind, 4_200),
+        engine(EngineHealth::Degraded, 9_000),
+    ]);
+    let Event::Segment { mut segment } = question()[3].clone() else {
+        unreachable!()
+    };
+    segment.transcribed = false;
+    segment.text.clear();
+    segment.words.clear();
+    segment.language.clear();
+    segment.latency_ms = 10_000;
+    story.tell(Event::Segment { segment });
+    story.tell_all([
+        engine(EngineHealth::Ok, 0),
+        answer(),
+        ended(EndReason::Stopped),
+    ]);
+    story
+}
+
+fn slow_listener() -> Story {
+    let mut story = Story::new("slow-listener");
+    story.tell(answered(1));
+    story.tell_all(greeting());
+    let (track, id) = (Track::Inbound, id(Track::Inbound, 1));
+    let numbers = "One two three four five six seven eight nine ten eleven twelve.";
+    let words: Vec<&str> = numbers.split(' ').collect();
+    for revision in 1..=PARTIALS_MISSED_UNTOLD_MAX as usize + 2 {
+        let (stable, unstable) = (words[..revision].join(" "), words[revision]);
+        let event = partial(id.clone(), track, revision as u32, 2_700, &stable, unstable);
+        story.tell_unread(event);
+    }
+    story.listen();
+    story.tell_all([
+        segment(id, track, 2_700, numbers),
+        ended(EndReason::Stopped),
+    ]);
+    story
+}
+
+fn silent() -> Story {
+    let mut story = Story::new("never-a-word");
+    story.tell_all([
+        status(CallStatus::Ringing),
+        answered(1),
+        ended(EndReason::Stopped),
+    ]);
+    story.tell(status(CallStatus::Completed));
+    story
+}
+
+fn dropped() -> Story {
+    let mut story = Story::new("ended-by-drop");
+    story.tell(answered(1));
+    story.tell_all(greeting());
+    let [d, e, ..] = question();
+    // What was said until then is settled; what never will be goes away with the end.
+    story.tell_all([d, e, ended(EndReason::Dropped)]);
+    story
+}
+
+fn nothing_said() -> Story {
+    let mut story = Story::new("nothing-said-after-all");
+    let (track, id) = (Track::Inbound, id(Track::Inbound, 1));
+    story.tell_all([
+        answered(1),
+        partial(id.clone(), track, 1, 400, "", "Thank you."),
+    ]);
+    story.tell_all([segment(id, track, 400, ""), ended(EndReason::Stopped)]);
+    story
+}
+
+fn stories() -> Vec<Story> {
+    vec![
+        normal_call(),
+        resumed(),
+        joined_late(),
+        stream_came_back(),
+        recorded(),
+        degraded(),
+        slow_listener(),
+        silent(),
+        dropped(),
+        nothing_said(),
+    ]
+}
+
+fn folder() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/live"))
+}
+
+fn lines<'a>(events: impl IntoIterator<Item = &'a CallEvent>) -> String {
+    let line = |event| serde_json::to_string(event).unwrap() + "\n";
+    events.into_iter().map(line).collect()
+}
+
+#[test]
+fn the_fixtures_are_exactly_what_the_server_says() {
+    let mut wanted = vec!["README.md".to_owned()];
+    for story in stories() {
+        let end = story.channel.snapshot();
+        let heard: Vec<&CallEvent> = story.heard.iter().map(Arc::as_ref).collect();
+        for (file, text) in [
+            (format!("{}.jsonl", story.name), lines(heard)),
+            (format!("{}.end.jsonl", story.name), lines([&end])),
+        ] {
+            let path = folder().join(&file);
+            if std::env::var_os("UPDATE_FIXTURES").is_some() {
+                fs::write(&path, &text).unwrap();
+            }
+            let stored = fs::read_to_string(&path).unwrap_or_default();
+            assert_eq!(
+                stored, text,
+                "{file} differs; if that is meant, run with UPDATE_FIXTURES=1"
+            );
+            wanted.push(file);
+        }
+    }
+    let mut found: Vec<String> = fs::read_dir(folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    found.sort();
+    wanted.sort();
+    assert_eq!(
+        found, wanted,
+        "a file of fixtures/live that no story makes, or none for a story"
+    );
+}
+
+#[test]
+fn a_fixture_line_is_the_same_json_after_a_round_trip() {
+    for story in stories() {
+        let text = fs::read_to_string(folder().join(format!("{}.jsonl", story.name))).unwrap();
+        for line in text.lines() {
+            let event: CallEvent = serde_json::from_str(line).unwrap();
+            assert_eq!(serde_json::to_string(&event).unwrap(), line);
+        }
+    }
+}
+
+#[test]
+fn a_fixture_folds_to_the_snapshot_beside_it() {
+    for story in stories() {
+        let read = |kind: &str| {
+            let text = fs::read_to_string(folder().join(format!("{}{kind}", story.name))).unwrap();
+            let events: Vec<CallEvent> = text
+                .lines()
+                .map(|line| serde_json::from_str(line).unwrap())
+                .collect();
+            Page::of(&events).same_for_all()
+        };
+        assert_eq!(read(".jsonl"), read(".end.jsonl"), "{}", story.name);
+    }
+}
