@@ -16,9 +16,12 @@ pub mod catalogue;
 pub mod store;
 
 mod ct2;
+mod download;
 mod ggml;
 mod import;
 mod mel;
+mod packages;
+mod pull;
 #[cfg(test)]
 mod synthetic;
 mod vocabulary;
@@ -28,7 +31,10 @@ use std::path::Path;
 use std::path::PathBuf;
 
 pub use catalogue::{CATALOGUE, Entry, find};
+pub use download::Web;
 pub use import::{Imported, import};
+pub use packages::{Packages, Pip};
+pub use pull::{Pulled, Sources, pull};
 pub use store::{Origin, State, Verified, state, verify};
 pub use watcher::{Step, Watcher};
 
