@@ -40,3 +40,5 @@ pub mod audio;
 
 // Siblings: what lies beside the stream of a call. None names another.
 pub mod models;
+
+pub mod cli;
