@@ -40,8 +40,11 @@ pub mod audio;
 
 pub mod hub;
 pub mod measure;
+pub mod models;
 
 pub mod api;
+
+pub mod cli;
 
 #[cfg(test)]
 mod tests;

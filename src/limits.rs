@@ -20,7 +20,8 @@ pub const MEDIA_IDLE_MAX: Duration = Duration::from_secs(60);
 pub const MEDIA_FAULTS_MAX: u32 = 20;
 
 /// Audio that one track may send ahead of the wall clock; Twilio sends in real time, a stall makes
-/// a burst. Hit: frames beyond are dropped and counted, so a flood costs nobody else anything.
+/// a burst. Hit: the socket is left unread until the clock has caught up, so a flood loses nothing
+/// and costs nobody else anything.
 pub const MEDIA_AHEAD_MS_MAX: u64 = 30_000;
 
 /// Media sockets open at once. Hit: the upgrade is refused with 503.
@@ -97,3 +98,38 @@ pub const PARTIAL_WAIT_MAX: Duration = Duration::from_millis(1_500);
 /// Answers of the engine that wait for a call to take them. Hit: the worker waits; calls take them
 /// at once, or are gone.
 pub const ANSWERS_WAITING_MAX: usize = 64;
+
+/// Failed requests in a row after which a model download gives up; a request that brought at
+/// least [`MODEL_PROGRESS_BYTES_MIN`] starts the count again. Hit: the package index is tried.
+pub const MODEL_REQUESTS_MAX: u32 = 5;
+
+/// Connections that may fail to open before a model's server counts as out of reach.
+pub const MODEL_CONNECTIONS_MAX: u32 = 2;
+
+/// What a broken download must have brought to count as progress.
+pub const MODEL_PROGRESS_BYTES_MIN: u64 = 1024 * 1024;
+
+/// Time that a connection to a model's server may take to open.
+pub const MODEL_CONNECT_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Silence in the middle of a model download. Hit: the request is dropped and resumed.
+pub const MODEL_STALL_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// Time that `pip` may take for one package, unpacking included. Hit: it is ended, an error.
+pub const PACKAGE_TIME_MAX: Duration = Duration::from_mins(15);
+
+/// Longest name of a tensor in a model file that is imported. Hit: the file is refused.
+pub const TENSOR_NAME_BYTES_MAX: usize = 512;
+
+/// Tensors in a model file that is imported (large-v3 has fewer than 1,300). Hit: refused.
+pub const TENSORS_MAX: u32 = 16_384;
+
+/// Dimensions of one tensor. Hit: the file is refused.
+pub const TENSOR_RANK_MAX: u8 = 4;
+
+/// Layers of an encoder or decoder that is imported (large has 32). Hit: the folder is refused.
+pub const MODEL_LAYERS_MAX: usize = 128;
+
+/// Largest vocabulary or tokenizer file that is read (Whisper's are 0.4 and 2.5 MB). Hit: the
+/// folder is refused.
+pub const VOCABULARY_BYTES_MAX: u64 = 32 * 1024 * 1024;

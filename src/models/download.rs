@@ -1,0 +1,235 @@
+//! Fetches one file over HTTP: goes on where an earlier attempt stopped, gives up after a bounded
+//! number of failures, and says whether the server was out of reach or had something else to say.
+
+use std::path::Path;
+use std::time::Duration;
+
+use reqwest::header::{CONTENT_RANGE, RANGE};
+use reqwest::{Client, Response, StatusCode};
+use tokio::fs::{File, OpenOptions};
+use tokio::io::{AsyncSeekExt, AsyncWriteExt};
+
+use crate::limits::{
+    MODEL_CONNECT_WAIT_MAX, MODEL_CONNECTIONS_MAX, MODEL_PROGRESS_BYTES_MIN, MODEL_REQUESTS_MAX,
+    MODEL_STALL_WAIT_MAX,
+};
+use crate::models::catalogue::{Entry, PUBLISHER, REVISION};
+use crate::models::{ModelError, Step, Watcher};
+
+/// The publisher's server, or one that mirrors it.
+#[derive(Debug, Clone)]
+pub struct Web {
+    /// Folder of the files, without a slash at its end.
+    pub base_url: String,
+    /// Wait before the second request; it doubles with each further one.
+    pub pause: Duration,
+}
+
+impl Web {
+    /// Hugging Face, at the revision of the catalogue.
+    pub fn publisher() -> Self {
+        Self {
+            base_url: format!("{PUBLISHER}/resolve/{REVISION}"),
+            pause: Duration::from_millis(500),
+        }
+    }
+
+    /// Where it has `entry`.
+    pub fn url(&self, entry: &Entry) -> String {
+        format!("{}/{}", self.base_url, entry.file_name())
+    }
+
+    /// Brings `part` to the entry's full size, keeping what it has. The caller checks the sum.
+    pub(super) async fn download(
+        &self,
+        entry: &Entry,
+        part: &Path,
+        watcher: &Watcher,
+    ) -> Result<(), ModelError> {
+        let url = self.url(entry);
+        let gave_up = |reason: String| ModelError::Web {
+            url: url.clone(),
+            reason,
+        };
+        let client = Client::builder()
+            .connect_timeout(MODEL_CONNECT_WAIT_MAX)
+            .read_timeout(MODEL_STALL_WAIT_MAX)
+            .build()
+            .map_err(|e| gave_up(in_full(e)))?;
+        let mut requests = 0;
+        loop {
+            let before = size(part).await?;
+            if before == entry.bytes {
+                return Ok(());
+            }
+            let Err(fault) = fetch(&client, &url, entry, part, watcher).await else {
+                return Ok(());
+            };
+            let (reason, requests_max) = match fault {
+                Fault::Disk(error) => return Err(error),
+                Fault::Refused(reason) => return Err(gave_up(reason)),
+                Fault::Unreachable(reason) => (reason, MODEL_CONNECTIONS_MAX),
+                Fault::Broken(reason) => (reason, MODEL_REQUESTS_MAX),
+            };
+            if size(part).await? >= before.saturating_add(MODEL_PROGRESS_BYTES_MIN) {
+                requests = 0;
+            }
+            requests += 1;
+            if requests >= requests_max {
+                return Err(gave_up(reason));
+            }
+            watcher.tell(Step::Retrying { reason });
+            tokio::time::sleep(self.pause * 2_u32.pow(requests - 1)).await;
+        }
+    }
+}
+
+/// Why a request did not bring the file.
+enum Fault {
+    /// No connection: not worth many attempts.
+    Unreachable(String),
+    /// It broke on the way: worth another.
+    Broken(String),
+    /// The server means it.
+    Refused(String),
+    /// Not the network's fault.
+    Disk(ModelError),
+}
+
+async fn fetch(
+    client: &Client,
+    url: &str,
+    entry: &Entry,
+    part: &Path,
+    watcher: &Watcher,
+) -> Result<(), Fault> {
+    let have = size(part).await.map_err(Fault::Disk)?;
+    let have = if have > entry.bytes { 0 } else { have };
+    let mut request = client.get(url);
+    if have > 0 {
+        request = request.header(RANGE, format!("bytes={have}-"));
+    }
+    let response = request.send().await.map_err(|e| {
+        let is_connect = e.is_connect();
+        let reason = in_full(e);
+        if is_connect {
+            Fault::Unreachable(reason)
+        } else {
+            Fault::Broken(reason)
+        }
+    })?;
+    let from = start_of(&response, have)?;
+    if let Some(length) = response.content_length() {
+        let offered = from.saturating_add(length);
+        if offered != entry.bytes {
+            let expected = entry.bytes;
+            return Err(Fault::Refused(format!(
+                "it offers {offered} bytes instead of {expected}"
+            )));
+        }
+    }
+    let mut file = open_at(part, from).await.map_err(Fault::Disk)?;
+    let copied = copy(response, (&mut file, part), from, entry.bytes, watcher).await;
+    // What has come is kept whatever happened, for the next request goes on from there.
+    let flushed = match file.flush().await {
+        Ok(()) => file.sync_all().await,
+        error => error,
+    };
+    flushed.map_err(|e| Fault::Disk(ModelError::io("write", part)(e)))?;
+    copied
+}
+
+/// Where in the file the body begins: `have` if the server takes up the offer, else 0.
+fn start_of(response: &Response, have: u64) -> Result<u64, Fault> {
+    let status = response.status();
+    if status == StatusCode::OK {
+        return Ok(0);
+    }
+    if status == StatusCode::PARTIAL_CONTENT {
+        let range = response
+            .headers()
+            .get(CONTENT_RANGE)
+            .and_then(|v| v.to_str().ok());
+        let start = range.and_then(|r| Some(r.strip_prefix("bytes ")?.split_once('-')?.0));
+        return match start.and_then(|digits| digits.parse::<u64>().ok()) {
+            Some(start) if start == have => Ok(have),
+            _ => Err(Fault::Refused(format!(
+                "it answers with another range: {range:?}"
+            ))),
+        };
+    }
+    let busy = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS].contains(&status);
+    let reason = format!("it answers {status}");
+    Err(if busy || status.is_server_error() {
+        Fault::Broken(reason)
+    } else {
+        Fault::Refused(reason)
+    })
+}
+
+async fn open_at(part: &Path, from: u64) -> Result<File, ModelError> {
+    let open = async {
+        let mut file = OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(false)
+            .open(part)
+            .await?;
+        file.set_len(from).await?;
+        file.seek(std::io::SeekFrom::Start(from)).await?;
+        Ok(file)
+    };
+    open.await.map_err(ModelError::io("write", part))
+}
+
+async fn copy(
+    mut response: Response,
+    (file, part): (&mut File, &Path),
+    from: u64,
+    total: u64,
+    watcher: &Watcher,
+) -> Result<(), Fault> {
+    let mut done = from;
+    watcher.tell(Step::Downloading { done, total });
+    while let Some(bytes) = response
+        .chunk()
+        .await
+        .map_err(|e| Fault::Broken(in_full(e)))?
+    {
+        if bytes.len() as u64 > total - done {
+            return Err(Fault::Refused(format!("it sends more than {total} bytes")));
+        }
+        let written = file.write_all(&bytes).await;
+        written.map_err(|e| Fault::Disk(ModelError::io("write", part)(e)))?;
+        done += bytes.len() as u64;
+        watcher.tell(Step::Downloading { done, total });
+    }
+    if done < total {
+        return Err(Fault::Broken(format!(
+            "it ended after {done} of {total} bytes"
+        )));
+    }
+    Ok(())
+}
+
+/// 0 when there is no such file.
+async fn size(path: &Path) -> Result<u64, ModelError> {
+    match tokio::fs::metadata(path).await {
+        Ok(found) => Ok(found.len()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(0),
+        Err(e) => Err(ModelError::io("read", path)(e)),
+    }
+}
+
+/// An error with the causes that it hides.
+fn in_full(error: reqwest::Error) -> String {
+    // The address is told beside it.
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,253 @@
+//! Whisper's vocabulary as bytes. CTranslate2 keeps tokens as GPT-2 writes them, where every byte
+//! is a printable character (a space is `Ġ`); ggml keeps the bytes themselves.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::limits::VOCABULARY_BYTES_MAX;
+use crate::models::ModelError;
+
+/// Tokens that a ggml file spells out: the text ones, and what comes at 50,256, which is the end
+/// of text in English models and an empty token in multilingual ones. whisper.cpp makes up the
+/// names of those that follow (languages, tasks, timestamps).
+pub(super) const SPELLED: usize = 50_257;
+
+/// The first [`SPELLED`] tokens of the model in `folder`, in order, of `total` in all. Reads
+/// `vocabulary.txt` or `vocabulary.json`; a folder with neither may have a `tokenizer.json`.
+pub(super) fn read(folder: &Path, total: u32) -> Result<Vec<Vec<u8>>, ModelError> {
+    let (path, tokens) = if let Some(text) = text(&folder.join("vocabulary.txt"))? {
+        (folder.join("vocabulary.txt"), lines(&text))
+    } else if let Some(text) = text(&folder.join("vocabulary.json"))? {
+        let path = folder.join("vocabulary.json");
+        let tokens = serde_json::from_str(&text).map_err(|e| json_error(&path, &e))?;
+        (path, tokens)
+    } else if let Some(text) = text(&folder.join("tokenizer.json"))? {
+        let path = folder.join("tokenizer.json");
+        let tokens = serde_json::from_str(&text).map_err(|e| json_error(&path, &e))?;
+        (path.clone(), in_order(tokens, &path)?)
+    } else {
+        let path = folder.join("vocabulary.txt");
+        return Err(ModelError::Io {
+            action: "find a vocabulary at",
+            path,
+            source: ErrorKind::NotFound.into(),
+        });
+    };
+    let spelled = tokens
+        .get(..SPELLED)
+        .filter(|_| tokens.len() <= total as usize);
+    let Some(spelled) = spelled else {
+        let problem = format!(
+            "{} tokens, where the model has {total} (Whisper: 51,864 or more)",
+            tokens.len()
+        );
+        return Err(ModelError::malformed(&path, "its end", problem));
+    };
+    let alphabet = alphabet();
+    let bytes = spelled.iter().enumerate().map(|(i, token)| {
+        let bytes = token
+            .chars()
+            .map(|c| alphabet.get(&c).copied())
+            .collect::<Option<Vec<u8>>>();
+        bytes.ok_or_else(|| {
+            let problem = format!("{token:?} has a character outside GPT-2's byte alphabet");
+            ModelError::malformed(&path, format!("token {i}"), problem)
+        })
+    });
+    bytes.collect()
+}
+
+/// What is needed of a Hugging Face `tokenizer.json`.
+#[derive(Deserialize)]
+struct Tokenizer {
+    model: Bpe,
+    #[serde(default)]
+    added_tokens: Vec<Added>,
+}
+
+#[derive(Deserialize)]
+struct Bpe {
+    vocab: BTreeMap<String, usize>,
+}
+
+#[derive(Deserialize)]
+struct Added {
+    id: usize,
+    content: String,
+}
+
+/// Tokens 0 to [`SPELLED`] − 1 by number; what comes later is of no use to ggml.
+fn in_order(tokenizer: Tokenizer, path: &Path) -> Result<Vec<String>, ModelError> {
+    let mut slots: Vec<Option<String>> = vec![None; SPELLED];
+    let added = tokenizer
+        .added_tokens
+        .into_iter()
+        .map(|a| (a.content, a.id));
+    for (token, id) in tokenizer.model.vocab.into_iter().chain(added) {
+        if let Some(slot) = slots.get_mut(id) {
+            *slot = Some(token);
+        }
+    }
+    if let Some(i) = slots.iter().position(Option::is_none) {
+        return Err(ModelError::malformed(
+            path,
+            format!("token {i}"),
+            "is missing",
+        ));
+    }
+    Ok(slots.into_iter().flatten().collect())
+}
+
+/// The file's text; `None` when there is no such file.
+fn text(path: &Path) -> Result<Option<String>, ModelError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(ModelError::io("read", path)(e)),
+    };
+    let mut bytes = Vec::new();
+    let mut limited = file.take(VOCABULARY_BYTES_MAX + 1);
+    limited
+        .read_to_end(&mut bytes)
+        .map_err(ModelError::io("read", path))?;
+    if bytes.len() as u64 > VOCABULARY_BYTES_MAX {
+        let problem = "the file is too large for a vocabulary";
+        return Err(ModelError::malformed(
+            path,
+            format!("byte {VOCABULARY_BYTES_MAX}"),
+            problem,
+        ));
+    }
+    let text = String::from_utf8(bytes).map_err(|e| {
+        let at = e.utf8_error().valid_up_to();
+        ModelError::malformed(path, format!("byte {at}"), "is not UTF-8")
+    })?;
+    Ok(Some(text))
+}
+
+/// One token a line. Lines end in LF alone: some tokens hold what Unicode calls a line's end.
+fn lines(text: &str) -> Vec<String> {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    text.split('\n').map(str::to_owned).collect()
+}
+
+fn json_error(path: &Path, error: &serde_json::Error) -> ModelError {
+    let place = format!("line {} column {}", error.line(), error.column());
+    ModelError::malformed(path, place, error.to_string())
+}
+
+/// GPT-2's alphabet: printable Latin-1 stands for itself, and the other 68 bytes, in order, for
+/// the characters from U+0100 on.
+/// Source: <https://github.com/openai/gpt-2>, `src/encoder.py`, `bytes_to_unicode`.
+fn alphabet() -> BTreeMap<char, u8> {
+    let mut others = 0x100_u32..;
+    let of_byte = |byte: u8| match byte {
+        b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF => (char::from(byte), byte),
+        _ => {
+            let code = others.next().expect("an open range has no end");
+            (
+                char::from_u32(code).expect("U+0100 to U+0143 are characters"),
+                byte,
+            )
+        }
+    };
+    (0..=u8::MAX).map(of_byte).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens() -> Vec<String> {
+        let mut tokens: Vec<String> = (0..51_864).map(|i| format!("t{i}")).collect();
+        tokens[0] = "!".to_owned();
+        tokens[1] = "Ġthe".to_owned();
+        tokens[2] = "Ċ".to_owned();
+        tokens[3] = "Ã©".to_owned();
+        tokens[50_256] = "<|endoftext|>".to_owned();
+        tokens
+    }
+
+    fn check(folder: &Path) {
+        let bytes = read(folder, 51_864).unwrap();
+        assert_eq!(bytes.len(), SPELLED);
+        assert_eq!(bytes[0], b"!");
+        assert_eq!(bytes[1], b" the");
+        assert_eq!(bytes[2], b"\n");
+        assert_eq!(bytes[3], "é".as_bytes());
+        assert_eq!(bytes[50_255], b"t50255");
+        assert_eq!(bytes[50_256], b"<|endoftext|>");
+    }
+
+    #[test]
+    fn the_alphabet_names_every_byte_once() {
+        let alphabet = alphabet();
+        assert_eq!(alphabet.len(), 256);
+        assert_eq!(alphabet[&'Ġ'], b' ');
+        assert_eq!(alphabet[&'Ń'], 0xAD);
+        assert_eq!(alphabet[&'ÿ'], 0xFF);
+    }
+
+    #[test]
+    fn a_text_a_json_list_and_a_tokenizer_give_the_same_tokens() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("vocabulary.txt"), tokens().join("\n") + "\n").unwrap();
+        check(folder.path());
+        std::fs::remove_file(at("vocabulary.txt")).unwrap();
+
+        std::fs::write(
+            at("vocabulary.json"),
+            serde_json::to_vec(&tokens()).unwrap(),
+        )
+        .unwrap();
+        check(folder.path());
+        std::fs::remove_file(at("vocabulary.json")).unwrap();
+
+        let vocab: BTreeMap<String, usize> = tokens()
+            .into_iter()
+            .enumerate()
+            .take(50_256)
+            .map(|(i, t)| (t, i))
+            .collect();
+        let tokenizer = serde_json::json!({
+            "model": { "vocab": vocab },
+            "added_tokens": [{ "id": 50_256, "content": "<|endoftext|>" }],
+        });
+        std::fs::write(at("tokenizer.json"), tokenizer.to_string()).unwrap();
+        check(folder.path());
+    }
+
+    #[test]
+    fn a_line_that_only_unicode_would_break_stays_whole() {
+        assert_eq!(lines("a\u{2028}b\n\nc\n"), ["a\u{2028}b", "", "c"]);
+    }
+
+    #[test]
+    fn trouble_names_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let say = |total| read(folder.path(), total).unwrap_err().to_string();
+        assert!(say(51_864).contains("vocabulary.txt"));
+
+        let path = folder.path().join("vocabulary.txt");
+        std::fs::write(&path, tokens()[..100].join("\n")).unwrap();
+        assert!(say(51_864).contains("100 tokens"));
+        std::fs::write(&path, tokens().join("\n")).unwrap();
+        assert!(say(51_000).contains("51864 tokens, where the model has 51000"));
+
+        let mut odd = tokens();
+        odd[7] = "日".to_owned();
+        std::fs::write(&path, odd.join("\n")).unwrap();
+        assert!(say(51_864).contains("token 7"));
+        std::fs::write(&path, b"ab\xFF").unwrap();
+        assert!(say(51_864).contains("byte 2"));
+
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(folder.path().join("vocabulary.json"), "[\"a\",\n3]").unwrap();
+        assert!(say(51_864).contains("line 2"));
+    }
+}
