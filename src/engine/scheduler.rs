@@ -1,0 +1,310 @@
+//! Whose utterance next? Pure: no I/O; takes `now`.
+//!
+//! Finals go first, the one whose speech ended earliest leading; then first partials, then
+//! refreshed ones, oldest first. Finals are never dropped: above capacity they wait, and partials
+//! thin out, because a track's new partial replaces the one that is still waiting and a partial
+//! that waited too long is not worth its work. Only the last bound, on the memory that waiting
+//! finals take, refuses a final, and says so.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use std::time::Instant;
+
+use crate::engine::segmenter::Clip;
+use crate::limits;
+
+/// Names one track of one live call within an engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VoiceId(pub u64);
+
+/// What a job is for, most urgent first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Purpose {
+    /// The words for good.
+    Final,
+    /// An utterance's first words on the screen.
+    FirstPartial,
+    /// Newer words on the screen.
+    Partial,
+}
+
+/// One piece of audio to be put into words.
+#[derive(Debug)]
+pub struct Job {
+    /// Whose.
+    pub voice: VoiceId,
+    /// Which utterance of the voice.
+    pub utterance: u32,
+    /// Which question about the utterance, counted from 1.
+    pub question: u32,
+    /// What for.
+    pub purpose: Purpose,
+    /// The audio.
+    pub clip: Clip,
+    /// ISO 639-1 code, if it is known.
+    pub language: Option<String>,
+    /// When the end of the clip's speech was heard.
+    pub heard_at: Instant,
+    /// Set when nobody wants the answer any more: a job that still waits then never runs.
+    pub unwanted: Arc<AtomicBool>,
+}
+
+impl Job {
+    fn bytes(&self) -> usize {
+        self.clip.samples.len() * size_of::<i16>()
+    }
+}
+
+/// Order of service: purpose, then when it was heard, then order of arrival.
+type Rank = (Purpose, Instant, u64);
+
+/// Jobs that wait, each with what the caller wants back with it.
+#[derive(Debug)]
+pub struct Scheduler<T> {
+    waiting: BTreeMap<Rank, (Job, T)>,
+    arrivals: u64,
+    final_bytes: usize,
+    counts: Counts,
+}
+
+/// What became of the jobs so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Finals taken in.
+    pub finals: u64,
+    /// Finals refused at the last bound.
+    pub finals_refused: u64,
+    /// Partials taken in.
+    pub partials: u64,
+    /// Jobs that never ran: partials replaced by newer ones, overtaken by their final or gone
+    /// stale, and finals begun at a pause after which the speaker went on.
+    pub dropped: u64,
+}
+
+impl<T> Default for Scheduler<T> {
+    fn default() -> Self {
+        Self {
+            waiting: BTreeMap::new(),
+            arrivals: 0,
+            final_bytes: 0,
+            counts: Counts::default(),
+        }
+    }
+}
+
+/// A job that never ran, with what was to come back with it.
+pub type Dropped<T> = (Job, T);
+
+impl<T> Scheduler<T> {
+    /// Takes a job. Returns the jobs that will not run because of it: the voice's waiting partial,
+    /// or the job itself when the last bound is hit.
+    pub fn push(&mut self, job: Job, back: T) -> Vec<Dropped<T>> {
+        let is_final = job.purpose == Purpose::Final;
+        if is_final && self.final_bytes + job.bytes() > limits::FINALS_WAITING_BYTES_MAX {
+            self.counts.finals_refused += 1;
+            return vec![(job, back)];
+        }
+        let replaced =
+            self.take(|waiting| waiting.voice == job.voice && waiting.purpose != Purpose::Final);
+        if is_final {
+            self.counts.finals += 1;
+            self.final_bytes += job.bytes();
+        } else {
+            self.counts.partials += 1;
+        }
+        self.arrivals += 1;
+        self.waiting
+            .insert((job.purpose, job.heard_at, self.arrivals), (job, back));
+        replaced
+    }
+
+    /// The next job to run, if there is one, and the partials that went stale waiting.
+    pub fn pop(&mut self, now: Instant) -> (Option<(Job, T)>, Vec<Dropped<T>>) {
+        let stale = self.take(|job| {
+            let late = now.saturating_duration_since(job.heard_at) > limits::PARTIAL_WAIT_MAX;
+            (late && job.purpose != Purpose::Final) || job.unwanted.load(Ordering::Relaxed)
+        });
+        let next = self.waiting.pop_first().map(|(_, entry)| entry);
+        if let Some((job, _)) = &next {
+            self.forget(job);
+        }
+        (next, stale)
+    }
+
+    /// How long the oldest waiting final has waited since its speech ended.
+    pub fn lag(&self, now: Instant) -> Duration {
+        self.waiting
+            .first_key_value()
+            .filter(|((purpose, ..), _)| *purpose == Purpose::Final)
+            .map_or(Duration::ZERO, |((_, heard_at, _), _)| {
+                now.saturating_duration_since(*heard_at)
+            })
+    }
+
+    /// Jobs that wait.
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// What became of the jobs so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    fn take(&mut self, unwanted: impl Fn(&Job) -> bool) -> Vec<Dropped<T>> {
+        let taken: Vec<Dropped<T>> = self
+            .waiting
+            .extract_if(.., |_, (job, _)| unwanted(job))
+            .map(|(_, entry)| entry)
+            .collect();
+        for (job, _) in &taken {
+            self.forget(job);
+        }
+        self.counts.dropped += taken.len() as u64;
+        taken
+    }
+
+    fn forget(&mut self, job: &Job) {
+        if job.purpose == Purpose::Final {
+            self.final_bytes -= job.bytes();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(voice: u64, purpose: Purpose, heard_at: Instant) -> Job {
+        Job {
+            voice: VoiceId(voice),
+            utterance: 1,
+            question: 1,
+            purpose,
+            clip: Clip {
+                samples: vec![0; 16_000].into(),
+                start: 0,
+                speech: 0..16_000,
+            },
+            language: None,
+            heard_at,
+            unwanted: Arc::default(),
+        }
+    }
+
+    fn order(scheduler: &mut Scheduler<&'static str>, now: Instant) -> Vec<&'static str> {
+        std::iter::from_fn(|| scheduler.pop(now).0.map(|(_, name)| name)).collect()
+    }
+
+    #[test]
+    fn finals_lead_by_the_end_of_their_speech_then_first_partials_then_the_rest() {
+        let now = crate::clock::now();
+        let later = now + Duration::from_millis(100);
+        let mut scheduler = Scheduler::default();
+        scheduler.push(job(1, Purpose::Partial, now), "refresh");
+        scheduler.push(job(2, Purpose::FirstPartial, later), "first");
+        scheduler.push(job(3, Purpose::Final, later), "late final");
+        scheduler.push(job(4, Purpose::Final, now), "early final");
+        assert_eq!(scheduler.lag(later), Duration::from_millis(100));
+        assert_eq!(
+            order(&mut scheduler, later),
+            ["early final", "late final", "first", "refresh"]
+        );
+        assert_eq!(scheduler.lag(later), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_voice_has_one_waiting_partial_and_its_final_replaces_it() {
+        let now = crate::clock::now();
+        let mut scheduler = Scheduler::default();
+        scheduler.push(job(1, Purpose::FirstPartial, now), "old");
+        scheduler.push(job(2, Purpose::FirstPartial, now), "another voice");
+        let dropped = scheduler.push(job(1, Purpose::Partial, now), "new");
+        assert_eq!(
+            dropped.iter().map(|(_, name)| *name).collect::<Vec<_>>(),
+            ["old"]
+        );
+        let dropped = scheduler.push(job(1, Purpose::Final, now), "final");
+        assert_eq!(
+            dropped.iter().map(|(_, name)| *name).collect::<Vec<_>>(),
+            ["new"]
+        );
+        assert_eq!(order(&mut scheduler, now), ["final", "another voice"]);
+        assert_eq!(scheduler.counts().dropped, 2);
+    }
+
+    #[test]
+    fn finals_of_one_voice_all_run() {
+        let now = crate::clock::now();
+        let mut scheduler = Scheduler::default();
+        for _ in 0..3 {
+            assert!(
+                scheduler
+                    .push(job(1, Purpose::Final, now), "final")
+                    .is_empty()
+            );
+        }
+        assert_eq!(order(&mut scheduler, now).len(), 3);
+    }
+
+    #[test]
+    fn a_partial_that_waited_too_long_is_dropped_and_a_final_never_is() {
+        let now = crate::clock::now();
+        let mut scheduler = Scheduler::default();
+        scheduler.push(job(1, Purpose::Partial, now), "partial");
+        scheduler.push(job(2, Purpose::Final, now), "final");
+        let (next, stale) = scheduler.pop(now + limits::PARTIAL_WAIT_MAX * 100);
+        assert_eq!(next.map(|(_, name)| name), Some("final"));
+        assert_eq!(stale.len(), 1);
+        assert!(scheduler.is_empty());
+    }
+
+    #[test]
+    fn an_unwanted_final_gives_its_room_back() {
+        let now = crate::clock::now();
+        let mut scheduler = Scheduler::default();
+        let unwanted = job(1, Purpose::Final, now);
+        let flag = unwanted.unwanted.clone();
+        scheduler.push(unwanted, "unwanted");
+        flag.store(true, Ordering::Relaxed);
+        let (next, dropped) = scheduler.pop(now);
+        assert!(next.is_none());
+        assert_eq!(dropped.len(), 1);
+        assert_eq!(scheduler.final_bytes, 0);
+    }
+
+    #[test]
+    fn only_the_last_bound_refuses_a_final_and_room_comes_back() {
+        let now = crate::clock::now();
+        let mut scheduler = Scheduler::default();
+        let fitting = limits::FINALS_WAITING_BYTES_MAX / 32_000;
+        for _ in 0..fitting {
+            assert!(
+                scheduler
+                    .push(job(1, Purpose::Final, now), "fits")
+                    .is_empty()
+            );
+        }
+        assert_eq!(
+            scheduler
+                .push(job(1, Purpose::Final, now), "too much")
+                .len(),
+            1
+        );
+        assert_eq!(scheduler.counts().finals_refused, 1);
+        scheduler.pop(now);
+        assert!(
+            scheduler
+                .push(job(1, Purpose::Final, now), "fits again")
+                .is_empty()
+        );
+    }
+}

@@ -1,0 +1,175 @@
+//! Hypothesis after hypothesis → words that stay and words that may change. Pure: no I/O.
+//!
+//! Local agreement (Liu et al. 2020, arXiv:2005.11185; Macháček et al. 2023, arXiv:2307.14743):
+//! words that two successive hypotheses agree on are settled, except those near the end of the
+//! audio, which the next syllable may still turn into others. What is settled is never taken
+//! back: a later hypothesis, the final one too, only goes on from there.
+
+use crate::engine::recognizer::HeardWord;
+use crate::engine::recognizer::join;
+
+/// A word settles only when it ends at least this long before the end of the audio it was heard
+/// in. Longer settles later, shorter settles words that the final pass would have mended.
+const UNSETTLED_TAIL_MS: u32 = 900;
+
+/// The words of one utterance as they settle.
+#[derive(Debug, Default)]
+pub struct Stabilizer {
+    settled: Vec<HeardWord>,
+    previous: Vec<HeardWord>,
+    shown: (String, String),
+}
+
+impl Stabilizer {
+    /// Takes the next hypothesis over the utterance from its beginning, of which `heard_ms` had
+    /// been spoken. Returns the new `(stable, unstable)` texts, or nothing if they did not change.
+    pub fn push(&mut self, words: Vec<HeardWord>, heard_ms: u32) -> Option<(String, String)> {
+        let next = continuation(&self.settled, &words);
+        let agreed = agreement(continuation(&self.settled, &self.previous), next);
+        let settling: Vec<HeardWord> = next[..agreed]
+            .iter()
+            .take_while(|word| word.end_ms + UNSETTLED_TAIL_MS <= heard_ms)
+            .cloned()
+            .collect();
+        let unstable = join(next[settling.len()..].iter().map(|w| w.text.as_str()));
+        self.settled.extend(settling);
+        self.previous = words;
+        let shown = (self.stable(), unstable);
+        if shown == self.shown || (shown.0.is_empty() && shown.1.is_empty()) {
+            return None;
+        }
+        self.shown.clone_from(&shown);
+        Some(shown)
+    }
+
+    /// The utterance's words for good: what is settled, and from there the final hypothesis.
+    pub fn finish(self, words: Vec<HeardWord>) -> Vec<HeardWord> {
+        let rest = continuation(&self.settled, &words).to_vec();
+        let mut all = self.settled;
+        all.extend(rest);
+        all
+    }
+
+    fn stable(&self) -> String {
+        join(self.settled.iter().map(|w| w.text.as_str()))
+    }
+}
+
+/// How many words two hypotheses share at their beginning, case and punctuation aside.
+fn agreement(a: &[HeardWord], b: &[HeardWord]) -> usize {
+    a.iter()
+        .zip(b)
+        .take_while(|(a, b)| same(&a.text, &b.text))
+        .count()
+}
+
+fn same(a: &str, b: &str) -> bool {
+    letters(a).eq(letters(b))
+}
+
+fn letters(word: &str) -> impl Iterator<Item = char> {
+    word.chars()
+        .filter(|c| c.is_alphanumeric())
+        .flat_map(char::to_lowercase)
+}
+
+/// What `words` say after the settled ones: the tail that is left when the settled words are laid
+/// onto `words` with the fewest edits. Of several such places the earliest counts, so that a word
+/// which may be new is kept rather than swallowed.
+fn continuation<'a>(settled: &[HeardWord], words: &'a [HeardWord]) -> &'a [HeardWord] {
+    // The last row of an edit-distance table: the cost of turning all of `settled` into the first
+    // j of `words`.
+    let mut costs: Vec<usize> = (0..=words.len()).collect();
+    for (i, word) in settled.iter().enumerate() {
+        let mut diagonal = costs[0];
+        costs[0] = i + 1;
+        for j in 1..=words.len() {
+            let replaced = diagonal + usize::from(!same(&word.text, &words[j - 1].text));
+            diagonal = costs[j];
+            costs[j] = replaced.min(costs[j] + 1).min(costs[j - 1] + 1);
+        }
+    }
+    let place = (0..=words.len()).min_by_key(|&j| costs[j]).unwrap_or(0);
+    &words[place..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn words(text: &str) -> Vec<HeardWord> {
+        text.split_whitespace()
+            .zip(0u32..)
+            .map(|(text, n)| HeardWord {
+                text: text.to_owned(),
+                start_ms: n * 300,
+                end_ms: n * 300 + 300,
+                confidence: 0.9,
+            })
+            .collect()
+    }
+
+    fn shown(stable: &str, unstable: &str) -> Option<(String, String)> {
+        Some((stable.to_owned(), unstable.to_owned()))
+    }
+
+    #[test]
+    fn words_settle_when_two_hypotheses_agree_and_the_speaker_is_past_them() {
+        let mut stabilizer = Stabilizer::default();
+        assert_eq!(
+            stabilizer.push(words("the birch"), 700),
+            shown("", "the birch")
+        );
+        assert_eq!(
+            stabilizer.push(words("The birch canoe slid"), 1_500),
+            shown("The birch", "canoe slid")
+        );
+        assert_eq!(
+            stabilizer.push(words("The birch canoe slid on the"), 2_100),
+            shown("The birch canoe slid", "on the")
+        );
+    }
+
+    #[test]
+    fn a_settled_word_is_never_taken_back_even_by_the_final() {
+        let mut stabilizer = Stabilizer::default();
+        stabilizer.push(words("a birch canoe"), 3_000);
+        assert_eq!(
+            stabilizer.push(words("a birch canoe slid"), 3_300),
+            shown("a birch canoe", "slid")
+        );
+        let last = stabilizer.finish(words("the birch canoe slid on"));
+        assert_eq!(
+            join(last.iter().map(|w| w.text.as_str())),
+            "a birch canoe slid on"
+        );
+    }
+
+    #[test]
+    fn the_same_words_are_not_shown_twice() {
+        let mut stabilizer = Stabilizer::default();
+        assert!(stabilizer.push(words("yes"), 400).is_some());
+        assert!(stabilizer.push(words("yes"), 500).is_none());
+        assert!(Stabilizer::default().push(vec![], 500).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn the_stable_text_only_grows_and_begins_the_final(
+            hypotheses in prop::collection::vec("([abc] ){0,8}", 1..8)
+        ) {
+            let mut stabilizer = Stabilizer::default();
+            let mut before = String::new();
+            for hypothesis in &hypotheses {
+                if let Some((stable, _)) = stabilizer.push(words(hypothesis), 10_000) {
+                    prop_assert!(stable.starts_with(&before), "{stable:?} does not begin with {before:?}");
+                    before = stable;
+                }
+            }
+            let last = hypotheses.last().expect("at least one");
+            let text = join(stabilizer.finish(words(last)).iter().map(|w| w.text.as_str()));
+            prop_assert!(text.starts_with(&before));
+        }
+    }
+}

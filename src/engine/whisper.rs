@@ -1,0 +1,484 @@
+//! Whisper, by whisper.cpp: the only file that names `whisper_rs`, and the only one with `unsafe`
+//! in it, because whisper.cpp's logits filter and abort flag are C callbacks.
+//!
+//! Settings that were measured on 8 kHz phone turns: greedy; timestamps on; the encoder's context
+//! trimmed to the clip's length and [`SLACK_MS`], but not below [`CONTEXT_MIN`]; the text ended by
+//! force at the end of speech or where it begins to loop ([`Vocabulary::must_end`]); flash
+//! attention off (with a trimmed context it attends to rows of earlier calls). A final whose text
+//! looks wrong is tried once more with the full context.
+
+use std::ffi::c_int;
+use std::ffi::c_void;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+
+use whisper_rs::FullParams;
+use whisper_rs::SamplingStrategy;
+use whisper_rs::WhisperContext;
+use whisper_rs::WhisperContextParameters;
+use whisper_rs::WhisperState;
+use whisper_rs::WhisperSysContext;
+use whisper_rs::WhisperSysState;
+use whisper_rs::WhisperTokenData;
+
+use crate::audio;
+use crate::engine::guard;
+use crate::engine::guard::Evidence;
+use crate::engine::guard::TIMESTAMP_MS;
+use crate::engine::guard::Vocabulary;
+use crate::engine::recognizer::Effort;
+use crate::engine::recognizer::HeardWord;
+use crate::engine::recognizer::Hypothesis;
+use crate::engine::recognizer::RecognizeError;
+use crate::engine::recognizer::Recognizer;
+use crate::engine::recognizer::Request;
+
+/// Encoder positions in a second of audio.
+const CONTEXT_HZ: usize = 50;
+
+/// Encoder positions in Whisper's whole window of 30 s.
+const CONTEXT_MAX: usize = 1_500;
+
+/// The encoder never sees less than this many positions (10.24 s). Fewer is faster, and loses words.
+const CONTEXT_MIN: usize = 512;
+
+/// Silence that the encoder sees after the clip.
+const SLACK_MS: usize = 1_280;
+
+/// Text tokens allowed: this many, and as many for each second. Speech has about four a second.
+const TOKENS_MIN: usize = 8;
+
+/// A final with a lower mean log-probability is tried again with the full context.
+const RETRY_LOGPROB: f32 = -0.7;
+
+/// Clips are padded to this length: whisper.cpp gives up below 0.1 s.
+const SAMPLES_MIN: usize = audio::SPEECH_HZ as usize / 5;
+
+/// Why a model could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// This processor cannot run the build.
+    #[error("this processor lacks AVX2, FMA or F16C, which this build of whisper.cpp needs")]
+    Processor,
+    /// The file is missing or no ggml Whisper model.
+    #[error(
+        "{path} is not a Whisper model that whisper.cpp can load ({reason}); `callburner models verify` checks it, `callburner models pull` fetches it again"
+    )]
+    Load {
+        /// Which file.
+        path: String,
+        /// What whisper.cpp said.
+        reason: String,
+    },
+}
+
+/// A loaded model, shared by all workers.
+#[derive(Clone)]
+pub struct Model {
+    context: Arc<WhisperContext>,
+    vocabulary: Vocabulary,
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Model")
+            .field("multilingual", &self.is_multilingual())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Model {
+    /// Loads a ggml file.
+    pub fn load(path: &Path) -> Result<Self, ModelError> {
+        if !processor_is_able() {
+            return Err(ModelError::Processor);
+        }
+        whisper_rs::install_logging_hooks();
+        let failed = |reason: String| ModelError::Load {
+            path: path.display().to_string(),
+            reason,
+        };
+        if !path.is_file() {
+            return Err(failed("no such file".to_owned()));
+        }
+        let mut parameters = WhisperContextParameters::default();
+        parameters.flash_attn(false);
+        let context = WhisperContext::new_with_params(path, parameters)
+            .map_err(|error| failed(error.to_string()))?;
+        let vocabulary = Vocabulary {
+            end: context.token_eot(),
+            first_timestamp: context.token_beg(),
+        };
+        Ok(Self {
+            context: Arc::new(context),
+            vocabulary,
+        })
+    }
+
+    /// Whether it knows more than English.
+    pub fn is_multilingual(&self) -> bool {
+        self.context.is_multilingual()
+    }
+
+    /// A recogniser of its own for one worker: about 200 MB for tiny.
+    pub fn recognizer(&self) -> Result<Whisper, RecognizeError> {
+        let state = self.context.create_state().map_err(failed)?;
+        Ok(Whisper {
+            model: self.clone(),
+            state,
+            policy: Policy::default(),
+        })
+    }
+}
+
+/// How much of the encoder a pass uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// Trimmed to the clip, and again in full where a final looks wrong.
+    Trimmed,
+    /// The whole window of 30 s, always, and no forced end: the offline reference.
+    FullContext,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self::Trimmed
+    }
+}
+
+/// One worker's recogniser.
+pub struct Whisper {
+    model: Model,
+    state: WhisperState,
+    policy: Policy,
+}
+
+impl Whisper {
+    /// The same recogniser with another policy.
+    #[must_use]
+    pub fn with_policy(self, policy: Policy) -> Self {
+        Self { policy, ..self }
+    }
+
+    fn pass(&mut self, request: &Request<'_>, context: usize) -> Result<Heard, RecognizeError> {
+        let seconds = request.samples.len() / audio::SPEECH_HZ as usize + 1;
+        let mut watch = Watch {
+            vocabulary: self.model.vocabulary,
+            speech_end_ms: (self.policy == Policy::Trimmed).then_some(request.speech_end_ms),
+            cancelled: request.cancelled,
+            tokens: Vec::new(),
+        };
+        let mut parameters = FullParams::new(SamplingStrategy::Greedy { best_of: 1 });
+        parameters.set_n_threads(1);
+        parameters.set_no_context(true);
+        parameters.set_single_segment(self.policy == Policy::Trimmed);
+        parameters.set_temperature_inc(0.0);
+        parameters.set_suppress_blank(true);
+        parameters.set_print_progress(false);
+        parameters.set_print_special(false);
+        parameters.set_print_realtime(false);
+        parameters.set_print_timestamps(false);
+        parameters.set_audio_ctx(context as c_int);
+        if self.policy == Policy::Trimmed {
+            parameters.set_max_tokens((TOKENS_MIN + TOKENS_MIN * seconds) as c_int);
+        }
+        // whisper-rs leaks each language string, a few bytes; "en" is the default and needs none.
+        if self.model.is_multilingual() && request.language != Some("en") {
+            parameters.set_language(request.language.or(Some("auto")));
+        }
+        watch.attach(&mut parameters);
+        let outcome = self.state.full(parameters, request.samples);
+        if request.cancelled.load(Ordering::Relaxed) {
+            return Err(RecognizeError::Cancelled);
+        }
+        outcome.map_err(failed)?;
+        Ok(self.read(request))
+    }
+
+    /// Reads what the state holds after a pass.
+    fn read(&self, request: &Request<'_>) -> Heard {
+        let vocabulary = self.model.vocabulary;
+        let whole = self.policy == Policy::FullContext;
+        let mut pieces = Vec::new();
+        let mut no_speech = 0f32;
+        for segment in self.state.as_iter() {
+            no_speech = no_speech.max(segment.no_speech_probability());
+            // Over several windows only the segments' own times count from the beginning.
+            let at_ms = |centiseconds: i64| u32::try_from(centiseconds * 10).unwrap_or(0);
+            if whole {
+                pieces.push(Piece::Time(at_ms(segment.start_timestamp())));
+            }
+            for token in (0..segment.n_tokens()).filter_map(|n| segment.get_token(n)) {
+                let data = token.token_data();
+                if data.id >= vocabulary.first_timestamp {
+                    if !whole {
+                        let steps = (data.id - vocabulary.first_timestamp) as u32;
+                        pieces.push(Piece::Time(steps * TIMESTAMP_MS));
+                    }
+                } else if data.id < vocabulary.end
+                    && let Ok(bytes) = token.to_bytes()
+                {
+                    pieces.push(Piece::Text {
+                        bytes: bytes.to_vec(),
+                        logprob: data.plog,
+                    });
+                }
+            }
+            if whole {
+                pieces.push(Piece::Time(at_ms(segment.end_timestamp())));
+            }
+        }
+        Heard::new(&pieces, no_speech, request)
+    }
+}
+
+impl Recognizer for Whisper {
+    fn recognize(&mut self, request: &Request<'_>) -> Result<Hypothesis, RecognizeError> {
+        let mut padded = Vec::new();
+        let request = if request.samples.len() < SAMPLES_MIN {
+            padded.extend_from_slice(request.samples);
+            padded.resize(SAMPLES_MIN, 0.0);
+            &Request {
+                samples: &padded,
+                ..*request
+            }
+        } else {
+            request
+        };
+        if self.policy == Policy::FullContext {
+            return Ok(self
+                .pass(request, CONTEXT_MAX)?
+                .hypothesis(self.language(request)));
+        }
+        let ms = request.samples.len() * 1_000 / audio::SPEECH_HZ as usize;
+        let context = ((ms + SLACK_MS) * CONTEXT_HZ / 1_000).clamp(CONTEXT_MIN, CONTEXT_MAX);
+        let mut heard = self.pass(request, context)?;
+        if request.effort == Effort::Final && context < CONTEXT_MAX && heard.is_doubtful() {
+            let again = self.pass(request, CONTEXT_MAX)?;
+            if again.evidence.mean_logprob > heard.evidence.mean_logprob || heard.looped {
+                heard = again;
+            }
+        }
+        if heard.evidence.is_made_up() {
+            heard.words.clear();
+        }
+        Ok(heard.hypothesis(self.language(request)))
+    }
+}
+
+impl Whisper {
+    fn language(&self, request: &Request<'_>) -> String {
+        if !self.model.is_multilingual() {
+            return "en".to_owned();
+        }
+        let detected =
+            || whisper_rs::get_lang_str(self.state.full_lang_id_from_state()).unwrap_or("en");
+        request
+            .language
+            .map_or_else(|| detected().to_owned(), str::to_owned)
+    }
+}
+
+/// One token of a pass.
+enum Piece {
+    Time(u32),
+    Text { bytes: Vec<u8>, logprob: f32 },
+}
+
+/// What one pass heard.
+struct Heard {
+    words: Vec<HeardWord>,
+    evidence: Evidence,
+    looped: bool,
+}
+
+impl Heard {
+    fn new(pieces: &[Piece], no_speech: f32, request: &Request<'_>) -> Self {
+        let mut words = Vec::new();
+        let mut stretch: Vec<(Vec<u8>, f32)> = Vec::new();
+        let (mut from, mut logprobs) = (0, Vec::new());
+        for piece in pieces {
+            match piece {
+                Piece::Time(at) => {
+                    spread(&mut stretch, from, *at, &mut words);
+                    from = *at;
+                }
+                Piece::Text { bytes, logprob } => {
+                    logprobs.push(*logprob);
+                    let begins = bytes.first() == Some(&b' ') || stretch.is_empty();
+                    match stretch.last_mut() {
+                        Some((word, least)) if !begins => {
+                            word.extend_from_slice(bytes);
+                            *least = least.min(*logprob);
+                        }
+                        _ => stretch.push((bytes.clone(), *logprob)),
+                    }
+                }
+            }
+        }
+        let end = request.speech_end_ms.max(from);
+        spread(&mut stretch, from, end, &mut words);
+        let plain: Vec<String> = words.iter().map(|word| plain(&word.text)).collect();
+        let kept = guard::without_loop(&plain);
+        let looped = kept < words.len();
+        words.truncate(kept);
+        let evidence = Evidence {
+            mean_logprob: logprobs.iter().sum::<f32>() / (logprobs.len().max(1)) as f32,
+            no_speech,
+            seconds: request.samples.len() as f32 / audio::SPEECH_HZ as f32,
+            words: words.len(),
+        };
+        Self {
+            words,
+            evidence,
+            looped,
+        }
+    }
+
+    /// Whether a second look with more context is worth its time.
+    fn is_doubtful(&self) -> bool {
+        self.looped || (!self.words.is_empty() && self.evidence.mean_logprob < RETRY_LOGPROB)
+    }
+
+    fn hypothesis(self, language: String) -> Hypothesis {
+        Hypothesis {
+            words: self.words,
+            language,
+            mean_logprob: self.evidence.mean_logprob,
+        }
+    }
+}
+
+/// Spreads the words of one stretch between two timestamps over its time by their lengths.
+/// Notes about sounds are left out.
+fn spread(stretch: &mut Vec<(Vec<u8>, f32)>, from: u32, to: u32, words: &mut Vec<HeardWord>) {
+    let texts: Vec<(String, f32)> = stretch
+        .drain(..)
+        .map(|(bytes, logprob)| (String::from_utf8_lossy(&bytes).trim().to_owned(), logprob))
+        .filter(|(text, _)| !text.is_empty())
+        .collect();
+    let whole = texts
+        .iter()
+        .map(|(text, _)| text.as_str())
+        .collect::<Vec<_>>()
+        .join(" ");
+    if guard::is_sound_note(&whole) {
+        return;
+    }
+    let letters: usize = texts.iter().map(|(text, _)| text.chars().count()).sum();
+    let span = to.saturating_sub(from) as usize;
+    let mut passed = 0;
+    for (text, logprob) in texts {
+        let start_ms = from + (span * passed / letters.max(1)) as u32;
+        passed += text.chars().count();
+        let end_ms = from + (span * passed / letters.max(1)) as u32;
+        words.push(HeardWord {
+            text,
+            start_ms,
+            end_ms,
+            confidence: logprob.exp().clamp(0.0, 1.0),
+        });
+    }
+}
+
+fn plain(word: &str) -> String {
+    word.chars()
+        .filter(|c| c.is_alphanumeric())
+        .flat_map(char::to_lowercase)
+        .collect()
+}
+
+/// What the callbacks of one pass look at.
+struct Watch<'a> {
+    vocabulary: Vocabulary,
+    /// `None`: the text is not ended by force.
+    speech_end_ms: Option<u32>,
+    cancelled: &'a AtomicBool,
+    tokens: Vec<i32>,
+}
+
+impl Watch<'_> {
+    #[expect(
+        unsafe_code,
+        reason = "whisper.cpp's callbacks are C; see the SAFETY notes"
+    )]
+    fn attach(&mut self, parameters: &mut FullParams<'_, '_>) {
+        let this: *mut c_void = std::ptr::from_mut(self).cast();
+        // SAFETY: `pass` runs the parameters before `self` goes out of scope, on this thread, and
+        // whisper.cpp calls back on it (n_threads is 1) and keeps neither pointer afterwards.
+        unsafe {
+            parameters.set_filter_logits_callback(Some(filter_logits));
+            parameters.set_filter_logits_callback_user_data(this);
+            parameters.set_abort_callback(Some(must_abort));
+            parameters.set_abort_callback_user_data(this);
+        }
+    }
+}
+
+/// Sets every logit but end-of-text to −∞ where the text must end.
+#[expect(unsafe_code, reason = "called by whisper.cpp")]
+unsafe extern "C" fn filter_logits(
+    context: *mut WhisperSysContext,
+    _state: *mut WhisperSysState,
+    tokens: *const WhisperTokenData,
+    token_count: c_int,
+    logits: *mut f32,
+    watch: *mut c_void,
+) {
+    // SAFETY: whisper.cpp hands over `token_count` tokens and one logit for each entry of the
+    // context's vocabulary; `watch` is the `Watch` that `attach` gave it, borrowed by nobody else
+    // during the pass.
+    let (watch, tokens, logits) = unsafe {
+        let vocabulary = whisper_rs::whisper_rs_sys::whisper_n_vocab(context) as usize;
+        let tokens = if token_count > 0 {
+            std::slice::from_raw_parts(tokens, token_count as usize)
+        } else {
+            &[]
+        };
+        (
+            &mut *watch.cast::<Watch<'_>>(),
+            tokens,
+            std::slice::from_raw_parts_mut(logits, vocabulary),
+        )
+    };
+    let Some(speech_end_ms) = watch.speech_end_ms else {
+        return;
+    };
+    watch.tokens.clear();
+    watch.tokens.extend(tokens.iter().map(|token| token.id));
+    if watch.vocabulary.must_end(&watch.tokens, speech_end_ms) {
+        let end = watch.vocabulary.end as usize;
+        for (token, logit) in logits.iter_mut().enumerate() {
+            *logit = if token == end { 0.0 } else { f32::NEG_INFINITY };
+        }
+    }
+}
+
+#[expect(unsafe_code, reason = "called by whisper.cpp")]
+unsafe extern "C" fn must_abort(watch: *mut c_void) -> bool {
+    // SAFETY: `watch` is the `Watch` that `attach` gave it, alive during the pass.
+    let watch = unsafe { &*watch.cast::<Watch<'_>>() };
+    watch.cancelled.load(Ordering::Relaxed)
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it is what map_err hands over"
+)]
+fn failed(error: whisper_rs::WhisperError) -> RecognizeError {
+    RecognizeError::Failed(error.to_string())
+}
+
+#[cfg(target_arch = "x86_64")]
+fn processor_is_able() -> bool {
+    is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("f16c")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn processor_is_able() -> bool {
+    true
+}
