@@ -7,7 +7,7 @@
 //!  Twilio ──wss──► twilio::stream ──► call ──► engine ──► call ──► hub ──► api::live ──wss──► browser
 //!                  JSON → frames       │                   ▲
 //!                                      ▼                   │ partials, finals
-//!                    engine::track, one for each track     │
+//!                    engine::voice, one for each track     │
 //!   ┌───────────────────────────────────────────────────┐  │
 //!   │ audio::mulaw      G.711 bytes  → samples          │  │
 //!   │ audio::timeline   timestamps   → the call's clock │  │
@@ -24,7 +24,7 @@
 //! above it in this list (`tests::tidy` holds it to that), so `audio` has never heard of Twilio,
 //! `engine` has never heard of HTTP, and `twilio` has never heard of Whisper.
 //!
-//! Start reading at [`engine::track`] for the heart, at [`call`] for the wiring, at [`app`] for
+//! Start reading at [`engine::voice`] for the heart, at [`call`] for the wiring, at [`app`] for
 //! the composition of the server.
 
 pub mod limits;
@@ -38,11 +38,23 @@ pub mod transcript;
 
 pub mod audio;
 
+pub mod engine;
+pub mod export;
 pub mod hub;
 pub mod measure;
 pub mod models;
+pub mod twilio;
+
+pub mod config;
+
+pub mod call;
 
 pub mod api;
+
+pub mod app;
+
+pub mod player;
+pub mod rehearsal;
 
 pub mod cli;
 

@@ -1,3 +1,16 @@
 //! The `callburner` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match callburner::cli::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            #[expect(clippy::print_stderr, reason = "the last word before the end")]
+            {
+                eprintln!("callburner: {error:#}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -61,7 +61,7 @@ pub(super) async fn alive() -> &'static str {
 /// `GET /readyz`
 pub(super) async fn ready(State(state): State<ApiState>) -> Response {
     let mut reasons = state.readiness.reasons();
-    if state.tasks.is_stopping() {
+    if state.switchboard.tasks.is_stopping() {
         reasons.push("the server is stopping: send calls to another, or wait".to_owned());
     }
     let ready = reasons.is_empty();

@@ -72,7 +72,7 @@ pub(super) async fn transcriptions(
     Query(first): Query<First>,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, ApiError> {
-    if !from_our_page(&headers, state.public_base_url.as_ref()) {
+    if !from_our_page(&headers, state.doors.public_base_url.as_ref()) {
         let message = "this page's origin may not listen here: open the page from this server, \
                        or set PUBLIC_BASE_URL to its address";
         return Err(ApiError::new(
@@ -81,7 +81,7 @@ pub(super) async fn transcriptions(
             message,
         ));
     }
-    if state.tasks.is_stopping() {
+    if state.switchboard.tasks.is_stopping() {
         let message = "the server is restarting: come back in a moment";
         return Err(ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -104,7 +104,7 @@ pub(super) async fn transcriptions(
         offset: first.offset,
         epoch: first.epoch,
     });
-    let tasks = state.tasks.clone();
+    let tasks = state.switchboard.tasks.clone();
     let upgrade = upgrade
         .max_message_size(limits::LISTENER_MESSAGE_BYTES_MAX)
         .max_frame_size(limits::LISTENER_MESSAGE_BYTES_MAX);
@@ -225,7 +225,7 @@ impl Session {
         if let Some(target) = first {
             self.subscribe(target).await?;
         }
-        let stop = self.state.tasks.clone();
+        let stop = self.state.switchboard.tasks.clone();
         let mut heard_at = clock::now();
         let mut ping_at = heard_at + limits::LISTENER_PING_EVERY;
         let mut leave_by: Option<Instant> = None;
@@ -319,7 +319,7 @@ impl Session {
             return self.refuse(Some(&call_sid), &error).await;
         }
         let resume = offset.map(|offset| Resume { offset, epoch });
-        match self.state.hub.subscribe(&call_sid, resume) {
+        match self.state.switchboard.hub.subscribe(&call_sid, resume) {
             Ok(subscription) => {
                 self.subscriptions.insert(call_sid, subscription);
                 Ok(())

@@ -4,18 +4,18 @@
 mod error;
 mod health;
 mod live;
+mod media;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::Uri;
 use axum::middleware;
 use axum::routing::{any, get};
 use tokio::sync::Semaphore;
 
-use crate::hub::Hub;
+use crate::call::Switchboard;
+use crate::config::Doors;
 use crate::limits;
-use crate::tasks::Tasks;
 
 pub use self::error::{ApiError, RequestId};
 pub use self::health::Readiness;
@@ -24,29 +24,29 @@ pub use self::live::Authorize;
 /// What the doors lead to; clones are the same.
 #[derive(Debug, Clone)]
 pub struct ApiState {
-    /// Live calls.
-    pub hub: Hub,
-    /// Where sessions run, and whether the server is stopping.
-    pub tasks: Tasks,
+    /// Live calls, and how they are carried.
+    pub switchboard: Switchboard,
+    /// Where the world reaches this server, and how Twilio proves itself.
+    pub doors: Arc<Doors>,
     /// Why a call could not be taken now, if so.
     pub readiness: Readiness,
+    /// A permit for each media socket.
+    pub media_sockets: Arc<Semaphore>,
     /// A permit for each client-channel socket.
     pub listeners: Arc<Semaphore>,
-    /// Where the world reaches this server, for instance `https://calls.example.org`, if set.
-    pub public_base_url: Option<Uri>,
     /// Who may hear which call.
     pub authorize: Authorize,
 }
 
 impl ApiState {
-    /// Doors to `hub` that anyone who reaches the server may pass.
-    pub fn new(hub: Hub, tasks: Tasks) -> Self {
+    /// Doors that anyone who reaches the server may pass.
+    pub fn new(switchboard: Switchboard, doors: Doors) -> Self {
         Self {
-            hub,
-            tasks,
+            switchboard,
+            doors: Arc::new(doors),
             readiness: Readiness::default(),
+            media_sockets: Arc::new(Semaphore::new(limits::MEDIA_SOCKETS_MAX)),
             listeners: Arc::new(Semaphore::new(limits::LISTENERS_MAX)),
-            public_base_url: None,
             authorize: Authorize::everyone(),
         }
     }
@@ -55,6 +55,9 @@ impl ApiState {
 /// Every route.
 pub fn router(state: ApiState) -> Router {
     let routes = Router::new()
+        // Twilio
+        .route("/media", any(media::stream))
+        .route("/media/{*secret}", any(media::stream))
         // browsers
         .route("/ws/transcriptions", any(live::transcriptions))
         // operators

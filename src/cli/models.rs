@@ -11,9 +11,15 @@ use crate::models::{self, CATALOGUE, Entry, ModelError, Sources, State, Step, Ve
 
 /// Lists, fetches, imports and checks Whisper models.
 #[derive(Debug, Args)]
-pub struct ModelsArgs {
+pub(super) struct ModelsArgs {
     /// The folder of the models
-    #[arg(long, global = true, value_name = "FOLDER", default_value = "models")]
+    #[arg(
+        long = "models-dir",
+        env = "MODELS_DIR",
+        global = true,
+        value_name = "FOLDER",
+        default_value = "models"
+    )]
     dir: PathBuf,
     #[command(subcommand)]
     command: ModelsCommand,
@@ -51,7 +57,7 @@ enum ModelsCommand {
 }
 
 /// Does what the arguments say. An error where something is missing or not what it should be.
-pub async fn run(args: ModelsArgs) -> anyhow::Result<()> {
+pub(super) async fn run(args: ModelsArgs) -> anyhow::Result<()> {
     let folder = args.dir;
     match args.command {
         ModelsCommand::List { json } => {

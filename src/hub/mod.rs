@@ -63,7 +63,8 @@ struct Line {
 #[derive(Debug)]
 struct State {
     channel: Channel,
-    opened: bool,
+    /// Streams that have carried the call; none: nobody opened it yet.
+    streams: u32,
     listeners: usize,
     /// When [`Hub::sweep`] first found the call ended and nobody listening.
     quiet_since: Option<Instant>,
@@ -92,8 +93,9 @@ impl Hub {
     }
 
     /// For the side that publishes: makes the call's channel, takes over the one that listeners
-    /// already wait on, or lets words come again after the end. Always succeeds.
-    pub fn open(&self, call: &CallSid) {
+    /// already wait on, or lets words come again after the end. Always succeeds. Returns the how
+    /// manyth stream of the call this is, from 1.
+    pub fn open(&self, call: &CallSid) -> u32 {
         let mut lines = self
             .shared
             .lines
@@ -101,12 +103,13 @@ impl Hub {
             .unwrap_or_else(PoisonError::into_inner);
         let line = self.line(&mut lines, call);
         let mut state = line.state();
-        state.opened = true;
+        state.streams += 1;
         state.quiet_since = None;
         if state.channel.has_ended() {
             state.channel.reopen(self.shared.next_epoch());
             line.bell.send_replace(());
         }
+        state.streams
     }
 
     /// Takes `event` into the call's channel and wakes its listeners; never waits. Returns its
@@ -211,7 +214,7 @@ impl Hub {
             let channel = Channel::new(call.clone(), self.shared.next_epoch());
             let state = State {
                 channel,
-                opened: false,
+                streams: 0,
                 listeners: 0,
                 quiet_since: None,
             };
@@ -270,7 +273,7 @@ impl Subscription {
     /// nobody ever published any.
     pub fn is_over(&self) -> bool {
         let state = self.line.state();
-        (state.channel.has_ended() || !state.opened) && !state.channel.has_news(&self.cursor)
+        (state.channel.has_ended() || state.streams == 0) && !state.channel.has_news(&self.cursor)
     }
 
     /// Reads what is new, perhaps nothing.
@@ -292,7 +295,7 @@ impl Drop for Subscription {
         let forgotten = {
             let mut state = self.line.state();
             state.listeners -= 1;
-            state.listeners == 0 && !state.opened
+            state.listeners == 0 && state.streams == 0
         };
         if forgotten {
             lines.remove(&self.call);

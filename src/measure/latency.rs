@@ -694,6 +694,7 @@ mod tests {
             said(Track::Inbound, 2_000, 3_000, "two"),
         ];
         let snapshot = Event::Snapshot {
+            epoch: 1,
             status: None,
             recording: None,
             engine: EngineHealth::Ok,

@@ -403,7 +403,8 @@ async fn only_who_may_hear_a_call_hears_it() {
 #[tokio::test]
 async fn pages_of_other_origins_are_refused() {
     let server = Server::start_with(|state| {
-        state.public_base_url = Some("https://calls.example.org".parse().unwrap());
+        let doors = Arc::make_mut(&mut state.doors);
+        doors.public_base_url = Some("https://calls.example.org".parse().unwrap());
     })
     .await;
     let own = format!("http://{}", server.addr);

@@ -7,12 +7,17 @@ mod live;
 mod stories;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::api::{ApiState, router};
+use crate::call::Switchboard;
+use crate::config::Doors;
+use crate::engine::recognizer::{Recognizer, ScriptedRecognizer};
+use crate::engine::{Engine, voice};
 use crate::hub::Hub;
 use crate::tasks::Tasks;
 
@@ -32,19 +37,39 @@ impl Server {
         Self::start_with(|_| {}).await
     }
 
-    /// `change` sees the state before the server starts.
+    /// `change` sees the state before the server starts. One scripted recogniser.
     #[expect(
         clippy::unused_async,
         reason = "serving wants a runtime, which callers then have"
     )]
     pub(crate) async fn start_with(change: impl FnOnce(&mut ApiState)) -> Self {
+        let recognizer: Box<dyn Recognizer> = Box::new(ScriptedRecognizer::default());
+        Self::start_on(vec![recognizer], change)
+    }
+
+    /// A server whose engine has these recognisers.
+    pub(crate) fn start_on(
+        recognizers: Vec<Box<dyn Recognizer>>,
+        change: impl FnOnce(&mut ApiState),
+    ) -> Self {
         let tasks = Tasks::default();
-        let mut state = ApiState::new(Hub::new(), tasks.clone());
+        let switchboard = Switchboard {
+            engine: Arc::new(Engine::start(recognizers)),
+            hub: Hub::new(),
+            tasks: tasks.clone(),
+            voice: voice::Config::default(),
+        };
+        let doors = Doors {
+            address: ([127, 0, 0, 1], 0).into(),
+            public_base_url: None,
+            twilio_key: None,
+        };
+        let mut state = ApiState::new(switchboard, doors);
         change(&mut state);
         let addr = serve(router(state.clone()), &tasks);
         Self {
             addr,
-            hub: state.hub.clone(),
+            hub: state.switchboard.hub.clone(),
             tasks,
             state,
         }

@@ -1,0 +1,331 @@
+//! `callburner bench`: what the engine is worth on recordings whose words are known.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Subcommand;
+use cpu_time::ThreadTime;
+use serde::Serialize;
+
+use crate::app::App;
+use crate::audio::{self, mulaw, recording::Recording, resample::Upsampler};
+use crate::cli;
+use crate::cli::demo::{figures, options, read_call};
+use crate::clock;
+use crate::config::{Doors, EngineSettings};
+use crate::engine::offline;
+use crate::engine::recognizer::{Effort, Recognizer, Request};
+use crate::engine::whisper::{Policy, Whisper};
+use crate::ids::Track;
+use crate::measure::latency::{Report, Tally};
+use crate::measure::script::{self, Clip};
+use crate::measure::wer::Score;
+use crate::rehearsal::rehearse;
+
+/// Measure the engine on recordings whose words are known.
+#[derive(Debug, clap::Args)]
+pub(super) struct BenchArgs {
+    #[command(subcommand)]
+    command: BenchCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum BenchCommand {
+    /// Word error rate and compute time of the live path and of the same model offline.
+    Words(WordsArgs),
+    /// Delays and steadiness, calls played in real time through the real server.
+    Latency(LatencyArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct WordsArgs {
+    /// Folders with a `manifest.tsv` (columns: file, seconds, text, source, licence).
+    #[arg(required = true)]
+    folders: Vec<PathBuf>,
+    /// Leave out the offline reference.
+    #[arg(long)]
+    live_only: bool,
+    /// Print every file whose words differ from the reference.
+    #[arg(long)]
+    differences: bool,
+    /// Write the figures as JSON to this file.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    #[command(flatten)]
+    engine: EngineSettings,
+}
+
+#[derive(Debug, clap::Args)]
+struct LatencyArgs {
+    /// Call scripts (JSON).
+    #[arg(required = true)]
+    calls: Vec<PathBuf>,
+    /// Folder of the calls' recordings, if not beside the scripts.
+    #[arg(long)]
+    audio: Option<PathBuf>,
+    /// Write the figures as JSON to this file.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    #[command(flatten)]
+    engine: EngineSettings,
+}
+
+pub(super) async fn run(args: BenchArgs) -> anyhow::Result<()> {
+    match args.command {
+        BenchCommand::Words(args) => tokio::task::spawn_blocking(move || words(&args)).await?,
+        BenchCommand::Latency(args) => latency(&args).await,
+    }
+}
+
+/// One path's words and cost on one folder. Times are processor seconds of one thread.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PathFigures {
+    score: Score,
+    wer: Option<f64>,
+    false_words_per_minute: Option<f64>,
+    final_seconds: f64,
+    draft_seconds: f64,
+    audio_seconds: f64,
+    final_seconds_per_audio_second: f64,
+    draft_seconds_per_audio_second: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct FolderFigures {
+    folder: String,
+    live: PathFigures,
+    offline: Option<PathFigures>,
+}
+
+fn words(args: &WordsArgs) -> anyhow::Result<()> {
+    let model = cli::load(&args.engine)?;
+    let mut live = model.recognizer()?;
+    let mut whole = model.recognizer()?.with_policy(Policy::FullContext);
+    let mut all = Vec::new();
+    print(&format!(
+        "{:<14} {:<8} {:>7} {:>5} {:>5} {:>5} {:>6} {:>11} {:>10} {:>10}",
+        "set", "path", "WER", "ins", "del", "sub", "words", "false/10min", "final", "drafts"
+    ))?;
+    for folder in &args.folders {
+        let clips = script::read_manifest(&folder.join("manifest.tsv"))?;
+        let mut figures = FolderFigures {
+            folder: folder.display().to_string(),
+            live: PathFigures::default(),
+            offline: (!args.live_only).then(PathFigures::default),
+        };
+        for clip in &clips {
+            let samples = read(&clip.path)?;
+            figures.live.listen_live(clip, &samples, args, &mut live)?;
+            if let Some(offline) = &mut figures.offline {
+                offline.listen_whole(clip, &samples, args, &mut whole)?;
+            }
+        }
+        let name = folder
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        figures.live.finish();
+        print(&figures.live.row(&name, "live"))?;
+        if let Some(offline) = &mut figures.offline {
+            offline.finish();
+            print(&offline.row(&name, "offline"))?;
+        }
+        all.push(figures);
+    }
+    print("\nfinal, drafts: audio seconds for each processor second of one core")?;
+    write_json(args.json.as_deref(), &all)
+}
+
+impl PathFigures {
+    /// The live path in audio time, drafts and all.
+    fn listen_live(
+        &mut self,
+        clip: &Clip,
+        samples: &[i16],
+        args: &WordsArgs,
+        whisper: &mut Whisper,
+    ) -> anyhow::Result<()> {
+        let config = cli::voice_config(&args.engine);
+        let start = ThreadTime::now();
+        let meter = || start.elapsed();
+        let run = offline::transcribe(
+            samples,
+            Track::Inbound,
+            config,
+            whisper,
+            clock::now(),
+            meter,
+            |_| {},
+        );
+        self.final_seconds += run.final_time.as_secs_f64();
+        self.draft_seconds += run.draft_time.as_secs_f64();
+        self.add(clip, &run.text(), args.differences)
+    }
+
+    /// The whole file at once, full context.
+    fn listen_whole(
+        &mut self,
+        clip: &Clip,
+        samples: &[i16],
+        args: &WordsArgs,
+        whisper: &mut Whisper,
+    ) -> anyhow::Result<()> {
+        let mut upsampler = Upsampler::new();
+        let mut speech = Vec::new();
+        let line: Vec<i16> = samples
+            .iter()
+            .map(|&s| mulaw::decode(mulaw::encode(s)))
+            .collect();
+        upsampler.push(&line, &mut speech);
+        upsampler.flush(&mut speech);
+        let language = args.engine.language();
+        let start = ThreadTime::now();
+        let hypothesis = whisper.recognize(&Request {
+            samples: &speech,
+            speech_end_ms: (clip.seconds * 1_000.0) as u32,
+            effort: Effort::Final,
+            language: language.as_deref(),
+            cancelled: &AtomicBool::new(false),
+        })?;
+        self.final_seconds += start.elapsed().as_secs_f64();
+        self.add(clip, &hypothesis.text(), false)
+    }
+
+    fn add(&mut self, clip: &Clip, text: &str, differences: bool) -> anyhow::Result<()> {
+        self.audio_seconds += clip.seconds;
+        let mut one = Score::default();
+        one.add(&clip.text, text, clip.seconds);
+        if differences && (one.errors.total() > 0 || one.false_words > 0) {
+            print(&format!(
+                "  {}\n    - {}\n    + {text}",
+                clip.name, clip.text
+            ))?;
+        }
+        self.score += one;
+        Ok(())
+    }
+
+    fn finish(&mut self) {
+        self.wer = self.score.wer();
+        self.false_words_per_minute = self.score.false_words_per_minute();
+        self.final_seconds_per_audio_second = self.final_seconds / self.audio_seconds;
+        self.draft_seconds_per_audio_second = self.draft_seconds / self.audio_seconds;
+    }
+
+    fn row(&self, folder: &str, path: &str) -> String {
+        let errors = self.score.errors;
+        let or_dash = |value: Option<String>| value.unwrap_or_else(|| "–".to_owned());
+        let speed = |seconds: f64| {
+            if seconds > 0.0 {
+                format!("{:.1}×", self.audio_seconds / seconds)
+            } else {
+                "–".to_owned()
+            }
+        };
+        format!(
+            "{folder:<14} {path:<8} {:>7} {:>5} {:>5} {:>5} {:>6} {:>11} {:>10} {:>10}",
+            or_dash(self.wer.map(|wer| format!("{:.2} %", 100.0 * wer))),
+            errors.insertions,
+            errors.deletions,
+            errors.substitutions,
+            errors.reference_words(),
+            or_dash(
+                self.false_words_per_minute
+                    .map(|words| format!("{:.1}", 10.0 * words))
+            ),
+            speed(self.final_seconds),
+            speed(self.draft_seconds),
+        )
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<i16>> {
+    let channels = Recording::read_all(path, audio::LINE_HZ)?;
+    let first = channels
+        .first()
+        .with_context(|| format!("{} has no audio", path.display()))?;
+    Ok(audio::to_i16(first))
+}
+
+#[derive(Debug, Serialize)]
+struct LatencyFigures {
+    calls: Vec<(String, Report)>,
+    all: Report,
+}
+
+async fn latency(args: &LatencyArgs) -> anyhow::Result<()> {
+    let doors = Doors {
+        address: ([127, 0, 0, 1], 0).into(),
+        public_base_url: None,
+        twilio_key: None,
+    };
+    let app = App::start(
+        doors,
+        cli::start_engine(&args.engine)?,
+        cli::voice_config(&args.engine),
+    )
+    .await?;
+    let mut all = Tally::default();
+    let mut calls = Vec::new();
+    for (path, number) in args.calls.iter().zip(1..) {
+        let (script, call) = read_call(path, args.audio.as_deref())?;
+        print(&format!("{} ({:.0} s)", script.name, script.seconds))?;
+        let rehearsal = rehearse(app.address(), &call, &options(number), |_| {}).await?;
+        let mut one = Tally::default();
+        one.add(&script.truth, &rehearsal.heard());
+        all.add(&script.truth, &rehearsal.heard());
+        let report = one.report();
+        print(&figures(&report))?;
+        calls.push((script.name, report));
+    }
+    let (counts, work) = app.engine().tally();
+    app.stop().await;
+    let all = all.report();
+    print(&format!("all calls\n{}", figures(&all)))?;
+    print(&breakdown(&all))?;
+    let audio = work.final_audio.max(Duration::from_millis(1)).as_secs_f64();
+    print(&format!(
+        "engine     {} final passes over {audio:.0} s of audio in {:.1} s, {} drafts in {:.1} s, {} \
+         jobs dropped, {} finals refused",
+        counts.finals,
+        work.final_time.as_secs_f64(),
+        counts.partials,
+        work.partial_time.as_secs_f64(),
+        counts.dropped,
+        counts.finals_refused
+    ))?;
+    write_json(args.json.as_deref(), &LatencyFigures { calls, all })
+}
+
+fn breakdown(report: &Report) -> String {
+    let parts = &report.breakdown;
+    let named = [
+        ("voice detector's end against the true end", parts.end_error),
+        (
+            "detected end to publication (endpoint, queue, inference)",
+            parts.engine,
+        ),
+        ("publication to arrival", parts.delivery),
+    ];
+    let lines = named.iter().filter_map(|(name, spread)| {
+        spread.map(|s| format!("  {name}: p50 {} ms, p95 {} ms", s.p50_ms, s.p95_ms))
+    });
+    format!("of last words\n{}", lines.collect::<Vec<_>>().join("\n"))
+}
+
+fn write_json(path: Option<&Path>, figures: &impl Serialize) -> anyhow::Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    let text = serde_json::to_string_pretty(figures)?;
+    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn print(line: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()
+}

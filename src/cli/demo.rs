@@ -1,0 +1,237 @@
+//! `callburner demo`: the real server, a recorded call in real time, its words on the terminal.
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use crate::app::App;
+use crate::cli;
+use crate::cli::serve::wait_for_signal;
+use crate::config::{Doors, EngineSettings};
+use crate::ids::{CallSid, StreamSid, Track};
+use crate::measure::latency::{Report, Spread, Tally};
+use crate::measure::script::{self, Script};
+use crate::measure::wer::Score;
+use crate::player::{Call, Options};
+use crate::rehearsal::{Rehearsal, rehearse};
+use crate::telemetry::{self, LogFormat};
+use crate::transcript::{CallEvent, Event, Partial, Segment, Speaker};
+
+/// Play a recorded two-party call through the real server and print its words as they settle.
+#[derive(Debug, clap::Args)]
+pub(super) struct DemoArgs {
+    /// Script of the call, with its recordings beside it.
+    #[arg(long, default_value = "fixtures/calls/reading.json")]
+    call: PathBuf,
+    /// Leave the server up afterwards, until Ctrl+C.
+    #[arg(long)]
+    keep: bool,
+    /// Port of the server; 0 takes a free one.
+    #[arg(long, env = "PORT", default_value_t = 0)]
+    port: u16,
+    #[command(flatten)]
+    engine: EngineSettings,
+}
+
+pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
+    let filter = std::env::var("LOG").unwrap_or_else(|_| "warn,whisper_rs=error".to_owned());
+    telemetry::start(LogFormat::Text, &filter)?;
+    let (script, call) = read_call(&args.call, None)?;
+    let engine = cli::start_engine(&args.engine)?;
+    let doors = Doors {
+        address: ([127, 0, 0, 1], args.port).into(),
+        public_base_url: None,
+        twilio_key: None,
+    };
+    let app = App::start(doors, engine, cli::voice_config(&args.engine)).await?;
+    let mut screen = Screen::new();
+    screen.line(&format!(
+        "{}: {:.0} s of a recorded call, model {}, {} workers, server on http://{}\n",
+        script.name,
+        script.seconds,
+        args.engine.model,
+        args.engine.workers(),
+        app.address()
+    ))?;
+    let rehearsal = rehearse(app.address(), &call, &options(1), |event| {
+        screen.show(event)
+    })
+    .await?;
+    screen.line(&summary(&script, &rehearsal))?;
+    if args.keep {
+        screen.line(&format!(
+            "The server stays up on http://{} until Ctrl+C. Play another call to it with\n  \
+             callburner replay {} --url ws://{0}/media",
+            app.address(),
+            args.call.display()
+        ))?;
+        wait_for_signal().await?;
+    }
+    app.stop().await;
+    Ok(())
+}
+
+/// A script and its audio.
+pub(super) fn read_call(path: &Path, audio: Option<&Path>) -> anyhow::Result<(Script, Call)> {
+    let script = Script::read(path)?;
+    let [inbound, outbound] = script::audio_paths(path, audio)?;
+    let call = Call::read(&inbound, &outbound)
+        .with_context(|| format!("the audio of {} cannot be used", path.display()))?;
+    Ok((script, call))
+}
+
+/// How the `number`th call of this process is played: its names tell it apart.
+pub(super) fn options(number: u32) -> Options {
+    let digits = format!("{:024x}{number:08x}", std::process::id());
+    let call_sid = CallSid::parse(&format!("CA{digits}")).expect("32 hexadecimal digits");
+    let stream_sid = StreamSid::parse(&format!("MZ{digits}")).expect("32 hexadecimal digits");
+    Options::new(call_sid, stream_sid)
+}
+
+/// What the call's words were worth.
+fn summary(script: &Script, rehearsal: &Rehearsal) -> String {
+    let mut score = Score::default();
+    for track in Track::ALL {
+        let heard: Vec<&str> = rehearsal
+            .events
+            .iter()
+            .filter_map(|(_, event)| match &event.event {
+                Event::Segment { segment } if segment.track == track => Some(segment.text.as_str()),
+                _ => None,
+            })
+            .collect();
+        score.add(&script.text(track), &heard.join(" "), script.seconds);
+    }
+    let mut tally = Tally::default();
+    tally.add(&script.truth, &rehearsal.heard());
+    let report = tally.report();
+    let errors = score.errors;
+    format!(
+        "\nwords      {:.1} % word error rate against the reference ({} of {} words: {} wrong, {} \
+         missing, {} added)\n{}",
+        100.0 * score.wer().unwrap_or(0.0),
+        errors.total(),
+        errors.reference_words(),
+        errors.substitutions,
+        errors.deletions,
+        errors.insertions,
+        figures(&report)
+    )
+}
+
+/// The latency and steadiness of a report, a line each.
+pub(super) fn figures(report: &Report) -> String {
+    let spread = |spread: &Option<Spread>| {
+        spread.as_ref().map_or_else(
+            || "none measured".to_owned(),
+            |s| {
+                format!(
+                    "p50 {} ms, p95 {} ms, p99 {} ms ({} measured)",
+                    s.p50_ms, s.p95_ms, s.p99_ms, s.count
+                )
+            },
+        )
+    };
+    let missing: String = report
+        .missing
+        .iter()
+        .map(|m| {
+            format!(
+                "\n           missing: {} {:.1} s: {}",
+                m.track,
+                m.start_ms as f64 / 1_000.0,
+                m.text
+            )
+        })
+        .collect();
+    format!(
+        "last words {} after the end of speech\nfirst words {} after the start of speech\n\
+         steadiness {:.2} unstable partial word ratio, {} retractions, {} duplicate partials\n\
+         finals     {} segments for {} utterances, {} without{missing}\n",
+        spread(&report.final_words),
+        spread(&report.first_partial),
+        report.unstable_partial_word_ratio.unwrap_or(0.0),
+        report.retractions,
+        report.duplicate_partials,
+        report.segments,
+        report.utterances,
+        report.missing.len(),
+    )
+}
+
+/// The terminal: finals as lines that stay, the latest partial on one line that changes.
+struct Screen {
+    is_terminal: bool,
+}
+
+impl Screen {
+    fn new() -> Self {
+        Self {
+            is_terminal: std::io::stdout().is_terminal(),
+        }
+    }
+
+    fn show(&mut self, event: &CallEvent) {
+        match &event.event {
+            Event::Segment { segment } if !segment.text.is_empty() => self.settle(segment),
+            Event::Partial { partial } if self.is_terminal => self.sketch(partial),
+            Event::Engine { health, lag_ms, .. } => {
+                let _ = self.line(&format!("engine {health:?}, {lag_ms} ms behind"));
+            }
+            Event::Segment { .. }
+            | Event::Partial { .. }
+            | Event::Snapshot { .. }
+            | Event::Call { .. }
+            | Event::Recording { .. }
+            | Event::Ended { .. } => {}
+        }
+    }
+
+    fn settle(&mut self, segment: &Segment) {
+        let words = format!(
+            "{}  {}  {}  ({} ms)",
+            time(segment.start_ms),
+            who(segment.speaker),
+            segment.text,
+            segment.latency_ms
+        );
+        let _ = self.line(&words); // a closed terminal must not end the call
+    }
+
+    fn sketch(&mut self, partial: &Partial) {
+        let text = format!("{} {}", partial.stable, partial.unstable);
+        let tail: String = {
+            let letters: Vec<char> = text.trim().chars().collect();
+            letters[letters.len().saturating_sub(60)..].iter().collect()
+        };
+        let mut out = std::io::stdout().lock();
+        let _ = write!(
+            out,
+            "\r\x1b[2K\x1b[2m{}  {}  {tail}\x1b[0m",
+            time(partial.start_ms),
+            who(partial.speaker)
+        );
+        let _ = out.flush();
+    }
+
+    fn line(&mut self, text: &str) -> std::io::Result<()> {
+        let mut out = std::io::stdout().lock();
+        if self.is_terminal {
+            write!(out, "\r\x1b[2K")?;
+        }
+        writeln!(out, "{text}")?;
+        out.flush()
+    }
+}
+
+fn time(ms: u64) -> String {
+    format!("{:02}:{:04.1}", ms / 60_000, (ms % 60_000) as f64 / 1_000.0)
+}
+
+fn who(speaker: Speaker) -> &'static str {
+    match speaker {
+        Speaker::Agent => "agent   ",
+        Speaker::Customer => "customer",
+    }
+}

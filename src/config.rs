@@ -1,0 +1,218 @@
+//! Every setting of the server: a flag, an environment variable of the same name, or a line in
+//! `.env`. Checked together, once, at the start.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use axum::http::Uri;
+
+use crate::telemetry::LogFormat;
+use crate::twilio::signature::Key;
+
+/// What can be set. Secrets can also come from a file, named by the variable with `_FILE` added.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Settings {
+    /// Port to listen on.
+    #[arg(long, env = "PORT", default_value_t = 4000)]
+    pub port: u16,
+    /// Address to listen on. Anything but this machine's own needs `TWILIO_AUTH_TOKEN`.
+    #[arg(long, env = "HOST", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    pub host: IpAddr,
+    /// Where the world reaches this server, for instance <https://calls.example.org>: Twilio's
+    /// signatures are made over it.
+    #[arg(long, env = "PUBLIC_BASE_URL")]
+    pub public_base_url: Option<Uri>,
+    /// Checks Twilio's signatures.
+    #[arg(long, env = "TWILIO_AUTH_TOKEN", hide_env_values = true)]
+    pub twilio_auth_token: Option<String>,
+    /// File that holds the auth token.
+    #[arg(long, env = "TWILIO_AUTH_TOKEN_FILE")]
+    pub twilio_auth_token_file: Option<PathBuf>,
+    /// What recognises speech.
+    #[command(flatten)]
+    pub engine: EngineSettings,
+    /// What is logged, in the language of `RUST_LOG`.
+    #[arg(long, env = "LOG", default_value = "info,whisper_rs=warn")]
+    pub log: String,
+    /// How log lines look.
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t)]
+    pub log_format: LogFormat,
+}
+
+/// What recognises speech; also for commands without a server.
+#[derive(Debug, Clone, clap::Args)]
+pub struct EngineSettings {
+    /// Whisper model: a catalogue name (`callburner models list`) or a path to a ggml file.
+    #[arg(long, env = "MODEL", default_value = "tiny.en")]
+    pub model: String,
+    /// Folder that models are kept in.
+    #[arg(long, env = "MODELS_DIR", default_value = "models")]
+    pub models_dir: PathBuf,
+    /// Language that is spoken, as an ISO 639-1 code, or `auto`: each track's first words decide.
+    #[arg(long, env = "LANGUAGE", default_value = "en", value_parser = language)]
+    pub language: String,
+    /// Recognisers that run at once, one thread each; 0: one for each core.
+    #[arg(long, env = "WORKERS", default_value_t = 0)]
+    pub workers: usize,
+}
+
+/// Settings that contradict each other or cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Strangers could stream audio here.
+    #[error(
+        "HOST={0} lets others reach this server, but without TWILIO_AUTH_TOKEN nobody can tell \
+         Twilio from a stranger: set it, or leave HOST at 127.0.0.1"
+    )]
+    OpenToStrangers(IpAddr),
+    /// Signatures cannot be checked.
+    #[error(
+        "TWILIO_AUTH_TOKEN is set, but not PUBLIC_BASE_URL, over which Twilio's signatures are \
+         made: set it to this server's public address, such as https://calls.example.org"
+    )]
+    NoPublicBaseUrl,
+    /// Not an address of a server.
+    #[error("PUBLIC_BASE_URL={0} must begin with https:// or http:// and name a host")]
+    BadPublicBaseUrl(Uri),
+    /// One secret, two sources.
+    #[error("TWILIO_AUTH_TOKEN and TWILIO_AUTH_TOKEN_FILE are both set: keep one")]
+    TwoTokens,
+    /// A secret's file that cannot be used.
+    #[error("TWILIO_AUTH_TOKEN_FILE={path} cannot be read ({reason})")]
+    TokenFile {
+        /// Which file.
+        path: String,
+        /// Why.
+        reason: std::io::Error,
+    },
+}
+
+/// The settings of the doors, checked.
+#[derive(Debug, Clone)]
+pub struct Doors {
+    /// Where to listen.
+    pub address: SocketAddr,
+    /// Where the world reaches this server.
+    pub public_base_url: Option<Uri>,
+    /// The key of Twilio's signatures; without it they are not checked.
+    pub twilio_key: Option<Key>,
+}
+
+impl Settings {
+    /// Checks the settings against each other.
+    pub fn doors(&self) -> Result<Doors, ConfigError> {
+        let token = self.auth_token()?;
+        if token.is_none() && !self.host.is_loopback() {
+            return Err(ConfigError::OpenToStrangers(self.host));
+        }
+        if let Some(url) = &self.public_base_url
+            && (url.host().is_none() || !matches!(url.scheme_str(), Some("https" | "http")))
+        {
+            return Err(ConfigError::BadPublicBaseUrl(url.clone()));
+        }
+        if token.is_some() && self.public_base_url.is_none() {
+            return Err(ConfigError::NoPublicBaseUrl);
+        }
+        Ok(Doors {
+            address: SocketAddr::new(self.host, self.port),
+            public_base_url: self.public_base_url.clone(),
+            twilio_key: token.map(|token| Key::auth_token(&token)),
+        })
+    }
+
+    fn auth_token(&self) -> Result<Option<String>, ConfigError> {
+        let given = self
+            .twilio_auth_token
+            .clone()
+            .filter(|token| !token.is_empty());
+        let Some(path) = &self.twilio_auth_token_file else {
+            return Ok(given);
+        };
+        if given.is_some() {
+            return Err(ConfigError::TwoTokens);
+        }
+        let text = std::fs::read_to_string(path).map_err(|reason| ConfigError::TokenFile {
+            path: path.display().to_string(),
+            reason,
+        })?;
+        Ok(Some(text.trim().to_owned()))
+    }
+}
+
+impl EngineSettings {
+    /// The language, if it is known beforehand.
+    pub fn language(&self) -> Option<String> {
+        (self.language != "auto").then(|| self.language.clone())
+    }
+
+    /// How many recognisers run at once.
+    pub fn workers(&self) -> usize {
+        if self.workers > 0 {
+            return self.workers;
+        }
+        std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+    }
+}
+
+fn language(text: &str) -> Result<String, String> {
+    let is_code = (2..=3).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase());
+    if is_code || text == "auto" {
+        Ok(text.to_owned())
+    } else {
+        Err("use a two-letter code such as en, or auto".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    fn doors(arguments: &[&str]) -> Result<Doors, ConfigError> {
+        let arguments = std::iter::once(&"callburner").chain(arguments);
+        Command::try_parse_from(arguments).unwrap().settings.doors()
+    }
+
+    #[test]
+    fn on_this_machine_nothing_needs_to_be_set() {
+        let doors = doors(&[]).unwrap();
+        assert_eq!(doors.address.to_string(), "127.0.0.1:4000");
+        assert!(doors.twilio_key.is_none());
+    }
+
+    #[test]
+    fn a_server_that_others_reach_checks_signatures() {
+        assert!(matches!(
+            doors(&["--host", "0.0.0.0"]),
+            Err(ConfigError::OpenToStrangers(_))
+        ));
+        let token = ["--host", "0.0.0.0", "--twilio-auth-token", "12345"];
+        assert!(matches!(doors(&token), Err(ConfigError::NoPublicBaseUrl)));
+        let all = [
+            &token[..],
+            &["--public-base-url", "https://calls.example.org"],
+        ]
+        .concat();
+        assert!(doors(&all).unwrap().twilio_key.is_some());
+    }
+
+    #[test]
+    fn a_public_address_is_a_whole_url() {
+        let bad = doors(&["--public-base-url", "calls.example.org"]);
+        assert!(matches!(bad, Err(ConfigError::BadPublicBaseUrl(_))));
+    }
+
+    #[test]
+    fn a_secret_comes_from_one_place() {
+        let both = doors(&["--twilio-auth-token", "1", "--twilio-auth-token-file", "x"]);
+        assert!(matches!(both, Err(ConfigError::TwoTokens)));
+        let missing = doors(&["--twilio-auth-token-file", "no/such/file"]);
+        assert!(matches!(missing, Err(ConfigError::TokenFile { .. })));
+    }
+}

@@ -1,0 +1,112 @@
+//! A recorded call played through the real server in real time, and heard as a browser hears it:
+//! over one WebSocket in, over another out. What `demo`, `bench latency` and stories share.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use futures_util::StreamExt;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::clock;
+use crate::measure::latency::Heard;
+use crate::player::{self, Call, Options, Played};
+use crate::transcript::{CallEvent, Event};
+
+/// Time that the last words get after the call's end.
+const LAST_WORDS_MAX: Duration = Duration::from_secs(120);
+
+/// What a listener received of a call that was played.
+#[derive(Debug)]
+pub struct Rehearsal {
+    /// When each moment of the call was sent.
+    pub played: Played,
+    /// Each event with its arrival.
+    pub events: Vec<(Instant, CallEvent)>,
+}
+
+impl Rehearsal {
+    /// The events on the recording's clock: when they arrived, and when they say that words were
+    /// spoken, from the recording's beginning.
+    pub fn heard(&self) -> Vec<Heard> {
+        let heard = self.events.iter().map(|(at, event)| Heard {
+            at_ms: at
+                .saturating_duration_since(self.played.started)
+                .as_millis() as u64,
+            event: self.on_recording(event.event.clone()),
+        });
+        heard.collect()
+    }
+
+    /// The stream's clock begins before the recording: its first frame has a later timestamp.
+    fn on_recording(&self, mut event: Event) -> Event {
+        let lead = self.played.first_timestamp_ms;
+        match &mut event {
+            Event::Partial { partial } => partial.start_ms = partial.start_ms.saturating_sub(lead),
+            Event::Segment { segment } => {
+                segment.start_ms = segment.start_ms.saturating_sub(lead);
+                segment.end_ms = segment.end_ms.saturating_sub(lead);
+                for word in &mut segment.words {
+                    word.start_ms = word.start_ms.saturating_sub(lead);
+                    word.end_ms = word.end_ms.saturating_sub(lead);
+                }
+            }
+            Event::Snapshot { .. }
+            | Event::Call { .. }
+            | Event::Recording { .. }
+            | Event::Engine { .. }
+            | Event::Ended { .. } => {}
+        }
+        event
+    }
+}
+
+/// Plays `call` to the server at `address` and listens until its end. `show` sees each event as it
+/// arrives.
+pub async fn rehearse(
+    address: SocketAddr,
+    call: &Call,
+    options: &Options,
+    show: impl FnMut(&CallEvent),
+) -> anyhow::Result<Rehearsal> {
+    let url = format!(
+        "ws://{address}/ws/transcriptions?callSid={}",
+        options.call_sid.as_str()
+    );
+    let (socket, _) = tokio_tungstenite::connect_async(&url)
+        .await
+        .context("listening failed")?;
+    let limit = Duration::from_secs_f64(call.seconds()) + LAST_WORDS_MAX;
+    let media = format!("ws://{address}/media");
+    let (played, events) = tokio::join!(
+        player::play(&media, call, options),
+        tokio::time::timeout(limit, listen(socket, show)),
+    );
+    let events = events.context("the call's last words did not come")??;
+    Ok(Rehearsal {
+        played: played?,
+        events,
+    })
+}
+
+async fn listen(
+    mut socket: impl StreamExt<Item = Result<Message, tokio_tungstenite::tungstenite::Error>> + Unpin,
+    mut show: impl FnMut(&CallEvent),
+) -> anyhow::Result<Vec<(Instant, CallEvent)>> {
+    let mut events = Vec::new();
+    while let Some(message) = socket.next().await {
+        let Message::Text(text) = message? else {
+            continue;
+        };
+        let at = clock::now();
+        let event: CallEvent = serde_json::from_str(&text)
+            .with_context(|| format!("the server sent what is no event: {text}"))?;
+        show(&event);
+        let over = matches!(event.event, Event::Ended { .. });
+        events.push((at, event));
+        if over {
+            return Ok(events);
+        }
+    }
+    bail!("the server hung up on the listener before the call was over")
+}
