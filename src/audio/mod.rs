@@ -6,3 +6,5 @@ pub const LINE_HZ: u32 = 8_000;
 
 /// Samples a second that voice detection and Whisper want.
 pub const SPEECH_HZ: u32 = 16_000;
+
+pub mod mulaw;
