@@ -8,3 +8,4 @@ pub const LINE_HZ: u32 = 8_000;
 pub const SPEECH_HZ: u32 = 16_000;
 
 pub mod mulaw;
+pub mod timeline;

@@ -1,0 +1,566 @@
+//! Lays one track's chunks on the call's clock, so that sample `n` of what comes out was heard
+//! `n / 8000` seconds into the stream. Pure: no I/O, no clock; timestamps are input.
+//!
+//! Media Streams stamp each message with milliseconds from the start of the stream
+//! (<https://www.twilio.com/docs/voice/media-streams/websocket-messages>). Seen in real calls: the
+//! first stamp is 90 to 160, later ones wander a few milliseconds around a straight line, and
+//! audio that Twilio never got or threw away shows as a step.
+//!
+//! # How jitter, drift and loss are told apart
+//!
+//! *Samples are trusted more than stamps.* A chunk follows its predecessor without a seam while
+//! its stamp is within [`TOLERANCE`] of the expected place. The expected place is the end of the
+//! samples so far plus the *lean*: the mean by which the last second of stamps was ahead of the
+//! samples. So jitter averages out, also the jitter of the very first stamp, and slow drift moves
+//! the lean, never the samples. While the lean is not known yet (the first [`SETTLING_CHUNKS`]
+//! after a start or a gap) the tolerance is [`SETTLING_TOLERANCE`].
+//!
+//! *Drift is paid back in silence.* Once the lean exceeds [`LEAN_MAX`], the next quiet chunk is
+//! laid later behind zeros, or loses its first samples, which nobody can hear. Only when no quiet
+//! chunk comes until [`LEAN_FORCED`] is a loud one used.
+
+use crate::limits::GAP_FILL_MS_MAX;
+use crate::limits::JUMP_MS_MAX;
+
+/// Samples in a millisecond of line audio.
+const SAMPLES_PER_MS: i64 = 8;
+
+/// 15 ms: more than the jitter of stamps (±10 ms), less than the shortest loss (one frame of 20 ms).
+const TOLERANCE: i64 = 15 * SAMPLES_PER_MS;
+
+/// 25 ms: the tolerance while the lean is unknown. Two stamps that jitter by ±10 ms each may be
+/// 20 ms apart, which is what one lost frame looks like; here jitter gets the benefit of the doubt.
+const SETTLING_TOLERANCE: i64 = 25 * SAMPLES_PER_MS;
+
+/// Chunks after which the lean is known well enough.
+const SETTLING_CHUNKS: u32 = 10;
+
+/// Chunks over which stamps are averaged: a second of 20 ms frames.
+const AVERAGED_CHUNKS: u32 = 50;
+
+/// 10 ms of lean are left alone.
+const LEAN_MAX: f64 = 10.0 * SAMPLES_PER_MS as f64;
+
+/// 100 ms of lean are corrected even within speech.
+const LEAN_FORCED: f64 = 100.0 * SAMPLES_PER_MS as f64;
+
+/// A chunk whose every sample is at most this far from zero (−48 dB) is quiet.
+const QUIET_PEAK: u16 = 128;
+
+/// After this many late chunks in a row (half a second) the stamps have started anew, and the
+/// next one is laid on after the last. Fewer would mistake a burst of duplicates for a restart.
+const LATE_CHUNKS_MAX: u32 = 25;
+
+/// A call lasts 24 hours at most (<https://www.twilio.com/docs/voice/twiml/dial>, `timeLimit`);
+/// a first stamp beyond is garbage, and the track starts at zero instead.
+const FIRST_STAMP_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
+
+/// Stamps are clamped here, so that arithmetic in samples cannot overflow.
+const STAMP_MS_MAX: u64 = 1 << 50;
+
+/// Zeros written for gaps may reach this many times the samples received …
+const FILL_RATIO_MAX: u64 = 8;
+
+/// … and ten seconds more. Hit: the gap moves the clock instead. Keeps a liar's small chunks from
+/// becoming a hundred times their size.
+const FILL_FREE_MAX: u64 = 10_000 * SAMPLES_PER_MS as u64;
+
+/// What became of a chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placed {
+    /// It follows the one before.
+    Next,
+    /// Audio is missing before it: zeros were written out, then the chunk.
+    AfterGap {
+        /// How many zeros.
+        silence_samples: u64,
+    },
+    /// The clock moved and nothing was written for the time between: the first chunk, or a gap too
+    /// long to fill. What comes out now starts at `to_sample`; restart filters there.
+    Jumped {
+        /// Where the chunk's first sample is.
+        to_sample: u64,
+    },
+    /// Its time was heard already: nothing was written.
+    Late,
+}
+
+/// How a track's stamps behaved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Chunks dropped because their time was heard already.
+    pub late: u64,
+    /// Gaps, filled or jumped over.
+    pub gaps: u64,
+    /// Milliseconds of zeros written for gaps.
+    pub filled_ms: u64,
+    /// Gaps among them that moved the clock without zeros.
+    pub jumps: u64,
+    /// Times that stamps were not believed, or had started anew.
+    pub rebased: u64,
+    /// Corrections of drift.
+    pub nudges: u64,
+}
+
+/// One track's clock.
+#[derive(Debug, Clone, Default)]
+pub struct Timeline {
+    started: bool,
+    /// Where the next sample goes.
+    next: i64,
+    /// Added to a stamp's samples: what rebasing has taught.
+    shift: i64,
+    /// Mean of stamps minus samples, in samples.
+    lean: f64,
+    /// Chunks that the mean has seen, up to [`AVERAGED_CHUNKS`].
+    averaged: u32,
+    stamp_last: i64,
+    late_in_a_row: u32,
+    received: u64,
+    filled: u64,
+    counts: Counts,
+}
+
+impl Timeline {
+    /// A clock that starts with its first chunk.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends to `out` what `samples` (8 kHz), stamped `timestamp_ms`, become on the call's clock.
+    /// `position()` moves by exactly what is appended, except over a jump.
+    pub fn push(&mut self, timestamp_ms: u64, samples: &[i16], out: &mut Vec<i16>) -> Placed {
+        if samples.is_empty() {
+            return Placed::Next;
+        }
+        let stamp = timestamp_ms.min(STAMP_MS_MAX).cast_signed() * SAMPLES_PER_MS;
+        if !self.started {
+            self.start(timestamp_ms, stamp);
+            return self.lay(
+                stamp,
+                samples,
+                out,
+                Placed::Jumped {
+                    to_sample: self.position(),
+                },
+            );
+        }
+
+        let off = self.ahead(stamp) - self.lean.round() as i64;
+        let tolerance = if self.averaged < SETTLING_CHUNKS {
+            SETTLING_TOLERANCE
+        } else {
+            TOLERANCE
+        };
+        let repeated = stamp <= self.stamp_last && off < -tolerance / 2;
+        if off < -tolerance || repeated {
+            if self.late_in_a_row < LATE_CHUNKS_MAX {
+                self.late_in_a_row += 1;
+                self.counts.late += 1;
+                return Placed::Late;
+            }
+            self.rebase(stamp);
+        } else if off > JUMP_MS_MAX.cast_signed() * SAMPLES_PER_MS {
+            self.rebase(stamp);
+        } else if off > tolerance {
+            let placed = self.open_gap(stamp, off, out);
+            return self.lay(stamp, samples, out, placed);
+        }
+        let (stamp, kept) = self.nudge(stamp, samples, out);
+        self.lay(stamp, kept, out, Placed::Next)
+    }
+
+    /// The place of the next sample that follows without a gap, in samples since the stream began.
+    pub fn position(&self) -> u64 {
+        self.next as u64
+    }
+
+    /// What has happened so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    fn start(&mut self, timestamp_ms: u64, stamp: i64) {
+        self.started = true;
+        if timestamp_ms <= FIRST_STAMP_MS_MAX {
+            self.next = stamp;
+        } else {
+            self.rebase(stamp);
+        }
+    }
+
+    /// How far the stamp is ahead of the samples.
+    fn ahead(&self, stamp: i64) -> i64 {
+        stamp + self.shift - self.next
+    }
+
+    /// From now on the stamp means "right here".
+    fn rebase(&mut self, stamp: i64) {
+        self.shift = self.next - stamp;
+        self.lean = 0.0;
+        self.averaged = 0;
+        self.counts.rebased += 1;
+    }
+
+    /// Moves the clock over missing audio, with zeros if that is affordable. A lean forward is
+    /// paid back on the way.
+    fn open_gap(&mut self, stamp: i64, off: i64, out: &mut Vec<i16>) -> Placed {
+        let gap = off.max(self.ahead(stamp));
+        self.lean -= (gap - off) as f64;
+        self.averaged = 0;
+        self.next += gap;
+        self.counts.gaps += 1;
+        let gap = gap as u64;
+        let affordable = self.filled + gap <= self.received * FILL_RATIO_MAX + FILL_FREE_MAX;
+        if gap > GAP_FILL_MS_MAX * SAMPLES_PER_MS as u64 || !affordable {
+            self.counts.jumps += 1;
+            return Placed::Jumped {
+                to_sample: self.position(),
+            };
+        }
+        self.filled += gap;
+        self.counts.filled_ms = self.filled / SAMPLES_PER_MS as u64;
+        out.resize(out.len() + gap as usize, 0);
+        Placed::AfterGap {
+            silence_samples: gap,
+        }
+    }
+
+    /// Pays back the lean where nobody hears it; gives what is left of the chunk and its stamp.
+    fn nudge<'a>(
+        &mut self,
+        stamp: i64,
+        samples: &'a [i16],
+        out: &mut Vec<i16>,
+    ) -> (i64, &'a [i16]) {
+        let quiet = || {
+            samples
+                .iter()
+                .all(|sample| sample.unsigned_abs() <= QUIET_PEAK)
+        };
+        let known = self.averaged == AVERAGED_CHUNKS;
+        if !known || self.lean.abs() <= LEAN_MAX || (self.lean.abs() < LEAN_FORCED && !quiet()) {
+            return (stamp, samples);
+        }
+        self.counts.nudges += 1;
+        let lean = self.lean.round() as i64;
+        let zeros = lean.max(0);
+        out.resize(out.len() + zeros as usize, 0);
+        self.next += zeros;
+        let dropped = samples.len().min((-lean).max(0) as usize);
+        self.lean += dropped as f64 - zeros as f64;
+        (stamp + dropped.cast_signed() as i64, &samples[dropped..])
+    }
+
+    fn lay(&mut self, stamp: i64, samples: &[i16], out: &mut Vec<i16>, placed: Placed) -> Placed {
+        self.averaged = (self.averaged + 1).min(AVERAGED_CHUNKS);
+        self.lean += (self.ahead(stamp) as f64 - self.lean) / f64::from(self.averaged);
+        self.stamp_last = stamp;
+        self.late_in_a_row = 0;
+        self.received += samples.len() as u64;
+        self.next += samples.len().cast_signed() as i64;
+        out.extend_from_slice(samples);
+        placed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const FRAME: usize = 160;
+
+    /// Loud audio in which every sample tells where it came from.
+    fn loud(samples: usize) -> Vec<i16> {
+        (1_000_i16..21_011).cycle().take(samples).collect()
+    }
+
+    /// Plays 20 ms frames of `audio`, each stamped by `stamp_ms(frame number)`.
+    fn play(
+        line: &mut Timeline,
+        audio: &[i16],
+        mut stamp_ms: impl FnMut(u64) -> u64,
+    ) -> (Vec<i16>, Vec<Placed>) {
+        let mut out = Vec::new();
+        let placed = audio
+            .chunks(FRAME)
+            .enumerate()
+            .map(|(n, frame)| line.push(stamp_ms(n as u64), frame, &mut out))
+            .collect();
+        (out, placed)
+    }
+
+    /// Numbers that look random and are the same every time.
+    fn noise(seed: u64) -> impl FnMut(u64) -> u64 {
+        let mut state = seed;
+        move |below| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (state >> 33) % below
+        }
+    }
+
+    #[test]
+    fn the_first_stamp_is_a_position_and_not_a_gap() {
+        let mut line = Timeline::new();
+        let audio = loud(3 * FRAME);
+        let (out, placed) = play(&mut line, &audio, |n| 155 + 20 * n);
+        assert_eq!(
+            placed,
+            [
+                Placed::Jumped { to_sample: 1_240 },
+                Placed::Next,
+                Placed::Next
+            ]
+        );
+        assert_eq!(out, audio);
+        assert_eq!(line.position(), 1_240 + 480);
+        assert_eq!(line.counts(), Counts::default());
+    }
+
+    #[test]
+    fn jitter_of_ten_milliseconds_leaves_the_samples_as_they_were() {
+        for seed in 0..50 {
+            let mut random = noise(seed);
+            let mut line = Timeline::new();
+            let audio = loud(3_000 * FRAME);
+            let (out, _) = play(&mut line, &audio, |n| 100 + 20 * n + random(20));
+            assert_eq!(line.counts(), Counts::default(), "seed {seed}");
+            assert!(out == audio, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn one_lost_frame_becomes_its_silence() {
+        let mut line = Timeline::new();
+        let audio = loud(60 * FRAME);
+        let (mut out, _) = play(&mut line, &audio, |n| 90 + 20 * n);
+        let placed = line.push(90 + 20 * 61, &audio[..FRAME], &mut out);
+        assert_eq!(
+            placed,
+            Placed::AfterGap {
+                silence_samples: 160
+            }
+        );
+        assert_eq!(out[60 * FRAME..61 * FRAME], [0; FRAME]);
+        assert_eq!(out[61 * FRAME..], audio[..FRAME]);
+        assert_eq!(line.position(), 90 * 8 + 62 * 160);
+        assert_eq!(
+            line.counts(),
+            Counts {
+                gaps: 1,
+                filled_ms: 20,
+                ..Counts::default()
+            }
+        );
+    }
+
+    #[test]
+    fn a_frame_lost_among_jittering_stamps_is_found_within_a_second() {
+        for seed in 0..50 {
+            let mut random = noise(seed);
+            let mut line = Timeline::new();
+            let audio = loud(200 * FRAME);
+            play(&mut line, &audio, |n| {
+                100 + 20 * n + random(20) + if n < 100 { 0 } else { 20 }
+            });
+            assert_eq!(line.counts().gaps, 1, "seed {seed}");
+            let error = line.position().abs_diff((110 + 20 * 201) * 8);
+            assert!(error <= 20 * 8, "seed {seed} is off by {error} samples");
+        }
+    }
+
+    #[test]
+    fn a_gap_is_written_out_up_to_its_bound_and_jumped_over_beyond() {
+        let frame = loud(FRAME);
+        for (gap_ms, filled) in [(GAP_FILL_MS_MAX, true), (GAP_FILL_MS_MAX + 1, false)] {
+            let mut line = Timeline::new();
+            let mut out = Vec::new();
+            line.push(100, &frame, &mut out);
+            let placed = line.push(120 + gap_ms, &frame, &mut out);
+            let to_sample = (120 + gap_ms) * 8;
+            if filled {
+                assert_eq!(
+                    placed,
+                    Placed::AfterGap {
+                        silence_samples: gap_ms * 8
+                    }
+                );
+                assert_eq!(out.len() as u64, 320 + gap_ms * 8);
+            } else {
+                assert_eq!(placed, Placed::Jumped { to_sample });
+                assert_eq!(out.len(), 320);
+                assert_eq!(line.counts().jumps, 1);
+            }
+            assert_eq!(line.position(), to_sample + 160);
+        }
+    }
+
+    #[test]
+    fn what_was_heard_already_is_dropped_and_counted() {
+        let mut line = Timeline::new();
+        let audio = loud(50 * FRAME);
+        let (mut out, _) = play(&mut line, &audio, |n| 100 + 20 * n);
+        for stale_ms in [100 + 20 * 49, 100 + 20 * 48, 0] {
+            assert_eq!(line.push(stale_ms, &audio[..FRAME], &mut out), Placed::Late);
+        }
+        assert_eq!(
+            line.push(100 + 20 * 50, &audio[..FRAME], &mut out),
+            Placed::Next
+        );
+        assert_eq!(out.len(), 51 * FRAME);
+        assert_eq!(
+            line.counts(),
+            Counts {
+                late: 3,
+                ..Counts::default()
+            }
+        );
+    }
+
+    #[test]
+    fn every_frame_sent_twice_is_heard_once() {
+        let mut line = Timeline::new();
+        let audio = loud(100 * FRAME);
+        let mut out = Vec::new();
+        for (n, frame) in audio.chunks(FRAME).enumerate() {
+            line.push(100 + 20 * n as u64, frame, &mut out);
+            assert_eq!(
+                line.push(100 + 20 * n as u64, frame, &mut out),
+                Placed::Late
+            );
+        }
+        assert!(out == audio);
+    }
+
+    #[test]
+    fn stamps_that_start_anew_cost_half_a_second_and_no_more() {
+        let mut line = Timeline::new();
+        let audio = loud(100 * FRAME);
+        play(&mut line, &audio, |n| 60_000 + 20 * n);
+        let before = line.position();
+        let (out, placed) = play(&mut line, &audio, |n| 100 + 20 * n);
+        assert_eq!(placed.iter().filter(|&&p| p == Placed::Late).count(), 25);
+        assert_eq!(out, audio[25 * FRAME..]);
+        assert_eq!(line.position(), before + out.len() as u64);
+        assert_eq!(
+            line.counts(),
+            Counts {
+                late: 25,
+                rebased: 1,
+                ..Counts::default()
+            }
+        );
+    }
+
+    #[test]
+    fn a_jump_beyond_belief_is_laid_right_on() {
+        let mut line = Timeline::new();
+        let audio = loud(10 * FRAME);
+        play(&mut line, &audio, |n| 100 + 20 * n);
+        let before = line.position();
+        let (out, placed) = play(&mut line, &audio, |n| 10_000_000_000 + 20 * n);
+        assert_eq!(placed, [Placed::Next; 10]);
+        assert_eq!((out, line.position()), (audio, before + 1_600));
+        assert_eq!(
+            line.counts(),
+            Counts {
+                rebased: 1,
+                ..Counts::default()
+            }
+        );
+    }
+
+    #[test]
+    fn a_first_stamp_beyond_belief_starts_at_zero() {
+        let mut line = Timeline::new();
+        let placed = line.push(u64::MAX, &loud(FRAME), &mut Vec::new());
+        assert_eq!(placed, Placed::Jumped { to_sample: 0 });
+    }
+
+    #[test]
+    fn drift_is_paid_back_in_silence_and_not_in_speech() {
+        for ppm in [-400_i64, 400] {
+            let stamp = |n: u64| {
+                (100_000 + 20_000 * n).saturating_add_signed(n.cast_signed() * ppm / 50) / 1_000
+            };
+            let mut line = Timeline::new();
+            let speech = loud(9_000 * FRAME);
+            let (out, _) = play(&mut line, &speech, stamp);
+            assert!(out == speech, "speech was touched at {ppm} ppm");
+
+            let quiet = vec![8; 100 * FRAME];
+            play(&mut line, &quiet, |n| stamp(n + 9_000));
+            assert!(
+                (1..=4).contains(&line.counts().nudges),
+                "{:?}",
+                line.counts()
+            );
+            let error = line.position().abs_diff(stamp(9_100) * 8);
+            assert!(error <= 10 * 8, "{ppm} ppm left {error} samples");
+        }
+    }
+
+    #[test]
+    fn drift_that_finds_no_silence_is_bounded_all_the_same() {
+        for ppm in [-2_000_i64, 2_000] {
+            let stamp = |n: u64| {
+                (100_000 + 20_000 * n).saturating_add_signed(n.cast_signed() * ppm / 50) / 1_000
+            };
+            let mut line = Timeline::new();
+            play(&mut line, &loud(9_000 * FRAME), stamp);
+            let error = line.position().abs_diff(stamp(9_000) * 8);
+            assert!(error <= 110 * 8, "{ppm} ppm is off by {error} samples");
+            assert!(line.counts().nudges > 0);
+        }
+    }
+
+    #[test]
+    fn a_liar_cannot_turn_crumbs_into_hours_of_silence() {
+        let mut line = Timeline::new();
+        let mut out = Vec::new();
+        let mut received = 0;
+        for n in 0..10_000 {
+            line.push(100 + n * 1_999, &[1_000], &mut out);
+            received += 1;
+        }
+        assert!(out.len() as u64 <= received * (1 + FILL_RATIO_MAX) + FILL_FREE_MAX);
+    }
+
+    fn chunks() -> impl Strategy<Value = Vec<(u64, usize)>> {
+        let stamp = prop_oneof![
+            8 => 0_u64..3_000,
+            2 => 0_u64..10_000_000,
+            1 => any::<u64>(),
+        ];
+        prop::collection::vec((stamp, 0_usize..400), 0..200)
+    }
+
+    proptest! {
+        #[test]
+        fn any_stamps_keep_the_clock_and_the_samples_in_step(chunks in chunks(), quiet: bool) {
+            let mut line = Timeline::new();
+            let mut received = 0;
+            let mut produced = 0;
+            for (stamp_ms, length) in chunks {
+                let samples = vec![if quiet { 1 } else { 10_000 }; length];
+                let before = line.position();
+                let mut out = Vec::new();
+                let placed = line.push(stamp_ms, &samples, &mut out);
+                let from = match placed {
+                    Placed::Jumped { to_sample } => to_sample,
+                    Placed::Next | Placed::AfterGap { .. } | Placed::Late => before,
+                };
+                prop_assert!(from >= before, "the clock went back");
+                prop_assert_eq!(line.position() - from, out.len() as u64);
+                prop_assert!(placed != Placed::Late || out.is_empty());
+                received += length as u64;
+                produced += out.len() as u64;
+            }
+            prop_assert!(produced <= received * (1 + FILL_RATIO_MAX) + FILL_FREE_MAX);
+        }
+    }
+}
