@@ -9,3 +9,4 @@ pub const SPEECH_HZ: u32 = 16_000;
 
 pub mod mulaw;
 pub mod timeline;
+pub mod resample;
