@@ -8,5 +8,6 @@ pub const LINE_HZ: u32 = 8_000;
 pub const SPEECH_HZ: u32 = 16_000;
 
 pub mod mulaw;
-pub mod timeline;
+pub mod recording;
 pub mod resample;
+pub mod timeline;

@@ -1,0 +1,475 @@
+//! Recordings on disk: reads WAV (PCM, float, μ-law, A-law), MP3, FLAC and Ogg Vorbis, block by
+//! block, so that a file of any length needs the memory of one block; writes μ-law WAV.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+
+use symphonia::core::audio::Channels;
+use symphonia::core::codecs::CodecParameters;
+use symphonia::core::codecs::audio::AudioDecoder;
+use symphonia::core::codecs::audio::AudioDecoderOptions;
+use symphonia::core::errors::Error as SymphoniaError;
+use symphonia::core::formats::FormatOptions;
+use symphonia::core::formats::FormatReader;
+use symphonia::core::formats::TrackType;
+use symphonia::core::formats::probe::Hint;
+use symphonia::core::io::MediaSourceStream;
+use symphonia::core::io::MediaSourceStreamOptions;
+use symphonia::core::meta::MetadataOptions;
+
+use crate::audio::LINE_HZ;
+use crate::audio::resample::Converter;
+use crate::audio::resample::RATE_HZ_MAX;
+
+/// Channels that a recording may have. More is a broken header.
+pub const CHANNELS_MAX: usize = 32;
+
+/// Longest recording that [`Recording::read_all`] keeps in memory. Hit: an error; read such a
+/// recording block by block.
+pub const WHOLE_SECONDS_MAX: u64 = 4 * 60 * 60;
+
+/// Broken packets in a row after which a recording is given up. A player skips a few.
+const BROKEN_PACKETS_MAX: u32 = 100;
+
+/// Bytes of a WAV header with `fmt`, `fact` and `data` chunks: what G.711 needs.
+const MULAW_HEADER_BYTES: usize = 58;
+
+/// Why a recording cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordingError {
+    /// The file is not there, or may not be read.
+    #[error("cannot open {}: {source}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// No known format, or none of the codecs that are read.
+    #[error(
+        "{} is not a recording that can be read ({cause}); WAV, MP3, FLAC and Ogg Vorbis can",
+        path.display()
+    )]
+    Unknown {
+        /// The file.
+        path: PathBuf,
+        /// What the reader says.
+        cause: String,
+    },
+    /// It began well and then went wrong.
+    #[error("{} is damaged after {seconds:.1} s: {cause}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// How much was read.
+        seconds: f64,
+        /// What the reader says.
+        cause: String,
+    },
+    /// Too long to be held in memory.
+    #[error("{} is longer than {WHOLE_SECONDS_MAX} s; cut it into parts", path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// A recording that is being read.
+pub struct Recording {
+    path: PathBuf,
+    format: Box<dyn FormatReader>,
+    decoder: Box<dyn AudioDecoder>,
+    track_id: u32,
+    rate_hz: u32,
+    channels: usize,
+    block: Vec<Vec<f32>>,
+    frames_read: u64,
+    packets_skipped: u64,
+    cut_off: bool,
+}
+
+impl fmt::Debug for Recording {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recording")
+            .field("path", &self.path)
+            .field("rate_hz", &self.rate_hz)
+            .field("channels", &self.channels)
+            .field("frames_read", &self.frames_read)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Recording {
+    /// Opens a file and finds out what is in it.
+    pub fn open(path: &Path) -> Result<Self, RecordingError> {
+        let file = File::open(path).map_err(|source| RecordingError::Open {
+            path: path.to_owned(),
+            source,
+        })?;
+        let unknown = |cause: &str| RecordingError::Unknown {
+            path: path.to_owned(),
+            cause: cause.to_owned(),
+        };
+        let mut hint = Hint::new();
+        if let Some(extension) = path.extension().and_then(|extension| extension.to_str()) {
+            hint.with_extension(extension);
+        }
+        let source = MediaSourceStream::new(Box::new(file), MediaSourceStreamOptions::default());
+        let format = symphonia::default::get_probe()
+            .probe(
+                &hint,
+                source,
+                FormatOptions::default(),
+                MetadataOptions::default(),
+            )
+            .map_err(|error| unknown(&error.to_string()))?;
+        let track = format
+            .default_track(TrackType::Audio)
+            .ok_or_else(|| unknown("it has no audio"))?;
+        let params = track
+            .codec_params
+            .as_ref()
+            .and_then(CodecParameters::audio)
+            .ok_or_else(|| unknown("it does not say how its audio is coded"))?;
+        let rate_hz = params.sample_rate.unwrap_or(0);
+        let channels = params.channels.as_ref().map_or(0, Channels::count);
+        if !(1..=RATE_HZ_MAX).contains(&rate_hz) || !(1..=CHANNELS_MAX).contains(&channels) {
+            return Err(unknown(&format!(
+                "it claims {channels} channels at {rate_hz} Hz"
+            )));
+        }
+        let decoder = symphonia::default::get_codecs()
+            .make_audio_decoder(params, &AudioDecoderOptions::default())
+            .map_err(|error| unknown(&error.to_string()))?;
+        Ok(Self {
+            path: path.to_owned(),
+            track_id: track.id,
+            format,
+            decoder,
+            rate_hz,
+            channels,
+            block: Vec::new(),
+            frames_read: 0,
+            packets_skipped: 0,
+            cut_off: false,
+        })
+    }
+
+    /// Samples a second.
+    pub fn rate_hz(&self) -> u32 {
+        self.rate_hz
+    }
+
+    /// Channels; each block has as many.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// Broken packets that were left out so far.
+    pub fn packets_skipped(&self) -> u64 {
+        self.packets_skipped
+    }
+
+    /// Whether the file ended before its header said it would.
+    pub fn is_cut_off(&self) -> bool {
+        self.cut_off
+    }
+
+    /// The next samples, −1 to 1, one vector for each channel, all of one length; `None` at the
+    /// end. Blocks are as long as the format's packets: a few thousand samples at most.
+    pub fn next_block(&mut self) -> Result<Option<&[Vec<f32>]>, RecordingError> {
+        let mut broken = 0;
+        loop {
+            let packet = match self.format.next_packet() {
+                Ok(Some(packet)) => packet,
+                Ok(None) => return Ok(None),
+                Err(SymphoniaError::IoError(error))
+                    if error.kind() == io::ErrorKind::UnexpectedEof =>
+                {
+                    self.cut_off = true;
+                    return Ok(None);
+                }
+                Err(error) => return Err(self.damaged(&error.to_string())),
+            };
+            if packet.track_id != self.track_id {
+                continue;
+            }
+            match self.decoder.decode(&packet) {
+                Ok(audio) if audio.frames() == 0 => {}
+                Ok(audio) => {
+                    let (rate_hz, channels) = (audio.spec().rate(), audio.num_planes());
+                    if rate_hz != self.rate_hz || channels != self.channels {
+                        let now = format!("it changes to {channels} channels at {rate_hz} Hz");
+                        return Err(self.damaged(&now));
+                    }
+                    self.frames_read += audio.frames() as u64;
+                    audio.copy_to_vecs_planar(&mut self.block);
+                    return Ok(Some(&self.block));
+                }
+                Err(SymphoniaError::DecodeError(cause)) if broken < BROKEN_PACKETS_MAX => {
+                    tracing::debug!(cause, "left out a broken packet of a recording");
+                    broken += 1;
+                    self.packets_skipped += 1;
+                }
+                Err(error) => return Err(self.damaged(&error.to_string())),
+            }
+        }
+    }
+
+    /// A whole file at `to_hz`, one vector for each channel.
+    pub fn read_all(path: &Path, to_hz: u32) -> Result<Vec<Vec<f32>>, RecordingError> {
+        let mut recording = Self::open(path)?;
+        let rate_hz = recording.rate_hz;
+        let mut converters = Vec::new();
+        if rate_hz != to_hz {
+            for _ in 0..recording.channels {
+                converters.push(Converter::new(rate_hz, to_hz).map_err(|error| {
+                    RecordingError::Unknown {
+                        path: path.to_owned(),
+                        cause: error.to_string(),
+                    }
+                })?);
+            }
+        }
+        let mut whole = vec![Vec::new(); recording.channels];
+        while let Some(block) = recording.next_block()? {
+            for (channel, samples) in block.iter().enumerate() {
+                match converters.get_mut(channel) {
+                    Some(converter) => converter.push(samples, &mut whole[channel]),
+                    None => whole[channel].extend_from_slice(samples),
+                }
+            }
+            if recording.frames_read > WHOLE_SECONDS_MAX * u64::from(rate_hz) {
+                return Err(RecordingError::TooLong {
+                    path: path.to_owned(),
+                });
+            }
+        }
+        for (converter, channel) in converters.iter_mut().zip(&mut whole) {
+            converter.flush(channel);
+        }
+        Ok(whole)
+    }
+
+    fn damaged(&self, cause: &str) -> RecordingError {
+        RecordingError::Damaged {
+            path: self.path.clone(),
+            seconds: self.frames_read as f64 / f64::from(self.rate_hz),
+            cause: cause.to_owned(),
+        }
+    }
+}
+
+/// The bytes of a WAV file with one channel of μ-law at 8 kHz. `None` for more than the 4 GiB
+/// that the format can count.
+///
+/// Layout: <https://www.mmsp.ece.mcgill.ca/Documents/AudioFormats/WAVE/WAVE.html>, format 7.
+pub fn mulaw_wav(codes: &[u8]) -> Option<Vec<u8>> {
+    let padding = codes.len() % 2;
+    let data_bytes = u32::try_from(codes.len()).ok()?;
+    let riff_bytes = u32::try_from(MULAW_HEADER_BYTES - 8 + codes.len() + padding).ok()?;
+    let mut wav = Vec::with_capacity(MULAW_HEADER_BYTES + codes.len() + padding);
+    wav.extend_from_slice(b"RIFF");
+    wav.extend_from_slice(&riff_bytes.to_le_bytes());
+    wav.extend_from_slice(b"WAVEfmt ");
+    wav.extend_from_slice(&18_u32.to_le_bytes());
+    wav.extend_from_slice(&7_u16.to_le_bytes()); // μ-law
+    wav.extend_from_slice(&1_u16.to_le_bytes()); // channels
+    wav.extend_from_slice(&LINE_HZ.to_le_bytes());
+    wav.extend_from_slice(&LINE_HZ.to_le_bytes()); // bytes a second
+    wav.extend_from_slice(&1_u16.to_le_bytes()); // bytes a frame
+    wav.extend_from_slice(&8_u16.to_le_bytes()); // bits a sample
+    wav.extend_from_slice(&0_u16.to_le_bytes()); // no extension
+    wav.extend_from_slice(b"fact");
+    wav.extend_from_slice(&4_u32.to_le_bytes());
+    wav.extend_from_slice(&data_bytes.to_le_bytes()); // frames
+    wav.extend_from_slice(b"data");
+    wav.extend_from_slice(&data_bytes.to_le_bytes());
+    wav.extend_from_slice(codes);
+    wav.resize(wav.len() + padding, 0);
+    Some(wav)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use proptest::prelude::*;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::audio::mulaw;
+
+    /// Two channels of five seconds at `rate_hz` in the coding that sox's `options` name; without
+    /// sox's own options for the source, a tone of 440 Hz and one of 1,000 Hz.
+    fn sox(folder: &TempDir, name: &str, rate_hz: u32, options: &[&str]) -> PathBuf {
+        let path = folder.path().join(name);
+        let status = Command::new("sox")
+            .args(["-V1", "-R", "-n", "-r", &rate_hz.to_string(), "-c", "2"])
+            .args(options)
+            .arg(&path)
+            .args(["synth", "5", "sine", "440", "sine", "1000", "gain", "-12"])
+            .status()
+            .expect("this test needs the program `sox`; install the package of that name");
+        assert!(status.success(), "sox failed");
+        path
+    }
+
+    fn is_tone(samples: &[f32], hz: f64, rate_hz: u32) -> bool {
+        let (mut re, mut im, mut energy) = (0.0, 0.0, 0.0);
+        for (n, &sample) in samples.iter().enumerate() {
+            let sample = f64::from(sample);
+            let (sin, cos) = (std::f64::consts::TAU * hz * n as f64 / f64::from(rate_hz)).sin_cos();
+            re += sample * cos;
+            im += sample * sin;
+            energy += sample * sample;
+        }
+        2.0 * (re * re + im * im) / samples.len() as f64 > 0.98 * energy && energy > 1.0
+    }
+
+    #[test]
+    fn every_format_gives_its_channels_at_its_rate() {
+        let folder = tempfile::tempdir().unwrap();
+        let wav = |coding: &'static str, bits: &'static str| vec!["-e", coding, "-b", bits];
+        for (name, rate_hz, options) in [
+            ("pcm8.wav", 8_000, wav("unsigned-integer", "8")),
+            ("pcm16.wav", 8_000, wav("signed-integer", "16")),
+            ("pcm24.wav", 48_000, wav("signed-integer", "24")),
+            ("float.wav", 16_000, wav("floating-point", "32")),
+            ("mulaw.wav", 8_000, wav("mu-law", "8")),
+            ("alaw.wav", 8_000, wav("a-law", "8")),
+            ("free.flac", 44_100, vec![]),
+            ("vorbis.ogg", 22_050, vec![]),
+        ] {
+            let path = sox(&folder, name, rate_hz, &options);
+            let recording = Recording::open(&path).unwrap();
+            assert_eq!(
+                (recording.rate_hz(), recording.channels()),
+                (rate_hz, 2),
+                "{name}"
+            );
+            let channels = Recording::read_all(&path, rate_hz).unwrap();
+            for (channel, hz) in channels.iter().zip([440.0, 1_000.0]) {
+                assert_eq!(channel.len(), 5 * rate_hz as usize, "{name}");
+                assert!(is_tone(channel, hz, rate_hz), "{name} is not {hz} Hz");
+            }
+        }
+    }
+
+    #[test]
+    fn a_recording_arrives_at_the_rate_that_was_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = sox(&folder, "cd.wav", 44_100, &[]);
+        let channels = Recording::read_all(&path, 8_000).unwrap();
+        assert_eq!(
+            channels.iter().map(Vec::len).collect::<Vec<_>>(),
+            [40_000, 40_000]
+        );
+        assert!(is_tone(&channels[1], 1_000.0, 8_000));
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_to_the_sample() {
+        let folder = tempfile::tempdir().unwrap();
+        for length in [0, 1, 160, 8_001] {
+            let codes: Vec<u8> = (0..length).map(|n| (n * 7 % 256) as u8).collect();
+            let wav = mulaw_wav(&codes).unwrap();
+            assert_eq!(wav.len(), 58 + length + length % 2);
+            let path = folder.path().join("line.wav");
+            std::fs::write(&path, wav).unwrap();
+            let channels = Recording::read_all(&path, LINE_HZ).unwrap();
+            let wanted: Vec<f32> = codes
+                .iter()
+                .map(|&code| f32::from(mulaw::decode(code)) / 32_768.0)
+                .collect();
+            assert_eq!(channels, [wanted], "{length} samples");
+        }
+    }
+
+    #[test]
+    fn mp3_is_read() {
+        // MPEG-2.5 layer III, 8 kbit/s, 8 kHz, mono: 72 bytes a frame, and all-zero side
+        // information is 576 samples of silence.
+        let mut frame = [0; 72];
+        frame[..4].copy_from_slice(&[0xff, 0xe3, 0x18, 0xc0]);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("quiet.mp3");
+        std::fs::write(&path, frame.repeat(50)).unwrap();
+        let channels = Recording::read_all(&path, 8_000).unwrap();
+        assert_eq!(channels.len(), 1);
+        assert!(
+            (48 * 576..=50 * 576).contains(&channels[0].len()),
+            "{}",
+            channels[0].len()
+        );
+        assert!(channels[0].iter().all(|sample| sample.abs() < 1e-6));
+    }
+
+    #[test]
+    fn a_long_recording_comes_in_small_blocks() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hour.wav");
+        std::fs::write(&path, mulaw_wav(&vec![0xff; 3_600 * 8_000]).unwrap()).unwrap();
+        let mut recording = Recording::open(&path).unwrap();
+        let mut frames = 0;
+        while let Some(block) = recording.next_block().unwrap() {
+            assert!(block[0].len() <= 65_536);
+            frames += block[0].len();
+        }
+        assert_eq!(frames, 3_600 * 8_000);
+    }
+
+    #[test]
+    fn a_file_that_was_cut_off_gives_what_is_there_and_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cut.wav");
+        let wav = mulaw_wav(&vec![0x80; 80_000]).unwrap();
+        std::fs::write(&path, &wav[..40_058]).unwrap();
+        let mut recording = Recording::open(&path).unwrap();
+        let mut frames = 0;
+        while let Some(block) = recording.next_block().unwrap() {
+            frames += block[0].len();
+        }
+        assert!(recording.is_cut_off());
+        assert!((35_000..=40_000).contains(&frames), "{frames} frames");
+    }
+
+    #[test]
+    fn errors_name_the_file_and_the_cause() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("missing.wav");
+        let error = Recording::open(&missing).unwrap_err();
+        assert!(matches!(error, RecordingError::Open { .. }));
+        assert!(error.to_string().contains("missing.wav"), "{error}");
+
+        let letter = folder.path().join("letter.txt");
+        std::fs::write(&letter, "Dear Sir or Madam, ".repeat(500)).unwrap();
+        let error = Recording::open(&letter).unwrap_err();
+        assert!(matches!(error, RecordingError::Unknown { .. }));
+        assert!(error.to_string().contains("letter.txt"), "{error}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn damaged_files_are_errors_or_audio_and_never_a_panic(
+            wounds in prop::collection::vec((0_usize..1_200, any::<u8>()), 1..20),
+            length in 0_usize..1_200,
+        ) {
+            let mut bytes = mulaw_wav(&[0x55; 1_142]).unwrap();
+            for (place, value) in wounds {
+                bytes[place] = value;
+            }
+            bytes.truncate(length);
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("damaged.wav");
+            std::fs::write(&path, bytes).unwrap();
+            if let Ok(channels) = Recording::read_all(&path, 16_000) {
+                prop_assert!(channels.iter().all(|channel| channel.len() < 100_000_000));
+            }
+        }
+    }
+}
