@@ -37,3 +37,5 @@ pub mod telemetry;
 pub mod transcript;
 
 pub mod audio;
+
+pub mod twilio;

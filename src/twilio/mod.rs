@@ -1,0 +1,3 @@
+//! Twilio's protocols in our words. Twilio's own words stay inside.
+
+pub mod stream;

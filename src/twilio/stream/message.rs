@@ -1,0 +1,717 @@
+//! Media Streams messages: JSON to types and back. Pure: no I/O.
+//!
+//! Liberal in what it reads: fields in any order, unknown fields and events, numbers or strings
+//! where numbers are meant. Strict in what it writes: exactly what Twilio sends, for the player
+//! (<https://www.twilio.com/docs/voice/media-streams/websocket-messages>).
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::GeneralPurpose;
+use base64::engine::GeneralPurposeConfig;
+use serde::Deserialize;
+use serde::Deserializer;
+use serde::de::IgnoredAny;
+use serde::de::MapAccess;
+use serde::de::SeqAccess;
+use serde::de::Visitor;
+use serde_json::json;
+
+use crate::ids::CallSid;
+use crate::ids::StreamSid;
+use crate::ids::Track;
+
+/// The one encoding that Media Streams have.
+const ENCODING: &str = "audio/x-mulaw";
+
+/// Standard alphabet; padding is written, and not missed when it is missing.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// One message with its envelope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Counts the stream's messages from 1, over both tracks. `connected` has none.
+    pub sequence: Option<u64>,
+    /// The stream it belongs to, as it was written. `connected` has none.
+    pub stream_sid: Option<String>,
+    /// What it says.
+    pub body: Body,
+}
+
+/// What a message says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    /// The socket is open.
+    Connected,
+    /// The stream begins.
+    Start(Start),
+    /// A piece of one track.
+    Media(Media),
+    /// The stream is over.
+    Stop {
+        /// The account, `AC…`.
+        account_sid: Option<String>,
+        /// The call that it was the stream of.
+        call_sid: Option<CallSid>,
+    },
+    /// An event that this program has no use for.
+    Other {
+        /// Its name.
+        event: String,
+    },
+}
+
+/// What a stream is of. Its format was checked: μ-law, 8 kHz, one channel for each track.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    /// The stream.
+    pub stream_sid: StreamSid,
+    /// The call leg that started it.
+    pub call_sid: CallSid,
+    /// The account, `AC…`.
+    pub account_sid: Option<String>,
+    /// The tracks that it will carry.
+    pub tracks: Vec<Track>,
+    /// `<Parameter>`s of the `<Stream>`.
+    pub parameters: BTreeMap<String, String>,
+}
+
+/// A piece of one track.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Media {
+    /// Whose audio.
+    pub track: Track,
+    /// Counts the track's messages from 1. Nothing depends on it.
+    pub chunk: Option<u64>,
+    /// Milliseconds from the start of the stream.
+    pub timestamp_ms: u64,
+    /// G.711 μ-law, 8 kHz; 160 bytes are usual, any number is possible.
+    pub mulaw: Vec<u8>,
+}
+
+/// Why a text is not a Media Streams message. None of it quotes the text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MessageError {
+    /// Not JSON, or not an object with an `event`.
+    #[error("not a JSON object with an event, at column {column}")]
+    NotAMessage {
+        /// Where reading stopped.
+        column: usize,
+    },
+    /// A part that the event needs is missing or is not what it should be.
+    #[error("a {event} message whose {part} is missing or unreadable")]
+    Incomplete {
+        /// The event.
+        event: &'static str,
+        /// The part.
+        part: &'static str,
+    },
+    /// Audio that this program cannot decode.
+    #[error(
+        "a stream of {encoding} at {rate_hz} Hz with {channels} channels; only {ENCODING} at 8000 Hz with 1 is read"
+    )]
+    Format {
+        /// What `mediaFormat` says.
+        encoding: String,
+        /// What `mediaFormat` says.
+        rate_hz: u64,
+        /// What `mediaFormat` says.
+        channels: u64,
+    },
+}
+
+impl Message {
+    /// Reads one text message.
+    pub fn parse(text: &str) -> Result<Self, MessageError> {
+        // Two passes: an unknown event may have anything where a known one has its parts.
+        let head: Head<'_> = read(text)?;
+        let body = match head.event.as_ref() {
+            "connected" => Body::Connected,
+            "start" => Body::Start(start(text, head.stream_sid.as_deref())?),
+            "media" => Body::Media(media(text)?),
+            "stop" => {
+                let stop = read::<StopWire>(text)
+                    .map(|wire| wire.stop)
+                    .unwrap_or_default();
+                let call_sid = stop.call_sid.and_then(|sid| CallSid::parse(&sid).ok());
+                Body::Stop {
+                    account_sid: stop.account_sid,
+                    call_sid,
+                }
+            }
+            other => Body::Other {
+                event: other.to_owned(),
+            },
+        };
+        let stream_sid = head.stream_sid.map(Cow::into_owned);
+        Ok(Self {
+            sequence: head.sequence.0,
+            stream_sid,
+            body,
+        })
+    }
+
+    /// Writes the message as Twilio does. An [`Body::Other`] has its event alone.
+    pub fn to_json(&self) -> String {
+        let mut json = match &self.body {
+            Body::Connected => {
+                json!({"event": "connected", "protocol": "Call", "version": "1.0.0"})
+            }
+            Body::Start(start) => json!({"event": "start", "start": {
+                "accountSid": start.account_sid,
+                "streamSid": start.stream_sid,
+                "callSid": start.call_sid,
+                "tracks": start.tracks,
+                "mediaFormat": {"encoding": ENCODING, "sampleRate": 8000, "channels": 1},
+                "customParameters": start.parameters,
+            }}),
+            Body::Media(media) => {
+                let mut part = json!({
+                    "track": media.track,
+                    "timestamp": media.timestamp_ms.to_string(),
+                    "payload": BASE64.encode(&media.mulaw),
+                });
+                if let Some(chunk) = media.chunk {
+                    part["chunk"] = chunk.to_string().into();
+                }
+                json!({"event": "media", "media": part})
+            }
+            Body::Stop {
+                account_sid,
+                call_sid,
+            } => {
+                json!({"event": "stop", "stop": {"accountSid": account_sid, "callSid": call_sid}})
+            }
+            Body::Other { event } => json!({"event": event}),
+        };
+        if let Some(sequence) = self.sequence {
+            json["sequenceNumber"] = sequence.to_string().into();
+        }
+        if let Some(stream_sid) = &self.stream_sid {
+            json["streamSid"] = stream_sid.as_str().into();
+        }
+        json.to_string()
+    }
+}
+
+fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, MessageError> {
+    serde_json::from_str(text).map_err(|error| MessageError::NotAMessage {
+        column: error.column(),
+    })
+}
+
+fn start(text: &str, envelope_sid: Option<&str>) -> Result<Start, MessageError> {
+    let missing = |part| MessageError::Incomplete {
+        event: "start",
+        part,
+    };
+    let wire = read::<StartWire<'_>>(text)
+        .map_err(|_| missing("start"))?
+        .start;
+    if let Some(format) = wire.media_format {
+        let encoding = format.encoding.as_deref().unwrap_or(ENCODING);
+        let rate_hz = format.sample_rate.0.unwrap_or(8_000);
+        let channels = format.channels.0.unwrap_or(1);
+        if !encoding.eq_ignore_ascii_case(ENCODING) || rate_hz != 8_000 || channels != 1 {
+            return Err(MessageError::Format {
+                encoding: encoding.to_owned(),
+                rate_hz,
+                channels,
+            });
+        }
+    }
+    let stream_sid = wire
+        .stream_sid
+        .as_deref()
+        .or(envelope_sid)
+        .unwrap_or_default();
+    let call_sid = wire.call_sid.as_deref().unwrap_or_default();
+    Ok(Start {
+        stream_sid: StreamSid::parse(stream_sid).map_err(|_| missing("streamSid"))?,
+        call_sid: CallSid::parse(call_sid).map_err(|_| missing("callSid"))?,
+        account_sid: wire.account_sid,
+        tracks: wire.tracks.iter().filter_map(|name| track(name)).collect(),
+        parameters: wire
+            .custom_parameters
+            .into_iter()
+            .map(|(name, value)| {
+                let text = value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned);
+                (name, text)
+            })
+            .collect(),
+    })
+}
+
+fn media(text: &str) -> Result<Media, MessageError> {
+    let missing = |part| MessageError::Incomplete {
+        event: "media",
+        part,
+    };
+    let wire = read::<MediaWire<'_>>(text)
+        .map_err(|_| missing("media"))?
+        .media;
+    Ok(Media {
+        track: track(&wire.track).ok_or_else(|| missing("track"))?,
+        chunk: wire.chunk.0,
+        timestamp_ms: wire.timestamp.0.ok_or_else(|| missing("timestamp"))?,
+        mulaw: BASE64
+            .decode(wire.payload.as_bytes())
+            .map_err(|_| missing("payload"))?,
+    })
+}
+
+/// Twilio spells tracks in two ways; this takes both.
+fn track(name: &str) -> Option<Track> {
+    match name {
+        "inbound" | "inbound_track" => Some(Track::Inbound),
+        "outbound" | "outbound_track" => Some(Track::Outbound),
+        _ => None,
+    }
+}
+
+#[derive(Deserialize)]
+struct Head<'a> {
+    #[serde(borrow)]
+    event: Cow<'a, str>,
+    #[serde(rename = "sequenceNumber", default)]
+    sequence: Loose,
+    #[serde(rename = "streamSid", borrow, default)]
+    stream_sid: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct StartWire<'a> {
+    #[serde(borrow)]
+    start: StartPart<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StartPart<'a> {
+    #[serde(borrow, default)]
+    stream_sid: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    call_sid: Option<Cow<'a, str>>,
+    #[serde(default)]
+    account_sid: Option<String>,
+    #[serde(default)]
+    tracks: Vec<String>,
+    #[serde(borrow, default)]
+    media_format: Option<FormatPart<'a>>,
+    #[serde(default, deserialize_with = "or_default")]
+    custom_parameters: BTreeMap<String, serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FormatPart<'a> {
+    #[serde(borrow, default)]
+    encoding: Option<Cow<'a, str>>,
+    #[serde(default)]
+    sample_rate: Loose,
+    #[serde(default)]
+    channels: Loose,
+}
+
+#[derive(Deserialize)]
+struct MediaWire<'a> {
+    #[serde(borrow)]
+    media: MediaPart<'a>,
+}
+
+#[derive(Deserialize)]
+struct MediaPart<'a> {
+    #[serde(borrow)]
+    track: Cow<'a, str>,
+    #[serde(default)]
+    chunk: Loose,
+    #[serde(default)]
+    timestamp: Loose,
+    #[serde(borrow)]
+    payload: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct StopWire {
+    #[serde(default)]
+    stop: StopPart,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct StopPart {
+    account_sid: Option<String>,
+    call_sid: Option<String>,
+}
+
+/// `null` is as good as absent.
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+/// A whole number, as a number or as a string; anything else is `None`, and no error.
+#[derive(Default, Clone, Copy)]
+struct Loose(Option<u64>);
+
+impl<'de> Deserialize<'de> for Loose {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(LooseVisitor).map(Self)
+    }
+}
+
+struct LooseVisitor;
+
+impl<'de> Visitor<'de> for LooseVisitor {
+    type Value = Option<u64>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a whole number")
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
+        Ok(Some(number))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
+        Ok(u64::try_from(number).ok())
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
+        let whole = number >= 0.0 && number < 2_f64.powi(53) && number.fract() == 0.0;
+        Ok(whole.then_some(number as u64))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(text.trim().parse().ok())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MZ: &str = "MZ00000000000000000000000000000009";
+    const CA: &str = "CA00000000000000000000000000000009";
+    const AC: &str = "AC00000000000000000000000000000009";
+
+    fn started() -> Start {
+        Start {
+            stream_sid: StreamSid::parse(MZ).unwrap(),
+            call_sid: CallSid::parse(CA).unwrap(),
+            account_sid: Some(AC.to_owned()),
+            tracks: vec![Track::Inbound],
+            parameters: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn the_messages_of_a_real_call_are_read() {
+        let payload = BASE64.encode([0x7f; 160]);
+        let of_stream = |sequence, body| Message {
+            sequence: Some(sequence),
+            stream_sid: Some(MZ.to_owned()),
+            body,
+        };
+        let media = |chunk, timestamp_ms| {
+            let track = Track::Inbound;
+            Body::Media(Media {
+                track,
+                chunk: Some(chunk),
+                timestamp_ms,
+                mulaw: vec![0x7f; 160],
+            })
+        };
+        let stop = Body::Stop {
+            account_sid: Some(AC.to_owned()),
+            call_sid: Some(CallSid::parse(CA).unwrap()),
+        };
+        for (text, message) in [
+            (
+                r#"{"event":"connected","protocol":"Call","version":"1.0.0"}"#.to_owned(),
+                Message {
+                    sequence: None,
+                    stream_sid: None,
+                    body: Body::Connected,
+                },
+            ),
+            (
+                format!(
+                    r#"{{"event":"start","sequenceNumber":"1","start":{{"accountSid":"{AC}","streamSid":"{MZ}","callSid":"{CA}","tracks":["inbound"],"mediaFormat":{{"encoding":"audio/x-mulaw","sampleRate":8000,"channels":1}},"customParameters":{{}}}},"streamSid":"{MZ}"}}"#
+                ),
+                of_stream(1, Body::Start(started())),
+            ),
+            (
+                format!(
+                    r#"{{"event":"media","sequenceNumber":"2","media":{{"track":"inbound","chunk":"1","timestamp":"148","payload":"{payload}"}},"streamSid":"{MZ}"}}"#
+                ),
+                of_stream(2, media(1, 148)),
+            ),
+            (
+                format!(
+                    r#"{{"event":"media","sequenceNumber":"61","media":{{"track":"inbound","chunk":"60","timestamp":"1326","payload":"{payload}"}},"streamSid":"{MZ}"}}"#
+                ),
+                of_stream(61, media(60, 1_326)),
+            ),
+            (
+                format!(
+                    r#"{{"event":"stop","sequenceNumber":"402","streamSid":"{MZ}","stop":{{"accountSid":"{AC}","callSid":"{CA}"}}}}"#
+                ),
+                of_stream(402, stop),
+            ),
+        ] {
+            assert_eq!(Message::parse(&text), Ok(message));
+        }
+    }
+
+    #[test]
+    fn what_is_written_has_strings_and_numbers_where_twilio_has_them() {
+        let media = Body::Media(Media {
+            track: Track::Outbound,
+            chunk: Some(1),
+            timestamp_ms: 5,
+            mulaw: vec![0xff, 0x00],
+        });
+        let message = Message {
+            sequence: Some(3),
+            stream_sid: Some(MZ.to_owned()),
+            body: media,
+        };
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&message.to_json()).unwrap(),
+            json!({"event": "media", "sequenceNumber": "3", "streamSid": MZ,
+                "media": {"track": "outbound", "chunk": "1", "timestamp": "5", "payload": "/wA="}})
+        );
+        let message = Message {
+            sequence: Some(1),
+            stream_sid: None,
+            body: Body::Start(started()),
+        };
+        let json: serde_json::Value = serde_json::from_str(&message.to_json()).unwrap();
+        assert_eq!(
+            json["start"]["mediaFormat"],
+            json!({"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1})
+        );
+    }
+
+    #[test]
+    fn other_spellings_of_the_same_message_are_read() {
+        let wanted = Media {
+            track: Track::Inbound,
+            chunk: None,
+            timestamp_ms: 20,
+            mulaw: vec![0xff, 0x00],
+        };
+        for part in [
+            r#"{"track":"inbound","timestamp":20,"payload":"/wA"}"#,
+            r#"{"payload":"/wA=","timestamp":20.0,"track":"inbound_track","chunk":null}"#,
+            r#"{"payload":"\/wA=","timestamp":" 20 ","track":"inbound","chunk":{"x":[1]},"new":1}"#,
+        ] {
+            let text = format!(r#"{{"media":{part},"sequenceNumber":7,"event":"media","new":[]}}"#);
+            let message = Message::parse(&text).unwrap();
+            assert_eq!(
+                (message.sequence, message.body),
+                (Some(7), Body::Media(wanted.clone()))
+            );
+        }
+    }
+
+    #[test]
+    fn a_start_without_its_luxuries_is_read() {
+        for rest in [
+            "",
+            r#","customParameters":null"#,
+            r#","mediaFormat":{"sampleRate":"8000"}"#,
+        ] {
+            let text = format!(
+                r#"{{"event":"start","streamSid":"{MZ}","start":{{"callSid":"{CA}"{rest}}}}}"#
+            );
+            let wanted = Start {
+                account_sid: None,
+                tracks: vec![],
+                ..started()
+            };
+            assert_eq!(Message::parse(&text).unwrap().body, Body::Start(wanted));
+        }
+    }
+
+    #[test]
+    fn parameters_are_text_whatever_they_were() {
+        let text = format!(
+            r#"{{"event":"start","start":{{"streamSid":"{MZ}","callSid":"{CA}","customParameters":{{"a":"b","n":7,"t":true}}}}}}"#
+        );
+        let Body::Start(start) = Message::parse(&text).unwrap().body else {
+            panic!("no start")
+        };
+        let wanted = [("a", "b"), ("n", "7"), ("t", "true")];
+        assert!(
+            start
+                .parameters
+                .iter()
+                .map(|(n, v)| (n.as_str(), v.as_str()))
+                .eq(wanted)
+        );
+    }
+
+    #[test]
+    fn events_that_are_not_known_are_no_errors_whatever_they_hold() {
+        let text =
+            r#"{"event":"mark","start":5,"media":"x","sequenceNumber":[],"mark":{"name":"m"}}"#;
+        let body = Body::Other {
+            event: "mark".to_owned(),
+        };
+        assert_eq!(
+            Message::parse(text),
+            Ok(Message {
+                sequence: None,
+                stream_sid: None,
+                body
+            })
+        );
+    }
+
+    #[test]
+    fn another_format_is_refused_by_name() {
+        for (format, rate_hz, channels) in [
+            (
+                r#"{"encoding":"audio/x-mulaw","sampleRate":16000,"channels":1}"#,
+                16_000,
+                1,
+            ),
+            (
+                r#"{"encoding":"audio/x-mulaw","sampleRate":8000,"channels":"2"}"#,
+                8_000,
+                2,
+            ),
+            (
+                r#"{"encoding":"audio/x-l16","sampleRate":8000,"channels":1}"#,
+                8_000,
+                1,
+            ),
+        ] {
+            let text = format!(
+                r#"{{"event":"start","start":{{"streamSid":"{MZ}","callSid":"{CA}","mediaFormat":{format}}}}}"#
+            );
+            match Message::parse(&text) {
+                Err(MessageError::Format {
+                    rate_hz: rate,
+                    channels: count,
+                    ..
+                }) => {
+                    assert_eq!((rate, count), (rate_hz, channels));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn errors_say_what_is_wrong_without_quoting_it() {
+        for (text, wanted) in [
+            ("secret", "not a JSON object with an event, at column 1"),
+            (
+                r#"{"event":5}"#,
+                "not a JSON object with an event, at column 10",
+            ),
+            (
+                r#"{"no":"secret"}"#,
+                "not a JSON object with an event, at column 15",
+            ),
+            (
+                r#"{"event":"start"}"#,
+                "a start message whose start is missing or unreadable",
+            ),
+            (
+                r#"{"event":"start","start":{"streamSid":"MZsecret"}}"#,
+                "a start message whose streamSid is missing or unreadable",
+            ),
+            (
+                r#"{"event":"media","media":{}}"#,
+                "a media message whose media is missing or unreadable",
+            ),
+            (
+                r#"{"event":"media","media":{"track":"secret","timestamp":"1","payload":""}}"#,
+                "a media message whose track is missing or unreadable",
+            ),
+            (
+                r#"{"event":"media","media":{"track":"inbound","timestamp":"-1","payload":""}}"#,
+                "a media message whose timestamp is missing or unreadable",
+            ),
+            (
+                r#"{"event":"media","media":{"track":"inbound","timestamp":"1","payload":"*"}}"#,
+                "a media message whose payload is missing or unreadable",
+            ),
+        ] {
+            assert_eq!(
+                Message::parse(text).unwrap_err().to_string(),
+                wanted,
+                "{text}"
+            );
+        }
+    }
+
+    fn messages() -> impl Strategy<Value = Message> {
+        let tracks = prop_oneof![Just(Track::Inbound), Just(Track::Outbound)];
+        let media = (tracks, any::<Option<u64>>(), any::<u64>(), any::<Vec<u8>>()).prop_map(
+            |(track, chunk, timestamp_ms, mulaw)| {
+                Body::Media(Media {
+                    track,
+                    chunk,
+                    timestamp_ms,
+                    mulaw,
+                })
+            },
+        );
+        let start = prop::collection::btree_map(".*", ".*", 0..5).prop_map(|parameters| {
+            Body::Start(Start {
+                parameters,
+                ..started()
+            })
+        });
+        let body = prop_oneof![Just(Body::Connected), media, start];
+        (any::<Option<u64>>(), any::<Option<String>>(), body).prop_map(
+            |(sequence, stream_sid, body)| Message {
+                sequence,
+                stream_sid,
+                body,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(message in messages()) {
+            prop_assert_eq!(Message::parse(&message.to_json()), Ok(message));
+        }
+    }
+}
