@@ -20,7 +20,8 @@ pub const MEDIA_IDLE_MAX: Duration = Duration::from_secs(60);
 pub const MEDIA_FAULTS_MAX: u32 = 20;
 
 /// Audio that one track may send ahead of the wall clock; Twilio sends in real time, a stall makes
-/// a burst. Hit: frames beyond are dropped and counted, so a flood costs nobody else anything.
+/// a burst. Hit: the socket is left unread until the clock has caught up, so a flood loses nothing
+/// and costs nobody else anything.
 pub const MEDIA_AHEAD_MS_MAX: u64 = 30_000;
 
 /// Media sockets open at once. Hit: the upgrade is refused with 503.
