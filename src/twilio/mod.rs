@@ -1,3 +1,4 @@
 //! Twilio's protocols in our words. Twilio's own words stay inside.
 
+pub mod signature;
 pub mod stream;

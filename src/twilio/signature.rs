@@ -1,0 +1,552 @@
+//! `X-Twilio-Signature`: whether a request comes from Twilio, and how to sign one as Twilio does.
+//! Pure: no I/O.
+//!
+//! Sources: <https://www.twilio.com/docs/usage/security> and, for shared keys,
+//! <https://www.twilio.com/docs/usage/webhooks/webhook-shared-keys>. The string that is signed is
+//! the URL, then for a form each parameter's name and value in byte order of the names.
+//!
+//! Take the URL from the configured public base and the raw path and query of the request, never
+//! from its `Host` header.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fmt::Write;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use hmac::Hmac;
+use hmac::KeyInit;
+use hmac::Mac;
+use sha1::Sha1;
+use sha2::Digest;
+use sha2::Sha256;
+use subtle::Choice;
+use subtle::ConstantTimeEq;
+
+/// The hash below the HMAC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    /// What an auth token signs with.
+    HmacSha1,
+    /// What a shared key may sign with.
+    HmacSha256,
+}
+
+/// A secret that Twilio and this server share. `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Key {
+    secret: String,
+    algorithm: Algorithm,
+}
+
+impl Key {
+    /// The primary auth token of the account that owns the call.
+    pub fn auth_token(token: &str) -> Self {
+        Self {
+            secret: token.to_owned(),
+            algorithm: Algorithm::HmacSha1,
+        }
+    }
+
+    /// A shared key of the account's webhook settings, with the hash that [`Settings`] name.
+    pub fn shared(secret: &str, algorithm: Algorithm) -> Self {
+        Self {
+            secret: secret.to_owned(),
+            algorithm,
+        }
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({:?})", self.algorithm)
+    }
+}
+
+/// What a request carries besides its URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Payload<'a> {
+    /// Nothing: a GET, or the upgrade of a WebSocket.
+    None,
+    /// Decoded fields of an `application/x-www-form-urlencoded` body, in any order.
+    Form(&'a [(String, String)]),
+    /// The raw body of any other type; the URL carries its hash as `bodySHA256`.
+    Raw(&'a [u8]),
+}
+
+/// Why a request is not Twilio's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureError {
+    /// The signature belongs to another URL, other fields, or another key.
+    #[error(
+        "the signature does not fit: check that the public base URL is the one that Twilio calls, \
+         and that the auth token is the primary one of the account that owns the call"
+    )]
+    Mismatch,
+    /// A body that is no form, and no hash of it in the URL.
+    #[error("the body is not a form, and the URL carries no bodySHA256 to check it by")]
+    NoBodyHash,
+    /// The body is not the one that was signed.
+    #[error("the body does not fit the bodySHA256 in its URL")]
+    BodyMismatch,
+    /// Signed by something that this program cannot do.
+    #[error("the signature settings name an algorithm that is neither HMAC_SHA1 nor HMAC_SHA256")]
+    UnknownAlgorithm,
+    /// The header says nothing that could be read.
+    #[error("the signature settings header is not of the form key=…,algorithm=…")]
+    UnreadableSettings,
+}
+
+/// What the header `X-Twilio-Webhooks-Signature-Settings` says. Without the header the key is the
+/// auth token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Name of the shared key.
+    pub key_id: String,
+    /// The hash it signs with.
+    pub algorithm: Algorithm,
+}
+
+impl Settings {
+    /// Reads `key=<id>,algorithm=HMAC_SHA256`.
+    pub fn parse(header: &str) -> Result<Self, SignatureError> {
+        let mut key_id = None;
+        let mut algorithm = None;
+        for part in header.split(',') {
+            match part
+                .split_once('=')
+                .map(|(name, value)| (name.trim(), value.trim()))
+            {
+                Some(("key", value)) => key_id = Some(value.to_owned()),
+                Some(("algorithm", "HMAC_SHA1")) => algorithm = Some(Algorithm::HmacSha1),
+                Some(("algorithm", "HMAC_SHA256")) => algorithm = Some(Algorithm::HmacSha256),
+                Some(("algorithm", _)) => return Err(SignatureError::UnknownAlgorithm),
+                Some(_) | None => {}
+            }
+        }
+        match (key_id, algorithm) {
+            (Some(key_id), Some(algorithm)) => Ok(Self { key_id, algorithm }),
+            _ => Err(SignatureError::UnreadableSettings),
+        }
+    }
+}
+
+/// The signature of exactly this URL and these fields, as Twilio would write it in the header.
+pub fn sign(key: &Key, url: &str, form: &[(String, String)]) -> String {
+    let mut text = url.to_owned();
+    // Sorted by name, then by value, each pair once.
+    for (name, value) in form.iter().map(|(n, v)| (n, v)).collect::<BTreeSet<_>>() {
+        text.push_str(name);
+        text.push_str(value);
+    }
+    let secret = key.secret.as_bytes();
+    match key.algorithm {
+        Algorithm::HmacSha1 => {
+            let mut mac =
+                Hmac::<Sha1>::new_from_slice(secret).expect("HMAC takes a key of any length");
+            mac.update(text.as_bytes());
+            BASE64.encode(mac.finalize().into_bytes())
+        }
+        Algorithm::HmacSha256 => {
+            let mut mac =
+                Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes a key of any length");
+            mac.update(text.as_bytes());
+            BASE64.encode(mac.finalize().into_bytes())
+        }
+    }
+}
+
+/// Whether Twilio signed this request. `url` is the whole public URL with path and query as they
+/// were on the wire, and for the upgrade of a WebSocket with the scheme `wss`. Also accepted are
+/// signatures over the URL without its port or with the scheme's own, and for `wss` with one `/`
+/// more or less at the end, as Twilio's own validators and documentation do.
+pub fn verify(
+    key: &Key,
+    url: &str,
+    payload: Payload<'_>,
+    signature: &str,
+) -> Result<(), SignatureError> {
+    let form = match payload {
+        Payload::Form(form) => form,
+        Payload::None | Payload::Raw(_) => &[],
+    };
+    let mut fits = Choice::from(0);
+    for spelling in spellings(url) {
+        fits |= sign(key, &spelling, form)
+            .as_bytes()
+            .ct_eq(signature.as_bytes());
+    }
+    if !bool::from(fits) {
+        return Err(SignatureError::Mismatch);
+    }
+    // After the signature, which covers the hash: a stranger learns nothing from the difference.
+    match payload {
+        Payload::None | Payload::Form(_) => Ok(()),
+        Payload::Raw(body) => {
+            let claimed = body_hash(url).ok_or(SignatureError::NoBodyHash)?;
+            let mut actual = String::new();
+            for byte in Sha256::digest(body) {
+                write!(actual, "{byte:02x}").expect("a String takes any text");
+            }
+            let same = claimed
+                .to_ascii_lowercase()
+                .as_bytes()
+                .ct_eq(actual.as_bytes());
+            bool::from(same)
+                .then_some(())
+                .ok_or(SignatureError::BodyMismatch)
+        }
+    }
+}
+
+/// The ways in which Twilio may have written this URL when it signed.
+fn spellings(url: &str) -> BTreeSet<String> {
+    let url = url.split('#').next().unwrap_or_default();
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return BTreeSet::from([url.to_owned()]);
+    };
+    let authority_end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(authority_end);
+    let host_and_port = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
+    let host = match host_and_port.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => host_and_port,
+    };
+    let standard_port = if matches!(scheme, "http" | "ws") {
+        80
+    } else {
+        443
+    };
+    let mut paths = vec![path.to_owned()];
+    if matches!(scheme, "wss" | "ws") {
+        let (path, query) = path.split_at(path.find('?').unwrap_or(path.len()));
+        paths.push(match path.strip_suffix('/') {
+            Some(shorter) => format!("{shorter}{query}"),
+            None => format!("{path}/{query}"),
+        });
+    }
+    let hosts = [
+        host_and_port.to_owned(),
+        host.to_owned(),
+        format!("{host}:{standard_port}"),
+    ];
+    hosts
+        .iter()
+        .flat_map(|host| {
+            paths
+                .iter()
+                .map(move |path| format!("{scheme}://{host}{path}"))
+        })
+        .collect()
+}
+
+fn body_hash(url: &str) -> Option<&str> {
+    let query = url.split('#').next()?.split_once('?')?.1;
+    query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("bodySHA256="))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+    const UPGRADE: &str = "wss://callburner.example.com/ws/twilio/media";
+    struct Vector {
+        key: fn() -> Key,
+        url: &'static str,
+        form: &'static [(&'static str, &'static str)],
+        signature: &'static str,
+    }
+
+    impl Vector {
+        fn form(&self) -> Vec<(String, String)> {
+            self.form
+                .iter()
+                .map(|&(name, value)| (name.to_owned(), value.to_owned()))
+                .collect()
+        }
+    }
+
+    const STATUS_FORM: &[(&str, &str)] = &[
+        ("To", ""),
+        ("AccountSid", "AC00000000000000000000000000000001"),
+        ("ApiVersion", "2010-04-01"),
+        ("CallDuration", "42"),
+        ("CallSid", "CA00000000000000000000000000000001"),
+        ("CallStatus", "completed"),
+        ("CallbackSource", "call-progress-events"),
+        ("Called", ""),
+        ("Caller", "client:alice"),
+        ("Direction", "inbound"),
+        ("From", "client:alice"),
+        ("SequenceNumber", "3"),
+        ("Timestamp", "Sun, 22 Nov 2026 10:00:00 +0000"),
+    ];
+
+    /// Computed by Twilio's own libraries (twilio-python 9.13.0 and twilio-node 6.2.0 agree); the
+    /// first is also printed in Twilio's documentation.
+    const VECTORS: &[Vector] = &[
+        Vector {
+            key: || Key::auth_token("12345"),
+            url: "https://example.com/myapp.php?foo=1&bar=2",
+            form: &[
+                ("To", "+18005551212"),
+                ("Caller", "+14158675310"),
+                ("Digits", "1234"),
+                ("CallSid", "CA1234567890ABCDE"),
+                ("From", "+14158675310"),
+            ],
+            signature: "L/OH5YylLD5NRKLltdqwSvS0BnU=",
+        },
+        Vector {
+            key: || Key::auth_token("12345"),
+            url: "https://mycompany.com/myapp.php?foo=1&bar=2",
+            form: &[
+                ("CallSid", "CA1234567890ABCDE"),
+                ("Caller", "+14158675309"),
+                ("Digits", "1234"),
+                ("From", "+14158675309"),
+                ("To", "+18005551212"),
+            ],
+            signature: "RSOYDt4T1cUTdK1PDd93/VVr8B8=",
+        },
+        Vector {
+            key: || Key::auth_token(TOKEN),
+            url: "https://callburner.example.com/api/calls/status",
+            form: STATUS_FORM,
+            signature: "eXMPd1D7aXPtNF1XcneOTXtgfsI=",
+        },
+        Vector {
+            key: || Key::auth_token(TOKEN),
+            url: "https://callburner.example.com:443/api/calls/status",
+            form: STATUS_FORM,
+            signature: "aFutuAYZDQGJkY9HYOS8TlupdOs=",
+        },
+        Vector {
+            key: || Key::auth_token(TOKEN),
+            url: "https://callburner.example.com/api/voice?CallSid=CA1&From=%2B14155550100&To=client%3Abob",
+            form: &[],
+            signature: "4o65+JGS+rIPKlylDswyfsl/jd8=",
+        },
+        Vector {
+            key: || Key::auth_token(TOKEN),
+            url: UPGRADE,
+            form: &[],
+            signature: "jBXy345IJTDIvsID7Ei8YeEcD8Q=",
+        },
+        Vector {
+            key: || Key::auth_token(TOKEN),
+            url: "https://callburner.example.com/ws/twilio/media",
+            form: &[],
+            signature: "7O/kcwyD+qDQ8HR2yJ0wEjSgGEU=",
+        },
+        Vector {
+            key: || Key::auth_token(TOKEN),
+            url: "https://callburner.example.com/api/dup",
+            form: &[("X", "b"), ("X", "a")],
+            signature: "C5aCmrWyt/VpKO4bq3H5rLlVmro=",
+        },
+        Vector {
+            key: || Key::auth_token(TOKEN),
+            url: "https://callburner.example.com/api/dup",
+            form: &[("X", "a"), ("X", "a"), ("X", "b")],
+            signature: "C5aCmrWyt/VpKO4bq3H5rLlVmro=",
+        },
+        Vector {
+            key: || Key::auth_token(TOKEN),
+            url: "https://callburner.example.com/api/dup",
+            form: &[("X", "a")],
+            signature: "JroOaAZoeBpJbt+3CiPrqQ9Um2o=",
+        },
+        Vector {
+            key: || Key::auth_token(TOKEN),
+            url: "https://callburner.example.com/h",
+            form: &[
+                ("b", "2"),
+                ("B", "1"),
+                ("a", "ü☎"),
+                ("_", ""),
+                ("A9", "x"),
+                ("AA", "y"),
+            ],
+            signature: "aWZW9Nr33tU8NJKnNVRops1FETY=",
+        },
+        Vector {
+            key: || Key::shared(TOKEN, Algorithm::HmacSha256),
+            url: "https://callburner.example.com/i",
+            form: &[("CallSid", "CA1"), ("CallStatus", "ringing")],
+            signature: "1TvxzGLzsegZyJgImKtYzeewN2/Uj3fBK2oNtQKSSKM=",
+        },
+    ];
+
+    #[test]
+    fn twilios_own_vectors_come_out() {
+        for vector in VECTORS {
+            let Vector {
+                key,
+                url,
+                signature,
+                ..
+            } = *vector;
+            let (key, form) = (key(), vector.form());
+            assert_eq!(sign(&key, url, &form), signature, "{url}");
+            assert_eq!(
+                verify(&key, url, Payload::Form(&form), signature),
+                Ok(()),
+                "{url}"
+            );
+        }
+    }
+
+    #[test]
+    fn any_change_breaks_the_signature() {
+        for vector in VECTORS {
+            let Vector {
+                key,
+                url,
+                signature,
+                ..
+            } = *vector;
+            let (key, mut form) = (key(), vector.form());
+            let wrong = Err(SignatureError::Mismatch);
+            assert_eq!(
+                verify(&key, &format!("{url}x"), Payload::Form(&form), signature),
+                wrong
+            );
+            assert_eq!(
+                verify(&Key::auth_token("x"), url, Payload::Form(&form), signature),
+                wrong
+            );
+            assert_eq!(
+                verify(&key, url, Payload::Form(&form), &signature[1..]),
+                wrong
+            );
+            assert_eq!(verify(&key, url, Payload::Form(&form), ""), wrong);
+            form.push(("Extra".to_owned(), "1".to_owned()));
+            assert_eq!(verify(&key, url, Payload::Form(&form), signature), wrong);
+        }
+    }
+
+    #[test]
+    fn a_form_is_signed_with_its_hash_and_not_another() {
+        let vector = VECTORS.last().unwrap();
+        assert_eq!((vector.key)(), Key::shared(TOKEN, Algorithm::HmacSha256));
+        let sha1 = Key::auth_token(TOKEN);
+        let wrong = Err(SignatureError::Mismatch);
+        let form = vector.form();
+        assert_eq!(
+            verify(&sha1, vector.url, Payload::Form(&form), vector.signature),
+            wrong
+        );
+    }
+
+    #[test]
+    fn an_upgrade_may_be_signed_with_a_slash_or_a_port_but_not_as_https() {
+        let key = Key::auth_token(TOKEN);
+        let accepts = |signed: &str, url: &str| {
+            verify(&key, url, Payload::None, &sign(&key, signed, &[])).is_ok()
+        };
+        for signed in [
+            UPGRADE.to_owned(),
+            format!("{UPGRADE}/"),
+            UPGRADE.replace(".com", ".com:443"),
+            format!("{}/", UPGRADE.replace(".com", ".com:443")),
+        ] {
+            assert!(accepts(&signed, UPGRADE), "{signed}");
+            assert!(accepts(&signed, &format!("{UPGRADE}/")), "{signed}");
+            assert!(
+                accepts(&signed, &UPGRADE.replace(".com", ".com:443")),
+                "{signed}"
+            );
+        }
+        assert!(!accepts(&UPGRADE.replace("wss", "https"), UPGRADE));
+        assert!(!accepts(&UPGRADE.replace("media", "other"), UPGRADE));
+        assert!(accepts("wss://h/s/?a=1", "wss://h/s?a=1"));
+        assert!(accepts("wss://h/", "wss://h"));
+    }
+
+    #[test]
+    fn a_webhook_keeps_its_path_to_the_slash() {
+        let key = Key::auth_token(TOKEN);
+        let signature = sign(&key, "https://h/voice/", &[]);
+        let wrong = Err(SignatureError::Mismatch);
+        assert_eq!(
+            verify(&key, "https://h/voice", Payload::None, &signature),
+            wrong
+        );
+    }
+
+    #[test]
+    fn twilio_drops_ports_and_users_and_fragments_before_it_signs() {
+        let key = Key::auth_token(TOKEN);
+        let signature = sign(&key, "https://h/voice?x=1", &[]);
+        for url in [
+            "https://h:8443/voice?x=1",
+            "https://h:443/voice?x=1",
+            "https://user:pass@h/voice?x=1",
+            "https://h/voice?x=1#rc=2",
+        ] {
+            assert_eq!(
+                verify(&key, url, Payload::None, &signature),
+                Ok(()),
+                "{url}"
+            );
+        }
+        let with_port = sign(&key, "https://h:8443/voice", &[]);
+        assert_eq!(
+            verify(&key, "https://h:8443/voice", Payload::None, &with_port),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn a_raw_body_is_held_to_the_hash_in_its_url() {
+        let key = Key::auth_token(TOKEN);
+        let body = br#"{"property": "value", "boolean": true}"#;
+        let url = "https://callburner.example.com/api/x?bodySHA256=0a1ff7634d9ab3b95db5c9a2dfe9416e41502b283a80c7cf19632632f96e6620";
+        let signature = "pHHH79HlkhtOVLpX1aJnxHVfNpE=";
+        assert_eq!(verify(&key, url, Payload::Raw(body), signature), Ok(()));
+        let changed = Err(SignatureError::BodyMismatch);
+        assert_eq!(verify(&key, url, Payload::Raw(b"{}"), signature), changed);
+        let bare = "https://callburner.example.com/api/x";
+        let unsigned = Err(SignatureError::NoBodyHash);
+        assert_eq!(
+            verify(&key, bare, Payload::Raw(body), &sign(&key, bare, &[])),
+            unsigned
+        );
+    }
+
+    #[test]
+    fn settings_name_the_key_and_the_hash() {
+        let settings = Settings::parse("key=SH1,algorithm=HMAC_SHA256").unwrap();
+        assert_eq!(
+            (settings.key_id.as_str(), settings.algorithm),
+            ("SH1", Algorithm::HmacSha256)
+        );
+        let settings = Settings::parse(" algorithm = HMAC_SHA1 , key = SH2, new=1").unwrap();
+        assert_eq!(
+            (settings.key_id.as_str(), settings.algorithm),
+            ("SH2", Algorithm::HmacSha1)
+        );
+        for (header, error) in [
+            (
+                "key=SH1,algorithm=HMAC_MD5",
+                SignatureError::UnknownAlgorithm,
+            ),
+            ("key=SH1", SignatureError::UnreadableSettings),
+            ("algorithm=HMAC_SHA1", SignatureError::UnreadableSettings),
+            ("", SignatureError::UnreadableSettings),
+        ] {
+            assert_eq!(Settings::parse(header), Err(error), "{header}");
+        }
+    }
+
+    #[test]
+    fn a_key_does_not_show_its_secret() {
+        assert!(!format!("{:?}", Key::auth_token(TOKEN)).contains(TOKEN));
+    }
+}
