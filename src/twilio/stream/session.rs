@@ -46,9 +46,9 @@ const BYTES_PER_MESSAGE: usize = 2_048;
 /// A pause goes on until this much may come again, so that pauses are few.
 const PAUSE_SLACK: Duration = Duration::from_millis(250);
 
-/// Sequence numbers further back or ahead than this are not believed: such messages are read as
-/// if they had none.
-const SEQUENCE_WINDOW: u64 = 1_000;
+/// A sequence number further ahead of the last than this is not believed: the message is read as
+/// if it had none.
+const SEQUENCE_LEAP_MAX: u64 = 1_000;
 
 /// What happens to a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,7 +156,7 @@ enum State {
 struct Streaming {
     deadline: Instant,
     stream_sid: String,
-    sequence_last: Option<u64>,
+    numbers: Numbers,
     tracks: BTreeMap<Track, Meter>,
 }
 
@@ -268,12 +268,15 @@ impl Session {
             self.fault(Fault::ForeignStream);
             return None;
         }
-        match streaming.count(sequence) {
+        match sequence.map_or(Numbered::Next { missing: 0 }, |number| {
+            streaming.numbers.note(number)
+        }) {
+            Numbered::Next { missing } => self.counts.missing += missing,
+            Numbered::Missed => self.counts.missing = self.counts.missing.saturating_sub(1),
             Numbered::Again => {
                 self.counts.duplicates += 1;
                 return None;
             }
-            Numbered::New { missing } => self.counts.missing += missing,
         }
         match body {
             Body::Start(_) => self.fault(Fault::SecondStart),
@@ -304,7 +307,10 @@ impl Session {
                 self.state = State::Streaming(Streaming {
                     deadline: now + MEDIA_IDLE_MAX,
                     stream_sid: start.stream_sid.as_str().to_owned(),
-                    sequence_last: sequence,
+                    numbers: Numbers {
+                        highest: sequence,
+                        seen: 1,
+                    },
                     tracks: BTreeMap::new(),
                 });
                 self.outputs.push_back(Output::Started(start));
@@ -350,30 +356,59 @@ impl Session {
     }
 }
 
+/// Which sequence numbers came. TCP keeps the order; whatever sits between Twilio and this server
+/// may not.
+#[derive(Debug)]
+struct Numbers {
+    highest: Option<u64>,
+    /// Bit `n`: whether `highest - n` came.
+    seen: u128,
+}
+
 enum Numbered {
-    New { missing: u64 },
+    /// New, and the highest so far, or of no known place.
+    Next {
+        /// Numbers that it skipped.
+        missing: u64,
+    },
+    /// One of those that had been skipped.
+    Missed,
+    /// One that came before.
     Again,
 }
 
-impl Streaming {
-    /// Compares a message's number with the last one's.
-    fn count(&mut self, sequence: Option<u64>) -> Numbered {
-        let (Some(number), Some(last)) = (sequence, self.sequence_last) else {
-            self.sequence_last = self.sequence_last.or(sequence);
-            return Numbered::New { missing: 0 };
+impl Numbers {
+    fn note(&mut self, number: u64) -> Numbered {
+        let Some(highest) = self.highest else {
+            *self = Self {
+                highest: Some(number),
+                seen: 1,
+            };
+            return Numbered::Next { missing: 0 };
         };
-        if number.abs_diff(last) > SEQUENCE_WINDOW {
-            return Numbered::New { missing: 0 };
+        if number > highest {
+            let leap = number - highest;
+            if leap > SEQUENCE_LEAP_MAX {
+                return Numbered::Next { missing: 0 };
+            }
+            self.seen = self.seen.checked_shl(leap as u32).unwrap_or(0) | 1;
+            self.highest = Some(number);
+            return Numbered::Next { missing: leap - 1 };
         }
-        if number <= last {
+        // Too far back to be remembered: its timestamp will tell whether it was heard.
+        let Some(bit) = 1_u128.checked_shl((highest - number).try_into().unwrap_or(u32::MAX))
+        else {
+            return Numbered::Next { missing: 0 };
+        };
+        if self.seen & bit != 0 {
             return Numbered::Again;
         }
-        self.sequence_last = Some(number);
-        Numbered::New {
-            missing: number - last - 1,
-        }
+        self.seen |= bit;
+        Numbered::Missed
     }
+}
 
+impl Streaming {
     /// Holds a track's audio against the clock.
     fn pace(&mut self, now: Instant, media: &Media) -> Option<Instant> {
         let ahead_max = Duration::from_millis(MEDIA_AHEAD_MS_MAX);
@@ -751,6 +786,25 @@ mod tests {
         let counts = play.session.counts();
         assert_eq!((counts.media, counts.duplicates, counts.missing), (5, 2, 2));
         assert_eq!(play.heard.len(), 5);
+    }
+
+    #[test]
+    fn messages_that_overtake_each_other_are_all_heard_once() {
+        let mut play = Play::started();
+        for sequence in [3, 2, 3, 2, 200, 5, 4, 5, 1_000, 999, 1] {
+            play.text(&media(sequence));
+        }
+        let mut heard = Vec::new();
+        for output in &play.heard {
+            let Output::Audio { timestamp_ms, .. } = output else {
+                panic!("{output:?}")
+            };
+            heard.push(timestamp_ms / 20);
+        }
+        // 5, 4 and 1 are too far back to tell whether they came; the timeline will.
+        assert_eq!(heard, [3, 2, 200, 5, 4, 5, 1_000, 999, 1]);
+        assert_eq!(play.session.counts().duplicates, 2);
+        assert_eq!(play.session.counts().missing, 196 + 799 - 1);
     }
 
     #[test]
