@@ -39,3 +39,5 @@ pub mod transcript;
 pub mod audio;
 
 pub mod twilio;
+
+pub mod player;
