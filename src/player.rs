@@ -53,11 +53,10 @@ const FRAME_SAMPLES: usize = (LINE_HZ as u64 * FRAME_MS / 1_000) as usize;
 /// μ-law of silence, which ends a last frame, or a track that is shorter than the other.
 const SILENCE: u8 = 0xff;
 
-/// Longest time that a server may leave its socket unread. Hit: [`PlayError::Stuck`].
-const WRITE_MAX: Duration = Duration::from_mins(2);
-
-/// Time that a server gets to answer the closing handshake. Hit: the connection is dropped.
-const CLOSE_MAX: Duration = Duration::from_secs(5);
+/// Longest time that a server may leave its socket unread. A server that holds back a call played
+/// faster than real time does so for less. Hit: [`PlayError::Stuck`], or at the end of the call the
+/// connection is dropped.
+const UNREAD_MAX: Duration = Duration::from_mins(2);
 
 /// Why a call could not be played.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +84,7 @@ pub enum PlayError {
         sent: u64,
     },
     /// The server does not read.
-    #[error("the server has not read its socket for {} s", WRITE_MAX.as_secs())]
+    #[error("the server has not read its socket for {} s", UNREAD_MAX.as_secs())]
     Stuck,
     /// A line of a capture is not of the format.
     #[error("line {line} of the capture is not of the format: {cause}")]
@@ -424,7 +423,7 @@ async fn perform(
             played.is_whole = false;
             return Ok(played);
         }
-        match tokio::time::timeout(WRITE_MAX, socket.send(message)).await {
+        match tokio::time::timeout(UNREAD_MAX, socket.send(message)).await {
             Ok(Ok(())) => played.sent += 1,
             Ok(Err(_)) => {
                 played.is_whole = false;
@@ -482,7 +481,7 @@ async fn close(mut socket: Socket) {
             while let Some(Ok(_)) = socket.next().await {}
         }
     };
-    let _ = tokio::time::timeout(CLOSE_MAX, handshake).await;
+    let _ = tokio::time::timeout(UNREAD_MAX, handshake).await;
 }
 
 /// `at_ms` of the recording in real time. Computed anew for each step, so that errors never add up.
