@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::Uri;
 use axum::middleware;
-use axum::routing::{any, get};
+use axum::routing::get;
 use tokio::sync::Semaphore;
 
 use crate::hub::Hub;
@@ -56,7 +56,7 @@ impl ApiState {
 pub fn router(state: ApiState) -> Router {
     let routes = Router::new()
         // browsers
-        .route("/ws/transcriptions", any(live::transcriptions))
+        .route("/ws/transcriptions", get(live::transcriptions))
         // operators
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
