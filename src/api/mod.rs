@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware;
-use axum::routing::{any, get};
+use axum::routing::get;
 use tokio::sync::Semaphore;
 
 use crate::call::Switchboard;
@@ -59,7 +59,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/media", any(media::stream))
         .route("/media/{*secret}", any(media::stream))
         // browsers
-        .route("/ws/transcriptions", any(live::transcriptions))
+        .route("/ws/transcriptions", get(live::transcriptions))
         // operators
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
