@@ -154,10 +154,12 @@ impl EngineSettings {
     }
 }
 
+/// A language code, or the beginning of a locale: desktops set `LANGUAGE` to such as `en_GB:en`.
 fn language(text: &str) -> Result<String, String> {
-    let is_code = (2..=3).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase());
-    if is_code || text == "auto" {
-        Ok(text.to_owned())
+    let code = text.split(['_', ':', '.']).next().unwrap_or_default();
+    let is_code = (2..=3).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_lowercase());
+    if is_code || code == "auto" {
+        Ok(code.to_owned())
     } else {
         Err("use a two-letter code such as en, or auto".to_owned())
     }
@@ -206,6 +208,14 @@ mod tests {
     fn a_public_address_is_a_whole_url() {
         let bad = doors(&["--public-base-url", "calls.example.org"]);
         assert!(matches!(bad, Err(ConfigError::BadPublicBaseUrl(_))));
+    }
+
+    #[test]
+    fn a_language_is_a_code_or_a_locale() {
+        assert_eq!(language("en"), Ok("en".to_owned()));
+        assert_eq!(language("fr_CA:fr"), Ok("fr".to_owned()));
+        assert_eq!(language("auto"), Ok("auto".to_owned()));
+        assert!(language("English").is_err() && language("").is_err());
     }
 
     #[test]

@@ -56,8 +56,8 @@ impl ApiState {
 pub fn router(state: ApiState) -> Router {
     let routes = Router::new()
         // Twilio
-        .route("/media", any(media::stream))
-        .route("/media/{*secret}", any(media::stream))
+        .route("/media", get(media::stream))
+        .route("/media/{*secret}", get(media::stream))
         // browsers
         .route("/ws/transcriptions", get(live::transcriptions))
         // operators
