@@ -14,7 +14,7 @@ pub const MEDIA_START_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Longest silence of a media socket. Twilio sends 50 messages a second for each track, but some
 /// calls skip silent ones. Hit: the stream ends, and what was heard is kept.
-pub const MEDIA_IDLE_MAX: Duration = Duration::from_secs(60);
+pub const MEDIA_IDLE_MAX: Duration = Duration::from_mins(1);
 
 /// Malformed messages that a media stream may send before it is ended.
 pub const MEDIA_FAULTS_MAX: u32 = 20;

@@ -9,12 +9,15 @@ use futures_util::StreamExt;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::clock;
+use crate::ids::Track;
 use crate::measure::latency::Heard;
+use crate::measure::script::Script;
+use crate::measure::wer::Score;
 use crate::player::{self, Call, Options, Played};
 use crate::transcript::{CallEvent, Event};
 
 /// Time that the last words get after the call's end.
-const LAST_WORDS_MAX: Duration = Duration::from_secs(120);
+const LAST_WORDS_MAX: Duration = Duration::from_mins(2);
 
 /// What a listener received of a call that was played.
 #[derive(Debug)]
@@ -36,6 +39,28 @@ impl Rehearsal {
             event: self.on_recording(event.event.clone()),
         });
         heard.collect()
+    }
+
+    /// The words that were settled on one track.
+    pub fn words(&self, track: Track) -> String {
+        let mut words = Vec::new();
+        for (_, event) in &self.events {
+            if let Event::Segment { segment } = &event.event
+                && segment.track == track
+            {
+                words.push(segment.text.as_str());
+            }
+        }
+        words.join(" ")
+    }
+
+    /// The words of both tracks against the script's.
+    pub fn score(&self, script: &Script) -> Score {
+        let mut score = Score::default();
+        for track in Track::ALL {
+            score.add(&script.text(track), &self.words(track), script.seconds);
+        }
+        score
     }
 
     /// The stream's clock begins before the recording: its first frame has a later timestamp.
@@ -79,8 +104,8 @@ pub async fn rehearse(
     let limit = Duration::from_secs_f64(call.seconds()) + LAST_WORDS_MAX;
     let media = format!("ws://{address}/media");
     let (played, events) = tokio::join!(
-        player::play(&media, call, options),
-        tokio::time::timeout(limit, listen(socket, show)),
+        Box::pin(player::play(&media, call, options)),
+        Box::pin(tokio::time::timeout(limit, listen(socket, show))),
     );
     let events = events.context("the call's last words did not come")??;
     Ok(Rehearsal {

@@ -1,5 +1,6 @@
 //! `callburner demo`: the real server, a recorded call in real time, its words on the terminal.
 
+use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
@@ -9,10 +10,9 @@ use crate::app::App;
 use crate::cli;
 use crate::cli::serve::wait_for_signal;
 use crate::config::{Doors, EngineSettings};
-use crate::ids::{CallSid, StreamSid, Track};
+use crate::ids::{CallSid, StreamSid};
 use crate::measure::latency::{Report, Spread, Tally};
 use crate::measure::script::{self, Script};
-use crate::measure::wer::Score;
 use crate::player::{Call, Options};
 use crate::rehearsal::{Rehearsal, rehearse};
 use crate::telemetry::{self, LogFormat};
@@ -45,7 +45,7 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
         twilio_key: None,
     };
     let app = App::start(doors, engine, cli::voice_config(&args.engine)).await?;
-    let mut screen = Screen::new();
+    let screen = Screen::new();
     screen.line(&format!(
         "{}: {:.0} s of a recorded call, model {}, {} workers, server on http://{}\n",
         script.name,
@@ -55,7 +55,7 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
         app.address()
     ))?;
     let rehearsal = rehearse(app.address(), &call, &options(1), |event| {
-        screen.show(event)
+        screen.show(event);
     })
     .await?;
     screen.line(&summary(&script, &rehearsal))?;
@@ -91,18 +91,7 @@ pub(super) fn options(number: u32) -> Options {
 
 /// What the call's words were worth.
 fn summary(script: &Script, rehearsal: &Rehearsal) -> String {
-    let mut score = Score::default();
-    for track in Track::ALL {
-        let heard: Vec<&str> = rehearsal
-            .events
-            .iter()
-            .filter_map(|(_, event)| match &event.event {
-                Event::Segment { segment } if segment.track == track => Some(segment.text.as_str()),
-                _ => None,
-            })
-            .collect();
-        score.add(&script.text(track), &heard.join(" "), script.seconds);
-    }
+    let score = rehearsal.score(script);
     let mut tally = Tally::default();
     tally.add(&script.truth, &rehearsal.heard());
     let report = tally.report();
@@ -133,18 +122,16 @@ pub(super) fn figures(report: &Report) -> String {
             },
         )
     };
-    let missing: String = report
-        .missing
-        .iter()
-        .map(|m| {
-            format!(
-                "\n           missing: {} {:.1} s: {}",
-                m.track,
-                m.start_ms as f64 / 1_000.0,
-                m.text
-            )
-        })
-        .collect();
+    let mut missing = String::new();
+    for utterance in &report.missing {
+        let at = utterance.start_ms as f64 / 1_000.0;
+        let _ = write!(
+            missing,
+            "
+           missing: {} {at:.1} s: {}",
+            utterance.track, utterance.text
+        );
+    }
     format!(
         "last words {} after the end of speech\nfirst words {} after the start of speech\n\
          steadiness {:.2} unstable partial word ratio, {} retractions, {} duplicate partials\n\
@@ -172,10 +159,10 @@ impl Screen {
         }
     }
 
-    fn show(&mut self, event: &CallEvent) {
+    fn show(&self, event: &CallEvent) {
         match &event.event {
             Event::Segment { segment } if !segment.text.is_empty() => self.settle(segment),
-            Event::Partial { partial } if self.is_terminal => self.sketch(partial),
+            Event::Partial { partial } if self.is_terminal => Self::sketch(partial),
             Event::Engine { health, lag_ms, .. } => {
                 let _ = self.line(&format!("engine {health:?}, {lag_ms} ms behind"));
             }
@@ -188,7 +175,7 @@ impl Screen {
         }
     }
 
-    fn settle(&mut self, segment: &Segment) {
+    fn settle(&self, segment: &Segment) {
         let words = format!(
             "{}  {}  {}  ({} ms)",
             time(segment.start_ms),
@@ -199,7 +186,7 @@ impl Screen {
         let _ = self.line(&words); // a closed terminal must not end the call
     }
 
-    fn sketch(&mut self, partial: &Partial) {
+    fn sketch(partial: &Partial) {
         let text = format!("{} {}", partial.stable, partial.unstable);
         let tail: String = {
             let letters: Vec<char> = text.trim().chars().collect();
@@ -215,7 +202,7 @@ impl Screen {
         let _ = out.flush();
     }
 
-    fn line(&mut self, text: &str) -> std::io::Result<()> {
+    fn line(&self, text: &str) -> std::io::Result<()> {
         let mut out = std::io::stdout().lock();
         if self.is_terminal {
             write!(out, "\r\x1b[2K")?;

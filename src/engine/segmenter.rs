@@ -195,11 +195,10 @@ impl Segmenter {
     /// The utterance so far, while somebody speaks (and it is no click).
     pub fn so_far(&self) -> Option<Clip> {
         match &self.state {
-            State::Quiet { .. } => None,
             State::Speaking(utterance) if utterance.is_speech(&self.config) => {
                 Some(utterance.clip(utterance.samples.len()))
             }
-            State::Speaking(_) => None,
+            State::Quiet { .. } | State::Speaking(_) => None,
         }
     }
 

@@ -501,7 +501,7 @@ impl Voice {
         if self.language.is_none() && !hypothesis.words.is_empty() {
             self.language = Some(hypothesis.language.clone());
         }
-        let heard = utterance.stabilizer.finish(hypothesis.words);
+        let heard = utterance.stabilizer.finish(&hypothesis.words);
         if heard.is_empty() && transcribed && utterance.revision == 0 {
             return; // No words, and nobody was shown any.
         }

@@ -134,18 +134,13 @@ impl Model {
 }
 
 /// How much of the encoder a pass uses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Policy {
     /// Trimmed to the clip, and again in full where a final looks wrong.
+    #[default]
     Trimmed,
     /// The whole window of 30 s, always, and no forced end: the offline reference.
     FullContext,
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self::Trimmed
-    }
 }
 
 /// One worker's recogniser.
@@ -463,10 +458,6 @@ unsafe extern "C" fn must_abort(watch: *mut c_void) -> bool {
     watch.cancelled.load(Ordering::Relaxed)
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "it is what map_err hands over"
-)]
 fn failed(error: whisper_rs::WhisperError) -> RecognizeError {
     RecognizeError::Failed(error.to_string())
 }

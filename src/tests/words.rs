@@ -19,7 +19,6 @@ use crate::measure::script::{self, Script};
 use crate::measure::wer::Score;
 use crate::player::{Call, Options};
 use crate::rehearsal::rehearse;
-use crate::transcript::Event;
 
 fn fixture(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -164,18 +163,7 @@ async fn a_played_call_is_written_down_on_both_sides() {
         .await
         .unwrap();
 
-    let mut score = Score::default();
-    for track in Track::ALL {
-        let heard: Vec<&str> = rehearsal
-            .events
-            .iter()
-            .filter_map(|(_, event)| match &event.event {
-                Event::Segment { segment } if segment.track == track => Some(segment.text.as_str()),
-                _ => None,
-            })
-            .collect();
-        score.add(&script.text(track), &heard.join(" "), script.seconds);
-    }
+    let score = rehearsal.score(&script);
     let wer = score.wer().unwrap();
     assert!(wer < 0.2, "{wer:.3}: {:?}", rehearsal.events);
 
