@@ -126,7 +126,7 @@ impl Evidence {
     }
 }
 
-/// Whether `text` is a note about a sound rather than words: "[Music]", "(upbeat music)", "♪".
+/// Whether `text` is a note about a sound rather than words: `[Music]`, `(upbeat music)`, `♪`.
 pub fn is_sound_note(text: &str) -> bool {
     let text = text.trim().trim_end_matches(['.', ',', '!']);
     let wrapped = [("[", "]"), ("(", ")"), ("*", "*"), ("♪", "♪")]
