@@ -99,7 +99,7 @@ fn publish(c: &mut Criterion) {
     for listeners in LISTENERS {
         let mut room = Room::new(listeners);
         group.bench_function(BenchmarkId::from_parameter(listeners), |b| {
-            b.iter(|| room.publish())
+            b.iter(|| room.publish());
         });
     }
     group.finish();
