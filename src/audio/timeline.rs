@@ -9,15 +9,15 @@
 //! # How jitter, drift and loss are told apart
 //!
 //! *Samples are trusted more than stamps.* A chunk follows its predecessor without a seam while
-//! its stamp is within [`TOLERANCE`] of the expected place. The expected place is the end of the
+//! its stamp is within `TOLERANCE` of the expected place. The expected place is the end of the
 //! samples so far plus the *lean*: the mean by which the last second of stamps was ahead of the
 //! samples. So jitter averages out, also the jitter of the very first stamp, and slow drift moves
-//! the lean, never the samples. While the lean is not known yet (the first [`SETTLING_CHUNKS`]
-//! after a start or a gap) the tolerance is [`SETTLING_TOLERANCE`].
+//! the lean, never the samples. While the lean is not known yet (the first `SETTLING_CHUNKS`
+//! after a start or a gap) the tolerance is `SETTLING_TOLERANCE`.
 //!
-//! *Drift is paid back in silence.* Once the lean exceeds [`LEAN_MAX`], the next quiet chunk is
+//! *Drift is paid back in silence.* Once the lean exceeds `LEAN_MAX`, the next quiet chunk is
 //! laid later behind zeros, or loses its first samples, which nobody can hear. Only when no quiet
-//! chunk comes until [`LEAN_FORCED`] is a loud one used.
+//! chunk comes until `LEAN_FORCED` is a loud one used.
 
 use crate::limits::GAP_FILL_MS_MAX;
 use crate::limits::JUMP_MS_MAX;
@@ -47,9 +47,10 @@ const LEAN_FORCED: f64 = 100.0 * SAMPLES_PER_MS as f64;
 /// A chunk whose every sample is at most this far from zero (−48 dB) is quiet.
 const QUIET_PEAK: u16 = 128;
 
-/// After this many late chunks in a row (half a second) the stamps have started anew, and the
-/// next one is laid on after the last. Fewer would mistake a burst of duplicates for a restart.
-const LATE_CHUNKS_MAX: u32 = 25;
+/// After this many chunks in a row (half a second) that are late, or leap ahead beyond belief, the
+/// stamps have started anew: the next one is laid on after the last, and counted from there. Fewer
+/// would mistake a burst of duplicates for a restart.
+const STRANGE_CHUNKS_MAX: u32 = 25;
 
 /// A call lasts 24 hours at most (<https://www.twilio.com/docs/voice/twiml/dial>, `timeLimit`);
 /// a first stamp beyond is garbage, and the track starts at zero instead.
@@ -96,7 +97,9 @@ pub struct Counts {
     pub filled_ms: u64,
     /// Gaps among them that moved the clock without zeros.
     pub jumps: u64,
-    /// Times that stamps were not believed, or had started anew.
+    /// Chunks laid right after the last because their stamps leapt too far ahead.
+    pub unbelieved: u64,
+    /// Times that stamps had started anew.
     pub rebased: u64,
     /// Corrections of drift.
     pub nudges: u64,
@@ -115,7 +118,7 @@ pub struct Timeline {
     /// Chunks that the mean has seen, up to [`AVERAGED_CHUNKS`].
     averaged: u32,
     stamp_last: i64,
-    late_in_a_row: u32,
+    strange_in_a_row: u32,
     received: u64,
     filled: u64,
     counts: Counts,
@@ -154,13 +157,19 @@ impl Timeline {
         };
         let repeated = stamp <= self.stamp_last && off < -tolerance / 2;
         if off < -tolerance || repeated {
-            if self.late_in_a_row < LATE_CHUNKS_MAX {
-                self.late_in_a_row += 1;
+            if self.strange_in_a_row < STRANGE_CHUNKS_MAX {
+                self.strange_in_a_row += 1;
                 self.counts.late += 1;
                 return Placed::Late;
             }
             self.rebase(stamp);
         } else if off > JUMP_MS_MAX.cast_signed() * SAMPLES_PER_MS {
+            if self.strange_in_a_row < STRANGE_CHUNKS_MAX {
+                self.strange_in_a_row += 1;
+                self.counts.unbelieved += 1;
+                self.append(samples, out);
+                return Placed::Next;
+            }
             self.rebase(stamp);
         } else if off > tolerance {
             let placed = self.open_gap(stamp, off, out);
@@ -256,11 +265,15 @@ impl Timeline {
         self.averaged = (self.averaged + 1).min(AVERAGED_CHUNKS);
         self.lean += (self.ahead(stamp) as f64 - self.lean) / f64::from(self.averaged);
         self.stamp_last = stamp;
-        self.late_in_a_row = 0;
+        self.strange_in_a_row = 0;
+        self.append(samples, out);
+        placed
+    }
+
+    fn append(&mut self, samples: &[i16], out: &mut Vec<i16>) {
         self.received += samples.len() as u64;
         self.next += samples.len().cast_signed() as i64;
         out.extend_from_slice(samples);
-        placed
     }
 }
 
@@ -459,16 +472,34 @@ mod tests {
     #[test]
     fn a_jump_beyond_belief_is_laid_right_on() {
         let mut line = Timeline::new();
-        let audio = loud(10 * FRAME);
+        let audio = loud(100 * FRAME);
         play(&mut line, &audio, |n| 100 + 20 * n);
         let before = line.position();
         let (out, placed) = play(&mut line, &audio, |n| 10_000_000_000 + 20 * n);
-        assert_eq!(placed, [Placed::Next; 10]);
-        assert_eq!((out, line.position()), (audio, before + 1_600));
+        assert!(placed.iter().all(|&placed| placed == Placed::Next));
+        assert_eq!((out, line.position()), (audio, before + 16_000));
         assert_eq!(
             line.counts(),
             Counts {
+                unbelieved: 25,
                 rebased: 1,
+                ..Counts::default()
+            }
+        );
+    }
+
+    #[test]
+    fn one_stamp_beyond_belief_costs_the_chunks_after_it_nothing() {
+        let mut line = Timeline::new();
+        let audio = loud(100 * FRAME);
+        let (out, _) = play(&mut line, &audio, |n| {
+            if n == 50 { 86_400_000 } else { 100 + 20 * n }
+        });
+        assert_eq!(out, audio);
+        assert_eq!(
+            line.counts(),
+            Counts {
+                unbelieved: 1,
                 ..Counts::default()
             }
         );
