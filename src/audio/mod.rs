@@ -1,5 +1,5 @@
-//! Samples: from Twilio's bytes to 16 kHz on the call's clock. Pure; has never heard of Twilio,
-//! of sockets, or of words.
+//! Samples: from Twilio's bytes to 16 kHz on the call's clock. Has never heard of Twilio, of
+//! sockets, or of words. Pure, but for `recording`, which reads files.
 
 pub mod mulaw;
 pub mod recording;
