@@ -171,6 +171,10 @@ struct Utterance {
     stabilizer: Stabilizer,
     revision: u32,
     questions: u32,
+    /// For each question without an answer: where speech ended in its clip, in milliseconds.
+    asked: BTreeMap<u32, u32>,
+    /// The latest question whose words were shown.
+    shown: u32,
     /// The draft that is being worked on: its question, and the flag that calls it off.
     draft: Option<(u32, Arc<AtomicBool>)>,
     /// Audio covered by the last draft, in samples.
@@ -178,7 +182,6 @@ struct Utterance {
     last: Option<FinalPass>,
     /// The whole of it, once it is over.
     closed: Option<Clip>,
-    start: u64,
     speech_start: u64,
     /// When its speech's latest end was heard.
     speech_end: u64,
@@ -331,11 +334,12 @@ impl Voice {
                 stabilizer: Stabilizer::default(),
                 revision: 0,
                 questions: 0,
+                asked: BTreeMap::new(),
+                shown: 0,
                 draft: None,
                 drafted: 0,
                 last: None,
                 closed: None,
-                start: 0,
                 speech_start: 0,
                 speech_end: 0,
                 speech_end_heard_at: now,
@@ -398,7 +402,9 @@ impl Voice {
             return;
         };
         utterance.questions += 1;
-        utterance.start = clip.start;
+        utterance
+            .asked
+            .insert(utterance.questions, clip.speech_end_ms());
         utterance.speech_start = clip.speech.start;
         let unwanted = Arc::new(AtomicBool::new(false));
         if purpose == Purpose::Final {
@@ -443,36 +449,41 @@ impl Voice {
         let Some(utterance) = self.utterances.get_mut(&answer.utterance) else {
             return;
         };
+        let Some(heard_ms) = utterance.asked.remove(&answer.question) else {
+            return;
+        };
+        let words = match &answer.outcome {
+            Outcome::Heard(hypothesis) => Some(hypothesis.words.clone()),
+            Outcome::Failed(_) | Outcome::Dropped | Outcome::Refused => None,
+        };
         match &mut utterance.last {
             Some(pass) if pass.question == answer.question => {
                 if utterance.closed.is_some() {
                     self.publish(now, answer.utterance, answer.outcome);
                     return;
                 }
-                if let Outcome::Heard(hypothesis) = &answer.outcome {
-                    let words = hypothesis.words.clone();
-                    pass.answer = Some(answer.outcome);
-                    self.show(answer.utterance, words);
-                } else {
-                    pass.answer = Some(answer.outcome);
-                }
+                pass.answer = Some(answer.outcome);
             }
             _ => {
                 utterance
                     .draft
                     .take_if(|(question, _)| *question == answer.question);
-                if let Outcome::Heard(hypothesis) = answer.outcome {
-                    self.show(answer.utterance, hypothesis.words);
-                }
             }
+        }
+        // Workers overtake each other: older words must not replace newer ones.
+        if let Some(words) = words
+            && answer.question > utterance.shown
+        {
+            utterance.shown = answer.question;
+            self.show(answer.utterance, words, heard_ms);
         }
     }
 
-    fn show(&mut self, number: u32, words: Vec<HeardWord>) {
+    /// Shows words that were heard in the first `heard_ms` of the utterance.
+    fn show(&mut self, number: u32, words: Vec<HeardWord>, heard_ms: u32) {
         let Some(utterance) = self.utterances.get_mut(&number) else {
             return;
         };
-        let heard_ms = ms(utterance.speech_end.saturating_sub(utterance.start)) as u32;
         let Some((stable, unstable)) = utterance.stabilizer.push(words, heard_ms) else {
             return;
         };
