@@ -171,6 +171,10 @@ struct Utterance {
     stabilizer: Stabilizer,
     revision: u32,
     questions: u32,
+    /// For each question without an answer: where speech ended in its clip, in milliseconds.
+    asked: BTreeMap<u32, u32>,
+    /// The latest question whose words were shown.
+    shown: u32,
     /// The draft that is being worked on: its question, and the flag that calls it off.
     draft: Option<(u32, Arc<AtomicBool>)>,
     /// Audio covered by the last draft, in samples.
@@ -178,7 +182,6 @@ struct Utterance {
     last: Option<FinalPass>,
     /// The whole of it, once it is over.
     closed: Option<Clip>,
-    start: u64,
     speech_start: u64,
     /// When its speech's latest end was heard.
     speech_end: u64,
@@ -331,11 +334,12 @@ impl Voice {
                 stabilizer: Stabilizer::default(),
                 revision: 0,
                 questions: 0,
+                asked: BTreeMap::new(),
+                shown: 0,
                 draft: None,
                 drafted: 0,
                 last: None,
                 closed: None,
-                start: 0,
                 speech_start: 0,
                 speech_end: 0,
                 speech_end_heard_at: now,
@@ -398,7 +402,9 @@ impl Voice {
             return;
         };
         utterance.questions += 1;
-        utterance.start = clip.start;
+        utterance
+            .asked
+            .insert(utterance.questions, clip.speech_end_ms());
         utterance.speech_start = clip.speech.start;
         let unwanted = Arc::new(AtomicBool::new(false));
         if purpose == Purpose::Final {
@@ -443,36 +449,41 @@ impl Voice {
         let Some(utterance) = self.utterances.get_mut(&answer.utterance) else {
             return;
         };
+        let Some(heard_ms) = utterance.asked.remove(&answer.question) else {
+            return;
+        };
+        let words = match &answer.outcome {
+            Outcome::Heard(hypothesis) => Some(hypothesis.words.clone()),
+            Outcome::Failed(_) | Outcome::Dropped | Outcome::Refused => None,
+        };
         match &mut utterance.last {
             Some(pass) if pass.question == answer.question => {
                 if utterance.closed.is_some() {
                     self.publish(now, answer.utterance, answer.outcome);
                     return;
                 }
-                if let Outcome::Heard(hypothesis) = &answer.outcome {
-                    let words = hypothesis.words.clone();
-                    pass.answer = Some(answer.outcome);
-                    self.show(answer.utterance, words);
-                } else {
-                    pass.answer = Some(answer.outcome);
-                }
+                pass.answer = Some(answer.outcome);
             }
             _ => {
                 utterance
                     .draft
                     .take_if(|(question, _)| *question == answer.question);
-                if let Outcome::Heard(hypothesis) = answer.outcome {
-                    self.show(answer.utterance, hypothesis.words);
-                }
             }
+        }
+        // Workers overtake each other: older words must not replace newer ones.
+        if let Some(words) = words
+            && answer.question > utterance.shown
+        {
+            utterance.shown = answer.question;
+            self.show(answer.utterance, words, heard_ms);
         }
     }
 
-    fn show(&mut self, number: u32, words: Vec<HeardWord>) {
+    /// Shows words that were heard in the first `heard_ms` of the utterance.
+    fn show(&mut self, number: u32, words: Vec<HeardWord>, heard_ms: u32) {
         let Some(utterance) = self.utterances.get_mut(&number) else {
             return;
         };
-        let heard_ms = ms(utterance.speech_end.saturating_sub(utterance.start)) as u32;
         let Some((stable, unstable)) = utterance.stabilizer.push(words, heard_ms) else {
             return;
         };
@@ -579,4 +590,663 @@ fn place(heard: Vec<HeardWord>, clip: &Clip) -> Vec<Word> {
             }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::audio::LINE_HZ;
+    use crate::audio::recording::Recording;
+    use crate::clock;
+
+    const SILENCE: u8 = 0xff;
+    const FRAME_BYTES: usize = 160;
+    const FIRST_STAMP_MS: u64 = 100;
+
+    /// A sentence from the fixtures, as μ-law.
+    fn sentence(name: &str) -> Vec<u8> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/prompts");
+        let channels = Recording::read_all(&path.join(name), LINE_HZ).unwrap();
+        let encode = |&sample: &f32| mulaw::encode((sample * 32_767.0) as i16);
+        channels[0].iter().map(encode).collect()
+    }
+
+    fn hypothesis(text: &str, over_ms: u32) -> Hypothesis {
+        let texts: Vec<&str> = text.split_whitespace().collect();
+        let step_ms = over_ms / (texts.len() as u32).max(1);
+        let words = texts.iter().zip(0u32..).map(|(text, n)| HeardWord {
+            text: (*text).to_owned(),
+            start_ms: n * step_ms,
+            end_ms: (n + 1) * step_ms,
+            confidence: 1.0,
+        });
+        Hypothesis {
+            words: words.collect(),
+            language: "en".to_owned(),
+            mean_logprob: 0.0,
+        }
+    }
+
+    /// One word for each 200 ms of speech, each named after its place: longer clips go on where
+    /// shorter ones end.
+    fn count(job: &Job) -> Outcome {
+        let n = job.clip.speech_end_ms() / 200;
+        let words: Vec<String> = (1..=n).map(|n| format!("w{n}")).collect();
+        Outcome::Heard(hypothesis(&words.join(" "), n * 200))
+    }
+
+    /// A voice, its time, and what it wanted; fails when the voice breaks a promise.
+    struct Stage {
+        voice: Voice,
+        begin: Instant,
+        now: Instant,
+        sent: u64,
+        jobs: Vec<Job>,
+        partials: Vec<Partial>,
+        segments: Vec<Segment>,
+    }
+
+    impl Stage {
+        fn new() -> Self {
+            let now = clock::now();
+            let identity = Identity {
+                voice: VoiceId(7),
+                stream: 3,
+                track: Track::Outbound,
+                speaker: Speaker::Customer,
+            };
+            Self {
+                voice: Voice::new(identity, Config::default()),
+                begin: now,
+                now,
+                sent: 0,
+                jobs: Vec::new(),
+                partials: Vec::new(),
+                segments: Vec::new(),
+            }
+        }
+
+        fn input(&mut self, input: Input<'_>) {
+            self.voice.handle(self.now, input);
+            while let Some(output) = self.voice.poll() {
+                match output {
+                    Output::Job(job) => self.jobs.push(job),
+                    Output::Partial(partial) => self.see_partial(partial),
+                    Output::Segment(segment) => self.see_segment(segment),
+                }
+            }
+        }
+
+        fn see_partial(&mut self, partial: Partial) {
+            let id = &partial.segment_id;
+            assert!(
+                self.segments.iter().all(|segment| segment.id != *id),
+                "a partial after its final: {partial:?}"
+            );
+            if let Some(old) = self.partials.iter().rfind(|old| old.segment_id == *id) {
+                assert_eq!(partial.revision, old.revision + 1);
+                assert!(
+                    partial.stable.starts_with(&old.stable),
+                    "{partial:?} takes back {old:?}"
+                );
+            } else {
+                assert_eq!(partial.revision, 1);
+            }
+            self.partials.push(partial);
+        }
+
+        fn see_segment(&mut self, segment: Segment) {
+            assert!(
+                self.segments.iter().all(|old| old.id != segment.id),
+                "two finals of {:?}",
+                segment.id
+            );
+            assert!(segment.start_ms < segment.end_ms, "{segment:?}");
+            let places = segment.words.iter().flat_map(|w| [w.start_ms, w.end_ms]);
+            let bounds = segment.start_ms..=segment.end_ms;
+            assert!(places.into_iter().all(|ms| bounds.contains(&ms)));
+            if let Some(last) = self.partials.iter().rfind(|p| p.segment_id == segment.id) {
+                assert!(
+                    segment.text.starts_with(&last.stable),
+                    "{segment:?} takes back {last:?}"
+                );
+            }
+            self.segments.push(segment);
+        }
+
+        /// Sends a piece of the track's audio right after the last.
+        fn chunk(&mut self, mulaw: &[u8]) {
+            let timestamp_ms = FIRST_STAMP_MS + self.sent / 8;
+            self.sent += mulaw.len() as u64;
+            self.now = self.begin + Duration::from_micros(self.sent * 125);
+            self.input(Input::Audio {
+                timestamp_ms,
+                mulaw,
+            });
+        }
+
+        /// Sends 20 ms frames until one of them asks for a final pass; the index after it.
+        fn until_final(&mut self, mulaw: &[u8]) -> usize {
+            for (n, frame) in mulaw.chunks(FRAME_BYTES).enumerate() {
+                self.chunk(frame);
+                if self
+                    .jobs
+                    .last()
+                    .is_some_and(|job| job.purpose == Purpose::Final)
+                {
+                    return (n + 1) * FRAME_BYTES;
+                }
+            }
+            panic!("no final pass was asked for");
+        }
+
+        /// Sends 20 ms frames; `hear` answers each job at once, or leaves it in `jobs`.
+        fn play(&mut self, mulaw: &[u8], mut hear: impl FnMut(&Job) -> Option<Outcome>) {
+            for frame in mulaw.chunks(FRAME_BYTES) {
+                self.chunk(frame);
+                self.answer_all(&mut hear);
+            }
+        }
+
+        fn play_silence(&mut self, ms: usize, hear: impl FnMut(&Job) -> Option<Outcome>) {
+            self.play(&vec![SILENCE; ms * 8], hear);
+        }
+
+        fn answer_all(&mut self, hear: &mut impl FnMut(&Job) -> Option<Outcome>) {
+            let mut left = Vec::new();
+            for job in std::mem::take(&mut self.jobs) {
+                match hear(&job) {
+                    Some(outcome) => self.answer(&job, outcome),
+                    None => left.push(job),
+                }
+            }
+            left.append(&mut self.jobs);
+            self.jobs = left;
+        }
+
+        fn answer(&mut self, job: &Job, outcome: Outcome) {
+            assert_eq!(job.voice, VoiceId(7));
+            self.input(Input::Answer(Answer {
+                utterance: job.utterance,
+                question: job.question,
+                outcome,
+            }));
+        }
+
+        fn finish(&mut self, mut hear: impl FnMut(&Job) -> Option<Outcome>) {
+            self.input(Input::Finish);
+            self.answer_all(&mut hear);
+        }
+
+        fn texts(&self) -> Vec<&str> {
+            self.segments.iter().map(|s| s.text.as_str()).collect()
+        }
+    }
+
+    fn all(job: &Job) -> Option<Outcome> {
+        Some(count(job))
+    }
+
+    fn none(_: &Job) -> Option<Outcome> {
+        None
+    }
+
+    fn heard(text: &str) -> Outcome {
+        Outcome::Heard(hypothesis(text, 1_000))
+    }
+
+    fn wanted(job: &Job) -> bool {
+        !job.unwanted.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn an_utterance_is_drafted_while_it_is_spoken_and_settled_after_it() {
+        let mut stage = Stage::new();
+        let mut asked = Vec::new();
+        let mut hear = |job: &Job| {
+            asked.push((
+                job.purpose,
+                job.question,
+                job.clip.clone(),
+                job.language.clone(),
+            ));
+            Some(count(job))
+        };
+        stage.play(&sentence("weasels.wav"), &mut hear);
+        stage.play_silence(1_000, &mut hear);
+
+        let purposes: Vec<Purpose> = asked.iter().map(|(purpose, ..)| *purpose).collect();
+        assert_eq!(purposes.first(), Some(&Purpose::FirstPartial));
+        assert_eq!(purposes.last(), Some(&Purpose::Final));
+        assert!(purposes.contains(&Purpose::Partial));
+        assert!(
+            asked
+                .iter()
+                .map(|(_, question, ..)| *question)
+                .eq(1..=asked.len() as u32)
+        );
+        for pair in asked.windows(2) {
+            assert_eq!(pair[0].2.start, pair[1].2.start);
+            let (a, b) = (&pair[0].2.samples, &pair[1].2.samples);
+            assert_eq!(a[..a.len().min(b.len())], b[..a.len().min(b.len())]);
+        }
+        assert!(
+            asked
+                .iter()
+                .all(|(.., language)| language.as_deref() == Some("en"))
+        );
+
+        let [segment] = &stage.segments[..] else {
+            panic!("{:?}", stage.texts())
+        };
+        assert_eq!(segment.id, SegmentId::new(3, Track::Outbound, 1));
+        assert_eq!(
+            (segment.track, segment.speaker),
+            (Track::Outbound, Speaker::Customer)
+        );
+        assert!(segment.transcribed && segment.text.starts_with("w1 w2 w3"));
+        assert!(
+            (FIRST_STAMP_MS..700).contains(&segment.start_ms)
+                && (2_500..3_200).contains(&segment.end_ms),
+            "{} to {}",
+            segment.start_ms,
+            segment.end_ms
+        );
+        assert!(
+            (480..600).contains(&segment.latency_ms),
+            "{} ms",
+            segment.latency_ms
+        );
+        assert!(stage.partials.len() > 2 && stage.voice.is_settled());
+        assert!(
+            stage
+                .partials
+                .iter()
+                .any(|partial| !partial.stable.is_empty())
+        );
+    }
+
+    #[test]
+    fn one_draft_is_under_way_at_a_time() {
+        let mut stage = Stage::new();
+        stage.play(&sentence("weasels.wav"), none);
+        let drafts = stage
+            .jobs
+            .iter()
+            .filter(|job| job.purpose != Purpose::Final);
+        assert_eq!(drafts.count(), 1);
+    }
+
+    #[test]
+    fn speech_after_a_pause_makes_a_draft_of_the_final_pass_and_calls_it_off() {
+        let speech = sentence("weasels.wav");
+        let mut stage = Stage::new();
+        stage.play(&speech, none);
+        stage.until_final(&[SILENCE; 4_000]);
+        let first = stage.jobs.pop().unwrap();
+        assert!(wanted(&first) && !wanted(&stage.jobs[0]));
+        stage.play(&speech, none);
+        assert!(!wanted(&first), "the final pass goes on in vain");
+        stage.answer(&first, heard("said so far"));
+        assert_eq!(stage.partials.last().unwrap().unstable, "said so far");
+        assert!(stage.segments.is_empty());
+
+        stage.until_final(&[SILENCE; 4_000]);
+        let last = stage.jobs.pop().unwrap();
+        assert_eq!(
+            (last.utterance, last.clip.start),
+            (first.utterance, first.clip.start)
+        );
+        assert!(last.clip.samples.len() > first.clip.samples.len());
+        stage.play_silence(600, none);
+        stage.answer(&last, heard("all of it"));
+        assert_eq!(stage.texts(), ["all of it"]);
+        assert!(stage.voice.is_settled());
+    }
+
+    #[test]
+    fn an_answer_before_the_end_of_the_pause_waits_for_it() {
+        let mut stage = Stage::new();
+        stage.play(&sentence("weasels.wav"), none);
+        stage.until_final(&[SILENCE; 4_000]);
+        let job = stage.jobs.pop().unwrap();
+        stage.answer(&job, heard("weasels have eaten"));
+        assert_eq!(
+            stage.partials.last().unwrap().unstable,
+            "weasels have eaten"
+        );
+        assert!(stage.segments.is_empty() && !stage.voice.is_settled());
+        stage.play_silence(600, none);
+        assert_eq!(stage.texts(), ["weasels have eaten"]);
+    }
+
+    #[test]
+    fn audio_that_stops_coming_ends_the_utterance_at_its_deadline() {
+        let speech = sentence("weasels.wav");
+        let mut stage = Stage::new();
+        assert_eq!(stage.voice.deadline(), None);
+        stage.play(&speech[..12_000], none);
+        let deadline = stage.voice.deadline().expect("somebody speaks");
+        assert_eq!(deadline, stage.now + Config::default().stall);
+        stage.now = deadline - Duration::from_millis(1);
+        stage.input(Input::Tick);
+        assert!(stage.jobs.iter().all(|job| job.purpose != Purpose::Final));
+        stage.now = deadline;
+        stage.input(Input::Tick);
+        assert_eq!(stage.voice.deadline(), None);
+        let job = stage.jobs.pop().unwrap();
+        assert_eq!(job.purpose, Purpose::Final);
+        stage.answer(&job, heard("weasels"));
+        assert_eq!(stage.texts(), ["weasels"]);
+        assert!(stage.voice.is_settled());
+    }
+
+    #[test]
+    fn the_end_of_the_stream_ends_the_utterance_and_nothing_is_heard_after_it() {
+        let speech = sentence("weasels.wav");
+        let mut stage = Stage::new();
+        stage.play(&speech[..12_000], none);
+        stage.input(Input::Finish);
+        assert!(
+            !stage.voice.is_settled(),
+            "the last words are still to come"
+        );
+        let job = stage.jobs.pop().unwrap();
+        assert_eq!(job.purpose, Purpose::Final);
+        assert!(job.clip.ms() >= 1_300, "only {} ms are left", job.clip.ms());
+        stage.play(&speech, none);
+        stage.input(Input::Finish);
+        stage.answer(&job, heard("weasels"));
+        assert_eq!(stage.texts(), ["weasels"]);
+        assert!(stage.voice.is_settled() && stage.jobs.iter().all(|job| job.question < 3));
+    }
+
+    #[test]
+    fn an_utterance_that_could_not_be_recognised_is_told_without_words() {
+        let bad = [
+            || Outcome::Refused,
+            || Outcome::Dropped,
+            || Outcome::Failed(RecognizeError::Failed("broken".to_owned())),
+        ];
+        for outcome in bad {
+            for before_the_end in [true, false] {
+                let mut stage = Stage::new();
+                stage.play(&sentence("weasels.wav"), none);
+                stage.until_final(&[SILENCE; 4_000]);
+                let job = stage.jobs.pop().unwrap();
+                if before_the_end {
+                    stage.answer(&job, outcome());
+                }
+                stage.play_silence(800, none);
+                if !before_the_end {
+                    stage.answer(&job, outcome());
+                }
+                stage.play(&sentence("married.wav"), none);
+                stage.finish(|job| (job.utterance == 2).then(|| heard("the next one")));
+                let told: Vec<_> = stage
+                    .segments
+                    .iter()
+                    .map(|s| (s.transcribed, &*s.text))
+                    .collect();
+                assert_eq!(told, [(false, ""), (true, "the next one")]);
+                assert!(stage.voice.is_settled());
+            }
+        }
+    }
+
+    #[test]
+    fn settled_words_outlive_a_final_pass_that_failed() {
+        let mut stage = Stage::new();
+        stage.play(&sentence("busy-line.wav")[..20_000], all);
+        let stable = stage.partials.last().unwrap().stable.clone();
+        assert!(!stable.is_empty());
+        stage.finish(|_| Some(Outcome::Refused));
+        assert_eq!(stage.texts(), [stable]);
+        assert!(!stage.segments[0].transcribed);
+    }
+
+    #[test]
+    fn silence_that_was_taken_for_speech_leaves_no_segment_unless_words_were_shown() {
+        let mut stage = Stage::new();
+        stage.play(&sentence("weasels.wav"), |_| Some(heard("")));
+        stage.finish(|_| Some(heard("")));
+        assert!(stage.segments.is_empty() && stage.voice.is_settled());
+
+        let mut stage = Stage::new();
+        stage.play(&sentence("weasels.wav")[..12_000], |_| {
+            Some(heard("thank you"))
+        });
+        stage.finish(|_| Some(heard("")));
+        assert_eq!(stage.texts(), [""], "what was shown must go away");
+    }
+
+    #[test]
+    fn a_leap_of_the_clock_ends_the_utterance_and_moves_the_next() {
+        let speech = sentence("weasels.wav");
+        let mut stage = Stage::new();
+        stage.play(&speech[..12_000], all);
+        stage.sent += 90_000 * 8;
+        stage.play(&speech, all);
+        stage.finish(all);
+        let [before, after] = &stage.segments[..] else {
+            panic!("{:?}", stage.texts())
+        };
+        assert!(before.end_ms < 1_700, "{} ms", before.end_ms);
+        assert!(
+            (91_600..92_400).contains(&after.start_ms),
+            "{} ms",
+            after.start_ms
+        );
+        assert!(
+            (94_000..95_000).contains(&after.end_ms),
+            "{} ms",
+            after.end_ms
+        );
+    }
+
+    #[test]
+    fn a_late_answer_never_replaces_newer_words() {
+        let mut stage = Stage::new();
+        stage.play(&sentence("weasels.wav"), none);
+        stage.until_final(&[SILENCE; 4_000]);
+        let last = stage.jobs.pop().unwrap();
+        let draft = stage.jobs.remove(0);
+        stage.answer(&last, heard("weasels have eaten our phone system"));
+        stage.answer(&draft, heard("weasels"));
+        assert_eq!(
+            stage.partials.len(),
+            1,
+            "the draft was shown after the final pass"
+        );
+        stage.play_silence(600, none);
+        stage.answer(&draft, heard("weasels"));
+        stage.answer(&last, heard("something else"));
+        assert_eq!(stage.texts(), ["weasels have eaten our phone system"]);
+        assert_eq!(stage.partials.len(), 1);
+    }
+
+    #[test]
+    fn words_at_the_end_of_a_clip_stay_unsettled_however_late_its_answer_is() {
+        let speech = sentence("busy-line.wav");
+        let mut stage = Stage::new();
+        stage.play(&speech[..12_000], all);
+        let job = loop {
+            stage.play(&speech[stage.sent as usize..][..FRAME_BYTES], none);
+            if let Some(job) = stage.jobs.pop() {
+                break job;
+            }
+        };
+        // The speaker is seconds ahead of the recogniser when the answers come.
+        stage.play(&speech[stage.sent as usize..][..8_000], none);
+        let Outcome::Heard(hypothesis) = count(&job) else {
+            panic!()
+        };
+        let settled = |words: &[HeardWord], heard_ms: u32| {
+            words
+                .iter()
+                .filter(|word| word.end_ms + 900 <= heard_ms)
+                .count()
+        };
+        let most = settled(&hypothesis.words, job.clip.speech_end_ms());
+        stage.answer(&job, Outcome::Heard(hypothesis));
+        let stable = stage
+            .partials
+            .last()
+            .unwrap()
+            .stable
+            .split_whitespace()
+            .count();
+        assert!(
+            (1..=most).contains(&stable),
+            "{stable} words settled, not up to {most}"
+        );
+    }
+
+    #[test]
+    fn frames_that_come_twice_change_nothing() {
+        let speech = sentence("weasels.wav");
+        let mut once = Stage::new();
+        once.play(&speech, all);
+        once.finish(all);
+        let mut twice = Stage::new();
+        for frame in speech.chunks(FRAME_BYTES) {
+            twice.chunk(frame);
+            twice.sent -= frame.len() as u64;
+            twice.chunk(frame);
+            twice.answer_all(&mut all);
+        }
+        twice.finish(all);
+        assert_eq!(outline(&once.segments), outline(&twice.segments));
+        assert_eq!(
+            twice.voice.timeline().counts().late,
+            speech.len().div_ceil(FRAME_BYTES) as u64
+        );
+    }
+
+    #[test]
+    fn the_first_language_heard_is_the_voice_s_from_then_on() {
+        let mut stage = Stage::new();
+        stage.voice = Voice::new(
+            stage.voice.identity,
+            Config {
+                language: None,
+                ..Config::default()
+            },
+        );
+        let mut asked = BTreeSet::new();
+        let mut hear = |job: &Job| {
+            asked.insert((job.utterance, job.language.clone()));
+            let Outcome::Heard(mut hypothesis) = count(job) else {
+                panic!()
+            };
+            hypothesis.language = if job.utterance == 1 { "de" } else { "fr" }.to_owned();
+            Some(Outcome::Heard(hypothesis))
+        };
+        for _ in 0..2 {
+            stage.play(&sentence("weasels.wav"), &mut hear);
+            stage.play_silence(800, &mut hear);
+        }
+        assert_eq!(
+            asked.into_iter().collect::<Vec<_>>(),
+            [(1, None), (2, Some("de".to_owned()))]
+        );
+        assert!(
+            stage
+                .segments
+                .iter()
+                .all(|segment| segment.language == "de")
+        );
+    }
+
+    /// What does not depend on when answers came.
+    fn outline(segments: &[Segment]) -> Vec<(&SegmentId, u64, u64, &str, bool)> {
+        let outline = |s: &'_ Segment| (s.start_ms, s.end_ms, s.transcribed);
+        segments
+            .iter()
+            .map(|s| (s, outline(s)))
+            .map(|(s, (start, end, transcribed))| (&s.id, start, end, s.text.as_str(), transcribed))
+            .collect()
+    }
+
+    fn three_utterances() -> Vec<u8> {
+        let gap = vec![SILENCE; 8 * 700];
+        let says = ["weasels.wav", "married.wav", "recorded.wav"].map(sentence);
+        says.join(&gap[..])
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(12))]
+
+        #[test]
+        fn however_the_audio_is_cut_the_segments_are_the_same(
+            cuts in prop::collection::vec(1_usize..400, 50..300),
+        ) {
+            let audio = three_utterances();
+            let mut whole = Stage::new();
+            whole.play(&audio, all);
+            whole.finish(all);
+            let mut cut = Stage::new();
+            let mut rest = &audio[..];
+            for length in cuts.into_iter().cycle() {
+                let (chunk, after) = rest.split_at(length.min(rest.len()));
+                cut.chunk(chunk);
+                cut.answer_all(&mut all);
+                rest = after;
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            cut.finish(all);
+            prop_assert!(whole.segments.len() >= 3);
+            prop_assert_eq!(outline(&whole.segments), outline(&cut.segments));
+        }
+
+        /// [`Stage`] checks that words only grow, that finals come once, and that nothing follows
+        /// them; here answers are late, out of order, contradictory, bad, or all of that.
+        #[test]
+        fn whatever_is_answered_and_when_every_utterance_ends_in_one_segment(
+            answers in prop::collection::vec((0_u8..8, "([abc] ){1,8}", 0_usize..4), 20..60),
+        ) {
+            let audio = three_utterances();
+            let mut stage = Stage::new();
+            let mut answers = answers.into_iter().cycle();
+            let mut reply = |stage: &mut Stage| {
+                let (kind, text, place) = answers.next().expect("a cycle");
+                if stage.jobs.is_empty() {
+                    return;
+                }
+                let job = stage.jobs.remove(place % stage.jobs.len());
+                let outcome = match kind {
+                    0 => Outcome::Refused,
+                    1 => Outcome::Failed(RecognizeError::Failed("broken".to_owned())),
+                    2 => Outcome::Dropped,
+                    _ => Outcome::Heard(hypothesis(&text, job.clip.speech_end_ms())),
+                };
+                stage.answer(&job, outcome);
+            };
+            for (n, frame) in audio.chunks(FRAME_BYTES).enumerate() {
+                stage.chunk(frame);
+                if n % 7 == 0 {
+                    reply(&mut stage);
+                }
+            }
+            stage.input(Input::Finish);
+            let utterances = stage.voice.latest as usize;
+            while !stage.jobs.is_empty() {
+                reply(&mut stage);
+            }
+            prop_assert!(stage.voice.is_settled());
+            prop_assert!(utterances >= 3);
+            prop_assert_eq!(stage.segments.len(), utterances);
+            let announced = stage.partials.iter().map(|partial| &partial.segment_id);
+            for id in announced {
+                prop_assert!(stage.segments.iter().any(|segment| segment.id == *id));
+            }
+        }
+    }
 }
