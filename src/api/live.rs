@@ -17,6 +17,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -421,7 +422,8 @@ fn end_of(error: axum::Error) -> End {
 
 /// Whether the upgrade comes from a page of this server, or from no page at all: browsers always
 /// send `Origin` with a WebSocket's upgrade, and pages cannot choose it
-/// (<https://www.rfc-editor.org/rfc/rfc6455#section-10.2>).
+/// (<https://www.rfc-editor.org/rfc/rfc6455#section-10.2>). A name that `Host` claims counts only
+/// when no stranger's DNS can point it here: an IP address, `localhost`, or `public_base_url`.
 fn from_our_page(headers: &HeaderMap, public_base_url: Option<&Uri>) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else {
         return true;
@@ -440,7 +442,7 @@ fn from_our_page(headers: &HeaderMap, public_base_url: Option<&Uri>) -> bool {
     let host = host.and_then(|host| format!("{}://{host}", origin.scheme).parse::<Uri>().ok());
     host.as_ref()
         .and_then(Address::of)
-        .is_some_and(|host| host == origin)
+        .is_some_and(|host| host == origin && host.is_beyond_dns())
         || public_base_url
             .and_then(Address::of)
             .is_some_and(|public| public == origin)
@@ -468,5 +470,37 @@ impl Address {
             host,
             port: uri.port_u16().unwrap_or(usual),
         })
+    }
+
+    /// Whether the host needs no name server.
+    fn is_beyond_dns(&self) -> bool {
+        let literal = self.host.trim_start_matches('[').trim_end_matches(']');
+        self.host == "localhost" || literal.parse::<IpAddr>().is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_strangers_name_that_points_here_is_no_page_of_ours() {
+        let headers = |origin: &str, host: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ORIGIN, origin.parse().unwrap());
+            headers.insert(header::HOST, host.parse().unwrap());
+            headers
+        };
+        let public: Uri = "https://calls.example.org".parse().unwrap();
+        for (origin, host, ours) in [
+            ("http://127.0.0.1:4000", "127.0.0.1:4000", true),
+            ("http://[::1]:4000", "[::1]:4000", true),
+            ("http://localhost:4000", "localhost:4000", true),
+            ("http://rebound.example:4000", "rebound.example:4000", false),
+            ("https://calls.example.org", "calls.example.org", true),
+        ] {
+            let headers = headers(origin, host);
+            assert_eq!(from_our_page(&headers, Some(&public)), ours, "{origin}");
+        }
     }
 }

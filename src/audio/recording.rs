@@ -41,7 +41,7 @@ const MULAW_HEADER_BYTES: usize = 58;
 #[derive(Debug, thiserror::Error)]
 pub enum RecordingError {
     /// The file is not there, or may not be read.
-    #[error("cannot open {}: {source}", path.display())]
+    #[error("cannot open {}", path.display())]
     Open {
         /// The file.
         path: PathBuf,

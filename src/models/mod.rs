@@ -134,7 +134,7 @@ pub enum ModelError {
         found: String,
     },
     /// Reading or writing failed.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}", path.display())]
     Io {
         /// `read`, `write`, …
         action: &'static str,
