@@ -57,6 +57,7 @@ pub fn router(state: ApiState) -> Router {
     let routes = Router::new()
         // Twilio
         .route("/media", any(media::stream))
+        .route("/media/", any(media::stream))
         .route("/media/{*secret}", any(media::stream))
         // browsers
         .route("/ws/transcriptions", any(live::transcriptions))
