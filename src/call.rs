@@ -133,11 +133,11 @@ impl Line {
     }
 
     fn read(&mut self, now: Instant, message: Option<Result<Message, axum::Error>>) {
-        match &message {
-            Some(Ok(Message::Text(text))) => self.session(now, Input::Text(text)),
+        match message {
+            Some(Ok(Message::Text(text))) => self.session(now, Input::Text(&text)),
             Some(Ok(Message::Binary(_))) => self.session(now, Input::Binary),
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-            Some(Err(error)) if is_breach(error) => self.session(now, Input::Unreadable),
+            Some(Err(error)) if is_breach(&error) => self.session(now, Input::Unreadable),
             Some(Ok(Message::Close(_)) | Err(_)) | None => self.session(now, Input::Closed),
         }
     }

@@ -142,7 +142,7 @@ mod tests {
         let time = Cell::new(Duration::ZERO);
         let meter = || {
             // Read before and after each pass.
-            time.set(time.get() + Duration::from_micros(1_000));
+            time.set(time.get() + Duration::from_millis(1));
             time.get()
         };
         let (config, mut recognizer) = (Config::default(), ScriptedRecognizer::default());

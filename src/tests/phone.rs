@@ -31,7 +31,7 @@ pub(crate) fn unhurried(state: &mut ApiState) {
 
 pub(crate) fn unhurried_voice() -> voice::Config {
     voice::Config {
-        stall: Duration::from_secs(3_600),
+        stall: Duration::from_hours(1),
         ..voice::Config::default()
     }
 }
