@@ -14,11 +14,14 @@
 //! heard is published.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::ws::{Message, WebSocket};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 
 use crate::clock;
 use crate::engine::Engine;
@@ -134,6 +137,7 @@ impl Line {
             Some(Ok(Message::Text(text))) => self.session(now, Input::Text(&text)),
             Some(Ok(Message::Binary(_))) => self.session(now, Input::Binary),
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            Some(Err(error)) if is_breach(&error) => self.session(now, Input::Unreadable),
             Some(Ok(Message::Close(_)) | Err(_)) | None => self.session(now, Input::Closed),
         }
     }
@@ -324,18 +328,221 @@ impl Line {
             call = ?call.sid, ?reason, media = counts.media, duplicates = counts.duplicates,
             missing = counts.missing, faults = counts.faults, "media stream ended"
         );
-        if reason == EndReason::Stopped {
-            self.publish(Event::Call {
-                status: CallStatus::Completed,
-                stream_sid: None,
-            });
-        }
-        self.publish(Event::Ended { reason });
+        let completed = (reason == EndReason::Stopped).then_some(Event::Call {
+            status: CallStatus::Completed,
+            stream_sid: None,
+        });
+        let farewell = completed.into_iter().chain([Event::Ended { reason }]);
+        self.switchboard.hub.close(&call.sid, farewell);
     }
 
     fn publish(&self, event: Event) {
         if let Some(call) = &self.call {
             self.switchboard.hub.publish(&call.sid, event);
         }
+    }
+}
+
+/// Whether the peer sent what must not be sent, other than just being gone.
+fn is_breach(error: &axum::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref());
+    match cause {
+        Some(tungstenite::Error::Protocol(cause)) => {
+            *cause != ProtocolError::ResetWithoutClosingHandshake
+        }
+        cause => matches!(
+            cause,
+            Some(tungstenite::Error::Capacity(_) | tungstenite::Error::Utf8(_))
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::recognizer::{
+        Hypothesis, RecognizeError, Recognizer, Request, ScriptedRecognizer,
+    };
+    use crate::hub::Subscription;
+    use crate::twilio::stream::message::{Body, Media, Message as StreamMessage};
+
+    const CALL: &str = "CA00000000000000000000000000000001";
+    const STREAM: &str = "MZ00000000000000000000000000000001";
+
+    struct Fails;
+
+    impl Recognizer for Fails {
+        fn recognize(&mut self, _: &Request<'_>) -> Result<Hypothesis, RecognizeError> {
+            Err(RecognizeError::Failed("as the test wants".to_owned()))
+        }
+    }
+
+    /// A line without a socket, on a clock that the test sets.
+    struct Stage {
+        line: Line,
+        answers: mpsc::Receiver<Addressed>,
+        listener: Subscription,
+        now: Instant,
+    }
+
+    impl Stage {
+        fn new(recognizer: impl Recognizer + 'static) -> Self {
+            let switchboard = Switchboard {
+                engine: Arc::new(Engine::start(vec![Box::new(recognizer)])),
+                hub: Hub::new(),
+                tasks: Tasks::default(),
+                voice: voice::Config::default(),
+            };
+            let listener = switchboard
+                .hub
+                .subscribe(&CallSid::parse(CALL).unwrap(), None)
+                .unwrap();
+            let (reply, answers) = mpsc::channel(limits::ANSWERS_WAITING_MAX);
+            let now = clock::now();
+            Self {
+                line: Line::new(now, switchboard, reply),
+                answers,
+                listener,
+                now,
+            }
+        }
+
+        fn text(&mut self, text: &str) {
+            self.line.read(self.now, Some(Ok(Message::text(text))));
+        }
+
+        fn start(&mut self) {
+            let start = format!(
+                r#"{{"event":"start","sequenceNumber":"1","streamSid":"{STREAM}","start":{{"accountSid":"AC00000000000000000000000000000001","streamSid":"{STREAM}","callSid":"{CALL}","tracks":["inbound"],"mediaFormat":{{"encoding":"audio/x-mulaw","sampleRate":8000,"channels":1}}}}}}"#
+            );
+            self.text(&start);
+            self.listener.read(); // the snapshot
+        }
+
+        /// Two seconds of a voice, in real time, without an end.
+        fn speak(&mut self) {
+            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/prompts/weasels.wav");
+            let call = crate::audio::recording::Recording::read_all(path.as_ref(), 8_000).unwrap();
+            let samples = crate::audio::to_i16(&call[0]);
+            for (n, frame) in (0..100).zip(samples.chunks(160)) {
+                let media = Media {
+                    track: Track::Inbound,
+                    chunk: None,
+                    timestamp_ms: 20 * n,
+                    mulaw: frame
+                        .iter()
+                        .map(|&s| crate::audio::mulaw::encode(s))
+                        .collect(),
+                };
+                let message = StreamMessage {
+                    sequence: Some(n + 2),
+                    stream_sid: None,
+                    body: Body::Media(media),
+                };
+                self.now += Duration::from_millis(20);
+                self.text(&message.to_json());
+            }
+        }
+
+        /// Goes on as `carry` does after the end.
+        async fn settle(mut self) -> Vec<Event> {
+            while !self.line.is_settled() {
+                let answer = self.answers.recv().await.expect("the line holds a sender");
+                self.line.answer(self.now, answer);
+            }
+            self.line.hang_up();
+            let heard = self.listener.read().into_iter();
+            heard.map(|event| event.event.clone()).collect()
+        }
+
+        /// Lets time go by as `carry` does: from deadline to deadline.
+        fn wait(&mut self, time: Duration) {
+            let until = self.now + time;
+            while let Some(at) = self.line.deadline().filter(|at| *at <= until) {
+                self.now = self.now.max(at);
+                self.line.tick(self.now);
+                if self.line.ended.is_some() {
+                    return;
+                }
+                let next = self.line.deadline();
+                assert!(next > Some(self.now), "a deadline that never passes");
+            }
+            self.now = until;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_socket_without_a_start_is_left_at_its_deadline_and_nobody_hears_of_it() {
+        let mut stage = Stage::new(ScriptedRecognizer::default());
+        let begin = stage.now;
+        stage.text(r#"{"event":"connected","protocol":"Call","version":"1.0.0"}"#);
+        stage.wait(limits::MEDIA_START_WAIT_MAX * 3);
+        assert_eq!(stage.line.ended, Some(EndReason::NeverStarted));
+        assert_eq!(stage.now - begin, limits::MEDIA_START_WAIT_MAX);
+        let heard = stage.settle().await;
+        assert!(matches!(heard[..], [Event::Snapshot { .. }]), "{heard:?}");
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_falls_silent_in_a_word_says_it_and_ends_later() {
+        let mut stage = Stage::new(ScriptedRecognizer::default());
+        stage.start();
+        stage.speak();
+        let silent_since = stage.now;
+        stage.wait(Duration::from_secs(1));
+        assert_eq!(stage.line.ended, None);
+        let voices = &stage.line.call.as_ref().unwrap().voices;
+        assert_eq!(
+            voices[&Track::Inbound].1.deadline(),
+            None,
+            "the utterance is still open"
+        );
+        stage.wait(limits::MEDIA_IDLE_MAX * 2);
+        assert_eq!(stage.line.ended, Some(EndReason::Idle));
+        assert_eq!(stage.now - silent_since, limits::MEDIA_IDLE_MAX);
+        let heard = stage.settle().await;
+        let [.., Event::Segment { segment }, Event::Ended { reason }] = &heard[..] else {
+            panic!("{heard:?}")
+        };
+        assert_eq!(
+            (segment.text.as_str(), *reason),
+            ("one two", EndReason::Idle)
+        );
+    }
+
+    #[tokio::test]
+    async fn words_that_could_not_be_recognised_make_the_engine_degraded_until_it_is_well_again() {
+        let mut stage = Stage::new(Fails);
+        stage.start();
+        stage.speak();
+        stage.listener.read();
+        stage.wait(Duration::from_millis(800));
+        while stage.line.health != EngineHealth::Degraded {
+            let answer = stage.answers.recv().await.unwrap();
+            stage.line.answer(stage.now, answer);
+        }
+        let heard = stage.listener.read();
+        let [lost, health] = &heard[..] else {
+            panic!("{heard:?}")
+        };
+        assert!(matches!(&lost.event, Event::Segment { segment } if !segment.transcribed));
+        let degraded = EngineHealth::Degraded;
+        assert!(matches!(health.event, Event::Engine { health, .. } if health == degraded));
+        stage.wait(HEALTH_EVERY * 2);
+        assert_eq!(stage.line.health, EngineHealth::Ok);
+    }
+
+    #[tokio::test]
+    async fn a_flood_is_left_unread_for_a_while() {
+        let mut stage = Stage::new(ScriptedRecognizer::default());
+        stage.start();
+        let mut read = 0;
+        while stage.line.is_reading(stage.now) {
+            stage.text(r#"{"event":"mark"}"#);
+            read += 1;
+        }
+        assert!((2_500..4_000).contains(&read), "{read} messages were read");
+        stage.wait(Duration::from_secs(1));
+        assert!(stage.line.is_reading(stage.now) && stage.line.ended.is_none());
     }
 }

@@ -20,9 +20,28 @@
 //!        engine::scheduler ──► engine::workers ──► engine::whisper (one thread, one state a core)
 //! ```
 //!
-//! Data goes round as drawn; knowledge goes down the list below. A module may name only modules
-//! above it in this list (`tests::tidy` holds it to that), so `audio` has never heard of Twilio,
-//! `engine` has never heard of HTTP, and `twilio` has never heard of Whisper.
+//! # The layers
+//!
+//! Data goes round as drawn; knowledge goes down this list. A module may name only modules of the
+//! lines above its own, so that `audio` has never heard of Twilio, `engine` has never heard of
+//! HTTP, and `twilio` has never heard of Whisper. `tests::tidy` reads this list, and holds the code
+//! to it.
+//!
+//! ```text
+//! limits                                      every bound
+//! clock ids                                   the time; names of things
+//! tasks telemetry                             what runs; what is logged
+//! transcript                                  what the engine says and a browser hears
+//! audio                                       bytes of the line, samples, recordings
+//! engine export hub measure models twilio     strangers to each other
+//! config                                      settings, checked at the start
+//! call                                        one live call: stream, voices, engine and hub
+//! api                                         doors: HTTP and WebSocket
+//! app                                         the server, composed
+//! player                                      stands in for Twilio
+//! rehearsal                                   a call through the server, and what was heard
+//! cli                                         commands
+//! ```
 //!
 //! Start reading at [`engine::voice`] for the heart, at [`call`] for the wiring, at [`app`] for
 //! the composition of the server.
@@ -31,6 +50,7 @@ pub mod limits;
 
 pub mod clock;
 pub mod ids;
+
 pub mod tasks;
 pub mod telemetry;
 
@@ -54,6 +74,7 @@ pub mod api;
 pub mod app;
 
 pub mod player;
+
 pub mod rehearsal;
 
 pub mod cli;

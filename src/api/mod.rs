@@ -57,6 +57,7 @@ pub fn router(state: ApiState) -> Router {
     let routes = Router::new()
         // Twilio
         .route("/media", get(media::stream))
+        .route("/media/", get(media::stream))
         .route("/media/{*secret}", get(media::stream))
         // browsers
         .route("/ws/transcriptions", get(live::transcriptions))

@@ -121,3 +121,99 @@ fn drain(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::path::Path;
+
+    use super::*;
+    use crate::audio::LINE_HZ;
+    use crate::audio::recording::Recording;
+    use crate::clock;
+    use crate::engine::recognizer::ScriptedRecognizer;
+
+    fn samples() -> Vec<i16> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/calls/cards_inbound.wav");
+        audio::to_i16(&Recording::read_all(&path, LINE_HZ).unwrap()[0])
+    }
+
+    /// A run in which every pass takes a millisecond.
+    fn run(samples: &[i16], begin: Instant) -> Run {
+        let time = Cell::new(Duration::ZERO);
+        let meter = || {
+            // Read before and after each pass.
+            time.set(time.get() + Duration::from_millis(1));
+            time.get()
+        };
+        let (config, mut recognizer) = (Config::default(), ScriptedRecognizer::default());
+        transcribe(
+            samples,
+            Track::Inbound,
+            config,
+            &mut recognizer,
+            begin,
+            meter,
+            |_| {},
+        )
+    }
+
+    #[test]
+    fn the_same_recording_gives_the_same_words_at_any_time_on_any_machine() {
+        let (samples, now) = (samples(), clock::now());
+        let (a, b) = (
+            run(&samples, now),
+            run(&samples, now + Duration::from_secs(1_000)),
+        );
+        assert_eq!((&a.segments, &a.partials), (&b.segments, &b.partials));
+        assert_eq!(a.segments.len(), 5, "{}", a.text());
+        assert!(a.text().starts_with("one two"));
+    }
+
+    #[test]
+    fn finals_come_one_endpoint_after_the_speech() {
+        for segment in run(&samples(), clock::now()).segments {
+            let endpoint_ms = 496..=496 + 60;
+            assert!(
+                endpoint_ms.contains(&segment.latency_ms),
+                "{} ms",
+                segment.latency_ms
+            );
+        }
+    }
+
+    #[test]
+    fn a_recording_that_breaks_off_in_a_word_keeps_the_word() {
+        let samples = samples();
+        let run = run(&samples[..8 * 2_600], clock::now());
+        assert_eq!(run.segments.len(), 1);
+        let end_ms = run.segments[0].end_ms;
+        assert!((2_500..=2_620).contains(&end_ms), "{end_ms} ms");
+    }
+
+    #[test]
+    fn compute_time_and_progress_are_told() {
+        let samples = samples();
+        let run = run(&samples, clock::now());
+        let finals = run.final_time.as_millis();
+        assert!(finals >= run.segments.len() as u128 && run.draft_time >= Duration::from_millis(5));
+        let mut told = Vec::new();
+        let (config, mut recognizer) = (Config::default(), ScriptedRecognizer::default());
+        let meter = Duration::default;
+        transcribe(
+            &samples,
+            Track::Inbound,
+            config,
+            &mut recognizer,
+            clock::now(),
+            meter,
+            |s| told.push(s),
+        );
+        assert_eq!(told.len(), 25);
+        assert!(
+            told.iter()
+                .zip(0_u32..)
+                .all(|(told, n)| (told - f64::from(n)).abs() < 1e-9)
+        );
+    }
+}

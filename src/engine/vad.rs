@@ -93,12 +93,6 @@ impl Vad {
             level_db,
         }
     }
-
-    /// Forgets what came before, for instance after a jump of the clock.
-    pub fn reset(&mut self) {
-        self.network.reset();
-        self.speaking = false;
-    }
 }
 
 fn level_db(frame: &[f32]) -> f32 {

@@ -65,6 +65,8 @@ struct State {
     channel: Channel,
     /// Streams that have carried the call; none: nobody opened it yet.
     streams: u32,
+    /// Streams that carry it now.
+    streams_open: u32,
     listeners: usize,
     /// When [`Hub::sweep`] first found the call ended and nobody listening.
     quiet_since: Option<Instant>,
@@ -104,12 +106,37 @@ impl Hub {
         let line = self.line(&mut lines, call);
         let mut state = line.state();
         state.streams += 1;
+        state.streams_open += 1;
         state.quiet_since = None;
         if state.channel.has_ended() {
             state.channel.reopen(self.shared.next_epoch());
             line.bell.send_replace(());
         }
         state.streams
+    }
+
+    /// For the side that publishes: one stream of the call is over. `farewell` is published if it
+    /// was the only one: a stream that came in place of one that broke carries the call on, however
+    /// late the end of the broken one is noticed.
+    pub fn close(&self, call: &CallSid, farewell: impl IntoIterator<Item = Event>) {
+        let Some(line) = self.shared.find(call) else {
+            return;
+        };
+        {
+            let mut state = line.state();
+            state.streams_open = state.streams_open.saturating_sub(1);
+            if state.streams_open > 0 {
+                return;
+            }
+            // Under one lock, so that no stream opens the channel before its end is told.
+            for event in farewell {
+                if let Err(refusal) = state.channel.append(event) {
+                    self.shared.refused.fetch_add(1, Ordering::Relaxed);
+                    tracing::debug!(?call, ?refusal, "event refused: {refusal}");
+                }
+            }
+        }
+        line.bell.send_replace(());
     }
 
     /// Takes `event` into the call's channel and wakes its listeners; never waits. Returns its
@@ -215,6 +242,7 @@ impl Hub {
             let state = State {
                 channel,
                 streams: 0,
+                streams_open: 0,
                 listeners: 0,
                 quiet_since: None,
             };
@@ -429,6 +457,21 @@ mod tests {
         let third = epoch(&listener.read());
         assert!(first < second && second < third, "{first} {second} {third}");
         assert!(third < 1 << 53);
+    }
+
+    #[test]
+    fn a_stream_that_ends_late_does_not_end_the_one_that_took_over() {
+        let hub = Hub::new();
+        let mut listener = hub.subscribe(&call(1), None).unwrap();
+        assert_eq!((hub.open(&call(1)), hub.open(&call(1))), (1, 2));
+        listener.read();
+        hub.close(&call(1), [ended()]);
+        assert!(listener.read().is_empty() && !listener.is_over());
+        hub.close(&call(1), [status(), ended()]);
+        let events: Vec<Event> = listener.read().iter().map(|e| e.event.clone()).collect();
+        assert_eq!(events, [status(), ended()]);
+        hub.close(&call(2), [ended()]);
+        assert_eq!(hub.channels(), 1, "a call that nobody opened was made");
     }
 
     #[test]

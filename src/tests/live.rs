@@ -429,7 +429,11 @@ async fn pages_of_other_origins_are_refused() {
 
 #[tokio::test]
 async fn behind_a_proxy_that_takes_tls_off_the_page_is_still_ours() {
-    let server = Server::start().await;
+    let server = Server::start_with(|state| {
+        let doors = Arc::make_mut(&mut state.doors);
+        doors.public_base_url = Some("https://calls.example.org".parse().unwrap());
+    })
+    .await;
     let headers = [
         ("host", "calls.example.org"),
         ("origin", "https://calls.example.org"),

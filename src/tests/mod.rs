@@ -1,10 +1,14 @@
-//! The fake world: a real server on port 0, and browsers that talk to it.
+//! The fake world: a real server on port 0, and the browsers and phone calls that talk to it.
 
 mod api;
 mod browser;
 mod channel;
 mod live;
+mod media;
+mod phone;
+mod shutdown;
 mod stories;
+mod tidy;
 mod words;
 
 use std::net::SocketAddr;

@@ -25,6 +25,7 @@ use crate::ids::Track;
 use crate::limits::MEDIA_AHEAD_MS_MAX;
 use crate::limits::MEDIA_FAULTS_MAX;
 use crate::limits::MEDIA_IDLE_MAX;
+use crate::limits::MEDIA_MESSAGE_BYTES_MAX;
 use crate::limits::MEDIA_START_WAIT_MAX;
 use crate::transcript::EndReason;
 use crate::twilio::stream::message::Body;
@@ -57,6 +58,8 @@ pub enum Input<'a> {
     Text(&'a str),
     /// A binary message came; Twilio never sends one.
     Binary,
+    /// What came breaks the WebSocket protocol, or is longer than a message may be.
+    Unreadable,
     /// The socket is closed, or broke.
     Closed,
     /// This server is about to stop.
@@ -105,6 +108,12 @@ pub enum Fault {
     /// A message of another stream.
     #[error("the stream sent a message of another stream")]
     ForeignStream,
+    /// Bytes that are no WebSocket message that may be read.
+    #[error(
+        "the stream sent what breaks the WebSocket protocol, or a message of more than \
+         {MEDIA_MESSAGE_BYTES_MAX} bytes"
+    )]
+    Unreadable,
     /// A second start.
     #[error("the stream sent a second start")]
     SecondStart,
@@ -184,6 +193,10 @@ impl Session {
         match input {
             Input::Text(text) => self.text(now, text),
             Input::Binary => self.fault(Fault::Binary),
+            Input::Unreadable => {
+                self.fault(Fault::Unreadable);
+                self.end(EndReason::ProtocolError);
+            }
             Input::Stopping => self.end(EndReason::ShuttingDown),
             Input::Closed => match self.state {
                 State::AwaitingStart { .. } => self.end(EndReason::NeverStarted),
@@ -710,6 +723,16 @@ mod tests {
         assert_eq!(play.heard, [Output::Ended(EndReason::ProtocolError)]);
         let reason = play.session.last_fault().unwrap().to_string();
         assert!(reason.contains("audio/x-l16"), "{reason}");
+    }
+
+    #[test]
+    fn what_cannot_be_read_ends_the_stream_at_once() {
+        for mut play in [Play::new(), Play::started()] {
+            play.input(Input::Unreadable);
+            assert_eq!(play.heard, [Output::Ended(EndReason::ProtocolError)]);
+            let reason = play.session.last_fault().unwrap().to_string();
+            assert!(reason.contains("65536 bytes"), "{reason}");
+        }
     }
 
     #[test]

@@ -1,0 +1,201 @@
+//! What each stage of a voice costs, and a voice as a whole; with a model in `models/`, what
+//! recognition costs.
+
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use callburner::audio::recording::Recording;
+use callburner::audio::{LINE_HZ, SPEECH_HZ, to_i16};
+use callburner::clock;
+use callburner::engine::offline;
+use callburner::engine::recognizer::{Effort, HeardWord, Recognizer, Request, ScriptedRecognizer};
+use callburner::engine::scheduler::{Job, Purpose, Scheduler, VoiceId};
+use callburner::engine::segmenter::{self, Clip, Segmenter};
+use callburner::engine::stabilizer::Stabilizer;
+use callburner::engine::vad::{FRAME, Vad, Verdict};
+use callburner::engine::voice;
+use callburner::engine::whisper::Model;
+use callburner::ids::Track;
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+
+const VOICES: u64 = 100;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn fixture(path: &str, hz: u32) -> Vec<f32> {
+    let channels = Recording::read_all(&root().join("fixtures").join(path), hz);
+    channels.expect("fixtures are whole").swap_remove(0)
+}
+
+/// A minute of one party of a call, pauses included.
+fn minute(hz: u32) -> Vec<f32> {
+    let party = fixture("calls/reading_outbound.wav", hz);
+    party.into_iter().cycle().take(60 * hz as usize).collect()
+}
+
+fn frames(samples: &[f32]) -> Vec<[f32; FRAME]> {
+    samples.as_chunks().0.to_vec()
+}
+
+fn verdicts(frames: &[[f32; FRAME]]) -> Vec<Verdict> {
+    let mut vad = Vad::default();
+    frames.iter().map(|frame| vad.judge(frame)).collect()
+}
+
+fn vad(c: &mut Criterion) {
+    let frames = frames(&minute(SPEECH_HZ));
+    let mut group = c.benchmark_group("engine/vad");
+    group.throughput(Throughput::Elements(frames.len() as u64));
+    group.bench_function("minute", |b| b.iter(|| verdicts(black_box(&frames))));
+    group.finish();
+}
+
+fn segment(c: &mut Criterion) {
+    let frames = frames(&minute(SPEECH_HZ));
+    let verdicts = verdicts(&frames);
+    let mut group = c.benchmark_group("engine/segmenter");
+    group.throughput(Throughput::Elements(frames.len() as u64));
+    group.bench_function("minute", |b| {
+        b.iter(|| {
+            let mut segmenter = Segmenter::new(segmenter::Config::default(), 0);
+            let pairs = frames.iter().zip(&verdicts);
+            let cues = pairs.map(|(frame, &verdict)| segmenter.push(frame, verdict).len());
+            cues.sum::<usize>()
+        });
+    });
+    group.finish();
+}
+
+/// Hypotheses over an utterance that grows by three words each, sixty words at last.
+fn hypotheses() -> Vec<(Vec<HeardWord>, u32)> {
+    let word = |n: u32| HeardWord {
+        text: format!("word{}", n % 17),
+        start_ms: n * 300,
+        end_ms: n * 300 + 280,
+        confidence: 0.9,
+    };
+    (1..=20)
+        .map(|n| ((0..3 * n).map(word).collect(), n * 900))
+        .collect()
+}
+
+fn stabilize(c: &mut Criterion) {
+    let hypotheses = hypotheses();
+    let mut group = c.benchmark_group("engine/stabilizer");
+    group.throughput(Throughput::Elements(hypotheses.len() as u64));
+    group.bench_function("utterance", |b| {
+        b.iter_batched(
+            || hypotheses.clone(),
+            |hypotheses| {
+                let mut stabilizer = Stabilizer::default();
+                for (words, heard_ms) in hypotheses {
+                    black_box(stabilizer.push(words, heard_ms));
+                }
+                stabilizer.finish(Vec::new())
+            },
+            BatchSize::SmallInput,
+        );
+    });
+    group.finish();
+}
+
+fn job(n: u64, begin: Instant, samples: &Arc<[i16]>) -> Job {
+    let purposes = [Purpose::Partial, Purpose::FirstPartial, Purpose::Final];
+    Job {
+        voice: VoiceId(n % VOICES),
+        utterance: (n / VOICES) as u32,
+        question: 1,
+        purpose: purposes[(n / VOICES % 3) as usize],
+        clip: Clip {
+            samples: samples.clone(),
+            start: 0,
+            speech: 0..samples.len() as u64,
+        },
+        language: None,
+        heard_at: begin + Duration::from_micros(n * 7 % 1_000),
+        unwanted: Arc::default(),
+    }
+}
+
+fn schedule(c: &mut Criterion) {
+    let samples: Arc<[i16]> = vec![0; 3 * SPEECH_HZ as usize].into();
+    let begin = clock::now();
+    let mut scheduler = Scheduler::default();
+    for n in 0..VOICES {
+        scheduler.push(job(n, begin, &samples), ());
+    }
+    let mut n = VOICES;
+    // A job comes and a job goes, while one job of each voice waits.
+    c.bench_function("engine/scheduler/100_voices", |b| {
+        b.iter(|| {
+            n += 1;
+            black_box(scheduler.push(job(n, begin, &samples), ()));
+            black_box(scheduler.pop(begin));
+        });
+    });
+}
+
+fn whole_voice(c: &mut Criterion) {
+    let minute = to_i16(&minute(LINE_HZ));
+    let mut group = c.benchmark_group("engine/voice");
+    group.throughput(Throughput::Elements(60));
+    group.bench_function("minute", |b| {
+        b.iter(|| {
+            let run = offline::transcribe(
+                black_box(&minute),
+                Track::Inbound,
+                voice::Config::default(),
+                &mut ScriptedRecognizer::default(),
+                clock::now(),
+                Duration::default,
+                |_| {},
+            );
+            assert!(run.segments.len() > 2, "a minute of speech has finals");
+            run
+        });
+    });
+    group.finish();
+}
+
+fn recognise(c: &mut Criterion) {
+    let path: PathBuf = root().join("models/ggml-tiny.en.bin");
+    if !path.exists() {
+        return;
+    }
+    let model = Model::load(&path).expect("the model can be loaded");
+    let mut whisper = model.recognizer().expect("a state fits in memory");
+    let mut samples = fixture("prompts/weasels.wav", SPEECH_HZ);
+    samples.resize(3 * SPEECH_HZ as usize, 0.0);
+    let mut group = c.benchmark_group("engine/whisper_tiny_3s");
+    group.sample_size(10);
+    for (name, effort) in [("draft", Effort::Draft), ("final", Effort::Final)] {
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                whisper.recognize(&Request {
+                    samples: &samples,
+                    speech_end_ms: 2_900,
+                    effort,
+                    language: Some("en"),
+                    cancelled: &AtomicBool::new(false),
+                })
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(
+    benches,
+    vad,
+    segment,
+    stabilize,
+    schedule,
+    whole_voice,
+    recognise
+);
+criterion_main!(benches);

@@ -1,0 +1,235 @@
+//! The other end of the line: a media socket that a test moves by hand, what is said on it, and a
+//! recogniser that a test holds up.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+use super::PATIENCE;
+use super::stories::call;
+use crate::api::ApiState;
+use crate::engine::recognizer::{
+    Effort, Hypothesis, RecognizeError, Recognizer, Request, ScriptedRecognizer,
+};
+use crate::engine::voice;
+use crate::ids::{StreamSid, Track};
+use crate::player::Call;
+use crate::twilio::stream::message::{Body, Media, Message as StreamMessage, Start};
+
+/// Voices end an utterance only where the audio says so: how fast a test runs does not count.
+pub(crate) fn unhurried(state: &mut ApiState) {
+    state.switchboard.voice = unhurried_voice();
+}
+
+pub(crate) fn unhurried_voice() -> voice::Config {
+    voice::Config {
+        stall: Duration::from_hours(1),
+        ..voice::Config::default()
+    }
+}
+
+pub(crate) fn fixture(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fixtures")
+        .join(path)
+}
+
+/// "Weasels have eaten our phone system", 3 s, as μ-law.
+pub(crate) fn speech() -> Vec<u8> {
+    let read = Call::read_one(&fixture("prompts/weasels.wav"));
+    read.unwrap().inbound
+}
+
+pub(crate) fn stream_sid(n: u32) -> StreamSid {
+    StreamSid::parse(&format!("MZ{n:032x}")).unwrap()
+}
+
+/// A media socket by hand.
+pub(crate) struct Stream {
+    socket: WebSocketStream<TcpStream>,
+    sid: StreamSid,
+    sequence: u64,
+    /// Samples sent.
+    sent: u64,
+}
+
+impl Stream {
+    pub(crate) async fn open(addr: SocketAddr) -> Self {
+        let stream = patient("a connection", TcpStream::connect(addr)).await;
+        let upgrade = client_async(format!("ws://{addr}/media"), stream.unwrap());
+        let (socket, _) = patient("the upgrade", upgrade).await.unwrap();
+        Self {
+            socket,
+            sid: stream_sid(0),
+            sequence: 0,
+            sent: 0,
+        }
+    }
+
+    /// A stream of the `n`th call, of its inbound track alone.
+    pub(crate) async fn start(addr: SocketAddr, n: u32) -> Self {
+        let mut stream = Self::open(addr).await;
+        stream.sid = stream_sid(n);
+        let start = stream.start_message(n);
+        stream.text(&start).await.unwrap();
+        stream
+    }
+
+    pub(crate) fn start_message(&mut self, n: u32) -> String {
+        let start = Start {
+            stream_sid: self.sid.clone(),
+            call_sid: call(n),
+            account_sid: None,
+            tracks: vec![Track::Inbound],
+            parameters: BTreeMap::new(),
+        };
+        self.message(Body::Start(start))
+    }
+
+    fn message(&mut self, body: Body) -> String {
+        self.sequence += 1;
+        let message = StreamMessage {
+            sequence: Some(self.sequence),
+            stream_sid: Some(self.sid.as_str().to_owned()),
+            body,
+        };
+        message.to_json()
+    }
+
+    pub(crate) fn media(&mut self, mulaw: &[u8]) -> String {
+        let timestamp_ms = self.sent / 8;
+        self.sent += mulaw.len() as u64;
+        self.message(Body::Media(Media {
+            track: Track::Inbound,
+            chunk: None,
+            timestamp_ms,
+            mulaw: mulaw.to_vec(),
+        }))
+    }
+
+    pub(crate) async fn text(&mut self, text: &str) -> Result<(), tungstenite::Error> {
+        self.frame(Message::text(text)).await
+    }
+
+    pub(crate) async fn frame(&mut self, frame: Message) -> Result<(), tungstenite::Error> {
+        patient("a write", self.socket.send(frame)).await
+    }
+
+    /// Sends audio, 20 ms a message, and waits until the server has taken it.
+    pub(crate) async fn speak(&mut self, mulaw: &[u8]) {
+        for frame in mulaw.chunks(160) {
+            let media = self.media(frame);
+            self.text(&media).await.unwrap();
+        }
+        self.settle().await;
+    }
+
+    pub(crate) async fn stop(&mut self) {
+        let stop = self.message(Body::Stop {
+            account_sid: None,
+            call_sid: None,
+        });
+        self.text(&stop).await.unwrap();
+    }
+
+    /// Waits until the server has read everything that was sent so far.
+    pub(crate) async fn settle(&mut self) {
+        self.frame(Message::Ping(vec![].into())).await.unwrap();
+        loop {
+            match patient("a pong", self.socket.next()).await {
+                Some(Ok(Message::Pong(_))) => return,
+                Some(Ok(_)) => {}
+                gone => panic!("the server hung up: {gone:?}"),
+            }
+        }
+    }
+
+    /// Sends without patience: being held back for long is no fault.
+    pub(crate) async fn press(&mut self, text: String) -> Result<(), tungstenite::Error> {
+        self.socket.send(Message::text(text)).await
+    }
+
+    /// Waits until the server has hung up.
+    pub(crate) async fn closed(mut self) {
+        while let Some(Ok(_)) = patient("the end", self.socket.next()).await {}
+    }
+
+    /// Is gone without a word, as when a machine loses its power.
+    pub(crate) fn reset(self) {
+        self.socket.get_ref().set_zero_linger().unwrap();
+    }
+}
+
+/// A recogniser that waits for its gate to open. Dropping the gate opens it, so that a test that
+/// fails ends.
+pub(crate) struct Gate {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    is_open: Mutex<bool>,
+    opened: Condvar,
+    drafts: AtomicUsize,
+}
+
+impl Gate {
+    pub(crate) fn closed() -> Self {
+        Self {
+            shared: Arc::default(),
+        }
+    }
+
+    pub(crate) fn recognizer(&self) -> Box<dyn Recognizer> {
+        Box::new(Gated {
+            shared: self.shared.clone(),
+            inner: ScriptedRecognizer::default(),
+        })
+    }
+
+    pub(crate) fn open(&self) {
+        *self.shared.is_open.lock().unwrap() = true;
+        self.shared.opened.notify_all();
+    }
+
+    /// Drafts that were begun.
+    pub(crate) fn drafts(&self) -> usize {
+        self.shared.drafts.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.open();
+    }
+}
+
+struct Gated {
+    shared: Arc<Shared>,
+    inner: ScriptedRecognizer,
+}
+
+impl Recognizer for Gated {
+    fn recognize(&mut self, request: &Request<'_>) -> Result<Hypothesis, RecognizeError> {
+        if request.effort == Effort::Draft {
+            self.shared.drafts.fetch_add(1, Ordering::SeqCst);
+        }
+        let is_open = self.shared.is_open.lock().unwrap();
+        let opened = &self.shared.opened;
+        drop(opened.wait_while(is_open, |is_open| !*is_open).unwrap());
+        self.inner.recognize(request)
+    }
+}
+
+pub(crate) async fn patient<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let outcome = tokio::time::timeout(PATIENCE, future).await;
+    outcome.unwrap_or_else(|_| panic!("{what} did not come within {PATIENCE:?}"))
+}

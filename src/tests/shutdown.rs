@@ -1,0 +1,103 @@
+//! Stories of the server's end: what was heard is said, listeners hear it, and nothing stays.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::net::TcpStream;
+
+use super::browser::Browser;
+use super::phone::{Gate, Stream, speech, unhurried_voice};
+use super::stories::call;
+use crate::app::App;
+use crate::config::Doors;
+use crate::engine::Engine;
+use crate::engine::recognizer::{
+    Hypothesis, RecognizeError, Recognizer, Request, ScriptedRecognizer,
+};
+use crate::transcript::EndReason;
+
+/// Counts the recognisers that worker threads have let go of.
+struct Counted {
+    inner: Box<dyn Recognizer>,
+    gone: Arc<AtomicUsize>,
+}
+
+impl Recognizer for Counted {
+    fn recognize(&mut self, request: &Request<'_>) -> Result<Hypothesis, RecognizeError> {
+        self.inner.recognize(request)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.gone.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+async fn app(recognizers: Vec<Box<dyn Recognizer>>) -> App {
+    let doors = Doors {
+        address: ([127, 0, 0, 1], 0).into(),
+        public_base_url: None,
+        twilio_key: None,
+    };
+    let engine = Engine::start(recognizers);
+    App::start(doors, engine, unhurried_voice()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_stop_in_the_middle_of_a_word_publishes_it_says_goodbye_and_ends_every_worker() {
+    let gone = Arc::new(AtomicUsize::new(0));
+    let recognizers = (0..2).map(|_| -> Box<dyn Recognizer> {
+        Box::new(Counted {
+            inner: Box::new(ScriptedRecognizer::default()),
+            gone: gone.clone(),
+        })
+    });
+    let app = app(recognizers.collect()).await;
+    let address = app.address();
+    let mut browser = Browser::connect(address).await;
+    browser.subscribe(&call(1)).await;
+    browser.settle().await;
+    let mut stream = Stream::start(address, 1).await;
+    stream.speak(&speech()[..12_000]).await;
+    browser.settle().await;
+    assert_eq!(browser.page(&call(1)).segments, []);
+
+    let told = async {
+        browser.until(&call(1), |page| page.ended.is_some()).await;
+        browser.closed().await
+    };
+    let (code, (), ()) = tokio::join!(told, stream.closed(), app.stop());
+    let page = browser.page(&call(1));
+    assert_eq!(page.texts(), ["one two"]);
+    assert_eq!(page.ended, Some(EndReason::ShuttingDown));
+    assert_eq!(code, Some(1001));
+    assert_eq!(gone.load(Ordering::SeqCst), 2, "a worker still runs");
+    assert!(
+        TcpStream::connect(address).await.is_err(),
+        "the door is still open"
+    );
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_words_that_are_being_recognised() {
+    let gate = Gate::closed();
+    let app = app(vec![gate.recognizer()]).await;
+    let address = app.address();
+    let mut browser = Browser::connect(address).await;
+    browser.subscribe(&call(1)).await;
+    browser.settle().await;
+    let mut stream = Stream::start(address, 1).await;
+    stream.speak(&speech()[..12_000]).await;
+    // Owns the gate: whatever goes wrong, it opens before the workers are waited for.
+    let told = async move {
+        // The server hangs up on Twilio when it has begun to stop.
+        stream.closed().await;
+        gate.open();
+        let page = browser.until(&call(1), |page| page.ended.is_some()).await;
+        page.clone()
+    };
+    let (page, ()) = tokio::join!(told, app.stop());
+    assert_eq!(page.texts(), ["one two"]);
+    assert_eq!(page.ended, Some(EndReason::ShuttingDown));
+}

@@ -1,0 +1,261 @@
+//! The design, as tests: who may know whom, what a file may hold, how it begins. They read text,
+//! not syntax, which is good enough for code that keeps to their rules.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Lines of a file before its tests.
+const FILE_LINES_MAX: usize = 800;
+
+/// What a file must not name that calls itself pure.
+const IMPURE: [&str; 7] = [
+    "tokio::",
+    "std::fs",
+    "std::net",
+    "std::thread",
+    ".await",
+    "clock::now",
+    "unix_now",
+];
+
+/// How a file says that it is pure.
+const PURE: &str = "Pure: no I/O";
+
+/// A file of `src/`.
+struct File {
+    /// From `src/` on.
+    path: String,
+    text: String,
+}
+
+impl File {
+    /// The module that it is, or is part of.
+    fn module(&self) -> &str {
+        let first = self.path.split('/').next().unwrap_or_default();
+        first.trim_end_matches(".rs")
+    }
+
+    /// Its lines before its tests, with their numbers.
+    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        let tests = self.text.find("\n#[cfg(test)]\nmod tests {");
+        let code = &self.text[..tests.unwrap_or(self.text.len())];
+        code.lines().enumerate().map(|(n, line)| (n + 1, line))
+    }
+
+    /// Its head: the doc comment at its beginning.
+    fn head(&self) -> String {
+        let lines = self.text.lines().take_while(|line| line.starts_with("//!"));
+        lines
+            .map(|line| line[3..].trim_start().to_owned() + " ")
+            .collect()
+    }
+}
+
+fn files() -> Vec<File> {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut folders = vec![src.clone()];
+    let mut paths: Vec<PathBuf> = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                paths.push(path);
+            }
+        }
+    }
+    paths.sort();
+    let file = |path: PathBuf| File {
+        text: fs::read_to_string(&path).unwrap(),
+        path: path
+            .strip_prefix(&src)
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .replace('\\', "/"),
+    };
+    paths.into_iter().map(file).collect()
+}
+
+/// The list in the head of `lib.rs`, lowest layer first.
+fn layers() -> Vec<Vec<String>> {
+    let lib = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();
+    let (_, list) = lib
+        .split_once("//! # The layers")
+        .expect("lib.rs lists the layers");
+    let lines = list
+        .lines()
+        .skip_while(|line| *line != "//! ```text")
+        .skip(1);
+    let lines = lines.take_while(|line| *line != "//! ```");
+    // Modules, two or more spaces, a word about them.
+    lines
+        .map(|line| {
+            line.trim_start_matches("//! ")
+                .split("  ")
+                .next()
+                .unwrap_or_default()
+        })
+        .map(|modules| modules.split(' ').map(str::to_owned).collect())
+        .collect()
+}
+
+fn layer(layers: &[Vec<String>], module: &str) -> Option<usize> {
+    layers
+        .iter()
+        .position(|layer| layer.iter().any(|name| name == module))
+}
+
+/// Every line in which a module names one that it must not know.
+fn broken_arrows(layers: &[Vec<String>], file: &File) -> Vec<String> {
+    let own = file.module();
+    let Some(own_layer) = layer(layers, own) else {
+        return vec![];
+    };
+    let mut broken = Vec::new();
+    for (number, line) in file.text.lines().enumerate() {
+        let code = line.split("//").next().unwrap_or_default();
+        for rest in code.split("crate::").skip(1) {
+            let end = rest
+                .find(|c: char| !c.is_alphanumeric() && c != '_')
+                .unwrap_or(rest.len());
+            let known = &rest[..end];
+            if known != own && layer(layers, known).is_none_or(|layer| layer >= own_layer) {
+                broken.push(format!(
+                    "{}:{}: `{own}` must not know `{known}`",
+                    file.path,
+                    number + 1
+                ));
+            }
+        }
+    }
+    broken
+}
+
+#[track_caller]
+fn assert_none(complaints: &[String]) {
+    assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
+}
+
+#[test]
+fn a_module_names_only_modules_of_the_layers_below() {
+    let layers = layers();
+    let broken: Vec<String> = files()
+        .iter()
+        .flat_map(|file| broken_arrows(&layers, file))
+        .collect();
+    assert_none(&broken);
+}
+
+#[test]
+fn a_broken_arrow_is_found() {
+    let layers = layers();
+    let broken = |path: &str, text: &str| {
+        let (path, text) = (path.to_owned(), text.to_owned());
+        broken_arrows(&layers, &File { path, text })
+    };
+    assert_eq!(
+        broken("engine/vad.rs", "//!\nuse crate::twilio::signature;"),
+        ["engine/vad.rs:2: `engine` must not know `twilio`"]
+    );
+    assert_eq!(
+        broken("audio/mod.rs", "let call = crate::call::carry();").len(),
+        1
+    );
+    assert_eq!(broken("audio/mod.rs", "use crate::nobody;").len(), 1);
+    for fine in [
+        "use crate::limits;",
+        "use crate::audio::mulaw;",
+        "/// [`crate::call`]",
+    ] {
+        assert!(broken("audio/mod.rs", fine).is_empty(), "{fine}");
+    }
+}
+
+#[test]
+fn the_map_names_every_module_in_order() {
+    let lib = files()
+        .into_iter()
+        .find(|file| file.path == "lib.rs")
+        .unwrap();
+    let modules = lib
+        .text
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod "));
+    let modules: Vec<&str> = modules.map(|name| name.trim_end_matches(';')).collect();
+    assert_eq!(layers().concat(), modules);
+    for file in files() {
+        let module = file.module();
+        let known = ["lib", "main", "tests"].contains(&module) || modules.contains(&module);
+        assert!(known, "{} is on no map", file.path);
+    }
+}
+
+#[test]
+fn every_file_begins_by_saying_what_it_is_for() {
+    let silent: Vec<String> = files()
+        .iter()
+        .filter(|file| file.head().len() < 20)
+        .map(|file| format!("{}: the first line is no `//!`", file.path))
+        .collect();
+    assert_none(&silent);
+}
+
+#[test]
+fn no_file_is_longer_than_the_wall() {
+    let long: Vec<String> = files()
+        .iter()
+        .map(|file| (file, file.code().count()))
+        .filter(|(_, lines)| *lines > FILE_LINES_MAX)
+        .map(|(file, lines)| format!("{}: {lines} lines before its tests", file.path))
+        .collect();
+    assert_none(&long);
+}
+
+#[test]
+fn pure_files_do_no_input_or_output_and_do_not_ask_the_time() {
+    let mut pure = Vec::new();
+    let mut impure = Vec::new();
+    for file in files().iter().filter(|file| file.head().contains(PURE)) {
+        pure.push(file.path.clone());
+        for (number, line) in file.code() {
+            let code = line.split("//").next().unwrap_or_default();
+            for word in IMPURE.iter().filter(|word| code.contains(**word)) {
+                impure.push(format!("{}:{number}: `{word}` in a pure file", file.path));
+            }
+        }
+    }
+    assert_none(&impure);
+    for heart in [
+        "audio/timeline.rs",
+        "engine/scheduler.rs",
+        "engine/segmenter.rs",
+        "engine/stabilizer.rs",
+        "engine/voice.rs",
+        "hub/channel.rs",
+        "twilio/stream/session.rs",
+    ] {
+        assert!(
+            pure.iter().any(|path| path == heart),
+            "{heart} is not pure any more"
+        );
+    }
+}
+
+#[test]
+fn a_line_of_imports_names_one_module() {
+    let group = concat!("use crate", "::{");
+    let groups: Vec<String> = files()
+        .iter()
+        .flat_map(|file| {
+            let lines = file.text.lines().enumerate();
+            let groups = lines.filter(|(_, line)| line.trim_start().starts_with(group));
+            let place = |(n, _): (usize, &str)| {
+                format!("{}:{}: an import of several modules", file.path, n + 1)
+            };
+            groups.map(place).collect::<Vec<_>>()
+        })
+        .collect();
+    assert_none(&groups);
+}
