@@ -96,7 +96,7 @@ fn stabilize(c: &mut Criterion) {
                 for (words, heard_ms) in hypotheses {
                     black_box(stabilizer.push(words, heard_ms));
                 }
-                stabilizer.finish(Vec::new())
+                stabilizer.finish(&[])
             },
             BatchSize::SmallInput,
         );
