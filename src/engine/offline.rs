@@ -1,5 +1,5 @@
 //! One voice driven by audio time: the live path without sockets, threads or waiting. The same
-//! audio gives the same words on any machine (whisper_streaming's computation-unaware mode).
+//! audio gives the same words on any machine (`whisper_streaming`'s computation-unaware mode).
 
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;

@@ -594,6 +594,6 @@ async fn while_the_recogniser_is_stuck_the_socket_is_read_and_afterwards_every_f
     gate.open();
     let page = browser.until(&call(1), is_over).await;
     assert_eq!(outline(page), wanted);
-    // The one that was under way; those that waited were replaced by newer ones, then by finals.
-    assert_eq!(gate.drafts(), 1);
+    // One at most was under way; those that waited were replaced by newer ones, then by finals.
+    assert!(gate.drafts() <= 1, "{} drafts were run", gate.drafts());
 }
