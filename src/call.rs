@@ -76,7 +76,6 @@ pub async fn carry(mut socket: WebSocket, switchboard: Switchboard, permit: Owne
             () = clock::until(line.deadline()) => line.tick(clock::now()),
         }
     }
-    line.hang_up();
 }
 
 /// A stream and what was made of it so far.
@@ -285,6 +284,9 @@ impl Line {
     }
 
     fn end(&mut self, now: Instant, reason: EndReason) {
+        if self.call.is_none() {
+            tracing::info!(?reason, "media socket left without a call");
+        }
         self.ended = Some(reason);
         self.session_deadline = None;
         self.read_again_at = None;
@@ -310,18 +312,11 @@ impl Line {
         voices.all(|(_, voice)| voice.is_settled())
     }
 
-    /// Says that nothing more comes.
-    fn hang_up(mut self) {
-        let Some(reason) = self.ended.take() else {
-            return;
-        };
+    /// Says that nothing more comes. Once: at the end, or when the task is cut short.
+    fn hang_up(&mut self) {
+        let reason = self.ended.unwrap_or(EndReason::ShuttingDown);
         let counts = self.session.counts();
-        let Some(call) = &self.call else {
-            tracing::info!(
-                ?reason,
-                messages = counts.messages,
-                "media socket left without a call"
-            );
+        let Some(call) = self.call.take() else {
             return;
         };
         tracing::info!(
@@ -340,6 +335,12 @@ impl Line {
         if let Some(call) = &self.call {
             self.switchboard.hub.publish(&call.sid, event);
         }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.hang_up();
     }
 }
 
@@ -450,7 +451,7 @@ mod tests {
                 let answer = self.answers.recv().await.expect("the line holds a sender");
                 self.line.answer(self.now, answer);
             }
-            self.line.hang_up();
+            drop(self.line);
             let heard = self.listener.read().into_iter();
             heard.map(|event| event.event.clone()).collect()
         }

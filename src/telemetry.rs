@@ -1,6 +1,8 @@
 //! Where log lines go. Rules: one line where a failure is handled; fields to query, a message to
 //! read; SIDs as stubs; no phone number, transcript text, token or secret, ever.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 
 /// How log lines look.
@@ -20,6 +22,7 @@ pub fn start(format: LogFormat, filter: &str) -> anyhow::Result<()> {
         .map_err(|e| anyhow::anyhow!("LOG is not a log filter ({e}); try LOG=info"))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     // An Err means that a subscriber is there already, which is what was asked for.
     let _ = match format {

@@ -66,8 +66,9 @@ fn check_signature(state: &ApiState, path: &str, headers: &HeaderMap) -> Result<
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
     signature::verify(key, &url, Payload::None, given).map_err(|error| {
+        // The path holds the call's secret, so it stays out of the log.
         tracing::warn!(
-            %error, url,
+            %error, signed_for = format!("wss://{authority}{prefix}/media/…"),
             "a media stream was not signed by Twilio; if it was Twilio, PUBLIC_BASE_URL or \
              TWILIO_AUTH_TOKEN is not what Twilio knows"
         );

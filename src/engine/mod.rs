@@ -83,7 +83,7 @@ impl Engine {
         self.workers.tally()
     }
 
-    /// Ends the worker threads; what still waits is answered with nothing.
+    /// Ends the worker threads; what still waits is dropped unanswered, so end the calls first.
     pub fn stop(&self) {
         self.workers.stop();
     }

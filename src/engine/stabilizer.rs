@@ -42,11 +42,19 @@ impl Stabilizer {
         Some(shown)
     }
 
-    /// The utterance's words for good: what is settled, and from there the final hypothesis.
+    /// The utterance's words for good: what is settled, and from there the final hypothesis. Where
+    /// that says the settled words again, its times and confidence count: it heard more.
     pub fn finish(self, words: &[HeardWord]) -> Vec<HeardWord> {
-        let rest = continuation(&self.settled, words).to_vec();
+        let rest = continuation(&self.settled, words);
+        let again = &words[..words.len() - rest.len()];
         let mut all = self.settled;
-        all.extend(rest);
+        if again.len() == all.len() {
+            for (word, heard) in all.iter_mut().zip(again) {
+                let text = std::mem::take(&mut word.text);
+                *word = HeardWord { text, ..*heard };
+            }
+        }
+        all.extend_from_slice(rest);
         all
     }
 
@@ -144,6 +152,18 @@ mod tests {
             join(last.iter().map(|w| w.text.as_str())),
             "a birch canoe slid on"
         );
+    }
+
+    #[test]
+    fn the_final_hypothesis_knows_best_when_a_settled_word_was_said() {
+        let mut stabilizer = Stabilizer::default();
+        stabilizer.push(words("a birch"), 3_000);
+        stabilizer.push(words("a birch"), 3_300);
+        let mut again = words("A birch canoe");
+        again[1].start_ms = 310;
+        let last = stabilizer.finish(&again);
+        assert_eq!((last[0].text.as_str(), last[1].start_ms), ("a", 310));
+        assert_eq!(last.len(), 3);
     }
 
     #[test]
