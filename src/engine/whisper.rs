@@ -5,7 +5,7 @@
 //! trimmed to the clip's length and [`SLACK_MS`], but not below [`CONTEXT_MIN`]; the text ended by
 //! force at the end of speech or where it begins to loop ([`Vocabulary::must_end`]); flash
 //! attention off (with a trimmed context it attends to rows of earlier calls). A final whose text
-//! looks wrong is tried once more with the full context.
+//! looks wrong is tried once more with more context.
 
 use std::ffi::c_int;
 use std::ffi::c_void;
@@ -41,9 +41,13 @@ const CONTEXT_HZ: usize = 50;
 /// Encoder positions in Whisper's whole window of 30 s.
 const CONTEXT_MAX: usize = 1_500;
 
-/// The encoder never sees less than this many positions (7.68 s). Fewer is faster and loses words;
-/// 512 gains half a point on read sentences for a third of the speed.
-const CONTEXT_MIN: usize = 384;
+/// The encoder never sees less than this many positions (6.4 s). Fewer is faster and loops more:
+/// 512 costs a third of the speed and gains nothing on bank turns or read sentences.
+const CONTEXT_MIN: usize = 320;
+
+/// What the encoder sees when a final is tried again (15.4 s). The whole window takes twice as
+/// long and mends no more.
+const CONTEXT_AGAIN: usize = 768;
 
 /// Silence that the encoder sees after the clip.
 const SLACK_MS: usize = 1_280;
@@ -51,8 +55,8 @@ const SLACK_MS: usize = 1_280;
 /// Text tokens allowed: this many, and as many for each second. Speech has about four a second.
 const TOKENS_MIN: usize = 8;
 
-/// A final with a lower mean log-probability is tried again with the full context.
-const RETRY_LOGPROB: f32 = -0.7;
+/// A final with a lower mean log-probability is tried again with more context.
+const RETRY_LOGPROB: f32 = -1.0;
 
 /// Clips are padded to this length: whisper.cpp gives up below 0.1 s.
 const SAMPLES_MIN: usize = audio::SPEECH_HZ as usize / 5;
@@ -137,7 +141,7 @@ impl Model {
 /// How much of the encoder a pass uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Policy {
-    /// Trimmed to the clip, and again in full where a final looks wrong.
+    /// Trimmed to the clip, and again with more context where a final looks wrong.
     #[default]
     Trimmed,
     /// The whole window of 30 s, always, and no forced end: the offline reference.
@@ -251,8 +255,8 @@ impl Recognizer for Whisper {
         let ms = request.samples.len() * 1_000 / audio::SPEECH_HZ as usize;
         let context = ((ms + SLACK_MS) * CONTEXT_HZ / 1_000).clamp(CONTEXT_MIN, CONTEXT_MAX);
         let mut heard = self.pass(request, context)?;
-        if request.effort == Effort::Final && context < CONTEXT_MAX && heard.is_doubtful() {
-            let again = self.pass(request, CONTEXT_MAX)?;
+        if request.effort == Effort::Final && context < CONTEXT_AGAIN && heard.is_doubtful() {
+            let again = self.pass(request, CONTEXT_AGAIN)?;
             if again.evidence.mean_logprob > heard.evidence.mean_logprob || heard.looped {
                 heard = again;
             }
