@@ -1,7 +1,12 @@
 //! The only file that asks what time it is. Everything else takes `now` as an argument, so that
 //! ten minutes of call run in milliseconds, and the same way every time.
 
+use std::fmt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Monotonic now.
 #[expect(
@@ -23,10 +28,130 @@ pub fn unix_now() -> Duration {
         .unwrap_or_default()
 }
 
+/// The first moment of the year 1, in milliseconds since 1970.
+const FIRST_MS: i64 = -62_135_596_800_000;
+
+/// The last moment that is of the year 9999 everywhere on Earth.
+const LAST_MS: i64 = 253_402_207_199_999;
+
+/// A date and time in UTC, to the millisecond: RFC 3339 in JSON (`2026-11-25T09:30:00.250Z`),
+/// milliseconds since 1970 in the database.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
+#[serde(try_from = "String", into = "String")]
+#[schema(value_type = String, format = DateTime)]
+pub struct UtcTime(i64);
+
+/// Text that is no date.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected a date and time such as 2026-11-25T09:30:00Z")]
+pub struct UtcTimeError;
+
+impl UtcTime {
+    /// Milliseconds since 1970; what no calendar holds becomes the nearest that one does.
+    pub fn from_millis(ms: i64) -> Self {
+        Self(ms.clamp(FIRST_MS, LAST_MS))
+    }
+
+    /// Milliseconds since 1970.
+    pub fn millis(self) -> i64 {
+        self.0
+    }
+
+    /// Reads RFC 3339 (with any offset) or RFC 2822, as Twilio's callbacks have it.
+    pub fn parse(text: &str) -> Result<Self, UtcTimeError> {
+        let rfc_3339 = text.parse::<Timestamp>().ok();
+        let rfc_2822 = || {
+            jiff::fmt::rfc2822::parse(text)
+                .ok()
+                .map(|at| at.timestamp())
+        };
+        let at = rfc_3339.or_else(rfc_2822).ok_or(UtcTimeError)?;
+        Ok(Self::from_millis(at.as_millisecond()))
+    }
+
+    /// This much later; stays where it is at the end of the calendar.
+    #[must_use]
+    pub fn plus(self, time: Duration) -> Self {
+        let ms = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        Self::from_millis(self.0.saturating_add(ms))
+    }
+
+    /// This much earlier.
+    #[must_use]
+    pub fn minus(self, time: Duration) -> Self {
+        let ms = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        Self::from_millis(self.0.saturating_sub(ms))
+    }
+
+    /// The time since `earlier`; nothing if that is later.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0).max(0) as u64)
+    }
+}
+
+impl fmt::Display for UtcTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = Timestamp::from_millisecond(self.0).expect("from_millis keeps to the calendar");
+        write!(f, "{at:.3}")
+    }
+}
+
+impl TryFrom<String> for UtcTime {
+    type Error = UtcTimeError;
+
+    fn try_from(text: String) -> Result<Self, UtcTimeError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<UtcTime> for String {
+    fn from(at: UtcTime) -> Self {
+        at.to_string()
+    }
+}
+
+/// The date and time now.
+pub fn utc_now() -> UtcTime {
+    UtcTime::from_millis(unix_now().as_millis() as i64)
+}
+
 /// Waits until `deadline`; for ever when there is none.
 pub async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_reads_as_twilio_and_as_json_write_it() {
+        let at = UtcTime::from_millis(1_795_341_600_250);
+        assert_eq!(at.to_string(), "2026-11-22T10:00:00.250Z");
+        assert_eq!(UtcTime::parse("2026-11-22T11:00:00.25+01:00"), Ok(at));
+        let second = UtcTime::from_millis(1_795_341_600_000);
+        assert_eq!(
+            UtcTime::parse("Sun, 22 Nov 2026 10:00:00 +0000"),
+            Ok(second)
+        );
+        assert_eq!(second.to_string(), "2026-11-22T10:00:00.000Z");
+        for wrong in ["", "now", "2026-11-22", "2026-11-22T25:00:00Z"] {
+            assert_eq!(UtcTime::parse(wrong), Err(UtcTimeError), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn time_never_leaves_the_calendar() {
+        let end = UtcTime::from_millis(i64::MAX);
+        assert_eq!(end.plus(Duration::MAX), end);
+        assert!(end.to_string().starts_with("9999-12-3"));
+        let begin = UtcTime::from_millis(i64::MIN);
+        assert_eq!(begin.minus(Duration::from_secs(1)), begin);
+        assert_eq!(begin.since(end), Duration::ZERO);
     }
 }

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Text that is not a Twilio SID of the expected kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -16,8 +17,9 @@ pub struct SidError {
 macro_rules! sid {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
         #[serde(try_from = "String", into = "String")]
+        #[schema(value_type = String)]
         pub struct $name(String);
 
         impl $name {
@@ -76,9 +78,145 @@ sid!(
     "MZ"
 );
 
+sid!(
+    /// An account at Twilio, `AC…`.
+    AccountSid,
+    "AC"
+);
+
+sid!(
+    /// A key of Twilio's API, `SK…`; its secret signs access tokens.
+    ApiKeySid,
+    "SK"
+);
+
+sid!(
+    /// A TwiML application at Twilio, `AP…`: where browsers' calls ask for instructions.
+    ApplicationSid,
+    "AP"
+);
+
+sid!(
+    /// A telephone number that the account owns at Twilio, `PN…`.
+    PhoneNumberSid,
+    "PN"
+);
+
+sid!(
+    /// A recording at Twilio, `RE…`.
+    RecordingSid,
+    "RE"
+);
+
+sid!(
+    /// A Real-Time Transcription at Twilio, `GT…`.
+    TranscriptionSid,
+    "GT"
+);
+
+/// Text that names no party of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PartyError {
+    /// Not a telephone number in the international form.
+    #[error("expected a telephone number such as +14155550123: a plus sign and 7 to 15 digits")]
+    NotE164,
+    /// Not a name that Twilio's Voice SDK takes.
+    #[error("expected 1 to 121 letters, digits and underscores")]
+    NotIdentity,
+}
+
+/// A telephone number in E.164: `+` and 7 to 15 digits, the first not 0. `Debug` shows a stub, and
+/// there is no `Display`, so that no number lands in a log by accident.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schema(value_type = String)]
+pub struct E164(String);
+
+impl E164 {
+    /// Parses exactly this form: no spaces, no brackets.
+    pub fn parse(text: &str) -> Result<Self, PartyError> {
+        let digits = text.strip_prefix('+').ok_or(PartyError::NotE164)?;
+        let fits = (7..=15).contains(&digits.len())
+            && digits.bytes().all(|b| b.is_ascii_digit())
+            && !digits.starts_with('0');
+        let number = fits.then(|| Self(text.to_owned()));
+        number.ok_or(PartyError::NotE164)
+    }
+
+    /// The whole number.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for E164 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "+…{}", &self.0[self.0.len() - 2..])
+    }
+}
+
+impl TryFrom<String> for E164 {
+    type Error = PartyError;
+
+    fn try_from(text: String) -> Result<Self, PartyError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<E164> for String {
+    fn from(number: E164) -> Self {
+        number.0
+    }
+}
+
+/// What a browser is called at Twilio: 1 to 121 letters, digits and underscores; anything else
+/// makes calls fail silently (<https://www.twilio.com/docs/api/errors/51003>).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schema(value_type = String)]
+pub struct ClientIdentity(String);
+
+impl ClientIdentity {
+    /// Parses a name as Twilio takes it.
+    pub fn parse(text: &str) -> Result<Self, PartyError> {
+        let fits = (1..=121).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let identity = fits.then(|| Self(text.to_owned()));
+        identity.ok_or(PartyError::NotIdentity)
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for ClientIdentity {
+    type Error = PartyError;
+
+    fn try_from(text: String) -> Result<Self, PartyError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<ClientIdentity> for String {
+    fn from(identity: ClientIdentity) -> Self {
+        identity.0
+    }
+}
+
+/// Names one user of this server for good.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
+#[serde(transparent)]
+pub struct UserId(pub i64);
+
 /// One party's audio, named from Twilio's point of view on the leg that started the stream
 /// (<https://www.twilio.com/docs/voice/twiml/stream>).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Track {
     /// What Twilio receives from the party on this leg.
@@ -108,7 +246,7 @@ impl fmt::Display for Track {
 
 /// Names one segment of one call for good: the partials that become it carry it already.
 /// Unique within its call; opaque to listeners.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct SegmentId(String);
 
@@ -147,6 +285,36 @@ mod tests {
     #[test]
     fn debug_shows_a_stub() {
         assert_eq!(format!("{:?}", CallSid::parse(SID).unwrap()), "CA…cdEF");
+    }
+
+    #[test]
+    fn a_number_is_international_and_its_debug_is_a_stub() {
+        let number = E164::parse("+14155550123").unwrap();
+        assert_eq!(number.as_str(), "+14155550123");
+        assert_eq!(format!("{number:?}"), "+…23");
+        for wrong in [
+            "",
+            "+",
+            "14155550123",
+            "+1 415 555 0123",
+            "+0415555012",
+            "+123456",
+            "+1234567890123456",
+            "+1415555012a",
+            "+１４１５５５５０１２３",
+        ] {
+            assert_eq!(E164::parse(wrong), Err(PartyError::NotE164), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn an_identity_is_what_the_voice_sdk_takes() {
+        assert!(ClientIdentity::parse("alice_2").is_ok());
+        assert!(ClientIdentity::parse(&"a".repeat(121)).is_ok());
+        for wrong in ["", "al-ice", "a@b", "ä", &"a".repeat(122)] {
+            let error = Err(PartyError::NotIdentity);
+            assert_eq!(ClientIdentity::parse(wrong), error, "{wrong:?}");
+        }
     }
 
     #[test]

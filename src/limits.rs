@@ -133,3 +133,12 @@ pub const MODEL_LAYERS_MAX: usize = 128;
 /// Largest vocabulary or tokenizer file that is read (Whisper's are 0.4 and 2.5 MB). Hit: the
 /// folder is refused.
 pub const VOCABULARY_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
+/// Longest notes of one call. Hit: the edit is refused.
+pub const NOTES_BYTES_MAX: usize = 64 * 1024;
+
+/// Labels of one call. Hit: the edit is refused.
+pub const LABELS_MAX: usize = 32;
+
+/// Longest label. Hit: the edit is refused.
+pub const LABEL_BYTES_MAX: usize = 64;

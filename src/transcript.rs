@@ -3,11 +3,12 @@
 //! `fixtures/live/` holds examples that both sides' tests read.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::ids::{CallSid, SegmentId, StreamSid, Track};
 
 /// A word of a settled segment. Times are milliseconds on the call's clock.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Word {
     /// The word with its punctuation, without surrounding spaces.
@@ -21,7 +22,7 @@ pub struct Word {
 }
 
 /// Who speaks on a track; which track is whose depends on the call's direction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Speaker {
     /// The person at the browser.
@@ -31,7 +32,7 @@ pub enum Speaker {
 }
 
 /// Who called whom.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// The browser called a number.
@@ -55,7 +56,7 @@ impl Direction {
 }
 
 /// A stretch of one party's speech whose words are settled. Never changes once published.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Segment {
     /// Stable name; the partials before it carried the same.
@@ -83,7 +84,7 @@ pub struct Segment {
 }
 
 /// The words of an utterance that is still being spoken.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Partial {
     /// The segment it will become.
@@ -103,7 +104,7 @@ pub struct Partial {
 }
 
 /// Twilio's words for where a call is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum CallStatus {
     /// Waits to be dialled.
@@ -127,7 +128,7 @@ pub enum CallStatus {
 }
 
 /// Where Twilio's recording of the call is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum RecordingStatus {
     /// Running.
@@ -145,7 +146,7 @@ pub enum RecordingStatus {
 }
 
 /// How the engine keeps up with this call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum EngineHealth {
     /// Partials and finals on time.
@@ -157,7 +158,7 @@ pub enum EngineHealth {
 }
 
 /// Why no more words of a call will come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum EndReason {
     /// Twilio said `stop`: the call, or the stream, was ended on purpose.
@@ -175,7 +176,7 @@ pub enum EndReason {
 }
 
 /// One thing that a listener hears.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(
     tag = "type",
     rename_all = "camelCase",
@@ -257,7 +258,7 @@ impl Event {
 
 /// An [`Event`] with its address, as it goes over the wire:
 /// `{"callSid":"CA…","offset":7,"type":"segment","segment":{…}}`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CallEvent {
     /// The call.

@@ -1,0 +1,5 @@
+//! What lasts: calls, their words, and the people who may see them.
+
+mod record;
+
+pub use self::record::*;

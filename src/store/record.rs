@@ -1,0 +1,357 @@
+//! What is kept of calls and people: plain data, the same for every backend; the JSON that the
+//! API answers with. Pure: no I/O.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::clock::UtcTime;
+use crate::ids::{CallSid, RecordingSid, StreamSid, UserId};
+use crate::transcript::{CallStatus, Direction, EndReason, RecordingStatus, Segment};
+
+/// One call, named by its parent leg.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CallRecord {
+    /// The parent leg's SID, which names the call everywhere.
+    pub sid: CallSid,
+    /// Who called whom.
+    pub direction: Direction,
+    /// Where it is.
+    pub status: CallStatus,
+    /// The telephone number, or the name, that calls.
+    pub from: Party,
+    /// The telephone number, or the name, that is called.
+    pub to: Party,
+    /// The user whose call it is; only he and admins see it.
+    pub user_id: Option<UserId>,
+    /// When it began.
+    pub started_at: UtcTime,
+    /// When the parties began to talk.
+    pub answered_at: Option<UtcTime>,
+    /// When it ended.
+    pub ended_at: Option<UtcTime>,
+    /// Seconds of talk, as Twilio counts them.
+    pub duration_seconds: Option<u32>,
+    /// Why it ended, if there is more to say than its status: `refused`, a SIP code, an error.
+    pub end_cause: Option<String>,
+    /// Where its words come from, and whether more will come.
+    pub transcript: TranscriptState,
+    /// Where its latest recording at Twilio is.
+    pub recording: Option<RecordingStatus>,
+    /// Whether the parties were told that they are recorded or written down.
+    pub announced: bool,
+    /// Whether this server kept the call's audio.
+    pub has_audio: bool,
+    /// What the user wrote about it.
+    pub notes: String,
+    /// The user's labels, in order.
+    pub labels: Vec<String>,
+}
+
+/// A telephone number or the name of a client, as shown to those who may see the call. `Debug`
+/// shows nothing of it.
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(transparent)]
+pub struct Party(pub String);
+
+impl fmt::Debug for Party {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Party(…)")
+    }
+}
+
+/// Whether a call's words are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum TranscriptState {
+    /// The call is not written down.
+    Off,
+    /// No audio has come yet.
+    Waiting,
+    /// Words are still coming.
+    Live,
+    /// All words are there.
+    Complete,
+    /// The audio, or this server, broke off; what was heard until then is there.
+    Interrupted,
+}
+
+/// A call with all that belongs to it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CallDetail {
+    /// The call itself.
+    #[serde(flatten)]
+    pub call: CallRecord,
+    /// Its legs, the parent first.
+    pub legs: Vec<Leg>,
+    /// Its recordings at Twilio, oldest first.
+    pub recordings: Vec<Recording>,
+    /// What was said, in order of time.
+    pub segments: Vec<Segment>,
+    /// What happened, in order of time.
+    pub events: Vec<CallLogEntry>,
+}
+
+/// One leg of a call: the parent is the leg that asked for TwiML, a child one that it dialled.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Leg {
+    /// Its SID.
+    pub sid: CallSid,
+    /// Whether it was dialled by the parent.
+    pub is_child: bool,
+    /// Where it is.
+    pub status: CallStatus,
+    /// The number of the latest status callback that counted; none yet.
+    pub sequence: Option<u32>,
+    /// The SIP code it ended with.
+    pub sip_code: Option<u16>,
+}
+
+/// A recording at Twilio.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Recording {
+    /// Its SID.
+    pub sid: RecordingSid,
+    /// The call.
+    pub call_sid: CallSid,
+    /// Where it is.
+    pub status: RecordingStatus,
+    /// Channels: 2 when each party has its own.
+    pub channels: Option<u8>,
+    /// Its length, once known.
+    pub duration_seconds: Option<u32>,
+    /// When it began.
+    pub started_at: Option<UtcTime>,
+}
+
+/// Something that happened to a call, for its page and for the operator.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CallLogEntry {
+    /// When.
+    pub at: UtcTime,
+    /// What, in snake case: `refused`, `stream_restarted`, `recording_started`, ….
+    pub kind: String,
+    /// More about it, for people; no number, no words, no secret.
+    pub detail: String,
+    /// Who did it, if a user.
+    pub user_id: Option<UserId>,
+}
+
+/// A call that is to be opened, or adopted if it is there already: then only what is not known yet
+/// is filled in.
+#[derive(Debug, Clone)]
+pub struct NewCall {
+    /// The parent leg's SID.
+    pub sid: CallSid,
+    /// Who called whom.
+    pub direction: Direction,
+    /// The status to begin with.
+    pub status: CallStatus,
+    /// Who calls.
+    pub from: Party,
+    /// Who is called.
+    pub to: Party,
+    /// Whose call it is.
+    pub user_id: Option<UserId>,
+    /// When.
+    pub started_at: UtcTime,
+    /// Whether it will be written down.
+    pub transcript: TranscriptState,
+    /// Whether the parties are told.
+    pub announced: bool,
+}
+
+/// What a status callback says of one leg. A leg that nobody knows makes its call.
+#[derive(Debug, Clone)]
+pub struct LegUpdate {
+    /// The leg.
+    pub leg: CallSid,
+    /// Its parent; none: it is the parent.
+    pub parent: Option<CallSid>,
+    /// Where it is now.
+    pub status: CallStatus,
+    /// Counts the callbacks of this leg; arrival order is not guaranteed.
+    pub sequence: Option<u32>,
+    /// When it happened, by Twilio's clock.
+    pub at: Option<UtcTime>,
+    /// Seconds of talk, at the end.
+    pub duration_seconds: Option<u32>,
+    /// The SIP code it ended with.
+    pub sip_code: Option<u16>,
+    /// Who calls, and who is called.
+    pub parties: Option<(Party, Party)>,
+    /// Names this callback: a second with the same one is a repetition.
+    pub token: Option<String>,
+}
+
+/// What a recording callback, or Twilio's answer to a command, says of a recording.
+#[derive(Debug, Clone)]
+pub struct RecordingUpdate {
+    /// The recording as it is now.
+    pub recording: Recording,
+    /// Names this callback.
+    pub token: Option<String>,
+}
+
+/// What changed by an update; `None` instead of it when nothing did (a repetition, something late).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatusChange {
+    /// The call's status before.
+    pub from: CallStatus,
+    /// The call's status now.
+    pub to: CallStatus,
+}
+
+/// What a user may change of a call; `None` leaves it.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CallEdit {
+    /// Up to [`limits::NOTES_BYTES_MAX`](crate::limits::NOTES_BYTES_MAX) bytes.
+    pub notes: Option<String>,
+    /// Up to [`limits::LABELS_MAX`](crate::limits::LABELS_MAX) labels.
+    pub labels: Option<Vec<String>>,
+}
+
+/// Which calls a list shows. Everything is optional, and all of it must fit.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct CallFilter {
+    /// Words, all of which were said, or stand in the notes, labels or parties.
+    pub q: Option<String>,
+    /// Who called whom.
+    pub direction: Option<Direction>,
+    /// Where it is.
+    pub status: Option<CallStatus>,
+    /// Part of a telephone number or name.
+    pub number: Option<String>,
+    /// Began then or later.
+    pub since: Option<UtcTime>,
+    /// Began before.
+    pub until: Option<UtcTime>,
+    /// Whether there is anything to listen to: a recording at Twilio or our own audio.
+    pub recorded: Option<bool>,
+    /// Carries this label.
+    pub label: Option<String>,
+}
+
+/// A page of a list of calls, the latest first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CallPage {
+    /// The calls.
+    pub calls: Vec<CallHit>,
+    /// Give this to get the next page; none: this is the last.
+    pub next: Option<String>,
+}
+
+/// A call in a list, with where it fits the words that were looked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CallHit {
+    /// The call.
+    #[serde(flatten)]
+    pub call: CallRecord,
+    /// The first places where the words were said.
+    pub hits: Vec<Hit>,
+}
+
+/// A place in a transcript.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Hit {
+    /// Where it was said, on the call's clock.
+    pub start_ms: u64,
+    /// The words around it, in pieces; every second piece, from the second on, is what was looked
+    /// for.
+    pub pieces: Vec<String>,
+}
+
+/// A stream of a call that was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamRecord {
+    /// The stream.
+    pub sid: StreamSid,
+    /// The how manyth of its call, from 1.
+    pub number: u32,
+    /// Why it ended, if it has.
+    pub ended: Option<EndReason>,
+}
+
+/// What someone may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Everything.
+    Admin,
+    /// Call, and see own calls.
+    User,
+}
+
+/// Someone who may sign in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct User {
+    /// Names this user for good.
+    pub id: UserId,
+    /// What is typed to sign in: unique, whatever the case.
+    pub name: String,
+    /// What this user may do.
+    pub role: Role,
+    /// Since when.
+    pub created_at: UtcTime,
+}
+
+/// A signed-in browser.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionRecord {
+    /// SHA-256 of the cookie's secret.
+    pub hash: [u8; 32],
+    /// Who.
+    pub user: User,
+    /// When it began; it ends for good some time after, used or not.
+    pub created_at: UtcTime,
+    /// When it was last used; it ends some time after.
+    pub used_at: UtcTime,
+}
+
+/// A machine's way in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiToken {
+    /// Names it for good.
+    pub id: i64,
+    /// Whose rights it has.
+    pub user_id: UserId,
+    /// What it is for, in the user's words.
+    pub name: String,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+    /// Since when.
+    pub created_at: UtcTime,
+    /// Until when; none: until it is taken back.
+    pub expires_at: Option<UtcTime>,
+    /// When it was last used, to the minute.
+    pub used_at: Option<UtcTime>,
+}
+
+/// Something that an API token may do.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
+pub enum Scope {
+    /// Read calls, transcripts and audio, and listen to live ones.
+    #[serde(rename = "calls:read")]
+    CallsRead,
+    /// Change, end, record and delete calls.
+    #[serde(rename = "calls:write")]
+    CallsWrite,
+    /// Read the operator's figures.
+    #[serde(rename = "metrics")]
+    Metrics,
+}
