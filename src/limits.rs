@@ -142,3 +142,17 @@ pub const LABELS_MAX: usize = 32;
 
 /// Longest label. Hit: the edit is refused.
 pub const LABEL_BYTES_MAX: usize = 64;
+
+/// Time from the TwiML that names a media socket to the opening of that socket: an announcement is
+/// spoken in between. Hit: the socket is refused.
+pub const ADMISSION_WAIT_MAX: Duration = Duration::from_mins(5);
+
+/// Media sockets that are expected and not open yet. Hit: the oldest is forgotten.
+pub const ADMISSIONS_MAX: usize = 1_024;
+
+/// Browsers that are ready to be called. Hit: the one that was ready first is forgotten until it
+/// fetches its next token.
+pub const BROWSERS_MAX: usize = 4_096;
+
+/// Browsers that one incoming call rings; Twilio's `<Dial>` takes no more.
+pub const RINGING_MAX: usize = 10;
