@@ -176,3 +176,37 @@ pub const IDEMPOTENCY_TOKEN_BYTES_MAX: usize = 128;
 
 /// Longest TwiML document that is read; Twilio reads 64 KiB. Hit: refused.
 pub const TWIML_BYTES_MAX: usize = 64 * 1024;
+/// Time that a connection to Twilio's REST API may take to open. Hit: another attempt.
+pub const REST_CONNECT_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Time from a REST request to the end of its answer. Hit: the request counts as lost, and is
+/// repeated only where that is safe.
+pub const REST_REQUEST_MAX: Duration = Duration::from_secs(10);
+
+/// Silence before or within a recording that Twilio sends. Hit: the download breaks off.
+pub const REST_MEDIA_IDLE_MAX: Duration = Duration::from_secs(30);
+
+/// Attempts at one REST request. Hit: the last failure is told.
+pub const REST_ATTEMPTS_MAX: u32 = 3;
+
+/// Wait before the second attempt at a REST request; it doubles with each further one, and up to
+/// half as much again is added by chance.
+pub const REST_PAUSE: Duration = Duration::from_millis(500);
+
+/// Longest `Retry-After` that is waited for. Hit: the failure is told at once, and the time with it.
+pub const REST_RETRY_AFTER_MAX: Duration = Duration::from_secs(8);
+
+/// Longest REST answer that is read; a page of a list is below 100 kB. Hit: an error.
+pub const REST_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Longest answer of Twilio's that is quoted in an error. Hit: the rest is cut off.
+pub const REST_MESSAGE_CHARS_MAX: usize = 300;
+
+/// Pages of one list that are read. Hit: an error, for what is looked for may be on the next.
+pub const REST_PAGES_MAX: usize = 20;
+
+/// Redirects that the way to a recording may have. Hit: an error.
+pub const REST_REDIRECTS_MAX: usize = 3;
+
+/// Parameters of one Media Stream that Twilio takes. Hit: the stream is refused.
+pub const STREAM_PARAMETERS_MAX: usize = 99;

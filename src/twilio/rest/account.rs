@@ -1,0 +1,227 @@
+//! What an account owns at Twilio: itself, its TwiML applications, numbers and keys.
+//!
+//! Sources: <https://www.twilio.com/docs/iam/api/account>,
+//! <https://www.twilio.com/docs/usage/api/applications>,
+//! <https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource>,
+//! <https://www.twilio.com/docs/iam/api/keys>. The account and its keys open only to the auth
+//! token.
+
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny};
+
+use super::error::RestError;
+use super::retry::Kind;
+use super::{Form, Rest, VERSION, text};
+use crate::ids::{AccountSid, ApiKeySid, ApplicationSid, E164, PhoneNumberSid};
+
+/// An account.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Account {
+    /// Its SID.
+    pub sid: AccountSid,
+    /// What people call it.
+    #[serde(default, deserialize_with = "text")]
+    pub friendly_name: String,
+    /// `active`, `suspended` or `closed`.
+    #[serde(default, deserialize_with = "text")]
+    pub status: String,
+    /// `Trial` or `Full`.
+    #[serde(default, rename = "type", deserialize_with = "text")]
+    pub kind: String,
+}
+
+/// A TwiML application: where browsers' calls, and those to numbers that point at it, ask for
+/// instructions. What is not set is empty.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Application {
+    /// Its SID.
+    pub sid: ApplicationSid,
+    /// What is set.
+    #[serde(flatten)]
+    pub settings: ApplicationSettings,
+}
+
+/// What is set of a TwiML application.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+pub struct ApplicationSettings {
+    /// What people, and `callburner setup`, call it.
+    #[serde(default, deserialize_with = "text")]
+    pub friendly_name: String,
+    /// Where a call asks for instructions.
+    #[serde(default, deserialize_with = "text")]
+    pub voice_url: String,
+    /// By GET or POST.
+    #[serde(default, deserialize_with = "text")]
+    pub voice_method: String,
+    /// Where it asks when the first does not answer.
+    #[serde(default, deserialize_with = "text")]
+    pub voice_fallback_url: String,
+    /// By GET or POST.
+    #[serde(default, deserialize_with = "text")]
+    pub voice_fallback_method: String,
+    /// Where the end of a call is told.
+    #[serde(default, deserialize_with = "text")]
+    pub status_callback: String,
+    /// By GET or POST.
+    #[serde(default, deserialize_with = "text")]
+    pub status_callback_method: String,
+}
+
+impl ApplicationSettings {
+    /// All that is not empty.
+    fn form(&self) -> Form {
+        let some = |value: &str| (!value.is_empty()).then(|| value.to_owned());
+        Form::default()
+            .with_some("VoiceUrl", some(&self.voice_url).as_deref())
+            .with_some("VoiceMethod", some(&self.voice_method).as_deref())
+            .with_some(
+                "VoiceFallbackUrl",
+                some(&self.voice_fallback_url).as_deref(),
+            )
+            .with_some(
+                "VoiceFallbackMethod",
+                some(&self.voice_fallback_method).as_deref(),
+            )
+            .with_some("StatusCallback", some(&self.status_callback).as_deref())
+            .with_some(
+                "StatusCallbackMethod",
+                some(&self.status_callback_method).as_deref(),
+            )
+            .with_some("FriendlyName", some(&self.friendly_name).as_deref())
+    }
+}
+
+/// A telephone number that the account owns.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct IncomingNumber {
+    /// Its SID.
+    pub sid: PhoneNumberSid,
+    /// The number.
+    pub phone_number: E164,
+    /// The TwiML application that its calls go to; empty: none.
+    #[serde(default, deserialize_with = "text")]
+    pub voice_application_sid: String,
+    /// Where its calls ask for instructions, if they go to no application.
+    #[serde(default, deserialize_with = "text")]
+    pub voice_url: String,
+    /// The SIP trunk that its calls go to before anything else; empty: none.
+    #[serde(default, deserialize_with = "text")]
+    pub trunk_sid: String,
+}
+
+/// An API key that exists.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ApiKey {
+    /// Its SID.
+    pub sid: ApiKeySid,
+    /// What people call it.
+    #[serde(default, deserialize_with = "text")]
+    pub friendly_name: String,
+}
+
+/// An API key that has just been made. Twilio never shows the secret again.
+#[derive(Debug, Clone, Deserialize)]
+pub struct NewApiKey {
+    /// Its SID.
+    pub sid: ApiKeySid,
+    /// What opens the API together with it, and signs access tokens.
+    #[serde(deserialize_with = "secret")]
+    pub secret: SecretString,
+}
+
+impl Rest {
+    /// The account itself.
+    pub async fn account(&self) -> Result<Account, RestError> {
+        let mut url = self.base.clone();
+        url.path_segments_mut()
+            .expect("new() took no address without a path")
+            .pop_if_empty()
+            .extend([
+                VERSION,
+                "Accounts",
+                &format!("{}.json", self.account_sid.as_str()),
+            ]);
+        self.get(url).await
+    }
+
+    /// The TwiML applications of this name.
+    pub async fn applications(&self, friendly_name: &str) -> Result<Vec<Application>, RestError> {
+        let query = [("FriendlyName", friendly_name)];
+        let mut found: Vec<Application> =
+            self.list(&["Applications"], &query, "applications").await?;
+        found.retain(|application| application.settings.friendly_name == friendly_name);
+        Ok(found)
+    }
+
+    /// One TwiML application.
+    pub async fn application(&self, sid: &ApplicationSid) -> Result<Application, RestError> {
+        self.get(self.url(&["Applications", sid.as_str()], "json"))
+            .await
+    }
+
+    /// Makes a TwiML application.
+    pub async fn create_application(
+        &self,
+        settings: &ApplicationSettings,
+    ) -> Result<Application, RestError> {
+        self.post(&["Applications"], settings.form(), Kind::Create)
+            .await
+    }
+
+    /// Sets all of `settings` that is not empty.
+    pub async fn update_application(
+        &self,
+        sid: &ApplicationSid,
+        settings: &ApplicationSettings,
+    ) -> Result<Application, RestError> {
+        let path = ["Applications", sid.as_str()];
+        self.post(&path, settings.form(), Kind::Change).await
+    }
+
+    /// This number, if the account owns it.
+    pub async fn incoming_number(
+        &self,
+        number: &E164,
+    ) -> Result<Option<IncomingNumber>, RestError> {
+        let query = [("PhoneNumber", number.as_str())];
+        let found: Vec<IncomingNumber> = self
+            .list(&["IncomingPhoneNumbers"], &query, "incoming_phone_numbers")
+            .await?;
+        // Twilio also finds numbers that only begin or end like this one.
+        Ok(found
+            .into_iter()
+            .find(|found| found.phone_number == *number))
+    }
+
+    /// Sends a number's calls to a TwiML application, and takes it off its SIP trunk, if it is on
+    /// one: a trunk would come first.
+    pub async fn point_number(
+        &self,
+        number: &IncomingNumber,
+        application: &ApplicationSid,
+    ) -> Result<(), RestError> {
+        let off_trunk = (!number.trunk_sid.is_empty()).then_some("");
+        let form = Form::default()
+            .with("VoiceApplicationSid", application.as_str())
+            .with_some("TrunkSid", off_trunk);
+        let path = ["IncomingPhoneNumbers", number.sid.as_str()];
+        let _: IgnoredAny = self.post(&path, form, Kind::Change).await?;
+        Ok(())
+    }
+
+    /// The account's API keys.
+    pub async fn keys(&self) -> Result<Vec<ApiKey>, RestError> {
+        self.list(&["Keys"], &[], "keys").await
+    }
+
+    /// Makes an API key.
+    pub async fn create_key(&self, friendly_name: &str) -> Result<NewApiKey, RestError> {
+        let form = Form::default().with("FriendlyName", friendly_name);
+        self.post(&["Keys"], form, Kind::Create).await
+    }
+}
+
+fn secret<'de, D: Deserializer<'de>>(from: D) -> Result<SecretString, D::Error> {
+    Ok(String::deserialize(from)?.into())
+}
