@@ -154,6 +154,9 @@ pub const PASSWORDS_AT_ONCE_MAX: usize = 1;
 /// Passwords that may wait to be hashed. Hit: the sign-in is answered with 503.
 pub const PASSWORDS_WAITING_MAX: usize = 32;
 
+/// When whoever found no place among them is told to come back.
+pub const PASSWORDS_RETRY_AFTER: Duration = Duration::from_secs(5);
+
 /// Attempts to sign in that one address may make in a row; a whole office may be behind it. Hit:
 /// 429, and one more for each [`SIGN_IN_ADDRESS_EVERY`].
 pub const SIGN_INS_PER_ADDRESS_MAX: NonZeroU32 = NonZeroU32::new(30).unwrap();
