@@ -200,3 +200,17 @@ pub const API_TOKENS_PER_USER_MAX: usize = 50;
 
 /// Longest body of a request about people. Hit: 413.
 pub const PEOPLE_BODY_BYTES_MAX: usize = 8 * 1024;
+
+/// Time from the TwiML that names a media socket to the opening of that socket: an announcement is
+/// spoken in between. Hit: the socket is refused.
+pub const ADMISSION_WAIT_MAX: Duration = Duration::from_mins(5);
+
+/// Media sockets that are expected and not open yet. Hit: the oldest is forgotten.
+pub const ADMISSIONS_MAX: usize = 1_024;
+
+/// Browsers that are ready to be called. Hit: the one that was ready first is forgotten until it
+/// fetches its next token.
+pub const BROWSERS_MAX: usize = 4_096;
+
+/// Browsers that one incoming call rings; Twilio's `<Dial>` takes no more.
+pub const RINGING_MAX: usize = 10;
