@@ -8,11 +8,14 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::net::TcpListener;
 
-use crate::api::{self, ApiState};
+use crate::access::proxies::Proxies;
+use crate::api::{self, ApiState, Gatehouse};
 use crate::call::Switchboard;
+use crate::clock;
 use crate::config::Doors;
 use crate::engine::{Engine, voice};
 use crate::hub::Hub;
+use crate::store::Store;
 use crate::tasks::Tasks;
 
 /// Time that calls get at a stop to publish what was heard.
@@ -25,11 +28,20 @@ pub struct App {
     tasks: Tasks,
     engine: Arc<Engine>,
     hub: Hub,
+    gatehouse: Gatehouse,
 }
 
 impl App {
     /// Opens the doors. Calls can be taken when it returns.
-    pub async fn start(doors: Doors, engine: Engine, voice: voice::Config) -> anyhow::Result<Self> {
+    ///
+    /// `proxies` are believed when they say who the client is.
+    pub async fn start(
+        doors: Doors,
+        engine: Engine,
+        voice: voice::Config,
+        store: Store,
+        proxies: Proxies,
+    ) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(doors.address).await.with_context(|| {
             format!(
                 "cannot listen on {}; is another server there? Try another PORT",
@@ -47,7 +59,10 @@ impl App {
             tasks: tasks.clone(),
             voice,
         };
-        let routes = api::router(ApiState::new(switchboard, doors));
+        let gatehouse = Gatehouse::new(store, &doors, proxies, clock::now());
+        gatehouse.keep_swept(&tasks);
+        let routes = api::router(ApiState::new(switchboard, doors, gatehouse.clone()))
+            .into_make_service_with_connect_info::<SocketAddr>();
         let stopping = tasks.clone();
         tasks.spawn(async move {
             let served = axum::serve(listener, routes)
@@ -61,6 +76,7 @@ impl App {
             tasks,
             engine,
             hub,
+            gatehouse,
         })
     }
 
@@ -72,6 +88,11 @@ impl App {
     /// Every live call.
     pub fn hub(&self) -> &Hub {
         &self.hub
+    }
+
+    /// Who may come in.
+    pub fn gatehouse(&self) -> &Gatehouse {
+        &self.gatehouse
     }
 
     /// What recognises.

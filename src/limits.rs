@@ -3,6 +3,7 @@
 //! Numbers that tune the *quality* of recognition (thresholds, paddings) live beside the code
 //! they tune; this file holds what keeps memory, time and strangers in check.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// Longest WebSocket message that the media socket reads. A `media` message of 20 ms is about
@@ -142,6 +143,63 @@ pub const LABELS_MAX: usize = 32;
 
 /// Longest label. Hit: the edit is refused.
 pub const LABEL_BYTES_MAX: usize = 64;
+
+/// Longest password. Hit: it is refused; hashing more would be work for strangers to give.
+pub const PASSWORD_BYTES_MAX: usize = 256;
+
+/// Passwords that are hashed at once, of which each takes a core for about 30 ms and 19 MiB. Hit:
+/// the next one waits.
+pub const PASSWORDS_AT_ONCE_MAX: usize = 1;
+
+/// Passwords that may wait to be hashed. Hit: the sign-in is answered with 503.
+pub const PASSWORDS_WAITING_MAX: usize = 32;
+
+/// When whoever found no place among them is told to come back.
+pub const PASSWORDS_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Attempts to sign in that one address may make in a row; a whole office may be behind it. Hit:
+/// 429, and one more for each [`SIGN_IN_ADDRESS_EVERY`].
+pub const SIGN_INS_PER_ADDRESS_MAX: NonZeroU32 = NonZeroU32::new(30).unwrap();
+
+/// Time after which an address may try once more.
+pub const SIGN_IN_ADDRESS_EVERY: Duration = Duration::from_secs(5);
+
+/// Attempts to sign in under one name in a row, from anywhere. Hit: 429, and one more for each
+/// [`SIGN_IN_NAME_EVERY`].
+pub const SIGN_INS_PER_NAME_MAX: NonZeroU32 = NonZeroU32::new(10).unwrap();
+
+/// Time after which a name may be tried once more: fewer than 3,000 guesses a day.
+pub const SIGN_IN_NAME_EVERY: Duration = Duration::from_secs(30);
+
+/// Proxies whose words about the client are followed. Hit: the last one counts as the client.
+pub const PROXY_HOPS_MAX: usize = 16;
+
+/// Time after its last use at which a session is over. Longer than a weekend.
+pub const SESSION_IDLE_MAX: Duration = Duration::from_hours(3 * 24);
+
+/// Time after its beginning at which a session is over, used or not.
+pub const SESSION_AGE_MAX: Duration = Duration::from_hours(30 * 24);
+
+/// Time between two notes that a session, or an API token, is in use.
+pub const SESSION_TOUCH_EVERY: Duration = Duration::from_mins(5);
+
+/// Time between two looks for sessions to forget.
+pub const SESSION_SWEEP_EVERY: Duration = Duration::from_hours(1);
+
+/// Time that a first-run link is good for. Hit: it is refused, and a restart makes another.
+pub const SETUP_TIME_MAX: Duration = Duration::from_mins(30);
+
+/// Longest user name, and name of an API token. Hit: it is refused.
+pub const NAME_BYTES_MAX: usize = 128;
+
+/// Users of one server. Hit: no more can be added.
+pub const USERS_MAX: usize = 1_000;
+
+/// API tokens of one user. Hit: no more can be added.
+pub const API_TOKENS_PER_USER_MAX: usize = 50;
+
+/// Longest body of a request about people. Hit: 413.
+pub const PEOPLE_BODY_BYTES_MAX: usize = 8 * 1024;
 
 /// Time from the TwiML that names a media socket to the opening of that socket: an announcement is
 /// spoken in between. Hit: the socket is refused.

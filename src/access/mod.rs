@@ -1,1 +1,17 @@
-//! Who may come in: passwords, secrets, and who knocks too often.
+//! Who may come in, decided without HTTP and without a database: secrets and passwords, how often
+//! one may knock, how long one may stay, and which page asks.
+//!
+//! | thing | kept as | comes in as |
+//! |---|---|---|
+//! | password | argon2id, as a PHC string | the body of `POST /api/session` |
+//! | session | SHA-256 of 256 random bits | a cookie |
+//! | API token | SHA-256 of 256 random bits | `Authorization: Bearer cb_…` |
+//! | first-run link | SHA-256 of 256 random bits, in memory | the body of `POST /api/setup` |
+
+pub mod origin;
+pub mod password;
+pub mod proxies;
+pub mod secret;
+pub mod session;
+pub mod setup;
+pub mod throttle;

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::{Body, to_bytes};
@@ -12,6 +13,9 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+
+use super::auth::no_such_call;
+use crate::store::{Conflict, StoreError};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -29,6 +33,7 @@ pub struct ApiError {
     code: &'static str,
     message: String,
     cause: Option<anyhow::Error>,
+    retry_after: Option<Duration>,
 }
 
 impl ApiError {
@@ -39,6 +44,7 @@ impl ApiError {
             code,
             message: message.into(),
             cause: None,
+            retry_after: None,
         }
     }
 
@@ -50,6 +56,15 @@ impl ApiError {
         Self {
             cause,
             ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
+        }
+    }
+
+    /// Tells when it may be tried again, to the whole second after.
+    #[must_use]
+    pub fn retry_after(self, wait: Duration) -> Self {
+        Self {
+            retry_after: Some(wait),
+            ..self
         }
     }
 
@@ -72,8 +87,39 @@ impl IntoResponse for ApiError {
     /// Leaves the body to `shape`, which knows the request's id.
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
+        if let Some(wait) = self.retry_after {
+            let seconds = HeaderValue::from(wait.as_secs() + 1);
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
         response.extensions_mut().insert(Arc::new(self));
         response
+    }
+}
+
+impl From<StoreError> for ApiError {
+    /// Who can do something about it hears about it: the caller, or the operator in the log.
+    fn from(error: StoreError) -> Self {
+        let (status, code) = match &error {
+            StoreError::Place { .. } | StoreError::Damaged(_) => return Self::internal(error),
+            StoreError::Unavailable(_) | StoreError::Full => {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                let message = "what lasts cannot be reached: try again in a moment";
+                let cause = Some(error.into());
+                return Self {
+                    cause,
+                    ..Self::new(status, "store_unavailable", message)
+                };
+            }
+            StoreError::Conflict(Conflict::NameTaken) => (StatusCode::CONFLICT, "name_taken"),
+            StoreError::Conflict(Conflict::LastAdmin) => (StatusCode::CONFLICT, "last_admin"),
+            StoreError::Conflict(Conflict::HasUsers) => (StatusCode::CONFLICT, "already_set_up"),
+            StoreError::TooLong { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "too_long"),
+            StoreError::TooMany { .. } => (StatusCode::CONFLICT, "too_many"),
+            StoreError::BadCursor => (StatusCode::BAD_REQUEST, "bad_cursor"),
+            StoreError::NoSuchCall => return no_such_call(),
+            StoreError::NoSuchUser => (StatusCode::NOT_FOUND, "no_such_user"),
+        };
+        Self::new(status, code, error.to_string())
     }
 }
 

@@ -12,76 +12,46 @@
 //! `?callSid=CA…&offset=…&epoch=…` is the same as a first `subscribe`. To subscribe again to a
 //! call is to begin there again.
 //!
-//! Closing codes: 1001 the server restarts, come back; 1008 too many or too wrong requests; 1009
-//! too long a message; 1011 too slow, come back with your offset. Text frames only.
+//! Closing codes: 1001 the server restarts, come back; 1008 signed out, or too many or too wrong
+//! requests; 1009 too long a message; 1011 too slow, come back with your offset. Text frames only.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Bytes;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{Extension, Query, State};
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use futures_util::SinkExt;
-use futures_util::future::{BoxFuture, FutureExt, select_all};
+use futures_util::future::select_all;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_tungstenite::tungstenite;
 
 use super::error::ErrorBody;
-use super::{ApiError, ApiState, RequestId};
+use super::{ApiError, ApiState, Caller, RequestId};
 use crate::clock;
 use crate::hub::{Resume, Subscription};
 use crate::ids::CallSid;
 use crate::limits;
-
-/// Who may hear which call: asked for every subscription, with the headers of the upgrade.
-#[derive(Clone)]
-#[expect(clippy::type_complexity, reason = "spelled out once, here")]
-pub struct Authorize(Arc<dyn Fn(&HeaderMap, &CallSid) -> BoxFuture<'static, bool> + Send + Sync>);
-
-impl Authorize {
-    /// Everyone may hear everything; right only where nobody but the host reaches the server.
-    pub fn everyone() -> Self {
-        Self::by(|_, _| std::future::ready(true))
-    }
-
-    /// `allows` decides.
-    pub fn by<F>(allows: impl Fn(&HeaderMap, &CallSid) -> F + Send + Sync + 'static) -> Self
-    where
-        F: Future<Output = bool> + Send + 'static,
-    {
-        Self(Arc::new(move |headers, call| allows(headers, call).boxed()))
-    }
-}
-
-impl fmt::Debug for Authorize {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Authorize")
-    }
-}
+use crate::store::StoreError;
+use crate::store::record::Scope;
 
 /// `GET /ws/transcriptions`
 pub(super) async fn transcriptions(
+    caller: Caller,
     State(state): State<ApiState>,
     Extension(request_id): Extension<RequestId>,
     headers: HeaderMap,
     Query(first): Query<First>,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, ApiError> {
-    if !from_our_page(&headers, state.doors.public_base_url.as_ref()) {
-        let message = "this page's origin may not listen here: open the page from this server, \
-                       or set PUBLIC_BASE_URL to its address";
-        return Err(ApiError::new(
-            StatusCode::FORBIDDEN,
-            "origin_refused",
-            message,
-        ));
+    if caller.is_browser() {
+        state.gatehouse.check_origin(&headers)?;
     }
+    caller.require(Scope::CallsRead)?;
     if state.switchboard.tasks.is_stopping() {
         let message = "the server is restarting: come back in a moment";
         return Err(ApiError::new(
@@ -114,7 +84,7 @@ pub(super) async fn transcriptions(
             socket,
             state,
             request_id,
-            headers,
+            caller,
             subscriptions: BTreeMap::new(),
             faults: 0,
             requests: 0,
@@ -183,6 +153,7 @@ enum Turn {
     Heard(Option<Result<Message, axum::Error>>),
     News,
     Ping,
+    Revoked,
     Stopping,
     Drained,
 }
@@ -192,7 +163,7 @@ struct Session {
     socket: WebSocket,
     state: ApiState,
     request_id: RequestId,
-    headers: HeaderMap,
+    caller: Caller,
     subscriptions: BTreeMap<CallSid, Subscription>,
     faults: u32,
     /// Since the last ping.
@@ -223,10 +194,13 @@ impl Session {
     }
 
     async fn converse(&mut self, first: Option<Target>) -> Result<std::convert::Infallible, End> {
+        let stop = self.state.switchboard.tasks.clone();
+        let mut revocations = self.state.gatehouse.revocations();
+        // What happened between the upgrade and the line above.
+        self.check_rights().await?;
         if let Some(target) = first {
             self.subscribe(target).await?;
         }
-        let stop = self.state.switchboard.tasks.clone();
         let mut heard_at = clock::now();
         let mut ping_at = heard_at + limits::LISTENER_PING_EVERY;
         let mut leave_by: Option<Instant> = None;
@@ -238,6 +212,7 @@ impl Session {
                 message = self.socket.recv() => Turn::Heard(message),
                 () = any_ready(&mut self.subscriptions) => Turn::News,
                 () = clock::until(Some(ping_at)) => Turn::Ping,
+                Ok(()) = revocations.changed() => Turn::Revoked,
                 () = stop.stopping(), if leave_by.is_none() => Turn::Stopping,
                 () = clock::until(leave_by) => Turn::Drained,
             };
@@ -252,10 +227,12 @@ impl Session {
                     if now.saturating_duration_since(heard_at) > limits::LISTENER_MUTE_MAX {
                         return Err(End::Gone);
                     }
+                    self.check_rights().await?;
                     self.requests = 0;
                     ping_at = now + limits::LISTENER_PING_EVERY;
                     self.write([Message::Ping(Bytes::new())]).await?;
                 }
+                Turn::Revoked => self.check_rights().await?,
                 // Calls may still have last words; their listeners stay for those.
                 Turn::Stopping => leave_by = Some(clock::now() + limits::LISTENER_DRAIN_MAX),
                 Turn::Drained => return Err(RESTARTING),
@@ -301,12 +278,7 @@ impl Session {
             offset,
             epoch,
         } = target;
-        if !(self.state.authorize.0)(&self.headers, &call_sid).await {
-            let error = ApiError::new(
-                StatusCode::FORBIDDEN,
-                "not_allowed",
-                "you may not hear this call: sign in as someone who may",
-            );
+        if let Err(error) = self.may_hear(&call_sid).await {
             return self.refuse(Some(&call_sid), &error).await;
         }
         // The old subscription ends first, so that one call cannot count twice.
@@ -329,6 +301,34 @@ impl Session {
                 let status = StatusCode::SERVICE_UNAVAILABLE;
                 let error = ApiError::new(status, "too_many_channels", full.to_string());
                 self.refuse(Some(&call_sid), &error).await
+            }
+        }
+    }
+
+    /// Asked for every subscription. A call that nobody knows yet may be waited for only by those
+    /// who see all calls.
+    async fn may_hear(&mut self, call: &CallSid) -> Result<(), ApiError> {
+        if self.caller.sees_only().is_none() {
+            return Ok(());
+        }
+        let record = self.state.gatehouse.store().call_record(call).await?;
+        self.caller.may_see(&record.ok_or(StoreError::NoSuchCall)?)
+    }
+
+    /// Ends the socket of someone who has signed out, or whose rights are not what they were: at
+    /// once when it happened in this server, at the next ping when it happened elsewhere.
+    async fn check_rights(&mut self) -> Result<(), End> {
+        let checked = self
+            .state
+            .gatehouse
+            .is_still(&self.caller, clock::utc_now());
+        match checked.await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(SIGNED_OUT),
+            Err(error) => {
+                // Nobody can have signed out while the store cannot be reached.
+                tracing::warn!(request_id = %self.request_id, %error, "rights were not checked");
+                Ok(())
             }
         }
     }
@@ -388,6 +388,11 @@ const RESTARTING: End = End::Close {
     reason: "restarting",
 };
 
+const SIGNED_OUT: End = End::Close {
+    code: close_code::POLICY,
+    reason: "signed out",
+};
+
 /// Resolves when any of them has news; never when there are none.
 async fn any_ready(subscriptions: &mut BTreeMap<CallSid, Subscription>) {
     if subscriptions.is_empty() {
@@ -417,90 +422,5 @@ fn end_of(error: axum::Error) -> End {
             reason: "not UTF-8",
         },
         _ => End::Gone,
-    }
-}
-
-/// Whether the upgrade comes from a page of this server, or from no page at all: browsers always
-/// send `Origin` with a WebSocket's upgrade, and pages cannot choose it
-/// (<https://www.rfc-editor.org/rfc/rfc6455#section-10.2>). A name that `Host` claims counts only
-/// when no stranger's DNS can point it here: an IP address, `localhost`, or `public_base_url`.
-fn from_our_page(headers: &HeaderMap, public_base_url: Option<&Uri>) -> bool {
-    let Some(origin) = headers.get(header::ORIGIN) else {
-        return true;
-    };
-    let origin = origin
-        .to_str()
-        .ok()
-        .and_then(|text| text.parse::<Uri>().ok());
-    let Some(origin) = origin.as_ref().and_then(Address::of) else {
-        return false;
-    };
-    let host = headers
-        .get(header::HOST)
-        .and_then(|value| value.to_str().ok());
-    // `Host` does not say the scheme; a proxy may have taken TLS off, so the origin's is taken.
-    let host = host.and_then(|host| format!("{}://{host}", origin.scheme).parse::<Uri>().ok());
-    host.as_ref()
-        .and_then(Address::of)
-        .is_some_and(|host| host == origin && host.is_beyond_dns())
-        || public_base_url
-            .and_then(Address::of)
-            .is_some_and(|public| public == origin)
-}
-
-/// Scheme, host and port: what makes two URLs the same origin.
-#[derive(Debug, PartialEq, Eq)]
-struct Address {
-    scheme: String,
-    host: String,
-    port: u16,
-}
-
-impl Address {
-    fn of(uri: &Uri) -> Option<Self> {
-        let scheme = uri.scheme_str()?.to_ascii_lowercase();
-        let usual = match scheme.as_str() {
-            "http" => 80,
-            "https" => 443,
-            _ => return None,
-        };
-        let host = uri.host()?.to_ascii_lowercase();
-        Some(Self {
-            scheme,
-            host,
-            port: uri.port_u16().unwrap_or(usual),
-        })
-    }
-
-    /// Whether the host needs no name server.
-    fn is_beyond_dns(&self) -> bool {
-        let literal = self.host.trim_start_matches('[').trim_end_matches(']');
-        self.host == "localhost" || literal.parse::<IpAddr>().is_ok()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_strangers_name_that_points_here_is_no_page_of_ours() {
-        let headers = |origin: &str, host: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::ORIGIN, origin.parse().unwrap());
-            headers.insert(header::HOST, host.parse().unwrap());
-            headers
-        };
-        let public: Uri = "https://calls.example.org".parse().unwrap();
-        for (origin, host, ours) in [
-            ("http://127.0.0.1:4000", "127.0.0.1:4000", true),
-            ("http://[::1]:4000", "[::1]:4000", true),
-            ("http://localhost:4000", "localhost:4000", true),
-            ("http://rebound.example:4000", "rebound.example:4000", false),
-            ("https://calls.example.org", "calls.example.org", true),
-        ] {
-            let headers = headers(origin, host);
-            assert_eq!(from_our_page(&headers, Some(&public)), ours, "{origin}");
-        }
     }
 }

@@ -1,25 +1,35 @@
 //! Doors for people's browsers and for operators: HTTP and WebSocket in, one shape of errors out.
 //! Decides who may come in, not what happens inside.
 
+mod api_tokens;
+mod auth;
 mod error;
+mod gatehouse;
 mod health;
 mod live;
 mod media;
+mod session;
+mod users;
 
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderValue, header};
 use axum::middleware;
 use axum::routing::get;
 use tokio::sync::Semaphore;
+use tower_http::set_header::SetResponseHeaderLayer;
+use utoipa_axum::router::OpenApiRouter;
 
 use crate::call::Switchboard;
 use crate::config::Doors;
 use crate::limits;
 
+pub use self::auth::{Caller, ClientAddress, Via};
 pub use self::error::{ApiError, RequestId};
+pub use self::gatehouse::Gatehouse;
 pub use self::health::Readiness;
-pub use self::live::Authorize;
 
 /// What the doors lead to; clones are the same.
 #[derive(Debug, Clone)]
@@ -34,27 +44,28 @@ pub struct ApiState {
     pub media_sockets: Arc<Semaphore>,
     /// A permit for each client-channel socket.
     pub listeners: Arc<Semaphore>,
-    /// Who may hear which call.
-    pub authorize: Authorize,
+    /// Who may come in.
+    pub gatehouse: Gatehouse,
 }
 
 impl ApiState {
-    /// Doors that anyone who reaches the server may pass.
-    pub fn new(switchboard: Switchboard, doors: Doors) -> Self {
+    /// Doors behind which nothing has happened yet.
+    pub fn new(switchboard: Switchboard, doors: Doors, gatehouse: Gatehouse) -> Self {
         Self {
             switchboard,
             doors: Arc::new(doors),
             readiness: Readiness::default(),
             media_sockets: Arc::new(Semaphore::new(limits::MEDIA_SOCKETS_MAX)),
             listeners: Arc::new(Semaphore::new(limits::LISTENERS_MAX)),
-            authorize: Authorize::everyone(),
+            gatehouse,
         }
     }
 }
 
 /// Every route.
 pub fn router(state: ApiState) -> Router {
-    let routes = Router::new()
+    let (people, _contract) = people().split_for_parts();
+    let routes = people
         // Twilio
         .route("/media", get(media::stream))
         .route("/media/", get(media::stream))
@@ -66,6 +77,20 @@ pub fn router(state: ApiState) -> Router {
         .route("/readyz", get(health::ready))
         .with_state(state);
     with_errors(routes)
+}
+
+/// The routes of who may come in, and their contract.
+fn people() -> OpenApiRouter<ApiState> {
+    let secret = HeaderValue::from_static("no-store");
+    OpenApiRouter::new()
+        .merge(session::routes())
+        .merge(users::routes())
+        .merge(api_tokens::routes())
+        .layer(DefaultBodyLimit::max(limits::PEOPLE_BODY_BYTES_MAX))
+        .layer(SetResponseHeaderLayer::overriding(
+            header::CACHE_CONTROL,
+            secret,
+        ))
 }
 
 /// Gives every answer of `routes` its request id and every failure its shape, those of paths that

@@ -1,0 +1,148 @@
+//! Which page a request comes from, by headers that pages cannot choose. Pure: no I/O.
+//!
+//! A page elsewhere can make a browser send requests here, cookie and all; and a stranger's name
+//! can be pointed at this machine, which makes his page one of "this host" (DNS rebinding). Neither
+//! may change anything, or hear a call.
+
+use core::net::IpAddr;
+
+use axum::http::{HeaderMap, Uri, header};
+
+/// Tells how near the asking page is
+/// (<https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header>).
+const FETCH_SITE: &str = "sec-fetch-site";
+
+/// Whether a request that changes something, or the upgrade of a WebSocket, comes from a page of
+/// this server, or from no page at all: browsers always send `Origin` with those, and pages cannot
+/// choose it (<https://www.rfc-editor.org/rfc/rfc6455#section-10.2>). A name that `Host` claims
+/// counts only when no stranger's DNS can point it here: an IP address, `localhost`, or
+/// `public_base_url`.
+pub fn from_our_page(headers: &HeaderMap, public_base_url: Option<&Uri>) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        let near = |site: &[u8]| site == b"same-origin" || site == b"none";
+        return headers
+            .get(FETCH_SITE)
+            .is_none_or(|site| near(site.as_bytes()));
+    };
+    let origin = origin
+        .to_str()
+        .ok()
+        .and_then(|text| text.parse::<Uri>().ok());
+    let Some(origin) = origin.as_ref().and_then(Address::of) else {
+        return false;
+    };
+    // `Host` does not say the scheme; a proxy may have taken TLS off, so the origin's is taken.
+    host(headers, &origin.scheme).is_some_and(|host| host == origin && host.is_beyond_dns())
+        || public_base_url
+            .and_then(Address::of)
+            .is_some_and(|public| public == origin)
+}
+
+/// Whether the request was made to a host that no stranger's DNS can point here.
+pub fn host_is_beyond_dns(headers: &HeaderMap) -> bool {
+    host(headers, "http").is_some_and(|host| host.is_beyond_dns())
+}
+
+fn host(headers: &HeaderMap, scheme: &str) -> Option<Address> {
+    let host = headers.get(header::HOST)?.to_str().ok()?;
+    Address::of(&format!("{scheme}://{host}").parse().ok()?)
+}
+
+/// Scheme, host and port: what makes two URLs the same origin.
+#[derive(Debug, PartialEq, Eq)]
+struct Address {
+    scheme: String,
+    host: String,
+    port: u16,
+}
+
+impl Address {
+    fn of(uri: &Uri) -> Option<Self> {
+        let scheme = uri.scheme_str()?.to_ascii_lowercase();
+        let usual = match scheme.as_str() {
+            "http" => 80,
+            "https" => 443,
+            _ => return None,
+        };
+        let host = uri.host()?.to_ascii_lowercase();
+        Some(Self {
+            scheme,
+            host,
+            port: uri.port_u16().unwrap_or(usual),
+        })
+    }
+
+    /// Whether the host needs no name server.
+    fn is_beyond_dns(&self) -> bool {
+        let literal = self.host.trim_start_matches('[').trim_end_matches(']');
+        self.host == "localhost" || literal.parse::<IpAddr>().is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let pairs = pairs.iter();
+        pairs
+            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn a_strangers_name_that_points_here_is_no_page_of_ours() {
+        let public: Uri = "https://calls.example.org".parse().unwrap();
+        for (origin, host, ours) in [
+            ("http://127.0.0.1:4000", "127.0.0.1:4000", true),
+            ("http://[::1]:4000", "[::1]:4000", true),
+            ("http://localhost:4000", "localhost:4000", true),
+            ("http://localhost:3000", "localhost:4000", false),
+            ("http://rebound.example:4000", "rebound.example:4000", false),
+            ("https://calls.example.org", "calls.example.org", true),
+            ("https://calls.example.org", "10.0.0.7:4000", true),
+            ("http://calls.example.org", "calls.example.org", false),
+            ("https://evil.example", "calls.example.org", false),
+            ("null", "127.0.0.1:4000", false),
+        ] {
+            let headers = headers(&[("origin", origin), ("host", host)]);
+            assert_eq!(from_our_page(&headers, Some(&public)), ours, "{origin}");
+        }
+    }
+
+    #[test]
+    fn where_there_is_no_origin_the_browsers_word_counts() {
+        let here = ("host", "127.0.0.1:4000");
+        assert!(from_our_page(&headers(&[here]), None), "no browser");
+        for (site, ours) in [
+            ("same-origin", true),
+            ("none", true),
+            ("same-site", false),
+            ("cross-site", false),
+            ("", false),
+        ] {
+            let headers = headers(&[here, (FETCH_SITE, site)]);
+            assert_eq!(from_our_page(&headers, None), ours, "{site}");
+        }
+    }
+
+    #[test]
+    fn a_host_beyond_dns_is_a_number_or_localhost() {
+        for (host, beyond) in [
+            ("127.0.0.1:4000", true),
+            ("[::1]", true),
+            ("LOCALHOST:5173", true),
+            ("rebound.example:4000", false),
+            ("localhost.rebound.example", false),
+            ("", false),
+            ("a b", false),
+        ] {
+            assert_eq!(
+                host_is_beyond_dns(&headers(&[("host", host)])),
+                beyond,
+                "{host}"
+            );
+        }
+        assert!(!host_is_beyond_dns(&HeaderMap::new()));
+    }
+}

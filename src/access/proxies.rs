@@ -1,0 +1,171 @@
+//! Which proxies may say where a request comes from, and what they say. Pure: no I/O.
+//!
+//! `X-Forwarded-For` is a list to which each proxy adds whom it heard, at the end; anyone can send
+//! one to begin with. So it is read from the end, and only as far as proxies that are trusted
+//! wrote it (<https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/X-Forwarded-For>).
+
+use core::net::IpAddr;
+use std::str::FromStr;
+
+use axum::http::HeaderMap;
+
+use crate::limits;
+
+/// The header that proxies write.
+pub const FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// Proxies that are trusted, from `TRUSTED_PROXIES`: addresses and networks with commas between,
+/// such as `127.0.0.1, 10.0.0.0/8`; none by default.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Proxies(Vec<Network>);
+
+/// Text that names no proxies.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is neither an address nor a network such as 10.0.0.0/8")]
+pub struct ProxiesError(String);
+
+/// Addresses that share their first `bits`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Network {
+    address: IpAddr,
+    bits: u32,
+}
+
+impl Proxies {
+    /// The address of whoever sent a request that came in from `peer` with `headers`.
+    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let mut client = peer.to_canonical();
+        let lines = headers.get_all(FORWARDED_FOR).iter().rev();
+        let hops = lines
+            .filter_map(|line| line.to_str().ok())
+            .flat_map(|line| line.rsplit(','));
+        for hop in hops.take(limits::PROXY_HOPS_MAX) {
+            if !self.trusts(client) {
+                return client;
+            }
+            // A trusted proxy writes addresses; anything else is where the trail ends.
+            let Some(address) = address(hop.trim()) else {
+                return client;
+            };
+            client = address;
+        }
+        client
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.holds(address))
+    }
+}
+
+impl FromStr for Proxies {
+    type Err = ProxiesError;
+
+    fn from_str(text: &str) -> Result<Self, ProxiesError> {
+        let parts = text
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty());
+        parts
+            .map(|part| Network::parse(part).ok_or_else(|| ProxiesError(part.to_owned())))
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+}
+
+impl Network {
+    fn parse(text: &str) -> Option<Self> {
+        let (address, bits) = match text.split_once('/') {
+            Some((address, bits)) => (address, Some(bits.parse().ok()?)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().ok()?;
+        let width = width(address);
+        let bits = bits.unwrap_or(width);
+        (bits <= width).then_some(Self { address, bits })
+    }
+
+    fn holds(&self, other: IpAddr) -> bool {
+        let first = |address| number(address).checked_shr(width(address) - self.bits);
+        self.address.is_ipv4() == other.is_ipv4() && first(self.address) == first(other)
+    }
+}
+
+fn width(address: IpAddr) -> u32 {
+    if address.is_ipv4() { 32 } else { 128 }
+}
+
+fn number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(v4) => v4.to_bits().into(),
+        IpAddr::V6(v6) => v6.to_bits(),
+    }
+}
+
+/// An address as proxies write it: some add the port.
+fn address(text: &str) -> Option<IpAddr> {
+    let with_port = || text.parse::<core::net::SocketAddr>().ok().map(|a| a.ip());
+    let address = text.parse().ok().or_else(with_port)?;
+    Some(IpAddr::to_canonical(&address))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(proxies: &str, peer: &str, forwarded: &[&str]) -> String {
+        let mut headers = HeaderMap::new();
+        for line in forwarded {
+            headers.append(FORWARDED_FOR, line.parse().unwrap());
+        }
+        let proxies: Proxies = proxies.parse().unwrap();
+        let client = proxies.client(peer.parse().unwrap(), &headers);
+        client.to_string()
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_says_who_the_client_is() {
+        let claim = &["203.0.113.9"];
+        assert_eq!(client("", "198.51.100.1", claim), "198.51.100.1");
+        assert_eq!(client("10.0.0.0/8", "198.51.100.1", claim), "198.51.100.1");
+        assert_eq!(client("10.0.0.0/8", "10.1.2.3", claim), "203.0.113.9");
+        assert_eq!(
+            client("127.0.0.1", "::ffff:127.0.0.1", claim),
+            "203.0.113.9"
+        );
+        assert_eq!(client("0.0.0.0/0, ::/0", "192.0.2.1", claim), "203.0.113.9");
+    }
+
+    #[test]
+    fn what_the_client_wrote_itself_does_not_count() {
+        let proxies = "10.0.0.0/8, 2001:db8:1::/48";
+        let one = ["1.1.1.1, 203.0.113.9, 10.0.0.2"];
+        assert_eq!(client(proxies, "10.0.0.1", &one), "203.0.113.9");
+        let two = ["1.1.1.1", "203.0.113.9:5000", "[2001:db8:1::7]:443"];
+        assert_eq!(client(proxies, "10.0.0.1", &two), "203.0.113.9");
+    }
+
+    #[test]
+    fn a_trail_that_breaks_ends_at_the_last_proxy() {
+        for broken in ["", "unknown", "203.0.113.9, _hidden", "203.0.113.9,,"] {
+            assert_eq!(client("10.0.0.1", "10.0.0.1", &[broken]), "10.0.0.1");
+        }
+        let long = "10.0.0.1,".repeat(100_000);
+        assert_eq!(client("10.0.0.1", "10.0.0.1", &[&long]), "10.0.0.1");
+    }
+
+    #[test]
+    fn a_network_is_an_address_with_or_without_bits() {
+        for wrong in [
+            "x",
+            "10.0.0.0/33",
+            "::/129",
+            "10.0.0.0/",
+            "10.0.0.0/-1",
+            "/8",
+        ] {
+            let error = Err(ProxiesError(wrong.to_owned()));
+            assert_eq!(wrong.parse::<Proxies>(), error, "{wrong}");
+        }
+        assert_eq!(" , ".parse(), Ok(Proxies::default()));
+    }
+}

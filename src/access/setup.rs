@@ -1,0 +1,116 @@
+//! The first-run link: while nobody may sign in yet, whoever holds it becomes the first admin.
+//! Pure: no I/O.
+//!
+//! `serve` prints a new one at each start of a server that has no users and that others reach. It
+//! is good for [`limits::SETUP_TIME_MAX`]; too late is no harm, a restart makes another. There is
+//! no default account and no default password.
+
+use std::sync::{Mutex, PoisonError};
+
+use super::secret::{Secret, SecretHash};
+use crate::clock::UtcTime;
+use crate::limits;
+
+/// Where the page of the first-run link is, below the public base URL. The secret follows as the
+/// fragment, which browsers send to no server, so that it lands in no proxy's log.
+const PAGE: &str = "/setup#";
+
+/// Whether a first-run link is out, and for how long it is good.
+#[derive(Debug, Default)]
+pub struct FirstRun(Mutex<Option<Invitation>>);
+
+#[derive(Debug)]
+struct Invitation {
+    hash: SecretHash,
+    until: UtcTime,
+}
+
+impl FirstRun {
+    /// Makes the link's secret; an earlier one is worth nothing any more.
+    pub fn invite(&self, now: UtcTime) -> Secret {
+        let secret = Secret::random();
+        self.replace(Some(Invitation {
+            hash: secret.hash(),
+            until: now.plus(limits::SETUP_TIME_MAX),
+        }));
+        secret
+    }
+
+    /// Whether `text` is the link's secret, and in time. It stays good until
+    /// [`close`](Self::close): a password that was refused costs no restart.
+    pub fn admits(&self, text: &str, now: UtcTime) -> bool {
+        let invitation = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let secret = Secret::parse(text);
+        match (invitation.as_ref(), secret) {
+            (Some(invitation), Some(secret)) => {
+                secret.fits(&invitation.hash) && now < invitation.until
+            }
+            (None, _) | (_, None) => false,
+        }
+    }
+
+    /// The first admin is there: the link is worth nothing any more.
+    pub fn close(&self) {
+        self.replace(None);
+    }
+
+    fn replace(&self, invitation: Option<Invitation>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = invitation;
+    }
+}
+
+/// The link as it is printed, for a server that is reached at `base_url`.
+pub fn link(base_url: &str, secret: &Secret) -> String {
+    format!(
+        "{}{PAGE}{}",
+        base_url.trim_end_matches('/'),
+        secret.expose()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const NOW: i64 = 1_800_000_000_000;
+
+    #[test]
+    fn the_link_is_good_for_a_while_and_until_it_is_used() {
+        let now = UtcTime::from_millis(NOW);
+        let first_run = FirstRun::default();
+        assert!(!first_run.admits("", now));
+        let secret = first_run.invite(now);
+        let last = now
+            .plus(limits::SETUP_TIME_MAX)
+            .minus(Duration::from_millis(1));
+        assert!(first_run.admits(secret.expose(), now));
+        assert!(first_run.admits(secret.expose(), last));
+        let late = now.plus(limits::SETUP_TIME_MAX);
+        assert!(!first_run.admits(secret.expose(), late));
+        assert!(!first_run.admits(Secret::random().expose(), now));
+        assert!(!first_run.admits("", now));
+        first_run.close();
+        assert!(!first_run.admits(secret.expose(), now));
+    }
+
+    #[test]
+    fn a_new_link_ends_the_old_one() {
+        let now = UtcTime::from_millis(NOW);
+        let first_run = FirstRun::default();
+        let [old, new] = [first_run.invite(now), first_run.invite(now)];
+        assert!(!first_run.admits(old.expose(), now));
+        assert!(first_run.admits(new.expose(), now));
+    }
+
+    #[test]
+    fn the_secret_is_in_the_fragment() {
+        let secret = Secret::random();
+        let text = secret.expose();
+        for base in ["https://calls.example.org", "https://calls.example.org/"] {
+            let expected = format!("https://calls.example.org/setup#{text}");
+            assert_eq!(link(base, &secret), expected);
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! `/api/tokens`: ways in for one's own machines. A token may what its scopes allow of what its
+//! user may; it is shown once, when it is made.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::auth::Caller;
+use super::gatehouse::Gatehouse;
+use super::{ApiError, ApiState, users};
+use crate::access::secret::Secret;
+use crate::clock::{self, UtcTime};
+use crate::limits;
+use crate::store::record::{ApiToken, Scope};
+
+/// `/api/tokens`.
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(list, add))
+        .routes(routes!(remove))
+}
+
+/// One's API tokens, without their secrets.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct TokenList {
+    tokens: Vec<ApiToken>,
+}
+
+/// What a machine is to be let in for.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct NewToken {
+    /// What it is for, in your words.
+    name: String,
+    /// What it may do; at least one thing.
+    scopes: Vec<Scope>,
+    /// Until when; none: until it is taken back.
+    expires_at: Option<UtcTime>,
+}
+
+/// A new token. No `Debug`, for the secret's sake.
+#[derive(Serialize, ToSchema)]
+pub(super) struct AddedToken {
+    token: ApiToken,
+    /// For `Authorization: Bearer …`. It is kept nowhere: write it down now.
+    #[schema(format = Password)]
+    secret: String,
+}
+
+/// One's API tokens.
+#[utoipa::path(get, path = "/api/tokens", tag = "people", responses(
+    (status = 200, body = TokenList),
+    (status = 403, description = "`not_allowed`: for people"),
+))]
+async fn list(caller: Caller, State(gates): State<Gatehouse>) -> Result<Json<TokenList>, ApiError> {
+    let tokens = gates.store().api_tokens(caller.require_person()?.id);
+    let tokens = tokens.await?;
+    Ok(Json(TokenList { tokens }))
+}
+
+/// Let a machine in.
+#[utoipa::path(post, path = "/api/tokens", tag = "people", request_body = NewToken, responses(
+    (status = 201, body = AddedToken, description = "the only answer that holds the secret"),
+    (status = 403, description = "`not_allowed`: for people; `metrics` for admins"),
+    (status = 409, description = "`too_many_tokens`"),
+    (status = 422, description = "`bad_name`, `no_scopes`, `bad_expiry`"),
+))]
+async fn add(
+    caller: Caller,
+    State(gates): State<Gatehouse>,
+    Json(new): Json<NewToken>,
+) -> Result<(StatusCode, Json<AddedToken>), ApiError> {
+    let user = caller.require_person()?.id;
+    let now = clock::utc_now();
+    let name = users::tidy_name(&new.name)?;
+    let mut scopes = new.scopes;
+    scopes.sort_unstable();
+    scopes.dedup();
+    let unusable = |code, message| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, code, message);
+    if scopes.is_empty() {
+        return Err(unusable("no_scopes", "say what the token may do"));
+    }
+    if new.expires_at.is_some_and(|end| end <= now) {
+        return Err(unusable("bad_expiry", "the token would be over already"));
+    }
+    for scope in &scopes {
+        caller.require(*scope)?;
+    }
+    if gates.store().api_tokens(user).await?.len() >= limits::API_TOKENS_PER_USER_MAX {
+        return Err(ApiError::new(
+            StatusCode::CONFLICT,
+            "too_many_tokens",
+            "you have as many API tokens as one may have: take one back first",
+        ));
+    }
+    let secret = Secret::api_token();
+    let hash = secret.hash();
+    let added = gates
+        .store()
+        .add_api_token(&hash, user, name, &scopes, new.expires_at, now);
+    let token = added.await?;
+    users::log(&gates, "api_token_added", about(token.id), user, now).await?;
+    let secret = secret.expose().to_owned();
+    Ok((StatusCode::CREATED, Json(AddedToken { token, secret })))
+}
+
+/// Take a token back.
+#[utoipa::path(delete, path = "/api/tokens/{id}", tag = "people",
+    params(("id" = i64, Path, description = "the token")), responses(
+    (status = 204, description = "the token is worth nothing any more"),
+    (status = 403, description = "`not_allowed`: for people"),
+    (status = 404, description = "`no_such_token`: you have no such token"),
+))]
+async fn remove(
+    caller: Caller,
+    State(gates): State<Gatehouse>,
+    Path(id): Path<i64>,
+) -> Result<StatusCode, ApiError> {
+    let user = caller.require_person()?.id;
+    if !gates.store().remove_api_token(id, user).await? {
+        return Err(ApiError::new(
+            StatusCode::NOT_FOUND,
+            "no_such_token",
+            "you have no such API token",
+        ));
+    }
+    gates.revoke();
+    users::log(
+        &gates,
+        "api_token_removed",
+        about(id),
+        user,
+        clock::utc_now(),
+    )
+    .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn about(token: i64) -> String {
+    format!("API token {token}")
+}

@@ -1,0 +1,218 @@
+//! Who asks, and what they may: [`Caller`], which every route for browsers takes as its first
+//! argument, so that whoever is not known learns nothing else of the route.
+//!
+//! ```text
+//! Authorization: Bearer cb_…   a machine: what its scopes allow, of what its user may
+//! Cookie: callburner=…         a browser: what its user may
+//! neither                      401; but everything on a server that only this machine reaches
+//!                              and that has no users
+//! ```
+//!
+//! Requests of browsers that change something must come from a page of this server
+//! ([`origin`](crate::access::origin)); machines send their token by themselves, never a browser
+//! for them, so that they need no such check.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::{ConnectInfo, FromRef, FromRequestParts};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+
+use super::ApiError;
+use super::gatehouse::Gatehouse;
+use crate::access::secret::SecretHash;
+use crate::clock;
+use crate::ids::UserId;
+use crate::store::record::{CallRecord, Role, Scope, User};
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Caller {
+    /// Someone who has signed in, or a machine of theirs.
+    User {
+        /// Whose rights count.
+        user: User,
+        /// How they came in.
+        via: Via,
+    },
+    /// Whoever reaches a server that only this machine reaches and that has no users: may
+    /// everything.
+    Open,
+}
+
+/// What someone came in with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Via {
+    /// A session: a browser.
+    Session(SecretHash),
+    /// An API token: a machine.
+    Token {
+        /// Names the token.
+        id: i64,
+        /// Finds it.
+        hash: SecretHash,
+        /// What it may.
+        scopes: Vec<Scope>,
+    },
+}
+
+impl Caller {
+    /// Refuses a machine whose token has no such scope. The operator's figures are for admins
+    /// only, machines or not.
+    pub fn require(&self, scope: Scope) -> Result<(), ApiError> {
+        match self {
+            Self::Open => Ok(()),
+            Self::User { user, .. } if scope == Scope::Metrics && user.role != Role::Admin => {
+                Err(not_allowed("only admins may read these figures"))
+            }
+            Self::User { via, .. } => match via {
+                Via::Token { scopes, .. } if !scopes.contains(&scope) => {
+                    Err(not_allowed("this API token has not the scope for that"))
+                }
+                Via::Token { .. } | Via::Session(_) => Ok(()),
+            },
+        }
+    }
+
+    /// Refuses everyone but admins; machines too, since no scope is for what only people do.
+    pub fn require_admin(&self) -> Result<(), ApiError> {
+        match self {
+            Self::Open => Ok(()),
+            Self::User {
+                user,
+                via: Via::Session(_),
+            } if user.role == Role::Admin => Ok(()),
+            Self::User { .. } => Err(not_allowed("only an admin who has signed in may do that")),
+        }
+    }
+
+    /// The user who has signed in; refuses machines.
+    pub fn require_person(&self) -> Result<&User, ApiError> {
+        match self {
+            Self::User {
+                user,
+                via: Via::Session(_),
+            } => Ok(user),
+            Self::User { .. } => Err(not_allowed("an API token may not do that: sign in")),
+            Self::Open => Err(ApiError::new(
+                StatusCode::CONFLICT,
+                "no_users",
+                "there are no users yet: add one first",
+            )),
+        }
+    }
+
+    /// Refuses whom the call is not for, as if there were no such call.
+    pub fn may_see(&self, call: &CallRecord) -> Result<(), ApiError> {
+        match self.sees_only() {
+            Some(user) if call.user_id != Some(user) => Err(no_such_call()),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The user whose calls alone this caller sees; `None`: all calls.
+    pub fn sees_only(&self) -> Option<UserId> {
+        match self {
+            Self::User { user, .. } if user.role != Role::Admin => Some(user.id),
+            Self::User { .. } | Self::Open => None,
+        }
+    }
+
+    /// The user, if there is one: whose call it will be, and who did it.
+    pub fn user_id(&self) -> Option<UserId> {
+        match self {
+            Self::User { user, .. } => Some(user.id),
+            Self::Open => None,
+        }
+    }
+
+    /// Whether a browser sends the credentials, or none, by itself, whatever page made it.
+    pub(super) fn is_browser(&self) -> bool {
+        match self {
+            Self::Open => true,
+            Self::User { via, .. } => matches!(via, Via::Session(_)),
+        }
+    }
+}
+
+impl<S> FromRequestParts<S> for Caller
+where
+    S: Send + Sync,
+    Gatehouse: FromRef<S>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Visitor(caller) = Visitor::from_request_parts(parts, state).await?;
+        caller.ok_or_else(sign_in_required)
+    }
+}
+
+/// A [`Caller`], or someone who is not known.
+pub(super) struct Visitor(pub(super) Option<Caller>);
+
+impl<S> FromRequestParts<S> for Visitor
+where
+    S: Send + Sync,
+    Gatehouse: FromRef<S>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let gates = Gatehouse::from_ref(state);
+        let caller = gates.identify(&parts.headers, clock::utc_now()).await?;
+        // Someone who is not known may be about to sign in, which a strange page must not do
+        // for him either.
+        let is_browser = caller.as_ref().is_none_or(Caller::is_browser);
+        if is_browser && !parts.method.is_safe() {
+            gates.check_origin(&parts.headers)?;
+        }
+        Ok(Self(caller))
+    }
+}
+
+/// The address of whoever asks, as far as proxies are believed.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientAddress(pub IpAddr);
+
+impl<S> FromRequestParts<S> for ClientAddress
+where
+    S: Send + Sync,
+    Gatehouse: FromRef<S>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Some(ConnectInfo(peer)) = parts.extensions.get::<ConnectInfo<SocketAddr>>() else {
+            return Err(ApiError::internal(anyhow::anyhow!(
+                "the listener does not say who connects"
+            )));
+        };
+        let gates = Gatehouse::from_ref(state);
+        Ok(Self(gates.client(peer.ip(), &parts.headers)))
+    }
+}
+
+/// 401: nobody that is known.
+pub(super) fn sign_in_required() -> ApiError {
+    ApiError::new(
+        StatusCode::UNAUTHORIZED,
+        "sign_in_required",
+        "sign in first, or send a good API token as Authorization: Bearer cb_…",
+    )
+}
+
+/// 403: known, but not for this.
+pub(super) fn not_allowed(message: &'static str) -> ApiError {
+    ApiError::new(StatusCode::FORBIDDEN, "not_allowed", message)
+}
+
+/// 404: no such call, or none that this caller may know of. One answer for both, so that nobody
+/// learns which calls there are.
+pub(super) fn no_such_call() -> ApiError {
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        "no_such_call",
+        "there is no such call among those that you may see",
+    )
+}

@@ -1,0 +1,376 @@
+//! The gatehouse: everything that sign-in needs, in one place that all doors share: the people in
+//! the store, passwords, the throttle, the first-run link, the cookie, and a bell that rings when
+//! someone's rights have changed.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use axum::extract::FromRef;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use tokio::sync::watch;
+
+use super::auth::{Caller, Via, sign_in_required};
+use super::{ApiError, ApiState};
+use crate::access::origin;
+use crate::access::password::{self, HashError, Password, Passwords, Verdict, WeakPassword};
+use crate::access::proxies::{FORWARDED_FOR, Proxies};
+use crate::access::secret::{Secret, SecretHash};
+use crate::access::session::{self, CookiePolicy, Life};
+use crate::access::setup::{self, FirstRun};
+use crate::access::throttle::{Throttle, TooSoon};
+use crate::clock::{self, UtcTime};
+use crate::config::Doors;
+use crate::limits;
+use crate::store::record::User;
+use crate::store::{Store, StoreError};
+use crate::tasks::Tasks;
+
+/// How a request says that it comes with an API token
+/// (<https://www.rfc-editor.org/rfc/rfc6750#section-2.1>).
+const BEARER: &str = "bearer ";
+
+/// Who may come in; clones are the same.
+#[derive(Clone)]
+pub struct Gatehouse(Arc<Gates>);
+
+struct Gates {
+    store: Store,
+    passwords: Passwords,
+    throttle: Throttle,
+    first_run: FirstRun,
+    cookies: CookiePolicy,
+    proxies: Proxies,
+    public_base_url: Option<Uri>,
+    /// Where browsers reach the server, for the first-run link.
+    base_url: String,
+    /// Whether only this machine reaches the server.
+    is_local: bool,
+    /// Whether a user was ever seen; the last admin cannot go, so it stays true.
+    has_users: AtomicBool,
+    /// Rings when someone's rights have changed.
+    revoked: watch::Sender<()>,
+}
+
+impl Gatehouse {
+    /// For a server behind `doors`, whose proxies among `proxies` are believed.
+    pub fn new(store: Store, doors: &Doors, proxies: Proxies, now: Instant) -> Self {
+        let public_base_url = doors.public_base_url.clone();
+        let base_url = public_base_url
+            .as_ref()
+            .map_or_else(|| format!("http://{}", doors.address), Uri::to_string);
+        Self(Arc::new(Gates {
+            store,
+            passwords: Passwords::default(),
+            throttle: Throttle::new(now),
+            first_run: FirstRun::default(),
+            cookies: CookiePolicy::of(public_base_url.as_ref()),
+            proxies,
+            is_local: doors.address.ip().is_loopback() && public_base_url.is_none(),
+            public_base_url,
+            base_url,
+            has_users: AtomicBool::new(false),
+            revoked: watch::Sender::new(()),
+        }))
+    }
+
+    /// The first-run link, to be printed, never logged; `None` when there are users, or when
+    /// nobody needs to sign in.
+    pub async fn first_run_link(&self, now: UtcTime) -> Result<Option<String>, StoreError> {
+        if self.0.is_local || self.has_users().await? {
+            return Ok(None);
+        }
+        let secret = self.0.first_run.invite(now);
+        Ok(Some(setup::link(&self.0.base_url, &secret)))
+    }
+
+    /// Forgets sessions that are over, now and then, until the soft stop.
+    pub fn keep_swept(&self, tasks: &Tasks) {
+        let (store, stop) = (self.0.store.clone(), tasks.clone());
+        tasks.spawn(async move {
+            loop {
+                let now = clock::utc_now();
+                let created_before = now.minus(limits::SESSION_AGE_MAX);
+                let used_before = now.minus(limits::SESSION_IDLE_MAX);
+                if let Err(error) = store.sweep_sessions(created_before, used_before).await {
+                    tracing::warn!(%error, "sessions that are over were not forgotten");
+                }
+                let next = clock::now() + limits::SESSION_SWEEP_EVERY;
+                tokio::select! {
+                    () = clock::until(Some(next)) => {}
+                    () = stop.stopping() => return,
+                }
+            }
+        });
+    }
+
+    /// The people, and their calls.
+    pub(super) fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// Whether nobody needs to sign in: there are no users, and only this machine reaches the
+    /// server.
+    pub(super) async fn is_open(&self) -> Result<bool, StoreError> {
+        Ok(self.0.is_local && !self.has_users().await?)
+    }
+
+    /// Whether anyone may sign in.
+    pub(super) async fn has_users(&self) -> Result<bool, StoreError> {
+        if self.0.has_users.load(Ordering::Relaxed) {
+            return Ok(true);
+        }
+        let has_users = self.0.store.has_users().await?;
+        self.0.has_users.store(has_users, Ordering::Relaxed);
+        Ok(has_users)
+    }
+
+    /// Who sends a request with these headers; `None`: nobody that is known. An API token that is
+    /// not good is an error, whatever else the request carries.
+    pub(super) async fn identify(
+        &self,
+        headers: &HeaderMap,
+        now: UtcTime,
+    ) -> Result<Option<Caller>, ApiError> {
+        if let Some(token) = bearer(headers) {
+            let hash = Secret::parse_api_token(token).map(|secret| secret.hash());
+            let caller = match hash {
+                Some(hash) => self.token_caller(hash, now).await?,
+                None => None,
+            };
+            return caller.map(Some).ok_or_else(sign_in_required);
+        }
+        if let Some(secret) = self.0.cookies.read(headers)
+            && let Some(caller) = self.session_caller(secret.hash(), now).await?
+        {
+            return Ok(Some(caller));
+        }
+        if !self.is_open().await? {
+            return Ok(None);
+        }
+        // A stranger's name that points here, or a proxy that lets the world in.
+        if !origin::host_is_beyond_dns(headers) || headers.contains_key(FORWARDED_FOR) {
+            let message = "nobody needs to sign in here, so only this machine is served, by its \
+                           address: for others, set PUBLIC_BASE_URL and add a user";
+            let status = StatusCode::FORBIDDEN;
+            return Err(ApiError::new(status, "host_refused", message));
+        }
+        Ok(Some(Caller::Open))
+    }
+
+    /// Whether the caller of a while ago is still who he was, with the same rights.
+    pub(super) async fn is_still(&self, caller: &Caller, now: UtcTime) -> Result<bool, StoreError> {
+        let again = match caller {
+            Caller::Open => return self.is_open().await,
+            Caller::User { via, .. } => match via {
+                Via::Session(hash) => self.session_caller(*hash, now).await?,
+                Via::Token { hash, .. } => self.token_caller(*hash, now).await?,
+            },
+        };
+        Ok(again.as_ref() == Some(caller))
+    }
+
+    /// Rings when someone's rights have changed: whoever holds a socket open looks
+    /// [whether he still may](Self::is_still).
+    pub(super) fn revocations(&self) -> watch::Receiver<()> {
+        self.0.revoked.subscribe()
+    }
+
+    /// Someone's rights have changed.
+    pub(super) fn revoke(&self) {
+        self.0.revoked.send_replace(());
+    }
+
+    /// Refuses a request that a page of another origin made a browser send.
+    pub(super) fn check_origin(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+        if origin::from_our_page(headers, self.0.public_base_url.as_ref()) {
+            return Ok(());
+        }
+        let message = "a page of another origin may not do this: open the page from this server, \
+                       or set PUBLIC_BASE_URL to its address";
+        Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "origin_refused",
+            message,
+        ))
+    }
+
+    /// The address of a client, as far as proxies are believed.
+    pub(super) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        self.0.proxies.client(peer, headers)
+    }
+
+    /// Counts an attempt to come in.
+    pub(super) fn knock(&self, from: IpAddr, name: &str) -> Result<(), ApiError> {
+        let knocked = self.0.throttle.knock(from, name, clock::now());
+        knocked.map_err(|too_soon| {
+            tracing::warn!(address = %from, "sign-in held back: {too_soon}");
+            too_soon.into()
+        })
+    }
+
+    /// The user with this name and password, if there is one; takes the same time if not.
+    pub(super) async fn recognise(
+        &self,
+        name: &str,
+        password: Password,
+    ) -> Result<Option<User>, ApiError> {
+        let (user, kept) = self.0.store.credentials(name).await?.unzip();
+        let verdict = self.0.passwords.verify(password.clone(), kept).await?;
+        let user = user.filter(|_| verdict != Verdict::Wrong);
+        if let (Some(user), Verdict::RightButOld) = (&user, verdict) {
+            let hash = self.0.passwords.hash(password).await?;
+            self.0.store.set_password(user.id, &hash).await?;
+        }
+        Ok(user)
+    }
+
+    /// What to keep of a new password of the user `name`, if it is good enough.
+    pub(super) async fn hash(&self, password: Password, name: &str) -> Result<String, ApiError> {
+        password::check(&password, name)?;
+        Ok(self.0.passwords.hash(password).await?)
+    }
+
+    /// Begins a session in place of the one that the browser had; the answer carries its cookie.
+    pub(super) async fn begin_session(
+        &self,
+        user: &User,
+        headers: &HeaderMap,
+        now: UtcTime,
+    ) -> Result<SetCookie, ApiError> {
+        self.close_session(headers).await?;
+        let secret = Secret::random();
+        let hash = secret.hash();
+        self.0.store.open_session(&hash, user.id, now).await?;
+        SetCookie::new(&self.0.cookies.set(&secret))
+    }
+
+    /// Ends the browser's session, if it has one; the answer takes its cookie away.
+    pub(super) async fn end_session(&self, headers: &HeaderMap) -> Result<SetCookie, ApiError> {
+        self.close_session(headers).await?;
+        self.revoke();
+        SetCookie::new(&self.0.cookies.clear())
+    }
+
+    /// Whether `text` is the secret of the first-run link.
+    pub(super) fn admits(&self, text: &str, now: UtcTime) -> bool {
+        self.0.first_run.admits(text, now)
+    }
+
+    /// The first user is there.
+    pub(super) fn close_first_run(&self) {
+        self.0.first_run.close();
+        self.0.has_users.store(true, Ordering::Relaxed);
+        // Sockets that were open to everyone are so no more.
+        self.revoke();
+    }
+
+    async fn close_session(&self, headers: &HeaderMap) -> Result<(), StoreError> {
+        if let Some(secret) = self.0.cookies.read(headers) {
+            self.0.store.close_session(&secret.hash()).await?;
+        }
+        Ok(())
+    }
+
+    async fn session_caller(
+        &self,
+        hash: SecretHash,
+        now: UtcTime,
+    ) -> Result<Option<Caller>, StoreError> {
+        let Some(session) = self.0.store.session(&hash).await? else {
+            return Ok(None);
+        };
+        match session::life(session.created_at, session.used_at, now) {
+            Life::Good => {}
+            Life::GoodTouchIt => self.0.store.touch_session(&hash, now).await?,
+            Life::Over => return Ok(None),
+        }
+        let (user, via) = (session.user, Via::Session(hash));
+        Ok(Some(Caller::User { user, via }))
+    }
+
+    async fn token_caller(
+        &self,
+        hash: SecretHash,
+        now: UtcTime,
+    ) -> Result<Option<Caller>, StoreError> {
+        let Some((token, user)) = self.0.store.api_token(&hash).await? else {
+            return Ok(None);
+        };
+        if token.expires_at.is_some_and(|end| now >= end) {
+            return Ok(None);
+        }
+        let is_due = |used: UtcTime| now.since(used) >= limits::SESSION_TOUCH_EVERY;
+        if token.used_at.is_none_or(is_due) {
+            self.0.store.touch_api_token(token.id, now).await?;
+        }
+        let (id, scopes) = (token.id, token.scopes);
+        let via = Via::Token { id, hash, scopes };
+        Ok(Some(Caller::User { user, via }))
+    }
+}
+
+impl fmt::Debug for Gatehouse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Gatehouse")
+    }
+}
+
+impl FromRef<ApiState> for Gatehouse {
+    fn from_ref(state: &ApiState) -> Self {
+        state.gatehouse.clone()
+    }
+}
+
+/// A cookie that an answer sets or takes away. `Debug` does not show it.
+pub(super) struct SetCookie(pub(super) [(header::HeaderName, HeaderValue); 1]);
+
+impl SetCookie {
+    fn new(text: &str) -> Result<Self, ApiError> {
+        let mut value = HeaderValue::from_str(text).map_err(ApiError::internal)?;
+        value.set_sensitive(true);
+        Ok(Self([(header::SET_COOKIE, value)]))
+    }
+}
+
+impl fmt::Debug for SetCookie {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SetCookie(…)")
+    }
+}
+
+/// The token of `Authorization: Bearer …`; the word may be written in any case.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_at_checked(BEARER.len())?;
+    scheme.eq_ignore_ascii_case(BEARER).then(|| token.trim())
+}
+
+impl From<TooSoon> for ApiError {
+    fn from(too_soon: TooSoon) -> Self {
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        Self::new(status, "too_many_attempts", too_soon.to_string()).retry_after(too_soon.wait)
+    }
+}
+
+impl From<WeakPassword> for ApiError {
+    fn from(weak: WeakPassword) -> Self {
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        Self::new(status, "weak_password", weak.to_string())
+    }
+}
+
+impl From<HashError> for ApiError {
+    fn from(error: HashError) -> Self {
+        match error {
+            HashError::Busy => {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                let wait = limits::PASSWORDS_RETRY_AFTER;
+                Self::new(status, "busy", error.to_string()).retry_after(wait)
+            }
+            HashError::Broken(_) | HashError::Lost => Self::internal(error),
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! `/api/users`: who may sign in. Admins add, change and remove; everyone changes their own
+//! password, with the old one.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::auth::{Caller, ClientAddress};
+use super::gatehouse::{Gatehouse, SetCookie};
+use super::{ApiError, ApiState};
+use crate::access::password::Password;
+use crate::clock::{self, UtcTime};
+use crate::ids::UserId;
+use crate::limits;
+use crate::store::StoreError;
+use crate::store::record::{Role, User};
+
+/// `/api/users`.
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(list, add))
+        .routes(routes!(edit, remove))
+}
+
+/// Everyone who may sign in.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct UserList {
+    users: Vec<User>,
+}
+
+/// Someone who is to sign in from now on.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewUser {
+    name: String,
+    password: Password,
+    /// The first user becomes an admin, whatever is asked.
+    role: Role,
+}
+
+/// What is to change; what is not given stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct UserEdit {
+    /// For admins to give.
+    role: Option<Role>,
+    /// The new password. All sessions of the user end, and their API tokens stay.
+    password: Option<Password>,
+    /// The password until now: needed for one's own.
+    old_password: Option<Password>,
+}
+
+/// Everyone who may sign in.
+#[utoipa::path(get, path = "/api/users", tag = "people", responses(
+    (status = 200, body = UserList),
+    (status = 403, description = "`not_allowed`: for admins"),
+))]
+async fn list(caller: Caller, State(gates): State<Gatehouse>) -> Result<Json<UserList>, ApiError> {
+    caller.require_admin()?;
+    let users = gates.store().users().await?;
+    Ok(Json(UserList { users }))
+}
+
+/// Add a user.
+#[utoipa::path(post, path = "/api/users", tag = "people", request_body = NewUser, responses(
+    (status = 201, body = User),
+    (status = 403, description = "`not_allowed`: for admins"),
+    (status = 409, description = "`name_taken`, `too_many_users`"),
+    (status = 422, description = "`bad_name`, `weak_password`"),
+))]
+async fn add(
+    caller: Caller,
+    State(gates): State<Gatehouse>,
+    Json(NewUser {
+        name,
+        password,
+        role,
+    }): Json<NewUser>,
+) -> Result<(StatusCode, Json<User>), ApiError> {
+    caller.require_admin()?;
+    let now = clock::utc_now();
+    let Some(admin) = caller.user_id() else {
+        let user = add_first(&gates, &name, password, now).await?;
+        return Ok((StatusCode::CREATED, Json(user)));
+    };
+    if gates.store().users().await?.len() >= limits::USERS_MAX {
+        let message = "this server has as many users as it takes: remove one first";
+        return Err(ApiError::new(
+            StatusCode::CONFLICT,
+            "too_many_users",
+            message,
+        ));
+    }
+    let name = tidy_name(&name)?;
+    let hash = gates.hash(password, name).await?;
+    let user = gates.store().add_user(name, &hash, role, now).await?;
+    log(&gates, "user_added", about(user.id), admin, now).await?;
+    Ok((StatusCode::CREATED, Json(user)))
+}
+
+/// Change a user's role or password, or one's own password.
+#[utoipa::path(patch, path = "/api/users/{id}", tag = "people", request_body = UserEdit,
+    params(("id" = i64, Path, description = "the user")), responses(
+    (status = 200, body = User),
+    (status = 403, description = "`not_allowed`, `wrong_password`"),
+    (status = 404, description = "`no_such_user`"),
+    (status = 409, description = "`last_admin`"),
+    (status = 422, description = "`weak_password`"),
+    (status = 429, description = "`too_many_attempts`"),
+))]
+async fn edit(
+    caller: Caller,
+    State(gates): State<Gatehouse>,
+    ClientAddress(address): ClientAddress,
+    Path(id): Path<UserId>,
+    headers: HeaderMap,
+    Json(edit): Json<UserEdit>,
+) -> Result<Response, ApiError> {
+    let me = caller.require_person()?;
+    let is_me = me.id == id;
+    if !is_me || edit.role.is_some() {
+        caller.require_admin()?;
+    }
+    let user = gates
+        .store()
+        .user(id)
+        .await?
+        .ok_or(StoreError::NoSuchUser)?;
+    if is_me && edit.password.is_some() {
+        gates.knock(address, &user.name)?;
+        let old = edit.old_password.unwrap_or_else(|| String::new().into());
+        if gates.recognise(&user.name, old).await?.is_none() {
+            let message = "the old password is wrong";
+            return Err(ApiError::new(
+                StatusCode::FORBIDDEN,
+                "wrong_password",
+                message,
+            ));
+        }
+    }
+    let now = clock::utc_now();
+    let hash = match edit.password {
+        Some(password) => Some(gates.hash(password, &user.name).await?),
+        None => None,
+    };
+    if let Some(role) = edit.role {
+        gates.store().set_role(id, role).await?;
+        gates.revoke();
+        log(&gates, "role_changed", about(id), me.id, now).await?;
+    }
+    let mut cookie = None;
+    if let Some(hash) = hash {
+        gates.store().set_password(id, &hash).await?;
+        gates.store().close_sessions(id).await?;
+        gates.revoke();
+        log(&gates, "password_changed", about(id), me.id, now).await?;
+        if is_me {
+            let SetCookie(header) = gates.begin_session(&user, &headers, now).await?;
+            cookie = Some(header);
+        }
+    }
+    let user = gates
+        .store()
+        .user(id)
+        .await?
+        .ok_or(StoreError::NoSuchUser)?;
+    Ok(match cookie {
+        Some(cookie) => (cookie, Json(user)).into_response(),
+        None => Json(user).into_response(),
+    })
+}
+
+/// Remove a user. Their calls stay, and are for admins only from then on.
+#[utoipa::path(delete, path = "/api/users/{id}", tag = "people",
+    params(("id" = i64, Path, description = "the user")), responses(
+    (status = 204, description = "the user, their sessions and API tokens are gone"),
+    (status = 403, description = "`not_allowed`: for admins"),
+    (status = 404, description = "`no_such_user`"),
+    (status = 409, description = "`last_admin`"),
+))]
+async fn remove(
+    caller: Caller,
+    State(gates): State<Gatehouse>,
+    Path(id): Path<UserId>,
+) -> Result<StatusCode, ApiError> {
+    caller.require_admin()?;
+    let admin = caller.require_person()?.id;
+    gates
+        .store()
+        .user(id)
+        .await?
+        .ok_or(StoreError::NoSuchUser)?;
+    gates.store().remove_user(id).await?;
+    gates.revoke();
+    log(&gates, "user_removed", about(id), admin, clock::utc_now()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Adds the first user, an admin, if there is still none.
+pub(super) async fn add_first(
+    gates: &Gatehouse,
+    name: &str,
+    password: Password,
+    now: UtcTime,
+) -> Result<User, ApiError> {
+    let name = tidy_name(name)?;
+    let hash = gates.hash(password, name).await?;
+    let user = gates.store().first_user(name, &hash, now).await?;
+    gates.close_first_run();
+    log(gates, "user_added", about(user.id), user.id, now).await?;
+    Ok(user)
+}
+
+/// Writes down what `by` did about sign-in.
+pub(super) async fn log(
+    gates: &Gatehouse,
+    kind: &'static str,
+    detail: String,
+    by: UserId,
+    now: UtcTime,
+) -> Result<(), ApiError> {
+    tracing::info!(kind, by = by.0, detail, "people");
+    gates
+        .store()
+        .log(None, kind, &detail, Some(by), now)
+        .await?;
+    Ok(())
+}
+
+fn about(user: UserId) -> String {
+    format!("user {}", user.0)
+}
+
+/// A name that can be typed, and told from others by looking.
+pub(super) fn tidy_name(text: &str) -> Result<&str, ApiError> {
+    let name = text.trim();
+    let fits = (1..=limits::NAME_BYTES_MAX).contains(&name.len());
+    if fits && !name.chars().any(char::is_control) {
+        return Ok(name);
+    }
+    Err(ApiError::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "bad_name",
+        format!("a name has 1 to {} bytes", limits::NAME_BYTES_MAX),
+    ))
+}
