@@ -69,7 +69,7 @@ impl Room {
     fn new(readers: usize) -> Self {
         let hub = Hub::new();
         let call = CallSid::parse(&format!("CA{:032x}", 1)).expect("a well-formed SID");
-        hub.open(&call);
+        hub.open(&call, 1);
         let listen = || {
             hub.subscribe(&call, None)
                 .expect("one channel is never too many")

@@ -13,13 +13,60 @@ use crate::api::{self, ApiState, Gatehouse};
 use crate::call::Switchboard;
 use crate::clock;
 use crate::config::Doors;
+use crate::desk::{self, Desk, Tools};
 use crate::engine::{Engine, voice};
 use crate::hub::Hub;
+use crate::limits;
+use crate::scribe::Scribe;
 use crate::store::Store;
 use crate::tasks::Tasks;
+use crate::twilio::rest::Rest;
 
 /// Time that calls get at a stop to publish what was heard.
 const STOP_MAX: Duration = Duration::from_secs(20);
+
+/// What a server is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Where it listens, and where the world reaches it.
+    pub doors: Doors,
+    /// Proxies that may say who a client is.
+    pub proxies: Proxies,
+    /// What recognises.
+    pub engine: Engine,
+    /// How voices are cut up.
+    pub voice: voice::Config,
+    /// What lasts.
+    pub store: Store,
+    /// How calls are answered.
+    pub desk: desk::Config,
+    /// Twilio's REST API, if there is an account.
+    pub rest: Option<Rest>,
+    /// How long calls are kept; none: for ever.
+    pub retention: Option<Duration>,
+}
+
+impl Parts {
+    /// A server that only this machine reaches, that knows no account, and that forgets everything
+    /// at its end.
+    pub async fn local(
+        address: SocketAddr,
+        engine: Engine,
+        voice: voice::Config,
+    ) -> anyhow::Result<Self> {
+        let doors = Doors::local(address);
+        Ok(Self {
+            desk: desk::Config::without_account(doors.public_url.clone()),
+            doors,
+            proxies: Proxies::default(),
+            engine,
+            voice,
+            store: Store::open("sqlite::memory:").await?,
+            rest: None,
+            retention: None,
+        })
+    }
+}
 
 /// A server that takes calls.
 #[derive(Debug)]
@@ -28,56 +75,29 @@ pub struct App {
     tasks: Tasks,
     engine: Arc<Engine>,
     hub: Hub,
+    store: Store,
     gatehouse: Gatehouse,
 }
 
 impl App {
     /// Opens the doors. Calls can be taken when it returns.
-    ///
-    /// `proxies` are believed when they say who the client is.
-    pub async fn start(
-        doors: Doors,
-        engine: Engine,
-        voice: voice::Config,
-        store: Store,
-        proxies: Proxies,
-    ) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind(doors.address).await.with_context(|| {
-            format!(
-                "cannot listen on {}; is another server there? Try another PORT",
-                doors.address
-            )
-        })?;
+    pub async fn start(parts: Parts) -> anyhow::Result<Self> {
+        let listener = listen(parts.doors.address).await?;
         let address = listener.local_addr()?;
         let tasks = Tasks::default();
-        let engine = Arc::new(engine);
-        let hub = Hub::new();
-        hub.keep_swept(&tasks);
-        let switchboard = Switchboard {
-            engine: engine.clone(),
-            hub: hub.clone(),
-            tasks: tasks.clone(),
-            voice,
-        };
-        let gatehouse = Gatehouse::new(store, &doors, proxies, clock::now());
-        gatehouse.keep_swept(&tasks);
-        let routes = api::router(ApiState::new(switchboard, doors, gatehouse.clone()))
-            .into_make_service_with_connect_info::<SocketAddr>();
-        let stopping = tasks.clone();
-        tasks.spawn(async move {
-            let served = axum::serve(listener, routes)
-                .with_graceful_shutdown(async move { stopping.stopping().await });
-            if let Err(error) = served.await {
-                tracing::error!(%error, "the listener broke");
-            }
-        });
-        Ok(Self {
+        recover(&parts.store).await?;
+        let state = compose(parts, &tasks);
+        let switchboard = &state.switchboard;
+        let app = Self {
             address,
-            tasks,
-            engine,
-            hub,
-            gatehouse,
-        })
+            tasks: tasks.clone(),
+            engine: switchboard.engine.clone(),
+            hub: switchboard.hub.clone(),
+            store: state.desk.store().clone(),
+            gatehouse: state.gatehouse.clone(),
+        };
+        serve(listener, api::router(state), &tasks);
+        Ok(app)
     }
 
     /// Where it listens.
@@ -90,17 +110,23 @@ impl App {
         &self.hub
     }
 
-    /// Who may come in.
-    pub fn gatehouse(&self) -> &Gatehouse {
-        &self.gatehouse
-    }
-
     /// What recognises.
     pub fn engine(&self) -> &Engine {
         &self.engine
     }
 
-    /// Takes nothing new, lets calls publish what was heard, and ends.
+    /// What lasts.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Where the first user signs up, if there is none yet and one is needed: to be printed, never
+    /// logged.
+    pub async fn first_run_link(&self) -> anyhow::Result<Option<String>> {
+        Ok(self.gatehouse.first_run_link(clock::utc_now()).await?)
+    }
+
+    /// Takes nothing new, lets calls publish and write down what was heard, and ends.
     pub async fn stop(self) {
         if !self.tasks.shut_down(STOP_MAX).await {
             tracing::warn!(
@@ -111,5 +137,81 @@ impl App {
         let engine = self.engine;
         // Joins threads, which takes up to one pass.
         let _ = tokio::task::spawn_blocking(move || engine.stop()).await;
+        self.store.close().await;
     }
+}
+
+/// Puts the parts together, and sets going what looks after them.
+pub(crate) fn compose(parts: Parts, tasks: &Tasks) -> ApiState {
+    let (hub, store) = (Hub::new(), parts.store);
+    hub.keep_swept(tasks);
+    let scribe = Scribe::new(store.clone(), hub.clone(), tasks.clone());
+    let tools = Tools {
+        scribe: scribe.clone(),
+        hub: hub.clone(),
+        tasks: tasks.clone(),
+        rest: parts.rest,
+    };
+    let desk = Desk::new(parts.desk, tools);
+    if let Some(age) = parts.retention {
+        keep_young(desk.clone(), age, tasks);
+    }
+    let gatehouse = Gatehouse::new(store, &parts.doors, parts.proxies, clock::now());
+    gatehouse.keep_swept(tasks);
+    let switchboard = Switchboard {
+        engine: Arc::new(parts.engine),
+        hub,
+        scribe,
+        tasks: tasks.clone(),
+        voice: parts.voice,
+    };
+    ApiState::new(switchboard, desk, parts.doors, gatehouse)
+}
+
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address}; is another server there? Try another PORT")
+    })
+}
+
+fn serve(listener: TcpListener, routes: axum::Router, tasks: &Tasks) {
+    let stopping = tasks.clone();
+    tasks.spawn(async move {
+        let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
+        let served = axum::serve(listener, routes)
+            .with_graceful_shutdown(async move { stopping.stopping().await });
+        if let Err(error) = served.await {
+            tracing::error!(%error, "the listener broke");
+        }
+    });
+}
+
+/// After a crash: what was being written down is marked as broken off.
+async fn recover(store: &Store) -> anyhow::Result<()> {
+    let open = store.interrupt_open_calls(clock::utc_now()).await?;
+    if !open.is_empty() {
+        tracing::warn!(
+            calls = open.len(),
+            "calls were not over when this server last ended; their words until then are kept"
+        );
+    }
+    Ok(())
+}
+
+/// Deletes calls that are older than `age`, now and then, until the soft stop.
+fn keep_young(desk: Desk, age: Duration, tasks: &Tasks) {
+    let stop = tasks.clone();
+    tasks.spawn(async move {
+        loop {
+            let deleted = desk.delete_before(clock::utc_now().minus(age)).await;
+            if deleted > 0 {
+                tracing::info!(calls = deleted, "calls were deleted: they were old enough");
+            }
+            let next = clock::now() + limits::RETENTION_EVERY;
+            tokio::select! {
+                () = clock::until(Some(next)) => {}
+                () = stop.stopping() => return,
+            }
+        }
+    });
 }

@@ -30,6 +30,9 @@ use crate::engine::workers::{Addressed, Reply};
 use crate::hub::Hub;
 use crate::ids::{CallSid, StreamSid, Track};
 use crate::limits;
+use crate::scribe::Scribe;
+use crate::store::StoreError;
+use crate::store::record::CallRecord;
 use crate::tasks::Tasks;
 use crate::transcript::{CallStatus, Direction, EndReason, EngineHealth, Event};
 use crate::twilio::stream::session::{Admission, Input, Output, Session, Start};
@@ -47,6 +50,8 @@ pub struct Switchboard {
     pub engine: Arc<Engine>,
     /// Where words go.
     pub hub: Hub,
+    /// What keeps them.
+    pub scribe: Scribe,
     /// Where calls run.
     pub tasks: Tasks,
     /// How voices are cut up and drafted.
@@ -77,6 +82,11 @@ pub async fn carry(
     let (reply, mut answers) = mpsc::channel(limits::ANSWERS_WAITING_MAX);
     let mut line = Line::new(clock::now(), switchboard.clone(), admission, reply);
     while line.ended.is_none() {
+        if let Some(start) = line.starting.take() {
+            // Nothing is read meanwhile; Twilio waits longer than the database may take.
+            let number = enrol(&switchboard.scribe, &start).await;
+            line.start(start, number);
+        }
         tokio::select! {
             message = socket.recv(), if line.is_reading(clock::now()) => line.read(clock::now(), message),
             Some(answer) = answers.recv() => line.answer(clock::now(), answer),
@@ -100,10 +110,42 @@ pub async fn carry(
     }
 }
 
+/// Finds out what is known of a stream's call, and the how manyth of its streams this is. A call
+/// goes on without the database: then the hub counts.
+async fn enrol(scribe: &Scribe, start: &Start) -> Enrolled {
+    let (call, stream) = (&start.call_sid, &start.stream_sid);
+    let enrolled = async {
+        let is_known = scribe.recall(call).await?;
+        let stream = scribe
+            .store()
+            .open_stream(call, stream, clock::utc_now())
+            .await?;
+        let record = scribe.store().call_record(call).await?;
+        Ok::<_, StoreError>(Enrolled {
+            number: stream.number,
+            record: record.filter(|_| is_known),
+        })
+    };
+    enrolled.await.unwrap_or_else(|error| {
+        tracing::error!(?call, %error, "a call's stream is not written down");
+        Enrolled::default()
+    })
+}
+
+/// What is known of a stream's call.
+#[derive(Debug, Default)]
+struct Enrolled {
+    number: u32,
+    /// The call's record, if it was announced before its stream came.
+    record: Option<CallRecord>,
+}
+
 /// A stream and what was made of it so far.
 struct Line {
     switchboard: Switchboard,
     session: Session,
+    /// The stream's start, before its call is looked up.
+    starting: Option<Start>,
     call: Option<Call>,
     reply: Reply,
     read_again_at: Option<Instant>,
@@ -118,6 +160,8 @@ struct Call {
     sid: CallSid,
     stream_sid: StreamSid,
     stream: u32,
+    /// Nobody but its stream tells of this call: a player's, not Twilio's.
+    is_alone: bool,
     direction: Direction,
     voices: BTreeMap<Track, (Identity, Voice)>,
 }
@@ -127,6 +171,7 @@ impl Line {
         let mut line = Self {
             switchboard,
             session: Session::new(now, admission),
+            starting: None,
             call: None,
             reply,
             read_again_at: None,
@@ -207,7 +252,7 @@ impl Line {
     fn follow_session(&mut self, now: Instant) {
         while let Some(output) = self.session.poll() {
             match output {
-                Output::Started(start) => self.start(&start),
+                Output::Started(start) => self.starting = Some(start),
                 Output::Audio {
                     track,
                     timestamp_ms,
@@ -222,25 +267,29 @@ impl Line {
         }
     }
 
-    fn start(&mut self, start: &Start) {
-        let stream = self.switchboard.hub.open(&start.call_sid);
-        tracing::info!(call = ?start.call_sid, stream = ?start.stream_sid, "media stream started");
-        let direction = match start.parameters.get("direction").map(String::as_str) {
-            Some("incoming") => Direction::Incoming,
-            _ => Direction::Outgoing,
+    fn start(&mut self, start: Start, enrolled: Enrolled) {
+        let stream = self.switchboard.hub.open(&start.call_sid, enrolled.number);
+        self.switchboard.scribe.follow(&start.call_sid);
+        tracing::info!(
+            call = ?start.call_sid, stream = ?start.stream_sid, number = stream,
+            "media stream started"
+        );
+        let said = start.parameters.get("direction").map(String::as_str);
+        let (direction, status, is_alone) = match enrolled.record {
+            Some(record) => (record.direction, record.status, false),
+            None if said == Some("incoming") => (Direction::Incoming, CallStatus::InProgress, true),
+            None => (Direction::Outgoing, CallStatus::InProgress, true),
         };
-        let sid = start.call_sid.clone();
+        let stream_sid = Some(start.stream_sid.clone());
         self.call = Some(Call {
-            sid,
-            stream_sid: start.stream_sid.clone(),
+            sid: start.call_sid,
+            stream_sid: start.stream_sid,
             stream,
+            is_alone,
             direction,
             voices: BTreeMap::new(),
         });
-        self.publish(Event::Call {
-            status: CallStatus::InProgress,
-            stream_sid: Some(start.stream_sid.clone()),
-        });
+        self.publish(Event::Call { status, stream_sid });
     }
 
     fn hear(&mut self, now: Instant, track: Track, timestamp_ms: u64, mulaw: &[u8]) {
@@ -356,7 +405,8 @@ impl Line {
             call = ?call.sid, ?reason, media = counts.media, duplicates = counts.duplicates,
             missing = counts.missing, faults = counts.faults, "media stream ended"
         );
-        let completed = (reason == EndReason::Stopped).then_some(Event::Call {
+        let is_over = call.is_alone && reason == EndReason::Stopped;
+        let completed = is_over.then_some(Event::Call {
             status: CallStatus::Completed,
             stream_sid: None,
         });

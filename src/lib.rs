@@ -35,6 +35,7 @@
 //! audio                                       bytes of the line, samples, recordings
 //! access dialing engine export hub measure models store twilio  strangers to each other
 //! config                                      settings, checked at the start
+//! scribe                                      what is published, written down
 //! call desk                                   one live call: its audio; all that is beside it
 //! api                                         doors: HTTP and WebSocket
 //! app                                         the server, composed
@@ -69,6 +70,8 @@ pub mod store;
 pub mod twilio;
 
 pub mod config;
+
+pub mod scribe;
 
 pub mod call;
 pub mod desk;

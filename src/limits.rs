@@ -199,7 +199,7 @@ pub const USERS_MAX: usize = 1_000;
 pub const API_TOKENS_PER_USER_MAX: usize = 50;
 
 /// Longest body of a request about people. Hit: 413.
-pub const PEOPLE_BODY_BYTES_MAX: usize = 8 * 1024;
+pub const API_BODY_BYTES_MAX: usize = 128 * 1024;
 
 /// Time from the TwiML that names a media socket to the opening of that socket: an announcement is
 /// spoken in between. Hit: the socket is refused.
@@ -268,3 +268,15 @@ pub const REST_REDIRECTS_MAX: usize = 3;
 
 /// Parameters of one Media Stream that Twilio takes. Hit: the stream is refused.
 pub const STREAM_PARAMETERS_MAX: usize = 99;
+
+/// Calls whose stream broke and was started again, until they end. Hit: a further call's stream is
+/// not started again.
+pub const RESTARTS_MAX: usize = 1_024;
+
+/// Calls that Twilio transcribes at once. Hit: the one that began first is not listened to any more.
+pub const TRANSCRIPTIONS_MAX: usize = 1_024;
+/// Time between two looks for calls that are old enough to be deleted.
+pub const RETENTION_EVERY: Duration = Duration::from_hours(1);
+
+/// Calls that one such look deletes at most; the rest is for the next.
+pub const RETENTION_CALLS_MAX: u32 = 1_000;

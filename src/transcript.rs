@@ -127,6 +127,16 @@ pub enum CallStatus {
     Failed,
 }
 
+impl CallStatus {
+    /// Whether it is a status that a call ends with.
+    pub fn is_over(self) -> bool {
+        match self {
+            Self::Queued | Self::Initiated | Self::Ringing | Self::InProgress => false,
+            Self::Completed | Self::Busy | Self::NoAnswer | Self::Canceled | Self::Failed => true,
+        }
+    }
+}
+
 /// Where Twilio's recording of the call is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -15,6 +15,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::auth::no_such_call;
+use crate::desk::DeskError;
+use crate::twilio::rest::RestError;
 use crate::store::{Conflict, StoreError};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -123,6 +125,43 @@ impl From<StoreError> for ApiError {
     }
 }
 
+impl From<DeskError> for ApiError {
+    /// What Twilio refuses is 502, with what to do; its silence too.
+    fn from(error: DeskError) -> Self {
+        let (status, code) = match error {
+            DeskError::Store(error) => return error.into(),
+            DeskError::Twilio(error) => return error.into(),
+            DeskError::NoSuchCall => return no_such_call(),
+            DeskError::NoAccount => (StatusCode::SERVICE_UNAVAILABLE, "twilio_not_set_up"),
+            DeskError::CallIsOver => (StatusCode::CONFLICT, "call_over"),
+            DeskError::CallInProgress => (StatusCode::CONFLICT, "call_in_progress"),
+            DeskError::NotRecording => (StatusCode::CONFLICT, "not_recording"),
+        };
+        Self::new(status, code, error.to_string())
+    }
+}
+
+impl From<RestError> for ApiError {
+    fn from(error: RestError) -> Self {
+        let code = match &error {
+            _ if error.is_denied() => "twilio_denied",
+            _ if error.is_busy() => "twilio_busy",
+            _ if error.is_gone() => "twilio_gone",
+            RestError::Refused(_) => "twilio_refused",
+            RestError::Unusable { .. } => "twilio_unusable",
+            RestError::Unreachable { .. } => "twilio_unreachable",
+            RestError::Lost { .. } => "twilio_lost",
+            RestError::Unreadable { .. } => "twilio_unreadable",
+            RestError::Elsewhere => "recording_elsewhere",
+        };
+        let message = error.to_string();
+        Self {
+            cause: Some(error.into()),
+            ..Self::new(StatusCode::BAD_GATEWAY, code, message)
+        }
+    }
+}
+
 /// What stands under `"error"`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -159,6 +198,11 @@ impl fmt::Display for RequestId {
 
 /// The fallback of the router.
 pub(super) async fn not_found() -> ApiError {
+    nothing_here()
+}
+
+/// 404: no such path.
+pub(super) fn nothing_here() -> ApiError {
     ApiError::new(
         StatusCode::NOT_FOUND,
         "not_found",

@@ -294,6 +294,10 @@ impl Session {
         let resume = offset.map(|offset| Resume { offset, epoch });
         match self.state.switchboard.hub.subscribe(&call_sid, resume) {
             Ok(subscription) => {
+                // A call from before this server's time, or one that is over.
+                if let Err(error) = self.state.switchboard.scribe.recall(&call_sid).await {
+                    return self.refuse(Some(&call_sid), &error.into()).await;
+                }
                 self.subscriptions.insert(call_sid, subscription);
                 Ok(())
             }

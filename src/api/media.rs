@@ -7,14 +7,11 @@ use axum::extract::{OriginalUri, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
-use super::{ApiError, ApiState};
-use crate::call;
+use super::{ApiError, ApiState, twilio};
+use crate::call::{self, Carried};
 use crate::limits;
-use crate::twilio::signature::{self, Payload};
+use crate::twilio::signature::Payload;
 use crate::twilio::stream::session::Admission;
-
-/// The header that Twilio signs requests with.
-const SIGNATURE: &str = "x-twilio-signature";
 
 /// `GET /media/…`
 pub(super) async fn stream(
@@ -23,7 +20,9 @@ pub(super) async fn stream(
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, ApiError> {
-    check_signature(&state, uri.path(), &headers)?;
+    let path = uri.path();
+    twilio::check(&state.doors, path, Payload::None, &headers)?;
+    let admission = admit(&state, path)?;
     let unavailable = |code, message| {
         Err(ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -49,35 +48,35 @@ pub(super) async fn stream(
         .max_frame_size(limits::MEDIA_MESSAGE_BYTES_MAX);
     Ok(upgrade.on_upgrade(async move |socket| {
         let tasks = switchboard.tasks.clone();
-        let admission = Admission::default();
-        tasks.spawn(call::carry(socket, switchboard, admission, permit, |_| {}));
+        let desk = state.desk;
+        let on_end = move |carried: Carried| desk.stream_ended(&carried.call_sid, carried.reason);
+        tasks.spawn(call::carry(socket, switchboard, admission, permit, on_end));
     }))
 }
 
-/// Refuses an upgrade that Twilio did not sign. Without a key (this machine only) nothing is
-/// checked. Media Streams URLs have no query: Twilio strips it.
-fn check_signature(state: &ApiState, path: &str, headers: &HeaderMap) -> Result<(), ApiError> {
-    let (Some(key), Some(base)) = (&state.doors.twilio_key, &state.doors.public_base_url) else {
-        return Ok(());
+/// What a socket may carry: with an account, the call that its secret was made for, once. Without
+/// one (this machine only), whatever it says.
+fn admit(state: &ApiState, path: &str) -> Result<Admission, ApiError> {
+    let Some(account_sid) = &state.doors.account_sid else {
+        return Ok(Admission::default());
     };
-    let authority = base.authority().map_or("", |authority| authority.as_str());
-    let prefix = base.path().trim_end_matches('/');
-    let url = format!("wss://{authority}{prefix}{path}");
-    let given = headers
-        .get(SIGNATURE)
-        .and_then(|value| value.to_str().ok())
+    let secret = path
+        .trim_matches('/')
+        .rsplit('/')
+        .next()
         .unwrap_or_default();
-    signature::verify(key, &url, Payload::None, given).map_err(|error| {
-        // The path holds the call's secret, so it stays out of the log.
+    let Some(call_sid) = state.desk.admit_stream(secret) else {
         tracing::warn!(
-            %error, signed_for = format!("wss://{authority}{prefix}/media/…"),
-            "a media stream was not signed by Twilio; if it was Twilio, PUBLIC_BASE_URL or \
-             TWILIO_AUTH_TOKEN is not what Twilio knows"
+            "a media socket came with a secret that was used, is too old, or was made up"
         );
-        ApiError::new(
+        return Err(ApiError::new(
             StatusCode::FORBIDDEN,
-            "bad_signature",
-            "this request was not signed by Twilio",
-        )
+            "not_expected",
+            "no call expects this media stream: streams are started by the TwiML of /voice",
+        ));
+    };
+    Ok(Admission {
+        call_sid: Some(call_sid),
+        account_sid: Some(account_sid.clone()),
     })
 }

@@ -3,18 +3,22 @@
 
 mod api_tokens;
 mod auth;
+mod calls;
 mod error;
 mod gatehouse;
 mod health;
 mod live;
 mod media;
+mod recordings;
 mod session;
+mod token;
+mod twilio;
 mod users;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, FromRef};
 use axum::http::{HeaderValue, header};
 use axum::middleware;
 use axum::routing::get;
@@ -24,6 +28,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::call::Switchboard;
 use crate::config::Doors;
+use crate::desk::Desk;
 use crate::limits;
 
 pub use self::auth::{Caller, ClientAddress, Via};
@@ -44,19 +49,34 @@ pub struct ApiState {
     pub media_sockets: Arc<Semaphore>,
     /// A permit for each client-channel socket.
     pub listeners: Arc<Semaphore>,
+    /// What happens to calls beside their audio.
+    pub desk: Desk,
     /// Who may come in.
     pub gatehouse: Gatehouse,
 }
 
+impl FromRef<ApiState> for Desk {
+    fn from_ref(state: &ApiState) -> Self {
+        state.desk.clone()
+    }
+}
+
+impl FromRef<ApiState> for Arc<Doors> {
+    fn from_ref(state: &ApiState) -> Self {
+        state.doors.clone()
+    }
+}
+
 impl ApiState {
     /// Doors behind which nothing has happened yet.
-    pub fn new(switchboard: Switchboard, doors: Doors, gatehouse: Gatehouse) -> Self {
+    pub fn new(switchboard: Switchboard, desk: Desk, doors: Doors, gatehouse: Gatehouse) -> Self {
         Self {
             switchboard,
             doors: Arc::new(doors),
             readiness: Readiness::default(),
             media_sockets: Arc::new(Semaphore::new(limits::MEDIA_SOCKETS_MAX)),
             listeners: Arc::new(Semaphore::new(limits::LISTENERS_MAX)),
+            desk,
             gatehouse,
         }
     }
@@ -64,9 +84,10 @@ impl ApiState {
 
 /// Every route.
 pub fn router(state: ApiState) -> Router {
-    let (people, _contract) = people().split_for_parts();
-    let routes = people
+    let (browsers, _contract) = browsers().split_for_parts();
+    let routes = browsers
         // Twilio
+        .merge(twilio::routes())
         .route("/media", get(media::stream))
         .route("/media/", get(media::stream))
         .route("/media/{*secret}", get(media::stream))
@@ -79,14 +100,17 @@ pub fn router(state: ApiState) -> Router {
     with_errors(routes)
 }
 
-/// The routes of who may come in, and their contract.
-fn people() -> OpenApiRouter<ApiState> {
+/// The routes of browsers and machines, and their contract.
+fn browsers() -> OpenApiRouter<ApiState> {
     let secret = HeaderValue::from_static("no-store");
     OpenApiRouter::new()
+        .merge(token::routes())
+        .merge(calls::routes())
+        .merge(recordings::routes())
         .merge(session::routes())
         .merge(users::routes())
         .merge(api_tokens::routes())
-        .layer(DefaultBodyLimit::max(limits::PEOPLE_BODY_BYTES_MAX))
+        .layer(DefaultBodyLimit::max(limits::API_BODY_BYTES_MAX))
         .layer(SetResponseHeaderLayer::overriding(
             header::CACHE_CONTROL,
             secret,

@@ -10,12 +10,12 @@ use clap::Subcommand;
 use cpu_time::ThreadTime;
 use serde::Serialize;
 
-use crate::app::App;
+use crate::app::{App, Parts};
 use crate::audio::{self, mulaw, recording::Recording, resample::Upsampler};
 use crate::cli;
 use crate::cli::demo::{figures, options, read_call};
 use crate::clock;
-use crate::config::{Doors, EngineSettings};
+use crate::config::EngineSettings;
 use crate::engine::offline;
 use crate::engine::recognizer::{Effort, Recognizer, Request};
 use crate::engine::whisper::{Policy, Whisper};
@@ -259,23 +259,16 @@ struct LatencyFigures {
 }
 
 async fn latency(args: &LatencyArgs) -> anyhow::Result<()> {
-    let doors = Doors {
-        address: ([127, 0, 0, 1], 0).into(),
-        public_base_url: None,
-        twilio_key: None,
-    };
-    let app = App::start(
-        doors,
-        cli::start_engine(&args.engine)?,
-        cli::voice_config(&args.engine),
-    )
-    .await?;
+    let engine = cli::start_engine(&args.engine)?;
+    let voice = cli::voice_config(&args.engine);
+    let parts = Parts::local(([127, 0, 0, 1], 0).into(), engine, voice);
+    let app = App::start(parts.await?).await?;
     let mut all = Tally::default();
     let mut calls = Vec::new();
-    for (path, number) in args.calls.iter().zip(1..) {
+    for path in &args.calls {
         let (script, call) = read_call(path, args.audio.as_deref())?;
         print(&format!("{} ({:.0} s)", script.name, script.seconds))?;
-        let rehearsal = rehearse(app.address(), &call, &options(number), |_| {}).await?;
+        let rehearsal = rehearse(app.address(), &call, &options(), |_| {}).await?;
         let mut one = Tally::default();
         one.add(&script.truth, &rehearsal.heard());
         all.add(&script.truth, &rehearsal.heard());

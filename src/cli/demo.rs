@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use crate::app::App;
+use crate::app::{App, Parts};
 use crate::cli;
 use crate::cli::serve::wait_for_signal;
-use crate::config::{Doors, EngineSettings};
+use crate::config::EngineSettings;
 use crate::ids::{CallSid, StreamSid};
 use crate::measure::latency::{Report, Spread, Tally};
 use crate::measure::script::{self, Script};
@@ -39,12 +39,9 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     telemetry::start(LogFormat::Text, &filter)?;
     let (script, call) = read_call(&args.call, None)?;
     let engine = cli::start_engine(&args.engine)?;
-    let doors = Doors {
-        address: ([127, 0, 0, 1], args.port).into(),
-        public_base_url: None,
-        twilio_key: None,
-    };
-    let app = App::start(doors, engine, cli::voice_config(&args.engine)).await?;
+    let address = ([127, 0, 0, 1], args.port).into();
+    let voice = cli::voice_config(&args.engine);
+    let app = App::start(Parts::local(address, engine, voice).await?).await?;
     let screen = Screen::new();
     screen.line(&format!(
         "{}: {:.0} s of a recorded call, model {}, {} workers, server on http://{}\n",
@@ -54,7 +51,7 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
         args.engine.workers(),
         app.address()
     ))?;
-    let rehearsal = rehearse(app.address(), &call, &options(1), |event| {
+    let rehearsal = rehearse(app.address(), &call, &options(), |event| {
         screen.show(event);
     })
     .await?;
@@ -81,11 +78,15 @@ pub(super) fn read_call(path: &Path, audio: Option<&Path>) -> anyhow::Result<(Sc
     Ok((script, call))
 }
 
-/// How the `number`th call of this process is played: its names tell it apart.
-pub(super) fn options(number: u32) -> Options {
-    let digits = format!("{:024x}{number:08x}", std::process::id());
-    let call_sid = CallSid::parse(&format!("CA{digits}")).expect("32 hexadecimal digits");
-    let stream_sid = StreamSid::parse(&format!("MZ{digits}")).expect("32 hexadecimal digits");
+/// How a call is played: under names that no call had before.
+pub(super) fn options() -> Options {
+    let digits = || {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).expect("the system has random numbers");
+        format!("{:032x}", u128::from_be_bytes(bytes))
+    };
+    let call_sid = CallSid::parse(&format!("CA{}", digits())).expect("32 hexadecimal digits");
+    let stream_sid = StreamSid::parse(&format!("MZ{}", digits())).expect("32 hexadecimal digits");
     Options::new(call_sid, stream_sid)
 }
 

@@ -63,7 +63,7 @@ pub(super) async fn run(args: ReplayArgs) -> anyhow::Result<()> {
     let options = Options {
         speed: args.speed,
         signer,
-        ..options(1)
+        ..options()
     };
     print(&format!(
         "call {}: {:.1} s of audio to {}",

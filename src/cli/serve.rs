@@ -1,11 +1,19 @@
 //! `callburner serve`: the server until a signal ends it.
 
+use std::io::Write;
+
+use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::app::App;
+use crate::app::{App, Parts};
 use crate::cli;
-use crate::config::Settings;
+use crate::config::{Config, Settings, Twilio};
+use crate::desk::{self, Phone};
+use crate::dialing::{Limits, Policy};
+use crate::store::Store;
 use crate::telemetry;
+use crate::twilio::rest::{Credentials, Rest, RestConfig};
+use crate::twilio::token;
 
 /// Run the server.
 #[derive(Debug, clap::Args)]
@@ -17,15 +25,23 @@ pub(super) struct ServeArgs {
 pub(super) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let settings = args.settings;
     telemetry::start(settings.log_format, &settings.log)?;
-    let doors = settings.doors()?;
-    if doors.twilio_key.is_none() {
-        tracing::warn!(
-            "TWILIO_AUTH_TOKEN is not set: signatures are not checked, and only this machine is served"
-        );
+    let config = settings.check()?;
+    match &config.twilio {
+        None => tracing::warn!(
+            "no Twilio account is set: signatures are not checked, only this machine is served, \
+             and calls cannot be placed"
+        ),
+        Some(twilio) => {
+            for name in twilio.missing() {
+                tracing::warn!("{name} is not set: browsers cannot place calls");
+            }
+        }
     }
-    let engine = cli::start_engine(&settings.engine)?;
-    let app = App::start(doors, engine, cli::voice_config(&settings.engine)).await?;
+    let app = App::start(parts(&settings, config).await?).await?;
     tracing::info!(address = %app.address(), model = settings.engine.model, "listening");
+    if let Some(link) = app.first_run_link().await? {
+        invite(&link)?;
+    }
     wait_for_signal().await?;
     tracing::info!("stopping: calls publish what was heard");
     app.stop().await;
@@ -52,4 +68,88 @@ pub(super) async fn wait_for_signal() -> anyhow::Result<()> {
         std::process::exit(130);
     });
     Ok(())
+}
+
+/// Printed, not logged: logs travel.
+fn invite(link: &str) -> anyhow::Result<()> {
+    Ok(writeln!(
+        std::io::stdout(),
+        "\nNobody can sign in yet. Add the first user within 30 minutes at\n\n  {link}\n"
+    )?)
+}
+
+/// What the settings make.
+async fn parts(settings: &Settings, config: Config) -> anyhow::Result<Parts> {
+    let rest = config.twilio.as_ref().map(rest).transpose()?;
+    let desk = desk_config(settings, &config)?;
+    let url = settings.calls.database_url();
+    let store = Store::open(&url).await.context("DATABASE_URL")?;
+    Ok(Parts {
+        doors: config.doors,
+        proxies: settings.trusted_proxies.clone(),
+        engine: cli::start_engine(&settings.engine)?,
+        voice: cli::voice_config(&settings.engine),
+        store,
+        desk,
+        rest,
+        retention: settings.calls.retention(),
+    })
+}
+
+fn rest(twilio: &Twilio) -> anyhow::Result<Rest> {
+    let credentials = match &twilio.api_key {
+        Some(key) => Credentials::ApiKey {
+            sid: key.sid.clone(),
+            secret: key.secret.clone(),
+        },
+        None => Credentials::AuthToken(twilio.auth_token.clone()),
+    };
+    let mut config = RestConfig::new(twilio.account_sid.clone(), credentials);
+    config.base_url = twilio.api_base_url.to_string();
+    Rest::new(config).context("TWILIO_API_BASE_URL")
+}
+
+fn desk_config(settings: &Settings, config: &Config) -> anyhow::Result<desk::Config> {
+    let (calls, twilio) = (&settings.calls, config.twilio.as_ref());
+    let caller_id = twilio.and_then(|twilio| twilio.caller_id.clone());
+    let countries = calls.allowed_countries.as_deref();
+    let special = calls.allow_special_numbers;
+    let policy =
+        Policy::new(countries, special, caller_id.as_ref()).context("ALLOWED_COUNTRIES")?;
+    let none = desk::Config::without_account(config.doors.public_url.clone());
+    Ok(desk::Config {
+        phone: twilio.map_or(none.phone.clone(), phone),
+        caller_id,
+        policy,
+        limits: Limits {
+            call_seconds_max: calls.call_minutes_max * 60,
+            at_once_max: calls.calls_at_once_max,
+            at_once_per_user_max: calls.calls_at_once_per_user_max,
+            per_minute_max: calls.calls_per_minute_max,
+        },
+        announcement: calls.announcement().map(str::to_owned),
+        source: calls.transcription_source,
+        // Twilio's own default is American English.
+        language: settings
+            .engine
+            .language()
+            .filter(|language| language != "en"),
+        ring_seconds: calls.ring_seconds_max,
+        ..none
+    })
+}
+
+/// What makes browsers phones, or what is missing for it.
+fn phone(twilio: &Twilio) -> Result<Phone, String> {
+    match (&twilio.api_key, &twilio.application_sid, &twilio.caller_id) {
+        (Some(key), Some(application_sid), Some(_)) => Ok(Phone {
+            keys: token::Keys {
+                account_sid: twilio.account_sid.clone(),
+                api_key_sid: key.sid.clone(),
+                secret: key.secret.clone(),
+            },
+            application_sid: application_sid.clone(),
+        }),
+        _ => Err(twilio.missing().join(", ")),
+    }
 }

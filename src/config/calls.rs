@@ -10,8 +10,8 @@ use super::{ConfigError, given};
 /// 4,096 characters.
 const ANNOUNCEMENT_CHARS_MAX: usize = 1_000;
 
-/// Longest call that Twilio allows, in minutes.
-const CALL_MINUTES_MAX: u32 = 24 * 60;
+/// Longest call that Twilio allows without further ado, in minutes.
+const CALL_MINUTES_MAX: u32 = 240;
 
 /// Where a call's words come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -52,7 +52,7 @@ pub struct CallSettings {
     pub call_minutes_max: u32,
     /// Seconds that the other end may ring.
     #[arg(long, env = "RING_SECONDS_MAX", default_value_t = 30)]
-    pub ring_seconds_max: u32,
+    pub ring_seconds_max: u16,
     /// Calls at once, of everyone together.
     #[arg(long, env = "CALLS_AT_ONCE_MAX", default_value_t = 16)]
     pub calls_at_once_max: usize,
@@ -89,7 +89,7 @@ impl CallSettings {
             (
                 !(1..=CALL_MINUTES_MAX).contains(&self.call_minutes_max),
                 "CALL_MINUTES_MAX",
-                "use 1 to 1,440 (more than 240 needs a setting of the Twilio account)",
+                "use 1 to 240",
             ),
             (
                 !(5..=600).contains(&self.ring_seconds_max),
@@ -181,7 +181,7 @@ mod tests {
         let long = "a".repeat(ANNOUNCEMENT_CHARS_MAX + 1);
         for (flag, value, name) in [
             ("--announcement", long.as_str(), "ANNOUNCEMENT"),
-            ("--call-minutes-max", "1441", "CALL_MINUTES_MAX"),
+            ("--call-minutes-max", "241", "CALL_MINUTES_MAX"),
             ("--ring-seconds-max", "4", "RING_SECONDS_MAX"),
             ("--calls-at-once-max", "0", "CALLS_AT_ONCE_MAX"),
             ("--retention-days", "0", "RETENTION_DAYS"),

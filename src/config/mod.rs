@@ -11,8 +11,11 @@ use std::path::PathBuf;
 use axum::http::Uri;
 use secrecy::ExposeSecret;
 
+use crate::access::proxies::{Proxies, ProxiesError};
+use crate::ids::AccountSid;
 use crate::telemetry::LogFormat;
-use crate::twilio::signature::Key;
+use crate::twilio::public_url::{PublicUrl, PublicUrlError};
+use crate::twilio::signature::Keyring;
 
 pub use self::calls::{CallSettings, TranscriptionSource};
 pub use self::twilio::{ApiKey, Twilio, TwilioSettings};
@@ -30,6 +33,10 @@ pub struct Settings {
     /// signatures are made over it.
     #[arg(long, env = "PUBLIC_BASE_URL")]
     pub public_base_url: Option<Uri>,
+    /// Reverse proxies that may say who a client is (`X-Forwarded-For`): addresses or networks,
+    /// separated by commas.
+    #[arg(long, env = "TRUSTED_PROXIES", default_value = "", value_parser = proxies)]
+    pub trusted_proxies: Proxies,
     /// The account at Twilio.
     #[command(flatten)]
     pub twilio: TwilioSettings,
@@ -80,8 +87,8 @@ pub enum ConfigError {
     )]
     NoPublicBaseUrl,
     /// Not an address of a server.
-    #[error("PUBLIC_BASE_URL={0} must begin with https:// or http:// and name a host")]
-    BadPublicBaseUrl(Uri),
+    #[error("PUBLIC_BASE_URL={0} cannot be used: {1}")]
+    BadPublicBaseUrl(Uri, PublicUrlError),
     /// One secret, two sources.
     #[error("{0} and {0}_FILE are both set: keep one")]
     TwoSecrets(&'static str),
@@ -103,39 +110,78 @@ pub enum ConfigError {
     Unusable(&'static str, String),
 }
 
+/// The settings, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Of the doors.
+    pub doors: Doors,
+    /// The account at Twilio, if there is one.
+    pub twilio: Option<Twilio>,
+}
+
 /// The settings of the doors, checked.
 #[derive(Debug, Clone)]
 pub struct Doors {
     /// Where to listen.
     pub address: SocketAddr,
-    /// Where the world reaches this server.
+    /// Where the world reaches this server, if it does.
     pub public_base_url: Option<Uri>,
-    /// The key of Twilio's signatures; without it they are not checked.
-    pub twilio_key: Option<Key>,
+    /// The same, or this machine's own address of it.
+    pub public_url: PublicUrl,
+    /// Checks Twilio's signatures; without it they are not checked.
+    pub keyring: Option<Keyring>,
+    /// The account whose calls are taken.
+    pub account_sid: Option<AccountSid>,
+}
+
+impl Doors {
+    /// Doors of a server that only this machine reaches, and that checks nothing.
+    pub fn local(address: SocketAddr) -> Self {
+        let public_url = PublicUrl::parse(&format!("http://{address}"));
+        Self {
+            address,
+            public_base_url: None,
+            public_url: public_url.expect("an address and a port make a URL"),
+            keyring: None,
+            account_sid: None,
+        }
+    }
 }
 
 impl Settings {
     /// Checks the settings against each other.
-    pub fn doors(&self) -> Result<Doors, ConfigError> {
+    pub fn check(&self) -> Result<Config, ConfigError> {
         self.calls.check()?;
         let twilio = self.twilio.check()?;
         if twilio.is_none() && !self.host.is_loopback() {
             return Err(ConfigError::OpenToStrangers(self.host));
         }
-        if let Some(url) = &self.public_base_url
-            && (url.host().is_none() || !matches!(url.scheme_str(), Some("https" | "http")))
-        {
-            return Err(ConfigError::BadPublicBaseUrl(url.clone()));
-        }
         if twilio.is_some() && self.public_base_url.is_none() {
             return Err(ConfigError::NoPublicBaseUrl);
         }
-        Ok(Doors {
-            address: SocketAddr::new(self.host, self.port),
-            public_base_url: self.public_base_url.clone(),
-            twilio_key: twilio.map(|twilio| Key::auth_token(twilio.auth_token.expose_secret())),
-        })
+        let mut doors = Doors::local(SocketAddr::new(self.host, self.port));
+        if let Some(uri) = &self.public_base_url {
+            let wrong = |error| ConfigError::BadPublicBaseUrl(uri.clone(), error);
+            doors.public_url = PublicUrl::parse(&uri.to_string()).map_err(wrong)?;
+            doors.public_base_url = Some(uri.clone());
+        }
+        doors.keyring = twilio.as_ref().map(keyring);
+        doors.account_sid = twilio.as_ref().map(|twilio| twilio.account_sid.clone());
+        Ok(Config { doors, twilio })
     }
+}
+
+/// Every key that Twilio may sign with.
+fn keyring(twilio: &Twilio) -> Keyring {
+    let filled = "settings take no empty secret";
+    let mut ring = Keyring::new(twilio.auth_token.expose_secret()).expect(filled);
+    if let Some(next) = &twilio.auth_token_next {
+        ring = ring.with_second(next.expose_secret()).expect(filled);
+    }
+    for (id, secret) in &twilio.webhook_keys {
+        ring = ring.with_shared(id, secret.expose_secret()).expect(filled);
+    }
+    ring
 }
 
 /// The value of a setting; an empty one counts as none, since `.env` files are full of them.
@@ -156,6 +202,10 @@ impl EngineSettings {
         }
         std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
     }
+}
+
+fn proxies(text: &str) -> Result<Proxies, ProxiesError> {
+    text.parse()
 }
 
 /// A language code, or the beginning of a locale: desktops set `LANGUAGE` to such as `en_GB:en`.
@@ -182,14 +232,16 @@ mod tests {
 
     fn doors(arguments: &[&str]) -> Result<Doors, ConfigError> {
         let arguments = std::iter::once(&"callburner").chain(arguments);
-        Command::try_parse_from(arguments).unwrap().settings.doors()
+        let settings = Command::try_parse_from(arguments).unwrap().settings;
+        settings.check().map(|config| config.doors)
     }
 
     #[test]
     fn on_this_machine_nothing_needs_to_be_set() {
         let doors = doors(&[]).unwrap();
         assert_eq!(doors.address.to_string(), "127.0.0.1:4000");
-        assert!(doors.twilio_key.is_none());
+        assert_eq!(doors.public_url.https("/"), "http://127.0.0.1:4000/");
+        assert!(doors.keyring.is_none());
     }
 
     #[test]
@@ -212,13 +264,13 @@ mod tests {
             &["--public-base-url", "https://calls.example.org"],
         ]
         .concat();
-        assert!(doors(&all).unwrap().twilio_key.is_some());
+        assert!(doors(&all).unwrap().keyring.is_some());
     }
 
     #[test]
     fn a_public_address_is_a_whole_url() {
         let bad = doors(&["--public-base-url", "calls.example.org"]);
-        assert!(matches!(bad, Err(ConfigError::BadPublicBaseUrl(_))));
+        assert!(matches!(bad, Err(ConfigError::BadPublicBaseUrl(..))));
     }
 
     #[test]

@@ -1,9 +1,202 @@
-//! The desk: what happens to a call beside its audio.
+//! The desk: what happens to a call beside its audio. It answers Twilio's questions with TwiML,
+//! takes its callbacks, keeps the call's record, tells the page, and asks Twilio for recordings.
+//!
+//! ```text
+//!   Twilio ──webhooks──► api::twilio ──► Desk ──► Store
+//!                                         │ ├───► Hub ──► browsers
+//!   Twilio ◄───REST─────────── Rest ◄─────┘ └───► TwiML ──► Twilio
+//! ```
+//!
+//! Calls matter more than their records: whoever may call gets through while the database is down,
+//! and the record is made up for by the callbacks.
 
 mod admission;
+mod answer;
+mod callbacks;
 mod presence;
 mod realtime;
+mod recording;
+mod streams;
 
-pub use self::admission::{Admissions, Hash};
-pub use self::presence::Presence;
-pub use self::realtime::{Content, Realtime};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::clock::{self, UtcTime};
+use crate::config::TranscriptionSource;
+use crate::dialing::{Gate, Limits, Policy};
+use crate::hub::Hub;
+use crate::ids::{ApplicationSid, CallSid, ClientIdentity, E164, UserId};
+use crate::scribe::Scribe;
+use crate::store::Store;
+use crate::tasks::Tasks;
+use crate::transcript::Event;
+use crate::twilio::public_url::PublicUrl;
+use crate::twilio::rest::Rest;
+use crate::twilio::token::{self, AccessToken, Grant};
+
+use self::admission::Admissions;
+use self::presence::Presence;
+use self::realtime::Transcriptions;
+use self::streams::Restarts;
+
+pub use self::answer::NOBODY;
+pub use self::recording::{Command, DeskError};
+
+/// What browsers' passes to Twilio are made with.
+#[derive(Debug, Clone)]
+pub struct Phone {
+    /// Sign them.
+    pub keys: token::Keys,
+    /// Where browsers' calls ask for instructions.
+    pub application_sid: ApplicationSid,
+}
+
+/// How calls are answered.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where Twilio reaches this server.
+    pub public_url: PublicUrl,
+    /// What makes a browser a phone; or the settings that are missing.
+    pub phone: Result<Phone, String>,
+    /// The number that calls come from; none: browsers cannot call.
+    pub caller_id: Option<E164>,
+    /// Who may be called.
+    pub policy: Policy,
+    /// How often and how long.
+    pub limits: Limits,
+    /// What the parties are told first.
+    pub announcement: Option<String>,
+    /// Where words come from.
+    pub source: TranscriptionSource,
+    /// What is spoken, as Twilio's own transcription wants it: `en-US`.
+    pub language: Option<String>,
+    /// How long the other end may ring.
+    pub ring_seconds: u16,
+}
+
+impl Config {
+    /// For a server without an account: nobody can be called.
+    pub fn without_account(public_url: PublicUrl) -> Self {
+        let policy = Policy::new(None, false, None);
+        Self {
+            public_url,
+            phone: Err("a Twilio account: TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN".to_owned()),
+            caller_id: None,
+            policy: policy.expect("nothing named is nothing wrong"),
+            limits: Limits {
+                call_seconds_max: 14_400,
+                at_once_max: 16,
+                at_once_per_user_max: 2,
+                per_minute_max: 10,
+            },
+            announcement: None,
+            source: TranscriptionSource::Whisper,
+            language: None,
+            ring_seconds: 30,
+        }
+    }
+}
+
+/// What a desk works with.
+#[derive(Debug, Clone)]
+pub struct Tools {
+    /// Writes calls down, and has the store.
+    pub scribe: Scribe,
+    /// Who listens.
+    pub hub: Hub,
+    /// Where work goes on after an answer.
+    pub tasks: Tasks,
+    /// Twilio's REST API; none: no account is set.
+    pub rest: Option<Rest>,
+}
+
+/// The desk; clones are the same.
+#[derive(Clone)]
+pub struct Desk(Arc<Shared>);
+
+struct Shared {
+    config: Config,
+    tools: Tools,
+    admissions: Mutex<Admissions>,
+    presence: Mutex<Presence>,
+    gate: Mutex<Gate>,
+    restarts: Mutex<Restarts>,
+    transcriptions: Mutex<Transcriptions>,
+}
+
+impl fmt::Debug for Desk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Desk")
+    }
+}
+
+impl Desk {
+    /// A desk that nobody has called yet.
+    pub fn new(config: Config, tools: Tools) -> Self {
+        let gate = Gate::new(config.limits.clone());
+        Self(Arc::new(Shared {
+            config,
+            tools,
+            admissions: Mutex::default(),
+            presence: Mutex::default(),
+            gate: Mutex::new(gate),
+            restarts: Mutex::default(),
+            transcriptions: Mutex::default(),
+        }))
+    }
+
+    /// What is kept of calls.
+    pub fn store(&self) -> &Store {
+        self.0.tools.scribe.store()
+    }
+
+    /// A pass to Twilio for a browser; or the settings that are missing.
+    pub fn mint(&self, identity: &ClientIdentity, now: UtcTime) -> Result<AccessToken, String> {
+        let phone = self.0.config.phone.as_ref().map_err(Clone::clone)?;
+        let grant = Grant {
+            identity,
+            application_sid: &phone.application_sid,
+            incoming: true,
+        };
+        let minted = token::mint(&phone.keys, &grant, now, token::LIFETIME);
+        Ok(minted.expect("an hour is a lifetime that Twilio takes"))
+    }
+
+    /// A browser got a token: incoming calls ring it until then.
+    pub fn arrive(&self, identity: ClientIdentity, user: Option<UserId>, until: UtcTime) {
+        let now = clock::utc_now();
+        lock(&self.0.presence).arrive(identity, user, until, now);
+    }
+
+    /// A user signed out, or is gone.
+    pub fn leave(&self, user: UserId) {
+        lock(&self.0.presence).leave(user);
+    }
+
+    /// Tells the call's listeners, if there are any.
+    fn tell(&self, call: &CallSid, event: Event) {
+        self.0.tools.hub.publish(call, event);
+    }
+
+    /// Adds to the call's log; a log that cannot be written stops nothing.
+    async fn note(&self, call: &CallSid, kind: &str, detail: &str, user: Option<UserId>) {
+        let noted = self
+            .store()
+            .log(Some(call), kind, detail, user, clock::utc_now());
+        if let Err(error) = noted.await {
+            tracing::warn!(?call, kind, %error, "the call's log could not be written");
+        }
+    }
+
+    /// A path of this server as Twilio calls it. What no callback answers in time is asked again:
+    /// Twilio's default is once, and only if it could not connect
+    /// (<https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides>).
+    fn callback(&self, path: &str) -> String {
+        format!("{}#rc=3&rp=5xx,ct,rt", self.0.config.public_url.https(path))
+    }
+}
+
+/// Takes a lock whose holder never waits and never leaves it half changed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -10,11 +10,48 @@
 use std::collections::BTreeMap;
 
 use crate::clock::UtcTime;
-use crate::ids::{SegmentId, Track};
+use crate::ids::{CallSid, SegmentId, Track};
+use crate::limits;
 use crate::transcript::{Direction, Event, Partial, Segment, Word};
 
 /// How long a word takes to say, where nothing better is known.
 const WORD_MS: u64 = 350;
+
+/// The calls that Twilio transcribes now.
+#[derive(Debug, Default)]
+pub(super) struct Transcriptions {
+    calls: BTreeMap<CallSid, Realtime>,
+}
+
+impl Transcriptions {
+    /// Whether the call is one of them.
+    pub(super) fn knows(&self, call: &CallSid) -> bool {
+        self.calls.contains_key(call)
+    }
+
+    /// Begins to listen to a call. The call that is listened to longest is let go if there are
+    /// [`limits::TRANSCRIPTIONS_MAX`]: its end was never told.
+    pub(super) fn begin(&mut self, call: CallSid, stream: u32, direction: Direction, at: UtcTime) {
+        if self.calls.len() >= limits::TRANSCRIPTIONS_MAX {
+            let oldest = self.calls.iter().min_by_key(|(_, realtime)| realtime.begun);
+            if let Some(oldest) = oldest.map(|(call, _)| call.clone()) {
+                self.calls.remove(&oldest);
+            }
+        }
+        let realtime = Realtime::new(stream, direction, at);
+        self.calls.insert(call, realtime);
+    }
+
+    /// What a listener of the call hears.
+    pub(super) fn hear(&mut self, call: &CallSid, content: &Content) -> Option<Event> {
+        self.calls.get_mut(call)?.hear(content)
+    }
+
+    /// Ends it; `false`: it was none of them.
+    pub(super) fn end(&mut self, call: &CallSid) -> bool {
+        self.calls.remove(call).is_some()
+    }
+}
 
 /// What one `transcription-content` says.
 #[derive(Clone, PartialEq)]

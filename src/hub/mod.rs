@@ -45,15 +45,6 @@ pub enum HubError {
     TooManyChannels,
 }
 
-/// What happened of a call before its channel was made.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Past {
-    /// Streams that carried it.
-    pub streams: u32,
-    /// Its durable events, in order.
-    pub events: Vec<Event>,
-}
-
 #[derive(Debug)]
 struct Shared {
     lines: RwLock<BTreeMap<CallSid, Arc<Line>>>,
@@ -105,8 +96,9 @@ impl Hub {
 
     /// For the side that publishes: makes the call's channel, takes over the one that listeners
     /// already wait on, or lets words come again after the end. Always succeeds. Returns the how
-    /// manyth stream of the call this is, from 1.
-    pub fn open(&self, call: &CallSid) -> u32 {
+    /// manyth stream of the call this is, from 1; never less than `number`, which the store counts
+    /// over restarts of this server.
+    pub fn open(&self, call: &CallSid, number: u32) -> u32 {
         let mut lines = self
             .shared
             .lines
@@ -114,7 +106,7 @@ impl Hub {
             .unwrap_or_else(PoisonError::into_inner);
         let line = self.line(&mut lines, call);
         let mut state = line.state();
-        state.streams += 1;
+        state.streams = (state.streams + 1).max(number);
         state.streams_open += 1;
         state.quiet_since = None;
         if state.channel.has_ended() {
@@ -124,10 +116,9 @@ impl Hub {
         state.streams
     }
 
-    /// What is known of a call from before this channel's time, from the store: its past words and
-    /// state, and how many streams it had. Fills the call's channel, or makes it; does nothing if
-    /// anything was published there already.
-    pub fn recall(&self, call: &CallSid, past: Past) {
+    /// What happened of a call before this channel's time: its durable events, in order. Fills the
+    /// call's channel, or makes it; does nothing if anything was published there already.
+    pub fn recall(&self, call: &CallSid, past: impl IntoIterator<Item = Event>) {
         let mut lines = self
             .shared
             .lines
@@ -138,8 +129,7 @@ impl Hub {
         if state.streams > 0 || state.channel.head() > 0 {
             return;
         }
-        state.streams = past.streams;
-        self.shared.append(&mut state, call, past.events);
+        self.shared.append(&mut state, call, past);
         line.bell.send_replace(());
     }
 
@@ -220,7 +210,7 @@ impl Hub {
         })
     }
 
-    /// Lets go of channels that no stream carries any more, or whose call has ended, and that nobody has listened to for
+    /// Lets go of channels whose call has ended, and that nobody has listened to for
     /// [`limits::CHANNEL_LINGER`]; counted from the first sweep that finds them so.
     pub fn sweep(&self, now: Instant) {
         let mut lines = self
@@ -230,8 +220,7 @@ impl Hub {
             .unwrap_or_else(PoisonError::into_inner);
         lines.retain(|_, line| {
             let mut state = line.state();
-            let goes_on = state.streams_open > 0 && !state.channel.has_ended();
-            if state.listeners > 0 || goes_on {
+            if state.listeners > 0 || !state.channel.has_ended() {
                 return true;
             }
             let since = *state.quiet_since.get_or_insert(now);
@@ -431,7 +420,7 @@ mod tests {
     fn an_ended_call_waits_for_its_listeners_to_come_back_and_then_goes() {
         let hub = Hub::new();
         let start = clock::now();
-        hub.open(&call(1));
+        hub.open(&call(1), 1);
         let listener = hub.subscribe(&call(1), None).unwrap();
         hub.sweep(start);
         hub.publish(&call(1), ended());
@@ -456,35 +445,34 @@ mod tests {
         let hub = Hub::new();
         let early = hub.subscribe(&call(1), None).unwrap();
         assert!(!hub.knows(&call(1)));
-        let past = || Past {
-            streams: 2,
-            events: vec![status()],
-        };
-        hub.recall(&call(1), past());
-        hub.recall(&call(1), past());
+        hub.recall(&call(1), [status()]);
+        hub.recall(&call(1), [status()]);
         assert!(hub.knows(&call(1)));
-        assert_eq!(hub.open(&call(1)), 3, "its third stream");
+        assert_eq!(hub.open(&call(1), 3), 3, "its third stream");
+        assert_eq!(hub.open(&call(1), 1), 4);
         let mut late = hub.subscribe(&call(1), None).unwrap();
         let heard = late.read();
-        let ringing = Some(CallStatus::Ringing);
-        assert!(
-            matches!(heard[..], [ref e] if matches!(e.event, Event::Snapshot { status, .. } if status == ringing))
-        );
+        let [Event::Snapshot { status, .. }] =
+            heard.iter().map(|event| &event.event).collect::<Vec<_>>()[..]
+        else {
+            panic!("{heard:?}")
+        };
+        assert_eq!(*status, Some(CallStatus::Ringing));
         assert_eq!(heard[0].offset, 1, "recalled once");
-        drop((early, late));
+        drop(early);
 
-        // One that nobody carries on is let go.
-        hub.recall(&call(2), past());
-        let now = clock::now();
-        hub.sweep(now);
-        hub.sweep(now + limits::CHANNEL_LINGER);
-        assert!(!hub.knows(&call(2)) && hub.knows(&call(1)));
+        // One that is only looked at is let go with its last listener.
+        let reader = hub.subscribe(&call(2), None).unwrap();
+        hub.recall(&call(2), [status(), ended()]);
+        assert!(hub.knows(&call(2)));
+        drop(reader);
+        assert!(!hub.knows(&call(2)));
     }
 
     #[test]
     fn a_call_that_goes_on_keeps_its_channel_without_listeners() {
         let hub = Hub::new();
-        hub.open(&call(1));
+        hub.open(&call(1), 1);
         drop(hub.subscribe(&call(1), None).unwrap());
         let now = clock::now();
         hub.sweep(now);
@@ -508,7 +496,7 @@ mod tests {
         let hub = Hub::new();
         let mut early = hub.subscribe(&call(1), None).unwrap();
         let first = epoch(&early.read());
-        hub.open(&call(1));
+        hub.open(&call(1), 1);
         assert!(early.read().is_empty(), "opening is no news");
         assert_eq!(hub.publish(&call(1), status()), Some(1));
         assert_eq!(early.read()[0].event, status());
@@ -521,10 +509,10 @@ mod tests {
         let first = epoch(&hub.subscribe(&call(1), None).unwrap().read());
         let mut listener = hub.subscribe(&call(1), None).unwrap();
         let second = epoch(&listener.read());
-        hub.open(&call(1));
+        hub.open(&call(1), 1);
         hub.publish(&call(1), ended());
         listener.read();
-        hub.open(&call(1));
+        hub.open(&call(1), 1);
         let third = epoch(&listener.read());
         assert!(first < second && second < third, "{first} {second} {third}");
         assert!(third < 1 << 53);
@@ -534,7 +522,7 @@ mod tests {
     fn a_stream_that_ends_late_does_not_end_the_one_that_took_over() {
         let hub = Hub::new();
         let mut listener = hub.subscribe(&call(1), None).unwrap();
-        assert_eq!((hub.open(&call(1)), hub.open(&call(1))), (1, 2));
+        assert_eq!((hub.open(&call(1), 1), hub.open(&call(1), 1)), (1, 2));
         listener.read();
         hub.close(&call(1), [ended()]);
         assert!(listener.read().is_empty() && !listener.is_over());
@@ -566,7 +554,7 @@ mod tests {
     #[tokio::test]
     async fn news_wakes_a_listener_and_a_dropped_wait_loses_none() {
         let hub = Hub::new();
-        hub.open(&call(1));
+        hub.open(&call(1), 1);
         let mut listener = hub.subscribe(&call(1), None).unwrap();
         assert_eq!(listener.next().await.len(), 1);
         for n in 1..=50_u64 {
@@ -592,7 +580,7 @@ mod tests {
     #[test]
     fn many_threads_publish_and_every_listener_hears_all_in_one_order() {
         let hub = Hub::new();
-        hub.open(&call(1));
+        hub.open(&call(1), 1);
         let mut before: Vec<_> = (0..4)
             .map(|_| hub.subscribe(&call(1), None).unwrap())
             .collect();

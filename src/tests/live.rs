@@ -54,7 +54,7 @@ fn finals(count: usize) -> impl Fn(&Page) -> bool {
 #[tokio::test]
 async fn two_listeners_hear_identical_finals() {
     let server = Server::start().await;
-    server.hub.open(&call(1));
+    server.hub.open(&call(1), 1);
     let mut browsers = [
         Browser::connect(server.addr).await,
         Browser::connect(server.addr).await,
@@ -83,7 +83,7 @@ async fn a_browser_may_know_the_call_before_the_call_begins() {
         browser.next_event().await.event,
         Event::Snapshot { .. }
     ));
-    server.hub.open(&call(1));
+    server.hub.open(&call(1), 1);
     server.hub.publish(&call(1), status(CallStatus::Ringing));
     let event = browser.next_event().await;
     assert_eq!(
@@ -95,7 +95,7 @@ async fn a_browser_may_know_the_call_before_the_call_begins() {
 #[tokio::test]
 async fn a_late_joiner_is_told_what_the_others_folded() {
     let server = Server::start().await;
-    server.hub.open(&call(1));
+    server.hub.open(&call(1), 1);
     let mut early = Browser::connect(server.addr).await;
     early.subscribe(&call(1)).await;
     for n in 1..=5 {
@@ -123,7 +123,7 @@ async fn one_that_drops_after_any_event_comes_back_and_misses_no_final() {
     let events: Vec<Event> = (1..=5).flat_map(utterance).collect();
     for cut in 0..=events.len() {
         let server = Server::start().await;
-        server.hub.open(&call(1));
+        server.hub.open(&call(1), 1);
         let mut browser = Browser::connect(server.addr).await;
         browser.subscribe(&call(1)).await;
         browser.next_event().await;
@@ -152,7 +152,7 @@ async fn one_that_drops_after_any_event_comes_back_and_misses_no_final() {
 #[tokio::test]
 async fn hundreds_of_events_while_away_are_all_told() {
     let server = Server::start().await;
-    server.hub.open(&call(1));
+    server.hub.open(&call(1), 1);
     let mut browser = Browser::connect(server.addr).await;
     browser.subscribe(&call(1)).await;
     say(&server, 1);
@@ -177,7 +177,7 @@ async fn hundreds_of_events_while_away_are_all_told() {
 #[tokio::test]
 async fn an_offset_from_before_a_restart_leads_to_a_snapshot() {
     let first = Server::start().await;
-    first.hub.open(&call(1));
+    first.hub.open(&call(1), 1);
     let mut browser = Browser::connect(first.addr).await;
     browser.subscribe(&call(1)).await;
     (1..=3).for_each(|n| say(&first, n));
@@ -192,7 +192,7 @@ async fn an_offset_from_before_a_restart_leads_to_a_snapshot() {
         epoch: old.epoch.map(|epoch| epoch - 1),
         ..old
     };
-    second.hub.open(&call(1));
+    second.hub.open(&call(1), 1);
     (1..=9).for_each(|n| say(&second, n));
     let mut browser = Browser::connect(second.addr).await;
     browser.send(subscription(&call(1), Some(stale))).await;
@@ -209,7 +209,7 @@ async fn an_offset_from_before_a_restart_leads_to_a_snapshot() {
 #[tokio::test]
 async fn a_listener_that_does_not_read_loses_partials_only_and_harms_nobody() {
     let server = Server::start().await;
-    server.hub.open(&call(1));
+    server.hub.open(&call(1), 1);
     let mut slow = Browser::connect(server.addr).await;
     slow.subscribe(&call(1)).await;
     slow.settle().await;
@@ -257,7 +257,7 @@ async fn one_socket_hears_several_calls_until_it_unsubscribes() {
     let server = Server::start().await;
     let mut browser = Browser::connect(server.addr).await;
     for n in 1..=3 {
-        server.hub.open(&call(n));
+        server.hub.open(&call(n), 1);
         browser.subscribe(&call(n)).await;
         browser.next_event().await;
     }
@@ -274,7 +274,7 @@ async fn one_socket_hears_several_calls_until_it_unsubscribes() {
 #[tokio::test]
 async fn subscribing_again_begins_again() {
     let server = Server::start().await;
-    server.hub.open(&call(1));
+    server.hub.open(&call(1), 1);
     let mut browser = Browser::connect(server.addr).await;
     for _ in 0..=limits::SUBSCRIPTIONS_PER_LISTENER_MAX {
         browser.send(subscription(&call(1), None)).await;
@@ -288,7 +288,7 @@ async fn subscribing_again_begins_again() {
 #[tokio::test]
 async fn what_is_no_request_gets_an_error_and_the_socket_goes_on() {
     let server = Server::start().await;
-    server.hub.open(&call(1));
+    server.hub.open(&call(1), 1);
     let mut browser = Browser::connect(server.addr).await;
     for wrong in [
         "",
@@ -384,7 +384,7 @@ async fn only_who_may_hear_a_call_hears_it() {
         });
     })
     .await;
-    server.hub.open(&call(1));
+    server.hub.open(&call(1), 1);
     let mut stranger = Browser::connect(server.addr).await;
     stranger.subscribe(&call(1)).await;
     assert_eq!(stranger.next_error().await, "not_allowed");
@@ -466,7 +466,7 @@ async fn a_wrong_query_is_refused_before_the_upgrade() {
 #[tokio::test]
 async fn the_query_resumes_like_a_subscribe() {
     let server = Server::start().await;
-    server.hub.open(&call(1));
+    server.hub.open(&call(1), 1);
     (1..=3).for_each(|n| say(&server, n));
     let query = format!("?callSid={}&offset=4", call(1).as_str());
     let mut browser = Browser::connect(server.addr).await;
@@ -485,7 +485,7 @@ async fn the_query_resumes_like_a_subscribe() {
 #[tokio::test]
 async fn when_the_call_has_ended_and_everyone_has_left_nothing_stays() {
     let server = Server::start().await;
-    server.hub.open(&call(1));
+    server.hub.open(&call(1), 1);
     let mut browsers = [
         Browser::connect(server.addr).await,
         Browser::connect(server.addr).await,
@@ -510,7 +510,7 @@ async fn when_the_call_has_ended_and_everyone_has_left_nothing_stays() {
 #[tokio::test]
 async fn a_restart_waits_for_last_words_and_then_says_goodbye() {
     let server = Server::start().await;
-    server.hub.open(&call(1));
+    server.hub.open(&call(1), 1);
     let mut talking = Browser::connect(server.addr).await;
     talking.subscribe(&call(1)).await;
     talking.settle().await;
@@ -536,7 +536,7 @@ async fn a_restart_waits_for_last_words_and_then_says_goodbye() {
 #[tokio::test]
 async fn a_close_in_the_middle_of_a_frame_harms_nobody() {
     let server = Server::start().await;
-    server.hub.open(&call(1));
+    server.hub.open(&call(1), 1);
     let mut browser = Browser::connect(server.addr).await;
     browser.subscribe(&call(1)).await;
     browser.settle().await;

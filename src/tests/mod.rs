@@ -19,8 +19,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::api::{ApiState, router};
-use crate::call::Switchboard;
-use crate::config::Doors;
+use crate::app::{Parts, compose};
 use crate::engine::recognizer::{Recognizer, ScriptedRecognizer};
 use crate::engine::{Engine, voice};
 use crate::hub::Hub;
@@ -43,33 +42,26 @@ impl Server {
     }
 
     /// `change` sees the state before the server starts. One scripted recogniser.
-    #[expect(
-        clippy::unused_async,
-        reason = "serving wants a runtime, which callers then have"
-    )]
     pub(crate) async fn start_with(change: impl FnOnce(&mut ApiState)) -> Self {
         let recognizer: Box<dyn Recognizer> = Box::new(ScriptedRecognizer::default());
-        Self::start_on(vec![recognizer], change)
+        Self::start_on(vec![recognizer], change).await
     }
 
     /// A server whose engine has these recognisers.
-    pub(crate) fn start_on(
+    pub(crate) async fn start_on(
         recognizers: Vec<Box<dyn Recognizer>>,
         change: impl FnOnce(&mut ApiState),
     ) -> Self {
+        let engine = Engine::start(recognizers);
+        let address = ([127, 0, 0, 1], 0).into();
+        let parts = Parts::local(address, engine, voice::Config::default());
+        Self::of(parts.await.unwrap(), change)
+    }
+
+    /// A server of these parts.
+    pub(crate) fn of(parts: Parts, change: impl FnOnce(&mut ApiState)) -> Self {
         let tasks = Tasks::default();
-        let switchboard = Switchboard {
-            engine: Arc::new(Engine::start(recognizers)),
-            hub: Hub::new(),
-            tasks: tasks.clone(),
-            voice: voice::Config::default(),
-        };
-        let doors = Doors {
-            address: ([127, 0, 0, 1], 0).into(),
-            public_base_url: None,
-            twilio_key: None,
-        };
-        let mut state = ApiState::new(switchboard, doors);
+        let mut state = compose(parts, &tasks);
         change(&mut state);
         let addr = serve(router(state.clone()), &tasks);
         Self {
@@ -94,7 +86,10 @@ pub(crate) fn serve(router: axum::Router, tasks: &Tasks) -> SocketAddr {
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let listener = socket.listen(64).unwrap();
     let addr = listener.local_addr().unwrap();
-    tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
+    tasks.spawn(async move {
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        axum::serve(listener, service).await.unwrap();
+    });
     addr
 }
 

@@ -8,8 +8,7 @@ use tokio::net::TcpStream;
 use super::browser::Browser;
 use super::phone::{Gate, Stream, speech, unhurried_voice};
 use super::stories::call;
-use crate::app::App;
-use crate::config::Doors;
+use crate::app::{App, Parts};
 use crate::engine::Engine;
 use crate::engine::recognizer::{
     Hypothesis, RecognizeError, Recognizer, Request, ScriptedRecognizer,
@@ -35,13 +34,9 @@ impl Drop for Counted {
 }
 
 async fn app(recognizers: Vec<Box<dyn Recognizer>>) -> App {
-    let doors = Doors {
-        address: ([127, 0, 0, 1], 0).into(),
-        public_base_url: None,
-        twilio_key: None,
-    };
-    let engine = Engine::start(recognizers);
-    App::start(doors, engine, unhurried_voice()).await.unwrap()
+    let address = ([127, 0, 0, 1], 0).into();
+    let parts = Parts::local(address, Engine::start(recognizers), unhurried_voice());
+    App::start(parts.await.unwrap()).await.unwrap()
 }
 
 #[tokio::test]

@@ -236,6 +236,8 @@ pub enum Noun {
     Number {
         /// Its number.
         number: E164,
+        /// The URL of what is said to whoever picks up, before the parties are connected.
+        announcement: Option<String>,
         /// Who is told how its leg goes.
         status: Option<StatusCallback>,
     },
@@ -395,7 +397,14 @@ fn check_dial(dial: &Dial) -> Result<(), TwimlError> {
     dial.action.as_deref().map_or(Ok(()), check_callback)?;
     for noun in &dial.nouns {
         let (parameters, status) = match noun {
-            Noun::Number { status, .. } => (&[][..], status),
+            Noun::Number {
+                announcement,
+                status,
+                ..
+            } => {
+                announcement.as_deref().map_or(Ok(()), check_callback)?;
+                (&[][..], status)
+            }
             Noun::Client {
                 parameters, status, ..
             } => (&parameters[..], status),
@@ -478,7 +487,12 @@ impl Element {
 
     fn noun(noun: &Noun) -> Self {
         match noun {
-            Noun::Number { number, status } => Self::new("Number")
+            Noun::Number {
+                number,
+                announcement,
+                status,
+            } => Self::new("Number")
+                .with("url", announcement.as_ref())
                 .status(status.as_ref())
                 .saying(number.as_str()),
             Noun::Client {
@@ -682,6 +696,7 @@ mod tests {
     fn number() -> Noun {
         Noun::Number {
             number: E164::parse("+14155550123").unwrap(),
+            announcement: None,
             status: None,
         }
     }
@@ -708,6 +723,7 @@ mod tests {
             action: Some("https://cb.example.com/voice/ended".to_owned()),
             nouns: vec![Noun::Number {
                 number: E164::parse("+14155550123").unwrap(),
+                announcement: Some("https://cb.example.com/a".to_owned()),
                 status: Some(StatusCallback::all("https://cb.example.com/s?a=1&b=2")),
             }],
             ..dial(vec![])
@@ -855,6 +871,7 @@ mod tests {
             (
                 dial(vec![Noun::Number {
                     number: E164::parse("+14155550123").unwrap(),
+                    announcement: None,
                     status: Some(StatusCallback::all("https://my_host.example.com/s")),
                 }]),
                 TwimlError::CallbackUrl,

@@ -1,0 +1,340 @@
+//! `/api/calls`: the calls that someone may see, and what can be done with them.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::auth::{Caller, no_such_call};
+use super::{ApiError, ApiState};
+use crate::clock::{self, UtcTime};
+use crate::desk::{Command, Desk};
+use crate::export::{self, Format};
+use crate::ids::CallSid;
+use crate::store::record::{
+    CallDetail, CallEdit, CallFilter, CallPage, CallRecord, NewCall, Party, Recording, Scope,
+    TranscriptState,
+};
+use crate::transcript::{CallStatus, Direction};
+
+/// Calls on a page, where nothing else is asked for.
+const PAGE: u32 = 50;
+
+/// `/api/calls`.
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(list, adopt))
+        .routes(routes!(read, edit, delete))
+        .routes(routes!(hang_up))
+        .routes(routes!(start_recording))
+        .routes(routes!(stop_recording))
+        .routes(routes!(pause_recording))
+        .routes(routes!(resume_recording))
+        .routes(routes!(transcript))
+}
+
+/// What a list shows, and from where on.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct ListQuery {
+    /// Words, all of which were said, or stand in the notes, labels or parties.
+    q: Option<String>,
+    /// Who called whom.
+    #[param(inline)]
+    direction: Option<Direction>,
+    /// Where it is.
+    #[param(inline)]
+    status: Option<CallStatus>,
+    /// Part of a telephone number or name.
+    number: Option<String>,
+    /// Began then or later.
+    #[param(value_type = Option<String>, format = DateTime)]
+    since: Option<UtcTime>,
+    /// Began before.
+    #[param(value_type = Option<String>, format = DateTime)]
+    until: Option<UtcTime>,
+    /// Whether there is anything to listen to.
+    recorded: Option<bool>,
+    /// Carries this label.
+    label: Option<String>,
+    /// `next` of the page before.
+    cursor: Option<String>,
+    /// Calls on the page, 50 by default.
+    limit: Option<u32>,
+}
+
+/// A call that the browser knows of.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct KnownCall {
+    /// As the Voice SDK has it: the parent leg of an outgoing call, the child leg of an incoming one.
+    sid: CallSid,
+    /// Who called whom.
+    direction: Direction,
+}
+
+/// The calls that one may see, the latest first.
+#[utoipa::path(get, path = "/api/calls", tag = "calls", params(ListQuery), responses(
+    (status = 200, body = CallPage),
+    (status = 400, description = "`bad_cursor`: begin again without it"),
+))]
+async fn list(
+    caller: Caller,
+    State(desk): State<Desk>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<CallPage>, ApiError> {
+    caller.require(Scope::CallsRead)?;
+    let filter = CallFilter {
+        q: query.q,
+        direction: query.direction,
+        status: query.status,
+        number: query.number,
+        since: query.since,
+        until: query.until,
+        recorded: query.recorded,
+        label: query.label,
+    };
+    let limit = query.limit.unwrap_or(PAGE);
+    let (only, cursor) = (caller.sees_only(), query.cursor.as_deref());
+    Ok(Json(
+        desk.store().calls(&filter, only, cursor, limit).await?,
+    ))
+}
+
+/// Take over a call that this browser made or answered: whose it is was not known yet, if somebody
+/// called us.
+#[utoipa::path(post, path = "/api/calls", tag = "calls", request_body = KnownCall, responses(
+    (status = 200, body = CallRecord),
+    (status = 404, description = "`no_such_call`: it is somebody else's, or was deleted"),
+))]
+async fn adopt(
+    caller: Caller,
+    State(desk): State<Desk>,
+    Json(known): Json<KnownCall>,
+) -> Result<Json<CallRecord>, ApiError> {
+    caller.require(Scope::CallsWrite)?;
+    let call = NewCall {
+        sid: known.sid,
+        direction: known.direction,
+        status: CallStatus::Initiated,
+        from: Party::default(),
+        to: Party::default(),
+        user_id: caller.user_id(),
+        started_at: clock::utc_now(),
+        transcript: TranscriptState::Off,
+        announced: false,
+    };
+    let record = desk.store().open_call(&call).await?;
+    caller.may_see(&record)?;
+    Ok(Json(record))
+}
+
+/// A call with its words, and all that belongs to it.
+#[utoipa::path(get, path = "/api/calls/{sid}", tag = "calls",
+    params(("sid" = String, Path, description = "any leg of the call")), responses(
+    (status = 200, body = CallDetail),
+    (status = 404, description = "`no_such_call`"),
+))]
+async fn read(
+    caller: Caller,
+    State(desk): State<Desk>,
+    Path(sid): Path<CallSid>,
+) -> Result<Json<CallDetail>, ApiError> {
+    let record = find(&desk, &caller, Scope::CallsRead, &sid).await?;
+    let detail = desk.store().call(&record.sid).await?;
+    detail.map(Json).ok_or_else(no_such_call)
+}
+
+/// Change a call's notes or labels.
+#[utoipa::path(patch, path = "/api/calls/{sid}", tag = "calls", request_body = CallEdit,
+    params(("sid" = String, Path, description = "any leg of the call")), responses(
+    (status = 200, body = CallRecord),
+    (status = 404, description = "`no_such_call`"),
+    (status = 409, description = "`too_many`: labels"),
+    (status = 422, description = "`too_long`"),
+))]
+async fn edit(
+    caller: Caller,
+    State(desk): State<Desk>,
+    Path(sid): Path<CallSid>,
+    Json(edit): Json<CallEdit>,
+) -> Result<Json<CallRecord>, ApiError> {
+    let record = find(&desk, &caller, Scope::CallsWrite, &sid).await?;
+    let edited = desk.store().edit_call(&record.sid, &edit).await?;
+    edited.map(Json).ok_or_else(no_such_call)
+}
+
+/// Delete a call for good: its words, its audio, and its recordings at Twilio.
+#[utoipa::path(delete, path = "/api/calls/{sid}", tag = "calls",
+    params(("sid" = String, Path, description = "any leg of the call")), responses(
+    (status = 204, description = "it is gone"),
+    (status = 404, description = "`no_such_call`"),
+    (status = 409, description = "`call_in_progress`: end it first"),
+    (status = 502, description = "`twilio_…`: Twilio did not delete its recordings; nothing was deleted here"),
+))]
+async fn delete(
+    caller: Caller,
+    State(desk): State<Desk>,
+    Path(sid): Path<CallSid>,
+) -> Result<StatusCode, ApiError> {
+    let record = find(&desk, &caller, Scope::CallsWrite, &sid).await?;
+    desk.delete(&record.sid, caller.user_id()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// End a call.
+#[utoipa::path(post, path = "/api/calls/{sid}/hangup", tag = "calls",
+    params(("sid" = String, Path, description = "any leg of the call")), responses(
+    (status = 204, description = "it ends, or had ended"),
+    (status = 404, description = "`no_such_call`"),
+    (status = 502, description = "`twilio_…`: what Twilio said, and what to do"),
+))]
+async fn hang_up(
+    caller: Caller,
+    State(desk): State<Desk>,
+    Path(sid): Path<CallSid>,
+) -> Result<StatusCode, ApiError> {
+    let record = find(&desk, &caller, Scope::CallsWrite, &sid).await?;
+    desk.hang_up(&record.sid, caller.user_id()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Begin to record at Twilio, each party on a channel of its own.
+#[utoipa::path(post, path = "/api/calls/{sid}/recording/start", tag = "recording",
+    params(("sid" = String, Path, description = "any leg of the call")), responses(
+    (status = 200, body = Recording, description = "as Twilio has it"),
+    (status = 404, description = "`no_such_call`"),
+    (status = 409, description = "`call_over`"),
+    (status = 502, description = "`twilio_…`: what Twilio said, and what to do"),
+))]
+async fn start_recording(
+    caller: Caller,
+    State(desk): State<Desk>,
+    Path(sid): Path<CallSid>,
+) -> Result<Json<Recording>, ApiError> {
+    record(&desk, &caller, &sid, Command::Start).await
+}
+
+/// End the recording.
+#[utoipa::path(post, path = "/api/calls/{sid}/recording/stop", tag = "recording",
+    params(("sid" = String, Path, description = "any leg of the call")), responses(
+    (status = 200, body = Recording, description = "as Twilio has it"),
+    (status = 404, description = "`no_such_call`"),
+    (status = 409, description = "`call_over`, `not_recording`"),
+    (status = 502, description = "`twilio_…`: what Twilio said, and what to do"),
+))]
+async fn stop_recording(
+    caller: Caller,
+    State(desk): State<Desk>,
+    Path(sid): Path<CallSid>,
+) -> Result<Json<Recording>, ApiError> {
+    record(&desk, &caller, &sid, Command::Stop).await
+}
+
+/// Hold the recording: silence is recorded until it goes on.
+#[utoipa::path(post, path = "/api/calls/{sid}/recording/pause", tag = "recording",
+    params(("sid" = String, Path, description = "any leg of the call")), responses(
+    (status = 200, body = Recording, description = "as Twilio has it"),
+    (status = 404, description = "`no_such_call`"),
+    (status = 409, description = "`call_over`, `not_recording`"),
+    (status = 502, description = "`twilio_…`: what Twilio said, and what to do"),
+))]
+async fn pause_recording(
+    caller: Caller,
+    State(desk): State<Desk>,
+    Path(sid): Path<CallSid>,
+) -> Result<Json<Recording>, ApiError> {
+    record(&desk, &caller, &sid, Command::Pause).await
+}
+
+/// Go on recording.
+#[utoipa::path(post, path = "/api/calls/{sid}/recording/resume", tag = "recording",
+    params(("sid" = String, Path, description = "any leg of the call")), responses(
+    (status = 200, body = Recording, description = "as Twilio has it"),
+    (status = 404, description = "`no_such_call`"),
+    (status = 409, description = "`call_over`, `not_recording`"),
+    (status = 502, description = "`twilio_…`: what Twilio said, and what to do"),
+))]
+async fn resume_recording(
+    caller: Caller,
+    State(desk): State<Desk>,
+    Path(sid): Path<CallSid>,
+) -> Result<Json<Recording>, ApiError> {
+    record(&desk, &caller, &sid, Command::Resume).await
+}
+
+/// What was said, as a file: `txt`, `srt`, `vtt` or `json`.
+#[utoipa::path(get, path = "/api/calls/{sid}/{file}", tag = "calls",
+    params(
+        ("sid" = String, Path, description = "any leg of the call"),
+        ("file" = String, Path, description = "`transcript.txt`, `.srt`, `.vtt` or `.json`"),
+    ), responses(
+    (status = 200, content_type = "text/plain", body = String),
+    (status = 404, description = "`no_such_call`, `not_found`"),
+))]
+async fn transcript(
+    caller: Caller,
+    State(desk): State<Desk>,
+    Path((sid, file)): Path<(CallSid, String)>,
+) -> Result<Response, ApiError> {
+    let formats = [
+        ("transcript.txt", Format::Txt, "text/plain; charset=utf-8"),
+        (
+            "transcript.srt",
+            Format::Srt,
+            "application/x-subrip; charset=utf-8",
+        ),
+        ("transcript.vtt", Format::Vtt, "text/vtt; charset=utf-8"),
+        ("transcript.json", Format::Json, "application/json"),
+    ];
+    let format = formats.into_iter().find(|(name, ..)| *name == file);
+    let (_, format, content_type) = format.ok_or_else(super::error::nothing_here)?;
+    let record = find(&desk, &caller, Scope::CallsRead, &sid).await?;
+    let segments = desk.store().segments(&record.sid).await?;
+    // The date, not the number: a file's name travels further than its words.
+    let date = record.started_at.to_string();
+    let name = format!("call-{}.{}", date[..19].replace(':', "-"), format.ending());
+    let headers = [
+        (header::CONTENT_TYPE, content_type.to_owned()),
+        (
+            header::CONTENT_DISPOSITION,
+            format!("attachment; filename=\"{name}\""),
+        ),
+    ];
+    Ok((headers, export::write(&segments, format, true)).into_response())
+}
+
+async fn record(
+    desk: &Desk,
+    caller: &Caller,
+    sid: &CallSid,
+    command: Command,
+) -> Result<Json<Recording>, ApiError> {
+    let record = find(desk, caller, Scope::CallsWrite, sid).await?;
+    Ok(Json(
+        desk.record(&record.sid, command, caller.user_id()).await?,
+    ))
+}
+
+/// The call of a leg, if the caller may see it; else as if there were none.
+pub(super) async fn find(
+    desk: &Desk,
+    caller: &Caller,
+    scope: Scope,
+    sid: &CallSid,
+) -> Result<CallRecord, ApiError> {
+    caller.require(scope)?;
+    let parent = desk.store().find_parent(sid).await?;
+    let record = match parent {
+        Some(parent) => desk.store().call_record(&parent).await?,
+        None => None,
+    };
+    let record = record.ok_or_else(no_such_call)?;
+    caller.may_see(&record)?;
+    Ok(record)
+}

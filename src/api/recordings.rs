@@ -1,0 +1,48 @@
+//! `/api/recordings`: Twilio's recordings, handed through. A browser never sees Twilio's address of
+//! one, nor the credentials that open it.
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::auth::Caller;
+use super::calls::find;
+use super::{ApiError, ApiState};
+use crate::desk::Desk;
+use crate::ids::RecordingSid;
+use crate::store::record::Scope;
+use crate::twilio::rest::media::MediaFormat;
+
+/// `/api/recordings`.
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(media))
+}
+
+/// The sound of a recording at Twilio, with byte ranges: WAV, each party on a channel of its own.
+#[utoipa::path(get, path = "/api/recordings/{sid}/media", tag = "recording",
+    params(("sid" = String, Path, description = "the recording")), responses(
+    (status = 200, content_type = "audio/wav", body = Vec<u8>),
+    (status = 206, content_type = "audio/wav", body = Vec<u8>),
+    (status = 404, description = "`no_such_recording`"),
+    (status = 502, description = "`twilio_…`: what Twilio said, and what to do"),
+))]
+async fn media(
+    caller: Caller,
+    State(desk): State<Desk>,
+    Path(sid): Path<RecordingSid>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let recording = desk.store().recording(&sid).await?;
+    let recording = recording.ok_or_else(super::auth::no_such_call)?;
+    find(&desk, &caller, Scope::CallsRead, &recording.call_sid).await?;
+    let range = headers.get(header::RANGE);
+    let media = desk.rest()?.recording_media(&sid, MediaFormat::Wav, range);
+    let media = media.await?;
+    let mut answer = (media.status, media.headers, Body::from_stream(media.bytes)).into_response();
+    let private = HeaderValue::from_static("private, no-store");
+    answer.headers_mut().insert(header::CACHE_CONTROL, private);
+    Ok(answer)
+}

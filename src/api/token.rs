@@ -1,0 +1,125 @@
+//! `GET /api/token`: what a browser registers at Twilio with.
+
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::auth::{Caller, Via};
+use super::{ApiError, ApiState};
+use crate::access::secret::{Secret, SecretHash};
+use crate::clock::{self, UtcTime};
+use crate::desk::{Desk, NOBODY};
+use crate::ids::ClientIdentity;
+use crate::twilio::token::{self, SessionTag};
+
+/// `/api/token`.
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(token))
+}
+
+/// A pass to Twilio.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct VoiceToken {
+    /// For the Voice SDK's `Device`.
+    token: String,
+    /// What this browser is called at Twilio; its own for each session.
+    identity: ClientIdentity,
+    /// Ask for another before then.
+    expires_at: UtcTime,
+}
+
+/// Which browser asks.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct TokenQuery {
+    /// Any text that this browser, or this tab of it, keeps for itself: its next token is then for
+    /// the same identity. Needed only where nobody signs in, or for two phones in one session.
+    browser: Option<String>,
+}
+
+/// A pass to Twilio for this browser, good for an hour.
+#[utoipa::path(get, path = "/api/token", tag = "phone", params(TokenQuery), responses(
+    (status = 200, body = VoiceToken),
+    (status = 401, description = "`sign_in_required`"),
+    (status = 503, description = "`twilio_not_set_up`: which settings are missing"),
+))]
+async fn token(
+    caller: Caller,
+    State(desk): State<Desk>,
+    Query(query): Query<TokenQuery>,
+) -> Result<Json<VoiceToken>, ApiError> {
+    let now = clock::utc_now();
+    let browser = query.browser.as_deref();
+    let (user, name, session) = match &caller {
+        Caller::User {
+            user,
+            via: Via::Session(hash),
+        } => (user.id, user.name.as_str(), Some(hash)),
+        Caller::User { .. } => {
+            let user = caller.require_person()?; // Refuses machines.
+            (user.id, user.name.as_str(), None)
+        }
+        Caller::Open => (NOBODY, "local", None),
+    };
+    let tag = tag(session, browser);
+    let identity = token::identity_for(user, name, tag);
+    let minted = desk.mint(&identity, now).map_err(|missing| {
+        let message = format!("calls need {missing}: set it (see .env.example), then restart");
+        ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "twilio_not_set_up",
+            message,
+        )
+    })?;
+    let expires_at = minted.expires_at;
+    desk.arrive(identity.clone(), caller.user_id(), expires_at);
+    Ok(Json(VoiceToken {
+        token: minted.jwt,
+        identity,
+        expires_at,
+    }))
+}
+
+/// Names a browser among its user's by its session and what it calls itself; by chance if it has
+/// neither.
+fn tag(session: Option<&SecretHash>, browser: Option<&str>) -> SessionTag {
+    let mut hash = Sha256::new();
+    match (session, browser) {
+        (None, None) => hash.update(Secret::random().hash()),
+        (session, browser) => {
+            hash.update(session.unwrap_or(&[0; 32]));
+            hash.update(browser.unwrap_or_default());
+        }
+    }
+    let digest = hash.finalize();
+    let bytes = digest[..8].try_into().expect("a digest of 32 bytes");
+    SessionTag(u64::from_be_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_browser_keeps_its_name_and_no_two_share_one() {
+        let (a, b) = (Some(&[1; 32]), Some(&[2; 32]));
+        assert_eq!(tag(a, None), tag(a, None));
+        assert_eq!(tag(None, Some("tab")), tag(None, Some("tab")));
+        let all = [
+            tag(a, None),
+            tag(b, None),
+            tag(a, Some("tab")),
+            tag(None, Some("tab")),
+        ];
+        for (n, one) in all.iter().enumerate() {
+            assert!(all[n + 1..].iter().all(|other| other != one));
+        }
+        assert_ne!(tag(None, None), tag(None, None));
+    }
+}

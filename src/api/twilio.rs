@@ -1,0 +1,199 @@
+//! Twilio's doors: what it asks (`/voice…`) and what it tells (`/api/…/status`). Only what Twilio
+//! signed comes in. What it tells is kept before it is answered, in milliseconds; what follows from
+//! it goes on after.
+
+use axum::Router;
+use axum::body::to_bytes;
+use axum::extract::{FromRef, FromRequest, OriginalUri, Request, State};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+
+use super::{ApiError, ApiState};
+use crate::config::Doors;
+use crate::desk::Desk;
+use crate::limits;
+use crate::store::StoreError;
+use crate::twilio::signature::{HEADER, Payload, SETTINGS_HEADER, SignatureError, WhichKey};
+use crate::twilio::twiml::{CONTENT_TYPE, Response as Twiml, Say, Verb};
+use crate::twilio::webhook::{
+    self, CallStatusCallback, DialEnded, IDEMPOTENCY_HEADER, RecordingCallback, StreamCallback,
+    TranscriptionCallback, VoiceRequest, WebhookError,
+};
+
+/// Every route that Twilio posts to.
+pub(super) fn routes() -> Router<ApiState> {
+    Router::new()
+        .route("/voice", post(voice))
+        .route("/voice/announcement", post(announcement))
+        .route("/voice/ended", post(ended))
+        .route("/api/calls/status", post(call_status))
+        .route("/api/recordings/status", post(recording_status))
+        .route("/api/streams/status", post(stream_status))
+        .route("/api/transcriptions/realtime", post(realtime))
+}
+
+/// A form that Twilio signed.
+struct Signed {
+    form: Vec<(String, String)>,
+    /// Names this request: one with the same name is a repetition.
+    token: Option<String>,
+}
+
+impl<S> FromRequest<S> for Signed
+where
+    S: Send + Sync,
+    std::sync::Arc<Doors>: FromRef<S>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let doors = std::sync::Arc::<Doors>::from_ref(state);
+        let (parts, body) = request.into_parts();
+        let bytes = to_bytes(body, limits::WEBHOOK_BODY_BYTES_MAX).await;
+        let bytes = bytes.map_err(|_| unreadable("its body is too long"))?;
+        let form = webhook::form(&bytes).map_err(|error| unreadable(error.to_string()))?;
+        let path = parts
+            .extensions
+            .get::<OriginalUri>()
+            .map_or(&parts.uri, |uri| &uri.0);
+        let path = path.path_and_query().map_or("/", |path| path.as_str());
+        check(&doors, path, Payload::Form(&form), &parts.headers)?;
+        let token = text(&parts.headers, &HeaderName::from_static(IDEMPOTENCY_HEADER));
+        Ok(Self {
+            form,
+            token: webhook::idempotency_token(token),
+        })
+    }
+}
+
+/// Refuses what Twilio did not sign. Without an account (this machine only) nothing is checked.
+/// `path` has the query as it was on the wire.
+pub(super) fn check(
+    doors: &Doors,
+    path: &str,
+    payload: Payload<'_>,
+    headers: &HeaderMap,
+) -> Result<(), ApiError> {
+    let Some(keyring) = &doors.keyring else {
+        return Ok(());
+    };
+    let is_socket = headers.contains_key(header::SEC_WEBSOCKET_KEY);
+    let url = if is_socket {
+        doors.public_url.wss(path)
+    } else {
+        doors.public_url.https(path)
+    };
+    let signature = text(headers, &HeaderName::from_static(HEADER));
+    let settings = text(headers, &HeaderName::from_static(SETTINGS_HEADER));
+    match keyring.verify(&url, payload, signature, settings) {
+        Ok(WhichKey::Primary | WhichKey::Shared(_)) => Ok(()),
+        Ok(WhichKey::Second) => {
+            tracing::debug!("signed with the second auth token");
+            Ok(())
+        }
+        Err(error) => {
+            refused(doors, &error, is_socket);
+            Err(ApiError::new(
+                StatusCode::FORBIDDEN,
+                "bad_signature",
+                "this request was not signed by Twilio",
+            ))
+        }
+    }
+}
+
+/// For the operator: what to look at. A media socket's path holds its secret, so no path is shown.
+fn refused(doors: &Doors, error: &SignatureError, is_socket: bool) {
+    tracing::warn!(
+        %error, public_base_url = %doors.public_url, is_socket,
+        "a request was not signed by Twilio; if it was Twilio's, then PUBLIC_BASE_URL is not the \
+         address that Twilio calls (check scheme, host, port and path behind your proxy), or \
+         TWILIO_AUTH_TOKEN is not the account's primary one"
+    );
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn unreadable(why: impl Into<String>) -> ApiError {
+    ApiError::new(StatusCode::BAD_REQUEST, "bad_webhook", why)
+}
+
+fn untold(error: WebhookError) -> ApiError {
+    unreadable(error.to_string())
+}
+
+/// 503, so that Twilio asks again (`rp=5xx` in the callback's address).
+fn unkept(error: StoreError) -> ApiError {
+    ApiError::from(error)
+}
+
+fn xml(twiml: &Twiml) -> Response {
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], twiml.to_xml()).into_response()
+}
+
+/// `POST /voice`: a call begins. Errors are spoken, never a bare 500.
+async fn voice(State(desk): State<Desk>, signed: Signed) -> Response {
+    match VoiceRequest::read(&signed.form) {
+        Ok(request) => xml(&desk.answer(&request).await),
+        Err(error) => {
+            tracing::error!(%error, "a voice request that could not be read");
+            let sorry = Say::text("Sorry, this call could not be understood.");
+            let said = Twiml::new(vec![Verb::Say(sorry), Verb::Hangup]);
+            xml(&said.expect("a short text, no URL"))
+        }
+    }
+}
+
+/// `POST /voice/announcement`: what the called person hears first.
+async fn announcement(State(desk): State<Desk>, _: Signed) -> Response {
+    xml(&desk.announce())
+}
+
+/// `POST /voice/ended`: the dialled leg is over, or never came about.
+async fn ended(State(desk): State<Desk>, signed: Signed) -> Response {
+    match DialEnded::read(&signed.form) {
+        Ok(ended) => xml(&desk.ended(&ended).await),
+        Err(error) => {
+            tracing::error!(%error, "an end of a dialled leg that could not be read");
+            xml(&Twiml::empty())
+        }
+    }
+}
+
+/// `POST /api/calls/status`
+async fn call_status(State(desk): State<Desk>, signed: Signed) -> Result<StatusCode, ApiError> {
+    let callback = CallStatusCallback::read(&signed.form).map_err(untold)?;
+    desk.call_moved(&callback, signed.token)
+        .await
+        .map_err(unkept)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /api/recordings/status`
+async fn recording_status(
+    State(desk): State<Desk>,
+    signed: Signed,
+) -> Result<StatusCode, ApiError> {
+    let callback = RecordingCallback::read(&signed.form).map_err(untold)?;
+    desk.recording_moved(&callback, signed.token)
+        .await
+        .map_err(unkept)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /api/streams/status`
+async fn stream_status(State(desk): State<Desk>, signed: Signed) -> Result<StatusCode, ApiError> {
+    let callback = StreamCallback::read(&signed.form).map_err(untold)?;
+    desk.stream_moved(&callback).await.map_err(unkept)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /api/transcriptions/realtime`
+async fn realtime(State(desk): State<Desk>, signed: Signed) -> Result<StatusCode, ApiError> {
+    let callback = TranscriptionCallback::read(&signed.form).map_err(untold)?;
+    desk.words_came(&callback).await.map_err(unkept)?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,250 @@
+//! What users ask of Twilio for a call: record it, end it, delete it. The answer is always what
+//! Twilio says, never a guess.
+
+use super::Desk;
+use crate::clock::{self, UtcTime};
+use crate::ids::{CallSid, UserId};
+use crate::limits;
+use crate::store::StoreError;
+use crate::store::record::{Recording, RecordingUpdate};
+use crate::transcript::{Event, RecordingStatus};
+use crate::twilio::rest::calls::{PauseBehavior, RecordingRef, RestRecording, StartRecording};
+use crate::twilio::rest::{Rest, RestError};
+
+/// What can be done with a call's recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// Begin one, unless one runs.
+    Start,
+    /// End it.
+    Stop,
+    /// Hold it: the other party reads out a card's number.
+    Pause,
+    /// Go on.
+    Resume,
+}
+
+impl Command {
+    fn done(self) -> &'static str {
+        match self {
+            Self::Start => "recording_started",
+            Self::Stop => "recording_stopped",
+            Self::Pause => "recording_paused",
+            Self::Resume => "recording_resumed",
+        }
+    }
+}
+
+/// Why something that a user asked for was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum DeskError {
+    /// There is no account to ask.
+    #[error("no Twilio account is set: set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN")]
+    NoAccount,
+    /// Nobody knows the call.
+    #[error("there is no such call")]
+    NoSuchCall,
+    /// The call is over.
+    #[error("the call is over")]
+    CallIsOver,
+    /// The call goes on.
+    #[error("the call goes on: end it first")]
+    CallInProgress,
+    /// There is nothing to hold, go on with, or end.
+    #[error("this call is not being recorded")]
+    NotRecording,
+    /// Twilio refused, or was not reached.
+    #[error(transparent)]
+    Twilio(#[from] RestError),
+    /// The database did not do it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Desk {
+    /// Starts, holds, or ends a call's recording. What is asked for twice is done once.
+    pub async fn record(
+        &self,
+        call: &CallSid,
+        command: Command,
+        user: Option<UserId>,
+    ) -> Result<Recording, DeskError> {
+        let record = self.store().call_record(call).await?;
+        let record = record.ok_or(DeskError::NoSuchCall)?;
+        let rest = self.rest()?;
+        let current = self.store().recording_of(call).await?;
+        let running = current.filter(|recording| {
+            let status = recording.status;
+            matches!(
+                status,
+                RecordingStatus::InProgress | RecordingStatus::Paused
+            )
+        });
+        if record.status.is_over() {
+            return Err(DeskError::CallIsOver);
+        }
+        let wanted = match command {
+            Command::Start | Command::Resume => RecordingStatus::InProgress,
+            Command::Pause => RecordingStatus::Paused,
+            Command::Stop => RecordingStatus::Stopped,
+        };
+        match running {
+            Some(running) if running.status == wanted => Ok(running),
+            Some(running) => self.change(rest, command, &running, user).await,
+            None if command == Command::Start => self.begin(rest, call, user).await,
+            None => Err(DeskError::NotRecording),
+        }
+    }
+
+    async fn begin(
+        &self,
+        rest: &Rest,
+        call: &CallSid,
+        user: Option<UserId>,
+    ) -> Result<Recording, DeskError> {
+        let detail = self.store().call(call).await?;
+        let known = detail.into_iter().flat_map(|detail| detail.recordings);
+        let wanted = StartRecording {
+            callback: Some(self.callback("/api/recordings/status")),
+            known: known.map(|recording| recording.sid).collect(),
+            ..StartRecording::default()
+        };
+        let started = rest.start_recording(call, &wanted).await;
+        let started = started.map_err(over)?;
+        self.settle(call, started, Command::Start, user).await
+    }
+
+    async fn change(
+        &self,
+        rest: &Rest,
+        command: Command,
+        running: &Recording,
+        user: Option<UserId>,
+    ) -> Result<Recording, DeskError> {
+        let (call, which) = (&running.call_sid, RecordingRef::Sid(&running.sid));
+        let changed = match command {
+            Command::Stop => rest.stop_recording(call, which).await,
+            Command::Pause => {
+                rest.pause_recording(call, which, PauseBehavior::Silence)
+                    .await
+            }
+            Command::Start | Command::Resume => rest.resume_recording(call, which).await,
+        };
+        let changed = changed.map_err(over)?;
+        if changed.status == RecordingStatus::InProgress {
+            self.store().resume_recording(&running.sid).await?;
+        }
+        self.settle(call, changed, command, user).await
+    }
+
+    /// Keeps what Twilio answered, tells the page, and answers with what is kept.
+    async fn settle(
+        &self,
+        call: &CallSid,
+        answer: RestRecording,
+        command: Command,
+        user: Option<UserId>,
+    ) -> Result<Recording, DeskError> {
+        let recording = Recording {
+            sid: answer.sid,
+            call_sid: call.clone(),
+            status: answer.status,
+            channels: answer.channels,
+            duration_seconds: answer.duration_seconds,
+            started_at: answer.started_at,
+        };
+        let token = None;
+        let update = RecordingUpdate {
+            recording: recording.clone(),
+            token,
+        };
+        self.store()
+            .apply_recording(&update, clock::utc_now())
+            .await?;
+        let kept = self
+            .store()
+            .recording(&recording.sid)
+            .await?
+            .unwrap_or(recording);
+        self.tell(
+            call,
+            Event::Recording {
+                status: kept.status,
+            },
+        );
+        self.note(call, command.done(), "", user).await;
+        tracing::info!(?call, ?user, status = ?kept.status, "recording {}", command.done());
+        Ok(kept)
+    }
+
+    /// Ends the call at Twilio. One that is over already is no error.
+    pub async fn hang_up(&self, call: &CallSid, user: Option<UserId>) -> Result<(), DeskError> {
+        let record = self.store().call_record(call).await?;
+        let record = record.ok_or(DeskError::NoSuchCall)?;
+        if record.status.is_over() {
+            return Ok(());
+        }
+        match self.rest()?.hang_up(call).await {
+            Ok(()) => self.note(call, "hung_up", "", user).await,
+            Err(error) if error.is_already_over() || error.is_gone() => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    /// Deletes a call that is over, with its words here and its recordings at Twilio. What Twilio
+    /// has is deleted first: a call that is gone here could not be asked about again.
+    pub async fn delete(&self, call: &CallSid, user: Option<UserId>) -> Result<(), DeskError> {
+        let detail = self.store().call(call).await?;
+        let detail = detail.ok_or(DeskError::NoSuchCall)?;
+        if !detail.call.status.is_over() && self.0.tools.hub.knows(call) {
+            return Err(DeskError::CallInProgress);
+        }
+        for recording in &detail.recordings {
+            match self.rest()?.delete_recording(&recording.sid).await {
+                Ok(()) => {}
+                Err(error) if error.is_gone() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.store().delete_call(call, clock::utc_now()).await?;
+        tracing::info!(
+            ?call,
+            ?user,
+            recordings = detail.recordings.len(),
+            "call deleted"
+        );
+        Ok(())
+    }
+
+    /// Deletes calls that began before `time`; says how many. One that cannot be deleted now is
+    /// left for the next time.
+    pub async fn delete_before(&self, time: UtcTime) -> usize {
+        let calls = self.store().calls_before(time, limits::RETENTION_CALLS_MAX);
+        let calls = calls.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "old calls could not be looked for");
+            Vec::new()
+        });
+        let mut deleted = 0;
+        for call in calls {
+            match self.delete(&call, None).await {
+                Ok(()) => deleted += 1,
+                Err(error) => tracing::warn!(?call, %error, "an old call was not deleted"),
+            }
+        }
+        deleted
+    }
+
+    /// Twilio's REST API.
+    pub fn rest(&self) -> Result<&Rest, DeskError> {
+        self.0.tools.rest.as_ref().ok_or(DeskError::NoAccount)
+    }
+}
+
+fn over(error: RestError) -> DeskError {
+    if error.is_already_over() {
+        DeskError::CallIsOver
+    } else {
+        DeskError::Twilio(error)
+    }
+}
