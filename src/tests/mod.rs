@@ -7,6 +7,7 @@ mod live;
 mod media;
 mod phone;
 mod shutdown;
+mod store;
 mod stories;
 mod tidy;
 mod words;
