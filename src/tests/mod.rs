@@ -5,11 +5,13 @@ mod browser;
 mod channel;
 mod live;
 mod media;
+mod oracles;
 mod phone;
 mod shutdown;
 mod store;
 mod stories;
 mod tidy;
+mod webhooks;
 mod words;
 
 use std::net::SocketAddr;
