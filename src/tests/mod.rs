@@ -6,9 +6,11 @@ mod channel;
 mod live;
 mod media;
 mod phone;
+mod rest;
 mod shutdown;
 mod stories;
 mod tidy;
+mod twilio_api;
 mod words;
 
 use std::net::SocketAddr;
