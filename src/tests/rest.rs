@@ -398,7 +398,10 @@ async fn sound_that_breaks_off_ends_with_an_error() {
         .await
         .unwrap();
     let pieces: Vec<_> = media.bytes.collect().await;
-    assert!(matches!(pieces.last(), Some(Err(RestError::Lost { .. }))));
+    assert!(
+        matches!(pieces.last(), Some(Err(RestError::Lost { .. }))),
+        "{pieces:?}"
+    );
 }
 
 #[tokio::test]

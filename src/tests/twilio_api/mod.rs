@@ -356,10 +356,17 @@ async fn answer(
             (reply.status(), "<html>welcome to the hotel</html>").into_response()
         }
         Some(Trouble::BreakOff) => {
-            let half = futures_util::stream::iter([
-                Ok(Bytes::from_static(b"{\"sid\":")),
-                Err(std::io::Error::other("the line is cut")),
-            ]);
+            let half = futures_util::stream::unfold(0, |piece| async move {
+                match piece {
+                    0 => Some((Ok(Bytes::from_static(b"{\"sid\":")), 1)),
+                    1 => {
+                        // Lets the first piece leave.
+                        tokio::task::yield_now().await;
+                        Some((Err(std::io::Error::other("the line is cut")), 2))
+                    }
+                    _ => None,
+                }
+            });
             (reply.status(), Body::from_stream(half)).into_response()
         }
     }
