@@ -35,7 +35,7 @@
 //! audio                                       bytes of the line, samples, recordings
 //! access dialing engine export hub measure models store twilio  strangers to each other
 //! config                                      settings, checked at the start
-//! call                                        one live call: stream, voices, engine and hub
+//! call desk                                   one live call: its audio; all that is beside it
 //! api                                         doors: HTTP and WebSocket
 //! app                                         the server, composed
 //! player                                      stands in for Twilio
@@ -71,6 +71,7 @@ pub mod twilio;
 pub mod config;
 
 pub mod call;
+pub mod desk;
 
 pub mod api;
 

@@ -177,3 +177,16 @@ pub const REST_REDIRECTS_MAX: usize = 3;
 
 /// Parameters of one Media Stream that Twilio takes. Hit: the stream is refused.
 pub const STREAM_PARAMETERS_MAX: usize = 99;
+/// Time from the TwiML that names a media socket to the opening of that socket: an announcement is
+/// spoken in between. Hit: the socket is refused.
+pub const ADMISSION_WAIT_MAX: Duration = Duration::from_mins(5);
+
+/// Media sockets that are expected and not open yet. Hit: the oldest is forgotten.
+pub const ADMISSIONS_MAX: usize = 1_024;
+
+/// Browsers that are ready to be called. Hit: the one that was ready first is forgotten until it
+/// fetches its next token.
+pub const BROWSERS_MAX: usize = 4_096;
+
+/// Browsers that one incoming call rings; Twilio's `<Dial>` takes no more.
+pub const RINGING_MAX: usize = 10;

@@ -30,7 +30,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the server.
-    Serve(serve::ServeArgs),
+    Serve(Box<serve::ServeArgs>),
     /// Play a recorded two-party call through the real server and print its words as they settle.
     Demo(demo::DemoArgs),
     /// Play a recording, a call script or a captured session to a server, as Twilio would.
@@ -55,7 +55,7 @@ pub fn run() -> anyhow::Result<()> {
         .build()?;
     runtime.block_on(async {
         match arguments.command {
-            Command::Serve(args) => serve::run(args).await,
+            Command::Serve(args) => serve::run(*args).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Replay(args) => replay::run(args).await,
             Command::Transcribe(args) => quietly().and_then(|()| transcribe::run(&args)),

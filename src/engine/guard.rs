@@ -6,6 +6,8 @@
 //! videos ("Thank you for watching"). The first is stopped where it begins, the second is judged
 //! by how sure the model was (Barański et al. 2025, arXiv:2501.11378, for the kinds of phrase).
 
+use std::ops::Range;
+
 /// The facts about a vocabulary that decisions need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Vocabulary {
@@ -95,6 +97,31 @@ pub fn without_loop<T: PartialEq>(words: &[T]) -> usize {
     kept
 }
 
+/// A run of at least this many words that comes twice in a row, nearly the same, is an echo: the
+/// model began again and then went on. Nobody says so many words over without one between.
+const ECHO_WORDS_MIN: usize = 8;
+
+/// One word in this many may differ in an echo.
+const ECHO_DIFFERS: usize = 8;
+
+/// The second round of the first echo, if there is one. Unlike after a loop, the words after it
+/// are right. Words without case and punctuation, please.
+pub fn echo<T: PartialEq>(words: &[T]) -> Option<Range<usize>> {
+    let is_echo = |first: &[T], second: &[T]| {
+        let differing = first.iter().zip(second).filter(|(a, b)| a != b).count();
+        first[0] == second[0] && differing <= first.len() / ECHO_DIFFERS
+    };
+    (0..words.len()).find_map(|begin| {
+        let longest = (words.len() - begin) / 2;
+        let mut lengths = (ECHO_WORDS_MIN..=longest).rev();
+        let length = lengths.find(|&length| {
+            let (first, rest) = words[begin..].split_at(length);
+            is_echo(first, &rest[..length])
+        })?;
+        Some(begin + length..begin + 2 * length)
+    })
+}
+
 /// How a text is judged that may not be speech at all.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Evidence {
@@ -139,6 +166,22 @@ pub fn is_sound_note(text: &str) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn an_echo_is_a_long_run_that_comes_again_and_goes_on() {
+        let echo_of = |text: &str| echo(&text.split(' ').collect::<Vec<_>>());
+        let again = "true till the end of november or the beginning of december \
+                     till the end of november for the beginning of december two men died";
+        assert_eq!(echo_of(again), Some(11..21));
+        for fine in [
+            "",
+            "one two three four five six seven one two three four five six seven eight",
+            "a b c d e f g h and a b c d e f g h",
+        ] {
+            let found = echo_of(fine);
+            assert!(found.is_none(), "{fine}: {found:?}");
+        }
+    }
 
     const VOCABULARY: Vocabulary = Vocabulary {
         end: 1_000,

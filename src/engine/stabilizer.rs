@@ -82,8 +82,9 @@ fn letters(word: &str) -> impl Iterator<Item = char> {
 }
 
 /// What `words` say after the settled ones: the tail that is left when the settled words are laid
-/// onto `words` with the fewest edits. Of several such places the earliest counts, so that a word
-/// which may be new is kept rather than swallowed.
+/// onto `words` with the fewest edits. Of several such places the one nearest in time to where the
+/// settled words end counts: a last word that is heard otherwise now ("book", "book's") is not said
+/// twice, and one that is new is not swallowed.
 fn continuation<'a>(settled: &[HeardWord], words: &'a [HeardWord]) -> &'a [HeardWord] {
     // The last row of an edit-distance table: the cost of turning all of `settled` into the first
     // j of `words`.
@@ -97,8 +98,11 @@ fn continuation<'a>(settled: &[HeardWord], words: &'a [HeardWord]) -> &'a [Heard
             costs[j] = replaced.min(costs[j] + 1).min(costs[j - 1] + 1);
         }
     }
-    let place = (0..=words.len()).min_by_key(|&j| costs[j]).unwrap_or(0);
-    &words[place..]
+    let end_ms = |words: &[HeardWord]| words.last().map_or(0, |word| word.end_ms);
+    let settled_ms = end_ms(settled);
+    let distance = |j: usize| (costs[j], end_ms(&words[..j]).abs_diff(settled_ms));
+    let place = (0..=words.len()).min_by_key(|&j| distance(j));
+    &words[place.unwrap_or(0)..]
 }
 
 #[cfg(test)]

@@ -320,7 +320,11 @@ impl Heard {
         }
         let end = request.speech_end_ms.max(from);
         spread(&mut stretch, from, end, &mut words);
-        let plain: Vec<String> = words.iter().map(|word| plain(&word.text)).collect();
+        let mut plain: Vec<String> = words.iter().map(|word| plain(&word.text)).collect();
+        while let Some(echo) = guard::echo(&plain) {
+            plain.drain(echo.clone());
+            words.drain(echo);
+        }
         let kept = guard::without_loop(&plain);
         let looped = kept < words.len();
         words.truncate(kept);

@@ -45,6 +45,15 @@ pub enum HubError {
     TooManyChannels,
 }
 
+/// What happened of a call before its channel was made.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Past {
+    /// Streams that carried it.
+    pub streams: u32,
+    /// Its durable events, in order.
+    pub events: Vec<Event>,
+}
+
 #[derive(Debug)]
 struct Shared {
     lines: RwLock<BTreeMap<CallSid, Arc<Line>>>,
@@ -115,6 +124,33 @@ impl Hub {
         state.streams
     }
 
+    /// What is known of a call from before this channel's time, from the store: its past words and
+    /// state, and how many streams it had. Fills the call's channel, or makes it; does nothing if
+    /// anything was published there already.
+    pub fn recall(&self, call: &CallSid, past: Past) {
+        let mut lines = self
+            .shared
+            .lines
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let line = self.line(&mut lines, call);
+        let mut state = line.state();
+        if state.streams > 0 || state.channel.head() > 0 {
+            return;
+        }
+        state.streams = past.streams;
+        self.shared.append(&mut state, call, past.events);
+        line.bell.send_replace(());
+    }
+
+    /// Whether the call has a channel on which something was published.
+    pub fn knows(&self, call: &CallSid) -> bool {
+        self.shared.find(call).is_some_and(|line| {
+            let state = line.state();
+            state.streams > 0 || state.channel.head() > 0
+        })
+    }
+
     /// For the side that publishes: one stream of the call is over. `farewell` is published if it
     /// was the only one: a stream that came in place of one that broke carries the call on, however
     /// late the end of the broken one is noticed.
@@ -129,12 +165,7 @@ impl Hub {
                 return;
             }
             // Under one lock, so that no stream opens the channel before its end is told.
-            for event in farewell {
-                if let Err(refusal) = state.channel.append(event) {
-                    self.shared.refused.fetch_add(1, Ordering::Relaxed);
-                    tracing::debug!(?call, ?refusal, "event refused: {refusal}");
-                }
-            }
+            self.shared.append(&mut state, call, farewell);
         }
         line.bell.send_replace(());
     }
@@ -189,7 +220,7 @@ impl Hub {
         })
     }
 
-    /// Lets go of channels whose call has ended, and that nobody has listened to for
+    /// Lets go of channels that no stream carries any more, or whose call has ended, and that nobody has listened to for
     /// [`limits::CHANNEL_LINGER`]; counted from the first sweep that finds them so.
     pub fn sweep(&self, now: Instant) {
         let mut lines = self
@@ -199,7 +230,8 @@ impl Hub {
             .unwrap_or_else(PoisonError::into_inner);
         lines.retain(|_, line| {
             let mut state = line.state();
-            if state.listeners > 0 || !state.channel.has_ended() {
+            let goes_on = state.streams_open > 0 && !state.channel.has_ended();
+            if state.listeners > 0 || goes_on {
                 return true;
             }
             let since = *state.quiet_since.get_or_insert(now);
@@ -340,6 +372,15 @@ impl Shared {
             .cloned()
     }
 
+    fn append(&self, state: &mut State, call: &CallSid, events: impl IntoIterator<Item = Event>) {
+        for event in events {
+            if let Err(refusal) = state.channel.append(event) {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                tracing::debug!(?call, ?refusal, "event refused: {refusal}");
+            }
+        }
+    }
+
     fn next_epoch(&self) -> u64 {
         self.epoch.fetch_add(1, Ordering::Relaxed) + 1
     }
@@ -408,6 +449,36 @@ mod tests {
         hub.sweep(left + limits::CHANNEL_LINGER * 2);
         assert_eq!(hub.channels(), 0);
         assert_eq!(hub.publish(&call(1), status()), None);
+    }
+
+    #[test]
+    fn a_call_from_before_goes_on_where_it_was() {
+        let hub = Hub::new();
+        let early = hub.subscribe(&call(1), None).unwrap();
+        assert!(!hub.knows(&call(1)));
+        let past = || Past {
+            streams: 2,
+            events: vec![status()],
+        };
+        hub.recall(&call(1), past());
+        hub.recall(&call(1), past());
+        assert!(hub.knows(&call(1)));
+        assert_eq!(hub.open(&call(1)), 3, "its third stream");
+        let mut late = hub.subscribe(&call(1), None).unwrap();
+        let heard = late.read();
+        let ringing = Some(CallStatus::Ringing);
+        assert!(
+            matches!(heard[..], [ref e] if matches!(e.event, Event::Snapshot { status, .. } if status == ringing))
+        );
+        assert_eq!(heard[0].offset, 1, "recalled once");
+        drop((early, late));
+
+        // One that nobody carries on is let go.
+        hub.recall(&call(2), past());
+        let now = clock::now();
+        hub.sweep(now);
+        hub.sweep(now + limits::CHANNEL_LINGER);
+        assert!(!hub.knows(&call(2)) && hub.knows(&call(1)));
     }
 
     #[test]

@@ -1,13 +1,21 @@
 //! Every setting of the server: a flag, an environment variable of the same name, or a line in
 //! `.env`. Checked together, once, at the start.
 
+mod calls;
+mod secret;
+mod twilio;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use axum::http::Uri;
+use secrecy::ExposeSecret;
 
 use crate::telemetry::LogFormat;
 use crate::twilio::signature::Key;
+
+pub use self::calls::{CallSettings, TranscriptionSource};
+pub use self::twilio::{ApiKey, Twilio, TwilioSettings};
 
 /// What can be set. Secrets can also come from a file, named by the variable with `_FILE` added.
 #[derive(Debug, Clone, clap::Args)]
@@ -22,12 +30,12 @@ pub struct Settings {
     /// signatures are made over it.
     #[arg(long, env = "PUBLIC_BASE_URL")]
     pub public_base_url: Option<Uri>,
-    /// Checks Twilio's signatures.
-    #[arg(long, env = "TWILIO_AUTH_TOKEN", hide_env_values = true)]
-    pub twilio_auth_token: Option<String>,
-    /// File that holds the auth token.
-    #[arg(long, env = "TWILIO_AUTH_TOKEN_FILE")]
-    pub twilio_auth_token_file: Option<PathBuf>,
+    /// The account at Twilio.
+    #[command(flatten)]
+    pub twilio: TwilioSettings,
+    /// Calls, and what is kept of them.
+    #[command(flatten)]
+    pub calls: CallSettings,
     /// What recognises speech.
     #[command(flatten)]
     pub engine: EngineSettings,
@@ -75,16 +83,24 @@ pub enum ConfigError {
     #[error("PUBLIC_BASE_URL={0} must begin with https:// or http:// and name a host")]
     BadPublicBaseUrl(Uri),
     /// One secret, two sources.
-    #[error("TWILIO_AUTH_TOKEN and TWILIO_AUTH_TOKEN_FILE are both set: keep one")]
-    TwoTokens,
+    #[error("{0} and {0}_FILE are both set: keep one")]
+    TwoSecrets(&'static str),
     /// A secret's file that cannot be used.
-    #[error("TWILIO_AUTH_TOKEN_FILE={path} cannot be read ({reason})")]
-    TokenFile {
+    #[error("{name}_FILE={path} cannot be used: {reason}")]
+    SecretFile {
+        /// Which secret.
+        name: &'static str,
         /// Which file.
         path: String,
         /// Why.
-        reason: std::io::Error,
+        reason: String,
     },
+    /// One setting makes no sense without another.
+    #[error("{0} is set, but not {1}: set both, or neither")]
+    Half(&'static str, &'static str),
+    /// A value that cannot be used.
+    #[error("{0} cannot be used: {1}")]
+    Unusable(&'static str, String),
 }
 
 /// The settings of the doors, checked.
@@ -101,8 +117,9 @@ pub struct Doors {
 impl Settings {
     /// Checks the settings against each other.
     pub fn doors(&self) -> Result<Doors, ConfigError> {
-        let token = self.auth_token()?;
-        if token.is_none() && !self.host.is_loopback() {
+        self.calls.check()?;
+        let twilio = self.twilio.check()?;
+        if twilio.is_none() && !self.host.is_loopback() {
             return Err(ConfigError::OpenToStrangers(self.host));
         }
         if let Some(url) = &self.public_base_url
@@ -110,33 +127,20 @@ impl Settings {
         {
             return Err(ConfigError::BadPublicBaseUrl(url.clone()));
         }
-        if token.is_some() && self.public_base_url.is_none() {
+        if twilio.is_some() && self.public_base_url.is_none() {
             return Err(ConfigError::NoPublicBaseUrl);
         }
         Ok(Doors {
             address: SocketAddr::new(self.host, self.port),
             public_base_url: self.public_base_url.clone(),
-            twilio_key: token.map(|token| Key::auth_token(&token)),
+            twilio_key: twilio.map(|twilio| Key::auth_token(twilio.auth_token.expose_secret())),
         })
     }
+}
 
-    fn auth_token(&self) -> Result<Option<String>, ConfigError> {
-        let given = self
-            .twilio_auth_token
-            .clone()
-            .filter(|token| !token.is_empty());
-        let Some(path) = &self.twilio_auth_token_file else {
-            return Ok(given);
-        };
-        if given.is_some() {
-            return Err(ConfigError::TwoTokens);
-        }
-        let text = std::fs::read_to_string(path).map_err(|reason| ConfigError::TokenFile {
-            path: path.display().to_string(),
-            reason,
-        })?;
-        Ok(Some(text.trim().to_owned()))
-    }
+/// The value of a setting; an empty one counts as none, since `.env` files are full of them.
+fn given(value: Option<&str>) -> Option<&str> {
+    value.map(str::trim).filter(|value| !value.is_empty())
 }
 
 impl EngineSettings {
@@ -194,7 +198,14 @@ mod tests {
             doors(&["--host", "0.0.0.0"]),
             Err(ConfigError::OpenToStrangers(_))
         ));
-        let token = ["--host", "0.0.0.0", "--twilio-auth-token", "12345"];
+        let token = [
+            "--host",
+            "0.0.0.0",
+            "--twilio-auth-token",
+            "12345",
+            "--twilio-account-sid",
+            "AC00000000000000000000000000000001",
+        ];
         assert!(matches!(doors(&token), Err(ConfigError::NoPublicBaseUrl)));
         let all = [
             &token[..],
@@ -216,13 +227,5 @@ mod tests {
         assert_eq!(language("fr_CA:fr"), Ok("fr".to_owned()));
         assert_eq!(language("auto"), Ok("auto".to_owned()));
         assert!(language("English").is_err() && language("").is_err());
-    }
-
-    #[test]
-    fn a_secret_comes_from_one_place() {
-        let both = doors(&["--twilio-auth-token", "1", "--twilio-auth-token-file", "x"]);
-        assert!(matches!(both, Err(ConfigError::TwoTokens)));
-        let missing = doors(&["--twilio-auth-token-file", "no/such/file"]);
-        assert!(matches!(missing, Err(ConfigError::TokenFile { .. })));
     }
 }

@@ -1,0 +1,198 @@
+//! The settings of calls: who may be called, how often and how long, what the parties are told, and
+//! what is kept.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{ConfigError, given};
+
+/// Longest announcement that is spoken; a longer one is no announcement. Twilio's `<Say>` takes
+/// 4,096 characters.
+const ANNOUNCEMENT_CHARS_MAX: usize = 1_000;
+
+/// Longest call that Twilio allows, in minutes.
+const CALL_MINUTES_MAX: u32 = 24 * 60;
+
+/// Where a call's words come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum TranscriptionSource {
+    /// The model on this machine.
+    #[default]
+    Whisper,
+    /// Twilio's Real-Time Transcription, which sends the words and bills for them.
+    Twilio,
+    /// Nothing is written down.
+    Off,
+}
+
+/// What can be set.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Calls")]
+pub struct CallSettings {
+    /// Where a call's words come from.
+    #[arg(long, env = "TRANSCRIPTION_SOURCE", value_enum, default_value_t)]
+    pub transcription_source: TranscriptionSource,
+    /// Play a recorded call through the engine when nobody calls, so that the page can be seen
+    /// working. On by default on this machine alone without Twilio settings.
+    #[arg(long, env = "SIMULATE_TRANSCRIPTION")]
+    pub simulate_transcription: Option<bool>,
+    /// What the parties are told before they talk, such as "This call is written down."; nothing by
+    /// default. Many countries want it.
+    #[arg(long, env = "ANNOUNCEMENT")]
+    pub announcement: Option<String>,
+    /// Countries that may be called, as ISO 3166 codes separated by commas; by default that of
+    /// `TWILIO_CALLER_ID` alone.
+    #[arg(long, env = "ALLOWED_COUNTRIES")]
+    pub allowed_countries: Option<String>,
+    /// Numbers of a premium, shared-cost or other special kind may be called too.
+    #[arg(long, env = "ALLOW_SPECIAL_NUMBERS")]
+    pub allow_special_numbers: bool,
+    /// Minutes after which Twilio ends a call.
+    #[arg(long, env = "CALL_MINUTES_MAX", default_value_t = 240)]
+    pub call_minutes_max: u32,
+    /// Seconds that the other end may ring.
+    #[arg(long, env = "RING_SECONDS_MAX", default_value_t = 30)]
+    pub ring_seconds_max: u32,
+    /// Calls at once, of everyone together.
+    #[arg(long, env = "CALLS_AT_ONCE_MAX", default_value_t = 16)]
+    pub calls_at_once_max: usize,
+    /// Calls at once of one user.
+    #[arg(long, env = "CALLS_AT_ONCE_PER_USER_MAX", default_value_t = 2)]
+    pub calls_at_once_per_user_max: usize,
+    /// Calls that one user may begin within a minute.
+    #[arg(long, env = "CALLS_PER_MINUTE_MAX", default_value_t = 10)]
+    pub calls_per_minute_max: u32,
+    /// Folder of the database and of calls' audio.
+    #[arg(long, env = "DATA_DIR", default_value = "data")]
+    pub data_dir: PathBuf,
+    /// The database: a `SQLite` file in `DATA_DIR` by default.
+    #[arg(long, env = "DATABASE_URL")]
+    pub database_url: Option<String>,
+    /// Keep each call's audio on this machine, as Opus.
+    #[arg(long, env = "ARCHIVE")]
+    pub archive: bool,
+    /// Days after which calls are deleted, with their words and audio; kept for ever by default.
+    #[arg(long, env = "RETENTION_DAYS")]
+    pub retention_days: Option<u32>,
+}
+
+impl CallSettings {
+    /// Names the first setting that cannot be used.
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let announced = self.announcement().map_or(0, |text| text.chars().count());
+        let wrong = [
+            (
+                announced > ANNOUNCEMENT_CHARS_MAX,
+                "ANNOUNCEMENT",
+                "it is longer than 1,000 characters",
+            ),
+            (
+                !(1..=CALL_MINUTES_MAX).contains(&self.call_minutes_max),
+                "CALL_MINUTES_MAX",
+                "use 1 to 1,440 (more than 240 needs a setting of the Twilio account)",
+            ),
+            (
+                !(5..=600).contains(&self.ring_seconds_max),
+                "RING_SECONDS_MAX",
+                "use 5 to 600",
+            ),
+            (
+                self.calls_at_once_max == 0 || self.calls_at_once_per_user_max == 0,
+                "CALLS_AT_ONCE_MAX",
+                "use 1 or more",
+            ),
+            (
+                self.calls_per_minute_max == 0,
+                "CALLS_PER_MINUTE_MAX",
+                "use 1 or more",
+            ),
+            (
+                self.retention_days == Some(0),
+                "RETENTION_DAYS",
+                "use 1 or more, or leave it out to keep calls",
+            ),
+        ];
+        match wrong.into_iter().find(|(wrong, ..)| *wrong) {
+            Some((_, name, why)) => Err(ConfigError::Unusable(name, why.to_owned())),
+            None => Ok(()),
+        }
+    }
+
+    /// What the parties are told.
+    pub fn announcement(&self) -> Option<&str> {
+        given(self.announcement.as_deref())
+    }
+
+    /// Where the database is.
+    pub fn database_url(&self) -> String {
+        given(self.database_url.as_deref()).map_or_else(
+            || format!("sqlite://{}", self.file("callburner.db").display()),
+            str::to_owned,
+        )
+    }
+
+    /// Where calls' audio is kept.
+    pub fn archive_dir(&self) -> PathBuf {
+        self.file("audio")
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        Path::new(&self.data_dir).join(name)
+    }
+
+    /// How long calls are kept.
+    pub fn retention(&self) -> Option<Duration> {
+        self.retention_days
+            .map(|days| Duration::from_hours(24 * u64::from(days)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        settings: CallSettings,
+    }
+
+    fn settings(arguments: &[&str]) -> CallSettings {
+        let arguments = std::iter::once(&"callburner").chain(arguments);
+        Command::try_parse_from(arguments).unwrap().settings
+    }
+
+    #[test]
+    fn the_database_is_a_file_in_the_data_folder_unless_named() {
+        let url = |arguments: &[&str]| settings(arguments).database_url();
+        assert_eq!(url(&[]), "sqlite://data/callburner.db");
+        let elsewhere = url(&["--data-dir", "/var/lib/callburner"]);
+        assert_eq!(elsewhere, "sqlite:///var/lib/callburner/callburner.db");
+        assert_eq!(
+            url(&["--database-url", "sqlite::memory:"]),
+            "sqlite::memory:"
+        );
+    }
+
+    #[test]
+    fn a_setting_out_of_bounds_is_named() {
+        assert!(settings(&[]).check().is_ok());
+        let long = "a".repeat(ANNOUNCEMENT_CHARS_MAX + 1);
+        for (flag, value, name) in [
+            ("--announcement", long.as_str(), "ANNOUNCEMENT"),
+            ("--call-minutes-max", "1441", "CALL_MINUTES_MAX"),
+            ("--ring-seconds-max", "4", "RING_SECONDS_MAX"),
+            ("--calls-at-once-max", "0", "CALLS_AT_ONCE_MAX"),
+            ("--retention-days", "0", "RETENTION_DAYS"),
+        ] {
+            let error = settings(&[flag, value]).check().unwrap_err().to_string();
+            assert!(error.starts_with(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_empty_announcement_is_none() {
+        assert_eq!(settings(&["--announcement", " "]).announcement(), None);
+    }
+}

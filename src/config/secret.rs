@@ -1,0 +1,86 @@
+//! Secrets among the settings: each comes from its variable, or from a file that the variable with
+//! `_FILE` added names (as container secrets and systemd credentials are handed over).
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::ConfigError;
+
+/// Longest secret file that is read; a longer one is no secret.
+const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
+
+/// The secret that is given, if any: an empty value counts as none, since `.env` files are full of
+/// them.
+pub(super) fn read(
+    name: &'static str,
+    given: Option<&SecretString>,
+    file: Option<&PathBuf>,
+) -> Result<Option<SecretString>, ConfigError> {
+    let given = given.filter(|secret| !secret.expose_secret().trim().is_empty());
+    let file = file.filter(|path| !path.as_os_str().is_empty());
+    match (given, file) {
+        (Some(_), Some(_)) => Err(ConfigError::TwoSecrets(name)),
+        (Some(secret), None) => Ok(Some(secret.expose_secret().trim().into())),
+        (None, Some(path)) => read_file(name, path).map(Some),
+        (None, None) => Ok(None),
+    }
+}
+
+fn read_file(name: &'static str, path: &Path) -> Result<SecretString, ConfigError> {
+    let unusable = |reason: String| ConfigError::SecretFile {
+        name,
+        path: path.display().to_string(),
+        reason,
+    };
+    let file = File::open(path).map_err(|error| unusable(error.to_string()))?;
+    let mut text = String::new();
+    file.take(SECRET_FILE_BYTES_MAX)
+        .read_to_string(&mut text)
+        .map_err(|error| unusable(error.to_string()))?;
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(unusable("it is empty".to_owned()));
+    }
+    Ok(text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_comes_from_one_place_without_the_space_around_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        std::fs::write(&file, "from a file\n").unwrap();
+        let given = SecretString::from(" from a variable ");
+        let text = |secret: Option<SecretString>| secret.map(|s| s.expose_secret().to_owned());
+
+        let read = |given, file| read("TOKEN", given, file).map(text);
+        assert_eq!(
+            read(Some(&given), None).unwrap().unwrap(),
+            "from a variable"
+        );
+        assert_eq!(read(None, Some(&file)).unwrap().unwrap(), "from a file");
+        assert_eq!(read(None, None).unwrap(), None);
+        let both = read(Some(&given), Some(&file));
+        assert!(matches!(both, Err(ConfigError::TwoSecrets("TOKEN"))));
+    }
+
+    #[test]
+    fn an_empty_variable_is_none_and_an_empty_file_is_a_mistake() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        std::fs::write(&file, "\n").unwrap();
+        let empty = SecretString::from("");
+        assert!(read("TOKEN", Some(&empty), None).unwrap().is_none());
+        let missing = folder.path().join("missing");
+        for path in [&file, &missing] {
+            let error = read("TOKEN", None, Some(path)).unwrap_err();
+            assert!(error.to_string().starts_with("TOKEN_FILE="), "{error}");
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! The settings that tie this server to an account at Twilio, under the names that Twilio's own
+//! quickstarts use.
+
+use std::path::PathBuf;
+
+use axum::http::Uri;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{ConfigError, given, secret};
+use crate::ids::{AccountSid, ApiKeySid, ApplicationSid, E164, SidError};
+
+/// What can be set. Everything is optional: what is missing is said at the start.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Twilio")]
+pub struct TwilioSettings {
+    /// The account, `AC…`.
+    #[arg(long, env = "TWILIO_ACCOUNT_SID")]
+    pub twilio_account_sid: Option<String>,
+    /// Checks Twilio's signatures.
+    #[arg(long, env = "TWILIO_AUTH_TOKEN", hide_env_values = true)]
+    pub twilio_auth_token: Option<SecretString>,
+    /// File that holds the auth token.
+    #[arg(long, env = "TWILIO_AUTH_TOKEN_FILE")]
+    pub twilio_auth_token_file: Option<PathBuf>,
+    /// A second auth token that signs too, while one takes the place of the other.
+    #[arg(long, env = "TWILIO_AUTH_TOKEN_NEXT", hide_env_values = true)]
+    pub twilio_auth_token_next: Option<SecretString>,
+    /// File that holds the second auth token.
+    #[arg(long, env = "TWILIO_AUTH_TOKEN_NEXT_FILE")]
+    pub twilio_auth_token_next_file: Option<PathBuf>,
+    /// Shared keys of the account's webhook settings, if it has any: `id=secret`, separated by commas.
+    #[arg(long, env = "TWILIO_WEBHOOK_KEYS", hide_env_values = true)]
+    pub twilio_webhook_keys: Option<SecretString>,
+    /// File that holds the shared keys.
+    #[arg(long, env = "TWILIO_WEBHOOK_KEYS_FILE")]
+    pub twilio_webhook_keys_file: Option<PathBuf>,
+    /// API key, `SK…`: signs the browsers' tokens, and opens Twilio's REST API.
+    #[arg(long, env = "TWILIO_API_KEY")]
+    pub twilio_api_key: Option<String>,
+    /// The API key's secret.
+    #[arg(long, env = "TWILIO_API_SECRET", hide_env_values = true)]
+    pub twilio_api_secret: Option<SecretString>,
+    /// File that holds the API key's secret.
+    #[arg(long, env = "TWILIO_API_SECRET_FILE")]
+    pub twilio_api_secret_file: Option<PathBuf>,
+    /// `TwiML` application, `AP…`, whose Voice URL is this server's `/voice` (`callburner setup`).
+    #[arg(long, env = "TWILIO_TWIML_APP_SID")]
+    pub twilio_twiml_app_sid: Option<String>,
+    /// The number that calls come from, and that people call back: `+14155550100`.
+    #[arg(long, env = "TWILIO_CALLER_ID")]
+    pub twilio_caller_id: Option<String>,
+    /// Where Twilio's REST API is.
+    #[arg(
+        long,
+        env = "TWILIO_API_BASE_URL",
+        default_value = "https://api.twilio.com"
+    )]
+    pub twilio_api_base_url: Uri,
+}
+
+/// The account, checked.
+#[derive(Debug, Clone)]
+pub struct Twilio {
+    /// Which account.
+    pub account_sid: AccountSid,
+    /// Signs what Twilio sends, and opens the REST API.
+    pub auth_token: SecretString,
+    /// Signs too, while one takes the place of the other.
+    pub auth_token_next: Option<SecretString>,
+    /// Shared keys of the webhook settings, by id.
+    pub webhook_keys: Vec<(String, SecretString)>,
+    /// Signs the browsers' tokens.
+    pub api_key: Option<ApiKey>,
+    /// Where browsers' calls ask for instructions.
+    pub application_sid: Option<ApplicationSid>,
+    /// The number that calls come from.
+    pub caller_id: Option<E164>,
+    /// Where the REST API is.
+    pub api_base_url: Uri,
+}
+
+/// A key of Twilio's API.
+#[derive(Debug, Clone)]
+pub struct ApiKey {
+    /// Its name.
+    pub sid: ApiKeySid,
+    /// Its secret.
+    pub secret: SecretString,
+}
+
+impl Twilio {
+    /// The settings that are missing before calls can be placed.
+    pub fn missing(&self) -> Vec<&'static str> {
+        let key = self.api_key.is_none();
+        let names = [
+            (key, "TWILIO_API_KEY and TWILIO_API_SECRET"),
+            (self.application_sid.is_none(), "TWILIO_TWIML_APP_SID"),
+            (self.caller_id.is_none(), "TWILIO_CALLER_ID"),
+        ];
+        let missing = names.into_iter().filter(|(missing, _)| *missing);
+        missing.map(|(_, name)| name).collect()
+    }
+}
+
+impl TwilioSettings {
+    /// The account, if one is named.
+    pub fn check(&self) -> Result<Option<Twilio>, ConfigError> {
+        let token = secret::read(
+            "TWILIO_AUTH_TOKEN",
+            self.twilio_auth_token.as_ref(),
+            self.twilio_auth_token_file.as_ref(),
+        )?;
+        let account = sid(
+            "TWILIO_ACCOUNT_SID",
+            self.twilio_account_sid.as_deref(),
+            AccountSid::parse,
+        )?;
+        let (auth_token, account_sid) = match (token, account) {
+            (Some(token), Some(account)) => (token, account),
+            (Some(_), None) => {
+                return Err(ConfigError::Half("TWILIO_AUTH_TOKEN", "TWILIO_ACCOUNT_SID"));
+            }
+            (None, Some(_)) => {
+                return Err(ConfigError::Half("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"));
+            }
+            (None, None) => return self.nothing(),
+        };
+        Ok(Some(Twilio {
+            account_sid,
+            auth_token,
+            auth_token_next: secret::read(
+                "TWILIO_AUTH_TOKEN_NEXT",
+                self.twilio_auth_token_next.as_ref(),
+                self.twilio_auth_token_next_file.as_ref(),
+            )?,
+            webhook_keys: self.webhook_keys()?,
+            api_key: self.api_key()?,
+            application_sid: sid(
+                "TWILIO_TWIML_APP_SID",
+                self.twilio_twiml_app_sid.as_deref(),
+                ApplicationSid::parse,
+            )?,
+            caller_id: self.caller_id()?,
+            api_base_url: self.twilio_api_base_url.clone(),
+        }))
+    }
+
+    /// No account: then nothing else may be set that only makes sense with one.
+    fn nothing(&self) -> Result<Option<Twilio>, ConfigError> {
+        let lonely = [
+            ("TWILIO_API_KEY", given(self.twilio_api_key.as_deref())),
+            (
+                "TWILIO_TWIML_APP_SID",
+                given(self.twilio_twiml_app_sid.as_deref()),
+            ),
+            ("TWILIO_CALLER_ID", given(self.twilio_caller_id.as_deref())),
+        ];
+        match lonely.into_iter().find(|(_, value)| value.is_some()) {
+            Some((name, _)) => Err(ConfigError::Half(name, "TWILIO_ACCOUNT_SID")),
+            None => Ok(None),
+        }
+    }
+
+    fn api_key(&self) -> Result<Option<ApiKey>, ConfigError> {
+        let sid = sid(
+            "TWILIO_API_KEY",
+            self.twilio_api_key.as_deref(),
+            ApiKeySid::parse,
+        )?;
+        let secret = secret::read(
+            "TWILIO_API_SECRET",
+            self.twilio_api_secret.as_ref(),
+            self.twilio_api_secret_file.as_ref(),
+        )?;
+        match (sid, secret) {
+            (Some(sid), Some(secret)) => Ok(Some(ApiKey { sid, secret })),
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(ConfigError::Half("TWILIO_API_KEY", "TWILIO_API_SECRET")),
+            (None, Some(_)) => Err(ConfigError::Half("TWILIO_API_SECRET", "TWILIO_API_KEY")),
+        }
+    }
+
+    fn caller_id(&self) -> Result<Option<E164>, ConfigError> {
+        let name = "TWILIO_CALLER_ID";
+        given(self.twilio_caller_id.as_deref())
+            .map(|text| {
+                E164::parse(text).map_err(|error| ConfigError::Unusable(name, error.to_string()))
+            })
+            .transpose()
+    }
+
+    fn webhook_keys(&self) -> Result<Vec<(String, SecretString)>, ConfigError> {
+        let name = "TWILIO_WEBHOOK_KEYS";
+        let text = secret::read(
+            name,
+            self.twilio_webhook_keys.as_ref(),
+            self.twilio_webhook_keys_file.as_ref(),
+        )?;
+        let Some(text) = text else {
+            return Ok(Vec::new());
+        };
+        let key = |pair: &str| match pair.trim().split_once('=') {
+            Some((id, secret)) if !id.is_empty() && !secret.is_empty() => {
+                Ok((id.to_owned(), SecretString::from(secret)))
+            }
+            _ => Err(ConfigError::Unusable(
+                name,
+                "expected id=secret, separated by commas".to_owned(),
+            )),
+        };
+        text.expose_secret().split(',').map(key).collect()
+    }
+}
+
+fn sid<T>(
+    name: &'static str,
+    value: Option<&str>,
+    parse: fn(&str) -> Result<T, SidError>,
+) -> Result<Option<T>, ConfigError> {
+    given(value)
+        .map(|text| parse(text).map_err(|error| ConfigError::Unusable(name, error.to_string())))
+        .transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ACCOUNT: &str = "AC00000000000000000000000000000001";
+
+    fn settings() -> TwilioSettings {
+        TwilioSettings {
+            twilio_account_sid: Some(ACCOUNT.to_owned()),
+            twilio_auth_token: Some("0123456789abcdef".into()),
+            ..TwilioSettings::default()
+        }
+    }
+
+    #[test]
+    fn an_account_and_its_token_belong_together() {
+        assert!(settings().check().unwrap().is_some());
+        assert!(TwilioSettings::default().check().unwrap().is_none());
+        let mut half = settings();
+        half.twilio_auth_token = Some("".into());
+        let missing = ConfigError::Half("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN");
+        assert_eq!(half.check().unwrap_err().to_string(), missing.to_string());
+        let lonely = TwilioSettings {
+            twilio_caller_id: Some("+14155550100".to_owned()),
+            ..TwilioSettings::default()
+        };
+        let missing = ConfigError::Half("TWILIO_CALLER_ID", "TWILIO_ACCOUNT_SID");
+        assert_eq!(lonely.check().unwrap_err().to_string(), missing.to_string());
+    }
+
+    #[test]
+    fn what_is_missing_for_calls_is_named() {
+        let mut settings = settings();
+        let twilio = settings.check().unwrap().unwrap();
+        let all = [
+            "TWILIO_API_KEY and TWILIO_API_SECRET",
+            "TWILIO_TWIML_APP_SID",
+            "TWILIO_CALLER_ID",
+        ];
+        assert_eq!(twilio.missing(), all);
+        settings.twilio_api_key = Some("SK00000000000000000000000000000001".to_owned());
+        assert!(settings.check().is_err(), "a key without its secret");
+        settings.twilio_api_secret = Some("secret".into());
+        settings.twilio_twiml_app_sid = Some("AP00000000000000000000000000000001".to_owned());
+        settings.twilio_caller_id = Some("+14155550100".to_owned());
+        let twilio = settings.check().unwrap().unwrap();
+        assert!(twilio.missing().is_empty());
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_shape_is_named() {
+        let mut wrong = settings();
+        wrong.twilio_caller_id = Some("0415 555 0100".to_owned());
+        let error = wrong.check().unwrap_err().to_string();
+        assert!(error.starts_with("TWILIO_CALLER_ID"), "{error}");
+        let mut wrong = settings();
+        wrong.twilio_webhook_keys = Some("keyless".into());
+        assert!(wrong.check().is_err());
+        wrong.twilio_webhook_keys = Some("WK1=a,WK2=b=c".into());
+        let keys = wrong.check().unwrap().unwrap().webhook_keys;
+        let ids: Vec<&str> = keys.iter().map(|(id, _)| id.as_str()).collect();
+        assert_eq!(
+            (ids, keys[1].1.expose_secret()),
+            (vec!["WK1", "WK2"], "b=c")
+        );
+    }
+
+    #[test]
+    fn no_secret_shows_in_debug() {
+        let shown = format!("{:?}", settings().check().unwrap());
+        assert!(!shown.contains("0123456789abcdef"), "{shown}");
+    }
+}

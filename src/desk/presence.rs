@@ -1,0 +1,102 @@
+//! Which browsers can be called: each is ready from its token's minting to the token's end. Pure:
+//! no I/O; takes `now`.
+
+use std::collections::BTreeMap;
+
+use crate::clock::UtcTime;
+use crate::ids::{ClientIdentity, UserId};
+use crate::limits;
+
+/// The browsers that are ready.
+#[derive(Debug, Default)]
+pub struct Presence {
+    browsers: BTreeMap<ClientIdentity, Browser>,
+}
+
+#[derive(Debug)]
+struct Browser {
+    user: Option<UserId>,
+    since: UtcTime,
+    until: UtcTime,
+}
+
+impl Presence {
+    /// A browser got a token that is good until then.
+    pub fn arrive(
+        &mut self,
+        identity: ClientIdentity,
+        user: Option<UserId>,
+        until: UtcTime,
+        now: UtcTime,
+    ) {
+        self.browsers.retain(|_, browser| browser.until > now);
+        if self.browsers.len() >= limits::BROWSERS_MAX && !self.browsers.contains_key(&identity) {
+            let first = self.browsers.iter().min_by_key(|(_, b)| b.since);
+            if let Some(first) = first.map(|(identity, _)| identity.clone()) {
+                self.browsers.remove(&first);
+            }
+        }
+        let since = now;
+        let browser = Browser { user, since, until };
+        self.browsers.insert(identity, browser);
+    }
+
+    /// A user signed out, or is gone: none of that user's browsers is called any more.
+    pub fn leave(&mut self, user: UserId) {
+        self.browsers
+            .retain(|_, browser| browser.user != Some(user));
+    }
+
+    /// Those that an incoming call rings: up to [`limits::RINGING_MAX`], the latest to arrive first.
+    pub fn ring(&self, now: UtcTime) -> Vec<ClientIdentity> {
+        let ready = self.browsers.iter().filter(|(_, b)| b.until > now);
+        let mut ready: Vec<_> = ready.collect();
+        ready.sort_by_key(|(_, browser)| std::cmp::Reverse(browser.since));
+        let latest = ready.into_iter().take(limits::RINGING_MAX);
+        latest.map(|(identity, _)| identity.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    fn browser(n: usize) -> ClientIdentity {
+        ClientIdentity::parse(&format!("browser_{n}")).unwrap()
+    }
+
+    fn at(minute: i64) -> UtcTime {
+        UtcTime::from_millis(1_795_341_600_000 + minute * 60_000)
+    }
+
+    #[test]
+    fn a_call_rings_those_whose_token_is_good_the_latest_first() {
+        let mut presence = Presence::default();
+        for (n, minute) in [(1, 0), (2, 10), (3, 20)] {
+            let now = at(minute);
+            presence.arrive(browser(n), Some(UserId(n as i64)), now.plus(HOUR), now);
+        }
+        presence.arrive(browser(1), Some(UserId(1)), at(90), at(30));
+        assert_eq!(presence.ring(at(31)), [browser(1), browser(3), browser(2)]);
+        assert_eq!(presence.ring(at(70)), [browser(1), browser(3)]);
+        presence.leave(UserId(1));
+        assert_eq!(presence.ring(at(79)), [browser(3)]);
+        assert!(presence.ring(at(80)).is_empty());
+    }
+
+    #[test]
+    fn neither_the_ringing_nor_the_ready_grow_without_bound() {
+        let mut presence = Presence::default();
+        for n in 0..=limits::BROWSERS_MAX {
+            let now = UtcTime::from_millis(at(0).millis() + n as i64);
+            presence.arrive(browser(n), None, now.plus(HOUR), now);
+        }
+        assert_eq!(presence.browsers.len(), limits::BROWSERS_MAX);
+        assert!(!presence.browsers.contains_key(&browser(0)), "the first");
+        assert_eq!(presence.ring(at(1)).len(), limits::RINGING_MAX);
+    }
+}
