@@ -7,6 +7,7 @@ mod live;
 mod media;
 mod phone;
 mod rest;
+mod setup;
 mod shutdown;
 mod stories;
 mod tidy;
