@@ -1,10 +1,11 @@
-//! The command line: `callburner serve`, `demo`, `replay`, `transcribe`, `models`, `bench`.
+//! The command line: `callburner serve`, `setup`, `demo`, `replay`, `transcribe`, `models`, `bench`.
 
 mod bench;
 mod demo;
 mod models;
 mod replay;
 mod serve;
+pub(crate) mod setup;
 mod transcribe;
 
 use std::path::Path;
@@ -31,6 +32,8 @@ struct Arguments {
 enum Command {
     /// Run the server.
     Serve(Box<serve::ServeArgs>),
+    /// Make Twilio know this server: its TwiML application, its number, its API key.
+    Setup(Box<setup::SetupArgs>),
     /// Play a recorded two-party call through the real server and print its words as they settle.
     Demo(demo::DemoArgs),
     /// Play a recording, a call script or a captured session to a server, as Twilio would.
@@ -56,6 +59,7 @@ pub fn run() -> anyhow::Result<()> {
     runtime.block_on(async {
         match arguments.command {
             Command::Serve(args) => serve::run(*args).await,
+            Command::Setup(args) => setup::run(*quietly().map(|()| args)?).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Replay(args) => replay::run(args).await,
             Command::Transcribe(args) => quietly().and_then(|()| transcribe::run(&args)),

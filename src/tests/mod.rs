@@ -7,10 +7,13 @@ mod live;
 mod media;
 mod oracles;
 mod phone;
+mod rest;
+mod setup;
 mod shutdown;
 mod store;
 mod stories;
 mod tidy;
+mod twilio_api;
 mod webhooks;
 mod words;
 

@@ -1,0 +1,125 @@
+//! Writes settings into a `.env` file, and leaves everything else in it as it is.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// Sets these settings in the file at `path`; makes it, for its owner's eyes only, if there is
+/// none. Either all are there afterwards, or the file is as it was.
+pub(super) fn write(path: &Path, settings: &[(&str, &str)]) -> io::Result<()> {
+    // Through a link, to where the file really is.
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(error),
+    };
+    let text = with(&text, settings)?;
+    let mut beside = path.clone().into_os_string();
+    beside.push(".new");
+    let beside = PathBuf::from(beside);
+    let written = write_new(&beside, &text)
+        .and_then(|()| match fs::metadata(&path) {
+            Ok(old) => fs::set_permissions(&beside, old.permissions()),
+            Err(_) => Ok(()),
+        })
+        .and_then(|()| fs::rename(&beside, &path));
+    if written.is_err() {
+        // What is left of it may hold a secret.
+        drop(fs::remove_file(&beside));
+    }
+    written
+}
+
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file: File = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// `text` with these settings: in place of a line that sets the same, else of one that would if it
+/// were no comment, else at the end.
+fn with(text: &str, settings: &[(&str, &str)]) -> io::Result<String> {
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    for (name, value) in settings {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "+-_./:=".contains(c);
+        if !value.chars().all(is_plain) {
+            let reason = format!("{name} has characters that a .env file does not take");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+        }
+        let line = format!("{name}={value}");
+        if lines.iter().any(|line| sets(line, name)) {
+            // Readers differ in which of two counts.
+            let of_name = lines.iter_mut().filter(|line| sets(line, name));
+            of_name.for_each(|old| old.clone_from(&line));
+            continue;
+        }
+        let comment = |line: &String| line.strip_prefix('#').is_some_and(|l| sets(l, name));
+        match lines.iter().position(comment) {
+            Some(at) => lines[at] = line,
+            None => lines.push(line),
+        }
+    }
+    Ok(lines.join("\n") + "\n")
+}
+
+/// Whether a line sets `name`.
+fn sets(line: &str, name: &str) -> bool {
+    let line = line.trim_start();
+    let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
+    let rest = line.strip_prefix(name);
+    rest.is_some_and(|rest| rest.trim_start().starts_with('='))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_setting_goes_where_it_was() {
+        let key = [("KEY", "new")];
+        for (text, expected) in [
+            ("", "KEY=new\n"),
+            ("A=1", "A=1\nKEY=new\n"),
+            ("A=1\nKEY=old\nB=2\n", "A=1\nKEY=new\nB=2\n"),
+            ("#KEY=\nexport KEY = old\n", "#KEY=\nKEY=new\n"),
+            (
+                "# The KEY=x of it\n#KEY=\nB=2\n",
+                "# The KEY=x of it\nKEY=new\nB=2\n",
+            ),
+            ("KEY_FILE=x\nMY_KEY=y\n", "KEY_FILE=x\nMY_KEY=y\nKEY=new\n"),
+            ("KEY=a\nKEY=b\n", "KEY=new\nKEY=new\n"),
+        ] {
+            assert_eq!(with(text, &key).unwrap(), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_value_cannot_bring_a_line_of_its_own() {
+        for value in ["a\nB=1", "a b", "a#b", "$a", "'a'"] {
+            assert!(with("", &[("KEY", value)]).is_err(), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn a_new_file_is_for_its_owner_and_an_old_one_keeps_its_rights() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".env");
+        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        write(&path, &[("KEY", "1")]).unwrap();
+        assert_eq!(mode(), 0o600);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        write(&path, &[("KEY", "2"), ("B", "3")]).unwrap();
+        assert_eq!(mode(), 0o640);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "KEY=2\nB=3\n");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,348 @@
+//! `callburner setup`: makes Twilio know this server. It says each step before it takes it, and a
+//! second run finds nothing to do.
+
+mod env_file;
+pub(crate) mod plan;
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::PathBuf;
+
+use anyhow::{Context, bail, ensure};
+use axum::http::Uri;
+use secrecy::ExposeSecret;
+
+use self::plan::{Found, NumberWish, Step, Wanted, plan};
+use crate::config::{Twilio, TwilioSettings};
+use crate::ids::ApplicationSid;
+use crate::twilio::rest::account::ApplicationSettings;
+use crate::twilio::rest::{Credentials, Rest, RestConfig};
+
+/// Make Twilio know this server: its `TwiML` application, its number, its API key.
+#[derive(Debug, clap::Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
+pub(super) struct SetupArgs {
+    #[command(flatten)]
+    twilio: TwilioSettings,
+    /// Where the world reaches this server, for instance <https://calls.example.org>.
+    #[arg(long, env = "PUBLIC_BASE_URL")]
+    public_base_url: Option<Uri>,
+    /// What the application and the API key are called at Twilio; an application of this name is
+    /// taken to be this server's.
+    #[arg(long, default_value = "CallBurner")]
+    name: String,
+    /// Where calls ask for instructions while this server does not answer.
+    #[arg(long, env = "VOICE_FALLBACK_URL")]
+    voice_fallback_url: Option<Uri>,
+    /// Send calls to the number `TWILIO_CALLER_ID` here, if they go nowhere yet.
+    #[arg(long)]
+    number: bool,
+    /// Send them here, wherever they go now.
+    #[arg(long)]
+    take_number: bool,
+    /// Make an API key though there is one of that name.
+    #[arg(long)]
+    new_key: bool,
+    /// Write what the server needs to know into this file, `.env` unless named, instead of
+    /// showing it.
+    #[arg(
+        long,
+        value_name = "FILE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = ".env"
+    )]
+    write_env: Option<PathBuf>,
+    /// Show the steps, and take none.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// What is to be set up: plain values.
+#[derive(Debug, Clone)]
+pub(crate) struct Order {
+    /// How things should be at Twilio.
+    pub(crate) wanted: Wanted,
+    /// The file that settings are written to; none: they are shown.
+    pub(crate) env_file: Option<PathBuf>,
+    /// Whether the steps are only shown.
+    pub(crate) dry_run: bool,
+}
+
+pub(super) async fn run(args: SetupArgs) -> anyhow::Result<()> {
+    let twilio = args.twilio.check()?;
+    let twilio = twilio.context(
+        "set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN: both are on the first page of Twilio's console",
+    )?;
+    let order = args.order(&twilio)?;
+    // Only the auth token opens the account and its keys.
+    let credentials = Credentials::AuthToken(twilio.auth_token.clone());
+    let rest = Rest::new(RestConfig {
+        base_url: twilio.api_base_url.to_string(),
+        ..RestConfig::new(twilio.account_sid.clone(), credentials)
+    })?;
+    let can_ask = io::stdin().is_terminal() && io::stdout().is_terminal();
+    let mut ask = |question: &str| can_ask && asked(question).unwrap_or(false);
+    set_up(&rest, &order, &mut io::stdout(), &mut ask).await
+}
+
+/// A question on the terminal; anything but a yes is a no.
+fn asked(question: &str) -> io::Result<bool> {
+    write!(io::stdout(), "{question} [y/N] ")?;
+    io::stdout().flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(["y", "yes"].contains(&answer.trim().to_lowercase().as_str()))
+}
+
+impl SetupArgs {
+    fn order(&self, twilio: &Twilio) -> anyhow::Result<Order> {
+        let base = self.public_base_url.as_ref();
+        let base = base.context("set PUBLIC_BASE_URL to where Twilio reaches this server")?;
+        let number_wish = match (self.take_number, self.number) {
+            (true, _) => NumberWish::Take,
+            (false, true) => NumberWish::Point,
+            (false, false) => NumberWish::Look,
+        };
+        let fallback = self.voice_fallback_url.as_ref().map(Uri::to_string);
+        Ok(Order {
+            wanted: Wanted {
+                application: application(&self.name, base, fallback)?,
+                application_sid: twilio.application_sid.clone(),
+                number: twilio.caller_id.clone(),
+                number_wish,
+                has_key: twilio.api_key.is_some(),
+                new_key: self.new_key,
+            },
+            env_file: self.write_env.clone(),
+            dry_run: self.dry_run,
+        })
+    }
+}
+
+/// The application of a server that the world reaches at `base`.
+fn application(
+    name: &str,
+    base: &Uri,
+    fallback: Option<String>,
+) -> anyhow::Result<ApplicationSettings> {
+    let is_https = |url: &Uri| url.scheme_str() == Some("https") && url.host().is_some();
+    ensure!(
+        is_https(base),
+        "PUBLIC_BASE_URL={base} must begin with https://: Twilio sends audio to nothing else"
+    );
+    let at = |path: &str| format!("{}{path}", base.to_string().trim_end_matches('/'));
+    let post = || "POST".to_owned();
+    let fallback = fallback.filter(|url| !url.is_empty());
+    Ok(ApplicationSettings {
+        friendly_name: name.to_owned(),
+        voice_url: at("/voice"),
+        voice_method: post(),
+        voice_fallback_method: fallback.as_ref().map(|_| post()).unwrap_or_default(),
+        voice_fallback_url: fallback.unwrap_or_default(),
+        status_callback: at("/api/calls/status"),
+        status_callback_method: post(),
+    })
+}
+
+/// Finds out how things are, shows what is to be done, and does it.
+pub(crate) async fn set_up(
+    rest: &Rest,
+    order: &Order,
+    out: &mut dyn Write,
+    ask: &mut dyn FnMut(&str) -> bool,
+) -> anyhow::Result<()> {
+    let account = rest.account().await?;
+    let (name, kind, status) = (&account.friendly_name, &account.kind, &account.status);
+    writeln!(out, "Account: {name} ({kind}, {status})")?;
+    ensure!(
+        status == "active",
+        "the account is {status}: see Twilio's console"
+    );
+    let found = find(rest, &order.wanted).await?;
+    let mut setup = Setup {
+        rest,
+        order,
+        out,
+        application: None,
+    };
+    let (mut changes, mut left) = (0, 0);
+    for step in plan(&order.wanted, &found) {
+        writeln!(setup.out, "{step}")?;
+        let step = if let Step::OfferNumber(number) = &step
+            && !order.dry_run
+            && ask("Have them come here?")
+        {
+            Step::PointNumber(number.clone(), None)
+        } else {
+            step
+        };
+        changes += usize::from(step.is_change());
+        left += usize::from(matches!(step, Step::Leave(_)));
+        if !order.dry_run {
+            setup.take(step).await?;
+        }
+    }
+    match (changes, order.dry_run) {
+        (0, _) => writeln!(out, "Nothing to change.")?,
+        (_, true) => writeln!(out, "Nothing was changed: this was a dry run.")?,
+        (_, false) => writeln!(out, "Done.")?,
+    }
+    if left > 0 {
+        bail!("something is left to be decided: see above");
+    }
+    Ok(())
+}
+
+async fn find(rest: &Rest, wanted: &Wanted) -> anyhow::Result<Found> {
+    let applications = match &wanted.application_sid {
+        Some(sid) => match rest.application(sid).await {
+            Ok(application) => vec![application],
+            Err(error) if error.is_gone() => Vec::new(),
+            Err(error) => return Err(error.into()),
+        },
+        None => rest.applications(&wanted.application.friendly_name).await?,
+    };
+    let number = match &wanted.number {
+        Some(number) => rest.incoming_number(number).await?,
+        None => None,
+    };
+    let keys = if wanted.has_key {
+        Vec::new()
+    } else {
+        rest.keys().await?
+    };
+    Ok(Found {
+        applications,
+        number,
+        keys,
+    })
+}
+
+/// Takes the steps.
+struct Setup<'a> {
+    rest: &'a Rest,
+    order: &'a Order,
+    out: &'a mut dyn Write,
+    /// Where the number's calls are to go, once it is there.
+    application: Option<ApplicationSid>,
+}
+
+impl Setup<'_> {
+    async fn take(&mut self, step: Step) -> anyhow::Result<()> {
+        match step {
+            Step::CreateApplication(settings, _) => {
+                let made = self.rest.create_application(&settings).await?;
+                self.settle(made.sid)
+            }
+            Step::UpdateApplication(sid, settings, _) => {
+                self.rest.update_application(&sid, &settings).await?;
+                self.settle(sid)
+            }
+            Step::KeepApplication(sid) => self.settle(sid),
+            Step::PointNumber(number, _) => {
+                let application = self.application.as_ref();
+                let application = application.context("a number is pointed at an application")?;
+                Ok(self.rest.point_number(&number, application).await?)
+            }
+            Step::CreateKey(name) => {
+                let key = self.rest.create_key(&name).await?;
+                let secret = key.secret.expose_secret();
+                self.keep(&[
+                    ("TWILIO_API_KEY", key.sid.as_str()),
+                    ("TWILIO_API_SECRET", secret),
+                ])
+            }
+            Step::KeepNumber(_) | Step::OfferNumber(_) | Step::KeepKey | Step::Leave(_) => Ok(()),
+        }
+    }
+
+    /// The application is this one.
+    fn settle(&mut self, sid: ApplicationSid) -> anyhow::Result<()> {
+        if self.order.wanted.application_sid.is_none() {
+            self.keep(&[("TWILIO_TWIML_APP_SID", sid.as_str())])?;
+        }
+        self.application = Some(sid);
+        Ok(())
+    }
+
+    /// Writes settings down, or shows them; a secret that cannot be written down is shown after
+    /// all, for Twilio never shows it again.
+    fn keep(&mut self, settings: &[(&str, &str)]) -> anyhow::Result<()> {
+        let written = match &self.order.env_file {
+            Some(path) => {
+                let place = path.display().to_string();
+                let failed = format!("{place} cannot be written: set the lines above by hand");
+                env_file::write(path, settings)
+                    .context(failed)
+                    .map(|()| Some(place))
+            }
+            None => Ok(None),
+        };
+        if let Ok(Some(place)) = &written {
+            let names: Vec<&str> = settings.iter().map(|(name, _)| *name).collect();
+            writeln!(self.out, "    {} → {place}", names.join(", "))?;
+            return Ok(());
+        }
+        writeln!(self.out, "    set for the server:")?;
+        for (name, value) in settings {
+            writeln!(self.out, "    {name}={value}")?;
+        }
+        written.map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: SetupArgs,
+    }
+
+    fn order(arguments: &[&str]) -> anyhow::Result<Order> {
+        let account = [
+            "setup",
+            "--twilio-account-sid=AC00000000000000000000000000000001",
+            "--twilio-auth-token=1",
+        ];
+        let args = Command::try_parse_from(account.iter().chain(arguments))
+            .unwrap()
+            .args;
+        let twilio = args.twilio.check().unwrap().unwrap();
+        args.order(&twilio)
+    }
+
+    #[test]
+    fn addresses_are_made_from_the_public_one() {
+        let order = order(&["--public-base-url=https://calls.example.org/"]).unwrap();
+        let application = order.wanted.application;
+        assert_eq!(application.voice_url, "https://calls.example.org/voice");
+        let status = "https://calls.example.org/api/calls/status";
+        assert_eq!(application.status_callback, status);
+        assert_eq!(application.voice_fallback_method, "");
+        assert_eq!(order.wanted.number_wish, NumberWish::Look);
+        assert!(order.env_file.is_none() && !order.dry_run);
+    }
+
+    #[test]
+    fn the_file_for_settings_is_dot_env_unless_named() {
+        for (flag, file) in [("--write-env", ".env"), ("--write-env=x/y", "x/y")] {
+            let order = order(&["--public-base-url=https://x", flag]).unwrap();
+            assert_eq!(order.env_file, Some(PathBuf::from(file)));
+        }
+    }
+
+    #[test]
+    fn what_twilio_cannot_reach_is_refused() {
+        assert!(order(&[]).is_err());
+        let plain = order(&["--public-base-url=http://calls.example.org"]);
+        assert!(plain.unwrap_err().to_string().contains("https://"));
+    }
+}

@@ -1,0 +1,214 @@
+//! Stories of `callburner setup` against the stand-in for Twilio.
+
+use std::fs;
+use std::path::PathBuf;
+
+use secrecy::ExposeSecret;
+
+use super::twilio_api::{FakeTwilio, KEY};
+use crate::cli::setup::plan::{NumberWish, Wanted};
+use crate::cli::setup::{Order, set_up};
+use crate::ids::{ApiKeySid, ApplicationSid, E164};
+use crate::tasks::Tasks;
+use crate::twilio::rest::Rest;
+use crate::twilio::rest::account::ApplicationSettings;
+
+const NUMBER: &str = "+14155550123";
+
+fn order() -> Order {
+    Order {
+        wanted: Wanted {
+            application: ApplicationSettings {
+                friendly_name: "CallBurner".to_owned(),
+                voice_url: "https://x/voice".to_owned(),
+                voice_method: "POST".to_owned(),
+                status_callback: "https://x/api/calls/status".to_owned(),
+                status_callback_method: "POST".to_owned(),
+                ..ApplicationSettings::default()
+            },
+            application_sid: None,
+            number: Some(E164::parse(NUMBER).unwrap()),
+            number_wish: NumberWish::Point,
+            has_key: false,
+            new_key: false,
+        },
+        env_file: None,
+        dry_run: false,
+    }
+}
+
+/// What it printed, and what it failed with.
+async fn run(twilio: &FakeTwilio, order: &Order, says_yes: bool) -> (String, Option<String>) {
+    let rest = Rest::new(twilio.config()).unwrap();
+    let mut out = Vec::new();
+    let done = set_up(&rest, order, &mut out, &mut |_| says_yes).await;
+    let error = done.err().map(|error| format!("{error:#}"));
+    (String::from_utf8(out).unwrap(), error)
+}
+
+#[tokio::test]
+async fn a_first_run_makes_all_and_a_second_finds_nothing_to_do() {
+    let twilio = FakeTwilio::start(&Tasks::default());
+    twilio.owns_number(NUMBER, "https://demo.twilio.com/welcome/voice/", "");
+    // Found too when the number is looked for, though it is another.
+    twilio.owns_number("+141555501234", "https://elsewhere/voice", "");
+    let folder = tempfile::tempdir().unwrap();
+    let path: PathBuf = folder.path().join(".env");
+    fs::write(&path, "PORT=4000\n#TWILIO_API_KEY=\n").unwrap();
+    let mut order = Order {
+        env_file: Some(path.clone()),
+        ..order()
+    };
+
+    let (said, error) = run(&twilio, &order, false).await;
+    assert_eq!(error, None, "{said}");
+    assert_eq!(twilio.changes().len(), 3);
+    let applications = twilio.applications();
+    let [application] = applications.as_slice() else {
+        panic!("{applications:?}");
+    };
+    assert_eq!(
+        &twilio.number_field(NUMBER, "voice_application_sid"),
+        application
+    );
+    assert_eq!(
+        twilio.number_field("+141555501234", "voice_application_sid"),
+        ""
+    );
+    let (name, secret) = twilio.keys().pop().unwrap();
+    assert_eq!(name, "CallBurner");
+    assert!(!said.contains(&secret), "{said}");
+    let env = fs::read_to_string(&path).unwrap();
+    assert!(env.starts_with("PORT=4000\nTWILIO_API_KEY=SK"), "{env}");
+    assert!(
+        env.contains(&format!("\nTWILIO_API_SECRET={secret}\n")),
+        "{env}"
+    );
+    assert!(
+        env.contains(&format!("\nTWILIO_TWIML_APP_SID={application}\n")),
+        "{env}"
+    );
+
+    // As the settings are after that.
+    order.wanted.has_key = true;
+    order.wanted.application_sid = Some(ApplicationSid::parse(application).unwrap());
+    for application_sid in [order.wanted.application_sid.clone(), None] {
+        order.wanted.application_sid = application_sid;
+        let (said, error) = run(&twilio, &order, false).await;
+        assert_eq!(error, None, "{said}");
+        assert!(said.ends_with("Nothing to change.\n"), "{said}");
+    }
+    assert_eq!(twilio.changes().len(), 3);
+    assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 4);
+}
+
+#[tokio::test]
+async fn a_dry_run_shows_the_steps_and_takes_none() {
+    let twilio = FakeTwilio::start(&Tasks::default());
+    twilio.owns_number(NUMBER, "", "");
+    let order = Order {
+        dry_run: true,
+        ..order()
+    };
+    let (said, error) = run(&twilio, &order, true).await;
+    assert_eq!(error, None, "{said}");
+    for step in [
+        "Application: make one",
+        "Number: send calls",
+        "API key: make one",
+    ] {
+        assert!(said.contains(step), "{said}");
+    }
+    assert!(twilio.changes().is_empty());
+}
+
+#[tokio::test]
+async fn a_number_that_someone_uses_is_left_and_all_else_done() {
+    let twilio = FakeTwilio::start(&Tasks::default());
+    twilio.owns_number(
+        NUMBER,
+        "https://elsewhere/voice",
+        "TK00000000000000000000000000000001",
+    );
+    let (said, error) = run(&twilio, &order(), true).await;
+    assert!(said.contains("the SIP trunk TK"), "{said}");
+    assert!(error.is_some(), "{said}");
+    assert_eq!(twilio.number_field(NUMBER, "voice_application_sid"), "");
+    assert_eq!(twilio.applications().len(), 1);
+
+    let mut order = order();
+    order.wanted.number_wish = NumberWish::Take;
+    order.wanted.has_key = true;
+    let (said, error) = run(&twilio, &order, false).await;
+    assert_eq!(error, None, "{said}");
+    let application = twilio.number_field(NUMBER, "voice_application_sid");
+    assert_eq!(twilio.applications(), [application]);
+    assert_eq!(twilio.number_field(NUMBER, "trunk_sid"), "");
+}
+
+#[tokio::test]
+async fn a_number_is_offered_and_taken_at_a_yes() {
+    let twilio = FakeTwilio::start(&Tasks::default());
+    twilio.owns_number(NUMBER, "", "");
+    let mut order = order();
+    order.wanted.number_wish = NumberWish::Look;
+    order.wanted.has_key = true;
+    let (said, error) = run(&twilio, &order, false).await;
+    assert_eq!(error, None, "{said}");
+    assert!(said.contains("--number has them come here"), "{said}");
+    assert_eq!(twilio.number_field(NUMBER, "voice_application_sid"), "");
+    run(&twilio, &order, true).await;
+    let application = twilio.number_field(NUMBER, "voice_application_sid");
+    assert_eq!(twilio.applications(), [application]);
+}
+
+#[tokio::test]
+async fn a_moved_server_updates_its_application() {
+    let twilio = FakeTwilio::start(&Tasks::default());
+    let application = twilio.has_application(&[
+        ("friendly_name", "CallBurner"),
+        ("voice_url", "https://old/voice"),
+        ("voice_method", "POST"),
+        ("status_callback", "https://old/api/calls/status"),
+        ("status_callback_method", "POST"),
+    ]);
+    let mut order = order();
+    order.wanted.has_key = true;
+    order.wanted.number_wish = NumberWish::Look;
+    let (said, error) = run(&twilio, &order, false).await;
+    assert_eq!(error, None, "{said}");
+    assert!(
+        said.contains("https://x/voice  (was https://old/voice)"),
+        "{said}"
+    );
+    assert!(
+        said.contains(&format!("TWILIO_TWIML_APP_SID={application}\n")),
+        "{said}"
+    );
+    assert_eq!(
+        twilio.changes(),
+        [format!("POST /Applications/{application}.json")]
+    );
+}
+
+#[tokio::test]
+async fn a_secret_that_cannot_be_written_down_is_shown() {
+    let twilio = FakeTwilio::start(&Tasks::default());
+    let folder = tempfile::tempdir().unwrap();
+    let mut order = order();
+    order.env_file = Some(folder.path().join("missing").join(".env"));
+    order.wanted.number_wish = NumberWish::Look;
+    let application = twilio.has_application(&[("friendly_name", "CallBurner")]);
+    order.wanted.application_sid = Some(ApplicationSid::parse(&application).unwrap());
+    let (said, error) = run(&twilio, &order, false).await;
+    let (_, secret) = twilio.keys().pop().unwrap();
+    assert!(
+        said.contains(&format!("TWILIO_API_SECRET={secret}\n")),
+        "{said}"
+    );
+    assert!(error.unwrap().contains("by hand"));
+    let rest = Rest::new(twilio.config()).unwrap();
+    let made = rest.create_key("x").await.unwrap();
+    assert!(!format!("{made:?}").contains(made.secret.expose_secret()));
+    assert_ne!(made.sid, ApiKeySid::parse(KEY).unwrap());
+}
