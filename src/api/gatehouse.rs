@@ -217,7 +217,7 @@ impl Gatehouse {
         name: &str,
         password: Password,
     ) -> Result<Option<User>, ApiError> {
-        let (user, kept) = self.0.store.credentials(name).await?.unzip();
+        let (user, kept) = self.0.store.credentials(name.trim()).await?.unzip();
         let verdict = self.0.passwords.verify(password.clone(), kept).await?;
         let user = user.filter(|_| verdict != Verdict::Wrong);
         if let (Some(user), Verdict::RightButOld) = (&user, verdict) {

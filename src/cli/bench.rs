@@ -10,6 +10,7 @@ use clap::Subcommand;
 use cpu_time::ThreadTime;
 use serde::Serialize;
 
+use crate::access::proxies::Proxies;
 use crate::app::App;
 use crate::audio::{self, mulaw, recording::Recording, resample::Upsampler};
 use crate::cli;
@@ -268,6 +269,8 @@ async fn latency(args: &LatencyArgs) -> anyhow::Result<()> {
         doors,
         cli::start_engine(&args.engine)?,
         cli::voice_config(&args.engine),
+        cli::scratch_store().await?,
+        Proxies::default(),
     )
     .await?;
     let mut all = Tally::default();

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use crate::access::proxies::Proxies;
 use crate::app::App;
 use crate::cli;
 use crate::cli::serve::wait_for_signal;
@@ -44,7 +45,15 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
         public_base_url: None,
         twilio_key: None,
     };
-    let app = App::start(doors, engine, cli::voice_config(&args.engine)).await?;
+    let voice = cli::voice_config(&args.engine);
+    let app = App::start(
+        doors,
+        engine,
+        voice,
+        cli::scratch_store().await?,
+        Proxies::default(),
+    )
+    .await?;
     let screen = Screen::new();
     screen.line(&format!(
         "{}: {:.0} s of a recorded call, model {}, {} workers, server on http://{}\n",

@@ -17,6 +17,7 @@ use crate::engine::recognizer::Recognizer;
 use crate::engine::whisper::Model;
 use crate::engine::{Engine, segmenter, voice};
 use crate::models as catalogue;
+use crate::store::Store;
 use crate::telemetry::{self, LogFormat};
 
 /// A self-hosted softphone on Twilio that writes down both sides of every call, live.
@@ -84,6 +85,11 @@ fn start_engine(settings: &EngineSettings) -> anyhow::Result<Engine> {
         .map(|_| Ok(Box::new(model.recognizer()?) as Box<dyn Recognizer>))
         .collect::<anyhow::Result<Vec<_>>>()?;
     Ok(Engine::start(recognizers))
+}
+
+/// A database that is gone with the command.
+async fn scratch_store() -> anyhow::Result<Store> {
+    Ok(Store::open("sqlite::memory:").await?)
 }
 
 /// How voices are cut up, as the settings have it.

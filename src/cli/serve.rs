@@ -1,10 +1,15 @@
 //! `callburner serve`: the server until a signal ends it.
 
+use std::io::{self, Write};
+
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::App;
 use crate::cli;
+use crate::clock;
 use crate::config::Settings;
+use crate::limits;
+use crate::store::Store;
 use crate::telemetry;
 
 /// Run the server.
@@ -24,7 +29,17 @@ pub(super) async fn run(args: ServeArgs) -> anyhow::Result<()> {
         );
     }
     let engine = cli::start_engine(&settings.engine)?;
-    let app = App::start(doors, engine, cli::voice_config(&settings.engine)).await?;
+    let store = Store::open(&settings.calls.database_url()).await?;
+    let voice = cli::voice_config(&settings.engine);
+    let app = App::start(doors, engine, voice, store, settings.trusted_proxies).await?;
+    if let Some(link) = app.gatehouse().first_run_link(clock::utc_now()).await? {
+        // Not in the log: whoever holds it becomes the first admin.
+        let minutes = limits::SETUP_TIME_MAX.as_secs() / 60;
+        writeln!(
+            io::stdout(),
+            "Nobody can sign in yet. Make the first admin within {minutes} minutes:\n\n  {link}\n"
+        )?;
+    }
     tracing::info!(address = %app.address(), model = settings.engine.model, "listening");
     wait_for_signal().await?;
     tracing::info!("stopping: calls publish what was heard");

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use axum::http::Uri;
 use secrecy::ExposeSecret;
 
+use crate::access::proxies::Proxies;
 use crate::telemetry::LogFormat;
 use crate::twilio::signature::Key;
 
@@ -30,6 +31,10 @@ pub struct Settings {
     /// signatures are made over it.
     #[arg(long, env = "PUBLIC_BASE_URL")]
     pub public_base_url: Option<Uri>,
+    /// Proxies that are believed when they say who the client is: addresses and networks with
+    /// commas between.
+    #[arg(long, env = "TRUSTED_PROXIES", default_value = "")]
+    pub trusted_proxies: Proxies,
     /// The account at Twilio.
     #[command(flatten)]
     pub twilio: TwilioSettings,

@@ -8,7 +8,6 @@ use tokio_tungstenite::tungstenite::Message;
 use super::browser::{Browser, Frame, Page, subscription};
 use super::stories::{call, id, partial, segment};
 use super::{PATIENCE, Server};
-use crate::api::Authorize;
 use crate::clock;
 use crate::hub::Resume;
 use crate::ids::Track;
@@ -373,31 +372,6 @@ async fn too_many_sockets_are_refused_at_the_door() {
     let permit = tokio::time::timeout(PATIENCE, server.state.listeners.acquire()).await;
     drop(permit.expect("the socket's permit did not come back"));
     assert!(Browser::open(server.addr, "", &[]).await.is_ok());
-}
-
-#[tokio::test]
-async fn only_who_may_hear_a_call_hears_it() {
-    let server = Server::start_with(|state| {
-        state.authorize = Authorize::by(|headers, asked| {
-            let allowed = headers.contains_key("x-friend") || *asked != call(1);
-            std::future::ready(allowed)
-        });
-    })
-    .await;
-    server.hub.open(&call(1));
-    let mut stranger = Browser::connect(server.addr).await;
-    stranger.subscribe(&call(1)).await;
-    assert_eq!(stranger.next_error().await, "not_allowed");
-    stranger.subscribe(&call(2)).await;
-    assert_eq!(stranger.next_event().await.call_sid, call(2));
-    let query = format!("?callSid={}", call(1).as_str());
-    let mut stranger = Browser::open(server.addr, &query, &[]).await.unwrap();
-    assert_eq!(stranger.next_error().await, "not_allowed");
-
-    let mut friend = Browser::open(server.addr, &query, &[("x-friend", "yes")])
-        .await
-        .unwrap();
-    assert_eq!(friend.next_event().await.call_sid, call(1));
 }
 
 #[tokio::test]

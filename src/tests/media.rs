@@ -577,7 +577,7 @@ async fn while_the_recogniser_is_stuck_the_socket_is_read_and_afterwards_every_f
     let wanted = outline(browser.until(&call(1), is_over).await);
 
     let gated = Gate::closed();
-    let server = Server::start_on(vec![gated.recognizer()], unhurried);
+    let server = Server::start_on(vec![gated.recognizer()], unhurried).await;
     let gate = gated; // Now it is dropped, and opened, before the server waits for its workers.
     let mut browser = listener(&server, &call(1)).await;
     // Returns when the server has read everything and has answered the closing of the socket.

@@ -18,12 +18,15 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::api::{ApiState, router};
+use crate::access::proxies::Proxies;
+use crate::api::{ApiState, Gatehouse, router};
 use crate::call::Switchboard;
+use crate::clock;
 use crate::config::Doors;
 use crate::engine::recognizer::{Recognizer, ScriptedRecognizer};
 use crate::engine::{Engine, voice};
 use crate::hub::Hub;
+use crate::store::Store;
 use crate::tasks::Tasks;
 
 /// How long a test waits for what must come; only a failing test ever waits that long.
@@ -43,17 +46,13 @@ impl Server {
     }
 
     /// `change` sees the state before the server starts. One scripted recogniser.
-    #[expect(
-        clippy::unused_async,
-        reason = "serving wants a runtime, which callers then have"
-    )]
     pub(crate) async fn start_with(change: impl FnOnce(&mut ApiState)) -> Self {
         let recognizer: Box<dyn Recognizer> = Box::new(ScriptedRecognizer::default());
-        Self::start_on(vec![recognizer], change)
+        Self::start_on(vec![recognizer], change).await
     }
 
     /// A server whose engine has these recognisers.
-    pub(crate) fn start_on(
+    pub(crate) async fn start_on(
         recognizers: Vec<Box<dyn Recognizer>>,
         change: impl FnOnce(&mut ApiState),
     ) -> Self {
@@ -69,7 +68,9 @@ impl Server {
             public_base_url: None,
             twilio_key: None,
         };
-        let mut state = ApiState::new(switchboard, doors);
+        let store = Store::open("sqlite::memory:").await.unwrap();
+        let gatehouse = Gatehouse::new(store, &doors, Proxies::default(), clock::now());
+        let mut state = ApiState::new(switchboard, doors, gatehouse);
         change(&mut state);
         let addr = serve(router(state.clone()), &tasks);
         Self {
@@ -94,7 +95,8 @@ pub(crate) fn serve(router: axum::Router, tasks: &Tasks) -> SocketAddr {
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let listener = socket.listen(64).unwrap();
     let addr = listener.local_addr().unwrap();
-    tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    tasks.spawn(async move { axum::serve(listener, service).await.unwrap() });
     addr
 }
 

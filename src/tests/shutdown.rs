@@ -8,12 +8,14 @@ use tokio::net::TcpStream;
 use super::browser::Browser;
 use super::phone::{Gate, Stream, speech, unhurried_voice};
 use super::stories::call;
+use crate::access::proxies::Proxies;
 use crate::app::App;
 use crate::config::Doors;
 use crate::engine::Engine;
 use crate::engine::recognizer::{
     Hypothesis, RecognizeError, Recognizer, Request, ScriptedRecognizer,
 };
+use crate::store::Store;
 use crate::transcript::EndReason;
 
 /// Counts the recognisers that worker threads have let go of.
@@ -41,7 +43,9 @@ async fn app(recognizers: Vec<Box<dyn Recognizer>>) -> App {
         twilio_key: None,
     };
     let engine = Engine::start(recognizers);
-    App::start(doors, engine, unhurried_voice()).await.unwrap()
+    let store = Store::open("sqlite::memory:").await.unwrap();
+    let app = App::start(doors, engine, unhurried_voice(), store, Proxies::default());
+    app.await.unwrap()
 }
 
 #[tokio::test]

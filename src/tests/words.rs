@@ -150,7 +150,7 @@ async fn a_played_call_is_written_down_on_both_sides() {
     let recognizers = (0..2)
         .map(|_| Box::new(model.recognizer().unwrap()) as Box<dyn Recognizer>)
         .collect();
-    let server = Server::start_on(recognizers, |_| {});
+    let server = Server::start_on(recognizers, |_| {}).await;
     let path = fixture("calls/cards.json");
     let script = Script::read(&path).unwrap();
     let [inbound, outbound] = script::audio_paths(&path, None).unwrap();
