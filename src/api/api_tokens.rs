@@ -14,7 +14,7 @@ use super::gatehouse::Gatehouse;
 use super::{ApiError, ApiState, users};
 use crate::access::secret::Secret;
 use crate::clock::{self, UtcTime};
-use crate::store::record::{ApiToken, Scope};
+use crate::store::{ApiToken, Scope};
 
 /// `/api/tokens`.
 pub(super) fn routes() -> OpenApiRouter<ApiState> {

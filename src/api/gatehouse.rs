@@ -24,7 +24,7 @@ use crate::access::throttle::{Throttle, TooSoon};
 use crate::clock::{self, UtcTime};
 use crate::config::Doors;
 use crate::limits;
-use crate::store::record::User;
+use crate::store::User;
 use crate::store::{Store, StoreError};
 use crate::tasks::Tasks;
 

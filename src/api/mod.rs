@@ -80,7 +80,7 @@ pub fn router(state: ApiState) -> Router {
 }
 
 /// The routes of who may come in, and their contract.
-fn people() -> OpenApiRouter<ApiState> {
+pub(crate) fn people() -> OpenApiRouter<ApiState> {
     let secret = HeaderValue::from_static("no-store");
     OpenApiRouter::new()
         .merge(session::routes())

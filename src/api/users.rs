@@ -18,7 +18,7 @@ use crate::clock::{self, UtcTime};
 use crate::ids::UserId;
 use crate::limits;
 use crate::store::StoreError;
-use crate::store::record::{Role, User};
+use crate::store::{Role, User};
 
 /// `/api/users`.
 pub(super) fn routes() -> OpenApiRouter<ApiState> {

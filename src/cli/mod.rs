@@ -1,4 +1,4 @@
-//! The command line: `callburner serve`, `demo`, `replay`, `transcribe`, `models`, `bench`.
+//! The command line: `callburner serve`, `demo`, `replay`, `transcribe`, `models`, `bench`, `user`.
 
 mod bench;
 mod demo;
@@ -6,6 +6,7 @@ mod models;
 mod replay;
 mod serve;
 mod transcribe;
+mod user;
 
 use std::path::Path;
 
@@ -42,6 +43,8 @@ enum Command {
     Models(models::ModelsArgs),
     /// Measure the engine on recordings whose words are known.
     Bench(bench::BenchArgs),
+    /// Say who may sign in.
+    User(user::UserArgs),
 }
 
 /// Runs the command that the process was started with.
@@ -61,6 +64,7 @@ pub fn run() -> anyhow::Result<()> {
             Command::Replay(args) => replay::run(args).await,
             Command::Transcribe(args) => quietly().and_then(|()| transcribe::run(&args)),
             Command::Models(args) => models::run(quietly().map(|()| args)?).await,
+            Command::User(args) => user::run(quietly().map(|()| args)?).await,
             Command::Bench(args) => bench::run(quietly().map(|()| args)?).await,
         }
     })

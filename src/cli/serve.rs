@@ -29,7 +29,7 @@ pub(super) async fn run(args: ServeArgs) -> anyhow::Result<()> {
         );
     }
     let engine = cli::start_engine(&settings.engine)?;
-    let store = Store::open(&settings.calls.database_url()).await?;
+    let store = Store::open(&settings.calls.data.database_url()).await?;
     let voice = cli::voice_config(&settings.engine);
     let app = App::start(doors, engine, voice, store, settings.trusted_proxies).await?;
     if let Some(link) = app.gatehouse().first_run_link(clock::utc_now()).await? {

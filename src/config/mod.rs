@@ -15,7 +15,7 @@ use crate::access::proxies::Proxies;
 use crate::telemetry::LogFormat;
 use crate::twilio::signature::Key;
 
-pub use self::calls::{CallSettings, TranscriptionSource};
+pub use self::calls::{CallSettings, DataSettings, TranscriptionSource};
 pub use self::twilio::{ApiKey, Twilio, TwilioSettings};
 
 /// What can be set. Secrets can also come from a file, named by the variable with `_FILE` added.

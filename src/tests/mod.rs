@@ -7,6 +7,7 @@ mod live;
 mod media;
 mod phone;
 mod shutdown;
+mod sign_in;
 mod stories;
 mod tidy;
 mod words;
@@ -51,8 +52,24 @@ impl Server {
         Self::start_on(vec![recognizer], change).await
     }
 
-    /// A server whose engine has these recognisers.
+    /// A server whose engine has these recognisers, and that nobody needs to sign in to.
     pub(crate) async fn start_on(
+        recognizers: Vec<Box<dyn Recognizer>>,
+        change: impl FnOnce(&mut ApiState),
+    ) -> Self {
+        let store = Store::open("sqlite::memory:").await.unwrap();
+        let doors = Doors {
+            address: ([127, 0, 0, 1], 0).into(),
+            public_base_url: None,
+            twilio_key: None,
+        };
+        Self::start_behind(doors, store, recognizers, change)
+    }
+
+    /// A server behind these doors, with what lasts.
+    pub(crate) fn start_behind(
+        doors: Doors,
+        store: Store,
         recognizers: Vec<Box<dyn Recognizer>>,
         change: impl FnOnce(&mut ApiState),
     ) -> Self {
@@ -63,12 +80,6 @@ impl Server {
             tasks: tasks.clone(),
             voice: voice::Config::default(),
         };
-        let doors = Doors {
-            address: ([127, 0, 0, 1], 0).into(),
-            public_base_url: None,
-            twilio_key: None,
-        };
-        let store = Store::open("sqlite::memory:").await.unwrap();
         let gatehouse = Gatehouse::new(store, &doors, Proxies::default(), clock::now());
         let mut state = ApiState::new(switchboard, doors, gatehouse);
         change(&mut state);
