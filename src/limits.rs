@@ -205,3 +205,68 @@ pub const BROWSERS_MAX: usize = 4_096;
 
 /// Browsers that one incoming call rings; Twilio's `<Dial>` takes no more.
 pub const RINGING_MAX: usize = 10;
+/// Time that one verb of the store may take, queueing included. Hit: it is given up, an error.
+pub const STORE_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Time that the store waits for a database that another process has locked. Hit: an error.
+pub const STORE_LOCK_WAIT_MAX: Duration = Duration::from_secs(3);
+
+/// Connections that read the database at once. Hit: a further reader waits.
+pub const STORE_READERS_MAX: u32 = 4;
+
+/// Calls in one page of a list. Hit: the page is shorter than was asked for.
+pub const CALLS_PAGE_MAX: u32 = 200;
+
+/// Places in a transcript that a list shows of each call. Hit: later ones are left out.
+pub const HITS_PER_CALL_MAX: u32 = 3;
+
+/// Longest text to look for. Hit: the search is refused.
+pub const SEARCH_BYTES_MAX: usize = 256;
+
+/// Words to look for at once. Hit: the rest is not looked for.
+pub const SEARCH_TERMS_MAX: usize = 12;
+
+/// Segments of one call that are kept: as many as its channel shows. Hit: further ones are refused.
+pub const SEGMENTS_PER_CALL_MAX: usize = CHANNEL_EVENTS_MAX;
+
+/// Calls that a restart reports as not over. Hit: older ones are left as they are.
+pub const OPEN_CALLS_MAX: u32 = 10_000;
+
+/// Entries of one call's log, and of the server's own. Hit: the oldest leave.
+pub const LOG_ENTRIES_MAX: u32 = 1_000;
+
+/// Longest kind or detail of a log entry. Hit: it is cut.
+pub const LOG_DETAIL_BYTES_MAX: usize = 512;
+
+/// How long the token of a callback is remembered; Twilio repeats within seconds. Hit: it is
+/// forgotten, and a repetition is known by its content.
+pub const CALLBACK_TOKEN_AGE_MAX: Duration = Duration::from_hours(24);
+
+/// Tokens of callbacks that are remembered. Hit: the oldest are forgotten.
+pub const CALLBACK_TOKENS_MAX: u32 = 1_000_000;
+
+/// Longest token of a callback. Hit: the callback counts as one without.
+pub const CALLBACK_TOKEN_BYTES_MAX: usize = 128;
+
+/// How long a deleted call is remembered by its SIDs, so that a late callback does not bring it
+/// back; Twilio is done with a call and its recordings within hours.
+pub const DELETED_AGE_MAX: Duration = Duration::from_hours(7 * 24);
+
+/// Longest cause of a call's end. Hit: it is cut.
+pub const END_CAUSE_BYTES_MAX: usize = 64;
+
+/// Users of this server. Hit: no further one is made.
+pub const USERS_MAX: u32 = 10_000;
+
+/// Longest name of a user or an API token. Hit: it is refused.
+pub const NAME_BYTES_MAX: usize = 128;
+
+/// Browsers that one user is signed in with. Hit: the one that was used least recently is signed
+/// out.
+pub const SESSIONS_PER_USER_MAX: u32 = 32;
+
+/// API tokens of one user. Hit: no further one is made.
+pub const API_TOKENS_PER_USER_MAX: u32 = 64;
+
+/// Legs of one call. Hit: callbacks of further ones are ignored.
+pub const LEGS_PER_CALL_MAX: usize = 64;

@@ -1,5 +1,519 @@
 //! What lasts: calls, their words, and the people who may see them.
+//!
+//! [`Store`] is the only way in. Its verbs are what the server wants done, not what a database can
+//! do; behind them is one backend for each kind of database, and `tests` below holds every backend
+//! to the same stories. What needs thought is decided in pure files beside it: how a call moves
+//! (`legs`), how a recording moves (`recordings`), what a search means (`search`), where a page ends
+//! (`cursor`).
+//!
+//! Every verb that writes is one transaction: when it returns, the work is done and survives
+//! `kill -9`; when it fails, nothing was done. (A verb that ran into [`limits::STORE_WAIT_MAX`] may
+//! still have been done; all that come from Twilio may be done twice.) What survives a power cut
+//! is said at the top of `sqlite`.
 
+mod cursor;
+mod error;
+mod legs;
 mod record;
+mod recordings;
+mod search;
+mod sqlite;
+mod words;
 
+use std::fmt;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::clock::UtcTime;
+use crate::ids::{CallSid, RecordingSid, StreamSid, UserId};
+use crate::limits;
+use crate::transcript::{EndReason, Segment};
+
+use self::cursor::Cursor;
+use self::sqlite::Sqlite;
+
+pub use self::error::{Conflict, StoreError};
 pub use self::record::*;
+
+/// The database; clones are the same one.
+#[derive(Clone)]
+pub struct Store {
+    backend: Arc<Backend>,
+}
+
+enum Backend {
+    Sqlite(Sqlite),
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.backend {
+            Backend::Sqlite(_) => f.write_str("Store(sqlite)"),
+        }
+    }
+}
+
+/// What a database's URL names.
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    File(PathBuf),
+    Memory,
+}
+
+impl Place {
+    fn parse(url: &str) -> Result<Self, StoreError> {
+        let (scheme, rest) = url.split_once(':').unwrap_or(("", url));
+        let wrong = |problem: &str| StoreError::Place {
+            // Not the whole URL: others than SQLite's carry a password.
+            place: format!("at {scheme}:…"),
+            problem: problem.to_owned(),
+        };
+        if scheme != "sqlite" {
+            return Err(wrong(
+                "is of a kind that this program does not know: write sqlite://PATH",
+            ));
+        }
+        if rest == ":memory:" || rest == "//:memory:" {
+            return Ok(Self::Memory);
+        }
+        let path = rest.strip_prefix("//").unwrap_or(rest);
+        if path.is_empty() || path.contains('?') || path.ends_with('/') {
+            return Err(wrong("has no file name: write sqlite://PATH, without more"));
+        }
+        Ok(Self::File(Path::new(path).to_owned()))
+    }
+}
+
+/// Does the work, in a time that is bounded.
+async fn within<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    match tokio::time::timeout(limits::STORE_WAIT_MAX, work).await {
+        Ok(done) => done,
+        Err(_) => Err(StoreError::Unavailable("it took too long".to_owned())),
+    }
+}
+
+/// The same verb on whichever backend there is.
+macro_rules! ask {
+    ($store:expr, $verb:ident($($argument:expr),*)) => {
+        match &*$store.backend {
+            Backend::Sqlite(sqlite) => within(sqlite.$verb($($argument),*)).await,
+        }
+    };
+}
+
+fn fits(what: &'static str, text: &str, max: usize) -> Result<(), StoreError> {
+    if text.len() > max {
+        return Err(StoreError::TooLong { what, max });
+    }
+    Ok(())
+}
+
+/// Opening, closing, looking after.
+impl Store {
+    /// Opens `sqlite://PATH` or `sqlite::memory:`; makes the file (for this user alone), its folder
+    /// and its tables if they are missing, and brings older tables up to date. A database that a
+    /// newer program wrote is left alone: [`StoreError::Place`].
+    pub async fn open(url: &str) -> Result<Self, StoreError> {
+        let backend = match Place::parse(url)? {
+            Place::File(file) => Backend::Sqlite(Sqlite::open(Some(&file)).await?),
+            Place::Memory => Backend::Sqlite(Sqlite::open(None).await?),
+        };
+        let backend = Arc::new(backend);
+        Ok(Self { backend })
+    }
+
+    /// Whether it answers: a read that costs nothing.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        ask!(self, check())
+    }
+
+    /// Bytes that it takes up, its journal included.
+    pub async fn size_bytes(&self) -> Result<u64, StoreError> {
+        ask!(self, size_bytes())
+    }
+
+    /// Waits for what is being done, and closes; every verb fails from now on.
+    pub async fn close(&self) {
+        match &*self.backend {
+            Backend::Sqlite(sqlite) => sqlite.close().await,
+        }
+    }
+}
+
+/// Calls.
+impl Store {
+    /// Writes down a call, or adopts one that is there already, perhaps because a callback was
+    /// faster, perhaps under its parent's name if `new` names a child: then only what is not known
+    /// yet is filled in (`transcript` counts as unknown while it is `Off`; `announced` once is
+    /// announced). [`StoreError::NoSuchCall`]: it was deleted.
+    pub async fn open_call(&self, new: &NewCall) -> Result<CallRecord, StoreError> {
+        ask!(self, open_call(new))
+    }
+
+    /// Says why the call ended, or could not begin, when this server knows better than Twilio:
+    /// `refused`, …. The first word counts; cut at [`limits::END_CAUSE_BYTES_MAX`].
+    pub async fn set_end_cause(&self, call: &CallSid, cause: &str) -> Result<(), StoreError> {
+        let cause = words::cut(cause, limits::END_CAUSE_BYTES_MAX);
+        ask!(self, set_end_cause(call, cause))
+    }
+
+    /// The call with all that belongs to it, as of one moment.
+    pub async fn call(&self, call: &CallSid) -> Result<Option<CallDetail>, StoreError> {
+        ask!(self, call(call))
+    }
+
+    /// The call alone.
+    pub async fn call_record(&self, call: &CallSid) -> Result<Option<CallRecord>, StoreError> {
+        ask!(self, call_record(call))
+    }
+
+    /// The call that a leg belongs to: itself, if it is a parent.
+    pub async fn find_parent(&self, leg: &CallSid) -> Result<Option<CallSid>, StoreError> {
+        ask!(self, find_parent(leg))
+    }
+
+    /// A page of the calls that fit, the latest first; `only_user` leaves out everybody else's.
+    /// Pages follow each other without gap or repetition, whatever comes or goes meanwhile. `limit`
+    /// is between 1 and [`limits::CALLS_PAGE_MAX`], or brought there.
+    pub async fn calls(
+        &self,
+        filter: &CallFilter,
+        only_user: Option<UserId>,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> Result<CallPage, StoreError> {
+        let cursor = cursor.map(Cursor::parse).transpose()?;
+        let limit = limit.clamp(1, limits::CALLS_PAGE_MAX);
+        ask!(self, calls(filter, only_user, cursor, limit))
+    }
+
+    /// Changes what a user may change; `None` when there is no such call.
+    pub async fn edit_call(
+        &self,
+        call: &CallSid,
+        edit: &CallEdit,
+    ) -> Result<Option<CallRecord>, StoreError> {
+        if let Some(notes) = &edit.notes {
+            fits("the note", notes, limits::NOTES_BYTES_MAX)?;
+        }
+        for label in edit.labels.iter().flatten() {
+            fits("a label", label, limits::LABEL_BYTES_MAX)?;
+        }
+        let max = limits::LABELS_MAX;
+        if edit
+            .labels
+            .as_ref()
+            .is_some_and(|labels| labels.len() > max)
+        {
+            let what = "labels";
+            return Err(StoreError::TooMany { what, max });
+        }
+        ask!(self, edit_call(call, edit))
+    }
+
+    /// Whether this server has kept the call's audio. `false`: there is no such call.
+    pub async fn set_audio(&self, call: &CallSid, has_audio: bool) -> Result<bool, StoreError> {
+        ask!(self, set_audio(call, has_audio))
+    }
+
+    /// Deletes the call with all that belongs to it, so that its words are not in any file of the
+    /// database any more; says what else is to be deleted. Its audio here and at Twilio is the
+    /// caller's to delete. Its legs' SIDs are remembered for [`limits::DELETED_AGE_MAX`], so that
+    /// a late callback does not bring it back. `None` when there is no such call.
+    pub async fn delete_call(
+        &self,
+        call: &CallSid,
+        now: UtcTime,
+    ) -> Result<Option<Deleted>, StoreError> {
+        ask!(self, delete_call(call, now))
+    }
+
+    /// Calls that began before `time`, the oldest first: for retention.
+    pub async fn calls_before(
+        &self,
+        time: UtcTime,
+        limit: u32,
+    ) -> Result<Vec<CallSid>, StoreError> {
+        ask!(self, calls_before(time, limit))
+    }
+
+    /// Calls with exactly this number or name on any of their legs, the oldest first: for erasure.
+    pub async fn calls_with(&self, number: &str, limit: u32) -> Result<Vec<CallSid>, StoreError> {
+        ask!(self, calls_with(number, limit))
+    }
+
+    /// Adds to the log of a call, or without one to the server's own: what happened, in snake case,
+    /// and more for people; both cut at [`limits::LOG_DETAIL_BYTES_MAX`]. `false`: there is no such
+    /// call, and nothing was written.
+    pub async fn log(
+        &self,
+        call: Option<&CallSid>,
+        kind: &str,
+        detail: &str,
+        user_id: Option<UserId>,
+        at: UtcTime,
+    ) -> Result<bool, StoreError> {
+        let max = limits::LOG_DETAIL_BYTES_MAX;
+        let entry = CallLogEntry {
+            at,
+            kind: words::cut(kind, max).to_owned(),
+            detail: words::cut(detail, max).to_owned(),
+            user_id,
+        };
+        ask!(self, log(call, &entry))
+    }
+
+    /// The latest entries of the server's own log, in order of time.
+    pub async fn server_log(&self, limit: u32) -> Result<Vec<CallLogEntry>, StoreError> {
+        ask!(self, server_log(limit))
+    }
+}
+
+/// What Twilio says of calls.
+impl Store {
+    /// Takes in a status callback, in whatever order and however often it comes; a leg that nobody
+    /// knows makes its call, and a leg that was taken for a call goes over to its parent. Returns
+    /// how the *call's* status moved; `None` when it did not: a repetition, something late, or news
+    /// of another kind. What a call's legs say of the call is written down in `legs`.
+    pub async fn apply_leg(
+        &self,
+        update: &LegUpdate,
+        now: UtcTime,
+    ) -> Result<Option<StatusChange>, StoreError> {
+        ask!(self, apply_leg(update, now))
+    }
+
+    /// Takes in a callback, or what Twilio answered when asked. A recording never goes back, and
+    /// one that is held stays so until [`Self::resume_recording`]. Returns whether anything
+    /// changed. A recording of a call that nobody knows makes the call.
+    pub async fn apply_recording(
+        &self,
+        update: &RecordingUpdate,
+        now: UtcTime,
+    ) -> Result<bool, StoreError> {
+        ask!(self, apply_recording(update, now))
+    }
+
+    /// Twilio has answered that a held recording goes on. Returns whether it was held.
+    pub async fn resume_recording(&self, recording: &RecordingSid) -> Result<bool, StoreError> {
+        ask!(self, resume_recording(recording))
+    }
+
+    /// A recording.
+    pub async fn recording(
+        &self,
+        recording: &RecordingSid,
+    ) -> Result<Option<Recording>, StoreError> {
+        ask!(self, recording(recording))
+    }
+
+    /// The call's latest recording.
+    pub async fn recording_of(&self, call: &CallSid) -> Result<Option<Recording>, StoreError> {
+        ask!(self, recording_of(call))
+    }
+}
+
+/// Words.
+impl Store {
+    /// A stream has begun to carry the call, whose transcript is live from now on. Streams of a
+    /// call are counted from 1, over restarts of this server; a stream that is known keeps its
+    /// number. A call that nobody knows is made, in progress. [`StoreError::NoSuchCall`]: it was
+    /// deleted.
+    pub async fn open_stream(
+        &self,
+        call: &CallSid,
+        stream: &StreamSid,
+        now: UtcTime,
+    ) -> Result<StreamRecord, StoreError> {
+        ask!(self, open_stream(call, stream, now))
+    }
+
+    /// A stream has ended. `false`: it had already, or nobody knows it.
+    pub async fn end_stream(
+        &self,
+        stream: &StreamSid,
+        reason: EndReason,
+        now: UtcTime,
+    ) -> Result<bool, StoreError> {
+        ask!(self, end_stream(stream, reason, now))
+    }
+
+    /// Keeps words of the call, or of the call that this leg belongs to, for good: when it returns,
+    /// they survive the end of this process. A segment that is there already stays as it is.
+    pub async fn keep_segments(
+        &self,
+        call: &CallSid,
+        segments: &[Segment],
+    ) -> Result<(), StoreError> {
+        ask!(self, keep_segments(call, segments))
+    }
+
+    /// What was said, in order of time; nothing for a call that nobody knows.
+    pub async fn segments(&self, call: &CallSid) -> Result<Vec<Segment>, StoreError> {
+        ask!(self, segments(call))
+    }
+
+    /// Whether the call's words are there. `false`: there is no such call.
+    pub async fn set_transcript(
+        &self,
+        call: &CallSid,
+        state: TranscriptState,
+    ) -> Result<bool, StoreError> {
+        ask!(self, set_transcript(call, state))
+    }
+
+    /// For the start of the server: transcripts that are live are of a server that is no more; they
+    /// become `Interrupted`, which their logs say, and streams that are open end as `Dropped`.
+    /// Returns the calls that were not over when last heard of, the latest first, at most
+    /// [`limits::OPEN_CALLS_MAX`]; what became of them only Twilio knows.
+    pub async fn interrupt_open_calls(&self, now: UtcTime) -> Result<Vec<CallSid>, StoreError> {
+        ask!(self, interrupt_open_calls(now))
+    }
+}
+
+/// Users.
+impl Store {
+    /// Whether there is anybody.
+    pub async fn has_users(&self) -> Result<bool, StoreError> {
+        ask!(self, has_users())
+    }
+
+    /// Makes a user. [`Conflict::NameTaken`].
+    pub async fn add_user(
+        &self,
+        name: &str,
+        password_hash: &str,
+        role: Role,
+        now: UtcTime,
+    ) -> Result<User, StoreError> {
+        fits("the name", name, limits::NAME_BYTES_MAX)?;
+        ask!(self, add_user(name, password_hash, role, now))
+    }
+
+    /// Makes the first user, an admin; of two who try at once only one is. [`Conflict::HasUsers`].
+    pub async fn first_user(
+        &self,
+        name: &str,
+        password_hash: &str,
+        now: UtcTime,
+    ) -> Result<User, StoreError> {
+        fits("the name", name, limits::NAME_BYTES_MAX)?;
+        ask!(self, first_user(name, password_hash, now))
+    }
+
+    /// A user.
+    pub async fn user(&self, user: UserId) -> Result<Option<User>, StoreError> {
+        ask!(self, user(user))
+    }
+
+    /// All users, by name.
+    pub async fn users(&self) -> Result<Vec<User>, StoreError> {
+        ask!(self, users())
+    }
+
+    /// The user of this name, whatever the case, and the hash of his password.
+    pub async fn credentials(&self, name: &str) -> Result<Option<(User, String)>, StoreError> {
+        ask!(self, credentials(name))
+    }
+
+    /// Changes a user's password; sessions stay. [`StoreError::NoSuchUser`].
+    pub async fn set_password(&self, user: UserId, password_hash: &str) -> Result<(), StoreError> {
+        ask!(self, set_password(user, password_hash))
+    }
+
+    /// Changes what a user may do. [`Conflict::LastAdmin`], [`StoreError::NoSuchUser`].
+    pub async fn set_role(&self, user: UserId, role: Role) -> Result<(), StoreError> {
+        ask!(self, set_role(user, role))
+    }
+
+    /// Removes a user with his sessions and API tokens; his calls stay, nobody's, for admins.
+    /// [`Conflict::LastAdmin`], [`StoreError::NoSuchUser`].
+    pub async fn remove_user(&self, user: UserId) -> Result<(), StoreError> {
+        ask!(self, remove_user(user))
+    }
+}
+
+/// Sessions of browsers; hashes are SHA-256 of their secrets.
+impl Store {
+    /// Signs a browser in; beyond [`limits::SESSIONS_PER_USER_MAX`] another of the user's is signed
+    /// out. [`StoreError::NoSuchUser`].
+    pub async fn open_session(
+        &self,
+        hash: &[u8; 32],
+        user: UserId,
+        now: UtcTime,
+    ) -> Result<(), StoreError> {
+        ask!(self, open_session(hash, user, now))
+    }
+
+    /// The session, however old it is.
+    pub async fn session(&self, hash: &[u8; 32]) -> Result<Option<SessionRecord>, StoreError> {
+        ask!(self, session(hash))
+    }
+
+    /// The session was used.
+    pub async fn touch_session(&self, hash: &[u8; 32], now: UtcTime) -> Result<(), StoreError> {
+        ask!(self, touch_session(hash, now))
+    }
+
+    /// Signs a browser out. `false`: it was not signed in.
+    pub async fn close_session(&self, hash: &[u8; 32]) -> Result<bool, StoreError> {
+        ask!(self, close_session(hash))
+    }
+
+    /// Signs a user out everywhere; returns from how many browsers.
+    pub async fn close_sessions(&self, user: UserId) -> Result<u64, StoreError> {
+        ask!(self, close_sessions(user))
+    }
+
+    /// Forgets sessions that began before one time, or were last used before the other; returns
+    /// how many.
+    pub async fn sweep_sessions(
+        &self,
+        created_before: UtcTime,
+        used_before: UtcTime,
+    ) -> Result<u64, StoreError> {
+        ask!(self, sweep_sessions(created_before, used_before))
+    }
+}
+
+/// API tokens of machines; hashes are SHA-256 of the tokens.
+impl Store {
+    /// Makes a token. [`StoreError::NoSuchUser`].
+    pub async fn add_api_token(
+        &self,
+        hash: &[u8; 32],
+        user: UserId,
+        name: &str,
+        scopes: &[Scope],
+        expires_at: Option<UtcTime>,
+        now: UtcTime,
+    ) -> Result<ApiToken, StoreError> {
+        fits("the name", name, limits::NAME_BYTES_MAX)?;
+        ask!(
+            self,
+            add_api_token(hash, user, name, scopes, expires_at, now)
+        )
+    }
+
+    /// The token and its user, whether or not it has expired.
+    pub async fn api_token(&self, hash: &[u8; 32]) -> Result<Option<(ApiToken, User)>, StoreError> {
+        ask!(self, api_token(hash))
+    }
+
+    /// The user's tokens, the oldest first.
+    pub async fn api_tokens(&self, user: UserId) -> Result<Vec<ApiToken>, StoreError> {
+        ask!(self, api_tokens(user))
+    }
+
+    /// Takes a token back. `false`: this user has no such token.
+    pub async fn remove_api_token(&self, id: i64, user: UserId) -> Result<bool, StoreError> {
+        ask!(self, remove_api_token(id, user))
+    }
+
+    /// The token was used.
+    pub async fn touch_api_token(&self, id: i64, now: UtcTime) -> Result<(), StoreError> {
+        ask!(self, touch_api_token(id, now))
+    }
+}

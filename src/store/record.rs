@@ -355,3 +355,10 @@ pub enum Scope {
     #[serde(rename = "metrics")]
     Metrics,
 }
+
+/// What a deleted call leaves to be deleted elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deleted {
+    /// Its recordings at Twilio.
+    pub recordings: Vec<RecordingSid>,
+}

@@ -8,6 +8,7 @@ mod media;
 mod phone;
 mod shutdown;
 mod sign_in;
+mod store;
 mod stories;
 mod tidy;
 mod words;

@@ -1,0 +1,143 @@
+//! From what a user types to what the full-text index is asked, and from its answer to pieces of
+//! text. Pure: no I/O.
+//!
+//! What is typed is never the index's syntax: every word goes in as a quoted string, whatever is in
+//! it (<https://www.sqlite.org/fts5.html#fts5_strings>).
+
+use super::error::StoreError;
+use crate::limits;
+
+/// Stands before what was looked for, in the index's answer. A control character, which no
+/// recogniser writes.
+pub(super) const HIT_BEGINS: char = '\u{2}';
+
+/// Stands after it.
+pub(super) const HIT_ENDS: char = '\u{3}';
+
+/// Words that must all be there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Search {
+    /// Each an expression of the index; the last word may be the beginning of one.
+    pub(super) terms: Vec<String>,
+}
+
+impl Search {
+    /// Reads what a user typed; `None` when that is only space. Without a letter or a digit in it,
+    /// there is nothing that the index could hold, and no terms.
+    pub(super) fn parse(text: &str) -> Result<Option<Self>, StoreError> {
+        let max = limits::SEARCH_BYTES_MAX;
+        if text.len() > max {
+            let what = "the text to look for";
+            return Err(StoreError::TooLong { what, max });
+        }
+        if text.trim().is_empty() {
+            return Ok(None);
+        }
+        let words = text.split_whitespace();
+        let words = words.filter(|word| word.contains(char::is_alphanumeric));
+        let mut terms: Vec<String> = words.map(quoted).take(limits::SEARCH_TERMS_MAX).collect();
+        if let Some(last) = terms.last_mut() {
+            last.push('*');
+        }
+        Ok(Some(Self { terms }))
+    }
+
+    /// The expression that any of the words fits.
+    pub(super) fn any(&self) -> String {
+        self.terms.join(" OR ")
+    }
+}
+
+fn quoted(word: &str) -> String {
+    let plain = word.replace('\0', "").replace('"', "\"\"");
+    format!("\"{plain}\"")
+}
+
+/// Cuts a marked text at its marks: every second piece, from the second on, was marked.
+pub(super) fn pieces(marked: &str) -> Vec<String> {
+    let mut pieces = vec![String::new()];
+    for c in marked.chars() {
+        let inside = pieces.len() % 2 == 0;
+        match c {
+            HIT_BEGINS if !inside => pieces.push(String::new()),
+            HIT_ENDS if inside => pieces.push(String::new()),
+            HIT_BEGINS | HIT_ENDS => {}
+            _ => {
+                if let Some(piece) = pieces.last_mut() {
+                    piece.push(c);
+                }
+            }
+        }
+    }
+    if pieces.last().is_some_and(String::is_empty) {
+        pieces.pop();
+    }
+    pieces
+}
+
+/// What to look for in telephone numbers and names: a number as people write it becomes its
+/// digits.
+pub(super) fn party_needle(text: &str) -> String {
+    let text = text.trim();
+    let is_number = text
+        .chars()
+        .all(|c| c.is_ascii_digit() || c.is_whitespace() || "+()-./".contains(c));
+    let keep = |c: &char| !is_number || c.is_ascii_digit() || *c == '+';
+    text.chars().filter(keep).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn terms(text: &str) -> Vec<String> {
+        Search::parse(text).unwrap().unwrap().terms
+    }
+
+    #[test]
+    fn words_are_quoted_and_the_last_may_be_a_beginning() {
+        assert_eq!(terms("invoice number"), ["\"invoice\"", "\"number\"*"]);
+        assert_eq!(terms(" o'brien "), ["\"o'brien\"*"]);
+    }
+
+    #[test]
+    fn syntax_is_only_text() {
+        assert_eq!(terms("a AND b*"), ["\"a\"", "\"AND\"", "\"b*\"*"]);
+        assert_eq!(terms("say \"hi\""), ["\"say\"", "\"\"\"hi\"\"\"*"]);
+        assert_eq!(terms("a\0b"), ["\"ab\"*"]);
+    }
+
+    #[test]
+    fn space_is_no_search_and_signs_alone_find_nothing() {
+        assert_eq!(Search::parse(" \t").unwrap(), None);
+        assert_eq!(terms("— ??"), Vec::<String>::new());
+        assert_eq!(terms("cat — dog").len(), 2);
+    }
+
+    #[test]
+    fn a_search_is_bounded() {
+        let long = "a".repeat(limits::SEARCH_BYTES_MAX + 1);
+        assert!(matches!(
+            Search::parse(&long),
+            Err(StoreError::TooLong { .. })
+        ));
+        assert_eq!(terms(&"a ".repeat(100)).len(), limits::SEARCH_TERMS_MAX);
+    }
+
+    #[test]
+    fn a_marked_text_is_cut_at_its_marks() {
+        assert_eq!(pieces("the \u{2}cat\u{3} sat"), ["the ", "cat", " sat"]);
+        assert_eq!(pieces("\u{2}cat\u{3}"), ["", "cat"]);
+        assert_eq!(pieces("\u{2}a\u{3} \u{2}b\u{3}"), ["", "a", " ", "b"]);
+        assert_eq!(pieces("no marks"), ["no marks"]);
+        // Marks that the text itself brings do no harm.
+        assert_eq!(pieces("\u{3}a\u{2}\u{2}b\u{3}c\u{3}"), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn a_number_is_looked_for_by_its_digits() {
+        assert_eq!(party_needle("(415) 555-01"), "41555501");
+        assert_eq!(party_needle("+1 415"), "+1415");
+        assert_eq!(party_needle(" alice b "), "alice b");
+    }
+}

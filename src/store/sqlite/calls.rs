@@ -1,0 +1,511 @@
+//! Calls as rows: opened, read, edited.
+
+use sqlx::SqliteConnection;
+
+use super::{Sqlite, call_of};
+use crate::clock::UtcTime;
+use crate::ids::{CallSid, UserId};
+use crate::limits;
+use crate::store::error::StoreError;
+use crate::store::legs::{LegState, Opening, Outcome, outcome};
+use crate::store::record::{
+    CallDetail, CallEdit, CallRecord, Leg, NewCall, Party, TranscriptState,
+};
+use crate::store::words::{json, read, read_json, word};
+use crate::transcript::{CallStatus, Direction};
+
+/// Everything of a [`CallRow`], from `calls c`.
+macro_rules! select_calls {
+    ($($rest:literal)?) => {
+        concat!(
+            "SELECT c.sid, c.direction, c.status, c.from_party, c.to_party, c.user_id, \
+             c.started_at, c.answered_at, c.ended_at, c.duration_seconds, c.end_cause, \
+             c.transcript, c.announced, c.has_audio, c.notes, c.labels, c.id, \
+             (SELECT r.status FROM recordings r WHERE r.call_id = c.id \
+              ORDER BY r.started_at IS NULL, r.started_at DESC, r.id DESC LIMIT 1) AS recording \
+             FROM calls c ",
+            $($rest)?
+        )
+    };
+}
+pub(super) use select_calls;
+
+/// A call as the database has it.
+#[derive(sqlx::FromRow)]
+pub(super) struct CallRow {
+    pub(super) id: i64,
+    sid: String,
+    direction: String,
+    status: String,
+    from_party: String,
+    to_party: String,
+    user_id: Option<i64>,
+    started_at: i64,
+    answered_at: Option<i64>,
+    ended_at: Option<i64>,
+    duration_seconds: Option<u32>,
+    end_cause: Option<String>,
+    transcript: String,
+    recording: Option<String>,
+    announced: bool,
+    has_audio: bool,
+    notes: String,
+    labels: String,
+}
+
+impl CallRow {
+    pub(super) fn record(self) -> Result<CallRecord, StoreError> {
+        Ok(CallRecord {
+            sid: sid(&self.sid)?,
+            direction: read(&self.direction)?,
+            status: read(&self.status)?,
+            from: Party(self.from_party),
+            to: Party(self.to_party),
+            user_id: self.user_id.map(UserId),
+            started_at: UtcTime::from_millis(self.started_at),
+            answered_at: self.answered_at.map(UtcTime::from_millis),
+            ended_at: self.ended_at.map(UtcTime::from_millis),
+            duration_seconds: self.duration_seconds,
+            end_cause: self.end_cause,
+            transcript: read(&self.transcript)?,
+            recording: self.recording.as_deref().map(read).transpose()?,
+            announced: self.announced,
+            has_audio: self.has_audio,
+            notes: self.notes,
+            labels: read_json(&self.labels)?,
+        })
+    }
+}
+
+/// A stored SID.
+pub(super) fn sid(text: &str) -> Result<CallSid, StoreError> {
+    CallSid::parse(text).map_err(|error| StoreError::Damaged(error.to_string()))
+}
+
+/// What a call's record follows from, and what it was when it was read.
+pub(super) struct Case {
+    pub(super) id: i64,
+    pub(super) opening: Option<Opening>,
+    pub(super) own_cause: Option<String>,
+    pub(super) legs: Vec<LegState>,
+    stored: Option<Outcome>,
+}
+
+#[derive(sqlx::FromRow)]
+struct CaseRow {
+    direction: String,
+    status: String,
+    from_party: String,
+    to_party: String,
+    started_at: i64,
+    answered_at: Option<i64>,
+    ended_at: Option<i64>,
+    duration_seconds: Option<u32>,
+    end_cause: Option<String>,
+    opened_at: Option<i64>,
+    opened_direction: Option<String>,
+    opened_from: Option<String>,
+    opened_to: Option<String>,
+    own_cause: Option<String>,
+}
+
+#[derive(sqlx::FromRow)]
+struct LegRow {
+    sid: String,
+    is_child: bool,
+    status: String,
+    sequence: Option<u32>,
+    began_at: Option<i64>,
+    answered_at: Option<i64>,
+    ended_at: Option<i64>,
+    duration_seconds: Option<u32>,
+    sip_code: Option<u16>,
+    from_party: String,
+    to_party: String,
+}
+
+impl LegRow {
+    fn state(self) -> Result<LegState, StoreError> {
+        Ok(LegState {
+            sid: sid(&self.sid)?,
+            is_child: self.is_child,
+            status: read(&self.status)?,
+            sequence: self.sequence,
+            began_at: self.began_at.map(UtcTime::from_millis),
+            answered_at: self.answered_at.map(UtcTime::from_millis),
+            ended_at: self.ended_at.map(UtcTime::from_millis),
+            duration_seconds: self.duration_seconds,
+            sip_code: self.sip_code,
+            from: Party(self.from_party),
+            to: Party(self.to_party),
+        })
+    }
+}
+
+impl Case {
+    /// Reads the call with this number.
+    pub(super) async fn load(work: &mut SqliteConnection, id: i64) -> Result<Self, StoreError> {
+        let row: CaseRow = sqlx::query_as(
+            "SELECT direction, status, from_party, to_party, started_at, answered_at, ended_at, \
+             duration_seconds, end_cause, opened_at, opened_direction, opened_from, opened_to, \
+             own_cause FROM calls WHERE id = ?",
+        )
+        .bind(id)
+        .fetch_one(&mut *work)
+        .await?;
+        let opening = match (row.opened_at, row.opened_direction) {
+            (Some(at), Some(direction)) => Some(Opening {
+                at: UtcTime::from_millis(at),
+                direction: read(&direction)?,
+                from: Party(row.opened_from.unwrap_or_default()),
+                to: Party(row.opened_to.unwrap_or_default()),
+            }),
+            _ => None,
+        };
+        let stored = Outcome {
+            direction: read(&row.direction)?,
+            status: read(&row.status)?,
+            from: Party(row.from_party),
+            to: Party(row.to_party),
+            started_at: UtcTime::from_millis(row.started_at),
+            answered_at: row.answered_at.map(UtcTime::from_millis),
+            ended_at: row.ended_at.map(UtcTime::from_millis),
+            duration_seconds: row.duration_seconds,
+            end_cause: row.end_cause,
+        };
+        Ok(Self {
+            id,
+            opening,
+            own_cause: row.own_cause,
+            legs: legs(work, id).await?,
+            stored: Some(stored),
+        })
+    }
+
+    /// Makes a call of which nothing is known but its name.
+    pub(super) async fn begin(
+        work: &mut SqliteConnection,
+        sid: &CallSid,
+        now: UtcTime,
+    ) -> Result<Self, StoreError> {
+        let id = sqlx::query(
+            "INSERT INTO calls (sid, direction, status, from_party, to_party, started_at, transcript) \
+             VALUES (?, ?, ?, '', '', ?, ?)",
+        )
+        .bind(sid.as_str())
+        .bind(word(&Direction::default()))
+        .bind(word(&CallStatus::Queued))
+        .bind(now.millis())
+        .bind(word(&TranscriptState::Off))
+        .execute(&mut *work)
+        .await?
+        .last_insert_rowid();
+        let leg = LegState::new(sid.clone(), false);
+        save_leg(work, id, &leg).await?;
+        Ok(Self {
+            id,
+            opening: None,
+            own_cause: None,
+            legs: vec![leg],
+            stored: None,
+        })
+    }
+
+    /// The call that the leg belongs to, or a new one of this name; [`StoreError::NoSuchCall`] if
+    /// it was deleted.
+    pub(super) async fn of(
+        work: &mut SqliteConnection,
+        leg: &CallSid,
+        now: UtcTime,
+    ) -> Result<Self, StoreError> {
+        if let Some(id) = call_of(work, leg.as_str()).await? {
+            return Self::load(work, id).await;
+        }
+        if was_deleted(work, leg).await? {
+            return Err(StoreError::NoSuchCall);
+        }
+        Self::begin(work, leg, now).await
+    }
+
+    /// The leg of this name; a new one if nobody knows it.
+    pub(super) fn leg(&mut self, sid: &CallSid, is_child: bool) -> &mut LegState {
+        let known = self.legs.iter().position(|leg| leg.sid == *sid);
+        let index = known.unwrap_or_else(|| {
+            self.legs.push(LegState::new(sid.clone(), is_child));
+            self.legs.len() - 1
+        });
+        &mut self.legs[index]
+    }
+
+    /// Writes what follows now, if it is not what is stored; returns the status before and now.
+    pub(super) async fn conclude(
+        &self,
+        work: &mut SqliteConnection,
+    ) -> Result<(CallStatus, CallStatus), StoreError> {
+        let now = outcome(self.opening.as_ref(), self.own_cause.as_deref(), &self.legs);
+        let before = self
+            .stored
+            .as_ref()
+            .map_or(CallStatus::Queued, |stored| stored.status);
+        if self.stored.as_ref() == Some(&now) {
+            return Ok((before, now.status));
+        }
+        sqlx::query(
+            "UPDATE calls SET direction = ?, status = ?, from_party = ?, to_party = ?, \
+             started_at = ?, answered_at = ?, ended_at = ?, duration_seconds = ?, end_cause = ? \
+             WHERE id = ?",
+        )
+        .bind(word(&now.direction))
+        .bind(word(&now.status))
+        .bind(&now.from.0)
+        .bind(&now.to.0)
+        .bind(now.started_at.millis())
+        .bind(now.answered_at.map(UtcTime::millis))
+        .bind(now.ended_at.map(UtcTime::millis))
+        .bind(now.duration_seconds)
+        .bind(&now.end_cause)
+        .bind(self.id)
+        .execute(work)
+        .await?;
+        Ok((before, now.status))
+    }
+}
+
+/// A call's legs, the parent first.
+async fn legs(work: &mut SqliteConnection, id: i64) -> Result<Vec<LegState>, StoreError> {
+    let rows: Vec<LegRow> = sqlx::query_as(
+        "SELECT sid, is_child, status, sequence, began_at, answered_at, ended_at, \
+         duration_seconds, sip_code, from_party, to_party FROM legs WHERE call_id = ? \
+         ORDER BY is_child, began_at, sid",
+    )
+    .bind(id)
+    .fetch_all(work)
+    .await?;
+    rows.into_iter().map(LegRow::state).collect()
+}
+
+/// Writes a leg of the call.
+pub(super) async fn save_leg(
+    work: &mut SqliteConnection,
+    id: i64,
+    leg: &LegState,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT OR REPLACE INTO legs (sid, call_id, is_child, status, sequence, began_at, \
+         answered_at, ended_at, duration_seconds, sip_code, from_party, to_party) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(leg.sid.as_str())
+    .bind(id)
+    .bind(leg.is_child)
+    .bind(word(&leg.status))
+    .bind(leg.sequence)
+    .bind(leg.began_at.map(UtcTime::millis))
+    .bind(leg.answered_at.map(UtcTime::millis))
+    .bind(leg.ended_at.map(UtcTime::millis))
+    .bind(leg.duration_seconds)
+    .bind(leg.sip_code)
+    .bind(&leg.from.0)
+    .bind(&leg.to.0)
+    .execute(work)
+    .await?;
+    Ok(())
+}
+
+/// Whether the leg belonged to a call that was deleted.
+pub(super) async fn was_deleted(
+    work: &mut SqliteConnection,
+    leg: &CallSid,
+) -> Result<bool, StoreError> {
+    let found: Option<i64> = sqlx::query_scalar("SELECT 1 FROM deleted_legs WHERE sid = ?")
+        .bind(leg.as_str())
+        .fetch_optional(work)
+        .await?;
+    Ok(found.is_some())
+}
+
+async fn row(work: &mut SqliteConnection, id: i64) -> Result<CallRow, StoreError> {
+    let query = sqlx::query_as(select_calls!("WHERE c.id = ?"));
+    Ok(query.bind(id).fetch_one(work).await?)
+}
+
+impl Sqlite {
+    pub(in crate::store) async fn open_call(
+        &self,
+        new: &NewCall,
+    ) -> Result<CallRecord, StoreError> {
+        let mut work = self.write().await?;
+        let mut case = Case::of(&mut work, &new.sid, new.started_at).await?;
+        let opening = Opening {
+            at: new.started_at,
+            direction: new.direction,
+            from: new.from.clone(),
+            to: new.to.clone(),
+        };
+        match &mut case.opening {
+            Some(known) => known.adopt(&opening),
+            None => case.opening = Some(opening),
+        }
+        let leg = case.leg(&new.sid, false);
+        leg.reach(new.status, None, new.started_at);
+        let leg = leg.clone();
+        save_leg(&mut work, case.id, &leg).await?;
+        save_opening(&mut work, &case, new).await?;
+        case.conclude(&mut work).await?;
+        let record = row(&mut work, case.id).await?.record()?;
+        work.commit().await?;
+        Ok(record)
+    }
+
+    pub(in crate::store) async fn set_end_cause(
+        &self,
+        call: &CallSid,
+        word: &str,
+    ) -> Result<(), StoreError> {
+        let mut work = self.write().await?;
+        let id = call_of(&mut work, call.as_str()).await?;
+        let mut case = Case::load(&mut work, id.ok_or(StoreError::NoSuchCall)?).await?;
+        if case.own_cause.is_none() {
+            sqlx::query("UPDATE calls SET own_cause = ? WHERE id = ?")
+                .bind(word)
+                .bind(case.id)
+                .execute(&mut *work)
+                .await?;
+            case.own_cause = Some(word.to_owned());
+            case.conclude(&mut work).await?;
+        }
+        work.commit().await?;
+        Ok(())
+    }
+
+    pub(in crate::store) async fn find_parent(
+        &self,
+        leg: &CallSid,
+    ) -> Result<Option<CallSid>, StoreError> {
+        let found: Option<String> = sqlx::query_scalar(
+            "SELECT c.sid FROM legs l JOIN calls c ON c.id = l.call_id WHERE l.sid = ?",
+        )
+        .bind(leg.as_str())
+        .fetch_optional(&self.readers)
+        .await?;
+        found.as_deref().map(sid).transpose()
+    }
+
+    pub(in crate::store) async fn call_record(
+        &self,
+        call: &CallSid,
+    ) -> Result<Option<CallRecord>, StoreError> {
+        let row: Option<CallRow> = sqlx::query_as(select_calls!("WHERE c.sid = ?"))
+            .bind(call.as_str())
+            .fetch_optional(&self.readers)
+            .await?;
+        row.map(CallRow::record).transpose()
+    }
+
+    pub(in crate::store) async fn call(
+        &self,
+        call: &CallSid,
+    ) -> Result<Option<CallDetail>, StoreError> {
+        // One look at one moment: its parts fit together.
+        let mut look = self.readers.begin().await?;
+        let row: Option<CallRow> = sqlx::query_as(select_calls!("WHERE c.sid = ?"))
+            .bind(call.as_str())
+            .fetch_optional(&mut *look)
+            .await?;
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        let id = row.id;
+        let legs = legs(&mut look, id).await?;
+        let legs = legs.into_iter().map(|leg| Leg {
+            sid: leg.sid,
+            is_child: leg.is_child,
+            status: leg.status,
+            sequence: leg.sequence,
+            sip_code: leg.sip_code,
+        });
+        let detail = CallDetail {
+            call: row.record()?,
+            legs: legs.collect(),
+            recordings: super::recordings::of_call(&mut look, id).await?,
+            segments: super::transcript::of_call(&mut look, id).await?,
+            events: super::log::of_call(&mut look, Some(id), limits::LOG_ENTRIES_MAX).await?,
+        };
+        look.commit().await?;
+        Ok(Some(detail))
+    }
+
+    pub(in crate::store) async fn edit_call(
+        &self,
+        call: &CallSid,
+        edit: &CallEdit,
+    ) -> Result<Option<CallRecord>, StoreError> {
+        let mut work = self.write().await?;
+        let id: Option<i64> = sqlx::query_scalar(
+            "UPDATE calls SET notes = coalesce(?, notes), labels = coalesce(?, labels) \
+             WHERE sid = ? RETURNING id",
+        )
+        .bind(&edit.notes)
+        .bind(edit.labels.as_ref().map(json))
+        .bind(call.as_str())
+        .fetch_optional(&mut *work)
+        .await?;
+        let Some(id) = id else {
+            return Ok(None);
+        };
+        let record = row(&mut work, id).await?.record()?;
+        work.commit().await?;
+        Ok(Some(record))
+    }
+
+    pub(in crate::store) async fn set_transcript(
+        &self,
+        call: &CallSid,
+        state: TranscriptState,
+    ) -> Result<bool, StoreError> {
+        let done = sqlx::query("UPDATE calls SET transcript = ? WHERE sid = ?")
+            .bind(word(&state))
+            .bind(call.as_str())
+            .execute(&self.writer)
+            .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    pub(in crate::store) async fn set_audio(
+        &self,
+        call: &CallSid,
+        has_audio: bool,
+    ) -> Result<bool, StoreError> {
+        let done = sqlx::query("UPDATE calls SET has_audio = ? WHERE sid = ?")
+            .bind(has_audio)
+            .bind(call.as_str())
+            .execute(&self.writer)
+            .await?;
+        Ok(done.rows_affected() > 0)
+    }
+}
+
+/// Writes what an opening says, where nothing was known.
+async fn save_opening(
+    work: &mut SqliteConnection,
+    case: &Case,
+    new: &NewCall,
+) -> Result<(), StoreError> {
+    let opening = case.opening.as_ref().expect("the caller has just made it");
+    sqlx::query(
+        "UPDATE calls SET opened_at = ?, opened_direction = ?, opened_from = ?, opened_to = ?, \
+         user_id = coalesce(user_id, (SELECT id FROM users WHERE id = ?)), announced = announced OR ?, \
+         transcript = iif(transcript = 'off', ?, transcript) WHERE id = ?",
+    )
+    .bind(opening.at.millis())
+    .bind(word(&opening.direction))
+    .bind(&opening.from.0)
+    .bind(&opening.to.0)
+    .bind(new.user_id.map(|user| user.0))
+    .bind(new.announced)
+    .bind(word(&new.transcript))
+    .bind(case.id)
+    .execute(work)
+    .await?;
+    Ok(())
+}

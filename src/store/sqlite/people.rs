@@ -1,0 +1,459 @@
+//! Users, their sessions, and the API tokens of their machines.
+
+use sqlx::SqliteConnection;
+
+use super::Sqlite;
+use crate::clock::UtcTime;
+use crate::ids::UserId;
+use crate::limits;
+use crate::store::error::{Conflict, StoreError};
+use crate::store::record::{ApiToken, Role, Scope, SessionRecord, User};
+use crate::store::words::{json, read, read_json, word};
+
+#[derive(sqlx::FromRow)]
+struct UserRow {
+    user_id: i64,
+    user_name: String,
+    role: String,
+    user_created_at: i64,
+}
+
+impl UserRow {
+    fn user(self) -> Result<User, StoreError> {
+        Ok(User {
+            id: UserId(self.user_id),
+            name: self.user_name,
+            role: read(&self.role)?,
+            created_at: UtcTime::from_millis(self.user_created_at),
+        })
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct TokenRow {
+    id: i64,
+    user_id: i64,
+    name: String,
+    scopes: String,
+    created_at: i64,
+    expires_at: Option<i64>,
+    used_at: Option<i64>,
+}
+
+impl TokenRow {
+    fn token(self) -> Result<ApiToken, StoreError> {
+        Ok(ApiToken {
+            id: self.id,
+            user_id: UserId(self.user_id),
+            name: self.name,
+            scopes: read_json(&self.scopes)?,
+            created_at: UtcTime::from_millis(self.created_at),
+            expires_at: self.expires_at.map(UtcTime::from_millis),
+            used_at: self.used_at.map(UtcTime::from_millis),
+        })
+    }
+}
+
+/// Names that differ in case alone are the same.
+fn key(name: &str) -> String {
+    name.to_lowercase()
+}
+
+async fn has_users(look: &mut SqliteConnection) -> Result<bool, StoreError> {
+    let found: Option<i64> = sqlx::query_scalar("SELECT 1 FROM users LIMIT 1")
+        .fetch_optional(look)
+        .await?;
+    Ok(found.is_some())
+}
+
+async fn add(
+    work: &mut SqliteConnection,
+    name: &str,
+    password_hash: &str,
+    role: Role,
+    now: UtcTime,
+) -> Result<User, StoreError> {
+    let users: u32 = sqlx::query_scalar("SELECT count(*) FROM users")
+        .fetch_one(&mut *work)
+        .await?;
+    if users >= limits::USERS_MAX {
+        let (what, max) = ("users", limits::USERS_MAX as usize);
+        return Err(StoreError::TooMany { what, max });
+    }
+    let id: Option<i64> = sqlx::query_scalar(
+        "INSERT INTO users (name, name_key, password_hash, role, created_at) \
+         VALUES (?, ?, ?, ?, ?) ON CONFLICT (name_key) DO NOTHING RETURNING id",
+    )
+    .bind(name)
+    .bind(key(name))
+    .bind(password_hash)
+    .bind(word(&role))
+    .bind(now.millis())
+    .fetch_optional(work)
+    .await?;
+    Ok(User {
+        id: UserId(id.ok_or(Conflict::NameTaken)?),
+        name: name.to_owned(),
+        role,
+        created_at: now,
+    })
+}
+
+/// Refuses to leave the server without an admin other than `user`.
+async fn spare(work: &mut SqliteConnection, user: UserId) -> Result<(), StoreError> {
+    let role: Option<String> = sqlx::query_scalar("SELECT role FROM users WHERE id = ?")
+        .bind(user.0)
+        .fetch_optional(&mut *work)
+        .await?;
+    let role: Role = read(&role.ok_or(StoreError::NoSuchUser)?)?;
+    if role != Role::Admin {
+        return Ok(());
+    }
+    let others: u32 = sqlx::query_scalar("SELECT count(*) FROM users WHERE role = ? AND id <> ?")
+        .bind(word(&Role::Admin))
+        .bind(user.0)
+        .fetch_one(work)
+        .await?;
+    if others == 0 {
+        return Err(Conflict::LastAdmin.into());
+    }
+    Ok(())
+}
+
+impl Sqlite {
+    pub(in crate::store) async fn has_users(&self) -> Result<bool, StoreError> {
+        has_users(&mut *self.readers.acquire().await?).await
+    }
+
+    pub(in crate::store) async fn add_user(
+        &self,
+        name: &str,
+        password_hash: &str,
+        role: Role,
+        now: UtcTime,
+    ) -> Result<User, StoreError> {
+        let mut work = self.write().await?;
+        let user = add(&mut work, name, password_hash, role, now).await?;
+        work.commit().await?;
+        Ok(user)
+    }
+
+    pub(in crate::store) async fn first_user(
+        &self,
+        name: &str,
+        password_hash: &str,
+        now: UtcTime,
+    ) -> Result<User, StoreError> {
+        let mut work = self.write().await?;
+        if has_users(&mut work).await? {
+            return Err(Conflict::HasUsers.into());
+        }
+        let user = add(&mut work, name, password_hash, Role::Admin, now).await?;
+        work.commit().await?;
+        Ok(user)
+    }
+
+    pub(in crate::store) async fn user(&self, user: UserId) -> Result<Option<User>, StoreError> {
+        let row: Option<UserRow> = sqlx::query_as(
+            "SELECT id AS user_id, name AS user_name, role, created_at AS user_created_at \
+             FROM users WHERE id = ?",
+        )
+        .bind(user.0)
+        .fetch_optional(&self.readers)
+        .await?;
+        row.map(UserRow::user).transpose()
+    }
+
+    pub(in crate::store) async fn users(&self) -> Result<Vec<User>, StoreError> {
+        let rows: Vec<UserRow> = sqlx::query_as(
+            "SELECT id AS user_id, name AS user_name, role, created_at AS user_created_at \
+             FROM users ORDER BY name_key",
+        )
+        .fetch_all(&self.readers)
+        .await?;
+        rows.into_iter().map(UserRow::user).collect()
+    }
+
+    pub(in crate::store) async fn credentials(
+        &self,
+        name: &str,
+    ) -> Result<Option<(User, String)>, StoreError> {
+        #[derive(sqlx::FromRow)]
+        struct Row {
+            #[sqlx(flatten)]
+            user: UserRow,
+            password_hash: String,
+        }
+        let row: Option<Row> = sqlx::query_as(
+            "SELECT id AS user_id, name AS user_name, role, created_at AS user_created_at, \
+             password_hash FROM users WHERE name_key = ?",
+        )
+        .bind(key(name))
+        .fetch_optional(&self.readers)
+        .await?;
+        row.map(|row| Ok((row.user.user()?, row.password_hash)))
+            .transpose()
+    }
+
+    pub(in crate::store) async fn set_password(
+        &self,
+        user: UserId,
+        password_hash: &str,
+    ) -> Result<(), StoreError> {
+        let set = sqlx::query("UPDATE users SET password_hash = ? WHERE id = ?")
+            .bind(password_hash)
+            .bind(user.0)
+            .execute(&self.writer)
+            .await?;
+        match set.rows_affected() {
+            0 => Err(StoreError::NoSuchUser),
+            _ => Ok(()),
+        }
+    }
+
+    pub(in crate::store) async fn set_role(
+        &self,
+        user: UserId,
+        role: Role,
+    ) -> Result<(), StoreError> {
+        let mut work = self.write().await?;
+        match role {
+            Role::User => spare(&mut work, user).await?,
+            Role::Admin => {}
+        }
+        let set = sqlx::query("UPDATE users SET role = ? WHERE id = ?")
+            .bind(word(&role))
+            .bind(user.0)
+            .execute(&mut *work)
+            .await?;
+        if set.rows_affected() == 0 {
+            return Err(StoreError::NoSuchUser);
+        }
+        work.commit().await?;
+        Ok(())
+    }
+
+    pub(in crate::store) async fn remove_user(&self, user: UserId) -> Result<(), StoreError> {
+        let mut work = self.write().await?;
+        spare(&mut work, user).await?;
+        sqlx::query("DELETE FROM users WHERE id = ?")
+            .bind(user.0)
+            .execute(&mut *work)
+            .await?;
+        work.commit().await?;
+        Ok(())
+    }
+}
+
+impl Sqlite {
+    pub(in crate::store) async fn open_session(
+        &self,
+        hash: &[u8; 32],
+        user: UserId,
+        now: UtcTime,
+    ) -> Result<(), StoreError> {
+        let mut work = self.write().await?;
+        let opened = sqlx::query(
+            "INSERT INTO sessions (hash, user_id, created_at, used_at) \
+             SELECT ?1, id, ?2, ?2 FROM users WHERE id = ?3",
+        )
+        .bind(&hash[..])
+        .bind(now.millis())
+        .bind(user.0)
+        .execute(&mut *work)
+        .await?;
+        if opened.rows_affected() == 0 {
+            return Err(StoreError::NoSuchUser);
+        }
+        sqlx::query(
+            "DELETE FROM sessions WHERE user_id = ?1 AND hash NOT IN (SELECT hash FROM sessions \
+             WHERE user_id = ?1 ORDER BY used_at DESC, hash LIMIT ?2) AND hash <> ?3",
+        )
+        .bind(user.0)
+        .bind(limits::SESSIONS_PER_USER_MAX)
+        .bind(&hash[..])
+        .execute(&mut *work)
+        .await?;
+        work.commit().await?;
+        Ok(())
+    }
+
+    pub(in crate::store) async fn session(
+        &self,
+        hash: &[u8; 32],
+    ) -> Result<Option<SessionRecord>, StoreError> {
+        #[derive(sqlx::FromRow)]
+        struct Row {
+            #[sqlx(flatten)]
+            user: UserRow,
+            created_at: i64,
+            used_at: i64,
+        }
+        let row: Option<Row> = sqlx::query_as(
+            "SELECT u.id AS user_id, u.name AS user_name, u.role, \
+             u.created_at AS user_created_at, s.created_at, s.used_at \
+             FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.hash = ?",
+        )
+        .bind(&hash[..])
+        .fetch_optional(&self.readers)
+        .await?;
+        let record = |row: Row| {
+            Ok(SessionRecord {
+                hash: *hash,
+                user: row.user.user()?,
+                created_at: UtcTime::from_millis(row.created_at),
+                used_at: UtcTime::from_millis(row.used_at),
+            })
+        };
+        row.map(record).transpose()
+    }
+
+    pub(in crate::store) async fn touch_session(
+        &self,
+        hash: &[u8; 32],
+        now: UtcTime,
+    ) -> Result<(), StoreError> {
+        sqlx::query("UPDATE sessions SET used_at = max(used_at, ?) WHERE hash = ?")
+            .bind(now.millis())
+            .bind(&hash[..])
+            .execute(&self.writer)
+            .await?;
+        Ok(())
+    }
+
+    pub(in crate::store) async fn close_session(
+        &self,
+        hash: &[u8; 32],
+    ) -> Result<bool, StoreError> {
+        let closed = sqlx::query("DELETE FROM sessions WHERE hash = ?")
+            .bind(&hash[..])
+            .execute(&self.writer)
+            .await?;
+        Ok(closed.rows_affected() > 0)
+    }
+
+    pub(in crate::store) async fn close_sessions(&self, user: UserId) -> Result<u64, StoreError> {
+        let closed = sqlx::query("DELETE FROM sessions WHERE user_id = ?")
+            .bind(user.0)
+            .execute(&self.writer)
+            .await?;
+        Ok(closed.rows_affected())
+    }
+
+    pub(in crate::store) async fn sweep_sessions(
+        &self,
+        created_before: UtcTime,
+        used_before: UtcTime,
+    ) -> Result<u64, StoreError> {
+        let swept = sqlx::query("DELETE FROM sessions WHERE created_at < ? OR used_at < ?")
+            .bind(created_before.millis())
+            .bind(used_before.millis())
+            .execute(&self.writer)
+            .await?;
+        Ok(swept.rows_affected())
+    }
+}
+
+impl Sqlite {
+    pub(in crate::store) async fn add_api_token(
+        &self,
+        hash: &[u8; 32],
+        user: UserId,
+        name: &str,
+        scopes: &[Scope],
+        expires_at: Option<UtcTime>,
+        now: UtcTime,
+    ) -> Result<ApiToken, StoreError> {
+        let mut work = self.write().await?;
+        let tokens: u32 = sqlx::query_scalar("SELECT count(*) FROM api_tokens WHERE user_id = ?")
+            .bind(user.0)
+            .fetch_one(&mut *work)
+            .await?;
+        if tokens >= limits::API_TOKENS_PER_USER_MAX {
+            let what = "API tokens of one user";
+            let max = limits::API_TOKENS_PER_USER_MAX as usize;
+            return Err(StoreError::TooMany { what, max });
+        }
+        let id: Option<i64> = sqlx::query_scalar(
+            "INSERT INTO api_tokens (hash, user_id, name, scopes, created_at, expires_at) \
+             SELECT ?, id, ?, ?, ?, ? FROM users WHERE id = ? RETURNING id",
+        )
+        .bind(&hash[..])
+        .bind(name)
+        .bind(json(&scopes))
+        .bind(now.millis())
+        .bind(expires_at.map(UtcTime::millis))
+        .bind(user.0)
+        .fetch_optional(&mut *work)
+        .await?;
+        let id = id.ok_or(StoreError::NoSuchUser)?;
+        work.commit().await?;
+        Ok(ApiToken {
+            id,
+            user_id: user,
+            name: name.to_owned(),
+            scopes: scopes.to_vec(),
+            created_at: now,
+            expires_at,
+            used_at: None,
+        })
+    }
+
+    pub(in crate::store) async fn api_token(
+        &self,
+        hash: &[u8; 32],
+    ) -> Result<Option<(ApiToken, User)>, StoreError> {
+        let token: Option<TokenRow> = sqlx::query_as(
+            "SELECT id, user_id, name, scopes, created_at, expires_at, used_at \
+             FROM api_tokens WHERE hash = ?",
+        )
+        .bind(&hash[..])
+        .fetch_optional(&self.readers)
+        .await?;
+        let Some(token) = token.map(TokenRow::token).transpose()? else {
+            return Ok(None);
+        };
+        let user = self.user(token.user_id).await?;
+        Ok(user.map(|user| (token, user)))
+    }
+
+    pub(in crate::store) async fn api_tokens(
+        &self,
+        user: UserId,
+    ) -> Result<Vec<ApiToken>, StoreError> {
+        let rows: Vec<TokenRow> = sqlx::query_as(
+            "SELECT id, user_id, name, scopes, created_at, expires_at, used_at \
+             FROM api_tokens WHERE user_id = ? ORDER BY id",
+        )
+        .bind(user.0)
+        .fetch_all(&self.readers)
+        .await?;
+        rows.into_iter().map(TokenRow::token).collect()
+    }
+
+    pub(in crate::store) async fn remove_api_token(
+        &self,
+        id: i64,
+        user: UserId,
+    ) -> Result<bool, StoreError> {
+        let removed = sqlx::query("DELETE FROM api_tokens WHERE id = ? AND user_id = ?")
+            .bind(id)
+            .bind(user.0)
+            .execute(&self.writer)
+            .await?;
+        Ok(removed.rows_affected() > 0)
+    }
+
+    pub(in crate::store) async fn touch_api_token(
+        &self,
+        id: i64,
+        now: UtcTime,
+    ) -> Result<(), StoreError> {
+        sqlx::query("UPDATE api_tokens SET used_at = max(coalesce(used_at, 0), ?) WHERE id = ?")
+            .bind(now.millis())
+            .bind(id)
+            .execute(&self.writer)
+            .await?;
+        Ok(())
+    }
+}

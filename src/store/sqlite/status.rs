@@ -1,0 +1,122 @@
+//! Status callbacks: repetitions known, children joined to their parents, conclusions written.
+
+use sqlx::SqliteConnection;
+
+use super::calls::{Case, save_leg};
+use super::{Sqlite, call_of};
+use crate::clock::UtcTime;
+use crate::limits;
+use crate::store::error::StoreError;
+use crate::store::record::{LegUpdate, StatusChange};
+
+impl Sqlite {
+    pub(in crate::store) async fn apply_leg(
+        &self,
+        update: &LegUpdate,
+        now: UtcTime,
+    ) -> Result<Option<StatusChange>, StoreError> {
+        let mut work = self.write().await?;
+        if !is_news(&mut work, update.token.as_deref(), now).await? {
+            return Ok(None);
+        }
+        let heard = match hear(&mut work, update, now).await {
+            Err(StoreError::NoSuchCall) => None,
+            other => other?,
+        };
+        work.commit().await?;
+        Ok(heard)
+    }
+}
+
+async fn hear(
+    work: &mut SqliteConnection,
+    update: &LegUpdate,
+    now: UtcTime,
+) -> Result<Option<StatusChange>, StoreError> {
+    let parent = update.parent.as_ref().filter(|sid| **sid != update.leg);
+    let at = update.at.unwrap_or(now);
+    let mut case = Case::of(work, parent.unwrap_or(&update.leg), at).await?;
+    let known_as = call_of(work, update.leg.as_str()).await?;
+    if let Some(other) = known_as.filter(|other| *other != case.id) {
+        // It was taken for a call of its own until now.
+        case = adopt(work, case, other).await?;
+    }
+    let known = case.legs.iter().any(|leg| leg.sid == update.leg);
+    if !known && case.legs.len() >= limits::LEGS_PER_CALL_MAX {
+        return Ok(None);
+    }
+    let leg = case.leg(&update.leg, parent.is_some());
+    let before = leg.clone();
+    leg.hear(update, now);
+    let leg = leg.clone();
+    if leg != before || !known {
+        save_leg(work, case.id, &leg).await?;
+    }
+    let (from, to) = case.conclude(work).await?;
+    Ok((from != to).then_some(StatusChange { from, to }))
+}
+
+/// Whether no callback of this token has counted yet. One without a token always is.
+pub(super) async fn is_news(
+    work: &mut SqliteConnection,
+    token: Option<&str>,
+    now: UtcTime,
+) -> Result<bool, StoreError> {
+    let fits = |token: &&str| token.len() <= limits::CALLBACK_TOKEN_BYTES_MAX;
+    let Some(token) = token.filter(fits) else {
+        return Ok(true);
+    };
+    let kept = sqlx::query("INSERT OR IGNORE INTO callbacks (token, seen_at) VALUES (?, ?)")
+        .bind(token)
+        .bind(now.millis())
+        .execute(&mut *work)
+        .await?;
+    if kept.rows_affected() == 0 {
+        return Ok(false);
+    }
+    // The oldest have the lowest numbers. A few at a time, so that no callback pays for many.
+    sqlx::query(
+        "DELETE FROM callbacks WHERE id IN (SELECT id FROM callbacks ORDER BY id LIMIT 8) \
+         AND (seen_at < ? OR id <= ?)",
+    )
+    .bind(now.minus(limits::CALLBACK_TOKEN_AGE_MAX).millis())
+    .bind(kept.last_insert_rowid() - i64::from(limits::CALLBACK_TOKENS_MAX))
+    .execute(work)
+    .await?;
+    Ok(true)
+}
+
+/// Makes all that belongs to the call `other` belong to `case`, because its leg turned out to be a
+/// child.
+async fn adopt(work: &mut SqliteConnection, case: Case, other: i64) -> Result<Case, StoreError> {
+    for move_rows in [
+        "UPDATE legs SET call_id = ?1 WHERE call_id = ?2",
+        "UPDATE recordings SET call_id = ?1 WHERE call_id = ?2",
+        "UPDATE streams SET number = number + \
+         (SELECT coalesce(max(number), 0) FROM streams WHERE call_id = ?1), call_id = ?1 \
+         WHERE call_id = ?2",
+        "UPDATE log_entries SET call_id = ?1 WHERE call_id = ?2",
+        // A segment of the same name is the same segment.
+        "UPDATE OR IGNORE segments SET call_id = ?1 WHERE call_id = ?2",
+        "UPDATE calls SET user_id = coalesce(calls.user_id, o.user_id), \
+         announced = calls.announced OR o.announced, \
+         transcript = iif(calls.transcript = 'off', o.transcript, calls.transcript), \
+         notes = iif(calls.notes = '', o.notes, calls.notes), \
+         labels = iif(calls.labels = '[]', o.labels, calls.labels), \
+         own_cause = coalesce(calls.own_cause, o.own_cause), \
+         opened_direction = iif(calls.opened_at IS NULL, o.opened_direction, calls.opened_direction), \
+         opened_from = iif(calls.opened_at IS NULL, o.opened_from, calls.opened_from), \
+         opened_to = iif(calls.opened_at IS NULL, o.opened_to, calls.opened_to), \
+         opened_at = coalesce(calls.opened_at, o.opened_at) \
+         FROM calls o WHERE calls.id = ?1 AND o.id = ?2",
+        "DELETE FROM calls WHERE id = ?2 AND id <> ?1",
+    ] {
+        sqlx::query(move_rows)
+            .bind(case.id)
+            .bind(other)
+            .execute(&mut *work)
+            .await?;
+    }
+    let id = case.id;
+    Case::load(work, id).await
+}
