@@ -12,6 +12,7 @@ use callburner::player::Act;
 use callburner::player::Call;
 use callburner::player::Options;
 use callburner::twilio::stream::message::Message;
+use callburner::twilio::stream::session::Admission;
 use callburner::twilio::stream::session::Input;
 use callburner::twilio::stream::session::Output;
 use callburner::twilio::stream::session::Session;
@@ -39,7 +40,7 @@ fn minute() -> Vec<(Duration, String)> {
 }
 
 fn run(began: Instant, texts: &[(Duration, String)]) -> u64 {
-    let mut session = Session::new(began);
+    let mut session = Session::new(began, Admission::default());
     for (at, text) in texts {
         session.handle(began + *at, Input::Text(text));
         while let Some(output) = session.poll() {

@@ -28,11 +28,11 @@ use crate::engine::Engine;
 use crate::engine::voice::{self, Identity, Output as VoiceOutput, Voice};
 use crate::engine::workers::{Addressed, Reply};
 use crate::hub::Hub;
-use crate::ids::{CallSid, Track};
+use crate::ids::{CallSid, StreamSid, Track};
 use crate::limits;
 use crate::tasks::Tasks;
 use crate::transcript::{CallStatus, Direction, EndReason, EngineHealth, Event};
-use crate::twilio::stream::session::{Input, Output, Session, Start};
+use crate::twilio::stream::session::{Admission, Input, Output, Session, Start};
 
 /// How often a call looks at the engine's health.
 const HEALTH_EVERY: Duration = Duration::from_secs(1);
@@ -53,10 +53,29 @@ pub struct Switchboard {
     pub voice: voice::Config,
 }
 
-/// Carries one Media Stream from its socket's opening to its last published word.
-pub async fn carry(mut socket: WebSocket, switchboard: Switchboard, permit: OwnedSemaphorePermit) {
+/// A stream that is over: no more audio of it comes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Carried {
+    /// The call.
+    pub call_sid: CallSid,
+    /// The stream.
+    pub stream_sid: StreamSid,
+    /// Why it is over.
+    pub reason: EndReason,
+}
+
+/// Carries one Media Stream from its socket's opening to its last published word. `on_end` hears
+/// of the end of the audio at once, while the last words are still being recognised; of a socket
+/// that never said which stream it is, it hears nothing.
+pub async fn carry(
+    mut socket: WebSocket,
+    switchboard: Switchboard,
+    admission: Admission,
+    permit: OwnedSemaphorePermit,
+    on_end: impl FnOnce(Carried) + Send,
+) {
     let (reply, mut answers) = mpsc::channel(limits::ANSWERS_WAITING_MAX);
-    let mut line = Line::new(clock::now(), switchboard.clone(), reply);
+    let mut line = Line::new(clock::now(), switchboard.clone(), admission, reply);
     while line.ended.is_none() {
         tokio::select! {
             message = socket.recv(), if line.is_reading(clock::now()) => line.read(clock::now(), message),
@@ -64,6 +83,9 @@ pub async fn carry(mut socket: WebSocket, switchboard: Switchboard, permit: Owne
             () = clock::until(line.deadline()) => line.tick(clock::now()),
             () = switchboard.tasks.stopping() => line.session(clock::now(), Input::Stopping),
         }
+    }
+    if let Some(carried) = line.carried() {
+        on_end(carried);
     }
     switchboard.tasks.spawn(async move {
         // A peer that does not answer loses nothing but its socket.
@@ -94,16 +116,17 @@ struct Line {
 /// The call that a stream is of, once it has said so.
 struct Call {
     sid: CallSid,
+    stream_sid: StreamSid,
     stream: u32,
     direction: Direction,
     voices: BTreeMap<Track, (Identity, Voice)>,
 }
 
 impl Line {
-    fn new(now: Instant, switchboard: Switchboard, reply: Reply) -> Self {
+    fn new(now: Instant, switchboard: Switchboard, admission: Admission, reply: Reply) -> Self {
         let mut line = Self {
             switchboard,
-            session: Session::new(now),
+            session: Session::new(now, admission),
             call: None,
             reply,
             read_again_at: None,
@@ -209,6 +232,7 @@ impl Line {
         let sid = start.call_sid.clone();
         self.call = Some(Call {
             sid,
+            stream_sid: start.stream_sid.clone(),
             stream,
             direction,
             voices: BTreeMap::new(),
@@ -307,6 +331,15 @@ impl Line {
         self.follow_voices();
     }
 
+    fn carried(&self) -> Option<Carried> {
+        let call = self.call.as_ref()?;
+        Some(Carried {
+            call_sid: call.sid.clone(),
+            stream_sid: call.stream_sid.clone(),
+            reason: self.ended?,
+        })
+    }
+
     fn is_settled(&self) -> bool {
         let mut voices = self.call.iter().flat_map(|call| call.voices.values());
         voices.all(|(_, voice)| voice.is_settled())
@@ -401,7 +434,7 @@ mod tests {
             let (reply, answers) = mpsc::channel(limits::ANSWERS_WAITING_MAX);
             let now = clock::now();
             Self {
-                line: Line::new(now, switchboard, reply),
+                line: Line::new(now, switchboard, Admission::default(), reply),
                 answers,
                 listener,
                 now,

@@ -530,6 +530,7 @@ mod tests {
     use crate::tasks::Tasks;
     use crate::transcript::EndReason;
     use crate::twilio::signature::Payload;
+    use crate::twilio::stream::session::Admission;
     use crate::twilio::stream::session::Input;
     use crate::twilio::stream::session::Output;
     use crate::twilio::stream::session::Session;
@@ -588,7 +589,7 @@ mod tests {
     }
 
     async fn listen(mut socket: ws::WebSocket, messages_max: usize) -> Heard {
-        let mut session = Session::new(clock::now());
+        let mut session = Session::new(clock::now(), Admission::default());
         let mut heard = Heard::default();
         for _ in 0..messages_max {
             let message = socket.recv().await;

@@ -11,6 +11,7 @@ use super::{ApiError, ApiState};
 use crate::call;
 use crate::limits;
 use crate::twilio::signature::{self, Payload};
+use crate::twilio::stream::session::Admission;
 
 /// The header that Twilio signs requests with.
 const SIGNATURE: &str = "x-twilio-signature";
@@ -48,7 +49,8 @@ pub(super) async fn stream(
         .max_frame_size(limits::MEDIA_MESSAGE_BYTES_MAX);
     Ok(upgrade.on_upgrade(async move |socket| {
         let tasks = switchboard.tasks.clone();
-        tasks.spawn(call::carry(socket, switchboard, permit));
+        let admission = Admission::default();
+        tasks.spawn(call::carry(socket, switchboard, admission, permit, |_| {}));
     }))
 }
 

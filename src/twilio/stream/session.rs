@@ -21,6 +21,8 @@ use std::time::Duration;
 use std::time::Instant;
 
 use crate::audio::LINE_HZ;
+use crate::ids::AccountSid;
+use crate::ids::CallSid;
 use crate::ids::Track;
 use crate::limits::MEDIA_AHEAD_MS_MAX;
 use crate::limits::MEDIA_FAULTS_MAX;
@@ -117,6 +119,29 @@ pub enum Fault {
     /// A second start.
     #[error("the stream sent a second start")]
     SecondStart,
+    /// A start of another call, or account, than this socket was opened for. Ends the stream.
+    #[error("the stream is of another call than this socket was opened for")]
+    ForeignCall,
+}
+
+/// What a stream must be of.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Admission {
+    /// The call that the socket was opened for; none: any.
+    pub call_sid: Option<CallSid>,
+    /// The account whose calls are taken; none: any.
+    pub account_sid: Option<AccountSid>,
+}
+
+impl Admission {
+    /// A stream that does not say its account is believed: the socket's secret names the call.
+    fn admits(&self, start: &Start) -> bool {
+        let account = self.account_sid.as_ref().zip(start.account_sid.as_deref());
+        self.call_sid
+            .as_ref()
+            .is_none_or(|sid| *sid == start.call_sid)
+            && account.is_none_or(|(ours, theirs)| ours.as_str() == theirs)
+    }
 }
 
 /// What one stream did, for the line in the log.
@@ -146,6 +171,7 @@ pub struct Counts {
 #[derive(Debug)]
 pub struct Session {
     state: State,
+    admission: Admission,
     outputs: VecDeque<Output>,
     /// Whether `Wait` is still to be said since the last `handle`.
     wait: bool,
@@ -170,9 +196,10 @@ struct Streaming {
 }
 
 impl Session {
-    /// A session whose socket has just opened.
-    pub fn new(now: Instant) -> Self {
+    /// A session whose socket has just opened, for what `admission` says.
+    pub fn new(now: Instant, admission: Admission) -> Self {
         Self {
+            admission,
             state: State::AwaitingStart {
                 deadline: now + MEDIA_START_WAIT_MAX,
             },
@@ -316,6 +343,10 @@ impl Session {
             Body::Other { .. } => self.counts.ignored += 1,
             Body::Media(_) => self.fault(Fault::BeforeStart { event: "media" }),
             Body::Stop { .. } => self.fault(Fault::BeforeStart { event: "stop" }),
+            Body::Start(start) if !self.admission.admits(&start) => {
+                self.fault(Fault::ForeignCall);
+                self.end(EndReason::ProtocolError);
+            }
             Body::Start(start) => {
                 self.state = State::Streaming(Streaming {
                     deadline: now + MEDIA_IDLE_MAX,
@@ -517,6 +548,24 @@ mod tests {
     }
 
     /// A session, its time, and what it said but `Wait`.
+    #[test]
+    fn a_socket_carries_no_other_call_than_it_was_opened_for() {
+        let admission = |call: &str, account: &str| Admission {
+            call_sid: Some(CallSid::parse(call).unwrap()),
+            account_sid: Some(AccountSid::parse(account).unwrap()),
+        };
+        let ours = "AC00000000000000000000000000000005";
+        let other_call = "CA00000000000000000000000000000006";
+        let other_account = "AC00000000000000000000000000000006";
+        let play = Play::admitted(admission(CA, ours));
+        assert!(matches!(play.heard[..], [Output::Started(_)]));
+        for foreign in [admission(other_call, ours), admission(CA, other_account)] {
+            let play = Play::admitted(foreign);
+            assert_eq!(play.heard, [Output::Ended(EndReason::ProtocolError)]);
+            assert_eq!(play.session.last_fault(), Some(&Fault::ForeignCall));
+        }
+    }
+
     struct Play {
         session: Session,
         now: Instant,
@@ -528,12 +577,20 @@ mod tests {
         fn new() -> Self {
             let now = clock::now();
             let mut play = Self {
-                session: Session::new(now),
+                session: Session::new(now, Admission::default()),
                 now,
                 heard: Vec::new(),
                 wait: None,
             };
             play.drain();
+            play
+        }
+
+        fn admitted(admission: Admission) -> Self {
+            let mut play = Self::new();
+            play.session = Session::new(play.now, admission);
+            play.drain();
+            play.text(&start());
             play
         }
 
