@@ -54,17 +54,22 @@ impl Parts {
         engine: Engine,
         voice: voice::Config,
     ) -> anyhow::Result<Self> {
-        let doors = Doors::local(address);
-        Ok(Self {
+        let store = Store::open("sqlite::memory:").await?;
+        Ok(Self::behind(Doors::local(address), store, engine, voice))
+    }
+
+    /// A server behind these doors, without an account that could be asked for anything.
+    pub fn behind(doors: Doors, store: Store, engine: Engine, voice: voice::Config) -> Self {
+        Self {
             desk: desk::Config::without_account(doors.public_url.clone()),
             doors,
             proxies: Proxies::default(),
             engine,
             voice,
-            store: Store::open("sqlite::memory:").await?,
+            store,
             rest: None,
             retention: None,
-        })
+        }
     }
 }
 

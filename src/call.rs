@@ -448,6 +448,7 @@ mod tests {
         Hypothesis, RecognizeError, Recognizer, Request, ScriptedRecognizer,
     };
     use crate::hub::Subscription;
+    use crate::store::Store;
     use crate::twilio::stream::message::{Body, Media, Message as StreamMessage};
 
     const CALL: &str = "CA00000000000000000000000000000001";
@@ -470,11 +471,14 @@ mod tests {
     }
 
     impl Stage {
-        fn new(recognizer: impl Recognizer + 'static) -> Self {
+        async fn new(recognizer: impl Recognizer + 'static) -> Self {
+            let (hub, tasks) = (Hub::new(), Tasks::default());
+            let store = Store::open("sqlite::memory:").await.unwrap();
             let switchboard = Switchboard {
                 engine: Arc::new(Engine::start(vec![Box::new(recognizer)])),
-                hub: Hub::new(),
-                tasks: Tasks::default(),
+                scribe: Scribe::new(store, hub.clone(), tasks.clone()),
+                hub,
+                tasks,
                 voice: voice::Config::default(),
             };
             let listener = switchboard
@@ -500,6 +504,8 @@ mod tests {
                 r#"{{"event":"start","sequenceNumber":"1","streamSid":"{STREAM}","start":{{"accountSid":"AC00000000000000000000000000000001","streamSid":"{STREAM}","callSid":"{CALL}","tracks":["inbound"],"mediaFormat":{{"encoding":"audio/x-mulaw","sampleRate":8000,"channels":1}}}}}}"#
             );
             self.text(&start);
+            let start = self.line.starting.take().expect("a stream that says what it is of");
+            self.line.start(start, Enrolled::default());
             self.listener.read(); // the snapshot
         }
 
@@ -557,7 +563,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_socket_without_a_start_is_left_at_its_deadline_and_nobody_hears_of_it() {
-        let mut stage = Stage::new(ScriptedRecognizer::default());
+        let mut stage = Stage::new(ScriptedRecognizer::default()).await;
         let begin = stage.now;
         stage.text(r#"{"event":"connected","protocol":"Call","version":"1.0.0"}"#);
         stage.wait(limits::MEDIA_START_WAIT_MAX * 3);
@@ -569,7 +575,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_stream_that_falls_silent_in_a_word_says_it_and_ends_later() {
-        let mut stage = Stage::new(ScriptedRecognizer::default());
+        let mut stage = Stage::new(ScriptedRecognizer::default()).await;
         stage.start();
         stage.speak();
         let silent_since = stage.now;
@@ -596,7 +602,7 @@ mod tests {
 
     #[tokio::test]
     async fn words_that_could_not_be_recognised_make_the_engine_degraded_until_it_is_well_again() {
-        let mut stage = Stage::new(Fails);
+        let mut stage = Stage::new(Fails).await;
         stage.start();
         stage.speak();
         stage.listener.read();
@@ -618,7 +624,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_flood_is_left_unread_for_a_while() {
-        let mut stage = Stage::new(ScriptedRecognizer::default());
+        let mut stage = Stage::new(ScriptedRecognizer::default()).await;
         stage.start();
         let mut read = 0;
         while stage.line.is_reading(stage.now) {

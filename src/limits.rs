@@ -189,15 +189,6 @@ pub const SESSION_SWEEP_EVERY: Duration = Duration::from_hours(1);
 /// Time that a first-run link is good for. Hit: it is refused, and a restart makes another.
 pub const SETUP_TIME_MAX: Duration = Duration::from_mins(30);
 
-/// Longest user name, and name of an API token. Hit: it is refused.
-pub const NAME_BYTES_MAX: usize = 128;
-
-/// Users of one server. Hit: no more can be added.
-pub const USERS_MAX: usize = 1_000;
-
-/// API tokens of one user. Hit: no more can be added.
-pub const API_TOKENS_PER_USER_MAX: usize = 50;
-
 /// Longest body of a request about people. Hit: 413.
 pub const API_BODY_BYTES_MAX: usize = 128 * 1024;
 

@@ -23,7 +23,7 @@ use super::gatehouse::Gatehouse;
 use crate::access::secret::SecretHash;
 use crate::clock;
 use crate::ids::UserId;
-use crate::store::record::{CallRecord, Role, Scope, User};
+use crate::store::{CallRecord, Role, Scope, User};
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -24,7 +24,7 @@ use crate::access::throttle::{Throttle, TooSoon};
 use crate::clock::{self, UtcTime};
 use crate::config::Doors;
 use crate::limits;
-use crate::store::record::User;
+use crate::store::User;
 use crate::store::{Store, StoreError};
 use crate::tasks::Tasks;
 
@@ -217,7 +217,7 @@ impl Gatehouse {
         name: &str,
         password: Password,
     ) -> Result<Option<User>, ApiError> {
-        let (user, kept) = self.0.store.credentials(name).await?.unzip();
+        let (user, kept) = self.0.store.credentials(name.trim()).await?.unzip();
         let verdict = self.0.passwords.verify(password.clone(), kept).await?;
         let user = user.filter(|_| verdict != Verdict::Wrong);
         if let (Some(user), Verdict::RightButOld) = (&user, verdict) {

@@ -101,7 +101,7 @@ pub fn router(state: ApiState) -> Router {
 }
 
 /// The routes of browsers and machines, and their contract.
-fn browsers() -> OpenApiRouter<ApiState> {
+pub(crate) fn browsers() -> OpenApiRouter<ApiState> {
     let secret = HeaderValue::from_static("no-store");
     OpenApiRouter::new()
         .merge(token::routes())

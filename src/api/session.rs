@@ -14,7 +14,7 @@ use super::gatehouse::{Gatehouse, SetCookie};
 use super::{ApiError, ApiState, users};
 use crate::access::password::Password;
 use crate::clock;
-use crate::store::record::User;
+use crate::store::User;
 
 /// `/api/session` and `/api/setup`.
 pub(super) fn routes() -> OpenApiRouter<ApiState> {

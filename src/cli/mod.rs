@@ -1,4 +1,5 @@
-//! The command line: `callburner serve`, `setup`, `demo`, `replay`, `transcribe`, `models`, `bench`.
+//! The command line: `callburner serve`, `setup`, `user`, `demo`, `replay`, `transcribe`, `models`,
+//! `bench`.
 
 mod bench;
 mod demo;
@@ -7,6 +8,7 @@ mod replay;
 mod serve;
 pub(crate) mod setup;
 mod transcribe;
+mod user;
 
 use std::path::Path;
 
@@ -18,6 +20,7 @@ use crate::engine::recognizer::Recognizer;
 use crate::engine::whisper::Model;
 use crate::engine::{Engine, segmenter, voice};
 use crate::models as catalogue;
+use crate::store::Store;
 use crate::telemetry::{self, LogFormat};
 
 /// A self-hosted softphone on Twilio that writes down both sides of every call, live.
@@ -44,6 +47,8 @@ enum Command {
     Models(models::ModelsArgs),
     /// Measure the engine on recordings whose words are known.
     Bench(bench::BenchArgs),
+    /// Say who may sign in.
+    User(user::UserArgs),
 }
 
 /// Runs the command that the process was started with.
@@ -64,6 +69,7 @@ pub fn run() -> anyhow::Result<()> {
             Command::Replay(args) => replay::run(args).await,
             Command::Transcribe(args) => quietly().and_then(|()| transcribe::run(&args)),
             Command::Models(args) => models::run(quietly().map(|()| args)?).await,
+            Command::User(args) => user::run(quietly().map(|()| args)?).await,
             Command::Bench(args) => bench::run(quietly().map(|()| args)?).await,
         }
     })

@@ -82,7 +82,7 @@ fn invite(link: &str) -> anyhow::Result<()> {
 async fn parts(settings: &Settings, config: Config) -> anyhow::Result<Parts> {
     let rest = config.twilio.as_ref().map(rest).transpose()?;
     let desk = desk_config(settings, &config)?;
-    let url = settings.calls.database_url();
+    let url = settings.calls.data.database_url();
     let store = Store::open(&url).await.context("DATABASE_URL")?;
     Ok(Parts {
         doors: config.doors,

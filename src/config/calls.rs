@@ -62,18 +62,26 @@ pub struct CallSettings {
     /// Calls that one user may begin within a minute.
     #[arg(long, env = "CALLS_PER_MINUTE_MAX", default_value_t = 10)]
     pub calls_per_minute_max: u32,
-    /// Folder of the database and of calls' audio.
-    #[arg(long, env = "DATA_DIR", default_value = "data")]
-    pub data_dir: PathBuf,
-    /// The database: a `SQLite` file in `DATA_DIR` by default.
-    #[arg(long, env = "DATABASE_URL")]
-    pub database_url: Option<String>,
+    /// Where what lasts is kept.
+    #[command(flatten)]
+    pub data: DataSettings,
     /// Keep each call's audio on this machine, as Opus.
     #[arg(long, env = "ARCHIVE")]
     pub archive: bool,
     /// Days after which calls are deleted, with their words and audio; kept for ever by default.
     #[arg(long, env = "RETENTION_DAYS")]
     pub retention_days: Option<u32>,
+}
+
+/// Where what lasts is kept; also for commands without a server.
+#[derive(Debug, Clone, clap::Args)]
+pub struct DataSettings {
+    /// Folder of the database and of calls' audio.
+    #[arg(long, env = "DATA_DIR", default_value = "data")]
+    pub data_dir: PathBuf,
+    /// The database: a `SQLite` file in `DATA_DIR` by default.
+    #[arg(long, env = "DATABASE_URL")]
+    pub database_url: Option<String>,
 }
 
 impl CallSettings {
@@ -123,6 +131,14 @@ impl CallSettings {
         given(self.announcement.as_deref())
     }
 
+    /// How long calls are kept.
+    pub fn retention(&self) -> Option<Duration> {
+        self.retention_days
+            .map(|days| Duration::from_hours(24 * u64::from(days)))
+    }
+}
+
+impl DataSettings {
     /// Where the database is.
     pub fn database_url(&self) -> String {
         given(self.database_url.as_deref()).map_or_else(
@@ -138,12 +154,6 @@ impl CallSettings {
 
     fn file(&self, name: &str) -> PathBuf {
         Path::new(&self.data_dir).join(name)
-    }
-
-    /// How long calls are kept.
-    pub fn retention(&self) -> Option<Duration> {
-        self.retention_days
-            .map(|days| Duration::from_hours(24 * u64::from(days)))
     }
 }
 
@@ -165,7 +175,7 @@ mod tests {
 
     #[test]
     fn the_database_is_a_file_in_the_data_folder_unless_named() {
-        let url = |arguments: &[&str]| settings(arguments).database_url();
+        let url = |arguments: &[&str]| settings(arguments).data.database_url();
         assert_eq!(url(&[]), "sqlite://data/callburner.db");
         let elsewhere = url(&["--data-dir", "/var/lib/callburner"]);
         assert_eq!(elsewhere, "sqlite:///var/lib/callburner/callburner.db");

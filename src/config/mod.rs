@@ -11,13 +11,13 @@ use std::path::PathBuf;
 use axum::http::Uri;
 use secrecy::ExposeSecret;
 
-use crate::access::proxies::{Proxies, ProxiesError};
+use crate::access::proxies::Proxies;
 use crate::ids::AccountSid;
 use crate::telemetry::LogFormat;
 use crate::twilio::public_url::{PublicUrl, PublicUrlError};
 use crate::twilio::signature::Keyring;
 
-pub use self::calls::{CallSettings, TranscriptionSource};
+pub use self::calls::{CallSettings, DataSettings, TranscriptionSource};
 pub use self::twilio::{ApiKey, Twilio, TwilioSettings};
 
 /// What can be set. Secrets can also come from a file, named by the variable with `_FILE` added.
@@ -33,9 +33,9 @@ pub struct Settings {
     /// signatures are made over it.
     #[arg(long, env = "PUBLIC_BASE_URL")]
     pub public_base_url: Option<Uri>,
-    /// Reverse proxies that may say who a client is (`X-Forwarded-For`): addresses or networks,
-    /// separated by commas.
-    #[arg(long, env = "TRUSTED_PROXIES", default_value = "", value_parser = proxies)]
+    /// Proxies that are believed when they say who the client is: addresses and networks with
+    /// commas between.
+    #[arg(long, env = "TRUSTED_PROXIES", default_value = "")]
     pub trusted_proxies: Proxies,
     /// The account at Twilio.
     #[command(flatten)]

@@ -463,7 +463,7 @@ mod tests {
 
         // One that is only looked at is let go with its last listener.
         let reader = hub.subscribe(&call(2), None).unwrap();
-        hub.recall(&call(2), [status(), ended()]);
+        hub.recall(&call(2), [ended()]);
         assert!(hub.knows(&call(2)));
         drop(reader);
         assert!(!hub.knows(&call(2)));
@@ -545,7 +545,7 @@ mod tests {
             hub.subscribe(&call(0), None).is_ok(),
             "a known call takes more listeners"
         );
-        hub.open(&call(limits::CHANNELS_MAX));
+        hub.open(&call(limits::CHANNELS_MAX), 1);
         assert_eq!(hub.publish(&call(limits::CHANNELS_MAX), status()), Some(1));
         drop(hold);
         assert_eq!(hub.channels(), 1);

@@ -6,13 +6,14 @@ use tokio::sync::Semaphore;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::browser::{Browser, Frame, Page, subscription};
+use super::sign_in::House;
 use super::stories::{call, id, partial, segment};
 use super::{PATIENCE, Server};
-use crate::api::Authorize;
 use crate::clock;
 use crate::hub::Resume;
 use crate::ids::Track;
 use crate::limits;
+use crate::store::Role;
 use crate::transcript::{CallEvent, CallStatus, EndReason, Event};
 
 fn status(status: CallStatus) -> Event {
@@ -376,37 +377,9 @@ async fn too_many_sockets_are_refused_at_the_door() {
 }
 
 #[tokio::test]
-async fn only_who_may_hear_a_call_hears_it() {
-    let server = Server::start_with(|state| {
-        state.authorize = Authorize::by(|headers, asked| {
-            let allowed = headers.contains_key("x-friend") || *asked != call(1);
-            std::future::ready(allowed)
-        });
-    })
-    .await;
-    server.hub.open(&call(1), 1);
-    let mut stranger = Browser::connect(server.addr).await;
-    stranger.subscribe(&call(1)).await;
-    assert_eq!(stranger.next_error().await, "not_allowed");
-    stranger.subscribe(&call(2)).await;
-    assert_eq!(stranger.next_event().await.call_sid, call(2));
-    let query = format!("?callSid={}", call(1).as_str());
-    let mut stranger = Browser::open(server.addr, &query, &[]).await.unwrap();
-    assert_eq!(stranger.next_error().await, "not_allowed");
-
-    let mut friend = Browser::open(server.addr, &query, &[("x-friend", "yes")])
-        .await
-        .unwrap();
-    assert_eq!(friend.next_event().await.call_sid, call(1));
-}
-
-#[tokio::test]
 async fn pages_of_other_origins_are_refused() {
-    let server = Server::start_with(|state| {
-        let doors = Arc::make_mut(&mut state.doors);
-        doors.public_base_url = Some("https://calls.example.org".parse().unwrap());
-    })
-    .await;
+    let house = House::open().await;
+    let (server, cookie) = (&house.server, house.session("alice", Role::User).await);
     let own = format!("http://{}", server.addr);
     let other_port = format!("http://{}:1", server.addr.ip());
     for (origin, welcome) in [
@@ -420,26 +393,24 @@ async fn pages_of_other_origins_are_refused() {
         ("null", false),
         ("", false),
     ] {
-        let refused = Browser::open(server.addr, "", &[("origin", origin)])
-            .await
-            .err();
+        let headers = [("origin", origin), ("cookie", &cookie)];
+        let refused = Browser::open(server.addr, "", &headers).await.err();
         assert_eq!(refused, (!welcome).then_some(403), "{origin:?}");
     }
 }
 
 #[tokio::test]
 async fn behind_a_proxy_that_takes_tls_off_the_page_is_still_ours() {
-    let server = Server::start_with(|state| {
-        let doors = Arc::make_mut(&mut state.doors);
-        doors.public_base_url = Some("https://calls.example.org".parse().unwrap());
-    })
-    .await;
+    let house = House::open().await;
+    let (server, cookie) = (&house.server, house.session("alice", Role::User).await);
     let headers = [
+        ("cookie", cookie.as_str()),
         ("host", "calls.example.org"),
         ("origin", "https://calls.example.org"),
     ];
     assert!(Browser::open(server.addr, "", &headers).await.is_ok());
     let headers = [
+        ("cookie", cookie.as_str()),
         ("host", "calls.example.org"),
         ("origin", "https://example.org"),
     ];

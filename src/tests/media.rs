@@ -24,7 +24,7 @@ use crate::ids::{CallSid, Track};
 use crate::limits;
 use crate::player::{self, Call, Options, PlayError, Signer};
 use crate::transcript::{CallStatus, EndReason, Event, Segment, Speaker};
-use crate::twilio::signature::Key;
+use crate::twilio::signature::{Key, Keyring};
 
 /// A call of 25 s.
 fn cards() -> Call {
@@ -366,12 +366,11 @@ fn http_status(error: &PlayError) -> u16 {
 
 #[tokio::test]
 async fn with_a_key_only_twilio_may_stream() {
-    let key = Key::auth_token("0123456789abcdef0123456789abcdef");
-    let doors = Doors {
-        address: ([127, 0, 0, 1], 0).into(),
-        public_base_url: Some("https://calls.example.org".parse().unwrap()),
-        twilio_key: Some(key.clone()),
-    };
+    const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+    let key = Key::auth_token(TOKEN);
+    let mut doors = Doors::local(([127, 0, 0, 1], 0).into());
+    doors.public_url = "https://calls.example.org".parse().unwrap();
+    doors.keyring = Some(Keyring::new(TOKEN).unwrap());
     let server = Server::start_with(|state| state.doors = Arc::new(doors)).await;
     let signer = |key: &Key, url: &str| {
         let public_url = Some(url.to_owned());

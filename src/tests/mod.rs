@@ -10,6 +10,7 @@ mod phone;
 mod rest;
 mod setup;
 mod shutdown;
+mod sign_in;
 mod store;
 mod stories;
 mod tidy;
@@ -26,9 +27,11 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::api::{ApiState, router};
 use crate::app::{Parts, compose};
+use crate::config::Doors;
 use crate::engine::recognizer::{Recognizer, ScriptedRecognizer};
 use crate::engine::{Engine, voice};
 use crate::hub::Hub;
+use crate::store::Store;
 use crate::tasks::Tasks;
 
 /// How long a test waits for what must come; only a failing test ever waits that long.
@@ -53,15 +56,26 @@ impl Server {
         Self::start_on(vec![recognizer], change).await
     }
 
-    /// A server whose engine has these recognisers.
+    /// A server whose engine has these recognisers, and that nobody needs to sign in to.
     pub(crate) async fn start_on(
         recognizers: Vec<Box<dyn Recognizer>>,
         change: impl FnOnce(&mut ApiState),
     ) -> Self {
+        let store = Store::open("sqlite::memory:").await.unwrap();
+        let doors = Doors::local(([127, 0, 0, 1], 0).into());
+        Self::start_behind(doors, store, recognizers, change)
+    }
+
+    /// A server behind these doors, with what lasts.
+    pub(crate) fn start_behind(
+        doors: Doors,
+        store: Store,
+        recognizers: Vec<Box<dyn Recognizer>>,
+        change: impl FnOnce(&mut ApiState),
+    ) -> Self {
         let engine = Engine::start(recognizers);
-        let address = ([127, 0, 0, 1], 0).into();
-        let parts = Parts::local(address, engine, voice::Config::default());
-        Self::of(parts.await.unwrap(), change)
+        let parts = Parts::behind(doors, store, engine, voice::Config::default());
+        Self::of(parts, change)
     }
 
     /// A server of these parts.

@@ -1,0 +1,266 @@
+//! `callburner user`: who may sign in, said to the database itself, whether a server runs on it or
+//! not. A password is typed unseen, or comes as one line on standard input; it is never a flag,
+//! which other users of the machine, and the shell's history, would see.
+
+use std::io::{self, IsTerminal, Read, Write};
+
+use anyhow::{Context, bail, ensure};
+use console::Term;
+
+use crate::access::password::{self, Password, Passwords};
+use crate::clock::{self, UtcTime};
+use crate::config::DataSettings;
+use crate::limits;
+use crate::store::{Role, Store, User};
+
+/// Say who may sign in.
+#[derive(Debug, clap::Args)]
+pub(super) struct UserArgs {
+    #[command(subcommand)]
+    command: UserCommand,
+    #[command(flatten)]
+    data: DataSettings,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum UserCommand {
+    /// Add a user; the first one becomes an admin.
+    Add {
+        /// What is typed to sign in.
+        name: String,
+        /// May everything, not only call and see own calls.
+        #[arg(long)]
+        admin: bool,
+    },
+    /// Show who may sign in.
+    List,
+    /// Give a user a new password; signs them out everywhere.
+    Passwd {
+        /// Who.
+        name: String,
+    },
+    /// Remove a user; their calls stay, for admins only.
+    Remove {
+        /// Who.
+        name: String,
+    },
+}
+
+pub(super) async fn run(args: UserArgs) -> anyhow::Result<()> {
+    let store = Store::open(&args.data.database_url()).await?;
+    let told = obey(&store, args.command, ask_for_password, clock::utc_now()).await?;
+    store.close().await;
+    match io::stdout().write_all(told.as_bytes()) {
+        // `list | head` has seen what it wanted.
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        done => Ok(done?),
+    }
+}
+
+/// Does what was asked, and returns what to print.
+async fn obey(
+    store: &Store,
+    command: UserCommand,
+    ask: impl FnOnce() -> anyhow::Result<Password>,
+    now: UtcTime,
+) -> anyhow::Result<String> {
+    match command {
+        UserCommand::Add { name, admin } => {
+            let name = name.trim();
+            ensure!(!name.is_empty(), "a user needs a name");
+            let hash = hash(ask()?, name).await?;
+            let user = if store.has_users().await? {
+                let role = if admin { Role::Admin } else { Role::User };
+                store.add_user(name, &hash, role, now).await?
+            } else {
+                store.first_user(name, &hash, now).await?
+            };
+            Ok(format!("{} may sign in, as {}\n", user.name, role(&user)))
+        }
+        UserCommand::List => {
+            let users = store.users().await?;
+            let line =
+                |user: &User| format!("{:<32} {:<8} {}\n", user.name, role(user), user.created_at);
+            let head = format!("{:<32} {:<8} SINCE\n", "NAME", "ROLE");
+            Ok(head + &users.iter().map(line).collect::<String>())
+        }
+        UserCommand::Passwd { name } => {
+            let user = find(store, &name).await?;
+            let hash = hash(ask()?, &user.name).await?;
+            store.set_password(user.id, &hash).await?;
+            store.close_sessions(user.id).await?;
+            Ok(format!("{} has a new password\n", user.name))
+        }
+        UserCommand::Remove { name } => {
+            let user = find(store, &name).await?;
+            store.remove_user(user.id).await?;
+            Ok(format!("{} may not sign in any more\n", user.name))
+        }
+    }
+}
+
+async fn find(store: &Store, name: &str) -> anyhow::Result<User> {
+    let found = store.credentials(name.trim()).await?;
+    let (user, _) = found.with_context(|| format!("there is no user {name}"))?;
+    Ok(user)
+}
+
+async fn hash(password: Password, name: &str) -> anyhow::Result<String> {
+    password::check(&password, name)?;
+    Ok(Passwords::default().hash(password).await?)
+}
+
+fn role(user: &User) -> &'static str {
+    match user.role {
+        Role::Admin => "admin",
+        Role::User => "user",
+    }
+}
+
+/// From a terminal twice, unseen; else one line of standard input.
+fn ask_for_password() -> anyhow::Result<Password> {
+    if !io::stdin().is_terminal() {
+        return read_password(io::stdin());
+    }
+    let terminal = Term::stderr();
+    let ask = |what: &str| {
+        terminal.write_str(what)?;
+        terminal.read_secure_line()
+    };
+    let password = ask("New password: ")?;
+    if password != ask("Once more: ")? {
+        bail!("the two are not the same");
+    }
+    Ok(password.into())
+}
+
+/// The first line of `input`, without its end.
+fn read_password(input: impl Read) -> anyhow::Result<Password> {
+    // One byte more than a password may have, and the line's end: what is too long stays so.
+    let mut bytes = Vec::new();
+    let most = limits::PASSWORD_BYTES_MAX as u64 + 3;
+    input.take(most).read_to_end(&mut bytes)?;
+    let line = bytes
+        .split(|byte| *byte == b'\n')
+        .next()
+        .unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let text = std::str::from_utf8(line).context("the password is not UTF-8, or far too long")?;
+    Ok(text.to_owned().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::password::{Verdict, WeakPassword};
+
+    const GOOD: &str = "correct horse";
+
+    fn now() -> UtcTime {
+        UtcTime::from_millis(1_800_000_000_000)
+    }
+
+    async fn store() -> Store {
+        Store::open("sqlite::memory:").await.unwrap()
+    }
+
+    async fn say(store: &Store, command: UserCommand, typed: &str) -> anyhow::Result<String> {
+        let typed = || Ok(typed.to_owned().into());
+        obey(store, command, typed, now()).await
+    }
+
+    fn add(name: &str) -> UserCommand {
+        let (name, admin) = (name.to_owned(), false);
+        UserCommand::Add { name, admin }
+    }
+
+    async fn verdict(store: &Store, name: &str, password: &str) -> Verdict {
+        let kept = store.credentials(name).await.unwrap().map(|(_, kept)| kept);
+        let password = password.to_owned().into();
+        Passwords::default().verify(password, kept).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_first_user_is_an_admin_and_the_list_shows_who_is_there() {
+        let store = store().await;
+        let told = say(&store, add("Alice"), GOOD).await.unwrap();
+        assert_eq!(told, "Alice may sign in, as admin\n");
+        let told = say(&store, add("bob"), GOOD).await.unwrap();
+        assert_eq!(told, "bob may sign in, as user\n");
+        assert!(say(&store, add("ALICE"), GOOD).await.is_err());
+        let list = say(&store, UserCommand::List, "").await.unwrap();
+        let rows: Vec<Vec<&str>> = list
+            .lines()
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        let since = "2027-01-15T08:00:00.000Z";
+        assert_eq!(
+            rows,
+            [
+                ["NAME", "ROLE", "SINCE"],
+                ["Alice", "admin", since],
+                ["bob", "user", since]
+            ]
+        );
+        assert_eq!(verdict(&store, "alice", GOOD).await, Verdict::Right);
+    }
+
+    #[tokio::test]
+    async fn a_bad_password_adds_and_changes_nothing() {
+        let store = store().await;
+        assert!(say(&store, add("alice"), "short").await.is_err());
+        assert!(!store.has_users().await.unwrap());
+        say(&store, add("alice"), GOOD).await.unwrap();
+        let name = "alice".to_owned();
+        let changed = say(&store, UserCommand::Passwd { name }, "password").await;
+        assert!(changed.is_err());
+        assert_eq!(verdict(&store, "alice", GOOD).await, Verdict::Right);
+    }
+
+    #[tokio::test]
+    async fn a_new_password_ends_sessions_and_the_old_one() {
+        let store = store().await;
+        say(&store, add("alice"), GOOD).await.unwrap();
+        let (user, _) = store.credentials("alice").await.unwrap().unwrap();
+        store.open_session(&[7; 32], user.id, now()).await.unwrap();
+        let name = "Alice".to_owned();
+        let told = say(&store, UserCommand::Passwd { name }, "another horse").await;
+        assert_eq!(told.unwrap(), "alice has a new password\n");
+        assert!(store.session(&[7; 32]).await.unwrap().is_none());
+        assert_eq!(verdict(&store, "alice", GOOD).await, Verdict::Wrong);
+        let new = verdict(&store, "alice", "another horse").await;
+        assert_eq!(new, Verdict::Right);
+    }
+
+    #[tokio::test]
+    async fn the_last_admin_cannot_be_removed_and_a_stranger_is_named() {
+        let store = store().await;
+        say(&store, add("alice"), GOOD).await.unwrap();
+        say(&store, add("bob"), GOOD).await.unwrap();
+        let remove = |name: &str| UserCommand::Remove {
+            name: name.to_owned(),
+        };
+        assert!(say(&store, remove("alice"), "").await.is_err());
+        let unknown = say(&store, remove("carol"), "").await.unwrap_err();
+        assert_eq!(unknown.to_string(), "there is no user carol");
+        let told = say(&store, remove("bob"), "").await.unwrap();
+        assert_eq!(told, "bob may not sign in any more\n");
+        assert_eq!(store.users().await.unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_password_is_the_first_line_and_no_more_is_read() {
+        let check = |input: &[u8], name| {
+            let read = read_password(input).unwrap();
+            password::check(&read, name)
+        };
+        // The user's name is refused as a password, which shows what was read.
+        for input in ["correct horse", "correct horse\n", "correct horse\r\nmore"] {
+            let seen = check(input.as_bytes(), GOOD);
+            assert_eq!(seen, Err(WeakPassword::IsName), "{input:?}");
+        }
+        assert_eq!(check(b"", "alice"), Err(WeakPassword::TooShort));
+        let long = vec![b'x'; 1_000_000];
+        assert_eq!(check(&long, "alice"), Err(WeakPassword::TooLong));
+    }
+}

@@ -1,0 +1,744 @@
+//! Stories at the gate: a real server, a real database on disk, browsers, machines and strangers.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use utoipa::openapi::OpenApi;
+
+use super::browser::Browser;
+use super::stories::call;
+use super::{Answer, Server, request};
+use crate::access::password::Passwords;
+use crate::access::secret::Secret;
+use crate::api::{self, Caller, Via};
+use crate::clock::{self, UtcTime};
+use crate::config::Doors;
+use crate::engine::recognizer::ScriptedRecognizer;
+use crate::ids::CallSid;
+use crate::limits;
+use crate::store::{CallRecord, NewCall, Party, Role, Store, TranscriptState, User};
+use crate::transcript::{CallStatus, Direction};
+
+const PASSWORD: &str = "correct horse";
+
+/// How the page of the server asks.
+const PAGE: &str = "Origin: https://calls.example.org\r\nContent-Type: application/json\r\n";
+
+/// A server at a public address, so that everyone must sign in.
+pub(crate) struct House {
+    pub(crate) server: Server,
+    pub(crate) store: Store,
+    _folder: TempDir,
+}
+
+impl House {
+    pub(crate) async fn open() -> Self {
+        Self::open_at(Some("https://calls.example.org")).await
+    }
+
+    /// Without a public address: only this machine reaches it.
+    async fn open_at(public: Option<&str>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("house.db").display());
+        let store = Store::open(&url).await.unwrap();
+        let mut doors = Doors::local(([127, 0, 0, 1], 0).into());
+        if let Some(url) = public {
+            doors.public_base_url = Some(url.parse().unwrap());
+            doors.public_url = url.parse().unwrap();
+        }
+        let recognizers = vec![Box::new(ScriptedRecognizer::default()) as _];
+        let server = Server::start_behind(doors, store.clone(), recognizers, |_| {});
+        Self {
+            server,
+            store,
+            _folder: folder,
+        }
+    }
+
+    /// A new user, who can sign in with [`PASSWORD`].
+    async fn user(&self, name: &str, role: Role) -> User {
+        let passwords = Passwords::default();
+        let hash = passwords.hash(PASSWORD.to_owned().into()).await.unwrap();
+        let added = self.store.add_user(name, &hash, role, clock::utc_now());
+        added.await.unwrap()
+    }
+
+    /// The cookie of a new user who has signed in, without the work of a password.
+    pub(crate) async fn session(&self, name: &str, role: Role) -> String {
+        let now = clock::utc_now();
+        let user = self.store.add_user(name, "none", role, now).await.unwrap();
+        self.session_of(&user, now).await
+    }
+
+    async fn session_of(&self, user: &User, since: UtcTime) -> String {
+        let secret = Secret::random();
+        let hash = secret.hash();
+        self.store.open_session(&hash, user.id, since).await.unwrap();
+        format!("__Host-callburner={}", secret.expose())
+    }
+
+    async fn ask(&self, method: &str, path: &str, headers: &str, body: &Value) -> Answer {
+        let body = match body {
+            Value::Null => String::new(),
+            json => json.to_string(),
+        };
+        request(self.server.addr, method, path, headers, &body).await
+    }
+
+    /// As the page asks, with a cookie.
+    async fn page(&self, method: &str, path: &str, cookie: &str, body: &Value) -> Answer {
+        let headers = format!("{PAGE}Cookie: {cookie}\r\n");
+        self.ask(method, path, &headers, body).await
+    }
+
+    /// Signs in; the answer.
+    async fn sign_in(&self, name: &str, password: &str) -> Answer {
+        let body = json!({ "name": name, "password": password });
+        self.ask("POST", "/api/session", PAGE, &body).await
+    }
+
+    /// The name of whoever the server takes the cookie's owner for.
+    async fn who(&self, cookie: &str) -> Option<String> {
+        let state = self.page("GET", "/api/session", cookie, &Value::Null).await;
+        let name = &state.json()["user"]["name"];
+        name.as_str().map(str::to_owned)
+    }
+
+    /// Makes an API token; its secret.
+    async fn token(&self, cookie: &str, scopes: &[&str]) -> String {
+        let body = json!({ "name": "robot", "scopes": scopes });
+        let added = self.page("POST", "/api/tokens", cookie, &body).await;
+        assert_eq!(added.status, 201, "{}", added.body);
+        added.json()["secret"].as_str().unwrap().to_owned()
+    }
+
+    async fn call_of(&self, sid: &CallSid, user: Option<&User>) -> CallRecord {
+        let new = NewCall {
+            sid: sid.clone(),
+            direction: Direction::Outgoing,
+            status: CallStatus::InProgress,
+            from: Party("+14155550100".to_owned()),
+            to: Party("+14155550101".to_owned()),
+            user_id: user.map(|user| user.id),
+            started_at: clock::utc_now(),
+            transcript: TranscriptState::Live,
+            announced: false,
+        };
+        self.store.open_call(&new).await.unwrap()
+    }
+
+    async fn listen(&self, cookie: &str) -> Result<Browser, u16> {
+        let origin = ("origin", "https://calls.example.org");
+        Browser::open(self.server.addr, "", &[origin, ("cookie", cookie)]).await
+    }
+}
+
+/// The cookie that an answer sets, as a browser sends it back.
+fn cookie(answer: &Answer) -> String {
+    let set = answer.header("set-cookie").expect("no cookie was set");
+    set.split(';').next().unwrap().to_owned()
+}
+
+fn code(answer: &Answer) -> String {
+    let json = answer.json();
+    json["error"]["code"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+#[track_caller]
+fn assert_refused(answer: &Answer, status: u16, expected: &str) {
+    assert_eq!((answer.status, code(answer).as_str()), (status, expected));
+}
+
+/// The routes of `contract` that answer a stranger with anything but 401, other than `open` ones.
+/// Path parameters are filled with something that fits none of them.
+pub(crate) async fn routes_open_to_strangers(
+    server: &Server,
+    contract: &OpenApi,
+    open: &[(&str, &str)],
+) -> Vec<String> {
+    let contract = serde_json::to_value(contract).unwrap();
+    let mut found = Vec::new();
+    for (path, item) in contract["paths"].as_object().unwrap() {
+        for method in item.as_object().unwrap().keys() {
+            let method = method.to_uppercase();
+            let filled: Vec<&str> = path
+                .split('/')
+                .map(|part| if part.starts_with('{') { "0" } else { part })
+                .collect();
+            let answer = request(server.addr, &method, &filled.join("/"), "", "").await;
+            if answer.status != 401 && !open.contains(&(method.as_str(), path)) {
+                found.push(format!("{method} {path}: {}", answer.status));
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn the_first_run_link_makes_the_first_admin_once_and_in_time() {
+    let house = House::open().await;
+    let gates = &house.server.state.gatehouse;
+    let state = house.ask("GET", "/api/session", "", &Value::Null).await;
+    let expected = json!({ "user": null, "open": false, "setupNeeded": true });
+    assert_eq!(state.json(), expected);
+
+    let set_up = async |link: &str, password: &str| {
+        let (_, secret) = link.split_once("/setup#").unwrap();
+        let body = json!({ "secret": secret, "name": "alice", "password": password });
+        house.ask("POST", "/api/setup", PAGE, &body).await
+    };
+    let now = clock::utc_now();
+    let earlier = now.minus(limits::SETUP_TIME_MAX);
+    let expired = gates.first_run_link(earlier).await.unwrap().unwrap();
+    assert_refused(&set_up(&expired, PASSWORD).await, 403, "not_allowed");
+
+    let link = gates.first_run_link(now).await.unwrap().unwrap();
+    assert!(link.starts_with("https://calls.example.org/setup#"));
+    assert_refused(&set_up(&expired, PASSWORD).await, 403, "not_allowed");
+    assert_refused(&set_up(&link, "password").await, 422, "weak_password");
+    let made = set_up(&link, PASSWORD).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    assert_eq!(made.json()["user"]["role"], "admin");
+    assert_eq!(house.who(&cookie(&made)).await.as_deref(), Some("alice"));
+
+    assert_refused(&set_up(&link, PASSWORD).await, 403, "not_allowed");
+    assert_eq!(gates.first_run_link(now).await.unwrap(), None);
+    assert_eq!(house.store.users().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn one_signs_in_and_out_and_each_time_the_cookie_is_new() {
+    let house = House::open().await;
+    house.user("Alice", Role::User).await;
+    let answer = house.sign_in("alice", PASSWORD).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(answer.json()["user"]["name"], "Alice");
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let set = answer.header("set-cookie").unwrap();
+    let (name, rest) = set.split_once('=').unwrap();
+    let (_, attributes) = rest.split_once("; ").unwrap();
+    assert_eq!(name, "__Host-callburner");
+    let expected = "Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax; Secure";
+    assert_eq!(attributes, expected);
+
+    let first = cookie(&answer);
+    let body = json!({ "name": "Alice", "password": PASSWORD });
+    let again = house.page("POST", "/api/session", &first, &body).await;
+    let second = cookie(&again);
+    assert_ne!(first, second);
+    assert_eq!(house.who(&first).await, None, "the old session lives on");
+    assert_eq!(house.who(&second).await.as_deref(), Some("Alice"));
+
+    let out = house
+        .page("DELETE", "/api/session", &second, &Value::Null)
+        .await;
+    assert_eq!(out.status, 204);
+    assert!(out.header("set-cookie").unwrap().contains("; Max-Age=0;"));
+    assert_eq!(house.who(&second).await, None);
+    let after = house
+        .page("GET", "/api/tokens", &second, &Value::Null)
+        .await;
+    assert_refused(&after, 401, "sign_in_required");
+}
+
+#[tokio::test]
+async fn a_session_ends_when_it_is_left_and_when_it_is_old() {
+    let house = House::open().await;
+    let user = house.user("alice", Role::User).await;
+    let now = clock::utc_now();
+    let minute = Duration::from_mins(1);
+    let idle = now.minus(limits::SESSION_IDLE_MAX);
+    let left = house.session_of(&user, idle).await;
+    assert_eq!(house.who(&left).await, None);
+    let almost = house.session_of(&user, idle.plus(minute)).await;
+    assert_eq!(house.who(&almost).await.as_deref(), Some("alice"));
+
+    let old = Secret::random();
+    let begun = now.minus(limits::SESSION_AGE_MAX);
+    house
+        .store
+        .open_session(&old.hash(), user.id, begun)
+        .await
+        .unwrap();
+    house.store.touch_session(&old.hash(), now).await.unwrap();
+    let old = format!("__Host-callburner={}", old.expose());
+    assert_eq!(house.who(&old).await, None);
+}
+
+#[tokio::test]
+async fn use_keeps_a_session_alive_and_is_not_written_down_each_time() {
+    let house = House::open().await;
+    let user = house.user("alice", Role::User).await;
+    let secret = Secret::random();
+    let cookie = format!("__Host-callburner={}", secret.expose());
+    let last_use = async || {
+        house
+            .store
+            .session(&secret.hash())
+            .await
+            .unwrap()
+            .unwrap()
+            .used_at
+    };
+    let now = clock::utc_now();
+    let a_while_ago = now.minus(limits::SESSION_TOUCH_EVERY);
+    house
+        .store
+        .open_session(&secret.hash(), user.id, a_while_ago)
+        .await
+        .unwrap();
+    house.who(&cookie).await;
+    let touched = last_use().await;
+    assert!(touched >= now, "{touched} is before {now}");
+    house.who(&cookie).await;
+    assert_eq!(last_use().await, touched);
+}
+
+#[tokio::test]
+async fn who_guesses_is_held_back_and_told_when_to_come_back() {
+    let house = House::open().await;
+    house.user("alice", Role::User).await;
+    for _ in 0..limits::SIGN_INS_PER_NAME_MAX.get() {
+        let wrong = house.sign_in("alice", "wrong horse").await;
+        assert_refused(&wrong, 401, "wrong_credentials");
+    }
+    let held = house.sign_in("alice", PASSWORD).await;
+    assert_refused(&held, 429, "too_many_attempts");
+    let wait: u64 = held.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=limits::SIGN_IN_NAME_EVERY.as_secs() + 1).contains(&wait));
+
+    let stranger = house.sign_in("nobody", PASSWORD).await;
+    assert_refused(&stranger, 401, "wrong_credentials");
+}
+
+#[tokio::test]
+async fn a_hash_that_is_out_of_date_is_renewed_at_sign_in() {
+    let house = House::open().await;
+    let user = house.user("alice", Role::User).await;
+    // PASSWORD with 8 MiB and one pass.
+    let old = {
+        use argon2::password_hash::PasswordHasher;
+        use argon2::password_hash::phc::PasswordHash;
+        use argon2::{Algorithm, Argon2, Params, Version};
+        let params = Params::new(8 * 1024, 1, 1, None).unwrap();
+        let hasher = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let hash: PasswordHash = hasher.hash_password(PASSWORD.as_bytes()).unwrap();
+        hash.to_string()
+    };
+    house.store.set_password(user.id, &old).await.unwrap();
+    let kept = async || house.store.credentials("alice").await.unwrap().unwrap().1;
+    assert_eq!(house.sign_in("alice", "wrong horse").await.status, 401);
+    assert_eq!(kept().await, old);
+    assert_eq!(house.sign_in("alice", PASSWORD).await.status, 200);
+    let renewed = kept().await;
+    assert!(renewed.contains("m=19456,t=2,p=1"), "{renewed}");
+    assert_eq!(house.sign_in("alice", PASSWORD).await.status, 200);
+    assert_eq!(kept().await, renewed);
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_can_neither_sign_in_nor_change_anything() {
+    let house = House::open().await;
+    let user = house.user("alice", Role::Admin).await;
+    let cookie = house.session_of(&user, clock::utc_now()).await;
+    let body = json!({ "name": "robot", "scopes": ["calls:read"] });
+    let sign_in = json!({ "name": "alice", "password": PASSWORD });
+    for strange in [
+        "Origin: https://evil.example\r\n",
+        "Origin: null\r\n",
+        "Sec-Fetch-Site: cross-site\r\n",
+        "Sec-Fetch-Site: same-site\r\n",
+    ] {
+        let headers = format!("{strange}Cookie: {cookie}\r\nContent-Type: application/json\r\n");
+        for (method, path, body) in [
+            ("POST", "/api/tokens", &body),
+            ("POST", "/api/session", &sign_in),
+            ("DELETE", "/api/session", &Value::Null),
+        ] {
+            let answer = house.ask(method, path, &headers, body).await;
+            assert_refused(&answer, 403, "origin_refused");
+        }
+    }
+    // A form needs no permission from the browser to be sent, but is no JSON.
+    let form = format!("Cookie: {cookie}\r\nContent-Type: text/plain\r\n");
+    let answer = house.ask("POST", "/api/tokens", &form, &body).await;
+    assert_refused(&answer, 415, "unsupported_media_type");
+    assert_eq!(house.who(&cookie).await.as_deref(), Some("alice"));
+    assert!(house.store.api_tokens(user.id).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_user_hears_own_calls_only_and_an_admin_all() {
+    let house = House::open().await;
+    let alice = house.user("alice", Role::User).await;
+    let bob = house.user("bob", Role::User).await;
+    let admin = house.session("carol", Role::Admin).await;
+    let records = [
+        house.call_of(&call(1), Some(&alice)).await,
+        house.call_of(&call(2), Some(&bob)).await,
+        house.call_of(&call(3), None).await,
+    ];
+    (1..=4).for_each(|n| drop(house.server.hub.open(&call(n), 1)));
+
+    let now = clock::utc_now();
+    let cookie = house.session_of(&alice, now).await;
+    let mut browser = house.listen(&cookie).await.ok().unwrap();
+    browser.subscribe(&call(1)).await;
+    assert_eq!(browser.next_event().await.call_sid, call(1));
+    // Someone else's, nobody's, and one that is not there: all the same.
+    for n in 2..=4 {
+        browser.subscribe(&call(n)).await;
+        assert_eq!(browser.next_error().await, "no_such_call", "call {n}");
+    }
+    let mut all = house.listen(&admin).await.ok().unwrap();
+    for n in 1..=4 {
+        all.subscribe(&call(n)).await;
+        assert_eq!(all.next_event().await.call_sid, call(n));
+    }
+
+    let via = Via::Session([0; 32]);
+    let caller = Caller::User { user: alice, via };
+    let seen = records.map(|record| caller.may_see(&record).is_ok());
+    assert_eq!(seen, [true, false, false]);
+}
+
+#[tokio::test]
+async fn a_stranger_finds_every_door_closed() {
+    let house = House::open().await;
+    assert_eq!(house.listen("").await.err(), Some(401));
+    let contract = api::browsers().into_openapi();
+    let open = [
+        ("GET", "/api/session"),
+        ("POST", "/api/session"),
+        ("DELETE", "/api/session"),
+        ("POST", "/api/setup"),
+    ];
+    let found = routes_open_to_strangers(&house.server, &contract, &open).await;
+    assert_eq!(found, Vec::<String>::new());
+    let found = routes_open_to_strangers(&house.server, &contract, &[]).await;
+    assert_eq!(found.len(), open.len(), "{found:?}");
+}
+
+#[tokio::test]
+async fn who_signs_out_or_is_removed_hears_no_more() {
+    let house = House::open().await;
+    let admin = house.session("carol", Role::Admin).await;
+    let alice = house.user("alice", Role::User).await;
+    let now = clock::utc_now();
+    let [one, two] = [
+        house.session_of(&alice, now).await,
+        house.session_of(&alice, now).await,
+    ];
+    let mut first = house.listen(&one).await.ok().unwrap();
+    let mut second = house.listen(&two).await.ok().unwrap();
+    first.settle().await;
+    second.settle().await;
+    house
+        .page("DELETE", "/api/session", &one, &Value::Null)
+        .await;
+    assert_eq!(first.closed().await, Some(1008));
+    second.settle().await;
+
+    let path = format!("/api/users/{}", alice.id.0);
+    let removed = house.page("DELETE", &path, &admin, &Value::Null).await;
+    assert_eq!(removed.status, 204, "{}", removed.body);
+    assert_eq!(second.closed().await, Some(1008));
+    assert_eq!(house.listen(&two).await.err(), Some(401));
+}
+
+#[tokio::test]
+async fn a_machine_may_what_its_scopes_allow_until_its_token_is_taken_back() {
+    let house = House::open().await;
+    let alice = house.user("alice", Role::Admin).await;
+    let cookie = house.session_of(&alice, clock::utc_now()).await;
+    let reader = house.token(&cookie, &["calls:read"]).await;
+    let writer = house.token(&cookie, &["calls:write"]).await;
+    house.call_of(&call(1), Some(&alice)).await;
+    house.server.hub.open(&call(1), 1);
+    let connect = async |token: &str| {
+        // No browser sends this, so that no origin counts.
+        let headers = [
+            ("authorization", format!("Bearer {token}")),
+            ("origin", "https://evil.example".to_owned()),
+        ];
+        let headers = headers
+            .each_ref()
+            .map(|(name, value)| (*name, value.as_str()));
+        Browser::open(house.server.addr, "", &headers).await
+    };
+    let mut machine = connect(&reader).await.ok().unwrap();
+    machine.subscribe(&call(1)).await;
+    assert_eq!(machine.next_event().await.call_sid, call(1));
+    assert_eq!(connect(&writer).await.err(), Some(403));
+    assert_eq!(connect("cb_guess").await.err(), Some(401));
+
+    // What only people do, an admin's machine does not either.
+    let headers = format!("Authorization: bearer {reader}\r\nCookie: {cookie}\r\n");
+    for path in ["/api/users", "/api/tokens"] {
+        let answer = house.ask("GET", path, &headers, &Value::Null).await;
+        assert_refused(&answer, 403, "not_allowed");
+    }
+
+    let list = house
+        .page("GET", "/api/tokens", &cookie, &Value::Null)
+        .await;
+    assert!(!list.body.contains(&reader));
+    let id = list.json()["tokens"][0]["id"].as_i64().unwrap();
+    let path = format!("/api/tokens/{id}");
+    let removed = house.page("DELETE", &path, &cookie, &Value::Null).await;
+    assert_eq!(removed.status, 204);
+    assert_eq!(machine.closed().await, Some(1008));
+    // A bad token is not made good by a cookie beside it.
+    let answer = house.ask("GET", "/api/users", &headers, &Value::Null).await;
+    assert_refused(&answer, 401, "sign_in_required");
+}
+
+#[tokio::test]
+async fn a_token_is_good_for_what_its_owner_may_and_until_its_end() {
+    let house = House::open().await;
+    let user = house.user("alice", Role::User).await;
+    let cookie = house.session_of(&user, clock::utc_now()).await;
+    for (body, status, expected) in [
+        (json!({ "name": "x", "scopes": [] }), 422, "no_scopes"),
+        (
+            json!({ "name": " ", "scopes": ["calls:read"] }),
+            422,
+            "bad_name",
+        ),
+        (
+            json!({ "name": "x", "scopes": ["metrics"] }),
+            403,
+            "not_allowed",
+        ),
+        (
+            json!({ "name": "x", "scopes": ["calls:read"], "expiresAt": "2020-01-01T00:00:00Z" }),
+            422,
+            "bad_expiry",
+        ),
+        (
+            json!({ "name": "x", "scopes": ["everything"] }),
+            422,
+            "unprocessable",
+        ),
+        (
+            json!({ "name": "x", "scopes": ["calls:read"], "admin": true }),
+            422,
+            "unprocessable",
+        ),
+    ] {
+        let answer = house.page("POST", "/api/tokens", &cookie, &body).await;
+        assert_refused(&answer, status, expected);
+    }
+    let secret = Secret::api_token();
+    let now = clock::utc_now();
+    let scopes = [crate::store::Scope::CallsRead];
+    let hash = secret.hash();
+    let added = house
+        .store
+        .add_api_token(&hash, user.id, "old", &scopes, Some(now), now);
+    added.await.unwrap();
+    let headers = format!("Authorization: Bearer {}\r\n", secret.expose());
+    let answer = house
+        .ask("GET", "/api/tokens", &headers, &Value::Null)
+        .await;
+    assert_refused(&answer, 401, "sign_in_required");
+}
+
+#[tokio::test]
+async fn admins_say_who_may_sign_in_and_nobody_else_does() {
+    let house = House::open().await;
+    let admin = house.session("carol", Role::Admin).await;
+    let new = json!({ "name": "Dave", "password": PASSWORD, "role": "user" });
+    let added = house.page("POST", "/api/users", &admin, &new).await;
+    assert_eq!(added.status, 201, "{}", added.body);
+    let taken = json!({ "name": "DAVE", "password": PASSWORD, "role": "user" });
+    let answer = house.page("POST", "/api/users", &admin, &taken).await;
+    assert_refused(&answer, 409, "name_taken");
+    let list = house.page("GET", "/api/users", &admin, &Value::Null).await;
+    let users = list.json()["users"].clone();
+    let [carol, dave] = [&users[0], &users[1]].map(|user| user["id"].as_i64().unwrap());
+    assert!(!list.body.contains("argon2"));
+
+    let dave_cookie = cookie(&house.sign_in("dave", PASSWORD).await);
+    let at = |id| format!("/api/users/{id}");
+    let promote = json!({ "role": "admin" });
+    for (method, path, body) in [
+        ("GET", "/api/users".to_owned(), Value::Null),
+        ("POST", "/api/users".to_owned(), new.clone()),
+        ("PATCH", at(dave), promote.clone()),
+        ("PATCH", at(carol), json!({ "password": "another horse" })),
+        ("DELETE", at(carol), Value::Null),
+    ] {
+        let answer = house.page(method, &path, &dave_cookie, &body).await;
+        assert_refused(&answer, 403, "not_allowed");
+    }
+
+    let demote = json!({ "role": "user" });
+    let answer = house.page("PATCH", &at(carol), &admin, &demote).await;
+    assert_refused(&answer, 409, "last_admin");
+    let answer = house.page("DELETE", &at(carol), &admin, &Value::Null).await;
+    assert_refused(&answer, 409, "last_admin");
+    let answer = house.page("PATCH", &at(dave), &admin, &promote).await;
+    assert_eq!(answer.json()["role"], "admin");
+    let answer = house.page("DELETE", &at(4_711), &admin, &Value::Null).await;
+    assert_refused(&answer, 404, "no_such_user");
+}
+
+#[tokio::test]
+async fn a_new_password_wants_the_old_one_and_ends_all_other_sessions() {
+    let house = House::open().await;
+    let alice = house.user("alice", Role::User).await;
+    let now = clock::utc_now();
+    let [here, elsewhere] = [
+        house.session_of(&alice, now).await,
+        house.session_of(&alice, now).await,
+    ];
+    let path = format!("/api/users/{}", alice.id.0);
+    for (body, status, expected) in [
+        (
+            json!({ "password": "another horse" }),
+            403,
+            "wrong_password",
+        ),
+        (
+            json!({ "password": "another horse", "oldPassword": "wrong horse" }),
+            403,
+            "wrong_password",
+        ),
+        (
+            json!({ "password": "alice", "oldPassword": PASSWORD }),
+            422,
+            "weak_password",
+        ),
+    ] {
+        let answer = house.page("PATCH", &path, &here, &body).await;
+        assert_refused(&answer, status, expected);
+    }
+    let body = json!({ "password": "another horse", "oldPassword": PASSWORD });
+    let answer = house.page("PATCH", &path, &here, &body).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let fresh = cookie(&answer);
+    assert_eq!(house.who(&fresh).await.as_deref(), Some("alice"));
+    assert_eq!(house.who(&here).await, None);
+    assert_eq!(house.who(&elsewhere).await, None);
+    assert_eq!(house.sign_in("alice", PASSWORD).await.status, 401);
+    assert_eq!(house.sign_in("alice", "another horse").await.status, 200);
+}
+
+#[tokio::test]
+async fn on_this_machine_without_users_nobody_needs_to_sign_in() {
+    let house = House::open_at(None).await;
+    let gates = &house.server.state.gatehouse;
+    let link = gates.first_run_link(clock::utc_now()).await.unwrap();
+    assert_eq!(link, None, "nobody needs a link");
+    let state = house.ask("GET", "/api/session", "", &Value::Null).await;
+    let expected = json!({ "user": null, "open": true, "setupNeeded": false });
+    assert_eq!(state.json(), expected);
+    let mut browser = Browser::connect(house.server.addr).await;
+    browser.settle().await;
+
+    // Neither a stranger's name that points here, nor a proxy that lets the world in.
+    let through = "X-Forwarded-For: 203.0.113.9\r\n";
+    let answer = house.ask("GET", "/api/users", through, &Value::Null).await;
+    assert_refused(&answer, 403, "host_refused");
+    let rebound = [
+        ("host", "rebound.example"),
+        ("origin", "http://rebound.example"),
+    ];
+    let refused = Browser::open(house.server.addr, "", &rebound).await;
+    assert_eq!(refused.err(), Some(403));
+    let strange = "Origin: https://evil.example\r\nContent-Type: application/json\r\n";
+    let new = json!({ "name": "alice", "password": PASSWORD, "role": "user" });
+    let answer = house.ask("POST", "/api/users", strange, &new).await;
+    assert_refused(&answer, 403, "origin_refused");
+
+    let json = "Content-Type: application/json\r\n";
+    let added = house.ask("POST", "/api/users", json, &new).await;
+    assert_eq!(
+        (added.status, added.json()["role"].as_str()),
+        (201, Some("admin"))
+    );
+    assert_eq!(
+        browser.closed().await,
+        Some(1008),
+        "open to everyone for ever"
+    );
+    let answer = house.ask("GET", "/api/users", "", &Value::Null).await;
+    assert_refused(&answer, 401, "sign_in_required");
+    let answer = house.sign_in("alice", PASSWORD).await;
+    assert_refused(&answer, 403, "origin_refused");
+    let body = json!({ "name": "alice", "password": PASSWORD });
+    let answer = house.ask("POST", "/api/session", json, &body).await;
+    assert!(
+        cookie(&answer).starts_with("callburner="),
+        "{}",
+        answer.body
+    );
+}
+
+/// What is logged on this thread, on which all of a test's server runs but the hashing.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn nothing_of_a_secret_is_in_the_log() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+
+    let house = House::open().await;
+    let gates = &house.server.state.gatehouse;
+    let link = gates
+        .first_run_link(clock::utc_now())
+        .await
+        .unwrap()
+        .unwrap();
+    let (_, secret) = link.split_once('#').unwrap();
+    let body = json!({ "secret": secret, "name": "alice.example", "password": PASSWORD });
+    let made = house.ask("POST", "/api/setup", PAGE, &body).await;
+    let session = cookie(&made);
+    house.sign_in("alice.example", "wrong horse").await;
+    let token = house.token(&session, &["calls:read"]).await;
+    let headers = format!("Authorization: Bearer {token}\r\n");
+    house.ask("GET", "/api/users", &headers, &Value::Null).await;
+    let broken = format!("{PAGE}Cookie: {session}\r\n");
+    let body = json!({ "name": "x", "password": ["wrong horse"] });
+    house.ask("POST", "/api/session", &broken, &body).await;
+
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(text.contains("api_token_added"), "the log was not heard");
+    assert!(text.contains("sign-in refused"), "the log was not heard");
+    let session = session.split_once('=').unwrap().1;
+    for hidden in [
+        secret,
+        session,
+        &token,
+        PASSWORD,
+        "wrong horse",
+        "alice.example",
+    ] {
+        assert!(!text.contains(hidden), "{hidden:?} is in the log:\n{text}");
+    }
+}
