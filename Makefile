@@ -34,6 +34,6 @@ model: packages
 	cargo run --release --locked -- models pull $(MODEL)
 
 # The C++ that whisper.cpp is built with, Opus and the tool that finds it, the Python that fetches a model from a package index,
-# and the independent resampler that ours is measured against.
+# and the independent resampler and Opus reader that ours are measured against.
 packages:
-	@.ci/packages cc=gcc c++=g++ cmake=cmake make=make pkg-config=pkg-config opus.pc=libopus-dev python3=python3 pip3=python3-pip sox=sox
+	@.ci/packages cc=gcc c++=g++ cmake=cmake make=make pkg-config=pkg-config opus.pc=libopus-dev python3=python3 pip3=python3-pip sox=sox opusinfo=opus-tools

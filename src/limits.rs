@@ -336,3 +336,14 @@ pub const API_TOKENS_PER_USER_MAX: u32 = 64;
 
 /// Legs of one call. Hit: callbacks of further ones are ignored.
 pub const LEGS_PER_CALL_MAX: usize = 64;
+/// Longest archive of a call: a call lasts 24 hours at most. Hit: what is later is not kept.
+pub const ARCHIVE_MS_MAX: u64 = 25 * 60 * 60 * 1_000;
+
+/// Time that one track of an archive waits for the other. Hit: the other is silent there.
+pub const ARCHIVE_WAIT_MS_MAX: u64 = 1_000;
+
+/// Samples of one track that wait to be encoded: two minutes. Hit: the archive loses audio.
+pub const ARCHIVE_WAITING_SAMPLES_MAX: usize = 120 * 8_000;
+
+/// End of an archive that holds its last whole page for certain.
+pub const ARCHIVE_TAIL_BYTES: usize = 128 * 1_024;

@@ -1,7 +1,9 @@
 //! Samples: from Twilio's bytes to 16 kHz on the call's clock. Has never heard of Twilio, of
 //! sockets, or of words. Pure, but for `recording`, which reads files.
 
+pub mod archive;
 pub mod mulaw;
+pub mod ogg;
 pub mod recording;
 pub mod resample;
 pub mod timeline;

@@ -1,0 +1,258 @@
+//! Pages of an Ogg file: written, found again at a file's end, checked. Pure: no I/O.
+//!
+//! Source: RFC 3533, <https://www.rfc-editor.org/rfc/rfc3533>. The crate `ogg` writes a stream only
+//! from its first page on; a call whose stream broke goes on in the middle of its file, so pages are
+//! put together here, and `ogg` reads them in the tests.
+
+/// How every page begins.
+const CAPTURE: [u8; 4] = *b"OggS";
+
+/// Bytes of a page before its table of packet lengths.
+const HEADER_BYTES: usize = 27;
+
+/// The place of the checksum in a page.
+const CHECKSUM: std::ops::Range<usize> = 22..26;
+
+/// Bytes that one entry of the table counts; a packet is as many as it fills and one that is less.
+const SEGMENT_BYTES: usize = 255;
+
+/// The longest page: a table of 255 entries, each of 255 bytes.
+pub const PAGE_BYTES_MAX: usize = HEADER_BYTES + SEGMENT_BYTES + SEGMENT_BYTES * SEGMENT_BYTES;
+
+/// Where a page stands in its stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Place {
+    /// It opens the stream.
+    First,
+    /// It is one of many.
+    #[default]
+    Middle,
+    /// No page of the stream follows.
+    Last,
+}
+
+/// A page: whole packets, and what the stream says about them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Page {
+    /// Where it stands.
+    pub place: Place,
+    /// Where its last packet ends, in the codec's unit.
+    pub granule: u64,
+    /// Names the stream.
+    pub serial: u32,
+    /// Counts the stream's pages from 0.
+    pub sequence: u32,
+    table: Vec<u8>,
+    body: Vec<u8>,
+}
+
+impl Page {
+    /// An empty page.
+    pub fn new(serial: u32, sequence: u32, place: Place) -> Self {
+        Self {
+            place,
+            serial,
+            sequence,
+            ..Self::default()
+        }
+    }
+
+    /// Takes `packet`, or says that it has no room.
+    pub fn push(&mut self, packet: &[u8]) -> bool {
+        let entries = packet.len() / SEGMENT_BYTES + 1;
+        if self.table.len() + entries > SEGMENT_BYTES {
+            return false;
+        }
+        self.table.resize(self.table.len() + entries - 1, u8::MAX);
+        self.table.push((packet.len() % SEGMENT_BYTES) as u8);
+        self.body.extend_from_slice(packet);
+        true
+    }
+
+    /// Packets that end in it.
+    pub fn packets(&self) -> usize {
+        self.table.iter().filter(|&&entry| entry < u8::MAX).count()
+    }
+
+    /// Appends the page as it stands in a file.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        let flags = match self.place {
+            Place::First => 2,
+            Place::Middle => 0,
+            Place::Last => 4,
+        };
+        out.extend_from_slice(&CAPTURE);
+        out.extend_from_slice(&[0, flags]);
+        out.extend_from_slice(&self.granule.to_le_bytes());
+        out.extend_from_slice(&self.serial.to_le_bytes());
+        out.extend_from_slice(&self.sequence.to_le_bytes());
+        out.extend_from_slice(&[0; 4]);
+        out.push(self.table.len() as u8);
+        out.extend_from_slice(&self.table);
+        out.extend_from_slice(&self.body);
+        let sum = checksum(&out[start..]).to_le_bytes();
+        out[start..][CHECKSUM].copy_from_slice(&sum);
+    }
+
+    /// The whole and sound page that `bytes` begin with, and its length in bytes.
+    pub fn read(bytes: &[u8]) -> Option<(Self, usize)> {
+        let header = bytes.get(..HEADER_BYTES)?;
+        if header[..4] != CAPTURE {
+            return None;
+        }
+        let table_end = HEADER_BYTES + usize::from(header[26]);
+        let table = bytes.get(HEADER_BYTES..table_end)?;
+        let end = table_end + table.iter().map(|&entry| usize::from(entry)).sum::<usize>();
+        let mut page = bytes.get(..end)?.to_vec();
+        let claimed = u32::from_le_bytes(page[CHECKSUM].try_into().ok()?);
+        page[CHECKSUM].fill(0);
+        if checksum(&page) != claimed {
+            return None;
+        }
+        let place = match header[5] & 6 {
+            2 => Place::First,
+            4 => Place::Last,
+            _ => Place::Middle,
+        };
+        let page = Self {
+            place,
+            granule: u64::from_le_bytes(header[6..14].try_into().ok()?),
+            serial: u32::from_le_bytes(header[14..18].try_into().ok()?),
+            sequence: u32::from_le_bytes(header[18..22].try_into().ok()?),
+            table: table.to_vec(),
+            body: page[table_end..].to_vec(),
+        };
+        Some((page, end))
+    }
+
+    /// The last whole and sound page of a file's last `bytes`, with the places where it begins and
+    /// ends. What lies behind it was cut off.
+    pub fn last(bytes: &[u8]) -> Option<(Self, std::ops::Range<usize>)> {
+        let starts = bytes.windows(4).enumerate().rev();
+        starts
+            .filter(|(_, four)| **four == CAPTURE)
+            .find_map(|(start, _)| {
+                let (page, length) = Self::read(&bytes[start..])?;
+                Some((page, start..start + length))
+            })
+    }
+}
+
+/// The remainders of every byte, for [`checksum`].
+const REMAINDERS: [u32; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        let mut remainder = (byte as u32) << 24;
+        let mut bit = 0;
+        while bit < 8 {
+            let carry = remainder >> 31 == 1;
+            remainder = (remainder << 1) ^ if carry { 0x04c1_1db7 } else { 0 };
+            bit += 1;
+        }
+        table[byte] = remainder;
+        byte += 1;
+    }
+    table
+};
+
+/// CRC-32 over polynomial 04c11db7, begun at zero, bits not reversed, as Ogg has it.
+fn checksum(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0, |sum, &byte| {
+        (sum << 8) ^ REMAINDERS[((sum >> 24) as u8 ^ byte) as usize]
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use ogg::PacketReader;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn page(sequence: u32, packets: &[Vec<u8>]) -> Page {
+        let mut page = Page::new(7, sequence, Place::Middle);
+        page.granule = 960 * u64::from(sequence);
+        for packet in packets {
+            assert!(page.push(packet));
+        }
+        page
+    }
+
+    fn bytes(pages: &[Page]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for page in pages {
+            page.write(&mut bytes);
+        }
+        bytes
+    }
+
+    proptest! {
+        #[test]
+        fn another_reader_finds_the_packets(
+            packets in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..600), 1..50),
+        ) {
+            let mut first = page(0, &[b"head".to_vec()]);
+            first.place = Place::First;
+            let mut last = page(1, &packets);
+            last.place = Place::Last;
+            let mut reader = PacketReader::new(Cursor::new(bytes(&[first, last])));
+            prop_assert_eq!(reader.read_packet().unwrap().unwrap().data, b"head");
+            for packet in &packets {
+                let read = reader.read_packet().unwrap().unwrap();
+                prop_assert_eq!(&read.data, packet);
+                prop_assert_eq!((read.stream_serial(), read.absgp_page()), (7, 960));
+            }
+            prop_assert!(reader.read_packet().unwrap().is_none());
+        }
+
+        #[test]
+        fn any_bytes_can_be_searched_for_a_page(
+            bytes in prop::collection::vec(prop::sample::select(b"OggS\0\x02\xff".to_vec()), 0..400),
+        ) {
+            prop_assert!(Page::last(&bytes).is_none());
+        }
+    }
+
+    #[test]
+    fn the_last_page_is_found_wherever_a_file_is_cut() {
+        let pages: Vec<Page> = (0..3)
+            .map(|n| page(n, &[vec![n as u8; 300], b"OggS, no page".to_vec()]))
+            .collect();
+        let all = bytes(&pages);
+        let length = bytes(&pages[..1]).len();
+        for cut in 0..=all.len() {
+            let found = Page::last(&all[..cut]).map(|(page, place)| (page.sequence, place));
+            let whole = cut / length;
+            let expected =
+                (whole > 0).then(|| (whole as u32 - 1, (whole - 1) * length..whole * length));
+            assert_eq!(found, expected, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_page_with_a_flipped_bit_is_none() {
+        let sound = bytes(&[page(3, &[b"packet".to_vec()])]);
+        assert!(Page::read(&sound).is_some());
+        for bit in 0..sound.len() * 8 {
+            let mut broken = sound.clone();
+            broken[bit / 8] ^= 1 << (bit % 8);
+            assert!(Page::read(&broken).is_none(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_page_takes_no_more_than_its_table_holds() {
+        let mut page = Page::new(1, 0, Place::First);
+        let taken = (0..1_000).take_while(|_| page.push(&[0; 254])).count();
+        assert_eq!((taken, page.packets()), (255, 255));
+        assert!(!page.push(&[]));
+        let mut page = Page::new(1, 0, Place::First);
+        assert!(page.push(&vec![0; 254 * 255]) && !page.push(&[]));
+        assert_eq!(page.packets(), 1);
+        assert!(bytes(&[page]).len() < PAGE_BYTES_MAX);
+    }
+}
