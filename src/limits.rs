@@ -347,3 +347,18 @@ pub const ARCHIVE_WAITING_SAMPLES_MAX: usize = 120 * 8_000;
 
 /// End of an archive that holds its last whole page for certain.
 pub const ARCHIVE_TAIL_BYTES: usize = 128 * 1_024;
+
+/// Longest text that is read as a telephone number; the longest number has 15 digits. Hit: it is
+/// refused as no number.
+pub const DIALLED_BYTES_MAX: usize = 64;
+
+/// Calls at once, whatever the settings say. Hit: the call is refused, and the caller is told.
+pub const CALL_PLACES_MAX: usize = 4_096;
+
+/// Calls that all users together may begin within a minute. Hit: the call is refused, and the
+/// caller is told.
+pub const CALLS_BEGUN_MAX: usize = 4_096;
+
+/// Time beyond the longest call for which a call counts whose end nobody told: an announcement and
+/// the ringing come before, and Twilio's callbacks may be late. Hit: its place is free again.
+pub const CALL_PLACE_SLACK: Duration = Duration::from_mins(15);

@@ -1,0 +1,76 @@
+//! Which numbers may be called, and how often: what stands between a stolen password and a
+//! telephone bill. Pure: no I/O; takes `now`.
+//!
+//! ```text
+//!  what was typed ──► emergency ──► plan ──► Policy ──► E.164 ──► Gate ──► the call
+//!                     no such help  whose    allowed?             room?
+//! ```
+//!
+//! Every refusal has a code for the log and a sentence for the caller; neither holds the number.
+
+mod emergency;
+mod gate;
+mod plan;
+mod policy;
+
+pub use gate::{Gate, Limits};
+pub use policy::{Policy, PolicyError};
+
+/// Why a call is not made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Refusal {
+    /// No telephone number, or none that any numbering plan knows; short numbers too.
+    #[error("what was dialled is no telephone number")]
+    BadNumber,
+    /// The number's country is not among the allowed ones.
+    #[error("the number's country is not allowed")]
+    CountryNotAllowed,
+    /// Premium, shared cost, satellite and the like.
+    #[error("the number is of a special kind, which costs more")]
+    SpecialNumber,
+    /// An emergency number, of whatever country.
+    #[error("emergency numbers cannot be called")]
+    EmergencyNumber,
+    /// The server carries as many calls as it may.
+    #[error("as many calls as are allowed are going on")]
+    TooManyCalls,
+    /// The user has as many calls as one may have.
+    #[error("the user has as many calls as are allowed")]
+    TooManyCallsOfUser,
+    /// The user, or the server, began too many calls within a minute.
+    #[error("too many calls were begun within a minute")]
+    TooOften,
+}
+
+impl Refusal {
+    /// The word in logs and in a call's record.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::BadNumber => "bad_number",
+            Self::CountryNotAllowed => "country_not_allowed",
+            Self::SpecialNumber => "special_number",
+            Self::EmergencyNumber => "emergency_number",
+            Self::TooManyCalls => "too_many_calls",
+            Self::TooManyCallsOfUser => "too_many_calls_of_user",
+            Self::TooOften => "too_often",
+        }
+    }
+
+    /// What the caller hears.
+    pub fn spoken(self) -> String {
+        let sentence = match self {
+            Self::BadNumber => "This is not a telephone number that can be called.",
+            Self::CountryNotAllowed => "Calls to this country are not allowed from this phone.",
+            Self::SpecialNumber => "Calls to numbers of this kind are not allowed from this phone.",
+            Self::EmergencyNumber => {
+                "This phone cannot reach emergency services. Please use another phone."
+            }
+            Self::TooManyCalls => "All lines are busy. Please try again later.",
+            Self::TooManyCallsOfUser => {
+                "You have other calls. Please end one of them, and try again."
+            }
+            Self::TooOften => "Too many calls were made just now. Please try again in a minute.",
+        };
+        sentence.to_owned()
+    }
+}
