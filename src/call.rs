@@ -31,8 +31,8 @@ use crate::hub::Hub;
 use crate::ids::{CallSid, StreamSid, Track};
 use crate::limits;
 use crate::scribe::Scribe;
+use crate::store::CallRecord;
 use crate::store::StoreError;
-use crate::store::record::CallRecord;
 use crate::tasks::Tasks;
 use crate::transcript::{CallStatus, Direction, EndReason, EngineHealth, Event};
 use crate::twilio::stream::session::{Admission, Input, Output, Session, Start};
@@ -504,7 +504,11 @@ mod tests {
                 r#"{{"event":"start","sequenceNumber":"1","streamSid":"{STREAM}","start":{{"accountSid":"AC00000000000000000000000000000001","streamSid":"{STREAM}","callSid":"{CALL}","tracks":["inbound"],"mediaFormat":{{"encoding":"audio/x-mulaw","sampleRate":8000,"channels":1}}}}}}"#
             );
             self.text(&start);
-            let start = self.line.starting.take().expect("a stream that says what it is of");
+            let start = self
+                .line
+                .starting
+                .take()
+                .expect("a stream that says what it is of");
             self.line.start(start, Enrolled::default());
             self.listener.read(); // the snapshot
         }

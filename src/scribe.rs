@@ -17,7 +17,7 @@ use std::time::Duration;
 use crate::clock;
 use crate::hub::{Hub, Subscription};
 use crate::ids::CallSid;
-use crate::store::record::{LegUpdate, TranscriptState};
+use crate::store::{LegUpdate, TranscriptState};
 use crate::store::{Store, StoreError};
 use crate::tasks::Tasks;
 use crate::transcript::{CallStatus, EndReason, Event, Segment};

@@ -15,7 +15,7 @@ use crate::clock::{self, UtcTime};
 use crate::desk::{Command, Desk};
 use crate::export::{self, Format};
 use crate::ids::CallSid;
-use crate::store::record::{
+use crate::store::{
     CallDetail, CallEdit, CallFilter, CallPage, CallRecord, NewCall, Party, Recording, Scope,
     TranscriptState,
 };
@@ -83,6 +83,10 @@ struct KnownCall {
     (status = 200, body = CallPage),
     (status = 400, description = "`bad_cursor`: begin again without it"),
 ))]
+#[expect(
+    unused_qualifications,
+    reason = "utoipa names the query's type by its path"
+)]
 async fn list(
     caller: Caller,
     State(desk): State<Desk>,

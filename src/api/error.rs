@@ -16,8 +16,8 @@ use serde::Serialize;
 
 use super::auth::no_such_call;
 use crate::desk::DeskError;
-use crate::twilio::rest::RestError;
 use crate::store::{Conflict, StoreError};
+use crate::twilio::rest::RestError;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 

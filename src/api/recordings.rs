@@ -13,7 +13,7 @@ use super::calls::find;
 use super::{ApiError, ApiState};
 use crate::desk::Desk;
 use crate::ids::RecordingSid;
-use crate::store::record::Scope;
+use crate::store::Scope;
 use crate::twilio::rest::media::MediaFormat;
 
 /// `/api/recordings`.

@@ -20,7 +20,6 @@ use crate::engine::recognizer::Recognizer;
 use crate::engine::whisper::Model;
 use crate::engine::{Engine, segmenter, voice};
 use crate::models as catalogue;
-use crate::store::Store;
 use crate::telemetry::{self, LogFormat};
 
 /// A self-hosted softphone on Twilio that writes down both sides of every call, live.

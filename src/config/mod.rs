@@ -204,10 +204,6 @@ impl EngineSettings {
     }
 }
 
-fn proxies(text: &str) -> Result<Proxies, ProxiesError> {
-    text.parse()
-}
-
 /// A language code, or the beginning of a locale: desktops set `LANGUAGE` to such as `en_GB:en`.
 fn language(text: &str) -> Result<String, String> {
     let code = text.split(['_', ':', '.']).next().unwrap_or_default();

@@ -9,11 +9,11 @@ use crate::ids::CallSid;
 use crate::limits;
 
 /// SHA-256 of a secret.
-pub type Hash = [u8; 32];
+pub(super) type Hash = [u8; 32];
 
 /// The sockets that are expected.
 #[derive(Debug, Default)]
-pub struct Admissions {
+pub(super) struct Admissions {
     waiting: BTreeMap<Hash, Admission>,
     /// Counts admissions, so that the oldest can be told.
     issued: u64,
@@ -28,7 +28,7 @@ struct Admission {
 
 impl Admissions {
     /// Expects a socket for `call`.
-    pub fn issue(&mut self, hash: Hash, call: CallSid, now: Instant) {
+    pub(super) fn issue(&mut self, hash: Hash, call: CallSid, now: Instant) {
         self.waiting.retain(|_, admission| admission.expires > now);
         if self.waiting.len() >= limits::ADMISSIONS_MAX {
             let oldest = self.waiting.iter().min_by_key(|(_, a)| a.number);
@@ -47,7 +47,7 @@ impl Admissions {
 
     /// The call that the socket with this secret may carry; a secret is good once. Looked up by
     /// hash, so that the time it takes says nothing about the secret.
-    pub fn redeem(&mut self, hash: &Hash, now: Instant) -> Option<CallSid> {
+    pub(super) fn redeem(&mut self, hash: &Hash, now: Instant) -> Option<CallSid> {
         let admission = self.waiting.remove(hash)?;
         (admission.expires > now).then_some(admission.call)
     }

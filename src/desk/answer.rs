@@ -8,7 +8,7 @@ use crate::clock;
 use crate::config::TranscriptionSource;
 use crate::dialing::Refusal;
 use crate::ids::{CallSid, ClientIdentity, UserId};
-use crate::store::record::{LegUpdate, NewCall, Party, TranscriptState};
+use crate::store::{LegUpdate, NewCall, Party, TranscriptState};
 use crate::transcript::{CallStatus, Direction};
 use crate::twilio::token;
 use crate::twilio::twiml::{

@@ -6,9 +6,7 @@ use super::{Desk, lock};
 use crate::clock::{self, UtcTime};
 use crate::ids::CallSid;
 use crate::store::StoreError;
-use crate::store::record::{
-    LegUpdate, Party, Recording, RecordingUpdate, StatusChange, TranscriptState,
-};
+use crate::store::{LegUpdate, Party, Recording, RecordingUpdate, StatusChange, TranscriptState};
 use crate::transcript::{Direction, EndReason, Event};
 use crate::twilio::webhook::{
     CallStatusCallback, RecordingCallback, StreamCallback, StreamEvent, TranscriptionCallback,

@@ -9,7 +9,7 @@ use crate::limits;
 
 /// The browsers that are ready.
 #[derive(Debug, Default)]
-pub struct Presence {
+pub(super) struct Presence {
     browsers: BTreeMap<ClientIdentity, Browser>,
 }
 
@@ -22,7 +22,7 @@ struct Browser {
 
 impl Presence {
     /// A browser got a token that is good until then.
-    pub fn arrive(
+    pub(super) fn arrive(
         &mut self,
         identity: ClientIdentity,
         user: Option<UserId>,
@@ -42,13 +42,13 @@ impl Presence {
     }
 
     /// A user signed out, or is gone: none of that user's browsers is called any more.
-    pub fn leave(&mut self, user: UserId) {
+    pub(super) fn leave(&mut self, user: UserId) {
         self.browsers
             .retain(|_, browser| browser.user != Some(user));
     }
 
     /// Those that an incoming call rings: up to [`limits::RINGING_MAX`], the latest to arrive first.
-    pub fn ring(&self, now: UtcTime) -> Vec<ClientIdentity> {
+    pub(super) fn ring(&self, now: UtcTime) -> Vec<ClientIdentity> {
         let ready = self.browsers.iter().filter(|(_, b)| b.until > now);
         let mut ready: Vec<_> = ready.collect();
         ready.sort_by_key(|(_, browser)| std::cmp::Reverse(browser.since));

@@ -55,7 +55,7 @@ impl Transcriptions {
 
 /// What one `transcription-content` says.
 #[derive(Clone, PartialEq)]
-pub struct Content {
+pub(super) struct Content {
     /// Counts the events of one transcription; arrival order is not guaranteed.
     pub sequence: u64,
     /// Whose words.
@@ -74,7 +74,7 @@ pub struct Content {
 
 /// One Real-Time Transcription.
 #[derive(Debug)]
-pub struct Realtime {
+pub(super) struct Realtime {
     stream: u32,
     direction: Direction,
     begun: UtcTime,
@@ -94,7 +94,7 @@ struct Voice {
 
 impl Realtime {
     /// The `stream`th source of a call's words, which began to listen at `begun`.
-    pub fn new(stream: u32, direction: Direction, begun: UtcTime) -> Self {
+    pub(super) fn new(stream: u32, direction: Direction, begun: UtcTime) -> Self {
         Self {
             stream,
             direction,
@@ -105,7 +105,7 @@ impl Realtime {
 
     /// What a listener hears of it. A final always counts, however late it comes; a partial does
     /// only if nothing newer of its track was there before.
-    pub fn hear(&mut self, content: &Content) -> Option<Event> {
+    pub(super) fn hear(&mut self, content: &Content) -> Option<Event> {
         let text = content.text.trim();
         let at_ms = content.at.since(self.begun).as_millis() as u64;
         let speaker = self.direction.speaker(content.track);

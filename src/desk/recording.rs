@@ -6,7 +6,7 @@ use crate::clock::{self, UtcTime};
 use crate::ids::{CallSid, UserId};
 use crate::limits;
 use crate::store::StoreError;
-use crate::store::record::{Recording, RecordingUpdate};
+use crate::store::{Recording, RecordingUpdate};
 use crate::transcript::{Event, RecordingStatus};
 use crate::twilio::rest::calls::{PauseBehavior, RecordingRef, RestRecording, StartRecording};
 use crate::twilio::rest::{Rest, RestError};

@@ -201,6 +201,7 @@ fn outgoing(base: &PublicUrl) -> (Vec<Verb>, Value) {
         base.https("/api/calls/status"),
         base.https("/api/streams/status"),
     );
+    let whisper = "https://callburner.example.com/voice/announcement";
     let ours = vec![
         Verb::Say(Say {
             text: announcement.to_owned(),
@@ -223,6 +224,7 @@ fn outgoing(base: &PublicUrl) -> (Vec<Verb>, Value) {
             action: Some(ended.clone()),
             nouns: vec![Noun::Number {
                 number: E164::parse(customer).unwrap(),
+                announcement: Some(whisper.to_owned()),
                 status: Some(StatusCallback::all(&status)),
             }],
         }),
@@ -247,7 +249,9 @@ fn outgoing(base: &PublicUrl) -> (Vec<Verb>, Value) {
             },
             "then": [{
                 "do": "number", "text": customer,
-                "with": {"statusCallback": status, "statusCallbackEvent": events},
+                "with": {
+                    "url": whisper, "statusCallback": status, "statusCallbackEvent": events,
+                },
             }],
         },
     ]);
@@ -337,6 +341,7 @@ fn transcription(base: &PublicUrl) -> (Vec<Verb>, Value) {
             action: None,
             nouns: vec![Noun::Number {
                 number: E164::parse("+14155550123").unwrap(),
+                announcement: None,
                 status: None,
             }],
         }),

@@ -13,7 +13,6 @@ use crate::engine::Engine;
 use crate::engine::recognizer::{
     Hypothesis, RecognizeError, Recognizer, Request, ScriptedRecognizer,
 };
-use crate::store::Store;
 use crate::transcript::EndReason;
 
 /// Counts the recognisers that worker threads have let go of.

@@ -76,7 +76,10 @@ impl House {
     async fn session_of(&self, user: &User, since: UtcTime) -> String {
         let secret = Secret::random();
         let hash = secret.hash();
-        self.store.open_session(&hash, user.id, since).await.unwrap();
+        self.store
+            .open_session(&hash, user.id, since)
+            .await
+            .unwrap();
         format!("__Host-callburner={}", secret.expose())
     }
 

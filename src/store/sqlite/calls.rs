@@ -8,10 +8,8 @@ use crate::ids::{CallSid, UserId};
 use crate::limits;
 use crate::store::error::StoreError;
 use crate::store::legs::{LegState, Opening, Outcome, outcome};
-use crate::store::record::{
-    CallDetail, CallEdit, CallRecord, Leg, NewCall, Party, TranscriptState,
-};
 use crate::store::words::{json, read, read_json, word};
+use crate::store::{CallDetail, CallEdit, CallRecord, Leg, NewCall, Party, TranscriptState};
 use crate::transcript::{CallStatus, Direction};
 
 /// Everything of a [`CallRow`], from `calls c`.

@@ -4,8 +4,8 @@ use super::{Sqlite, call_of};
 use crate::clock::UtcTime;
 use crate::ids::CallSid;
 use crate::limits;
+use crate::store::Deleted;
 use crate::store::error::StoreError;
-use crate::store::record::Deleted;
 
 impl Sqlite {
     pub(in crate::store) async fn delete_call(

@@ -8,9 +8,9 @@ use crate::ids::UserId;
 use crate::limits;
 use crate::store::cursor::Cursor;
 use crate::store::error::StoreError;
-use crate::store::record::{CallFilter, CallHit, CallPage, Hit};
 use crate::store::search::{HIT_BEGINS, HIT_ENDS, Search, party_needle, pieces};
 use crate::store::words::word;
+use crate::store::{CallFilter, CallHit, CallPage, Hit};
 
 type Query = QueryBuilder<sqlx::Sqlite>;
 

@@ -6,8 +6,8 @@ use super::{Sqlite, call_of};
 use crate::clock::UtcTime;
 use crate::ids::{CallSid, UserId};
 use crate::limits;
+use crate::store::CallLogEntry;
 use crate::store::error::StoreError;
-use crate::store::record::CallLogEntry;
 
 /// Adds a line to the call's log, or to the server's.
 pub(super) async fn write(

@@ -7,8 +7,8 @@ use crate::clock::UtcTime;
 use crate::ids::UserId;
 use crate::limits;
 use crate::store::error::{Conflict, StoreError};
-use crate::store::record::{ApiToken, Role, Scope, SessionRecord, User};
 use crate::store::words::{json, read, read_json, word};
+use crate::store::{ApiToken, Role, Scope, SessionRecord, User};
 
 #[derive(sqlx::FromRow)]
 struct UserRow {

@@ -8,9 +8,9 @@ use super::status::is_news;
 use crate::clock::UtcTime;
 use crate::ids::{CallSid, RecordingSid};
 use crate::store::error::StoreError;
-use crate::store::record::{Recording, RecordingUpdate};
 use crate::store::recordings::{heard, resumed};
 use crate::store::words::{read, word};
+use crate::store::{Recording, RecordingUpdate};
 
 /// Everything of a [`RecordingRow`].
 macro_rules! select_recordings {

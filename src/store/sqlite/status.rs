@@ -7,7 +7,7 @@ use super::{Sqlite, call_of};
 use crate::clock::UtcTime;
 use crate::limits;
 use crate::store::error::StoreError;
-use crate::store::record::{LegUpdate, StatusChange};
+use crate::store::{LegUpdate, StatusChange};
 
 impl Sqlite {
     pub(in crate::store) async fn apply_leg(

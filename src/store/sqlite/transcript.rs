@@ -8,8 +8,8 @@ use crate::clock::UtcTime;
 use crate::ids::{CallSid, StreamSid};
 use crate::limits;
 use crate::store::error::StoreError;
-use crate::store::record::{CallLogEntry, StreamRecord, TranscriptState};
 use crate::store::words::{json, read, read_json, word};
+use crate::store::{CallLogEntry, StreamRecord, TranscriptState};
 use crate::transcript::{CallStatus, EndReason, Segment};
 
 #[derive(sqlx::FromRow)]
