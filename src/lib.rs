@@ -33,7 +33,7 @@
 //! tasks telemetry                             what runs; what is logged
 //! transcript                                  what the engine says and a browser hears
 //! audio                                       bytes of the line, samples, recordings
-//! access dialing engine export hub measure models store twilio  strangers to each other
+//! access archive dialing engine export hub measure models store twilio  strangers to each other
 //! config                                      settings, checked at the start
 //! call                                        one live call: stream, voices, engine and hub
 //! api                                         doors: HTTP and WebSocket
@@ -59,6 +59,7 @@ pub mod transcript;
 pub mod audio;
 
 pub mod access;
+pub mod archive;
 pub mod dialing;
 pub mod engine;
 pub mod export;
