@@ -1,1 +1,0 @@
-//! Which numbers may be called. Pure: no I/O.
