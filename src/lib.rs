@@ -33,7 +33,7 @@
 //! tasks telemetry                             what runs; what is logged
 //! transcript                                  what the engine says and a browser hears
 //! audio                                       bytes of the line, samples, recordings
-//! access dialing engine export hub measure models store twilio  strangers to each other
+//! access archive dialing engine export hub measure models store twilio  strangers to each other
 //! config                                      settings, checked at the start
 //! scribe                                      what is published, written down
 //! call desk                                   one live call: its audio; all that is beside it
@@ -60,6 +60,7 @@ pub mod transcript;
 pub mod audio;
 
 pub mod access;
+pub mod archive;
 pub mod dialing;
 pub mod engine;
 pub mod export;
