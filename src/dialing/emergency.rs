@@ -134,3 +134,116 @@ fn rows() -> impl Iterator<Item = (&'static str, impl Iterator<Item = &'static s
         Some((words.next()?, words))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::E164;
+
+    const US: &str = "+14155550123";
+    const GB: &str = "+442079460000";
+    const DE: &str = "+4930901820";
+    const FR: &str = "+33142685300";
+
+    fn asks_for_help(to: &str, caller_id: &str, allowed: &[&'static str]) -> bool {
+        let home = plan::region_of(&E164::parse(caller_id).unwrap());
+        let dialled = Dialled::read(to).unwrap();
+        is_emergency(&dialled, home, &allowed.iter().copied().collect())
+    }
+
+    #[test]
+    fn help_is_recognised_however_it_is_written() {
+        for (caller_id, to) in [
+            (US, "911"),
+            (US, "9-1-1"),
+            (US, " 9 1 1 "),
+            (US, "tel:911"),
+            (US, "+911"),
+            (US, "+1911"),
+            (US, "+1 911"),
+            (US, "1911"),
+            (US, "011 1 911"),
+            (US, "011 49 112"),
+            (US, "112#"),
+            (US, "988"),
+            (US, "+1988"),
+            // The caller may be anywhere.
+            (US, "15"),
+            (US, "000"),
+            (GB, "999"),
+            (GB, "+44 999"),
+            (GB, "0999"),
+            (DE, "110"),
+            (DE, "0112"),
+            (DE, "+49112"),
+            (DE, "0049112"),
+            (DE, "49112"),
+            (FR, "17"),
+            (FR, "18"),
+            (FR, "+3315"),
+            ("+81312345678", "119"),
+            ("+61212345678", "000"),
+            ("+8613812345678", "113"),
+            ("+22720123456", "723141"),
+            ("+46812345678", "90000"),
+            (US, "+46 90000"),
+        ] {
+            assert!(asks_for_help(to, caller_id, &[]), "{to:?}");
+        }
+        assert!(asks_for_help("90000", US, &["US", "SE"]));
+        // A caller ID that no plan knows does not matter.
+        assert!(asks_for_help("112", "+9991234567", &[]));
+    }
+
+    #[test]
+    fn other_numbers_are_no_call_for_help() {
+        for to in [
+            "",
+            "+",
+            "411",
+            "1411",
+            "90000",
+            "9111",
+            "91 1234",
+            "+14159111234",
+            "415 555 0911",
+            "+1 911 555 0123",
+            "+49 112 3456",
+            "112 112",
+        ] {
+            assert!(!asks_for_help(to, US, &["US", "CA"]), "{to:?}");
+        }
+    }
+
+    #[test]
+    fn the_table_is_in_order_and_of_regions_that_exist() {
+        let regions: Vec<&str> = rows().map(|(region, _)| region).collect();
+        assert!(regions.is_sorted_by(|a, b| a < b));
+        assert_eq!(regions.len(), 240);
+        for (region, numbers) in rows() {
+            assert!(plan::region(region).is_some(), "{region}");
+            let numbers: Vec<&str> = numbers.collect();
+            assert!(!numbers.is_empty(), "{region}");
+            for number in numbers {
+                let fits = number.bytes().all(|b| b.is_ascii_digit()) && number.len() <= 6;
+                assert!(fits, "{region} {number}");
+            }
+        }
+    }
+
+    /// Nobody's line is lost: every number that can be called has more digits.
+    #[test]
+    fn no_international_number_is_as_short_as_a_call_for_help() {
+        for (region, numbers) in rows() {
+            let code = plan::region(region).unwrap().country_code();
+            for number in numbers {
+                let whole = E164::parse(&format!("+{code}{number}"));
+                let known = whole.is_ok_and(|n| {
+                    let dialled = Dialled::read(n.as_str()).unwrap();
+                    plan::number(&dialled, None).is_some()
+                });
+                assert!(!known, "{region} {number}");
+            }
+        }
+    }
+}

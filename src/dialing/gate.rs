@@ -111,3 +111,125 @@ impl Gate {
         state
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    const ALICE: Option<UserId> = Some(UserId(1));
+    const BOB: Option<UserId> = Some(UserId(2));
+
+    fn call(n: usize) -> CallSid {
+        CallSid::parse(&format!("CA{n:032x}")).unwrap()
+    }
+
+    fn gate(at_once: usize, of_one_user: usize, a_minute: u32) -> Gate {
+        Gate::new(Limits {
+            call_seconds_max: 3_600,
+            at_once_max: at_once,
+            at_once_per_user_max: of_one_user,
+            per_minute_max: a_minute,
+        })
+    }
+
+    #[test]
+    fn a_user_has_some_places_and_everyone_together_more() {
+        let (gate, now) = (gate(3, 2, 100), clock::now());
+        assert_eq!(gate.admit(&call(1), ALICE, now), Ok(()));
+        assert_eq!(gate.admit(&call(2), ALICE, now), Ok(()));
+        let of_user = Err(Refusal::TooManyCallsOfUser);
+        assert_eq!(gate.admit(&call(3), ALICE, now), of_user);
+        assert_eq!(gate.admit(&call(4), BOB, now), Ok(()));
+        let of_all = Err(Refusal::TooManyCalls);
+        assert_eq!(gate.admit(&call(5), BOB, now), of_all);
+        assert_eq!(gate.admit(&call(5), None, now), of_all);
+        assert_eq!(gate.calls(now), 3);
+        gate.release(&call(1), now);
+        assert_eq!(gate.admit(&call(3), ALICE, now), Ok(()));
+    }
+
+    #[test]
+    fn the_same_call_is_let_in_again_and_counted_once() {
+        let (gate, now) = (gate(1, 1, 1), clock::now());
+        for _ in 0..3 {
+            assert_eq!(gate.admit(&call(1), ALICE, now), Ok(()));
+        }
+        assert_eq!(gate.calls(now), 1);
+        for _ in 0..2 {
+            gate.release(&call(1), now);
+            gate.release(&call(2), now);
+        }
+        assert_eq!(gate.calls(now), 0);
+    }
+
+    #[test]
+    fn a_user_begins_so_many_calls_a_minute() {
+        let (gate, begin) = (gate(10, 10, 2), clock::now());
+        for n in 0..2 {
+            let at = begin + Duration::from_secs(n as u64 * 20);
+            assert_eq!(gate.admit(&call(n), ALICE, at), Ok(()));
+            gate.release(&call(n), at);
+        }
+        let early = begin + Duration::from_millis(59_999);
+        assert_eq!(gate.admit(&call(2), ALICE, early), Err(Refusal::TooOften));
+        assert_eq!(gate.admit(&call(3), BOB, early), Ok(()), "another user");
+        assert_eq!(gate.admit(&call(4), None, early), Ok(()), "nobody");
+        let later = begin + MINUTE;
+        assert_eq!(
+            gate.admit(&call(2), ALICE, later),
+            Ok(()),
+            "the first is past"
+        );
+        assert_eq!(gate.admit(&call(5), ALICE, later), Err(Refusal::TooOften));
+    }
+
+    #[test]
+    fn a_call_without_a_user_counts_against_the_server_alone() {
+        let (gate, now) = (gate(3, 1, 1), clock::now());
+        for n in 0..3 {
+            assert_eq!(gate.admit(&call(n), None, now), Ok(()));
+        }
+        assert_eq!(gate.admit(&call(3), None, now), Err(Refusal::TooManyCalls));
+    }
+
+    #[test]
+    fn a_call_whose_end_nobody_told_frees_its_place() {
+        let (gate, begin) = (gate(1, 1, 10), clock::now());
+        gate.admit(&call(1), ALICE, begin).unwrap();
+        let end = begin + Duration::from_hours(1) + limits::CALL_PLACE_SLACK;
+        let before = end.checked_sub(Duration::from_millis(1)).unwrap();
+        assert_eq!(
+            gate.admit(&call(2), BOB, before),
+            Err(Refusal::TooManyCalls)
+        );
+        assert_eq!(gate.calls(before), 1);
+        assert_eq!(gate.calls(end), 0);
+        assert_eq!(gate.admit(&call(2), BOB, end), Ok(()));
+    }
+
+    #[test]
+    fn what_it_remembers_is_bounded() {
+        let (gate, now) = (gate(usize::MAX, usize::MAX, u32::MAX), clock::now());
+        for n in 0..limits::CALLS_BEGUN_MAX {
+            let user = Some(UserId(n as i64));
+            assert_eq!(gate.admit(&call(n), user, now), Ok(()));
+            gate.release(&call(n), now);
+        }
+        assert_eq!(gate.admit(&call(0), BOB, now), Err(Refusal::TooOften));
+        for n in 0..limits::CALL_PLACES_MAX {
+            assert_eq!(gate.admit(&call(n), None, now), Ok(()));
+        }
+        let full = call(limits::CALL_PLACES_MAX);
+        assert_eq!(gate.admit(&full, None, now), Err(Refusal::TooManyCalls));
+    }
+
+    #[test]
+    fn a_clock_that_is_behind_is_borne() {
+        let (gate, now) = (gate(2, 2, 2), clock::now() + MINUTE);
+        gate.admit(&call(1), ALICE, now).unwrap();
+        let earlier = now.checked_sub(MINUTE).unwrap();
+        assert_eq!(gate.admit(&call(2), ALICE, earlier), Ok(()));
+        assert_eq!(gate.calls(earlier), 2);
+    }
+}
