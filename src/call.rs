@@ -52,6 +52,8 @@ pub struct Switchboard {
     pub hub: Hub,
     /// What keeps them.
     pub scribe: Scribe,
+    /// Where calls' audio is kept, if it is.
+    pub shelf: Option<Shelf>,
     /// Where calls run.
     pub tasks: Tasks,
     /// How voices are cut up and drafted.
@@ -164,6 +166,7 @@ struct Call {
     is_alone: bool,
     direction: Direction,
     voices: BTreeMap<Track, (Identity, Voice)>,
+    archive: Option<Writer>,
 }
 
 impl Line {
@@ -281,6 +284,8 @@ impl Line {
             None => (Direction::Outgoing, CallStatus::InProgress, true),
         };
         let stream_sid = Some(start.stream_sid.clone());
+        let shelf = self.switchboard.shelf.as_ref();
+        let archive = shelf.map(|shelf| shelf.writer(&start.call_sid, enrolled.begun));
         self.call = Some(Call {
             sid: start.call_sid,
             stream_sid: start.stream_sid,
@@ -288,6 +293,7 @@ impl Line {
             is_alone,
             direction,
             voices: BTreeMap::new(),
+            archive,
         });
         self.publish(Event::Call { status, stream_sid });
     }
@@ -315,6 +321,10 @@ impl Line {
                 mulaw,
             },
         );
+        if let Some(archive) = &call.archive {
+            let (at, samples) = voice.laid();
+            archive.push(track, at, samples);
+        }
         self.follow_voices();
     }
 

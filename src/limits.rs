@@ -362,14 +362,8 @@ pub const CALLS_BEGUN_MAX: usize = 4_096;
 /// Time beyond the longest call for which a call counts whose end nobody told: an announcement and
 /// the ringing come before, and Twilio's callbacks may be late. Hit: its place is free again.
 pub const CALL_PLACE_SLACK: Duration = Duration::from_mins(15);
+
 /// Samples of one call's tracks, and a little for each chunk, that wait for the archive's thread:
 /// a minute of both, so that the burst after a stall has room. Hit: the archive loses audio, says
 /// so once in the log, and is marked as holed; the call goes on.
 pub const ARCHIVE_QUEUE_SAMPLES_MAX: usize = 2 * 60 * 8_000;
-
-/// Longest text that is looked at as a number to dial: a number, and how people write it. Hit: the
-/// call is refused.
-pub const DIALLED_BYTES_MAX: usize = 64;
-
-/// Words of the setting that says what may be called. Hit: the setting is refused.
-pub const POLICY_WORDS_MAX: usize = 1_000;

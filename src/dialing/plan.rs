@@ -3,6 +3,9 @@
 //! The facts are those of libphonenumber's metadata, which the crate `phonenumber` carries
 //! (<https://github.com/google/libphonenumber>). Its parser is not used: it strips the caller's
 //! trunk prefix from other countries' numbers, and takes letters and extensions.
+//!
+//! The crate matches a plan's pattern at the beginning of a number and its length apart, so a few
+//! numbers that nobody has count as known; Twilio refuses those.
 
 use phonenumber::Metadata;
 use phonenumber::metadata::{DATABASE, Descriptor};

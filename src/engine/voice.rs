@@ -150,6 +150,8 @@ pub struct Voice {
     identity: Identity,
     config: Config,
     timeline: Timeline,
+    /// What the timeline made of the latest frame.
+    laid: Vec<i16>,
     upsampler: Upsampler,
     vad: Vad,
     /// None until the first frame says where the track begins.
@@ -204,6 +206,7 @@ impl Voice {
             language: config.language.clone(),
             config,
             timeline: Timeline::new(),
+            laid: Vec::new(),
             upsampler: Upsampler::new(),
             vad: Vad::default(),
             segmenter: None,
@@ -260,20 +263,27 @@ impl Voice {
         &self.timeline
     }
 
+    /// What the latest frame became on the call's clock: where its first sample is, at 8 kHz, and
+    /// the samples; none of a frame that came too late.
+    pub fn laid(&self) -> (u64, &[i16]) {
+        let start = self.timeline.position() - self.laid.len() as u64;
+        (start, &self.laid)
+    }
+
     fn hear(&mut self, now: Instant, timestamp_ms: u64, mulaw: &[u8]) {
         self.heard_at = Some(now);
         let samples: Vec<i16> = mulaw.iter().map(|&byte| mulaw::decode(byte)).collect();
-        let mut laid = Vec::with_capacity(samples.len());
-        match self.timeline.push(timestamp_ms, &samples, &mut laid) {
+        self.laid.clear();
+        match self.timeline.push(timestamp_ms, &samples, &mut self.laid) {
             Placed::Next | Placed::AfterGap { .. } => {}
             Placed::Late => return,
             Placed::Jumped { to_sample } => self.jump(now, to_sample * 2),
         }
         if self.segmenter.is_none() {
-            let start = (self.timeline.position() - laid.len() as u64) * 2;
+            let start = self.laid().0 * 2;
             self.segmenter = Some(Segmenter::new(self.config.segmenter.clone(), start));
         }
-        self.upsampler.push(&laid, &mut self.pending);
+        self.upsampler.push(&self.laid, &mut self.pending);
         self.judge_frames(now);
         self.draft_if_due();
     }
