@@ -1,4 +1,5 @@
 //! Twilio's protocols in our words. Twilio's own words stay inside.
 
+pub mod public_url;
 pub mod signature;
 pub mod stream;

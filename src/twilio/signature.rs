@@ -5,9 +5,11 @@
 //! <https://www.twilio.com/docs/usage/webhooks/webhook-shared-keys>. The string that is signed is
 //! the URL, then for a form each parameter's name and value in byte order of the names.
 //!
-//! Take the URL from the configured public base and the raw path and query of the request, never
-//! from its `Host` header.
+//! Take the URL from [`PublicUrl`](super::public_url::PublicUrl) and the raw path and query of the
+//! request, never from its `Host` header. Servers ask a [`Keyring`]; [`verify`] and [`sign`] are
+//! its parts, and what stands in for Twilio signs with.
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fmt::Write;
@@ -22,6 +24,12 @@ use sha2::Digest;
 use sha2::Sha256;
 use subtle::Choice;
 use subtle::ConstantTimeEq;
+
+/// The header that carries the signature.
+pub const HEADER: &str = "x-twilio-signature";
+
+/// The header that names the shared key, if one has signed.
+pub const SETTINGS_HEADER: &str = "x-twilio-webhooks-signature-settings";
 
 /// The hash below the HMAC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +85,12 @@ pub enum Payload<'a> {
 /// Why a request is not Twilio's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
+    /// Nobody signed.
+    #[error("there is no signature: if this is Twilio's, a proxy takes X-Twilio-Signature away")]
+    Missing,
+    /// Signed with a shared key that this server does not have.
+    #[error("the signature is made with a shared key whose id is not among those configured here")]
+    UnknownKey,
     /// The signature belongs to another URL, other fields, or another key.
     #[error(
         "the signature does not fit: check that the public base URL is the one that Twilio calls, \
@@ -129,6 +143,100 @@ impl Settings {
             _ => Err(SignatureError::UnreadableSettings),
         }
     }
+}
+
+/// Everything that Twilio may sign with for this server. `Debug` shows no secret.
+#[derive(Debug, Clone)]
+pub struct Keyring {
+    primary: Key,
+    second: Option<Key>,
+    /// Secrets by the ids of their keys.
+    shared: BTreeMap<String, Secret>,
+}
+
+/// The secret of a shared key, whose hash each request names.
+#[derive(Clone)]
+struct Secret(String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Which key a request was signed with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WhichKey {
+    /// The primary auth token.
+    Primary,
+    /// The other auth token: the rotation is not over yet.
+    Second,
+    /// The shared key of this id.
+    Shared(String),
+}
+
+/// A secret that anyone could sign with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an empty secret protects nothing")]
+pub struct EmptySecret;
+
+impl Keyring {
+    /// A ring with the account's primary auth token.
+    pub fn new(primary: &str) -> Result<Self, EmptySecret> {
+        let primary = Key::auth_token(filled(primary)?);
+        Ok(Self {
+            primary,
+            second: None,
+            shared: BTreeMap::new(),
+        })
+    }
+
+    /// Also takes another auth token: the secondary one before it is promoted, or the former
+    /// primary one after that.
+    pub fn with_second(mut self, token: &str) -> Result<Self, EmptySecret> {
+        self.second = Some(Key::auth_token(filled(token)?));
+        Ok(self)
+    }
+
+    /// Also takes a shared key of the account's webhook settings.
+    pub fn with_shared(mut self, id: &str, secret: &str) -> Result<Self, EmptySecret> {
+        let secret = Secret(filled(secret)?.to_owned());
+        self.shared.insert(id.to_owned(), secret);
+        Ok(self)
+    }
+
+    /// Whether Twilio signed this request, and with which key. `signature` and `settings` are the
+    /// values of [`HEADER`] and [`SETTINGS_HEADER`]; for the rest see [`verify`]. The time that it
+    /// takes does not tell which key came close.
+    pub fn verify(
+        &self,
+        url: &str,
+        payload: Payload<'_>,
+        signature: Option<&str>,
+        settings: Option<&str>,
+    ) -> Result<WhichKey, SignatureError> {
+        let signature = signature.ok_or(SignatureError::Missing)?;
+        if let Some(settings) = settings.filter(|settings| !settings.trim().is_empty()) {
+            let Settings { key_id, algorithm } = Settings::parse(settings)?;
+            let secret = self.shared.get(&key_id).ok_or(SignatureError::UnknownKey)?;
+            let key = Key::shared(&secret.0, algorithm);
+            return verify(&key, url, payload, signature).map(|()| WhichKey::Shared(key_id));
+        }
+        let primary = verify(&self.primary, url, payload, signature);
+        let second = self.second.as_ref();
+        let second = second.map(|key| verify(key, url, payload, signature));
+        match (primary, second) {
+            (Ok(()), _) => Ok(WhichKey::Primary),
+            (Err(_), Some(Ok(()))) => Ok(WhichKey::Second),
+            // Says more than that the signature does not fit: then the second one's does.
+            (Err(SignatureError::Mismatch), Some(Err(error))) | (Err(error), _) => Err(error),
+        }
+    }
+}
+
+fn filled(secret: &str) -> Result<&str, EmptySecret> {
+    let filled = !secret.trim().is_empty();
+    filled.then_some(secret).ok_or(EmptySecret)
 }
 
 /// The signature of exactly this URL and these fields, as Twilio would write it in the header.
@@ -548,5 +656,91 @@ mod tests {
     #[test]
     fn a_key_does_not_show_its_secret() {
         assert!(!format!("{:?}", Key::auth_token(TOKEN)).contains(TOKEN));
+    }
+
+    /// What a request with this form gets from `keys`, signed with `key`.
+    fn ask(keys: &Keyring, key: &Key, settings: Option<&str>) -> Result<WhichKey, SignatureError> {
+        let form = [("CallSid".to_owned(), "CA1".to_owned())];
+        let signature = sign(key, "https://h/voice", &form);
+        let payload = Payload::Form(&form);
+        keys.verify("https://h/voice", payload, Some(&signature), settings)
+    }
+
+    #[test]
+    fn both_auth_tokens_count_while_they_are_rotated() {
+        let (old, new) = (Key::auth_token("old"), Key::auth_token("new"));
+        let keys = Keyring::new("new").unwrap();
+        assert_eq!(ask(&keys, &new, None), Ok(WhichKey::Primary));
+        assert_eq!(ask(&keys, &old, None), Err(SignatureError::Mismatch));
+        let keys = keys.with_second("old").unwrap();
+        assert_eq!(ask(&keys, &new, None), Ok(WhichKey::Primary));
+        assert_eq!(ask(&keys, &old, None), Ok(WhichKey::Second));
+        let neither = ask(&keys, &Key::auth_token("other"), None);
+        assert_eq!(neither, Err(SignatureError::Mismatch));
+    }
+
+    #[test]
+    fn a_shared_key_counts_only_where_it_is_named() {
+        let keys = Keyring::new(TOKEN).unwrap();
+        let keys = keys.with_shared("SH1", "shared").unwrap();
+        let named = Some("key=SH1,algorithm=HMAC_SHA256");
+        let sha256 = Key::shared("shared", Algorithm::HmacSha256);
+        let sha1 = Key::shared("shared", Algorithm::HmacSha1);
+        let token = Key::auth_token(TOKEN);
+        let shared = Ok(WhichKey::Shared("SH1".to_owned()));
+        assert_eq!(ask(&keys, &sha256, named), shared);
+        let by_sha1 = Some("key=SH1,algorithm=HMAC_SHA1");
+        assert_eq!(ask(&keys, &sha1, by_sha1), shared);
+        assert_eq!(ask(&keys, &token, Some("")), Ok(WhichKey::Primary));
+        for (key, settings, error) in [
+            (&sha1, named, SignatureError::Mismatch),
+            (&token, named, SignatureError::Mismatch),
+            (&sha256, None, SignatureError::Mismatch),
+            (
+                &sha256,
+                Some("key=SH2,algorithm=HMAC_SHA256"),
+                SignatureError::UnknownKey,
+            ),
+            (
+                &sha256,
+                Some("key=SH1,algorithm=HMAC_SHA512"),
+                SignatureError::UnknownAlgorithm,
+            ),
+            (&sha256, Some("SH1"), SignatureError::UnreadableSettings),
+        ] {
+            assert_eq!(ask(&keys, key, settings), Err(error), "{settings:?}");
+        }
+    }
+
+    #[test]
+    fn a_changed_body_is_named_whichever_token_signed() {
+        let url = format!("https://h/x?bodySHA256={}", "0".repeat(64));
+        for token in ["new", "old"] {
+            let keys = Keyring::new("new").unwrap().with_second("old").unwrap();
+            let signature = sign(&Key::auth_token(token), &url, &[]);
+            assert_eq!(
+                keys.verify(&url, Payload::Raw(b"{}"), Some(&signature), None),
+                Err(SignatureError::BodyMismatch),
+                "{token}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_signature_and_no_secret_are_not_let_through() {
+        let keys = Keyring::new(TOKEN).unwrap();
+        let missing = keys.verify("https://h/voice", Payload::None, None, None);
+        assert_eq!(missing, Err(SignatureError::Missing));
+        assert_eq!(Keyring::new(" ").unwrap_err(), EmptySecret);
+        assert_eq!(keys.clone().with_second("").unwrap_err(), EmptySecret);
+        assert_eq!(keys.with_shared("SH1", "").unwrap_err(), EmptySecret);
+    }
+
+    #[test]
+    fn a_keyring_shows_no_secret() {
+        let keys = Keyring::new("hidden1").unwrap();
+        let keys = keys.with_second("hidden2").unwrap();
+        let keys = keys.with_shared("SH1", "hidden3").unwrap();
+        assert!(!format!("{keys:?}").contains("hidden"));
     }
 }

@@ -1,0 +1,175 @@
+//! Where the world reaches this server: the one place that makes URLs for Twilio. Pure: no I/O.
+//!
+//! Twilio signs the URL that it was given, so the URL that a signature is checked with must be the
+//! same to the byte. Both come from here, and neither from a request's `Host` header.
+
+use std::fmt;
+use std::str::FromStr;
+
+use url::Url;
+
+/// `PUBLIC_BASE_URL`, checked: a scheme, a host, maybe a port, maybe a path that a proxy takes off
+/// before it hands a request on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicUrl {
+    secure: bool,
+    /// Host and port as a URL writes them; no port if it is the scheme's own.
+    authority: String,
+    /// Empty, or `/…` without a `/` at its end.
+    base: String,
+}
+
+/// Why a URL cannot be the server's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PublicUrlError {
+    /// No URL at all, or one of something else.
+    #[error("it must begin with https:// or http:// and name a host")]
+    NotHttp,
+    /// More than an address.
+    #[error("it must have no user, password, query or fragment")]
+    TooMuch,
+    /// A host that Twilio does not call.
+    #[error("its host has an underscore, and Twilio calls none of those")]
+    Underscore,
+}
+
+impl PublicUrl {
+    /// Reads a URL such as `https://calls.example.org` or `https://example.org:8443/calls/`.
+    pub fn parse(text: &str) -> Result<Self, PublicUrlError> {
+        let url = Url::parse(text.trim()).map_err(|_| PublicUrlError::NotHttp)?;
+        let secure = match url.scheme() {
+            "https" => true,
+            "http" => false,
+            _ => return Err(PublicUrlError::NotHttp),
+        };
+        let host = url.host_str().ok_or(PublicUrlError::NotHttp)?;
+        let bare = url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none();
+        if !bare {
+            return Err(PublicUrlError::TooMuch);
+        }
+        if host.contains('_') {
+            return Err(PublicUrlError::Underscore);
+        }
+        let port = url.port().map(|port| format!(":{port}"));
+        Ok(Self {
+            secure,
+            authority: format!("{host}{}", port.unwrap_or_default()),
+            base: url.path().trim_end_matches('/').to_owned(),
+        })
+    }
+
+    /// The URL of a path (and query, kept to the byte) of this server: `https`, or `http` if the
+    /// public URL is one, which only this machine's own tools can use.
+    pub fn https(&self, path_and_query: &str) -> String {
+        self.with_scheme(if self.secure { "https" } else { "http" }, path_and_query)
+    }
+
+    /// The URL of a WebSocket of this server: `wss`, or `ws` beside `http`.
+    pub fn wss(&self, path: &str) -> String {
+        self.with_scheme(if self.secure { "wss" } else { "ws" }, path)
+    }
+
+    /// What a browser sends as `Origin` with this server's own pages.
+    pub fn origin(&self) -> String {
+        let scheme = if self.secure { "https" } else { "http" };
+        format!("{scheme}://{}", self.authority)
+    }
+
+    fn with_scheme(&self, scheme: &str, path: &str) -> String {
+        let slash = if path.starts_with('/') { "" } else { "/" };
+        format!("{scheme}://{}{}{slash}{path}", self.authority, self.base)
+    }
+}
+
+impl FromStr for PublicUrl {
+    type Err = PublicUrlError;
+
+    fn from_str(text: &str) -> Result<Self, PublicUrlError> {
+        Self::parse(text)
+    }
+}
+
+impl fmt::Display for PublicUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.origin(), self.base)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_keep_host_port_and_base_path() {
+        for (base, https, wss) in [
+            (
+                "https://calls.example.org",
+                "https://calls.example.org/voice?x=%2B1",
+                "wss://calls.example.org/media/1",
+            ),
+            (
+                " https://Calls.Example.org:443/ ",
+                "https://calls.example.org/voice?x=%2B1",
+                "wss://calls.example.org/media/1",
+            ),
+            (
+                "https://example.org:8443/calls/",
+                "https://example.org:8443/calls/voice?x=%2B1",
+                "wss://example.org:8443/calls/media/1",
+            ),
+            (
+                "http://localhost:4000",
+                "http://localhost:4000/voice?x=%2B1",
+                "ws://localhost:4000/media/1",
+            ),
+            (
+                "https://[2001:DB8::1]:8443",
+                "https://[2001:db8::1]:8443/voice?x=%2B1",
+                "wss://[2001:db8::1]:8443/media/1",
+            ),
+            (
+                "https://bücher.example",
+                "https://xn--bcher-kva.example/voice?x=%2B1",
+                "wss://xn--bcher-kva.example/media/1",
+            ),
+        ] {
+            let url = PublicUrl::parse(base).unwrap();
+            assert_eq!(url.https("/voice?x=%2B1"), https);
+            assert_eq!(url.wss("/media/1"), wss);
+        }
+    }
+
+    #[test]
+    fn a_path_without_a_slash_gets_one() {
+        let url = PublicUrl::parse("https://h/base").unwrap();
+        assert_eq!(url.https("voice"), "https://h/base/voice");
+        assert_eq!(url.https(""), "https://h/base/");
+    }
+
+    #[test]
+    fn an_origin_has_no_path() {
+        let url: PublicUrl = "https://h:8443/base/".parse().unwrap();
+        assert_eq!(url.origin(), "https://h:8443");
+        assert_eq!(url.to_string(), "https://h:8443/base");
+    }
+
+    #[test]
+    fn what_is_no_address_of_a_server_is_refused() {
+        for (text, error) in [
+            ("", PublicUrlError::NotHttp),
+            ("calls.example.org", PublicUrlError::NotHttp),
+            ("https://", PublicUrlError::NotHttp),
+            ("wss://calls.example.org", PublicUrlError::NotHttp),
+            ("https://me@calls.example.org", PublicUrlError::TooMuch),
+            ("https://:pw@calls.example.org", PublicUrlError::TooMuch),
+            ("https://calls.example.org?x=1", PublicUrlError::TooMuch),
+            ("https://calls.example.org/#top", PublicUrlError::TooMuch),
+            ("https://my_calls.example.org", PublicUrlError::Underscore),
+        ] {
+            assert_eq!(PublicUrl::parse(text), Err(error), "{text}");
+        }
+    }
+}
