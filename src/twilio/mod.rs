@@ -3,3 +3,4 @@
 pub mod public_url;
 pub mod signature;
 pub mod stream;
+pub mod token;

@@ -1,0 +1,376 @@
+//! The softphone's access token: what lets a browser speak with Twilio, and what it is called
+//! there. Pure: no I/O.
+//!
+//! Sources: <https://www.twilio.com/docs/iam/access-tokens>, and for identities
+//! <https://www.twilio.com/docs/voice/sdks/javascript/twiliodevice>. A token is a JWT, signed with
+//! the secret of an API key (never with the auth token).
+//!
+//! Every browser session has an identity of its own, so that one user's two browsers are two
+//! telephones. Twilio tells us the identity back as `From=client:…`, signed; [`user_of`] reads from
+//! it who calls, and nothing that the page says about its user counts.
+
+use std::fmt;
+use std::time::Duration;
+
+use jsonwebtoken::Algorithm;
+use jsonwebtoken::EncodingKey;
+use jsonwebtoken::Header;
+use secrecy::ExposeSecret;
+use secrecy::SecretString;
+use serde::Serialize;
+
+use crate::clock::UtcTime;
+use crate::ids::AccountSid;
+use crate::ids::ApiKeySid;
+use crate::ids::ApplicationSid;
+use crate::ids::ClientIdentity;
+use crate::ids::UserId;
+
+/// How long a token is good for, if nothing else is asked for.
+pub const LIFETIME: Duration = Duration::from_hours(1);
+
+/// The longest that Twilio takes: more is error 20104, when the browser comes with it.
+pub const LIFETIME_MAX: Duration = Duration::from_hours(24);
+
+/// How far this machine's clock may be ahead of Twilio's before a fresh token is refused.
+const CLOCK_SKEW: Duration = Duration::from_secs(30);
+
+/// What marks a JWT as Twilio's.
+const CONTENT_TYPE: &str = "twilio-fpa;v=1";
+
+/// Longest identity that Twilio takes.
+const IDENTITY_BYTES_MAX: usize = 121;
+
+/// Hexadecimal digits of a [`SessionTag`].
+const TAG_DIGITS: usize = 16;
+
+/// What tokens are signed with.
+#[derive(Debug, Clone)]
+pub struct Keys {
+    /// The account.
+    pub account_sid: AccountSid,
+    /// An API key of that account.
+    pub api_key_sid: ApiKeySid,
+    /// The API key's secret.
+    pub secret: SecretString,
+}
+
+/// What a token lets its bearer do.
+#[derive(Debug, Clone, Copy)]
+pub struct Grant<'a> {
+    /// What the browser is called.
+    pub identity: &'a ClientIdentity,
+    /// The TwiML application that its calls go to; it can call nowhere else.
+    pub application_sid: &'a ApplicationSid,
+    /// Whether it may be called.
+    pub incoming: bool,
+}
+
+/// A token for one browser. `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccessToken {
+    /// For `new Device(…)`.
+    pub jwt: String,
+    /// When it ends, to the second.
+    pub expires_at: UtcTime,
+}
+
+impl fmt::Debug for AccessToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AccessToken(until {})", self.expires_at)
+    }
+}
+
+/// Why there is no token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// Twilio would refuse it.
+    #[error("an access token lives from one second to 24 hours")]
+    Lifetime,
+}
+
+/// Names a browser session among all of its user's: random, or a hash of something that is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionTag(pub u64);
+
+#[derive(Serialize)]
+struct Claims<'a> {
+    jti: String,
+    iss: &'a str,
+    sub: &'a str,
+    nbf: i64,
+    exp: i64,
+    grants: Grants<'a>,
+}
+
+#[derive(Serialize)]
+struct Grants<'a> {
+    identity: &'a str,
+    voice: Voice<'a>,
+}
+
+#[derive(Serialize)]
+struct Voice<'a> {
+    /// Left out, not `false`, when nobody may call, as Twilio's libraries do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    incoming: Option<Incoming>,
+    outgoing: Outgoing<'a>,
+}
+
+#[derive(Serialize)]
+struct Incoming {
+    allow: bool,
+}
+
+#[derive(Serialize)]
+struct Outgoing<'a> {
+    application_sid: &'a str,
+}
+
+/// Makes a token that is good for `ttl` (whole seconds count) from `now`. No two tokens of
+/// different moments or browsers have the same `jti`.
+pub fn mint(
+    keys: &Keys,
+    grant: &Grant<'_>,
+    now: UtcTime,
+    ttl: Duration,
+) -> Result<AccessToken, TokenError> {
+    if !(Duration::from_secs(1)..=LIFETIME_MAX).contains(&ttl) {
+        return Err(TokenError::Lifetime);
+    }
+    let second = |at: UtcTime| at.millis().div_euclid(1_000);
+    let exp = second(now) + ttl.as_secs() as i64;
+    let (key, identity) = (keys.api_key_sid.as_str(), grant.identity.as_str());
+    let claims = Claims {
+        jti: format!("{key}-{identity}-{}", now.millis()),
+        iss: key,
+        sub: keys.account_sid.as_str(),
+        nbf: second(now.minus(CLOCK_SKEW)),
+        exp,
+        grants: Grants {
+            identity,
+            voice: Voice {
+                incoming: grant.incoming.then_some(Incoming { allow: true }),
+                outgoing: Outgoing {
+                    application_sid: grant.application_sid.as_str(),
+                },
+            },
+        },
+    };
+    let mut header = Header::new(Algorithm::HS256);
+    header.cty = Some(CONTENT_TYPE.to_owned());
+    let secret = EncodingKey::from_secret(keys.secret.expose_secret().as_bytes());
+    let jwt = jsonwebtoken::encode(&header, &claims, &secret)
+        .expect("these claims are plain JSON, and HMAC takes a key of any length");
+    Ok(AccessToken {
+        jwt,
+        expires_at: UtcTime::from_millis(exp * 1_000),
+    })
+}
+
+/// What a browser is called at Twilio: `u42_00c0ffee00c0ffee_jo_example_org`.
+///
+/// The user's number and the tag make it unique, and [`user_of`] finds the user by them. The name
+/// only helps people who read Twilio's console: of it, ASCII letters and digits stay, everything
+/// else becomes one `_` for each run, and the end is cut off where Twilio's limit is. Users whose
+/// names come out alike therefore still have different identities.
+pub fn identity_for(user: UserId, name: &str, session: SessionTag) -> ClientIdentity {
+    // As unsigned, so that every number has a form without a sign.
+    let mut identity = format!(
+        "u{}_{:0width$x}",
+        user.0 as u64,
+        session.0,
+        width = TAG_DIGITS
+    );
+    let words = name
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty());
+    for word in words {
+        identity.push('_');
+        identity.push_str(word);
+    }
+    identity.truncate(IDENTITY_BYTES_MAX);
+    ClientIdentity::parse(&identity)
+        .expect("letters, digits and underscores, cut to Twilio's limit")
+}
+
+/// The user whose browser this is; `None` for an identity that [`identity_for`] did not make.
+pub fn user_of(identity: &ClientIdentity) -> Option<UserId> {
+    let mut parts = identity.as_str().strip_prefix('u')?.splitn(3, '_');
+    let (number, tag) = (parts.next()?, parts.next()?);
+    let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    let user = number.parse::<u64>().ok()?;
+    // Exactly as written: no other spelling of the same number.
+    let ours = user.to_string() == number && tag.len() == TAG_DIGITS && tag.bytes().all(hex);
+    ours.then_some(UserId(user as i64))
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64_URL;
+    use proptest::prelude::*;
+    use serde_json::Value;
+    use serde_json::json;
+
+    use super::*;
+
+    const SECRET: &str = "secret-secret-secret-secret-0123";
+
+    fn keys() -> Keys {
+        Keys {
+            account_sid: AccountSid::parse("AC00000000000000000000000000000001").unwrap(),
+            api_key_sid: ApiKeySid::parse("SK00000000000000000000000000000002").unwrap(),
+            secret: SECRET.into(),
+        }
+    }
+
+    fn application() -> ApplicationSid {
+        ApplicationSid::parse("AP00000000000000000000000000000003").unwrap()
+    }
+
+    fn token(identity: &str, incoming: bool, now: UtcTime) -> AccessToken {
+        let grant = Grant {
+            identity: &ClientIdentity::parse(identity).unwrap(),
+            application_sid: &application(),
+            incoming,
+        };
+        mint(&keys(), &grant, now, LIFETIME).unwrap()
+    }
+
+    /// Header and payload.
+    fn parts(token: &AccessToken) -> (Value, Value) {
+        let mut parts = token.jwt.split('.').map(|part| {
+            let json = BASE64_URL.decode(part).unwrap();
+            serde_json::from_slice(&json).unwrap_or_default()
+        });
+        (parts.next().unwrap(), parts.next().unwrap())
+    }
+
+    #[test]
+    fn a_token_says_what_twilios_libraries_say() {
+        let now = UtcTime::from_millis(1_763_800_000_250);
+        let token = token("alice", true, now);
+        let (header, payload) = parts(&token);
+        assert_eq!(
+            header,
+            json!({"alg": "HS256", "cty": "twilio-fpa;v=1", "typ": "JWT"})
+        );
+        assert_eq!(
+            payload,
+            json!({
+                "jti": "SK00000000000000000000000000000002-alice-1763800000250",
+                "iss": "SK00000000000000000000000000000002",
+                "sub": "AC00000000000000000000000000000001",
+                "nbf": 1_763_799_970, "exp": 1_763_803_600,
+                "grants": {
+                    "identity": "alice",
+                    "voice": {
+                        "incoming": {"allow": true},
+                        "outgoing": {"application_sid": "AP00000000000000000000000000000003"},
+                    },
+                },
+            })
+        );
+        assert_eq!(token.expires_at.millis(), 1_763_803_600_000);
+    }
+
+    #[test]
+    fn who_may_not_be_called_has_no_word_about_it() {
+        let (_, payload) = parts(&token("alice", false, UtcTime::from_millis(0)));
+        assert_eq!(payload["grants"]["voice"].get("incoming"), None);
+    }
+
+    #[test]
+    fn each_moment_and_each_browser_has_its_own_token_id() {
+        let id = |identity, ms| {
+            let token = token(identity, true, UtcTime::from_millis(ms));
+            parts(&token).1["jti"].clone()
+        };
+        assert_ne!(id("alice", 1_000), id("alice", 1_001));
+        assert_ne!(id("alice", 1_000), id("bob", 1_000));
+    }
+
+    #[test]
+    fn a_token_lives_no_longer_than_twilio_lets_it() {
+        let identity = ClientIdentity::parse("alice").unwrap();
+        let grant = Grant {
+            identity: &identity,
+            application_sid: &application(),
+            incoming: true,
+        };
+        let mint = |ttl| mint(&keys(), &grant, UtcTime::from_millis(0), ttl);
+        assert!(mint(LIFETIME_MAX).is_ok());
+        for ttl in [
+            Duration::ZERO,
+            Duration::from_millis(999),
+            LIFETIME_MAX + Duration::from_millis(1),
+        ] {
+            assert_eq!(mint(ttl), Err(TokenError::Lifetime), "{ttl:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_shows_a_secret() {
+        let token = token("alice", true, UtcTime::from_millis(0));
+        let (shown, keys) = (format!("{token:?}"), format!("{:?}", keys()));
+        assert!(!shown.contains(&token.jwt) && !keys.contains(SECRET));
+    }
+
+    #[test]
+    fn an_identity_reads_like_its_user() {
+        let tag = SessionTag(0xc0_ffee);
+        for (name, identity) in [
+            ("jo@example.org", "u42_0000000000c0ffee_jo_example_org"),
+            ("Jürgen Müller", "u42_0000000000c0ffee_J_rgen_M_ller"),
+            ("__", "u42_0000000000c0ffee"),
+            ("李", "u42_0000000000c0ffee"),
+            ("", "u42_0000000000c0ffee"),
+        ] {
+            assert_eq!(identity_for(UserId(42), name, tag).as_str(), identity);
+        }
+    }
+
+    #[test]
+    fn an_identity_that_is_not_ours_names_no_user() {
+        for identity in [
+            "alice",
+            "u",
+            "u42",
+            "u42_",
+            "u_00c0ffee00c0ffee",
+            "u042_00c0ffee00c0ffee",
+            "u42_00c0ffee00c0ffe",
+            "u42_00c0ffee00c0ffee0",
+            "u42_00C0FFEE00C0FFEE",
+            "u42_00c0ffee00c0ffeg_jo",
+            "u18446744073709551616_00c0ffee00c0ffee",
+            "U42_00c0ffee00c0ffee",
+        ] {
+            let parsed = ClientIdentity::parse(identity).unwrap();
+            assert_eq!(user_of(&parsed), None, "{identity}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_user_is_found_again_by_any_identity(user: i64, name: String, tag: u64) {
+            let identity = identity_for(UserId(user), &name, SessionTag(tag));
+            prop_assert_eq!(user_of(&identity), Some(UserId(user)));
+        }
+
+        #[test]
+        fn sessions_never_share_an_identity(
+            (user, other) in any::<(i64, i64)>(),
+            (tag, other_tag) in any::<(u64, u64)>(),
+            name: String,
+            other_name: String,
+        ) {
+            prop_assume!((user, tag) != (other, other_tag));
+            prop_assert_ne!(
+                identity_for(UserId(user), &name, SessionTag(tag)),
+                identity_for(UserId(other), &other_name, SessionTag(other_tag))
+            );
+        }
+    }
+}
