@@ -142,3 +142,6 @@ pub const LABELS_MAX: usize = 32;
 
 /// Longest label. Hit: the edit is refused.
 pub const LABEL_BYTES_MAX: usize = 64;
+
+/// Longest TwiML document that is read; Twilio reads 64 KiB. Hit: refused.
+pub const TWIML_BYTES_MAX: usize = 64 * 1024;

@@ -4,3 +4,4 @@ pub mod public_url;
 pub mod signature;
 pub mod stream;
 pub mod token;
+pub mod twiml;
