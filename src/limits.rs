@@ -143,5 +143,22 @@ pub const LABELS_MAX: usize = 32;
 /// Longest label. Hit: the edit is refused.
 pub const LABEL_BYTES_MAX: usize = 64;
 
+/// Largest body of a webhook; Twilio's are some KiB. Hit: refused unread.
+pub const WEBHOOK_BODY_BYTES_MAX: usize = 128 * 1024;
+
+/// Fields of a webhook; Twilio sends about 30, and a page may add its own. Hit: refused.
+pub const WEBHOOK_FIELDS_MAX: usize = 256;
+
+/// Longest name or message that is kept of a webhook. Hit: the rest is cut off.
+pub const WEBHOOK_TEXT_BYTES_MAX: usize = 1_024;
+
+/// Longest number, identity or address of a party that is kept of a webhook. Hit: the rest is cut
+/// off, and what is left can't be dialled.
+pub const ADDRESS_BYTES_MAX: usize = 256;
+
+/// Longest idempotency token of a webhook; Twilio's are UUIDs. Hit: the webhook counts as one
+/// without a token.
+pub const IDEMPOTENCY_TOKEN_BYTES_MAX: usize = 128;
+
 /// Longest TwiML document that is read; Twilio reads 64 KiB. Hit: refused.
 pub const TWIML_BYTES_MAX: usize = 64 * 1024;
