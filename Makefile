@@ -2,16 +2,17 @@
 # test   formatting, lints, docs, every test, those with the real model too
 # bench  criterion benches of every hot stage
 # check  formatting, lints, docs alone
+# oracles  Twilio's own libraries, which the tests compare ours with; only in target/
 
 MODEL ?= tiny.en
 ARGS  ?=
 
-.PHONY: demo test bench check fmt model packages
+.PHONY: demo test bench check fmt model oracles packages
 
 demo: packages model
 	cargo run --release --locked -- demo --model $(MODEL) $(ARGS)
 
-test: check
+test: check oracles
 	cargo run --locked -- models pull $(MODEL)
 	cargo test --locked --all-targets -- --include-ignored
 
@@ -25,6 +26,9 @@ check: packages
 
 fmt:
 	cargo fmt
+
+oracles: packages
+	@fixtures/oracles/install
 
 model: packages
 	cargo run --release --locked -- models pull $(MODEL)

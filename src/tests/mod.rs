@@ -5,10 +5,12 @@ mod browser;
 mod channel;
 mod live;
 mod media;
+mod oracles;
 mod phone;
 mod shutdown;
 mod stories;
 mod tidy;
+mod webhooks;
 mod words;
 
 use std::net::SocketAddr;
