@@ -404,7 +404,7 @@ mod tests {
 
     const DECLARATION: &str = r#"<?xml version="1.0" encoding="UTF-8"?>"#;
 
-    fn stream(url: &str) -> Stream {
+    pub(super) fn stream(url: &str) -> Stream {
         Stream {
             url: url.to_owned(),
             name: None,

@@ -282,17 +282,8 @@ mod tests {
 
     use super::super::Response;
     use super::super::Say;
+    use super::super::tests::stream;
     use super::*;
-
-    fn stream(url: &str) -> Stream {
-        Stream {
-            url: url.to_owned(),
-            name: None,
-            tracks: Tracks::Both,
-            status_callback: None,
-            parameters: vec![],
-        }
-    }
 
     #[test]
     fn only_started_streams_are_read() {
