@@ -207,6 +207,7 @@ pub const BROWSERS_MAX: usize = 4_096;
 pub const RINGING_MAX: usize = 10;
 /// Largest body of a webhook; Twilio's are below 4 KiB, those with a long transcript included.
 /// Hit: refused unread.
+/// Largest body of a webhook; Twilio's are some KiB. Hit: refused unread.
 pub const WEBHOOK_BODY_BYTES_MAX: usize = 128 * 1024;
 
 /// Fields of a webhook; Twilio sends about 30, and a page may add its own. Hit: refused.

@@ -77,8 +77,8 @@ impl Oracle {
             Self::Python => command
                 .env("PYTHONPATH", self.folder())
                 .env("PYTHONDONTWRITEBYTECODE", "1")
-                .arg(scripts.join("twilio.py")),
-            Self::Node => command.arg(scripts.join("twilio.mjs")).arg(self.folder()),
+                .arg(scripts.join("ask.py")),
+            Self::Node => command.arg(scripts.join("ask.mjs")).arg(self.folder()),
         };
         let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut run = pipes.spawn().unwrap();

@@ -1,0 +1,250 @@
+//! Webhooks of legs: what to do with one, how its dialling ended, where it is. Pure: no I/O.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+use super::Address;
+use super::WebhookError;
+use super::fields::Fields;
+use super::fields::time;
+use super::fields::truth;
+use super::fields::word;
+use crate::clock::UtcTime;
+use crate::ids::AccountSid;
+use crate::ids::ApplicationSid;
+use crate::ids::CallSid;
+use crate::transcript::CallStatus;
+
+/// How a leg came to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LegDirection {
+    /// It called Twilio: a telephone, or a browser.
+    Inbound,
+    /// A program had Twilio call it.
+    OutboundApi,
+    /// Another leg dialled it.
+    OutboundDial,
+}
+
+/// A leg asks what to do (<https://www.twilio.com/docs/voice/twiml#request-parameters>).
+///
+/// | field | Twilio's | |
+/// |---|---|---|
+/// | `call_sid` | `CallSid` | needed |
+/// | `account_sid` | `AccountSid` | needed |
+/// | `application_sid` | `ApplicationSid` | browsers' calls |
+/// | `parent` | `ParentCallSid` | dialled legs |
+/// | `direction` | `Direction` | |
+/// | `status` | `CallStatus` | |
+/// | `from` | `From`; for a browser `Caller` must not say otherwise | |
+/// | `to` | `To`: the number that was called, or what the page wrote | |
+/// | `caller_name` | `CallerName` | with caller-ID look-up |
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the table above says it")]
+pub struct VoiceRequest {
+    pub call_sid: CallSid,
+    pub account_sid: AccountSid,
+    pub application_sid: Option<ApplicationSid>,
+    pub parent: Option<CallSid>,
+    pub direction: Option<LegDirection>,
+    pub status: Option<CallStatus>,
+    pub from: Option<Address>,
+    pub to: Option<Address>,
+    pub caller_name: Option<CallerName>,
+}
+
+/// The name that a caller is registered under. `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CallerName(pub String);
+
+impl fmt::Debug for CallerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CallerName(…)")
+    }
+}
+
+impl VoiceRequest {
+    /// Reads the request.
+    pub fn read(form: &[(String, String)]) -> Result<Self, WebhookError> {
+        let fields = Fields(form);
+        Ok(Self {
+            call_sid: fields.call_sid()?,
+            account_sid: fields.account_sid()?,
+            application_sid: fields
+                .optional("ApplicationSid", |t| ApplicationSid::parse(t).ok())?,
+            parent: fields.optional("ParentCallSid", |t| CallSid::parse(t).ok())?,
+            direction: fields.hint("Direction", word)?,
+            status: fields.hint("CallStatus", word)?,
+            from: fields.caller()?,
+            to: fields.hint("To", Address::parse)?,
+            caller_name: fields.text("CallerName")?.map(CallerName),
+        })
+    }
+}
+
+/// A `Dial` is over, and its leg asks what is next
+/// (<https://www.twilio.com/docs/voice/twiml/dial#action>).
+///
+/// | field | Twilio's | |
+/// |---|---|---|
+/// | `call_sid` | `CallSid`: the leg that dialled | needed |
+/// | `account_sid` | `AccountSid` | needed |
+/// | `status` | `DialCallStatus`; `answered`, which conferences say, is completed | needed |
+/// | `child` | `DialCallSid`: the leg that was dialled | if there was one |
+/// | `duration_seconds` | `DialCallDuration` | if it was answered |
+/// | `bridged` | `DialBridged`: whether the two legs were joined | |
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the table above says it")]
+pub struct DialEnded {
+    pub call_sid: CallSid,
+    pub account_sid: AccountSid,
+    pub status: CallStatus,
+    pub child: Option<CallSid>,
+    pub duration_seconds: Option<u32>,
+    pub bridged: Option<bool>,
+}
+
+impl DialEnded {
+    /// Reads the request.
+    pub fn read(form: &[(String, String)]) -> Result<Self, WebhookError> {
+        let fields = Fields(form);
+        let status = |text: &str| match text {
+            "answered" => Some(CallStatus::Completed),
+            text => word(text),
+        };
+        Ok(Self {
+            call_sid: fields.call_sid()?,
+            account_sid: fields.account_sid()?,
+            status: fields.needed("DialCallStatus", status)?,
+            child: fields.optional("DialCallSid", |t| CallSid::parse(t).ok())?,
+            duration_seconds: fields.number("DialCallDuration")?,
+            bridged: fields.hint("DialBridged", truth)?,
+        })
+    }
+}
+
+/// A leg moved (<https://www.twilio.com/docs/voice/api/call-resource#statuscallback> and
+/// <https://www.twilio.com/docs/voice/twiml/number#statuscallback>). Comes in any order, and
+/// sometimes twice.
+///
+/// | field | Twilio's | |
+/// |---|---|---|
+/// | `call_sid` | `CallSid` | needed |
+/// | `account_sid` | `AccountSid` | needed |
+/// | `parent` | `ParentCallSid`; without it the leg is the parent | dialled legs |
+/// | `status` | `CallStatus` | needed |
+/// | `sequence` | `SequenceNumber`, from 0 for each leg | |
+/// | `at` | `Timestamp` | |
+/// | `duration_seconds` | `CallDuration` (`Duration` is in minutes) | at the end |
+/// | `sip_code` | `SipResponseCode` | at the end |
+/// | `direction` | `Direction` | |
+/// | `from`, `to` | `From`, `To` | |
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the table above says it")]
+pub struct CallStatusCallback {
+    pub call_sid: CallSid,
+    pub account_sid: AccountSid,
+    pub parent: Option<CallSid>,
+    pub status: CallStatus,
+    pub sequence: Option<u32>,
+    pub at: Option<UtcTime>,
+    pub duration_seconds: Option<u32>,
+    pub sip_code: Option<u16>,
+    pub direction: Option<LegDirection>,
+    pub from: Option<Address>,
+    pub to: Option<Address>,
+}
+
+impl CallStatusCallback {
+    /// Reads the callback.
+    pub fn read(form: &[(String, String)]) -> Result<Self, WebhookError> {
+        let fields = Fields(form);
+        Ok(Self {
+            call_sid: fields.call_sid()?,
+            account_sid: fields.account_sid()?,
+            parent: fields.optional("ParentCallSid", |t| CallSid::parse(t).ok())?,
+            status: fields.needed("CallStatus", word)?,
+            sequence: fields.number("SequenceNumber")?,
+            at: fields.hint("Timestamp", time)?,
+            duration_seconds: fields.number("CallDuration")?,
+            sip_code: fields.hint("SipResponseCode", |t| t.parse().ok())?,
+            direction: fields.hint("Direction", word)?,
+            from: fields.caller()?,
+            to: fields.hint("To", Address::parse)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::form;
+    use super::super::tests::CALL;
+    use super::super::tests::fields;
+    use super::*;
+
+    #[test]
+    fn a_browser_does_not_pass_for_another() {
+        let read = |rest| VoiceRequest::read(&fields(rest)).map(|request| request.from);
+        let alice = Address::parse("client:alice");
+        assert_eq!(read("From=client%3Aalice"), Ok(alice.clone()));
+        assert_eq!(
+            read("From=client%3Aalice&Caller=client%3Aalice"),
+            Ok(alice.clone())
+        );
+        assert_eq!(read("From=client%3Aalice&From=client%3Aalice"), Ok(alice));
+        let wish = VoiceRequest::read(&fields("To=&To=%2B14155550123")).unwrap();
+        assert_eq!(wish.to, Address::parse("+14155550123"));
+        for forged in [
+            "From=client%3Aalice&Caller=client%3Abob",
+            "From=client%3Aalice&From=client%3Abob",
+        ] {
+            assert_eq!(
+                read(forged),
+                Err(WebhookError::Contradictory("From")),
+                "{forged}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_leg_without_what_it_needs_is_an_error_that_names_the_field() {
+        let read = |body: &str| CallStatusCallback::read(&form(body.as_bytes()).unwrap());
+        for (body, error) in [
+            ("", WebhookError::Missing("CallSid")),
+            ("CallSid=", WebhookError::Missing("CallSid")),
+            ("CallSid=CA1", WebhookError::Unreadable("CallSid")),
+            (
+                "CallSid=CA00000000000000000000000000000001",
+                WebhookError::Missing("AccountSid"),
+            ),
+            (CALL, WebhookError::Missing("CallStatus")),
+            (
+                &format!("{CALL}&CallStatus=dreaming"),
+                WebhookError::Unreadable("CallStatus"),
+            ),
+            (
+                &format!("{CALL}&CallStatus=ringing&ParentCallSid=CA1"),
+                WebhookError::Unreadable("ParentCallSid"),
+            ),
+        ] {
+            assert_eq!(read(body), Err(error), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_is_only_good_to_know_may_be_anything() {
+        let form = fields("CallStatus=no-answer&SequenceNumber=-1&Timestamp=soon&CallDuration=x");
+        let callback = CallStatusCallback::read(&form).unwrap();
+        assert_eq!(callback.status, CallStatus::NoAnswer);
+        let hints = (callback.sequence, callback.at, callback.duration_seconds);
+        assert_eq!(hints, (None, None, None));
+    }
+
+    #[test]
+    fn a_dial_that_a_conference_answered_is_completed() {
+        let ended = DialEnded::read(&fields("DialCallStatus=answered&DialBridged=maybe")).unwrap();
+        assert_eq!((ended.status, ended.bridged), (CallStatus::Completed, None));
+    }
+}

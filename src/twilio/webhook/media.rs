@@ -1,0 +1,151 @@
+//! Webhooks of recordings and Media Streams. Pure: no I/O.
+
+use serde::Deserialize;
+
+use super::WebhookError;
+use super::fields::Fields;
+use super::fields::time;
+use super::fields::word;
+use crate::clock::UtcTime;
+use crate::ids::AccountSid;
+use crate::ids::CallSid;
+use crate::ids::RecordingSid;
+use crate::ids::StreamSid;
+use crate::limits;
+use crate::transcript::RecordingStatus;
+
+/// Where recordings lie; nothing else is ever fetched.
+const RECORDINGS_AT: &str = "https://api.twilio.com/";
+
+/// A recording moved
+/// (<https://www.twilio.com/docs/voice/api/recording#recordingstatuscallback>).
+///
+/// | field | Twilio's | |
+/// |---|---|---|
+/// | `call_sid` | `CallSid`: the parent of two legs | needed |
+/// | `account_sid` | `AccountSid` | needed |
+/// | `recording_sid` | `RecordingSid` | needed |
+/// | `status` | `RecordingStatus` | needed |
+/// | `url` | `RecordingUrl`, if it lies at Twilio's API; has no extension | |
+/// | `channels` | `RecordingChannels` | |
+/// | `duration_seconds` | `RecordingDuration` | once completed |
+/// | `started_at` | `RecordingStartTime` | |
+/// | `error_code` | `ErrorCode`; its 0 is none | |
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the table above says it")]
+pub struct RecordingCallback {
+    pub call_sid: CallSid,
+    pub account_sid: AccountSid,
+    pub recording_sid: RecordingSid,
+    pub status: RecordingStatus,
+    pub url: Option<String>,
+    pub channels: Option<u8>,
+    pub duration_seconds: Option<u32>,
+    pub started_at: Option<UtcTime>,
+    pub error_code: Option<u32>,
+}
+
+impl RecordingCallback {
+    /// Reads the callback.
+    pub fn read(form: &[(String, String)]) -> Result<Self, WebhookError> {
+        let fields = Fields(form);
+        let url = |text: &str| {
+            let ours = text.starts_with(RECORDINGS_AT)
+                && text.len() <= limits::WEBHOOK_TEXT_BYTES_MAX
+                && text.bytes().all(|b| b.is_ascii_graphic());
+            ours.then(|| text.to_owned())
+        };
+        let code = |text: &str| text.parse().ok().filter(|code| *code != 0);
+        Ok(Self {
+            call_sid: fields.call_sid()?,
+            account_sid: fields.account_sid()?,
+            recording_sid: fields.needed("RecordingSid", |t| RecordingSid::parse(t).ok())?,
+            status: fields.needed("RecordingStatus", word)?,
+            url: fields.hint("RecordingUrl", url)?,
+            channels: fields.hint("RecordingChannels", |t| t.parse().ok())?,
+            duration_seconds: fields.number("RecordingDuration")?,
+            started_at: fields.hint("RecordingStartTime", time)?,
+            error_code: fields.hint("ErrorCode", code)?,
+        })
+    }
+}
+
+/// A Media Stream moved (<https://www.twilio.com/docs/voice/twiml/stream#statuscallback>).
+///
+/// | field | Twilio's | |
+/// |---|---|---|
+/// | `call_sid` | `CallSid` | needed |
+/// | `account_sid` | `AccountSid` | needed |
+/// | `stream_sid` | `StreamSid` | needed |
+/// | `name` | `StreamName` | |
+/// | `event` | `StreamEvent` | needed |
+/// | `error` | `StreamError` | on errors |
+/// | `at` | `Timestamp` | |
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the table above says it")]
+pub struct StreamCallback {
+    pub call_sid: CallSid,
+    pub account_sid: AccountSid,
+    pub stream_sid: StreamSid,
+    pub name: Option<String>,
+    pub event: StreamEvent,
+    pub error: Option<String>,
+    pub at: Option<UtcTime>,
+}
+
+/// What happened to a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum StreamEvent {
+    /// It runs.
+    #[serde(rename = "stream-started")]
+    Started,
+    /// It is over.
+    #[serde(rename = "stream-stopped")]
+    Stopped,
+    /// It failed.
+    #[serde(rename = "stream-error")]
+    Failed,
+}
+
+impl StreamCallback {
+    /// Reads the callback.
+    pub fn read(form: &[(String, String)]) -> Result<Self, WebhookError> {
+        let fields = Fields(form);
+        Ok(Self {
+            call_sid: fields.call_sid()?,
+            account_sid: fields.account_sid()?,
+            stream_sid: fields.needed("StreamSid", |t| StreamSid::parse(t).ok())?,
+            name: fields.text("StreamName")?,
+            event: fields.needed("StreamEvent", word)?,
+            error: fields.text("StreamError")?,
+            at: fields.hint("Timestamp", time)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::fields;
+    use super::*;
+
+    #[test]
+    fn a_recording_is_fetched_from_twilio_or_not_at_all() {
+        let url = |url: &str| {
+            let recording = "RecordingSid=RE00000000000000000000000000000001";
+            let body = format!("{recording}&RecordingStatus=completed&RecordingUrl={url}");
+            RecordingCallback::read(&fields(&body)).unwrap().url
+        };
+        let real = "https://api.twilio.com/2010-04-01/Accounts/AC1/Recordings/RE1";
+        assert_eq!(url(real), Some(real.to_owned()));
+        for other in [
+            "",
+            "http://api.twilio.com/x",
+            "https://api.twilio.com.example.org/x",
+            "https://api.twilio.com@example.org/x",
+            "https://example.org/https://api.twilio.com/",
+            "https://api.twilio.com/x%0d%0ay",
+        ] {
+            assert_eq!(url(other), None, "{other}");
+        }
+    }
+}

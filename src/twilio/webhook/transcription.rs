@@ -1,0 +1,241 @@
+//! Webhooks of Twilio's own Real-Time Transcription. Pure: no I/O.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::WebhookError;
+use super::fields::Fields;
+use super::fields::share;
+use super::fields::time;
+use super::fields::truth;
+use crate::clock::UtcTime;
+use crate::ids::AccountSid;
+use crate::ids::CallSid;
+use crate::ids::Track;
+use crate::ids::TranscriptionSid;
+
+/// Twilio's own transcription moved, or heard something
+/// (<https://www.twilio.com/docs/voice/twiml/transcription>).
+///
+/// | field | Twilio's | |
+/// |---|---|---|
+/// | `call_sid` | `CallSid` | needed |
+/// | `account_sid` | `AccountSid` | needed |
+/// | `transcription_sid` | `TranscriptionSid` | needed |
+/// | `sequence` | `SequenceId`, from 1, over all tracks and events | |
+/// | `at` | `Timestamp`: of the callback, not of the speech | |
+/// | `event` | `TranscriptionEvent` and what belongs to it | needed |
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "the table above says it")]
+pub struct TranscriptionCallback {
+    pub call_sid: CallSid,
+    pub account_sid: AccountSid,
+    pub transcription_sid: TranscriptionSid,
+    pub sequence: Option<u32>,
+    pub at: Option<UtcTime>,
+    pub event: TranscriptionEvent,
+}
+
+/// What a transcription has to say.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TranscriptionEvent {
+    /// It runs.
+    Started {
+        /// Its name (`Name`).
+        name: Option<String>,
+        /// The language that it hears (`LanguageCode`).
+        language: Option<String>,
+    },
+    /// Words. They may come after [`Self::Stopped`], and count then too.
+    Content(Content),
+    /// It is over; words that were on their way still come.
+    Stopped,
+    /// It failed.
+    Failed {
+        /// Twilio's error, such as 32650 (`TranscriptionErrorCode`, or `ErrorCode`).
+        code: Option<u32>,
+        /// What it says (`TranscriptionError`, or `ErrorMessage`).
+        message: Option<String>,
+    },
+}
+
+/// Words that Twilio heard. `Debug` does not show them.
+#[derive(Clone, PartialEq)]
+pub struct Content {
+    /// On which track (`Track`).
+    pub track: Track,
+    /// Whether they stay (`Final`); otherwise the next ones of this track take their place.
+    pub is_final: bool,
+    /// The words, without the space that they often begin with (`TranscriptionData`).
+    pub text: String,
+    /// 0 to 1, of finals (`TranscriptionData`).
+    pub confidence: Option<f32>,
+    /// 0 to 1, of partials: how likely they are to stay (`Stability`).
+    pub stability: Option<f32>,
+    /// The language, such as `en-US` (`LanguageCode`).
+    pub language: Option<String>,
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Content")
+            .field("track", &self.track)
+            .field("is_final", &self.is_final)
+            .field("text_bytes", &self.text.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// `TranscriptionData`, a JSON text in a field of the form.
+#[derive(Deserialize)]
+struct TranscriptionData {
+    transcript: String,
+    /// A number; anything else is none, and costs no words.
+    #[serde(default)]
+    confidence: Value,
+}
+
+impl TranscriptionCallback {
+    /// Reads the callback.
+    pub fn read(form: &[(String, String)]) -> Result<Self, WebhookError> {
+        let fields = Fields(form);
+        let sid = |text: &str| TranscriptionSid::parse(text).ok();
+        Ok(Self {
+            call_sid: fields.call_sid()?,
+            account_sid: fields.account_sid()?,
+            transcription_sid: fields.needed("TranscriptionSid", sid)?,
+            sequence: fields.number("SequenceId")?,
+            at: fields.hint("Timestamp", time)?,
+            event: Self::event(&fields)?,
+        })
+    }
+
+    fn event(fields: &Fields<'_>) -> Result<TranscriptionEvent, WebhookError> {
+        const EVENT: &str = "TranscriptionEvent";
+        match fields.get(EVENT)?.ok_or(WebhookError::Missing(EVENT))? {
+            "transcription-started" => Ok(TranscriptionEvent::Started {
+                name: fields.text("Name")?,
+                language: fields.text("LanguageCode")?,
+            }),
+            "transcription-content" => Ok(TranscriptionEvent::Content(Content::read(fields)?)),
+            "transcription-stopped" => Ok(TranscriptionEvent::Stopped),
+            "transcription-error" => {
+                let code = fields.number("TranscriptionErrorCode")?;
+                let message = fields.text("TranscriptionError")?;
+                Ok(TranscriptionEvent::Failed {
+                    code: code.map_or_else(|| fields.number("ErrorCode"), |code| Ok(Some(code)))?,
+                    message: message
+                        .map_or_else(|| fields.text("ErrorMessage"), |m| Ok(Some(m)))?,
+                })
+            }
+            _ => Err(WebhookError::Unreadable(EVENT)),
+        }
+    }
+}
+
+impl Content {
+    fn read(fields: &Fields<'_>) -> Result<Self, WebhookError> {
+        let data = |text: &str| serde_json::from_str::<TranscriptionData>(text).ok();
+        let data = fields.needed("TranscriptionData", data)?;
+        let track = |text: &str| match text {
+            "inbound_track" | "inbound" => Some(Track::Inbound),
+            "outbound_track" | "outbound" => Some(Track::Outbound),
+            _ => None,
+        };
+        Ok(Self {
+            track: fields.needed("Track", track)?,
+            is_final: fields.needed("Final", truth)?,
+            text: data.transcript.trim().to_owned(),
+            confidence: data.confidence.as_f64().and_then(|c| share(c as f32)),
+            stability: fields.hint("Stability", |t| t.parse().ok().and_then(share))?,
+            language: fields.text("LanguageCode")?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::fields;
+    use super::*;
+
+    #[test]
+    fn a_transcription_error_is_understood_in_both_spellings() {
+        let event = |rest: &str| {
+            let sid = "TranscriptionSid=GT00000000000000000000000000000001";
+            let body = format!("{sid}&TranscriptionEvent=transcription-error&{rest}");
+            TranscriptionCallback::read(&fields(&body)).unwrap().event
+        };
+        let failed = TranscriptionEvent::Failed {
+            code: Some(32_650),
+            message: Some("no engine".to_owned()),
+        };
+        let documented = "TranscriptionErrorCode=32650&TranscriptionError=no+engine";
+        assert_eq!(event(documented), failed);
+        assert_eq!(event("ErrorCode=32650&ErrorMessage=no+engine"), failed);
+    }
+
+    #[test]
+    fn strange_measures_cost_no_words() {
+        let read = |confidence: &str| {
+            let sid = "TranscriptionSid=GT00000000000000000000000000000001";
+            let data = format!("{{\"transcript\":\" a\"{confidence}}}");
+            let body = format!(
+                "{sid}&TranscriptionEvent=transcription-content&TranscriptionData={data}\
+                 &Track=outbound&Final=True&Stability=NaN"
+            );
+            TranscriptionCallback::read(&fields(&body)).map(|callback| callback.event)
+        };
+        for (confidence, share) in [
+            ("", None),
+            (",\"confidence\":null", None),
+            (",\"confidence\":\"high\"", None),
+            (",\"confidence\":1.5", Some(1.0)),
+            (",\"confidence\":1e300", None),
+        ] {
+            let content = Content {
+                track: Track::Outbound,
+                is_final: true,
+                text: "a".to_owned(),
+                confidence: share,
+                stability: None,
+                language: None,
+            };
+            assert_eq!(
+                read(confidence),
+                Ok(TranscriptionEvent::Content(content)),
+                "{confidence}"
+            );
+        }
+    }
+
+    #[test]
+    fn words_without_words_are_unreadable() {
+        let read = |rest: &str| {
+            let sid = "TranscriptionSid=GT00000000000000000000000000000001";
+            let body = format!("{sid}&TranscriptionEvent=transcription-content&{rest}");
+            TranscriptionCallback::read(&fields(&body)).map(|callback| callback.event)
+        };
+        for (rest, error) in [
+            (
+                "Track=inbound_track",
+                WebhookError::Missing("TranscriptionData"),
+            ),
+            (
+                "TranscriptionData=x",
+                WebhookError::Unreadable("TranscriptionData"),
+            ),
+            (
+                "TranscriptionData={\"transcript\":\"a\"}&Track=both_tracks",
+                WebhookError::Unreadable("Track"),
+            ),
+            (
+                "TranscriptionData={\"transcript\":\"a\"}&Track=inbound_track",
+                WebhookError::Missing("Final"),
+            ),
+        ] {
+            assert_eq!(read(rest), Err(error), "{rest}");
+        }
+    }
+}
