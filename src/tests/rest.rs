@@ -226,7 +226,7 @@ async fn a_recording_whose_answer_was_lost_is_found_not_made_twice() {
     ] {
         let (twilio, _, call) = world();
         let patience = Patience {
-            request: Duration::from_millis(300),
+            request: Duration::from_secs(1),
             ..twilio.config().patience
         };
         let rest = Rest::new(RestConfig {
@@ -257,10 +257,22 @@ async fn a_recording_whose_answer_was_lost_is_found_not_made_twice() {
 #[tokio::test]
 async fn a_creation_that_may_have_been_seen_is_not_repeated() {
     let (twilio, rest, call) = world();
+    // Nothing was made: neither an older one nor one of TwiML's is taken for it.
+    let older = rest.start_recording(&call, &ask()).await.unwrap().sid;
+    let current = RecordingRef::Current;
+    rest.stop_recording(&call, current).await.unwrap();
+    twilio.recording_by_dial(&call);
+    let known = StartRecording {
+        known: vec![older],
+        ..ask()
+    };
     twilio.fail_next(503);
-    let error = rest.start_recording(&call, &ask()).await.unwrap_err();
+    let error = rest.start_recording(&call, &known).await.unwrap_err();
     assert_eq!(error.status(), Some(503));
-    assert!(twilio.recording_states(&call).is_empty());
+    assert_eq!(
+        twilio.recording_states(&call),
+        ["processing", "in-progress"]
+    );
     twilio.trouble_next(Trouble::Lose);
     let error = rest.start_stream(&call, &stream("n")).await.unwrap_err();
     assert!(error.is_in_doubt(), "{error}");
@@ -286,12 +298,10 @@ async fn reads_and_changes_survive_trouble_on_the_way() {
 #[tokio::test]
 async fn nobody_there_is_told_from_a_lost_answer() {
     let (twilio, ..) = world();
-    // A port that was free a moment ago.
-    let free = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let base_url = format!("http://{free}");
+    // Taken, but nobody listens.
+    let taken = tokio::net::TcpSocket::new_v4().unwrap();
+    taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let base_url = format!("http://{}", taken.local_addr().unwrap());
     let rest = Rest::new(RestConfig {
         base_url,
         ..twilio.config()
@@ -402,6 +412,28 @@ async fn sound_that_breaks_off_ends_with_an_error() {
         matches!(pieces.last(), Some(Err(RestError::Lost { .. }))),
         "{pieces:?}"
     );
+}
+
+#[tokio::test]
+async fn sound_that_does_not_begin_is_not_waited_for_long() {
+    let (twilio, rest, call) = world();
+    let sid = ready(&twilio, &rest, &call).await;
+    let patience = Patience {
+        request: Duration::from_millis(50),
+        attempts_max: 1,
+        ..twilio.config().patience
+    };
+    let hasty = Rest::new(RestConfig {
+        patience,
+        ..twilio.config()
+    })
+    .unwrap();
+    twilio.trouble_next(Trouble::Stall);
+    let error = hasty
+        .recording_media(&sid, MediaFormat::Wav, None)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, RestError::Lost { .. }), "{error}");
 }
 
 #[tokio::test]

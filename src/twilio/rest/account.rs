@@ -6,9 +6,10 @@
 //! <https://www.twilio.com/docs/iam/api/keys>. The account and its keys open only to the auth
 //! token.
 
+use reqwest::Method;
 use secrecy::SecretString;
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny};
+use serde::de::Deserializer;
 
 use super::error::RestError;
 use super::retry::Kind;
@@ -206,8 +207,7 @@ impl Rest {
             .with("VoiceApplicationSid", application.as_str())
             .with_some("TrunkSid", off_trunk);
         let path = ["IncomingPhoneNumbers", number.sid.as_str()];
-        let _: IgnoredAny = self.post(&path, form, Kind::Change).await?;
-        Ok(())
+        self.tell(&path, Method::POST, form).await
     }
 
     /// The account's API keys.

@@ -8,11 +8,11 @@
 
 use reqwest::Method;
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny};
+use serde::de::Deserializer;
 
 use super::error::RestError;
 use super::retry::Kind;
-use super::{Ask, Form, Rest, number, unreadable};
+use super::{Form, Rest, number};
 use crate::clock::UtcTime;
 use crate::ids::{CallSid, RecordingSid, StreamSid, TranscriptionSid};
 use crate::limits::STREAM_PARAMETERS_MAX;
@@ -271,25 +271,18 @@ impl Rest {
     /// Deletes a recording at Twilio, which keeps what it knows of it for 40 days. One that is not
     /// there is deleted.
     pub async fn delete_recording(&self, sid: &RecordingSid) -> Result<(), RestError> {
-        let ask = Ask {
-            method: Method::DELETE,
-            kind: Kind::Change,
-            ..Ask::get(self.url(&["Recordings", sid.as_str()], "json"))
-        };
-        match self.persist(ask.kind, || self.attempt(&ask)).await {
-            Ok(_) => Ok(()),
+        let path = ["Recordings", sid.as_str()];
+        match self.tell(&path, Method::DELETE, Form::default()).await {
             Err(error) if error.is_gone() => Ok(()),
-            Err(error) => Err(error),
+            answer => answer,
         }
     }
 
     /// Ends a call.
     pub async fn hang_up(&self, call: &CallSid) -> Result<(), RestError> {
         let form = Form::default().with("Status", "completed");
-        let _: IgnoredAny = self
-            .post(&["Calls", call.as_str()], form, Kind::Change)
-            .await?;
-        Ok(())
+        self.tell(&["Calls", call.as_str()], Method::POST, form)
+            .await
     }
 
     /// Starts a Media Stream on a call that is in progress. When the answer is lost, nothing tells
@@ -358,12 +351,13 @@ impl Rest {
 
     async fn stop(&self, call: &CallSid, what: &str, name: &str) -> Result<(), RestError> {
         if name.is_empty() {
-            return Err(unreadable("a thing without a name"));
+            return Err(RestError::Unusable {
+                reason: "what is to be stopped has a name".to_owned(),
+            });
         }
         let form = Form::default().with("Status", "stopped");
-        let path = ["Calls", call.as_str(), what, name];
-        let _: IgnoredAny = self.post(&path, form, Kind::Change).await?;
-        Ok(())
+        self.tell(&["Calls", call.as_str(), what, name], Method::POST, form)
+            .await
     }
 }
 

@@ -13,6 +13,7 @@ use reqwest::header::{
     LAST_MODIFIED, LOCATION, RANGE,
 };
 use reqwest::{Response, StatusCode, Url};
+use tokio::time::timeout;
 
 use super::error::RestError;
 use super::retry::Kind;
@@ -94,7 +95,12 @@ impl Rest {
             if let Some(range) = range {
                 request = request.header(RANGE, range);
             }
-            let response = request.send().await.map_err(failure)?;
+            // A player waits; the whole of a long recording takes what it takes.
+            let response = timeout(self.patience.request, request.send()).await;
+            let response = response.map_err(|_| RestError::Lost {
+                reason: "no answer in time".to_owned(),
+            })?;
+            let response = response.map_err(failure)?;
             if !response.status().is_redirection() {
                 return media(response).await;
             }

@@ -158,6 +158,19 @@ impl Rest {
         self.answer(&ask).await
     }
 
+    /// Has something done, whatever the words of the yes.
+    async fn tell(&self, path: &[&str], method: Method, form: Form) -> Result<(), RestError> {
+        let url = self.url(path, "json");
+        let kind = Kind::Change;
+        let ask = Ask {
+            method,
+            url,
+            form,
+            kind,
+        };
+        self.persist(kind, || self.attempt(&ask)).await.map(drop)
+    }
+
     /// All pages of a list. `name` is the field that they lie in.
     async fn list<T: DeserializeOwned>(
         &self,
