@@ -168,8 +168,8 @@ pub(super) fn outcome(
 ) -> Outcome {
     let parent = legs.iter().find(|leg| !leg.is_child);
     let mut children: Vec<&LegState> = legs.iter().filter(|leg| leg.is_child).collect();
-    // Whatever the order in which they became known.
-    children.sort_by_key(|leg| (leg.ended_at, leg.began_at, &leg.sid));
+    // In the order of their ends, whatever became known first, or got lost on the way.
+    children.sort_by_key(|leg| (leg.ended_at, &leg.sid));
     let talked = match (&children[..], parent) {
         ([], parent) => parent.is_some_and(LegState::was_answered),
         (children, _) => children.iter().any(|leg| leg.was_answered()),
@@ -326,5 +326,286 @@ fn earlier(known: &mut Option<UtcTime>, at: UtcTime) {
 fn fill(known: &mut Party, told: &Party) {
     if known.0.is_empty() {
         known.clone_from(told);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use CallStatus::{
+        Busy, Canceled, Completed, Failed, InProgress, Initiated, NoAnswer, Queued, Ringing,
+    };
+
+    const STATUSES: [CallStatus; 9] = [
+        Queued, Initiated, Ringing, InProgress, Completed, Busy, NoAnswer, Canceled, Failed,
+    ];
+
+    fn sid(n: u8) -> CallSid {
+        CallSid::parse(&format!("CA{n:032x}")).unwrap()
+    }
+
+    fn at(seconds: u32) -> UtcTime {
+        UtcTime::from_millis(1_795_341_600_000).plus(Duration::from_secs(seconds.into()))
+    }
+
+    /// What is heard of leg `n`; leg 0 is the parent.
+    fn heard(n: u8, status: CallStatus, sequence: u32) -> LegUpdate {
+        LegUpdate {
+            leg: sid(n),
+            parent: (n > 0).then(|| sid(0)),
+            status,
+            sequence: Some(sequence),
+            at: Some(at(10 * sequence)),
+            duration_seconds: (status == Completed).then_some(7),
+            sip_code: None,
+            parties: None,
+            token: None,
+        }
+    }
+
+    /// Hears all of it, in this order.
+    fn hear(updates: &[LegUpdate]) -> Vec<LegState> {
+        let mut legs: Vec<LegState> = Vec::new();
+        for update in updates {
+            let known = legs.iter().position(|leg| leg.sid == update.leg);
+            let index = known.unwrap_or_else(|| {
+                let is_child = update.parent.is_some();
+                legs.push(LegState::new(update.leg.clone(), is_child));
+                legs.len() - 1
+            });
+            legs[index].hear(update, at(1_000));
+        }
+        legs
+    }
+
+    fn conclude(updates: &[LegUpdate]) -> Outcome {
+        outcome(None, None, &hear(updates))
+    }
+
+    fn status_of(story: &[(u8, CallStatus)]) -> (CallStatus, Option<String>) {
+        let heard = |(n, (leg, status)): (usize, &(u8, CallStatus))| heard(*leg, *status, n as u32);
+        let updates: Vec<LegUpdate> = story.iter().enumerate().map(heard).collect();
+        let call = conclude(&updates);
+        (call.status, call.end_cause)
+    }
+
+    #[test]
+    fn a_call_follows_its_legs() {
+        let cause = |word: &str| Some(word.to_owned());
+        for (story, status, end_cause) in [
+            (&[(0, Ringing)][..], Ringing, None),
+            (&[(0, InProgress), (0, Completed)], Completed, None),
+            (&[(0, Failed)], Failed, cause("failed")),
+            // The announcement answers the parent; the other end still rings.
+            (
+                &[(1, Initiated), (0, InProgress), (1, Ringing)],
+                Ringing,
+                None,
+            ),
+            (
+                &[(0, Ringing), (1, Ringing), (1, InProgress)],
+                InProgress,
+                None,
+            ),
+            // It is over when the parent is.
+            (&[(1, InProgress), (1, Completed)], InProgress, None),
+            (
+                &[(1, InProgress), (1, Completed), (0, Completed)],
+                Completed,
+                None,
+            ),
+            (&[(1, Ringing), (1, Busy)], Ringing, cause("busy")),
+            (
+                &[(1, Ringing), (1, Busy), (0, Completed)],
+                Busy,
+                cause("busy"),
+            ),
+            (
+                &[(0, Completed), (1, NoAnswer)],
+                NoAnswer,
+                cause("no_answer"),
+            ),
+            (
+                &[(1, Ringing), (0, Canceled), (1, NoAnswer)],
+                Canceled,
+                cause("no_answer"),
+            ),
+            // Two browsers ring, one is answered.
+            (
+                &[
+                    (1, Canceled),
+                    (2, InProgress),
+                    (2, Completed),
+                    (0, Completed),
+                ],
+                Completed,
+                None,
+            ),
+            // One number after the other.
+            (
+                &[(1, NoAnswer), (2, Busy), (0, Completed)],
+                Busy,
+                cause("busy"),
+            ),
+            // The end of the child was lost.
+            (&[(1, Ringing), (0, Completed)], Completed, None),
+        ] {
+            assert_eq!(status_of(story), (status, end_cause), "{story:?}");
+        }
+    }
+
+    #[test]
+    fn a_latecomer_changes_nothing() {
+        let whole = [
+            heard(0, Ringing, 0),
+            heard(0, InProgress, 1),
+            heard(0, Completed, 2),
+        ];
+        let late = [whole[2].clone(), whole[0].clone(), whole[1].clone()];
+        assert_eq!(conclude(&late), conclude(&whole));
+        assert_eq!(hear(&late)[0].sequence, Some(2));
+    }
+
+    #[test]
+    fn of_two_endings_the_first_counts() {
+        let endings = [heard(0, Busy, 3), heard(0, Completed, 2)];
+        assert_eq!(conclude(&endings).status, Completed);
+        let mut nameless = heard(0, Canceled, 0);
+        nameless.sequence = None;
+        assert_eq!(
+            conclude(&[nameless, heard(0, NoAnswer, 9)]).status,
+            NoAnswer
+        );
+    }
+
+    #[test]
+    fn times_are_the_childs_and_the_end_is_the_parents() {
+        let call = conclude(&[
+            heard(0, InProgress, 1),
+            heard(1, Initiated, 2),
+            heard(1, InProgress, 3),
+            heard(1, Completed, 5),
+            heard(0, Completed, 6),
+        ]);
+        assert_eq!(call.started_at, at(10));
+        assert_eq!(call.answered_at, Some(at(30)));
+        assert_eq!(call.ended_at, Some(at(60)));
+        assert_eq!(call.duration_seconds, Some(7));
+        // The answer was lost: it is reckoned back from the end.
+        let call = conclude(&[heard(1, Completed, 5), heard(0, Completed, 6)]);
+        assert_eq!(call.answered_at, Some(at(43)));
+    }
+
+    #[test]
+    fn a_sip_code_says_more_than_a_word_and_our_own_word_most() {
+        let mut busy = heard(1, Busy, 1);
+        busy.sip_code = Some(486);
+        let legs = hear(&[busy, heard(0, Completed, 2)]);
+        let cause = |own| outcome(None, own, &legs).end_cause;
+        assert_eq!(cause(None).as_deref(), Some("sip_486"));
+        assert_eq!(cause(Some("refused")).as_deref(), Some("refused"));
+    }
+
+    #[test]
+    fn parties_and_direction_are_known_from_the_legs_until_someone_says() {
+        let party = |text: &str| Party(text.to_owned());
+        let with = |n, from: &str, to: &str| LegUpdate {
+            parties: Some((party(from), party(to))),
+            ..heard(n, Ringing, 0)
+        };
+        let placed = conclude(&[
+            with(1, "+14155550100", "+14155550123"),
+            with(0, "client:ada", ""),
+        ]);
+        assert_eq!(placed.direction, Direction::Outgoing);
+        assert_eq!(
+            (placed.from, placed.to),
+            (party("client:ada"), party("+14155550123"))
+        );
+        let taken = [
+            with(0, "+14155550123", "+14155550100"),
+            with(1, "+14155550123", "client:ada"),
+        ];
+        for legs in [&taken[..], &taken[..1], &taken[1..]] {
+            assert_eq!(conclude(legs).direction, Direction::Incoming);
+        }
+        let opening = Opening {
+            at: at(0),
+            direction: Direction::Outgoing,
+            from: party("ada"),
+            to: party(""),
+        };
+        let call = outcome(Some(&opening), None, &hear(&taken));
+        assert_eq!(call.direction, Direction::Outgoing);
+        assert_eq!((call.from, call.to), (party("ada"), party("+14155550100")));
+        assert_eq!(call.started_at, at(0));
+    }
+
+    /// Anything that Twilio could say of a call, and much that it never would.
+    fn anything() -> impl Strategy<Value = Vec<LegUpdate>> {
+        let update = (0..3_u8, 0..STATUSES.len(), 0..6_u32, any::<bool>());
+        let update = update.prop_map(|(leg, status, sequence, is_numbered)| {
+            let mut update = heard(leg, STATUSES[status], sequence);
+            update.sequence = update.sequence.filter(|_| is_numbered);
+            update
+        });
+        prop::collection::vec(update, 1..12)
+    }
+
+    /// One child's way, as Twilio tells it.
+    fn way() -> impl Strategy<Value = Vec<CallStatus>> {
+        let tried = prop::sample::select(vec![Busy, NoAnswer, Canceled, Failed]);
+        prop_oneof![
+            Just(vec![Initiated, Ringing, InProgress, Completed]),
+            tried.prop_map(|end| vec![Initiated, Ringing, end]),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn any_order_and_any_repetition_end_in_the_same_record(
+            (updates, shuffled) in anything().prop_flat_map(|updates| {
+                let twice = [updates.clone(), updates.clone()].concat();
+                (Just(updates), Just(twice).prop_shuffle())
+            })
+        ) {
+            prop_assert_eq!(conclude(&shuffled), conclude(&updates));
+        }
+
+        #[test]
+        fn what_gets_lost_on_the_way_does_not_change_the_end(
+            ways in prop::collection::vec(way(), 1..3),
+            lost in prop::collection::vec(any::<bool>(), 16),
+        ) {
+            let mut whole = vec![heard(0, Ringing, 0)];
+            for (n, way) in ways.iter().enumerate() {
+                let steps = way.iter().enumerate();
+                whole.extend(steps.map(|(step, status)| heard(n as u8 + 1, *status, step as u32)));
+            }
+            whole.push(heard(0, Completed, 9));
+            let mut lost = lost.into_iter();
+            let rest: Vec<LegUpdate> = whole
+                .iter()
+                .filter(|update| is_over(update.status) || !lost.next().unwrap_or_default())
+                .cloned()
+                .collect();
+            let (whole, rest) = (conclude(&whole), conclude(&rest));
+            prop_assert_eq!(rest.status, whole.status);
+            prop_assert_eq!(rest.ended_at, whole.ended_at);
+            prop_assert_eq!(rest.duration_seconds, whole.duration_seconds);
+            prop_assert_eq!(rest.end_cause, whole.end_cause);
+            prop_assert_eq!(rest.answered_at.is_some(), whole.answered_at.is_some());
+        }
+
+        #[test]
+        fn a_leg_that_is_over_stays_over(updates in anything(), late in anything()) {
+            let before = hear(&updates);
+            let after = hear(&[updates, late].concat());
+            for leg in before.iter().filter(|leg| leg.is_over()) {
+                prop_assert!(after.iter().any(|now| now.sid == leg.sid && now.is_over()));
+            }
+        }
     }
 }

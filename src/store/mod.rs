@@ -1,7 +1,7 @@
 //! What lasts: calls, their words, and the people who may see them.
 //!
 //! [`Store`] is the only way in. Its verbs are what the server wants done, not what a database can
-//! do; behind them is one backend for each kind of database, and `tests` below holds every backend
+//! do; behind them is one backend for each kind of database, and `tests::store` holds every backend
 //! to the same stories. What needs thought is decided in pure files beside it: how a call moves
 //! (`legs`), how a recording moves (`recordings`), what a search means (`search`), where a page ends
 //! (`cursor`).
@@ -515,5 +515,47 @@ impl Store {
     /// The token was used.
     pub async fn touch_api_token(&self, id: i64, now: UtcTime) -> Result<(), StoreError> {
         ask!(self, touch_api_token(id, now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_names_a_file_or_memory() {
+        let file = |path: &str| Place::File(PathBuf::from(path));
+        for (url, place) in [
+            ("sqlite://calls.db", file("calls.db")),
+            ("sqlite:data/calls.db", file("data/calls.db")),
+            (
+                "sqlite:///var/lib/callburner/calls.db",
+                file("/var/lib/callburner/calls.db"),
+            ),
+            ("sqlite::memory:", Place::Memory),
+        ] {
+            assert_eq!(Place::parse(url).unwrap(), place, "{url}");
+        }
+    }
+
+    #[test]
+    fn other_urls_are_refused_without_showing_their_password() {
+        for url in [
+            "",
+            "calls.db",
+            "sqlite:",
+            "sqlite://",
+            "sqlite://a.db?mode=ro",
+            "sqlite://a/",
+        ] {
+            assert!(Place::parse(url).is_err(), "{url}");
+        }
+        let told = Place::parse("postgres://ada:secret@db/calls")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            told.contains("postgres") && !told.contains("secret"),
+            "{told}"
+        );
     }
 }

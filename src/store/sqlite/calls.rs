@@ -358,18 +358,18 @@ impl Sqlite {
     pub(in crate::store) async fn set_end_cause(
         &self,
         call: &CallSid,
-        word: &str,
+        why: &str,
     ) -> Result<(), StoreError> {
         let mut work = self.write().await?;
         let id = call_of(&mut work, call.as_str()).await?;
         let mut case = Case::load(&mut work, id.ok_or(StoreError::NoSuchCall)?).await?;
         if case.own_cause.is_none() {
             sqlx::query("UPDATE calls SET own_cause = ? WHERE id = ?")
-                .bind(word)
+                .bind(why)
                 .bind(case.id)
                 .execute(&mut *work)
                 .await?;
-            case.own_cause = Some(word.to_owned());
+            case.own_cause = Some(why.to_owned());
             case.conclude(&mut work).await?;
         }
         work.commit().await?;

@@ -254,3 +254,201 @@ async fn call_of(work: &mut SqliteConnection, leg: &str) -> Result<Option<i64>, 
         .fetch_optional(work)
         .await?)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use sqlx::Row;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::clock::UtcTime;
+    use crate::ids::{CallSid, SegmentId, Track};
+    use crate::store::record::{CallEdit, NewCall, Party, TranscriptState};
+    use crate::transcript::{CallStatus, Direction, Segment, Speaker};
+
+    fn now() -> UtcTime {
+        UtcTime::from_millis(1_795_341_600_000)
+    }
+
+    fn call(n: u32) -> CallSid {
+        CallSid::parse(&format!("CA{n:032x}")).unwrap()
+    }
+
+    async fn open(folder: &TempDir) -> Sqlite {
+        Sqlite::open(Some(&folder.path().join("calls.db")))
+            .await
+            .unwrap()
+    }
+
+    fn problem<T>(opened: Result<T, StoreError>) -> String {
+        match opened {
+            Ok(_) => panic!("it was opened"),
+            Err(error @ StoreError::Place { .. }) => error.to_string(),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    async fn fill(store: &Sqlite, n: u32, word: &str) {
+        let new = NewCall {
+            sid: call(n),
+            direction: Direction::Outgoing,
+            status: CallStatus::InProgress,
+            from: Party("client:ada".into()),
+            to: Party(format!("+1{word}")),
+            user_id: None,
+            started_at: now(),
+            transcript: TranscriptState::Live,
+            announced: false,
+        };
+        store.open_call(&new).await.unwrap();
+        let segment = |number| Segment {
+            id: SegmentId::new(1, Track::Inbound, number),
+            track: Track::Inbound,
+            speaker: Speaker::Agent,
+            start_ms: 0,
+            end_ms: 1,
+            text: format!("They said {word} {number} times"),
+            words: Vec::new(),
+            language: "en".into(),
+            latency_ms: 0,
+            transcribed: true,
+        };
+        let segments: Vec<Segment> = (0..40).map(segment).collect();
+        store.keep_segments(&call(n), &segments).await.unwrap();
+        let edit = CallEdit {
+            notes: Some(format!("About {word}.")),
+            labels: Some(vec![word.to_owned()]),
+        };
+        store.edit_call(&call(n), &edit).await.unwrap();
+    }
+
+    /// Files beside the database that hold the word.
+    fn files_with(folder: &TempDir, word: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(folder.path()).unwrap() {
+            let entry = entry.unwrap();
+            let bytes = std::fs::read(entry.path()).unwrap().to_ascii_lowercase();
+            if bytes.windows(word.len()).any(|w| w == word.as_bytes()) {
+                found.push(entry.file_name().into_string().unwrap());
+            }
+        }
+        found
+    }
+
+    #[tokio::test]
+    async fn a_deleted_calls_words_are_in_no_file() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder).await;
+        fill(&store, 1, "xylophone").await;
+        fill(&store, 2, "marimba").await;
+        assert!(!files_with(&folder, "xylophone").is_empty());
+        store.delete_call(&call(1), now()).await.unwrap().unwrap();
+        assert_eq!(files_with(&folder, "xylophone"), Vec::<String>::new());
+        assert!(!files_with(&folder, "marimba").is_empty());
+        for check in [
+            "INSERT INTO segments_fts (segments_fts, rank) VALUES ('integrity-check', 1)",
+            "INSERT INTO calls_fts (calls_fts, rank) VALUES ('integrity-check', 1)",
+        ] {
+            sqlx::query(check).execute(&store.writer).await.unwrap();
+        }
+        store.close().await;
+        assert_eq!(files_with(&folder, "xylophone"), Vec::<String>::new());
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn what_is_made_is_for_this_user_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = TempDir::new().unwrap();
+        let inner = folder.path().join("a/b");
+        let store = Sqlite::open(Some(&inner.join("calls.db"))).await.unwrap();
+        fill(&store, 1, "word").await;
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&inner), 0o700);
+        for file in ["calls.db", "calls.db-wal", "calls.db-shm"] {
+            assert_eq!(mode(&inner.join(file)), 0o600, "{file}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_newer_database_is_left_alone() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder).await;
+        sqlx::query(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+             VALUES (9999, 'later', 1, x'00', 0)",
+        )
+        .execute(&store.writer)
+        .await
+        .unwrap();
+        store.close().await;
+        let place = folder.path().join("calls.db");
+        let told = problem(Sqlite::open(Some(&place)).await);
+        assert!(told.contains("newer CallBurner"), "{told}");
+        assert!(told.contains("calls.db"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_database_is_named() {
+        let folder = TempDir::new().unwrap();
+        let text = folder.path().join("notes.txt");
+        std::fs::write(
+            &text,
+            "not a database, but long enough to look at ".repeat(99),
+        )
+        .unwrap();
+        let told = problem(Sqlite::open(Some(&text)).await);
+        assert!(
+            told.contains("notes.txt") && told.contains("restore"),
+            "{told}"
+        );
+        let below_a_file = text.join("calls.db");
+        let told = problem(Sqlite::open(Some(&below_a_file)).await);
+        assert!(told.contains("check the path"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn a_locked_database_is_waited_for_only_so_long() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder).await;
+        fill(&store, 1, "word").await;
+        let other = open(&folder).await;
+        let lock = other.write().await.unwrap();
+        // Readers are not held up.
+        assert!(store.call_record(&call(1)).await.unwrap().is_some());
+        let edit = CallEdit::default();
+        let patience = limits::STORE_LOCK_WAIT_MAX + Duration::from_secs(5);
+        let refused = tokio::time::timeout(patience, store.edit_call(&call(1), &edit)).await;
+        assert!(matches!(refused, Ok(Err(StoreError::Unavailable(_)))));
+        lock.rollback().await.unwrap();
+        assert!(store.edit_call(&call(1), &edit).await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn the_file_is_as_durable_and_as_strict_as_is_said() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder).await;
+        for (pragma, value) in [
+            ("PRAGMA journal_mode", "wal"),
+            ("PRAGMA synchronous", "1"),
+            ("PRAGMA foreign_keys", "1"),
+            ("PRAGMA secure_delete", "1"),
+        ] {
+            let row = sqlx::query(pragma).fetch_one(&store.writer).await.unwrap();
+            let found = row
+                .try_get::<String, _>(0)
+                .or_else(|_| row.try_get::<i64, _>(0).map(|n| n.to_string()));
+            assert_eq!(found.unwrap(), value, "{pragma}");
+        }
+        let loose: Vec<String> = sqlx::query_scalar(
+            "SELECT name FROM pragma_table_list WHERE type = 'table' AND strict = 0 \
+             AND name NOT LIKE 'sqlite_%' AND name NOT LIKE '_sqlx_%'",
+        )
+        .fetch_all(&store.writer)
+        .await
+        .unwrap();
+        assert_eq!(loose, Vec::<String>::new());
+    }
+}
