@@ -24,8 +24,7 @@ use crate::access::throttle::{Throttle, TooSoon};
 use crate::clock::{self, UtcTime};
 use crate::config::Doors;
 use crate::limits;
-use crate::store::User;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, User};
 use crate::tasks::Tasks;
 
 /// How a request says that it comes with an API token

@@ -597,6 +597,9 @@ async fn admins_say_who_may_sign_in_and_nobody_else_does() {
     assert_eq!(answer.json()["role"], "admin");
     let answer = house.page("DELETE", &at(4_711), &admin, &Value::Null).await;
     assert_refused(&answer, 404, "no_such_user");
+    let answer = house.page("DELETE", &at(carol), &admin, &Value::Null).await;
+    assert_eq!(answer.status, 204, "{}", answer.body);
+    assert_eq!(house.who(&admin).await, None);
 }
 
 #[tokio::test]
