@@ -24,8 +24,7 @@ use crate::access::throttle::{Throttle, TooSoon};
 use crate::clock::{self, UtcTime};
 use crate::config::Doors;
 use crate::limits;
-use crate::store::User;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, User};
 use crate::tasks::Tasks;
 
 /// How a request says that it comes with an API token
@@ -250,7 +249,6 @@ impl Gatehouse {
     /// Ends the browser's session, if it has one; the answer takes its cookie away.
     pub(super) async fn end_session(&self, headers: &HeaderMap) -> Result<SetCookie, ApiError> {
         self.close_session(headers).await?;
-        self.revoke();
         SetCookie::new(&self.0.cookies.clear())
     }
 
@@ -268,8 +266,10 @@ impl Gatehouse {
     }
 
     async fn close_session(&self, headers: &HeaderMap) -> Result<(), StoreError> {
-        if let Some(secret) = self.0.cookies.read(headers) {
-            self.0.store.close_session(&secret.hash()).await?;
+        if let Some(secret) = self.0.cookies.read(headers)
+            && self.0.store.close_session(&secret.hash()).await?
+        {
+            self.revoke();
         }
         Ok(())
     }

@@ -36,8 +36,7 @@ use crate::clock;
 use crate::hub::{Resume, Subscription};
 use crate::ids::CallSid;
 use crate::limits;
-use crate::store::Scope;
-use crate::store::StoreError;
+use crate::store::{Scope, StoreError};
 
 /// `GET /ws/transcriptions`
 pub(super) async fn transcriptions(

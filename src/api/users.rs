@@ -17,8 +17,7 @@ use crate::access::password::Password;
 use crate::clock::{self, UtcTime};
 use crate::ids::UserId;
 use crate::limits;
-use crate::store::StoreError;
-use crate::store::{Role, User};
+use crate::store::{Role, StoreError, User};
 
 /// `/api/users`.
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
@@ -182,14 +181,11 @@ async fn remove(
 ) -> Result<StatusCode, ApiError> {
     caller.require_admin()?;
     let admin = caller.require_person()?.id;
-    gates
-        .store()
-        .user(id)
-        .await?
-        .ok_or(StoreError::NoSuchUser)?;
     gates.store().remove_user(id).await?;
     gates.revoke();
-    log(&gates, "user_removed", about(id), admin, clock::utc_now()).await?;
+    // Whoever removed himself is nobody any more.
+    let by = (id != admin).then_some(admin);
+    log(&gates, "user_removed", about(id), by, clock::utc_now()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -213,14 +209,12 @@ pub(super) async fn log(
     gates: &Gatehouse,
     kind: &'static str,
     detail: String,
-    by: UserId,
+    by: impl Into<Option<UserId>>,
     now: UtcTime,
 ) -> Result<(), ApiError> {
-    tracing::info!(kind, by = by.0, detail, "people");
-    gates
-        .store()
-        .log(None, kind, &detail, Some(by), now)
-        .await?;
+    let by = by.into();
+    tracing::info!(kind, by = by.map(|user| user.0), detail, "people");
+    gates.store().log(None, kind, &detail, by, now).await?;
     Ok(())
 }
 

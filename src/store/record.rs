@@ -279,6 +279,8 @@ pub struct StreamRecord {
     pub sid: StreamSid,
     /// The how manyth of its call, from 1.
     pub number: u32,
+    /// How long after the call's first stream it began: where its own clock is on the call's.
+    pub begun_ms: u64,
     /// Why it ended, if it has.
     pub ended: Option<EndReason>,
 }

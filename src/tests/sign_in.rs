@@ -84,9 +84,10 @@ impl House {
     }
 
     async fn ask(&self, method: &str, path: &str, headers: &str, body: &Value) -> Answer {
-        let body = match body {
-            Value::Null => String::new(),
-            json => json.to_string(),
+        let body = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
         };
         request(self.server.addr, method, path, headers, &body).await
     }
@@ -231,9 +232,12 @@ async fn one_signs_in_and_out_and_each_time_the_cookie_is_new() {
     assert_eq!(attributes, expected);
 
     let first = cookie(&answer);
+    let mut browser = house.listen(&first).await.ok().unwrap();
+    browser.settle().await;
     let body = json!({ "name": "Alice", "password": PASSWORD });
     let again = house.page("POST", "/api/session", &first, &body).await;
     let second = cookie(&again);
+    assert_eq!(browser.closed().await, Some(1008));
     assert_ne!(first, second);
     assert_eq!(house.who(&first).await, None, "the old session lives on");
     assert_eq!(house.who(&second).await.as_deref(), Some("Alice"));
@@ -387,7 +391,9 @@ async fn a_user_hears_own_calls_only_and_an_admin_all() {
         house.call_of(&call(2), Some(&bob)).await,
         house.call_of(&call(3), None).await,
     ];
-    (1..=4).for_each(|n| drop(house.server.hub.open(&call(n), 1)));
+    for n in 1..=4 {
+        house.server.hub.open(&call(n), 1);
+    }
 
     let now = clock::utc_now();
     let cookie = house.session_of(&alice, now).await;
@@ -591,6 +597,9 @@ async fn admins_say_who_may_sign_in_and_nobody_else_does() {
     assert_eq!(answer.json()["role"], "admin");
     let answer = house.page("DELETE", &at(4_711), &admin, &Value::Null).await;
     assert_refused(&answer, 404, "no_such_user");
+    let answer = house.page("DELETE", &at(carol), &admin, &Value::Null).await;
+    assert_eq!(answer.status, 204, "{}", answer.body);
+    assert_eq!(house.who(&admin).await, None);
 }
 
 #[tokio::test]
