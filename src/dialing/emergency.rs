@@ -1,28 +1,28 @@
 //! Numbers that call for help somewhere. Pure: no I/O.
 //!
-//! A browser has no place that help could be sent to, and Twilio's Voice API for browsers does not
-//! carry emergency calls unless an address is registered for the number
-//! (<https://www.twilio.com/docs/voice/tutorials/emergency-calling-for-programmable-voice>). So they
-//! are refused with words of their own, whoever dials them wherever: a traveller dials what he
-//! knows from home.
+//! A browser has no place that help could be sent to. So these numbers are refused, with words of
+//! their own, whoever dials them wherever: a traveller dials what he knows from home.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-/// Police, ambulance, fire brigade and the like, of every country
-/// (<https://en.wikipedia.org/wiki/List_of_emergency_telephone_numbers>, and E.161 for 112 and 911),
-/// and the lines for those who want to end their lives that have numbers like these. Where one of
-/// them calls something else, it is a short number, which cannot be called either.
-const NUMBERS: &str = "000 08 100 101 102 103 104 105 107 108 110 111 112 113 114 115 117 118 119 \
-    120 122 123 125 127 128 129 130 131 132 133 140 141 144 150 155 156 158 160 165 166 170 171 \
-    177 180 185 190 191 192 193 194 195 196 197 198 199 211 222 333 411 422 444 555 600 700 770 \
-    777 811 888 900 901 902 903 911 912 917 919 922 933 940 955 988 990 991 992 993 994 995 996 \
-    997 998 999 15 16 17 18 19 90 91 92 93 1122 1669 4444 7777 8888 9999 10111 10177 116123 \
-    115115 116117";
+/// Police, ambulance, fire brigade and the like, of every country that libphonenumber knows
+/// (<https://github.com/google/libphonenumber/blob/master/resources/ShortNumberMetadata.xml>; the
+/// crate leaves it out), and two lines for those who may not want to live. Where one of them calls
+/// something else, it is a short number, which cannot be called either. See also
+/// [`is_gabonese`].
+const NUMBERS: &str = "01 02 03 13 14 15 16 17 18 19 90 91 92 93 94 000 001 002 003 011 019 022 033 050 060 065 \
+    066 068 080 085 088 100 101 102 103 104 105 106 107 108 110 111 112 113 114 115 116 117 \
+    118 119 120 122 123 124 125 127 128 129 130 131 132 133 140 144 150 151 152 153 154 155 \
+    156 157 158 159 160 166 170 171 172 175 177 180 188 190 191 192 193 194 195 197 198 199 \
+    211 311 333 355 511 555 666 819 888 901 902 903 911 912 913 917 919 922 933 939 955 977 \
+    988 990 991 992 993 994 995 996 997 998 999 1122 1220 1298 1444 1669 1730 2611 9999 10111 \
+    10177 90000 116123 124422 127799 201606 201917 202099 202914 320221 723141";
 
 static SET: LazyLock<BTreeSet<&str>> = LazyLock::new(|| NUMBERS.split_whitespace().collect());
 
-/// The longest emergency number.
+/// The longest emergency number; a whole number has more digits, behind a country's calling code
+/// at least.
 const DIGITS_MAX: usize = 6;
 
 /// The longest country calling code.
@@ -31,13 +31,21 @@ const CALLING_CODE_DIGITS_MAX: usize = 3;
 /// Whether somebody who dials `digits` wants help: bare, behind a digit for an outside line or
 /// long distance, or (`is_international`) behind a country's calling code.
 pub(super) fn is_emergency(digits: &str, is_international: bool) -> bool {
-    let is_known = |digits: &str| digits.len() <= DIGITS_MAX && SET.contains(digits);
-    if is_international {
-        let codes = 1..=CALLING_CODE_DIGITS_MAX;
-        return is_known(digits) || codes.filter_map(|code| digits.get(code..)).any(is_known);
+    if digits.len() > DIGITS_MAX {
+        return false;
     }
-    let outside = digits.strip_prefix(['0', '1', '9']);
-    is_known(digits) || outside.is_some_and(|digits| digits.len() >= 3 && is_known(digits))
+    let is_known = |digits: &str| SET.contains(digits) || is_gabonese(digits);
+    if is_international {
+        let mut rests = (0..=CALLING_CODE_DIGITS_MAX).filter_map(|code| digits.get(code..));
+        return rests.any(is_known);
+    }
+    let behind_one = digits.strip_prefix(['0', '1', '9']);
+    is_known(digits) || behind_one.is_some_and(|rest| rest.len() >= 3 && is_known(rest))
+}
+
+/// 1300 to 1399.
+fn is_gabonese(digits: &str) -> bool {
+    digits.len() == 4 && digits.starts_with("13")
 }
 
 #[cfg(test)]
@@ -48,7 +56,7 @@ mod tests {
     fn help_is_dialled_in_every_countrys_way() {
         for digits in [
             "112", "911", "999", "000", "110", "113", "119", "15", "17", "18", "100", "108", "190",
-            "988", "9911", "0112", "1911", "116123",
+            "988", "9911", "0112", "1911", "1366", "116123",
         ] {
             assert!(is_emergency(digits, false), "{digits}");
         }

@@ -32,8 +32,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             call: Duration::from_hours(4),
-            calls_max: 32,
-            user_calls_max: 4,
+            calls_max: 16,
+            user_calls_max: 2,
             calls_per_minute: 60,
             user_calls_per_minute: 10,
         }

@@ -104,23 +104,26 @@ mod tests {
 
     use super::*;
 
-    const REFUSALS: [Refusal; 11] = [
-        Refusal::NotANumber,
-        Refusal::Emergency,
-        Refusal::ShortNumber,
-        Refusal::OwnNumber,
-        Refusal::Kind(Kind::Premium),
-        Refusal::Kind(Kind::Satellite),
-        Refusal::Country,
-        Refusal::UserCalls,
-        Refusal::ServerCalls,
-        Refusal::UserRate,
-        Refusal::ServerRate,
-    ];
+    /// Every refusal.
+    fn refusals() -> Vec<Refusal> {
+        let plain = [
+            Refusal::NotANumber,
+            Refusal::Emergency,
+            Refusal::ShortNumber,
+            Refusal::OwnNumber,
+            Refusal::Country,
+            Refusal::UserCalls,
+            Refusal::ServerCalls,
+            Refusal::UserRate,
+            Refusal::ServerRate,
+        ];
+        let kinds = Kind::ALL.map(Refusal::Kind);
+        plain.into_iter().chain(kinds).collect()
+    }
 
     #[test]
     fn a_refusal_is_a_sentence_without_digits_and_a_code_of_its_own() {
-        for refusal in REFUSALS {
+        for refusal in refusals() {
             let spoken = refusal.spoken();
             assert!(spoken.ends_with('.'), "{spoken}");
             assert!(!spoken.contains(|c: char| c.is_ascii_digit()), "{spoken}");
@@ -130,8 +133,8 @@ mod tests {
                 "{code}"
             );
         }
-        let codes: BTreeSet<&str> = REFUSALS.iter().map(|refusal| refusal.code()).collect();
-        assert_eq!(codes.len(), REFUSALS.len());
+        let codes: BTreeSet<&str> = refusals().into_iter().map(Refusal::code).collect();
+        assert_eq!(codes.len(), refusals().len());
     }
 
     #[test]

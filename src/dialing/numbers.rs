@@ -153,6 +153,17 @@ impl Ord for Country {
 }
 
 impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 7] = [
+        Self::Premium,
+        Self::SharedCost,
+        Self::Personal,
+        Self::Pager,
+        Self::Company,
+        Self::Voicemail,
+        Self::Satellite,
+    ];
+
     /// Reads the word for it in settings.
     pub fn parse(text: &str) -> Option<Self> {
         let found = KINDS.iter().find(|row| row.1.eq_ignore_ascii_case(text));
