@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 
 use crate::access::proxies::Proxies;
 use crate::api::{self, ApiState, Gatehouse};
+use crate::archive::Shelf;
 use crate::call::Switchboard;
 use crate::clock;
 use crate::config::Doors;
@@ -38,6 +39,8 @@ pub struct Parts {
     pub voice: voice::Config,
     /// What lasts.
     pub store: Store,
+    /// Where calls' audio is kept, if it is.
+    pub shelf: Option<Shelf>,
     /// How calls are answered.
     pub desk: desk::Config,
     /// Twilio's REST API, if there is an account.
@@ -67,6 +70,7 @@ impl Parts {
             engine,
             voice,
             store,
+            shelf: None,
             rest: None,
             retention: None,
         }
@@ -81,6 +85,7 @@ pub struct App {
     engine: Arc<Engine>,
     hub: Hub,
     store: Store,
+    shelf: Option<Shelf>,
     gatehouse: Gatehouse,
 }
 
@@ -99,6 +104,7 @@ impl App {
             engine: switchboard.engine.clone(),
             hub: switchboard.hub.clone(),
             store: state.desk.store().clone(),
+            shelf: switchboard.shelf.clone(),
             gatehouse: state.gatehouse.clone(),
         };
         serve(listener, api::router(state), &tasks);
@@ -139,9 +145,13 @@ impl App {
                 "some calls did not end in time"
             );
         }
-        let engine = self.engine;
+        let (engine, shelf) = (self.engine, self.shelf);
         // Joins threads, which takes up to one pass.
-        let _ = tokio::task::spawn_blocking(move || engine.stop()).await;
+        let stop = move || {
+            engine.stop();
+            shelf.inspect(Shelf::stop);
+        };
+        let _ = tokio::task::spawn_blocking(stop).await;
         self.store.close().await;
     }
 }
@@ -156,6 +166,7 @@ pub(crate) fn compose(parts: Parts, tasks: &Tasks) -> ApiState {
         hub: hub.clone(),
         tasks: tasks.clone(),
         rest: parts.rest,
+        shelf: parts.shelf.clone(),
     };
     let desk = Desk::new(parts.desk, tools);
     if let Some(age) = parts.retention {
@@ -167,6 +178,7 @@ pub(crate) fn compose(parts: Parts, tasks: &Tasks) -> ApiState {
         engine: Arc::new(parts.engine),
         hub,
         scribe,
+        shelf: parts.shelf,
         tasks: tasks.clone(),
         voice: parts.voice,
     };

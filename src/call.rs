@@ -23,6 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 
+use crate::archive::{Shelf, Writer};
 use crate::clock;
 use crate::engine::Engine;
 use crate::engine::voice::{self, Identity, Output as VoiceOutput, Voice};
@@ -125,6 +126,7 @@ async fn enrol(scribe: &Scribe, start: &Start) -> Enrolled {
         let record = scribe.store().call_record(call).await?;
         Ok::<_, StoreError>(Enrolled {
             number: stream.number,
+            begun_ms: stream.begun_ms,
             record: record.filter(|_| is_known),
         })
     };
@@ -138,6 +140,8 @@ async fn enrol(scribe: &Scribe, start: &Start) -> Enrolled {
 #[derive(Debug, Default)]
 struct Enrolled {
     number: u32,
+    /// Where the stream's own clock is on the call's.
+    begun_ms: u64,
     /// The call's record, if it was announced before its stream came.
     record: Option<CallRecord>,
 }
@@ -167,6 +171,8 @@ struct Call {
     direction: Direction,
     voices: BTreeMap<Track, (Identity, Voice)>,
     archive: Option<Writer>,
+    /// Where the stream's own clock is on the call's.
+    begun_ms: u64,
 }
 
 impl Line {
@@ -284,8 +290,9 @@ impl Line {
             None => (Direction::Outgoing, CallStatus::InProgress, true),
         };
         let stream_sid = Some(start.stream_sid.clone());
+        let begun = Duration::from_millis(enrolled.begun_ms);
         let shelf = self.switchboard.shelf.as_ref();
-        let archive = shelf.map(|shelf| shelf.writer(&start.call_sid, enrolled.begun));
+        let archive = shelf.map(|shelf| shelf.writer(&start.call_sid, begun));
         self.call = Some(Call {
             sid: start.call_sid,
             stream_sid: start.stream_sid,
@@ -294,6 +301,7 @@ impl Line {
             direction,
             voices: BTreeMap::new(),
             archive,
+            begun_ms: enrolled.begun_ms,
         });
         self.publish(Event::Call { status, stream_sid });
     }
@@ -330,6 +338,10 @@ impl Line {
 
     fn follow_voices(&mut self) {
         let mut events = Vec::new();
+        let begun_ms = self
+            .call
+            .as_ref()
+            .map_or(0, |call| call.begun_ms.cast_signed());
         let voices = self
             .call
             .iter_mut()
@@ -347,7 +359,7 @@ impl Line {
         }
         for event in events {
             let lost = matches!(&event, Event::Segment { segment } if !segment.transcribed);
-            self.publish(event);
+            self.publish(event.moved(begun_ms));
             if lost {
                 self.tell_health(EngineHealth::Degraded, self.switchboard.engine.health().1);
             }
@@ -487,6 +499,7 @@ mod tests {
             let switchboard = Switchboard {
                 engine: Arc::new(Engine::start(vec![Box::new(recognizer)])),
                 scribe: Scribe::new(store, hub.clone(), tasks.clone()),
+                shelf: None,
                 hub,
                 tasks,
                 voice: voice::Config::default(),

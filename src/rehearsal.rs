@@ -32,11 +32,13 @@ impl Rehearsal {
     /// The events on the recording's clock: when they arrived, and when they say that words were
     /// spoken, from the recording's beginning.
     pub fn heard(&self) -> Vec<Heard> {
+        // The stream's clock begins before the recording: its first frame has a later timestamp.
+        let lead_ms = self.played.first_timestamp_ms.cast_signed();
         let heard = self.events.iter().map(|(at, event)| Heard {
             at_ms: at
                 .saturating_duration_since(self.played.started)
                 .as_millis() as u64,
-            event: self.on_recording(event.event.clone()),
+            event: event.event.clone().moved(-lead_ms),
         });
         heard.collect()
     }
@@ -61,28 +63,6 @@ impl Rehearsal {
             score.add(&script.text(track), &self.words(track), script.seconds);
         }
         score
-    }
-
-    /// The stream's clock begins before the recording: its first frame has a later timestamp.
-    fn on_recording(&self, mut event: Event) -> Event {
-        let lead = self.played.first_timestamp_ms;
-        match &mut event {
-            Event::Partial { partial } => partial.start_ms = partial.start_ms.saturating_sub(lead),
-            Event::Segment { segment } => {
-                segment.start_ms = segment.start_ms.saturating_sub(lead);
-                segment.end_ms = segment.end_ms.saturating_sub(lead);
-                for word in &mut segment.words {
-                    word.start_ms = word.start_ms.saturating_sub(lead);
-                    word.end_ms = word.end_ms.saturating_sub(lead);
-                }
-            }
-            Event::Snapshot { .. }
-            | Event::Call { .. }
-            | Event::Recording { .. }
-            | Event::Engine { .. }
-            | Event::Ended { .. } => {}
-        }
-        event
     }
 }
 

@@ -253,6 +253,30 @@ pub enum Event {
 }
 
 impl Event {
+    /// The same words, said this much later on the call's clock (earlier, if negative; never before
+    /// its beginning). Other events have no place on it.
+    #[must_use]
+    pub fn moved(mut self, by_ms: i64) -> Self {
+        let move_by = |at_ms: &mut u64| *at_ms = at_ms.saturating_add_signed(by_ms);
+        match &mut self {
+            Self::Partial { partial } => move_by(&mut partial.start_ms),
+            Self::Segment { segment } => {
+                move_by(&mut segment.start_ms);
+                move_by(&mut segment.end_ms);
+                for word in &mut segment.words {
+                    move_by(&mut word.start_ms);
+                    move_by(&mut word.end_ms);
+                }
+            }
+            Self::Snapshot { .. }
+            | Self::Call { .. }
+            | Self::Recording { .. }
+            | Self::Engine { .. }
+            | Self::Ended { .. } => {}
+        }
+        self
+    }
+
     /// Whether each one is kept for those who come late. Of partials (for each segment) and of
     /// engine health only the latest counts, and a snapshot is made on demand.
     pub fn is_durable(&self) -> bool {

@@ -1,4 +1,8 @@
 //! `/api/calls`: the calls that someone may see, and what can be done with them.
+#![expect(
+    unused_qualifications,
+    reason = "utoipa names a query's type by its path"
+)]
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
@@ -83,10 +87,6 @@ struct KnownCall {
     (status = 200, body = CallPage),
     (status = 400, description = "`bad_cursor`: begin again without it"),
 ))]
-#[expect(
-    unused_qualifications,
-    reason = "utoipa names the query's type by its path"
-)]
 async fn list(
     caller: Caller,
     State(desk): State<Desk>,

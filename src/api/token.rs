@@ -1,4 +1,8 @@
 //! `GET /api/token`: what a browser registers at Twilio with.
+#![expect(
+    unused_qualifications,
+    reason = "utoipa names a query's type by its path"
+)]
 
 use axum::Json;
 use axum::extract::{Query, State};
@@ -49,10 +53,6 @@ struct TokenQuery {
     (status = 401, description = "`sign_in_required`"),
     (status = 503, description = "`twilio_not_set_up`: which settings are missing"),
 ))]
-#[expect(
-    unused_qualifications,
-    reason = "utoipa names the query's type by its path"
-)]
 async fn token(
     caller: Caller,
     State(desk): State<Desk>,

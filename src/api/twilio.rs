@@ -93,7 +93,7 @@ pub(super) fn check(
             Ok(())
         }
         Err(error) => {
-            refused(doors, &error, is_socket);
+            refused(doors, error, is_socket);
             Err(ApiError::new(
                 StatusCode::FORBIDDEN,
                 "bad_signature",
@@ -104,7 +104,7 @@ pub(super) fn check(
 }
 
 /// For the operator: what to look at. A media socket's path holds its secret, so no path is shown.
-fn refused(doors: &Doors, error: &SignatureError, is_socket: bool) {
+fn refused(doors: &Doors, error: SignatureError, is_socket: bool) {
     tracing::warn!(
         %error, public_base_url = %doors.public_url, is_socket,
         "a request was not signed by Twilio; if it was Twilio's, then PUBLIC_BASE_URL is not the \

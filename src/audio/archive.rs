@@ -85,6 +85,9 @@ const TAKE_BYTES: usize = 64 * 1_024;
 /// Samples of a millisecond.
 const SAMPLES_PER_MS: u64 = LINE_HZ as u64 / 1_000;
 
+/// How long a sample is.
+const SAMPLE: Duration = Duration::from_micros(1_000_000 / LINE_HZ as u64);
+
 /// Position on the call's clock that no archive reaches.
 const END_MAX: u64 = limits::ARCHIVE_MS_MAX * SAMPLES_PER_MS;
 
@@ -145,7 +148,7 @@ impl Archive {
     /// off behind them, and a mark of the end, go. `None`: nothing here can be gone on with.
     pub fn resume(tail: &[u8]) -> Option<(Self, usize)> {
         let (mut last, place) = Page::last(tail)?;
-        if last.sequence == 0 {
+        if last.sequence == 0 || last.granule > END_MAX * GRANULES_PER_SAMPLE {
             return None;
         }
         // The end may lie within the last frame; the next one begins behind it.
@@ -341,8 +344,11 @@ impl Waiting {
 /// of them or all; `None`: it is no archive.
 pub fn duration(tail: &[u8]) -> Option<Duration> {
     let (page, _) = Page::last(tail)?;
-    let granules = page.granule.saturating_sub(PRE_SKIP);
-    Some(Duration::from_micros(granules * 1_000 / 48))
+    let samples = page.granule.saturating_sub(PRE_SKIP) / GRANULES_PER_SAMPLE;
+    Some(
+        Duration::from_millis(samples / SAMPLES_PER_MS)
+            + SAMPLE * (samples % SAMPLES_PER_MS) as u32,
+    )
 }
 
 fn encoder() -> Encoder {
@@ -714,6 +720,19 @@ mod tests {
             let gained = seconds(&resumed) - seconds(&file[..cut]);
             assert!((0.99..1.03).contains(&gained), "{gained} s");
             listen(&resumed);
+        }
+    }
+
+    #[test]
+    fn a_page_of_a_stranger_is_not_gone_on_with() {
+        let mut file = Vec::new();
+        let mut page = Page::new(1, 5, Place::Last);
+        page.granule = u64::MAX;
+        page.write(&mut file);
+        assert!(Archive::resume(&file).is_none());
+        assert!(duration(&file) > Some(Duration::from_hours(24)));
+        for none in [&b""[..], b"OggS", &[0; 1_000]] {
+            assert!(Archive::resume(none).is_none() && duration(none).is_none());
         }
     }
 

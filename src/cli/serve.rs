@@ -6,8 +6,9 @@ use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::{App, Parts};
+use crate::archive::Shelf;
 use crate::cli;
-use crate::config::{Config, Settings, Twilio};
+use crate::config::{CallSettings, Config, Settings, Twilio};
 use crate::desk::{self, Phone};
 use crate::dialing::{Limits, Policy};
 use crate::store::Store;
@@ -84,8 +85,10 @@ async fn parts(settings: &Settings, config: Config) -> anyhow::Result<Parts> {
     let desk = desk_config(settings, &config)?;
     let url = settings.calls.data.database_url();
     let store = Store::open(&url).await.context("DATABASE_URL")?;
+    let shelf = open_shelf(&settings.calls)?;
     Ok(Parts {
         doors: config.doors,
+        shelf,
         proxies: settings.trusted_proxies.clone(),
         engine: cli::start_engine(&settings.engine)?,
         voice: cli::voice_config(&settings.engine),
@@ -94,6 +97,17 @@ async fn parts(settings: &Settings, config: Config) -> anyhow::Result<Parts> {
         rest,
         retention: settings.calls.retention(),
     })
+}
+
+/// Where calls' audio is kept, if the host wants that.
+fn open_shelf(calls: &CallSettings) -> anyhow::Result<Option<Shelf>> {
+    if !calls.archive {
+        return Ok(None);
+    }
+    let folder = calls.data.archive_dir();
+    let shelf = Shelf::open(&folder);
+    let shelf = shelf.with_context(|| format!("DATA_DIR: {} cannot be used", folder.display()))?;
+    Ok(Some(shelf))
 }
 
 fn rest(twilio: &Twilio) -> anyhow::Result<Rest> {

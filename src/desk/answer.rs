@@ -68,7 +68,7 @@ impl Desk {
     /// What the called person hears before the parties are connected.
     pub fn announce(&self) -> Response {
         let said = self.0.config.announcement.as_deref().map(say);
-        Response::new(said.into_iter().collect()).unwrap_or_else(|error| unspeakable(&error))
+        Response::new(said.into_iter().collect()).unwrap_or_else(unspeakable)
     }
 
     /// What Twilio does after the other end has hung up, or never answered.
@@ -158,7 +158,7 @@ impl Desk {
     }
 
     fn admit(&self, call: &CallSid, user: Option<UserId>) -> Result<(), No> {
-        let admitted = lock(&self.0.gate).admit(call, user, clock::now());
+        let admitted = self.0.gate.admit(call, user, clock::now());
         admitted.map_err(No::Refused)
     }
 
@@ -215,7 +215,7 @@ impl Desk {
             .into_iter()
             .chain(self.listen(call))
             .chain([dial]);
-        Response::new(verbs.collect()).unwrap_or_else(|error| unspeakable(&error))
+        Response::new(verbs.collect()).unwrap_or_else(unspeakable)
     }
 
     /// How the call's words are got.
@@ -274,7 +274,7 @@ impl Desk {
             (Direction::Incoming, No::Refused(_)) => vec![Verb::Reject(Reason::Busy)],
             _ => vec![say(&no.spoken()), Verb::Hangup],
         };
-        Response::new(verbs).unwrap_or_else(|error| unspeakable(&error))
+        Response::new(verbs).unwrap_or_else(unspeakable)
     }
 }
 
@@ -287,7 +287,7 @@ fn say(text: &str) -> Verb {
 
 /// The settings make TwiML that Twilio would not take: said rather than played as Twilio's own
 /// "application error".
-fn unspeakable(error: &TwimlError) -> Response {
+fn unspeakable(error: TwimlError) -> Response {
     tracing::error!(%error, "the settings do not make an answer that Twilio takes");
     let sorry = "Sorry, this phone is not set up correctly.";
     Response::new(vec![say(sorry), Verb::Hangup]).expect("a short text, no URL")

@@ -59,7 +59,7 @@ impl Desk {
             },
         );
         if status.is_over() {
-            lock(&self.0.gate).release(&parent, clock::now());
+            self.0.gate.release(&parent, clock::now());
             lock(&self.0.restarts).forget(&parent);
             self.end_transcription(&parent, EndReason::Stopped);
         }

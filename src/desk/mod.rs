@@ -21,6 +21,7 @@ mod streams;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::archive::Shelf;
 use crate::clock::{self, UtcTime};
 use crate::config::TranscriptionSource;
 use crate::dialing::{Gate, Limits, Policy};
@@ -108,6 +109,8 @@ pub struct Tools {
     pub tasks: Tasks,
     /// Twilio's REST API; none: no account is set.
     pub rest: Option<Rest>,
+    /// Where calls' audio is kept, if it is.
+    pub shelf: Option<Shelf>,
 }
 
 /// The desk; clones are the same.
@@ -119,7 +122,7 @@ struct Shared {
     tools: Tools,
     admissions: Mutex<Admissions>,
     presence: Mutex<Presence>,
-    gate: Mutex<Gate>,
+    gate: Gate,
     restarts: Mutex<Restarts>,
     transcriptions: Mutex<Transcriptions>,
 }
@@ -139,7 +142,7 @@ impl Desk {
             tools,
             admissions: Mutex::default(),
             presence: Mutex::default(),
-            gate: Mutex::new(gate),
+            gate,
             restarts: Mutex::default(),
             transcriptions: Mutex::default(),
         }))

@@ -84,15 +84,21 @@ async fn stream(
     look: &mut SqliteConnection,
     sid: &StreamSid,
 ) -> Result<Option<StreamRecord>, StoreError> {
-    let row: Option<(u32, Option<String>)> =
-        sqlx::query_as("SELECT number, ended FROM streams WHERE sid = ?")
-            .bind(sid.as_str())
-            .fetch_optional(look)
-            .await?;
-    let record = |(number, ended): (u32, Option<String>)| {
-        let ended = ended.as_deref().map(read).transpose()?;
-        let sid = sid.clone();
-        Ok(StreamRecord { sid, number, ended })
+    let row: Option<(u32, i64, Option<String>)> = sqlx::query_as(
+        "SELECT number, started_at - (SELECT min(started_at) FROM streams AS all_streams \
+         WHERE all_streams.call_id = streams.call_id), ended FROM streams WHERE sid = ?",
+    )
+    .bind(sid.as_str())
+    .fetch_optional(look)
+    .await?;
+    let record = |(number, begun_ms, ended): (u32, i64, Option<String>)| {
+        Ok(StreamRecord {
+            sid: sid.clone(),
+            number,
+            // A clock that was set back between two streams.
+            begun_ms: begun_ms.max(0) as u64,
+            ended: ended.as_deref().map(read).transpose()?,
+        })
     };
     row.map(record).transpose()
 }
@@ -158,27 +164,23 @@ impl Sqlite {
             save_leg(&mut work, case.id, &leg).await?;
             case.conclude(&mut work).await?;
         }
-        let number: u32 = sqlx::query_scalar(
+        sqlx::query(
             "INSERT INTO streams (sid, call_id, number, started_at) \
-             SELECT ?1, ?2, 1 + coalesce(max(number), 0), ?3 FROM streams WHERE call_id = ?2 \
-             RETURNING number",
+             SELECT ?1, ?2, 1 + coalesce(max(number), 0), ?3 FROM streams WHERE call_id = ?2",
         )
         .bind(sid.as_str())
         .bind(case.id)
         .bind(now.millis())
-        .fetch_one(&mut *work)
+        .execute(&mut *work)
         .await?;
         sqlx::query("UPDATE calls SET transcript = ? WHERE id = ?")
             .bind(word(&TranscriptState::Live))
             .bind(case.id)
             .execute(&mut *work)
             .await?;
+        let opened = stream(&mut work, sid).await?;
         work.commit().await?;
-        Ok(StreamRecord {
-            sid: sid.clone(),
-            number,
-            ended: None,
-        })
+        opened.ok_or_else(|| StoreError::Damaged("a stream was not kept".to_owned()))
     }
 
     pub(in crate::store) async fn end_stream(
