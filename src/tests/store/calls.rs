@@ -170,7 +170,6 @@ async fn a_child_that_was_taken_for_a_call_goes_over_to_its_parent() {
         hear(&store, leg_update(1, None, CallStatus::Ringing, 0)).await;
         hear(&store, leg_update(2, Some(1), CallStatus::InProgress, 1)).await;
 
-        assert_eq!(store.call_record(&call(2)).await.unwrap(), None);
         assert_eq!(store.find_parent(&call(2)).await.unwrap(), Some(call(1)));
         let whole = store.call(&call(1)).await.unwrap().unwrap();
         assert_eq!(whole.call.user_id, Some(ada.id));
@@ -186,6 +185,18 @@ async fn a_child_that_was_taken_for_a_call_goes_over_to_its_parent() {
         let found = listed(&store, &searched("hello urgent"), None, 5).await;
         assert_eq!(found, [1]);
         // Whoever still calls it by the child's name finds the call.
+        assert_eq!(
+            store.call(&call(2)).await.unwrap(),
+            store.call(&call(1)).await.unwrap()
+        );
+        assert_eq!(record(&store, 2).await.sid, call(1));
+        let held = store.recording_of(&call(2)).await.unwrap().unwrap();
+        assert_eq!((held.sid, held.call_sid), (recording_sid(2), call(1)));
+        note(&store, 2, "very urgent").await;
+        assert!(store.set_audio(&call(2), true).await.unwrap());
+        let complete = TranscriptState::Complete;
+        assert!(store.set_transcript(&call(2), complete).await.unwrap());
+        assert_eq!(record(&store, 1).await.transcript, complete);
         say(&store, 2, &[segment(2, 9, "there")]).await;
         assert_eq!(store.segments(&call(1)).await.unwrap().len(), 2);
         assert_eq!(stream_number(&store, 2, 2).await, 2);
