@@ -145,11 +145,11 @@ impl App {
                 "some calls did not end in time"
             );
         }
-        let (engine, shelf) = (self.engine, self.shelf);
+        let (engine, archives) = (self.engine, self.shelf);
         // Joins threads, which takes up to one pass.
         let stop = move || {
             engine.stop();
-            shelf.inspect(Shelf::stop);
+            archives.inspect(Shelf::stop);
         };
         let _ = tokio::task::spawn_blocking(stop).await;
         self.store.close().await;

@@ -291,8 +291,8 @@ impl Line {
         };
         let stream_sid = Some(start.stream_sid.clone());
         let begun = Duration::from_millis(enrolled.begun_ms);
-        let shelf = self.switchboard.shelf.as_ref();
-        let archive = shelf.map(|shelf| shelf.writer(&start.call_sid, begun));
+        let archives = self.switchboard.shelf.as_ref();
+        let archive = archives.map(|shelf| shelf.writer(&start.call_sid, begun));
         self.call = Some(Call {
             sid: start.call_sid,
             stream_sid: start.stream_sid,

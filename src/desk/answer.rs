@@ -73,20 +73,27 @@ impl Desk {
 
     /// What Twilio does after the other end has hung up, or never answered.
     pub async fn ended(&self, ended: &DialEnded) -> Response {
-        if let Some(child) = &ended.child {
-            let update = LegUpdate {
-                leg: child.clone(),
-                parent: Some(ended.call_sid.clone()),
-                status: ended.status,
-                sequence: None,
-                at: None,
-                duration_seconds: ended.duration_seconds,
-                sip_code: None,
-                parties: None,
-                token: None,
-            };
-            if let Err(error) = self.follow_leg(&update).await {
-                tracing::warn!(call = ?ended.call_sid, %error, "the end of a dialled leg was not kept");
+        let leg = |leg: &CallSid, parent: Option<&CallSid>, status| LegUpdate {
+            leg: leg.clone(),
+            parent: parent.cloned(),
+            status,
+            sequence: None,
+            at: None,
+            duration_seconds: None,
+            sip_code: None,
+            parties: None,
+            token: None,
+        };
+        let call = &ended.call_sid;
+        let child = ended.child.as_ref().map(|child| LegUpdate {
+            duration_seconds: ended.duration_seconds,
+            ..leg(child, Some(call), ended.status)
+        });
+        // The call ends with what is answered here, whether or not Twilio tells of it once more.
+        let parent = leg(call, None, CallStatus::Completed);
+        for update in child.iter().chain([&parent]) {
+            if let Err(error) = self.follow_leg(update).await {
+                tracing::warn!(?call, %error, "the end of a call was not kept; its callback will");
             }
         }
         let why = match ended.status {
