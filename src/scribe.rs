@@ -8,7 +8,7 @@
 //!
 //! The scribe is a listener like any other, so the engine never waits for the disk, and a disk that
 //! is slow or full loses nothing: finals stay in the channel until they are written, up to
-//! [`limits::CHANNEL_EVENTS_MAX`] of them for each call.
+//! [`CHANNEL_EVENTS_MAX`](crate::limits::CHANNEL_EVENTS_MAX) of them for each call.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
