@@ -199,15 +199,8 @@ impl AtWork {
             Entry::Status(status) => {
                 let now = clock::utc_now();
                 let update = LegUpdate {
-                    leg: call.clone(),
-                    parent: None,
-                    status: *status,
-                    sequence: None,
                     at: Some(now),
-                    duration_seconds: None,
-                    sip_code: None,
-                    parties: None,
-                    token: None,
+                    ..LegUpdate::new(call, *status)
                 };
                 store.apply_leg(&update, now).await.map(|_| ())
             }

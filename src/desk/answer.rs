@@ -73,24 +73,14 @@ impl Desk {
 
     /// What Twilio does after the other end has hung up, or never answered.
     pub async fn ended(&self, ended: &DialEnded) -> Response {
-        let leg = |leg: &CallSid, parent: Option<&CallSid>, status| LegUpdate {
-            leg: leg.clone(),
-            parent: parent.cloned(),
-            status,
-            sequence: None,
-            at: None,
-            duration_seconds: None,
-            sip_code: None,
-            parties: None,
-            token: None,
-        };
         let call = &ended.call_sid;
         let child = ended.child.as_ref().map(|child| LegUpdate {
             duration_seconds: ended.duration_seconds,
-            ..leg(child, Some(call), ended.status)
+            parent: Some(call.clone()),
+            ..LegUpdate::new(child, ended.status)
         });
         // The call ends with what is answered here, whether or not Twilio tells of it once more.
-        let parent = leg(call, None, CallStatus::Completed);
+        let parent = LegUpdate::new(call, CallStatus::Completed);
         for update in child.iter().chain([&parent]) {
             if let Err(error) = self.follow_leg(update).await {
                 tracing::warn!(?call, %error, "the end of a call was not kept; its callback will");
@@ -141,17 +131,17 @@ impl Desk {
 
     /// A number calls the browsers.
     async fn incoming(&self, request: &VoiceRequest) -> Result<Response, (No, Option<UserId>)> {
-        let no = |no| (no, None);
         let browsers = lock(&self.0.presence).ring(clock::utc_now());
-        self.admit(&request.call_sid, None).map_err(no)?;
+        if browsers.is_empty() {
+            return Err((No::NobodyHome, None));
+        }
+        self.admit(&request.call_sid, None)
+            .map_err(|no| (no, None))?;
         let text = |address: &Option<Address>| {
             let address = address.as_ref().map_or("", Address::as_str);
             address.to_owned()
         };
         let (from, to) = (text(&request.from), text(&request.to));
-        if browsers.is_empty() {
-            return Err(no(No::NobodyHome));
-        }
         self.open(request, Direction::Incoming, (&from, &to), None)
             .await;
         let status = StatusCallback::all(self.callback("/api/calls/status"));
@@ -272,7 +262,13 @@ impl Desk {
         };
         let (from, to) = (text(&request.from), text(&request.to));
         self.open(request, direction, (&from, &to), user).await;
-        if let Err(error) = self.store().set_end_cause(call, no.code()).await {
+        let ended = async {
+            self.store().set_end_cause(call, no.code()).await?;
+            // Twilio will call it completed, since it heard a sentence; but nobody talked.
+            let failed = LegUpdate::new(call, CallStatus::Failed);
+            self.follow_leg(&failed).await
+        };
+        if let Err(error) = ended.await {
             tracing::warn!(?call, %error, "why a call was refused is not written down");
         }
         self.note(call, "refused", no.code(), user).await;
