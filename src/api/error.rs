@@ -135,6 +135,7 @@ impl From<DeskError> for ApiError {
             DeskError::NoAccount => (StatusCode::SERVICE_UNAVAILABLE, "twilio_not_set_up"),
             DeskError::CallIsOver => (StatusCode::CONFLICT, "call_over"),
             DeskError::CallInProgress => (StatusCode::CONFLICT, "call_in_progress"),
+            DeskError::Busy => (StatusCode::CONFLICT, "busy"),
             DeskError::NotRecording => (StatusCode::CONFLICT, "not_recording"),
         };
         Self::new(status, code, error.to_string())

@@ -18,6 +18,7 @@ mod realtime;
 mod recording;
 mod streams;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -125,6 +126,8 @@ struct Shared {
     gate: Gate,
     restarts: Mutex<Restarts>,
     transcriptions: Mutex<Transcriptions>,
+    /// Calls whose recording is being commanded; bounded by the requests that wait for Twilio.
+    commanded: Mutex<BTreeSet<CallSid>>,
 }
 
 impl fmt::Debug for Desk {
@@ -145,6 +148,7 @@ impl Desk {
             gate,
             restarts: Mutex::default(),
             transcriptions: Mutex::default(),
+            commanded: Mutex::default(),
         }))
     }
 

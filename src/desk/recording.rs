@@ -1,7 +1,7 @@
 //! What users ask of Twilio for a call: record it, end it, delete it. The answer is always what
 //! Twilio says, never a guess.
 
-use super::Desk;
+use super::{Desk, lock};
 use crate::clock::{self, UtcTime};
 use crate::ids::{CallSid, UserId};
 use crate::limits;
@@ -50,6 +50,9 @@ pub enum DeskError {
     /// The call goes on.
     #[error("the call goes on: end it first")]
     CallInProgress,
+    /// Another command for the same recording is under way.
+    #[error("Twilio has not answered the last command for this recording yet: try again")]
+    Busy,
     /// There is nothing to hold, go on with, or end.
     #[error("this call is not being recorded")]
     NotRecording,
@@ -59,6 +62,15 @@ pub enum DeskError {
     /// The database did not do it.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// The right to command a call's recording, until it is dropped.
+struct Turn<'a>(&'a Desk, CallSid);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.0.commanded).remove(&self.1);
+    }
 }
 
 impl Desk {
@@ -72,6 +84,7 @@ impl Desk {
         let record = self.store().call_record(call).await?;
         let record = record.ok_or(DeskError::NoSuchCall)?;
         let rest = self.rest()?;
+        let _turn = self.turn(call)?;
         let current = self.store().recording_of(call).await?;
         let running = current.filter(|recording| {
             let status = recording.status;
@@ -94,6 +107,14 @@ impl Desk {
             None if command == Command::Start => self.begin(rest, call, user).await,
             None => Err(DeskError::NotRecording),
         }
+    }
+
+    /// One command at a time for each call: two that start would make two recordings.
+    fn turn(&self, call: &CallSid) -> Result<Turn<'_>, DeskError> {
+        let taken = lock(&self.0.commanded).insert(call.clone());
+        taken
+            .then(|| Turn(self, call.clone()))
+            .ok_or(DeskError::Busy)
     }
 
     async fn begin(
