@@ -221,7 +221,7 @@ impl Desk {
             TranscriptionSource::Off => None,
             TranscriptionSource::Whisper => Some(Verb::StartStream(Stream {
                 url: self.expect_stream(call),
-                name: Some(super::streams::name(1)),
+                name: Some(super::streams::name(clock::utc_now())),
                 tracks: Tracks::Both,
                 status_callback: Some(self.callback("/api/streams/status")),
                 parameters: vec![],

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{Desk, lock};
 use crate::access::secret::Secret;
-use crate::clock;
+use crate::clock::{self, UtcTime};
 use crate::config::TranscriptionSource;
 use crate::ids::CallSid;
 use crate::limits;
@@ -22,9 +22,10 @@ const RESTART_AFTER: [Duration; 4] = [
     Duration::from_secs(15),
 ];
 
-/// The name of a call's `number`th stream, unique within the call.
-pub(super) fn name(number: u32) -> String {
-    format!("callburner-{number}")
+/// The name of a stream that is asked for at this time: unique within its call, over restarts of
+/// this server too.
+pub(super) fn name(now: UtcTime) -> String {
+    format!("callburner-{}", now.millis())
 }
 
 /// Which calls' streams were started again, and how often. Pure.
@@ -40,9 +41,9 @@ struct Tries {
 }
 
 impl Restarts {
-    /// How long to wait before the call's stream is started again, and the new one's number; `None`:
-    /// it is being done, or was tried often enough.
-    fn next(&mut self, call: &CallSid) -> Option<(Duration, u32)> {
+    /// How long to wait before the call's stream is started again; `None`: it is being done, or was
+    /// tried often enough.
+    fn next(&mut self, call: &CallSid) -> Option<Duration> {
         if self.tries.len() >= limits::RESTARTS_MAX && !self.tries.contains_key(call) {
             return None;
         }
@@ -52,7 +53,7 @@ impl Restarts {
             return None;
         }
         tries.count += 1;
-        Some((after, tries.count as u32 + 1))
+        Some(after)
     }
 
     /// The try is over, whatever came of it.
@@ -88,6 +89,14 @@ impl Desk {
         }
     }
 
+    /// At the start: calls that were not over when this server last ended may still go on, without
+    /// a stream. Only as many as may go on at once are asked for, the latest first.
+    pub fn take_up(&self, calls: &[CallSid]) {
+        for call in calls.iter().take(self.0.config.limits.at_once_max) {
+            self.stream_lost(call);
+        }
+    }
+
     /// A call that may still go on has lost its stream: starts another, if there is an account to
     /// ask.
     pub(super) fn stream_lost(&self, call: &CallSid) {
@@ -95,7 +104,7 @@ impl Desk {
         let Some(rest) = self.0.tools.rest.clone().filter(|_| is_ours) else {
             return;
         };
-        let Some((after, number)) = lock(&self.0.restarts).next(call) else {
+        let Some(after) = lock(&self.0.restarts).next(call) else {
             tracing::warn!(?call, "the call's stream is not started again");
             return;
         };
@@ -112,7 +121,7 @@ impl Desk {
             }
             let stream = NewStream {
                 url: desk.expect_stream(&call),
-                name: name(number),
+                name: name(clock::utc_now()),
                 tracks: Tracks::Both,
                 status_callback: Some(desk.callback("/api/streams/status")),
                 parameters: vec![],
@@ -121,9 +130,8 @@ impl Desk {
             lock(&desk.0.restarts).done(&call);
             match started {
                 Ok(stream) => {
-                    tracing::info!(?call, ?stream, number, "stream started again");
-                    let detail = format!("stream {number}");
-                    desk.note(&call, "stream_restarted", &detail, None).await;
+                    tracing::info!(?call, ?stream, "stream started again");
+                    desk.note(&call, "stream_restarted", "", None).await;
                 }
                 Err(error) if error.is_already_over() || error.is_gone() => {
                     tracing::debug!(?call, "the call is over, and its stream with it");
@@ -148,8 +156,8 @@ mod tests {
     #[test]
     fn a_stream_is_started_again_one_try_at_a_time_and_not_for_ever() {
         let mut restarts = Restarts::default();
-        for (n, after) in RESTART_AFTER.into_iter().enumerate() {
-            assert_eq!(restarts.next(&call(1)), Some((after, n as u32 + 2)));
+        for after in RESTART_AFTER {
+            assert_eq!(restarts.next(&call(1)), Some(after));
             assert_eq!(restarts.next(&call(1)), None, "one is under way");
             restarts.done(&call(1));
         }
