@@ -11,7 +11,8 @@ use crate::clock::{self, UtcTime};
 use crate::config::TranscriptionSource;
 use crate::ids::CallSid;
 use crate::limits;
-use crate::transcript::EndReason;
+use crate::store::LegUpdate;
+use crate::transcript::{CallStatus, EndReason};
 use crate::twilio::rest::calls::{NewStream, Tracks};
 
 /// Time before each further try to start a call's stream again; after the last it is given up.
@@ -134,7 +135,11 @@ impl Desk {
                     desk.note(&call, "stream_restarted", "", None).await;
                 }
                 Err(error) if error.is_already_over() || error.is_gone() => {
-                    tracing::debug!(?call, "the call is over, and its stream with it");
+                    tracing::info!(?call, "the call is over, and its stream with it");
+                    let over = LegUpdate::new(&call, CallStatus::Completed);
+                    if let Err(error) = desk.follow_leg(&over).await {
+                        tracing::warn!(?call, %error, "the end of a call was not kept");
+                    }
                 }
                 Err(error) => {
                     tracing::warn!(?call, %error, "the call's stream could not be started again");
