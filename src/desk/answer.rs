@@ -24,6 +24,8 @@ const MEDIA: &str = "/media/";
 enum No {
     /// By a rule.
     Refused(Refusal),
+    /// Whoever calls was removed; the token of the browser outlives that by up to an hour.
+    Removed,
     /// Nobody is there to be called.
     NobodyHome,
     /// The settings do not allow calls yet.
@@ -34,6 +36,7 @@ impl No {
     fn code(&self) -> &'static str {
         match self {
             Self::Refused(refusal) => refusal.code(),
+            Self::Removed => "user_removed",
             Self::NobodyHome => "nobody_home",
             Self::NotSetUp(_) => "not_set_up",
         }
@@ -42,6 +45,7 @@ impl No {
     fn spoken(&self) -> String {
         match self {
             Self::Refused(refusal) => refusal.spoken(),
+            Self::Removed => "This phone may not place calls any more.".to_owned(),
             Self::NobodyHome => {
                 "Sorry, nobody can take your call now. Please try again later.".to_owned()
             }
@@ -111,6 +115,9 @@ impl Desk {
         let config = &self.0.config;
         let user = token::user_of(identity).filter(|user| *user != NOBODY);
         let no = |no| (no, user);
+        if self.is_removed(user).await {
+            return Err(no(No::Removed));
+        }
         let caller_id = config.caller_id.as_ref();
         let caller_id = caller_id.ok_or_else(|| no(No::NotSetUp("its Twilio number")))?;
         let wanted = request.to.as_ref().map_or("", Address::as_str);
@@ -127,6 +134,12 @@ impl Desk {
             status,
         };
         Ok(self.connect(&request.call_sid, Some(caller_id.clone()), vec![noun]))
+    }
+
+    /// Whether there is no such user any more; not while the database cannot say.
+    async fn is_removed(&self, user: Option<UserId>) -> bool {
+        let Some(user) = user else { return false };
+        matches!(self.store().user(user).await, Ok(None))
     }
 
     /// A number calls the browsers.
