@@ -9,8 +9,8 @@ use crate::store::StoreError;
 use crate::store::{LegUpdate, Party, Recording, RecordingUpdate, StatusChange, TranscriptState};
 use crate::transcript::{Direction, EndReason, Event};
 use crate::twilio::webhook::{
-    CallStatusCallback, RecordingCallback, StreamCallback, StreamEvent, TranscriptionCallback,
-    TranscriptionEvent,
+    Address, CallStatusCallback, RecordingCallback, StreamCallback, StreamEvent,
+    TranscriptionCallback, TranscriptionEvent,
 };
 
 impl Desk {
@@ -30,8 +30,7 @@ impl Desk {
             duration_seconds: callback.duration_seconds,
             sip_code: callback.sip_code,
             parties: parties.map(|(from, to)| {
-                let party =
-                    |address: &crate::twilio::webhook::Address| Party(address.as_str().to_owned());
+                let party = |address: &Address| Party(address.as_str().to_owned());
                 (party(from), party(to))
             }),
             token,
@@ -145,9 +144,14 @@ impl Desk {
                     language: content.language.clone().unwrap_or_default(),
                     at,
                 };
-                let event = lock(&self.0.transcriptions).hear(&call, &content);
-                if let Some(event) = event {
-                    self.tell(&call, event);
+                let heard = lock(&self.0.transcriptions).hear(&call, &content);
+                match heard {
+                    // Nobody listens any more, and the scribe has left.
+                    Some((Event::Segment { segment }, true)) => {
+                        self.store().keep_segments(&call, &[segment]).await?;
+                    }
+                    Some((event, false)) => self.tell(&call, event),
+                    Some((_, true)) | None => {}
                 }
             }
             // Words may still come after it; the call's own end ends them.
