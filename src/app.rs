@@ -17,6 +17,7 @@ use crate::config::Doors;
 use crate::desk::{self, Desk, Tools};
 use crate::engine::{Engine, voice};
 use crate::hub::Hub;
+use crate::ids::CallSid;
 use crate::limits;
 use crate::scribe::Scribe;
 use crate::store::Store;
@@ -95,8 +96,9 @@ impl App {
         let listener = listen(parts.doors.address).await?;
         let address = listener.local_addr()?;
         let tasks = Tasks::default();
-        recover(&parts.store).await?;
+        let open = recover(&parts.store).await?;
         let state = compose(parts, &tasks);
+        state.desk.take_up(open);
         let switchboard = &state.switchboard;
         let app = Self {
             address,
@@ -203,8 +205,8 @@ fn serve(listener: TcpListener, routes: axum::Router, tasks: &Tasks) {
     });
 }
 
-/// After a crash: what was being written down is marked as broken off.
-async fn recover(store: &Store) -> anyhow::Result<()> {
+/// After a crash: what was being written down is marked as broken off. The calls that were not over.
+async fn recover(store: &Store) -> anyhow::Result<Vec<CallSid>> {
     let open = store.interrupt_open_calls(clock::utc_now()).await?;
     if !open.is_empty() {
         tracing::warn!(
@@ -212,7 +214,7 @@ async fn recover(store: &Store) -> anyhow::Result<()> {
             "calls were not over when this server last ended; their words until then are kept"
         );
     }
-    Ok(())
+    Ok(open)
 }
 
 /// Deletes calls that are older than `age`, now and then, until the soft stop.
