@@ -98,7 +98,7 @@ impl App {
         let tasks = Tasks::default();
         let open = recover(&parts.store).await?;
         let state = compose(parts, &tasks);
-        state.desk.take_up(&open);
+        state.desk.take_up(open);
         let switchboard = &state.switchboard;
         let app = Self {
             address,
@@ -205,8 +205,7 @@ fn serve(listener: TcpListener, routes: axum::Router, tasks: &Tasks) {
     });
 }
 
-/// After a crash: what was being written down is marked as broken off. The calls that may still go
-/// on, the latest first.
+/// After a crash: what was being written down is marked as broken off. The calls that were not over.
 async fn recover(store: &Store) -> anyhow::Result<Vec<CallSid>> {
     let open = store.interrupt_open_calls(clock::utc_now()).await?;
     if !open.is_empty() {

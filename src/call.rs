@@ -117,23 +117,30 @@ pub async fn carry(
 /// goes on without the database: then the hub counts.
 async fn enrol(scribe: &Scribe, start: &Start) -> Enrolled {
     let (call, stream) = (&start.call_sid, &start.stream_sid);
-    let enrolled = async {
+    let store = scribe.store();
+    let known = async {
         let is_known = scribe.recall(call).await?;
-        let stream = scribe
-            .store()
-            .open_stream(call, stream, clock::utc_now())
-            .await?;
-        let record = scribe.store().call_record(call).await?;
-        Ok::<_, StoreError>(Enrolled {
+        let record = store.call_record(call).await?;
+        Ok::<_, StoreError>(record.filter(|_| is_known))
+    };
+    let record = known.await.unwrap_or_else(|error| {
+        tracing::error!(?call, %error, "what is known of a call is not there");
+        None
+    });
+    match store.open_stream(call, stream, clock::utc_now()).await {
+        Ok(stream) => Enrolled {
             number: stream.number,
             begun_ms: stream.begun_ms,
-            record: record.filter(|_| is_known),
-        })
-    };
-    enrolled.await.unwrap_or_else(|error| {
-        tracing::error!(?call, %error, "a call's stream is not written down");
-        Enrolled::default()
-    })
+            record,
+        },
+        Err(error) => {
+            tracing::error!(?call, %error, "a call's stream is not written down");
+            Enrolled {
+                record,
+                ..Enrolled::default()
+            }
+        }
+    }
 }
 
 /// What is known of a stream's call.
@@ -153,6 +160,8 @@ struct Line {
     /// The stream's start, before its call is looked up.
     starting: Option<Start>,
     call: Option<Call>,
+    /// Whether the call was announced: then others tell of its end.
+    is_expected: bool,
     reply: Reply,
     read_again_at: Option<Instant>,
     session_deadline: Option<Instant>,
@@ -179,6 +188,7 @@ impl Line {
     fn new(now: Instant, switchboard: Switchboard, admission: Admission, reply: Reply) -> Self {
         let mut line = Self {
             switchboard,
+            is_expected: admission.call_sid.is_some(),
             session: Session::new(now, admission),
             starting: None,
             call: None,
@@ -284,10 +294,11 @@ impl Line {
             "media stream started"
         );
         let said = start.parameters.get("direction").map(String::as_str);
-        let (direction, status, is_alone) = match enrolled.record {
-            Some(record) => (record.direction, record.status, false),
-            None if said == Some("incoming") => (Direction::Incoming, CallStatus::InProgress, true),
-            None => (Direction::Outgoing, CallStatus::InProgress, true),
+        let is_alone = !self.is_expected && enrolled.record.is_none();
+        let (direction, status) = match enrolled.record {
+            Some(record) => (record.direction, record.status),
+            None if said == Some("incoming") => (Direction::Incoming, CallStatus::InProgress),
+            None => (Direction::Outgoing, CallStatus::InProgress),
         };
         let stream_sid = Some(start.stream_sid.clone());
         let begun = Duration::from_millis(enrolled.begun_ms);

@@ -17,10 +17,10 @@ use std::time::Duration;
 use crate::clock;
 use crate::hub::{Hub, Subscription};
 use crate::ids::CallSid;
-use crate::store::{LegUpdate, TranscriptState};
+use crate::store::{LegUpdate, NewCall, Party, TranscriptState};
 use crate::store::{Store, StoreError};
 use crate::tasks::Tasks;
-use crate::transcript::{CallStatus, EndReason, Event, Segment};
+use crate::transcript::{CallStatus, Direction, EndReason, Event, Segment};
 
 /// Time before a write that failed is tried again; doubles from the first to the second.
 const RETRY: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
@@ -181,6 +181,10 @@ impl AtWork {
         loop {
             let error = match self.enter(&entry).await {
                 Ok(()) | Err(StoreError::NoSuchCall) => return,
+                Err(error @ (StoreError::TooMany { .. } | StoreError::TooLong { .. })) => {
+                    tracing::error!(call = ?self.call, %error, "words are not kept");
+                    return;
+                }
                 Err(error) => error,
             };
             tracing::error!(
@@ -192,10 +196,38 @@ impl AtWork {
         }
     }
 
+    /// Opens a call of which there is nothing but its words.
+    async fn make_up(&self, segments: &[Segment]) -> Result<(), StoreError> {
+        let says = |direction: &Direction| {
+            let mut words = segments.iter();
+            words.all(|segment| direction.speaker(segment.track) == segment.speaker)
+        };
+        let directions = [Direction::Outgoing, Direction::Incoming];
+        let new = NewCall {
+            sid: self.call.clone(),
+            direction: directions.into_iter().find(says).unwrap_or_default(),
+            status: CallStatus::InProgress,
+            from: Party::default(),
+            to: Party::default(),
+            user_id: None,
+            started_at: clock::utc_now(),
+            transcript: TranscriptState::Live,
+            announced: false,
+        };
+        self.scribe.store.open_call(&new).await.map(|_| ())
+    }
+
     async fn enter(&self, entry: &Entry<'_>) -> Result<(), StoreError> {
         let (store, call) = (&self.scribe.store, &self.call);
         match entry {
-            Entry::Words(segments) => store.keep_segments(call, segments).await,
+            Entry::Words(segments) => match store.keep_segments(call, segments).await {
+                Err(StoreError::NoSuchCall) => {
+                    // It began while the database was not there; or was deleted, and stays so.
+                    self.make_up(segments).await?;
+                    store.keep_segments(call, segments).await
+                }
+                kept => kept,
+            },
             Entry::Status(status) => {
                 let now = clock::utc_now();
                 let update = LegUpdate {

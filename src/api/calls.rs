@@ -122,6 +122,10 @@ async fn adopt(
     Json(known): Json<KnownCall>,
 ) -> Result<Json<CallRecord>, ApiError> {
     caller.require(Scope::CallsWrite)?;
+    let record = desk.store().call_record(&known.sid).await?;
+    if let Some(record) = record.filter(|record| record.user_id.is_some()) {
+        caller.may_see(&record)?;
+    }
     let call = NewCall {
         sid: known.sid,
         direction: known.direction,

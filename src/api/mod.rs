@@ -35,6 +35,8 @@ pub use self::auth::{Caller, ClientAddress, Via};
 pub use self::error::{ApiError, RequestId};
 pub use self::gatehouse::Gatehouse;
 pub use self::health::Readiness;
+#[cfg(test)]
+pub(crate) use self::twilio::doors as twilio_doors;
 
 /// What the doors lead to; clones are the same.
 #[derive(Debug, Clone)]

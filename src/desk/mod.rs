@@ -41,6 +41,7 @@ use self::presence::Presence;
 use self::realtime::Transcriptions;
 use self::streams::Restarts;
 
+pub use self::admission::Expected;
 pub use self::answer::NOBODY;
 pub use self::recording::{Command, DeskError};
 

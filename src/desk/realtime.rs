@@ -17,7 +17,7 @@ use crate::transcript::{Direction, Event, Partial, Segment, Word};
 /// How long a word takes to say, where nothing better is known.
 const WORD_MS: u64 = 350;
 
-/// The calls that Twilio transcribes, or did so lately: words may come after the end.
+/// The calls that Twilio transcribes now.
 #[derive(Debug, Default)]
 pub(super) struct Transcriptions {
     calls: BTreeMap<CallSid, Realtime>,
@@ -42,18 +42,14 @@ impl Transcriptions {
         self.calls.insert(call, realtime);
     }
 
-    /// What a listener of the call hears, and whether the call's words had ended before.
-    pub(super) fn hear(&mut self, call: &CallSid, content: &Content) -> Option<(Event, bool)> {
-        let realtime = self.calls.get_mut(call)?;
-        let has_ended = realtime.has_ended;
-        realtime.hear(content).map(|event| (event, has_ended))
+    /// What a listener of the call hears.
+    pub(super) fn hear(&mut self, call: &CallSid, content: &Content) -> Option<Event> {
+        self.calls.get_mut(call)?.hear(content)
     }
 
-    /// Its words have ended; those that come late are still taken. `false`: it had ended, or was
-    /// none of them.
+    /// Ends it; `false`: it was none of them.
     pub(super) fn end(&mut self, call: &CallSid) -> bool {
-        let realtime = self.calls.get_mut(call);
-        realtime.is_some_and(|realtime| !std::mem::replace(&mut realtime.has_ended, true))
+        self.calls.remove(call).is_some()
     }
 }
 
@@ -82,7 +78,6 @@ pub(super) struct Realtime {
     stream: u32,
     direction: Direction,
     begun: UtcTime,
-    has_ended: bool,
     tracks: BTreeMap<Track, Voice>,
 }
 
@@ -104,7 +99,6 @@ impl Realtime {
             stream,
             direction,
             begun,
-            has_ended: false,
             tracks: BTreeMap::new(),
         }
     }

@@ -86,13 +86,14 @@ impl Desk {
         let rest = self.rest()?;
         let _turn = self.turn(call)?;
         let current = self.store().recording_of(call).await?;
-        let running = current.filter(|recording| {
+        let is_running = |recording: &&Recording| {
             let status = recording.status;
             matches!(
                 status,
                 RecordingStatus::InProgress | RecordingStatus::Paused
             )
-        });
+        };
+        let running = current.as_ref().filter(is_running);
         if record.status.is_over() {
             return Err(DeskError::CallIsOver);
         }
@@ -102,10 +103,15 @@ impl Desk {
             Command::Stop => RecordingStatus::Stopped,
         };
         match running {
-            Some(running) if running.status == wanted => Ok(running),
-            Some(running) => self.change(rest, command, &running, user).await,
-            None if command == Command::Start => self.begin(rest, call, user).await,
-            None => Err(DeskError::NotRecording),
+            Some(running) if running.status == wanted => Ok(running.clone()),
+            Some(running) => self.change(rest, command, running, user).await,
+            None => match (command, current) {
+                (Command::Start, _) => self.begin(rest, call, user).await,
+                (Command::Stop, Some(stopped)) => Ok(stopped),
+                (Command::Stop | Command::Pause | Command::Resume, _) => {
+                    Err(DeskError::NotRecording)
+                }
+            },
         }
     }
 
@@ -207,7 +213,10 @@ impl Desk {
         }
         match self.rest()?.hang_up(call).await {
             Ok(()) => self.note(call, "hung_up", "", user).await,
-            Err(error) if error.is_already_over() || error.is_gone() => {}
+            // The end of a call that may be ended in any state: it was missed.
+            Err(error) if error.is_already_over() || error.is_gone() => {
+                self.call_over(&record.sid).await?;
+            }
             Err(error) => return Err(error.into()),
         }
         Ok(())

@@ -2,12 +2,15 @@
 
 mod api;
 mod browser;
+mod calls;
 mod channel;
+mod crash;
 mod live;
 mod media;
 mod oracles;
 mod phone;
 mod rest;
+mod security;
 mod setup;
 mod shutdown;
 mod sign_in;
