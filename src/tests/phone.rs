@@ -62,6 +62,8 @@ pub(crate) struct Stream {
     sequence: u64,
     /// Samples sent of each track.
     sent: BTreeMap<Track, u64>,
+    /// What comes back in its `start`.
+    pub(crate) parameters: BTreeMap<String, String>,
 }
 
 impl Stream {
@@ -95,6 +97,7 @@ impl Stream {
                 sid: stream_sid(0),
                 sequence: 0,
                 sent: BTreeMap::new(),
+                parameters: BTreeMap::new(),
             }),
             Err(tungstenite::Error::Http(response)) => Err(response.status().as_u16()),
             Err(other) => panic!("{other}"),
@@ -121,7 +124,7 @@ impl Stream {
             call_sid: call(n),
             account_sid: None,
             tracks: vec![Track::Inbound],
-            parameters: BTreeMap::new(),
+            parameters: self.parameters.clone(),
         };
         self.message(Body::Start(start))
     }

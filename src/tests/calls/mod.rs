@@ -26,6 +26,7 @@ use crate::tasks::Tasks;
 use crate::twilio::rest::Rest;
 use crate::twilio::signature::{Key, Keyring};
 use crate::twilio::token::Keys;
+use crate::twilio::twiml::Stream as StartStream;
 use crate::twilio::twiml::streams;
 
 /// Where Twilio and browsers reach the server.
@@ -160,7 +161,10 @@ impl Office {
 
     /// The stream that a document starts, opened and begun as stream `stream` of the `n`th call.
     pub(crate) async fn stream(&self, twiml: &str, stream: u32, n: u32) -> Stream {
-        let mut opened = self.socket(&url_of(twiml)).await.unwrap();
+        let wanted = stream_of(twiml);
+        let mut opened = self.socket(&wanted.url).await.unwrap();
+        let parameters = wanted.parameters.into_iter();
+        opened.parameters = parameters.map(|p| (p.name, p.value)).collect();
         opened.begin(stream, n).await;
         opened
     }
@@ -194,6 +198,14 @@ impl Office {
     async fn command(&self, n: u32, command: &str, cookie: &str) -> Answer {
         let path = format!("/api/calls/{}/{command}", call(n).as_str());
         self.page("POST", &path, cookie, &Value::Null).await
+    }
+
+    /// Waits until a call is there for this page; the call.
+    async fn appears(&self, n: u32, cookie: &str) -> Value {
+        let path = format!("/api/calls/{}", call(n).as_str());
+        let look = async || self.page("GET", &path, cookie, &Value::Null).await;
+        eventually("the call", async || look().await.status == 200).await;
+        look().await.json()
     }
 
     /// Waits until a field of a call is as wanted; the call.
@@ -248,12 +260,17 @@ impl Leg {
     }
 }
 
-/// Where the one stream of a document goes.
-pub(crate) fn url_of(twiml: &str) -> String {
+/// The one stream of a document.
+fn stream_of(twiml: &str) -> StartStream {
     let [stream] = &streams(twiml).unwrap()[..] else {
         panic!("{twiml}")
     };
-    stream.url.clone()
+    stream.clone()
+}
+
+/// Where it goes.
+pub(crate) fn url_of(twiml: &str) -> String {
+    stream_of(twiml).url
 }
 
 /// The call's SID as JSON has it.

@@ -67,6 +67,9 @@ async fn a_call_is_announced_streamed_and_connected() {
     assert!(announced.ends_with("<Response><Say>This call is written down.</Say></Response>"));
 }
 
+/// What the two parties say, one after the other.
+const SAID: [&str; 2] = ["one two three", "one two three four"];
+
 #[tokio::test]
 async fn every_word_of_a_call_is_heard_kept_found_and_saved() {
     let office = Office::open().await;
@@ -93,12 +96,12 @@ async fn every_word_of_a_call_is_heard_kept_found_and_saved() {
         Some(CallStatus::InProgress),
         "the stream's end is not the call's"
     );
-    assert_eq!(page.texts(), ["one two three", "one two three"]);
+    assert_eq!(page.texts(), SAID);
 
     let kept = office
         .becomes(1, &alice, "transcript", &json!("complete"))
         .await;
-    assert_eq!(texts(&kept), ["one two three", "one two three"]);
+    assert_eq!(texts(&kept), SAID);
     let speakers = [
         &kept["segments"][0]["speaker"],
         &kept["segments"][1]["speaker"],
@@ -122,12 +125,12 @@ async fn is_saved(office: &Office, alice: &str, bob: &str) {
         (
             "srt",
             "application/x-subrip; charset=utf-8",
-            "\nCustomer: one two three\n",
+            "\nCustomer: one two three four\n",
         ),
         (
             "vtt",
             "text/vtt; charset=utf-8",
-            "\n<v Customer>one two three\n",
+            "\n<v Customer>one two three four\n",
         ),
         ("json", "application/json", "\"text\": \"one two three\""),
     ] {
