@@ -128,11 +128,15 @@ async fn enrol(scribe: &Scribe, start: &Start) -> Enrolled {
             number: stream.number,
             begun_ms: stream.begun_ms,
             record: record.filter(|_| is_known),
+            is_deleted: false,
         })
     };
     enrolled.await.unwrap_or_else(|error| {
         tracing::error!(?call, %error, "a call's stream is not written down");
-        Enrolled::default()
+        Enrolled {
+            is_deleted: matches!(error, StoreError::NoSuchCall),
+            ..Enrolled::default()
+        }
     })
 }
 
@@ -144,6 +148,8 @@ struct Enrolled {
     begun_ms: u64,
     /// The call's record, if it was announced before its stream came.
     record: Option<CallRecord>,
+    /// Somebody wants nothing of this call to be kept.
+    is_deleted: bool,
 }
 
 /// A stream and what was made of it so far.
@@ -292,7 +298,12 @@ impl Line {
         let stream_sid = Some(start.stream_sid.clone());
         let begun = Duration::from_millis(enrolled.begun_ms);
         let archives = self.switchboard.shelf.as_ref();
+        let archives = archives.filter(|_| !enrolled.is_deleted);
         let archive = archives.map(|shelf| shelf.writer(&start.call_sid, begun));
+        if let Some(archive) = &archive {
+            let scribe = &self.switchboard.scribe;
+            scribe.note_audio(&start.call_sid, archive.begun());
+        }
         self.call = Some(Call {
             sid: start.call_sid,
             stream_sid: start.stream_sid,
