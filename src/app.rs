@@ -40,8 +40,10 @@ pub struct Parts {
     pub voice: voice::Config,
     /// What lasts.
     pub store: Store,
-    /// Where calls' audio is kept, if it is.
+    /// Where calls' audio is, if any was ever kept.
     pub shelf: Option<Shelf>,
+    /// Whether calls' audio is kept there from now on.
+    pub archives: bool,
     /// How calls are answered.
     pub desk: desk::Config,
     /// Twilio's REST API, if there is an account.
@@ -72,6 +74,7 @@ impl Parts {
             voice,
             store,
             shelf: None,
+            archives: false,
             rest: None,
             retention: None,
         }
@@ -97,8 +100,10 @@ impl App {
         let address = listener.local_addr()?;
         let tasks = Tasks::default();
         let open = recover(&parts.store).await?;
+        let shelf = parts.shelf.clone();
         let state = compose(parts, &tasks);
         state.desk.take_up(open);
+        find_audio(state.desk.clone(), &tasks);
         let switchboard = &state.switchboard;
         let app = Self {
             address,
@@ -106,7 +111,7 @@ impl App {
             engine: switchboard.engine.clone(),
             hub: switchboard.hub.clone(),
             store: state.desk.store().clone(),
-            shelf: switchboard.shelf.clone(),
+            shelf,
             gatehouse: state.gatehouse.clone(),
         };
         serve(listener, api::router(state), &tasks);
@@ -180,7 +185,7 @@ pub(crate) fn compose(parts: Parts, tasks: &Tasks) -> ApiState {
         engine: Arc::new(parts.engine),
         hub,
         scribe,
-        shelf: parts.shelf,
+        shelf: parts.shelf.filter(|_| parts.archives),
         tasks: tasks.clone(),
         voice: parts.voice,
     };
@@ -215,6 +220,20 @@ async fn recover(store: &Store) -> anyhow::Result<Vec<CallSid>> {
         );
     }
     Ok(open)
+}
+
+/// After a crash: audio that is there and not noted.
+fn find_audio(desk: Desk, tasks: &Tasks) {
+    let stop = tasks.clone();
+    tasks.spawn(async move {
+        let found = tokio::select! {
+            found = desk.find_audio() => found,
+            () = stop.stopping() => return,
+        };
+        if let Err(error) = found {
+            tracing::warn!(%error, "audio of earlier calls could not be looked through");
+        }
+    });
 }
 
 /// Deletes calls that are older than `age`, now and then, until the soft stop.

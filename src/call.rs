@@ -132,11 +132,13 @@ async fn enrol(scribe: &Scribe, start: &Start) -> Enrolled {
             number: stream.number,
             begun_ms: stream.begun_ms,
             record,
+            is_deleted: false,
         },
         Err(error) => {
             tracing::error!(?call, %error, "a call's stream is not written down");
             Enrolled {
                 record,
+                is_deleted: matches!(error, StoreError::NoSuchCall),
                 ..Enrolled::default()
             }
         }
@@ -151,6 +153,8 @@ struct Enrolled {
     begun_ms: u64,
     /// The call's record, if it was announced before its stream came.
     record: Option<CallRecord>,
+    /// Somebody wants nothing of this call to be kept.
+    is_deleted: bool,
 }
 
 /// A stream and what was made of it so far.
@@ -303,7 +307,12 @@ impl Line {
         let stream_sid = Some(start.stream_sid.clone());
         let begun = Duration::from_millis(enrolled.begun_ms);
         let archives = self.switchboard.shelf.as_ref();
+        let archives = archives.filter(|_| !enrolled.is_deleted);
         let archive = archives.map(|shelf| shelf.writer(&start.call_sid, begun));
+        if let Some(archive) = &archive {
+            let scribe = &self.switchboard.scribe;
+            scribe.note_audio(&start.call_sid, archive.begun());
+        }
         self.call = Some(Call {
             sid: start.call_sid,
             stream_sid: start.stream_sid,

@@ -376,3 +376,7 @@ pub const CALL_PLACE_SLACK: Duration = Duration::from_mins(15);
 /// a minute of both, so that the burst after a stall has room. Hit: the archive loses audio, says
 /// so once in the log, and is marked as holed; the call goes on.
 pub const ARCHIVE_QUEUE_SAMPLES_MAX: usize = 2 * 60 * 8_000;
+
+/// Bytes of an archive that are read at a time for whoever listens: half a minute of a call. What a
+/// slow listener has not taken yet is not read.
+pub const AUDIO_CHUNK_BYTES: usize = 64 * 1_024;

@@ -2,6 +2,7 @@
 //! Decides who may come in, not what happens inside.
 
 mod api_tokens;
+mod audio;
 mod auth;
 mod calls;
 mod error;
@@ -9,6 +10,7 @@ mod gatehouse;
 mod health;
 mod live;
 mod media;
+mod ranges;
 mod recordings;
 mod session;
 mod token;
@@ -108,12 +110,13 @@ pub(crate) fn browsers() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .merge(token::routes())
         .merge(calls::routes())
+        .merge(audio::routes())
         .merge(recordings::routes())
         .merge(session::routes())
         .merge(users::routes())
         .merge(api_tokens::routes())
         .layer(DefaultBodyLimit::max(limits::API_BODY_BYTES_MAX))
-        .layer(SetResponseHeaderLayer::overriding(
+        .layer(SetResponseHeaderLayer::if_not_present(
             header::CACHE_CONTROL,
             secret,
         ))

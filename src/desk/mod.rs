@@ -12,6 +12,7 @@
 
 mod admission;
 mod answer;
+mod audio;
 mod callbacks;
 mod presence;
 mod realtime;
@@ -111,7 +112,7 @@ pub struct Tools {
     pub tasks: Tasks,
     /// Twilio's REST API; none: no account is set.
     pub rest: Option<Rest>,
-    /// Where calls' audio is kept, if it is.
+    /// Where calls' audio is, if any was ever kept.
     pub shelf: Option<Shelf>,
 }
 

@@ -1,6 +1,8 @@
 //! What users ask of Twilio for a call: record it, end it, delete it. The answer is always what
 //! Twilio says, never a guess.
 
+use std::io;
+
 use super::{Desk, lock};
 use crate::clock::{self, UtcTime};
 use crate::ids::{CallSid, UserId};
@@ -62,6 +64,9 @@ pub enum DeskError {
     /// The database did not do it.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The disk that calls' audio is kept on did not do it.
+    #[error("the call's audio cannot be reached: {0}")]
+    Archive(io::Error),
 }
 
 /// The right to command a call's recording, until it is dropped.
@@ -222,8 +227,9 @@ impl Desk {
         Ok(())
     }
 
-    /// Deletes a call that is over, with its words here and its recordings at Twilio. What Twilio
-    /// has is deleted first: a call that is gone here could not be asked about again.
+    /// Deletes a call that is over, with its words and audio here and its recordings at Twilio. What
+    /// Twilio has is deleted first, and the record last: a call that is gone here could not be
+    /// asked about again.
     pub async fn delete(&self, call: &CallSid, user: Option<UserId>) -> Result<(), DeskError> {
         let detail = self.store().call(call).await?;
         let detail = detail.ok_or(DeskError::NoSuchCall)?;
@@ -237,7 +243,10 @@ impl Desk {
                 Err(error) => return Err(error.into()),
             }
         }
+        self.delete_audio(call).await?;
         self.store().delete_call(call, clock::utc_now()).await?;
+        // Once more, for a stream that came in between; from now on no other does.
+        self.delete_audio(call).await?;
         tracing::info!(
             ?call,
             ?user,
@@ -247,8 +256,8 @@ impl Desk {
         Ok(())
     }
 
-    /// Deletes calls that began before `time`; says how many. One that cannot be deleted now is
-    /// left for the next time.
+    /// Deletes calls that began before `time`, and audio that is older and of no call; says how many
+    /// calls. One that cannot be deleted now is left for the next time.
     pub async fn delete_before(&self, time: UtcTime) -> usize {
         let calls = self.store().calls_before(time, limits::RETENTION_CALLS_MAX);
         let calls = calls.await.unwrap_or_else(|error| {
@@ -261,6 +270,9 @@ impl Desk {
                 Ok(()) => deleted += 1,
                 Err(error) => tracing::warn!(?call, %error, "an old call was not deleted"),
             }
+        }
+        if let Err(error) = self.sweep_audio(time).await {
+            tracing::error!(%error, "old audio was not deleted");
         }
         deleted
     }

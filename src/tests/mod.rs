@@ -1,6 +1,7 @@
 //! The fake world: a real server on port 0, and the browsers and phone calls that talk to it.
 
 mod api;
+mod archive;
 mod browser;
 mod calls;
 mod channel;
