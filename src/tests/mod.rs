@@ -3,10 +3,12 @@
 mod api;
 mod browser;
 mod channel;
+mod hostile;
 mod live;
 mod media;
 mod oracles;
 mod phone;
+mod prism;
 mod rest;
 mod setup;
 mod shutdown;
