@@ -62,7 +62,10 @@ async fn audio(
     };
     let tag = tag(&kept);
     let about = about(&record, tag.as_deref());
-    let is_known = |name| tag.as_deref().is_some_and(|tag| names(&headers, name, tag));
+    let is_known = |name| {
+        tag.as_deref()
+            .is_some_and(|tag| names(&headers, &name, tag))
+    };
     if is_known(header::IF_NONE_MATCH) {
         return Ok((StatusCode::NOT_MODIFIED, about).into_response());
     }
@@ -122,9 +125,9 @@ fn about(record: &CallRecord, tag: Option<&str>) -> HeaderMap {
 /// Whether a condition names this tag. A proxy that packs what it hands on makes a tag a weak one,
 /// which is as good for a question, and none for a range (RFC 9110, 8.8.3.2).
 fn names(headers: &HeaderMap, condition: &HeaderName, tag: &str) -> bool {
-    let values = headers.get_all(&condition).into_iter();
+    let values = headers.get_all(condition).into_iter();
     let mut named = values.filter_map(|value| value.to_str().ok());
-    let is_question = condition == header::IF_NONE_MATCH;
+    let is_question = *condition == header::IF_NONE_MATCH;
     named.any(|tags| {
         let mut tags = tags.split(',').map(str::trim);
         tags.any(|named| named == tag || is_question && named.strip_prefix("W/") == Some(tag))
