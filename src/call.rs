@@ -304,7 +304,7 @@ impl Line {
             None if said == Some("incoming") => (Direction::Incoming, CallStatus::InProgress),
             None => (Direction::Outgoing, CallStatus::InProgress),
         };
-        let stream_sid = Some(start.stream_sid.clone());
+        let stream_sid = start.stream_sid.clone();
         let begun = Duration::from_millis(enrolled.begun_ms);
         let archives = self.switchboard.shelf.as_ref();
         let archives = archives.filter(|_| !enrolled.is_deleted);
@@ -323,7 +323,9 @@ impl Line {
             archive,
             begun_ms: enrolled.begun_ms,
         });
-        self.publish(Event::Call { status, stream_sid });
+        if let Some(call) = &self.call {
+            self.switchboard.hub.carried(&call.sid, stream_sid, status);
+        }
     }
 
     fn hear(&mut self, now: Instant, track: Track, timestamp_ms: u64, mulaw: &[u8]) {
