@@ -265,7 +265,7 @@ pub const STREAM_PARAMETERS_MAX: usize = 99;
 /// not started again.
 pub const RESTARTS_MAX: usize = 1_024;
 
-/// Calls that Twilio transcribes, or did lately. Hit: the one that began first is forgotten.
+/// Calls that Twilio transcribes at once. Hit: the one that began first is not listened to any more.
 pub const TRANSCRIPTIONS_MAX: usize = 1_024;
 /// Time between two looks for calls that are old enough to be deleted.
 pub const RETENTION_EVERY: Duration = Duration::from_hours(1);

@@ -217,7 +217,7 @@ async fn hang_up(
     params(("sid" = String, Path, description = "any leg of the call")), responses(
     (status = 200, body = Recording, description = "as Twilio has it"),
     (status = 404, description = "`no_such_call`"),
-    (status = 409, description = "`call_over`"),
+    (status = 409, description = "`call_over`, `busy`: try again"),
     (status = 502, description = "`twilio_…`: what Twilio said, and what to do"),
 ))]
 async fn start_recording(
@@ -233,7 +233,7 @@ async fn start_recording(
     params(("sid" = String, Path, description = "any leg of the call")), responses(
     (status = 200, body = Recording, description = "as Twilio has it"),
     (status = 404, description = "`no_such_call`"),
-    (status = 409, description = "`call_over`, `not_recording`"),
+    (status = 409, description = "`call_over`, `not_recording`, `busy`: try again"),
     (status = 502, description = "`twilio_…`: what Twilio said, and what to do"),
 ))]
 async fn stop_recording(
@@ -249,7 +249,7 @@ async fn stop_recording(
     params(("sid" = String, Path, description = "any leg of the call")), responses(
     (status = 200, body = Recording, description = "as Twilio has it"),
     (status = 404, description = "`no_such_call`"),
-    (status = 409, description = "`call_over`, `not_recording`"),
+    (status = 409, description = "`call_over`, `not_recording`, `busy`: try again"),
     (status = 502, description = "`twilio_…`: what Twilio said, and what to do"),
 ))]
 async fn pause_recording(
@@ -265,7 +265,7 @@ async fn pause_recording(
     params(("sid" = String, Path, description = "any leg of the call")), responses(
     (status = 200, body = Recording, description = "as Twilio has it"),
     (status = 404, description = "`no_such_call`"),
-    (status = 409, description = "`call_over`, `not_recording`"),
+    (status = 409, description = "`call_over`, `not_recording`, `busy`: try again"),
     (status = 502, description = "`twilio_…`: what Twilio said, and what to do"),
 ))]
 async fn resume_recording(

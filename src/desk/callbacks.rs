@@ -65,17 +65,7 @@ impl Desk {
 
     /// Twilio has said that the call is over, without having told of its end.
     pub(super) async fn call_over(&self, call: &CallSid) -> Result<(), StoreError> {
-        let update = LegUpdate {
-            leg: call.clone(),
-            parent: None,
-            status: CallStatus::Completed,
-            sequence: None,
-            at: None,
-            duration_seconds: None,
-            sip_code: None,
-            parties: None,
-            token: None,
-        };
+        let update = LegUpdate::new(call, CallStatus::Completed);
         self.follow_leg(&update).await
     }
 
