@@ -14,8 +14,8 @@ use super::phone::{Stream, fixture, patient, speech, stream_sid, unhurried_voice
 use super::stories::call;
 use crate::app::Parts;
 use crate::archive::Shelf;
-use crate::audio::LINE_HZ;
 use crate::audio::recording::Recording;
+use crate::audio::{LINE_HZ, archive};
 use crate::clock;
 use crate::config::Doors;
 use crate::engine::Engine;
@@ -60,6 +60,7 @@ impl Studio {
     async fn play(&self, n: u32) {
         let options = Options {
             speed: f64::INFINITY,
+            jitter_ms_max: 0,
             ..Options::new(call(n), stream_sid(n))
         };
         let url = format!("ws://{}/media", self.server.addr);
@@ -244,9 +245,12 @@ async fn a_call_that_goes_on_is_heard_as_far_as_it_is_and_nothing_of_it_is_cache
     let studio = Studio::open().await;
     let mut stream = Stream::start(studio.server.addr, 1).await;
     stream.speak(&speech()).await;
-    studio
-        .until("a note of the audio", async || studio.has_audio(1).await)
-        .await;
+    let is_heard = async || {
+        let written = std::fs::read(studio.shelf.path(&call(1))).unwrap_or_default();
+        let length = archive::duration(&written).unwrap_or_default();
+        length > Duration::from_secs(1) && studio.has_audio(1).await
+    };
+    studio.until("a second of audio", is_heard).await;
     let answer = studio.audio(1, &[]).await;
     assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(header(&answer, "cache-control"), "private, no-store");
