@@ -30,7 +30,8 @@ impl Desk {
             duration_seconds: callback.duration_seconds,
             sip_code: callback.sip_code,
             parties: parties.map(|(from, to)| {
-                let party = |address: &Address| Party(address.as_str().to_owned());
+                // The store tells a browser by its `client:`.
+                let party = |address: &Address| Party(address.to_text());
                 (party(from), party(to))
             }),
             token,
