@@ -458,7 +458,7 @@ impl World {
     }
 
     pub(super) fn numbers(&mut self, ask: &Request, rest: &[&str]) -> Reply {
-        ask.form.check(&[], &["VoiceApplicationSid", "TrunkSid"])?;
+        ask.form.check(&[], &["VoiceApplicationSid"])?;
         match (ask.method.as_str(), rest) {
             ("GET", []) => {
                 let part = ask.query.get("PhoneNumber");
@@ -477,6 +477,8 @@ impl World {
                         .iter()
                         .map(|(name, value)| (snake(name), value.clone())),
                 );
+                // "Setting a `voice_application_sid` will automatically delete your `trunk_sid`."
+                fields.insert("trunk_sid".to_owned(), String::new());
                 Ok(yes(200, &resource(sid, fields)))
             }
             (_, _) => Err(gone(&rest.join("/"))),

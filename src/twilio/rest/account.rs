@@ -195,17 +195,15 @@ impl Rest {
             .find(|found| found.phone_number == *number))
     }
 
-    /// Sends a number's calls to a TwiML application, and takes it off its SIP trunk, if it is on
-    /// one: a trunk would come first.
+    /// Sends a number's calls to a TwiML application; if it is on a SIP trunk, which would come
+    /// first, Twilio takes it off by the same
+    /// (<https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource>).
     pub async fn point_number(
         &self,
         number: &IncomingNumber,
         application: &ApplicationSid,
     ) -> Result<(), RestError> {
-        let off_trunk = (!number.trunk_sid.is_empty()).then_some("");
-        let form = Form::default()
-            .with("VoiceApplicationSid", application.as_str())
-            .with_some("TrunkSid", off_trunk);
+        let form = Form::default().with("VoiceApplicationSid", application.as_str());
         let path = ["IncomingPhoneNumbers", number.sid.as_str()];
         self.tell(&path, Method::POST, form).await
     }

@@ -111,6 +111,15 @@ impl Address {
         Some(address.unwrap_or_else(|| Self::Other(text.to_owned())))
     }
 
+    /// As Twilio writes it: a browser's identity follows `client:`, by which it is told from
+    /// whatever else is written there.
+    pub fn to_text(&self) -> String {
+        match self {
+            Self::Client(identity) => format!("client:{}", identity.as_str()),
+            Self::Number(_) | Self::Other(_) => self.as_str().to_owned(),
+        }
+    }
+
     /// The number, the identity, or whatever else it is.
     pub fn as_str(&self) -> &str {
         match self {
@@ -225,6 +234,18 @@ mod tests {
                 !request.contains(hidden) && !words.contains(hidden),
                 "{hidden}"
             );
+        }
+    }
+
+    #[test]
+    fn an_address_is_written_as_twilio_wrote_it() {
+        for text in [
+            "+14155550123",
+            "client:alice",
+            "alice",
+            "sip:alice@example.org",
+        ] {
+            assert_eq!(Address::parse(text).unwrap().to_text(), text);
         }
     }
 
