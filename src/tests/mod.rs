@@ -6,7 +6,6 @@ mod browser;
 mod calls;
 mod channel;
 mod crash;
-mod hostile;
 mod live;
 mod media;
 mod oracles;

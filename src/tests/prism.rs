@@ -1,5 +1,5 @@
 //! Twilio's own contract: every verb of the REST client against Prism, which serves Twilio's
-//! OpenAPI file and refuses what that file does not allow.
+//! `OpenAPI` file and refuses what that file does not allow.
 //!
 //! ```text
 //! npm install @stoplight/prism-cli@5.14.2
