@@ -4,6 +4,7 @@
 mod api_tokens;
 mod auth;
 mod calls;
+mod contract;
 mod error;
 mod gatehouse;
 mod health;
@@ -32,6 +33,7 @@ use crate::desk::Desk;
 use crate::limits;
 
 pub use self::auth::{Caller, ClientAddress, Via};
+pub(crate) use self::contract::json as contract_json;
 pub use self::error::{ApiError, RequestId};
 pub use self::gatehouse::Gatehouse;
 pub use self::health::Readiness;
@@ -96,6 +98,7 @@ pub fn router(state: ApiState) -> Router {
         // operators
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/api/openapi.json", get(contract::document))
         .with_state(state);
     with_errors(routes)
 }

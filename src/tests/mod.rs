@@ -3,6 +3,7 @@
 mod api;
 mod browser;
 mod channel;
+mod doctor;
 mod live;
 mod media;
 mod oracles;
