@@ -17,6 +17,7 @@ use crate::config::Doors;
 use crate::desk::{self, Desk, Tools};
 use crate::engine::{Engine, voice};
 use crate::hub::Hub;
+use crate::ids::CallSid;
 use crate::limits;
 use crate::scribe::Scribe;
 use crate::store::Store;
@@ -39,8 +40,10 @@ pub struct Parts {
     pub voice: voice::Config,
     /// What lasts.
     pub store: Store,
-    /// Where calls' audio is kept, if it is.
+    /// Where calls' audio is, if any was ever kept.
     pub shelf: Option<Shelf>,
+    /// Whether calls' audio is kept there from now on.
+    pub archives: bool,
     /// How calls are answered.
     pub desk: desk::Config,
     /// Twilio's REST API, if there is an account.
@@ -71,6 +74,7 @@ impl Parts {
             voice,
             store,
             shelf: None,
+            archives: false,
             rest: None,
             retention: None,
         }
@@ -95,8 +99,11 @@ impl App {
         let listener = listen(parts.doors.address).await?;
         let address = listener.local_addr()?;
         let tasks = Tasks::default();
-        recover(&parts.store).await?;
+        let open = recover(&parts.store).await?;
+        let shelf = parts.shelf.clone();
         let state = compose(parts, &tasks);
+        state.desk.take_up(open);
+        find_audio(state.desk.clone(), &tasks);
         let switchboard = &state.switchboard;
         let app = Self {
             address,
@@ -104,7 +111,7 @@ impl App {
             engine: switchboard.engine.clone(),
             hub: switchboard.hub.clone(),
             store: state.desk.store().clone(),
-            shelf: switchboard.shelf.clone(),
+            shelf,
             gatehouse: state.gatehouse.clone(),
         };
         serve(listener, api::router(state), &tasks);
@@ -145,11 +152,11 @@ impl App {
                 "some calls did not end in time"
             );
         }
-        let (engine, shelf) = (self.engine, self.shelf);
+        let (engine, archives) = (self.engine, self.shelf);
         // Joins threads, which takes up to one pass.
         let stop = move || {
             engine.stop();
-            shelf.inspect(Shelf::stop);
+            archives.inspect(Shelf::stop);
         };
         let _ = tokio::task::spawn_blocking(stop).await;
         self.store.close().await;
@@ -178,7 +185,7 @@ pub(crate) fn compose(parts: Parts, tasks: &Tasks) -> ApiState {
         engine: Arc::new(parts.engine),
         hub,
         scribe,
-        shelf: parts.shelf,
+        shelf: parts.shelf.filter(|_| parts.archives),
         tasks: tasks.clone(),
         voice: parts.voice,
     };
@@ -203,8 +210,8 @@ fn serve(listener: TcpListener, routes: axum::Router, tasks: &Tasks) {
     });
 }
 
-/// After a crash: what was being written down is marked as broken off.
-async fn recover(store: &Store) -> anyhow::Result<()> {
+/// After a crash: what was being written down is marked as broken off. The calls that were not over.
+async fn recover(store: &Store) -> anyhow::Result<Vec<CallSid>> {
     let open = store.interrupt_open_calls(clock::utc_now()).await?;
     if !open.is_empty() {
         tracing::warn!(
@@ -212,7 +219,21 @@ async fn recover(store: &Store) -> anyhow::Result<()> {
             "calls were not over when this server last ended; their words until then are kept"
         );
     }
-    Ok(())
+    Ok(open)
+}
+
+/// After a crash: audio that is there and not noted.
+fn find_audio(desk: Desk, tasks: &Tasks) {
+    let stop = tasks.clone();
+    tasks.spawn(async move {
+        let found = tokio::select! {
+            found = desk.find_audio() => found,
+            () = stop.stopping() => return,
+        };
+        if let Err(error) = found {
+            tracing::warn!(%error, "audio of earlier calls could not be looked through");
+        }
+    });
 }
 
 /// Deletes calls that are older than `age`, now and then, until the soft stop.

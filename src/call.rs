@@ -117,23 +117,32 @@ pub async fn carry(
 /// goes on without the database: then the hub counts.
 async fn enrol(scribe: &Scribe, start: &Start) -> Enrolled {
     let (call, stream) = (&start.call_sid, &start.stream_sid);
-    let enrolled = async {
+    let store = scribe.store();
+    let known = async {
         let is_known = scribe.recall(call).await?;
-        let stream = scribe
-            .store()
-            .open_stream(call, stream, clock::utc_now())
-            .await?;
-        let record = scribe.store().call_record(call).await?;
-        Ok::<_, StoreError>(Enrolled {
+        let record = store.call_record(call).await?;
+        Ok::<_, StoreError>(record.filter(|_| is_known))
+    };
+    let record = known.await.unwrap_or_else(|error| {
+        tracing::error!(?call, %error, "what is known of a call is not there");
+        None
+    });
+    match store.open_stream(call, stream, clock::utc_now()).await {
+        Ok(stream) => Enrolled {
             number: stream.number,
             begun_ms: stream.begun_ms,
-            record: record.filter(|_| is_known),
-        })
-    };
-    enrolled.await.unwrap_or_else(|error| {
-        tracing::error!(?call, %error, "a call's stream is not written down");
-        Enrolled::default()
-    })
+            record,
+            is_deleted: false,
+        },
+        Err(error) => {
+            tracing::error!(?call, %error, "a call's stream is not written down");
+            Enrolled {
+                record,
+                is_deleted: matches!(error, StoreError::NoSuchCall),
+                ..Enrolled::default()
+            }
+        }
+    }
 }
 
 /// What is known of a stream's call.
@@ -144,6 +153,8 @@ struct Enrolled {
     begun_ms: u64,
     /// The call's record, if it was announced before its stream came.
     record: Option<CallRecord>,
+    /// Somebody wants nothing of this call to be kept.
+    is_deleted: bool,
 }
 
 /// A stream and what was made of it so far.
@@ -153,6 +164,8 @@ struct Line {
     /// The stream's start, before its call is looked up.
     starting: Option<Start>,
     call: Option<Call>,
+    /// Whether the call was announced: then others tell of its end.
+    is_expected: bool,
     reply: Reply,
     read_again_at: Option<Instant>,
     session_deadline: Option<Instant>,
@@ -179,6 +192,7 @@ impl Line {
     fn new(now: Instant, switchboard: Switchboard, admission: Admission, reply: Reply) -> Self {
         let mut line = Self {
             switchboard,
+            is_expected: admission.call_sid.is_some(),
             session: Session::new(now, admission),
             starting: None,
             call: None,
@@ -284,15 +298,21 @@ impl Line {
             "media stream started"
         );
         let said = start.parameters.get("direction").map(String::as_str);
-        let (direction, status, is_alone) = match enrolled.record {
-            Some(record) => (record.direction, record.status, false),
-            None if said == Some("incoming") => (Direction::Incoming, CallStatus::InProgress, true),
-            None => (Direction::Outgoing, CallStatus::InProgress, true),
+        let is_alone = !self.is_expected && enrolled.record.is_none();
+        let (direction, status) = match enrolled.record {
+            Some(record) => (record.direction, record.status),
+            None if said == Some("incoming") => (Direction::Incoming, CallStatus::InProgress),
+            None => (Direction::Outgoing, CallStatus::InProgress),
         };
-        let stream_sid = Some(start.stream_sid.clone());
+        let stream_sid = start.stream_sid.clone();
         let begun = Duration::from_millis(enrolled.begun_ms);
-        let shelf = self.switchboard.shelf.as_ref();
-        let archive = shelf.map(|shelf| shelf.writer(&start.call_sid, begun));
+        let archives = self.switchboard.shelf.as_ref();
+        let archives = archives.filter(|_| !enrolled.is_deleted);
+        let archive = archives.map(|shelf| shelf.writer(&start.call_sid, begun));
+        if let Some(archive) = &archive {
+            let scribe = &self.switchboard.scribe;
+            scribe.note_audio(&start.call_sid, archive.begun());
+        }
         self.call = Some(Call {
             sid: start.call_sid,
             stream_sid: start.stream_sid,
@@ -303,7 +323,9 @@ impl Line {
             archive,
             begun_ms: enrolled.begun_ms,
         });
-        self.publish(Event::Call { status, stream_sid });
+        if let Some(call) = &self.call {
+            self.switchboard.hub.carried(&call.sid, stream_sid, status);
+        }
     }
 
     fn hear(&mut self, now: Instant, track: Track, timestamp_ms: u64, mulaw: &[u8]) {

@@ -260,6 +260,13 @@ impl SegmentId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The how manyth of its call's streams it was heard on; 0 for a text that this server did not
+    /// make.
+    pub fn stream(&self) -> u32 {
+        let number = self.0.split('-').next();
+        number.and_then(|n| n.parse().ok()).unwrap_or_default()
+    }
 }
 
 #[cfg(test)]
@@ -285,6 +292,12 @@ mod tests {
     #[test]
     fn debug_shows_a_stub() {
         assert_eq!(format!("{:?}", CallSid::parse(SID).unwrap()), "CA…cdEF");
+    }
+
+    #[test]
+    fn a_segment_knows_its_stream() {
+        assert_eq!(SegmentId::new(7, Track::Outbound, 3).stream(), 7);
+        assert_eq!(SegmentId("other".to_owned()).stream(), 0);
     }
 
     #[test]

@@ -20,6 +20,17 @@
 //!        engine::scheduler ──► engine::workers ──► engine::whisper (one thread, one state a core)
 //! ```
 //!
+//! Beside its audio, a call is a record, a few questions of Twilio's, and what users ask for:
+//!
+//! ```text
+//!  Twilio ──POST /voice, …/status──► api::twilio ──► desk ───► store ◄── scribe ◄── hub
+//!     ▲                              signatures       │ │                finals, as they settle
+//!     │                                               │ └────► hub ──► api::live ──wss──► browser
+//!     └──── twilio::rest ◄── recordings, new streams ─┘
+//!           browser ──► api::{token, calls, recordings} ──► desk         access: who may
+//!           call ── samples ──► archive                                  dialing: whom one may call
+//! ```
+//!
 //! # The layers
 //!
 //! Data goes round as drawn; knowledge goes down this list. A module may name only modules of the
@@ -44,8 +55,8 @@
 //! cli                                         commands
 //! ```
 //!
-//! Start reading at [`engine::voice`] for the heart, at [`call`] for the wiring, at [`app`] for
-//! the composition of the server.
+//! Start reading at [`engine::voice`] for the heart, at [`call`] for the wiring, at [`desk`] for
+//! what Twilio asks and tells, at [`app`] for the composition of the server.
 
 pub mod limits;
 

@@ -272,6 +272,14 @@ pub const RETENTION_EVERY: Duration = Duration::from_hours(1);
 
 /// Calls that one such look deletes at most; the rest is for the next.
 pub const RETENTION_CALLS_MAX: u32 = 1_000;
+
+/// Time that a question of Twilio's waits for the database; Twilio itself waits for 15 s, and
+/// somebody listens to it. Hit: it is answered, and what it says is written down afterwards.
+pub const ANSWER_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// The longest call that Twilio carries. What began earlier is over, told or not.
+pub const CALL_TIME_MAX: Duration = Duration::from_hours(24);
+
 /// Time that one verb of the store may take, queueing included. Hit: it is given up, an error.
 pub const STORE_WAIT_MAX: Duration = Duration::from_secs(10);
 
@@ -391,3 +399,6 @@ pub const DISK_FREE_WANTED: u64 = 2 * 1024 * 1024 * 1024;
 
 /// The same below which it is a failure: `SQLite` needs room to work.
 pub const DISK_FREE_NEEDED: u64 = 64 * 1024 * 1024;
+/// Bytes of an archive that are read at a time for whoever listens: half a minute of a call. What a
+/// slow listener has not taken yet is not read.
+pub const AUDIO_CHUNK_BYTES: usize = 64 * 1_024;

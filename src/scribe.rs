@@ -8,7 +8,7 @@
 //!
 //! The scribe is a listener like any other, so the engine never waits for the disk, and a disk that
 //! is slow or full loses nothing: finals stay in the channel until they are written, up to
-//! [`limits::CHANNEL_EVENTS_MAX`] of them for each call.
+//! [`CHANNEL_EVENTS_MAX`](crate::limits::CHANNEL_EVENTS_MAX) of them for each call.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,10 +17,10 @@ use std::time::Duration;
 use crate::clock;
 use crate::hub::{Hub, Subscription};
 use crate::ids::CallSid;
-use crate::store::{LegUpdate, TranscriptState};
+use crate::store::{LegUpdate, NewCall, Party, TranscriptState};
 use crate::store::{Store, StoreError};
 use crate::tasks::Tasks;
-use crate::transcript::{CallStatus, EndReason, Event, Segment};
+use crate::transcript::{CallStatus, Direction, EndReason, Event, Segment};
 
 /// Time before a write that failed is tried again; doubles from the first to the second.
 const RETRY: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
@@ -94,9 +94,96 @@ impl Scribe {
         });
     }
 
+    /// Notes that the call's audio is kept, as soon as it is known to be.
+    pub fn note_audio(&self, call: &CallSid, kept: impl Future<Output = bool> + Send + 'static) {
+        let (scribe, call) = (self.clone(), call.clone());
+        self.tasks.spawn(async move {
+            if kept.await {
+                scribe.insist(&call, Entry::Audio).await;
+            }
+        });
+    }
+
     /// How many calls are being written down.
     pub fn calls(&self) -> usize {
         self.at_work().len()
+    }
+
+    /// Tries until it is done: nothing is given up for a disk that is full or locked. Only a call
+    /// that was deleted meanwhile is.
+    async fn insist(&self, call: &CallSid, entry: Entry<'_>) {
+        let [mut pause, longest] = RETRY;
+        loop {
+            let error = match self.enter(call, &entry).await {
+                Ok(()) | Err(StoreError::NoSuchCall) => return,
+                Err(error @ (StoreError::TooMany { .. } | StoreError::TooLong { .. })) => {
+                    tracing::error!(?call, %error, "what happened in a call is not kept");
+                    return;
+                }
+                Err(error) => error,
+            };
+            tracing::error!(
+                ?call, %error, retry_ms = pause.as_millis() as u64,
+                "what happened in a call could not be kept; it waits in memory"
+            );
+            clock::until(Some(clock::now() + pause)).await;
+            pause = (pause * 2).min(longest);
+        }
+    }
+
+    /// Opens a call of which there is nothing but its words.
+    async fn make_up(&self, call: &CallSid, segments: &[Segment]) -> Result<(), StoreError> {
+        let says = |direction: &Direction| {
+            let mut words = segments.iter();
+            words.all(|segment| direction.speaker(segment.track) == segment.speaker)
+        };
+        let directions = [Direction::Outgoing, Direction::Incoming];
+        let new = NewCall {
+            sid: call.clone(),
+            direction: directions.into_iter().find(says).unwrap_or_default(),
+            status: CallStatus::InProgress,
+            from: Party::default(),
+            to: Party::default(),
+            user_id: None,
+            started_at: clock::utc_now(),
+            transcript: TranscriptState::Live,
+            announced: false,
+        };
+        self.store.open_call(&new).await.map(|_| ())
+    }
+
+    async fn enter(&self, call: &CallSid, entry: &Entry<'_>) -> Result<(), StoreError> {
+        let store = &self.store;
+        match entry {
+            Entry::Words(segments) => match store.keep_segments(call, segments).await {
+                Err(StoreError::NoSuchCall) => {
+                    // It began while the database was not there; or was deleted, and stays so.
+                    self.make_up(call, segments).await?;
+                    store.keep_segments(call, segments).await
+                }
+                kept => kept,
+            },
+            Entry::Status(status) => {
+                let now = clock::utc_now();
+                let update = LegUpdate {
+                    at: Some(now),
+                    ..LegUpdate::new(call, *status)
+                };
+                store.apply_leg(&update, now).await.map(|_| ())
+            }
+            Entry::Audio => store.set_audio(call, true).await.map(|_| ()),
+            Entry::End(reason) => {
+                let state = match reason {
+                    EndReason::Stopped => TranscriptState::Complete,
+                    EndReason::Dropped
+                    | EndReason::Idle
+                    | EndReason::NeverStarted
+                    | EndReason::ProtocolError
+                    | EndReason::ShuttingDown => TranscriptState::Interrupted,
+                };
+                store.set_transcript(call, state).await.map(|_| ())
+            }
+        }
     }
 
     fn at_desk(&self, call: CallSid) -> AtWork {
@@ -126,6 +213,8 @@ enum Entry<'a> {
     Words(&'a [Segment]),
     /// The end of a call of which nobody tells but its stream; of others the store knows already.
     Status(CallStatus),
+    /// Its audio is kept.
+    Audio,
     End(EndReason),
 }
 
@@ -151,77 +240,26 @@ impl AtWork {
         match event {
             Event::Segment { segment } => {
                 let segment = std::slice::from_ref(segment);
-                self.insist(Entry::Words(segment)).await;
+                self.scribe.insist(&self.call, Entry::Words(segment)).await;
             }
             Event::Snapshot {
                 segments, ended, ..
             } => {
                 if !segments.is_empty() {
-                    self.insist(Entry::Words(segments)).await;
+                    self.scribe.insist(&self.call, Entry::Words(segments)).await;
                 }
                 if let Some(reason) = ended {
-                    self.insist(Entry::End(*reason)).await;
+                    self.scribe.insist(&self.call, Entry::End(*reason)).await;
                 }
             }
             Event::Call { status, .. } if status.is_over() => {
-                self.insist(Entry::Status(*status)).await;
+                self.scribe.insist(&self.call, Entry::Status(*status)).await;
             }
-            Event::Ended { reason } => self.insist(Entry::End(*reason)).await,
+            Event::Ended { reason } => self.scribe.insist(&self.call, Entry::End(*reason)).await,
             Event::Partial { .. }
             | Event::Call { .. }
             | Event::Recording { .. }
             | Event::Engine { .. } => {}
-        }
-    }
-
-    /// Tries until it is done: words are not given up for a disk that is full or locked. Only a
-    /// call that was deleted meanwhile is.
-    async fn insist(&self, entry: Entry<'_>) {
-        let [mut pause, longest] = RETRY;
-        loop {
-            let error = match self.enter(&entry).await {
-                Ok(()) | Err(StoreError::NoSuchCall) => return,
-                Err(error) => error,
-            };
-            tracing::error!(
-                call = ?self.call, %error, retry_ms = pause.as_millis() as u64,
-                "words could not be kept; they wait in memory"
-            );
-            clock::until(Some(clock::now() + pause)).await;
-            pause = (pause * 2).min(longest);
-        }
-    }
-
-    async fn enter(&self, entry: &Entry<'_>) -> Result<(), StoreError> {
-        let (store, call) = (&self.scribe.store, &self.call);
-        match entry {
-            Entry::Words(segments) => store.keep_segments(call, segments).await,
-            Entry::Status(status) => {
-                let now = clock::utc_now();
-                let update = LegUpdate {
-                    leg: call.clone(),
-                    parent: None,
-                    status: *status,
-                    sequence: None,
-                    at: Some(now),
-                    duration_seconds: None,
-                    sip_code: None,
-                    parties: None,
-                    token: None,
-                };
-                store.apply_leg(&update, now).await.map(|_| ())
-            }
-            Entry::End(reason) => {
-                let state = match reason {
-                    EndReason::Stopped => TranscriptState::Complete,
-                    EndReason::Dropped
-                    | EndReason::Idle
-                    | EndReason::NeverStarted
-                    | EndReason::ProtocolError
-                    | EndReason::ShuttingDown => TranscriptState::Interrupted,
-                };
-                store.set_transcript(call, state).await.map(|_| ())
-            }
         }
     }
 }

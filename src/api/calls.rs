@@ -122,6 +122,10 @@ async fn adopt(
     Json(known): Json<KnownCall>,
 ) -> Result<Json<CallRecord>, ApiError> {
     caller.require(Scope::CallsWrite)?;
+    let record = desk.store().call_record(&known.sid).await?;
+    if let Some(record) = record.filter(|record| record.user_id.is_some()) {
+        caller.may_see(&record)?;
+    }
     let call = NewCall {
         sid: known.sid,
         direction: known.direction,
@@ -213,7 +217,7 @@ async fn hang_up(
     params(("sid" = String, Path, description = "any leg of the call")), responses(
     (status = 200, body = Recording, description = "as Twilio has it"),
     (status = 404, description = "`no_such_call`"),
-    (status = 409, description = "`call_over`"),
+    (status = 409, description = "`call_over`, `busy`: try again"),
     (status = 502, description = "`twilio_…`: what Twilio said, and what to do"),
 ))]
 async fn start_recording(
@@ -229,7 +233,7 @@ async fn start_recording(
     params(("sid" = String, Path, description = "any leg of the call")), responses(
     (status = 200, body = Recording, description = "as Twilio has it"),
     (status = 404, description = "`no_such_call`"),
-    (status = 409, description = "`call_over`, `not_recording`"),
+    (status = 409, description = "`call_over`, `not_recording`, `busy`: try again"),
     (status = 502, description = "`twilio_…`: what Twilio said, and what to do"),
 ))]
 async fn stop_recording(
@@ -245,7 +249,7 @@ async fn stop_recording(
     params(("sid" = String, Path, description = "any leg of the call")), responses(
     (status = 200, body = Recording, description = "as Twilio has it"),
     (status = 404, description = "`no_such_call`"),
-    (status = 409, description = "`call_over`, `not_recording`"),
+    (status = 409, description = "`call_over`, `not_recording`, `busy`: try again"),
     (status = 502, description = "`twilio_…`: what Twilio said, and what to do"),
 ))]
 async fn pause_recording(
@@ -261,7 +265,7 @@ async fn pause_recording(
     params(("sid" = String, Path, description = "any leg of the call")), responses(
     (status = 200, body = Recording, description = "as Twilio has it"),
     (status = 404, description = "`no_such_call`"),
-    (status = 409, description = "`call_over`, `not_recording`"),
+    (status = 409, description = "`call_over`, `not_recording`, `busy`: try again"),
     (status = 502, description = "`twilio_…`: what Twilio said, and what to do"),
 ))]
 async fn resume_recording(

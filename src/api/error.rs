@@ -132,10 +132,12 @@ impl From<DeskError> for ApiError {
         let (status, code) = match error {
             DeskError::Store(error) => return error.into(),
             DeskError::Twilio(error) => return error.into(),
+            DeskError::Archive(error) => return Self::internal(error),
             DeskError::NoSuchCall => return no_such_call(),
             DeskError::NoAccount => (StatusCode::SERVICE_UNAVAILABLE, "twilio_not_set_up"),
             DeskError::CallIsOver => (StatusCode::CONFLICT, "call_over"),
             DeskError::CallInProgress => (StatusCode::CONFLICT, "call_in_progress"),
+            DeskError::Busy => (StatusCode::CONFLICT, "busy"),
             DeskError::NotRecording => (StatusCode::CONFLICT, "not_recording"),
         };
         Self::new(status, code, error.to_string())

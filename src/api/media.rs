@@ -22,7 +22,6 @@ pub(super) async fn stream(
 ) -> Result<Response, ApiError> {
     let path = uri.path();
     twilio::check(&state.doors, path, Payload::None, &headers)?;
-    let admission = admit(&state, path)?;
     let unavailable = |code, message| {
         Err(ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -42,6 +41,7 @@ pub(super) async fn stream(
             "too many media streams are open: try again later",
         );
     };
+    let (admission, number) = admit(&state, path)?;
     let switchboard = state.switchboard.clone();
     let upgrade = upgrade
         .max_message_size(limits::MEDIA_MESSAGE_BYTES_MAX)
@@ -49,23 +49,30 @@ pub(super) async fn stream(
     Ok(upgrade.on_upgrade(async move |socket| {
         let tasks = switchboard.tasks.clone();
         let desk = state.desk;
-        let on_end = move |carried: Carried| desk.stream_ended(&carried.call_sid, carried.reason);
+        let on_end = move |carried: Carried| {
+            let Carried {
+                call_sid,
+                stream_sid,
+                reason,
+            } = carried;
+            desk.stream_ended(&call_sid, stream_sid, number, reason);
+        };
         tasks.spawn(call::carry(socket, switchboard, admission, permit, on_end));
     }))
 }
 
-/// What a socket may carry: with an account, the call that its secret was made for, once. Without
-/// one (this machine only), whatever it says.
-fn admit(state: &ApiState, path: &str) -> Result<Admission, ApiError> {
+/// What a socket may carry, and the how manyth stream of its call it is: with an account, the
+/// stream that its secret was made for, once. Without one (this machine only), whatever it says.
+fn admit(state: &ApiState, path: &str) -> Result<(Admission, Option<u32>), ApiError> {
     let Some(account_sid) = &state.doors.account_sid else {
-        return Ok(Admission::default());
+        return Ok((Admission::default(), None));
     };
     let secret = path
         .trim_matches('/')
         .rsplit('/')
         .next()
         .unwrap_or_default();
-    let Some(call_sid) = state.desk.admit_stream(secret) else {
+    let Some(expected) = state.desk.admit_stream(secret) else {
         tracing::warn!(
             "a media socket came with a secret that was used, is too old, or was made up"
         );
@@ -75,8 +82,9 @@ fn admit(state: &ApiState, path: &str) -> Result<Admission, ApiError> {
             "no call expects this media stream: streams are started by the TwiML of /voice",
         ));
     };
-    Ok(Admission {
-        call_sid: Some(call_sid),
+    let admission = Admission {
+        call_sid: Some(expected.call),
         account_sid: Some(account_sid.clone()),
-    })
+    };
+    Ok((admission, Some(expected.number)))
 }

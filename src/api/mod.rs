@@ -2,6 +2,7 @@
 //! Decides who may come in, not what happens inside.
 
 mod api_tokens;
+mod audio;
 mod auth;
 mod calls;
 mod contract;
@@ -10,6 +11,7 @@ mod gatehouse;
 mod health;
 mod live;
 mod media;
+mod ranges;
 mod recordings;
 mod session;
 mod token;
@@ -37,6 +39,8 @@ pub(crate) use self::contract::json as contract_json;
 pub use self::error::{ApiError, RequestId};
 pub use self::gatehouse::Gatehouse;
 pub use self::health::Readiness;
+#[cfg(test)]
+pub(crate) use self::twilio::doors as twilio_doors;
 
 /// What the doors lead to; clones are the same.
 #[derive(Debug, Clone)]
@@ -109,12 +113,13 @@ pub(crate) fn browsers() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .merge(token::routes())
         .merge(calls::routes())
+        .merge(audio::routes())
         .merge(recordings::routes())
         .merge(session::routes())
         .merge(users::routes())
         .merge(api_tokens::routes())
         .layer(DefaultBodyLimit::max(limits::API_BODY_BYTES_MAX))
-        .layer(SetResponseHeaderLayer::overriding(
+        .layer(SetResponseHeaderLayer::if_not_present(
             header::CACHE_CONTROL,
             secret,
         ))

@@ -3,7 +3,7 @@
 
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -35,9 +35,14 @@ async fn media(
     Path(sid): Path<RecordingSid>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
+    caller.require(Scope::CallsRead)?;
     let recording = desk.store().recording(&sid).await?;
-    let recording = recording.ok_or_else(super::auth::no_such_call)?;
-    find(&desk, &caller, Scope::CallsRead, &recording.call_sid).await?;
+    let recording = recording.ok_or_else(no_such_recording)?;
+    let found = find(&desk, &caller, Scope::CallsRead, &recording.call_sid).await;
+    found.map_err(|error| match error.status() {
+        StatusCode::NOT_FOUND => no_such_recording(),
+        _ => error,
+    })?;
     let range = headers.get(header::RANGE);
     let media = desk.rest()?.recording_media(&sid, MediaFormat::Wav, range);
     let media = media.await?;
@@ -45,4 +50,13 @@ async fn media(
     let private = HeaderValue::from_static("private, no-store");
     answer.headers_mut().insert(header::CACHE_CONTROL, private);
     Ok(answer)
+}
+
+/// One answer for what is not there and for what the caller may not know of.
+fn no_such_recording() -> ApiError {
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        "no_such_recording",
+        "there is no such recording among those that you may hear",
+    )
 }

@@ -7,7 +7,7 @@ use axum::body::to_bytes;
 use axum::extract::{FromRef, FromRequest, OriginalUri, Request, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{MethodRouter, post};
 
 use super::{ApiError, ApiState};
 use crate::config::Doors;
@@ -21,16 +21,23 @@ use crate::twilio::webhook::{
     TranscriptionCallback, VoiceRequest, WebhookError,
 };
 
-/// Every route that Twilio posts to.
+/// Every door that Twilio posts to, by its path.
+pub(crate) fn doors() -> [(&'static str, MethodRouter<ApiState>); 7] {
+    [
+        ("/voice", post(voice)),
+        ("/voice/announcement", post(announcement)),
+        ("/voice/ended", post(ended)),
+        ("/api/calls/status", post(call_status)),
+        ("/api/recordings/status", post(recording_status)),
+        ("/api/streams/status", post(stream_status)),
+        ("/api/transcriptions/realtime", post(realtime)),
+    ]
+}
+
+/// The same, as routes.
 pub(super) fn routes() -> Router<ApiState> {
-    Router::new()
-        .route("/voice", post(voice))
-        .route("/voice/announcement", post(announcement))
-        .route("/voice/ended", post(ended))
-        .route("/api/calls/status", post(call_status))
-        .route("/api/recordings/status", post(recording_status))
-        .route("/api/streams/status", post(stream_status))
-        .route("/api/transcriptions/realtime", post(realtime))
+    let add = |routes: Router<ApiState>, (path, door)| routes.route(path, door);
+    doors().into_iter().fold(Router::new(), add)
 }
 
 /// A form that Twilio signed.

@@ -15,6 +15,7 @@ use super::gatehouse::{Gatehouse, SetCookie};
 use super::{ApiError, ApiState};
 use crate::access::password::Password;
 use crate::clock::{self, UtcTime};
+use crate::desk::Desk;
 use crate::ids::UserId;
 use crate::limits;
 use crate::store::{Role, StoreError, User};
@@ -177,12 +178,14 @@ async fn edit(
 async fn remove(
     caller: Caller,
     State(gates): State<Gatehouse>,
+    State(desk): State<Desk>,
     Path(id): Path<UserId>,
 ) -> Result<StatusCode, ApiError> {
     caller.require_admin()?;
     let admin = caller.require_person()?.id;
     gates.store().remove_user(id).await?;
     gates.revoke();
+    desk.leave(id);
     // Whoever removed himself is nobody any more.
     let by = (id != admin).then_some(admin);
     log(&gates, "user_removed", about(id), by, clock::utc_now()).await?;

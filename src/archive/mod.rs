@@ -29,6 +29,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, UNIX_EPOCH};
 
+use tokio::sync::watch;
+
 use self::thread::Sheet;
 use crate::audio::LINE_HZ;
 use crate::clock::UtcTime;
@@ -73,6 +75,19 @@ pub enum Quality {
     Ended,
 }
 
+/// A call's archive, to be read.
+#[derive(Debug)]
+pub struct Kept {
+    /// At its beginning.
+    pub file: File,
+    /// Its length when it was opened.
+    pub bytes: u64,
+    /// When it was last written.
+    pub written_at: UtcTime,
+    /// Whether more comes: its end is not its last, and may still change.
+    pub is_open: bool,
+}
+
 #[derive(Debug)]
 struct Shared {
     folder: PathBuf,
@@ -91,6 +106,8 @@ struct Line {
     call: CallSid,
     queue: Mutex<Queue>,
     sheet: Mutex<Sheet>,
+    /// Whether there is anything in its file.
+    has_begun: watch::Sender<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -162,6 +179,7 @@ impl Shelf {
                 call: call.clone(),
                 queue: Mutex::default(),
                 sheet: Mutex::default(),
+                has_begun: watch::Sender::default(),
             })
         });
         let mut queue = lock(&line.queue);
@@ -181,14 +199,20 @@ impl Shelf {
         }
     }
 
-    /// The call's archive as far as it is written, and its length in bytes; `None` when there is
-    /// none.
-    pub fn read(&self, call: &CallSid) -> io::Result<Option<(File, u64)>> {
+    /// The call's archive as far as it is written; `None` when there is none.
+    pub fn read(&self, call: &CallSid) -> io::Result<Option<Kept>> {
+        // Before the file: what ends meanwhile is only taken for open.
+        let is_open = lock(&self.shared.lines).contains_key(call);
         let Some(file) = if_there(File::open(self.shared.path(call)))? else {
             return Ok(None);
         };
-        let length = file.metadata()?.len();
-        Ok(Some((file, length)))
+        let metadata = file.metadata()?;
+        Ok(Some(Kept {
+            bytes: metadata.len(),
+            written_at: written_at(&metadata)?,
+            file,
+            is_open,
+        }))
     }
 
     /// Where the call's archive is, or would be.
@@ -212,12 +236,10 @@ impl Shelf {
     pub fn sweep(&self, before: UtcTime) -> io::Result<Vec<CallSid>> {
         let mut swept = Vec::new();
         for (call, file) in self.files()? {
-            let written = file.modified()?.duration_since(UNIX_EPOCH);
-            let written_ms = written.unwrap_or_default().as_millis() as i64;
             // The map stays locked, so that no stream begins to write what is deleted here.
             let lines = lock(&self.shared.lines);
             let is_open = lines.contains_key(&call);
-            let is_old = UtcTime::from_millis(written_ms) < before;
+            let is_old = written_at(&file)? < before;
             if is_old && !is_open && remove(&self.shared.path(&call))? {
                 swept.push(call);
             }
@@ -300,6 +322,12 @@ impl Writer {
         queue.items.push(Item::Audio(track, at, samples.to_vec()));
     }
 
+    /// Resolves when there is something in the call's file; `false`: it ended without.
+    pub fn begun(&self) -> impl Future<Output = bool> + use<> {
+        let mut has_begun = self.line.has_begun.subscribe();
+        async move { has_begun.wait_for(|has_begun| *has_begun).await.is_ok() }
+    }
+
     /// What the archive is worth so far.
     pub fn quality(&self) -> Quality {
         lock(&self.line.queue).quality
@@ -329,6 +357,12 @@ impl Line {
         queue.quality = Quality::Ended;
         queue.items = Vec::new();
     }
+}
+
+fn written_at(metadata: &fs::Metadata) -> io::Result<UtcTime> {
+    let written = metadata.modified()?.duration_since(UNIX_EPOCH);
+    let written_ms = written.unwrap_or_default().as_millis() as i64;
+    Ok(UtcTime::from_millis(written_ms))
 }
 
 /// Removes a file; says whether there was one.
@@ -411,10 +445,10 @@ mod tests {
         }
 
         fn bytes(&self, call: &CallSid) -> Vec<u8> {
-            let (mut file, length) = self.shelf.read(call).unwrap().expect("a file");
+            let mut kept = self.shelf.read(call).unwrap().expect("a file");
             let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes).unwrap();
-            assert_eq!(bytes.len() as u64, length);
+            kept.file.read_to_end(&mut bytes).unwrap();
+            assert_eq!(bytes.len() as u64, kept.bytes);
             bytes
         }
 
@@ -466,13 +500,36 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_call_without_audio_leaves_no_file() {
+    #[tokio::test]
+    async fn a_call_without_audio_leaves_no_file() {
         let mut desk = Desk::new();
-        drop(desk.shelf.writer(&call(1), Duration::ZERO));
+        let writer = desk.shelf.writer(&call(1), Duration::ZERO);
+        let begun = writer.begun();
+        drop(writer);
         desk.turn();
         assert!(desk.shelf.read(&call(1)).unwrap().is_none());
         assert_eq!(desk.shelf.health().open, 0);
+        assert!(!begun.await);
+    }
+
+    #[tokio::test]
+    async fn it_is_told_when_there_is_something_in_the_file_and_read_whether_more_comes() {
+        let mut desk = Desk::new();
+        let writer = desk.shelf.writer(&call(1), Duration::ZERO);
+        let begun = writer.begun();
+        talk(&writer, 0, 3);
+        assert!(desk.shelf.read(&call(1)).unwrap().is_none());
+        desk.turn();
+        assert!(begun.await);
+        assert!(desk.shelf.read(&call(1)).unwrap().unwrap().is_open);
+        // One of a second, for which only the end is written.
+        let short = desk.shelf.writer(&call(2), Duration::ZERO);
+        let begun = short.begun();
+        short.push(Track::Inbound, 0, &[1_000; SECOND / 2]);
+        drop((writer, short));
+        desk.turn();
+        assert!(begun.await);
+        assert!(!desk.shelf.read(&call(1)).unwrap().unwrap().is_open);
     }
 
     #[test]

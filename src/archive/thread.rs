@@ -127,6 +127,7 @@ fn attempt(shared: &Shared, line: &Line, act: impl FnOnce(&mut Sheet) -> io::Res
         Ok(bytes) => {
             if bytes > 0 {
                 shared.is_failing.store(false, Ordering::Relaxed);
+                line.has_begun.send_replace(true);
             }
             return;
         }

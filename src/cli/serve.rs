@@ -96,6 +96,7 @@ async fn parts(settings: &Settings, config: Config) -> anyhow::Result<Parts> {
     Ok(Parts {
         doors: config.doors,
         shelf,
+        archives: settings.calls.archive,
         proxies: settings.trusted_proxies.clone(),
         engine: cli::start_engine(&settings.engine)?,
         voice: cli::voice_config(&settings.engine),
@@ -106,12 +107,12 @@ async fn parts(settings: &Settings, config: Config) -> anyhow::Result<Parts> {
     })
 }
 
-/// Where calls' audio is kept, if the host wants that.
+/// Where calls' audio is: if the host wants it kept, or once did.
 fn open_shelf(calls: &CallSettings) -> anyhow::Result<Option<Shelf>> {
-    if !calls.archive {
+    let folder = calls.data.archive_dir();
+    if !calls.archive && !folder.exists() {
         return Ok(None);
     }
-    let folder = calls.data.archive_dir();
     let shelf = Shelf::open(&folder);
     let shelf = shelf.with_context(|| format!("DATA_DIR: {} cannot be used", folder.display()))?;
     Ok(Some(shelf))

@@ -21,15 +21,26 @@ pub(super) struct Admissions {
 
 #[derive(Debug)]
 struct Admission {
-    call: CallSid,
+    stream: Expected,
     number: u64,
     expires: Instant,
 }
 
+/// The stream that a secret was made for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected {
+    /// Its call.
+    pub call: CallSid,
+    /// The how manyth of the call's streams it is, from 1.
+    pub number: u32,
+}
+
 impl Admissions {
-    /// Expects a socket for `call`.
-    pub(super) fn issue(&mut self, hash: Hash, call: CallSid, now: Instant) {
-        self.waiting.retain(|_, admission| admission.expires > now);
+    /// Expects a socket for `stream`, and no longer for an earlier one of the same call: what the
+    /// call says next is to be heard once.
+    pub(super) fn issue(&mut self, hash: Hash, stream: Expected, now: Instant) {
+        let is_good = |old: &Admission| old.expires > now && old.stream.call != stream.call;
+        self.waiting.retain(|_, admission| is_good(admission));
         if self.waiting.len() >= limits::ADMISSIONS_MAX {
             let oldest = self.waiting.iter().min_by_key(|(_, a)| a.number);
             if let Some(oldest) = oldest.map(|(hash, _)| *hash) {
@@ -38,18 +49,18 @@ impl Admissions {
         }
         self.issued += 1;
         let admission = Admission {
-            call,
+            stream,
             number: self.issued,
             expires: now + limits::ADMISSION_WAIT_MAX,
         };
         self.waiting.insert(hash, admission);
     }
 
-    /// The call that the socket with this secret may carry; a secret is good once. Looked up by
+    /// The stream that the socket with this secret may carry; a secret is good once. Looked up by
     /// hash, so that the time it takes says nothing about the secret.
-    pub(super) fn redeem(&mut self, hash: &Hash, now: Instant) -> Option<CallSid> {
+    pub(super) fn redeem(&mut self, hash: &Hash, now: Instant) -> Option<Expected> {
         let admission = self.waiting.remove(hash)?;
-        (admission.expires > now).then_some(admission.call)
+        (admission.expires > now).then_some(admission.stream)
     }
 }
 
@@ -60,8 +71,10 @@ mod tests {
     use super::*;
     use crate::clock;
 
-    fn call(n: usize) -> CallSid {
-        CallSid::parse(&format!("CA{n:032x}")).unwrap()
+    /// The first stream of the `n`th call.
+    fn call(n: usize) -> Expected {
+        let call = CallSid::parse(&format!("CA{n:032x}")).unwrap();
+        Expected { call, number: 1 }
     }
 
     fn hash(n: usize) -> Hash {
@@ -79,6 +92,19 @@ mod tests {
         assert_eq!(admissions.redeem(&hash(2), now), None, "a second time");
         assert_eq!(admissions.redeem(&hash(3), now), None, "never issued");
         assert_eq!(admissions.redeem(&hash(1), now), Some(call(1)));
+    }
+
+    #[test]
+    fn the_next_stream_of_a_call_takes_the_place_of_the_one_before() {
+        let (mut admissions, now) = (Admissions::default(), clock::now());
+        let second = Expected {
+            number: 2,
+            ..call(1)
+        };
+        admissions.issue(hash(1), call(1), now);
+        admissions.issue(hash(2), second.clone(), now);
+        assert_eq!(admissions.redeem(&hash(1), now), None);
+        assert_eq!(admissions.redeem(&hash(2), now), Some(second));
     }
 
     #[test]

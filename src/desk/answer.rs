@@ -1,24 +1,38 @@
 //! What Twilio is told to do with a call: the TwiML of `/voice` and `/voice/ended`.
 
 use std::fmt::Write;
+use std::time::Duration;
 
-use super::{Desk, lock};
+use tokio::sync::oneshot;
+
+use super::admission::Expected;
+use super::callbacks::party;
+use super::{Desk, lock, streams};
 use crate::access::secret::Secret;
 use crate::clock;
 use crate::config::TranscriptionSource;
 use crate::dialing::Refusal;
 use crate::ids::{CallSid, ClientIdentity, UserId};
-use crate::store::{LegUpdate, NewCall, Party, TranscriptState};
+use crate::limits;
+use crate::store::{LegUpdate, NewCall, Party, StoreError, TranscriptState};
 use crate::transcript::{CallStatus, Direction};
 use crate::twilio::token;
 use crate::twilio::twiml::{
-    Dial, Noun, Reason, Response, Say, StatusCallback, Stream, Tracks, Transcription, TwimlError,
-    Verb,
+    Dial, Noun, Parameter, Reason, Response, Say, StatusCallback, Stream, Tracks, Transcription,
+    TwimlError, Verb,
 };
 use crate::twilio::webhook::{Address, DialEnded, VoiceRequest};
 
 /// Where media sockets open; the stream's secret follows.
 const MEDIA: &str = "/media/";
+
+/// Time before each further try to write down what could not be.
+const WRITE_AGAIN: [Duration; 4] = [
+    Duration::from_millis(500),
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+    Duration::from_mins(5),
+];
 
 /// Why a call is not put through.
 enum No {
@@ -28,6 +42,8 @@ enum No {
     NobodyHome,
     /// The settings do not allow calls yet.
     NotSetUp(&'static str),
+    /// The user is gone, though the browser's pass still lasts.
+    NobodyCalls,
 }
 
 impl No {
@@ -36,6 +52,7 @@ impl No {
             Self::Refused(refusal) => refusal.code(),
             Self::NobodyHome => "nobody_home",
             Self::NotSetUp(_) => "not_set_up",
+            Self::NobodyCalls => "unknown_user",
         }
     }
 
@@ -48,6 +65,7 @@ impl No {
             Self::NotSetUp(what) => {
                 format!("This phone cannot place calls yet. Its owner has to set {what}.")
             }
+            Self::NobodyCalls => "This phone is not signed in any more.".to_owned(),
         }
     }
 }
@@ -73,22 +91,30 @@ impl Desk {
 
     /// What Twilio does after the other end has hung up, or never answered.
     pub async fn ended(&self, ended: &DialEnded) -> Response {
-        if let Some(child) = &ended.child {
-            let update = LegUpdate {
-                leg: child.clone(),
-                parent: Some(ended.call_sid.clone()),
-                status: ended.status,
-                sequence: None,
-                at: None,
-                duration_seconds: ended.duration_seconds,
-                sip_code: None,
-                parties: None,
-                token: None,
-            };
-            if let Err(error) = self.follow_leg(&update).await {
-                tracing::warn!(call = ?ended.call_sid, %error, "the end of a dialled leg was not kept");
+        let call = &ended.call_sid;
+        let child = ended.child.as_ref().map(|child| LegUpdate {
+            duration_seconds: ended.duration_seconds,
+            parent: Some(call.clone()),
+            ..LegUpdate::new(child, ended.status)
+        });
+        // The call ends with what is answered here, whether or not Twilio tells of it once more. If
+        // it came to no leg, the call is what that leg would have been.
+        let status = match child {
+            Some(_) => CallStatus::Completed,
+            None => ended.status,
+        };
+        let parent = LegUpdate::new(call, status);
+        self.0.gate.release(call, clock::now());
+        self.write_down(call, move |desk| {
+            let updates: Vec<LegUpdate> = child.iter().chain([&parent]).cloned().collect();
+            async move {
+                for update in &updates {
+                    desk.follow_leg(update).await?;
+                }
+                Ok(())
             }
-        }
+        })
+        .await;
         let why = match ended.status {
             CallStatus::Busy => "The line is busy.",
             CallStatus::NoAnswer => "Nobody answered.",
@@ -119,9 +145,14 @@ impl Desk {
         let wanted = request.to.as_ref().map_or("", Address::as_str);
         let number = config.policy.check(wanted, caller_id);
         let number = number.map_err(|refusal| no(No::Refused(refusal)))?;
+        if let Some(user) = user
+            && !self.may_call(user).await
+        {
+            return Err(no(No::NobodyCalls));
+        }
         self.admit(&request.call_sid, user).map_err(no)?;
-        let parties = (caller_id.as_str(), number.as_str());
-        self.open(request, Direction::Outgoing, parties, user).await;
+        self.open(self.opening(request, number.as_str(), user), None)
+            .await;
         let status = Some(StatusCallback::all(self.callback("/api/calls/status")));
         let announcement = config.announcement.as_ref();
         let noun = Noun::Number {
@@ -129,32 +160,28 @@ impl Desk {
             announcement: announcement.map(|_| config.public_url.https("/voice/announcement")),
             status,
         };
-        Ok(self.connect(&request.call_sid, Some(caller_id.clone()), vec![noun]))
+        let direction = Direction::Outgoing;
+        Ok(self.connect(&request.call_sid, direction, vec![noun]))
     }
 
     /// A number calls the browsers.
     async fn incoming(&self, request: &VoiceRequest) -> Result<Response, (No, Option<UserId>)> {
         let no = |no| (no, None);
         let browsers = lock(&self.0.presence).ring(clock::utc_now());
-        self.admit(&request.call_sid, None).map_err(no)?;
-        let text = |address: &Option<Address>| {
-            let address = address.as_ref().map_or("", Address::as_str);
-            address.to_owned()
-        };
-        let (from, to) = (text(&request.from), text(&request.to));
         if browsers.is_empty() {
             return Err(no(No::NobodyHome));
         }
-        self.open(request, Direction::Incoming, (&from, &to), None)
-            .await;
+        self.admit(&request.call_sid, None).map_err(no)?;
+        self.open(self.opening(request, "", None), None).await;
         let status = StatusCallback::all(self.callback("/api/calls/status"));
         let noun = |identity| Noun::Client {
             identity,
-            parameters: vec![],
+            // The page only knows the SID of its own leg.
+            parameters: vec![Parameter::new("callSid", request.call_sid.as_str())],
             status: Some(status.clone()),
         };
         let nouns = browsers.into_iter().map(noun).collect();
-        Ok(self.connect(&request.call_sid, None, nouns))
+        Ok(self.connect(&request.call_sid, Direction::Incoming, nouns))
     }
 
     fn admit(&self, call: &CallSid, user: Option<UserId>) -> Result<(), No> {
@@ -162,46 +189,98 @@ impl Desk {
         admitted.map_err(No::Refused)
     }
 
-    /// Writes the call down. One that cannot be is put through all the same.
-    async fn open(
-        &self,
-        request: &VoiceRequest,
-        direction: Direction,
-        (from, to): (&str, &str),
-        user_id: Option<UserId>,
-    ) {
+    /// Whether there still is such a user; yes, if the database does not say.
+    async fn may_call(&self, user: UserId) -> bool {
+        let looked_up = self.store().user(user);
+        let found = tokio::time::timeout(limits::ANSWER_WAIT_MAX, looked_up).await;
+        !matches!(found, Ok(Ok(None)))
+    }
+
+    /// What is known of a call when it begins; `number` is who is called, if that was looked into.
+    fn opening(&self, request: &VoiceRequest, number: &str, user: Option<UserId>) -> NewCall {
         let config = &self.0.config;
-        let transcript = match config.source {
-            TranscriptionSource::Off => TranscriptState::Off,
-            TranscriptionSource::Whisper | TranscriptionSource::Twilio => TranscriptState::Waiting,
+        let of = |address: &Option<Address>| address.as_ref().map_or_else(Party::default, party);
+        let (direction, from, to) = match &request.from {
+            Some(caller @ Address::Client(_)) => {
+                let ours = config.caller_id.as_ref();
+                let from = ours.map_or_else(|| party(caller), |id| Party(id.as_str().to_owned()));
+                (Direction::Outgoing, from, of(&request.to))
+            }
+            Some(Address::Number(_) | Address::Other(_)) | None => {
+                (Direction::Incoming, of(&request.from), of(&request.to))
+            }
         };
-        let new = NewCall {
+        NewCall {
             sid: request.call_sid.clone(),
             direction,
             status: request.status.unwrap_or(CallStatus::Ringing),
-            from: Party(from.to_owned()),
-            to: Party(to.to_owned()),
-            user_id,
+            from,
+            to: match number {
+                "" => to,
+                number => Party(number.to_owned()),
+            },
+            user_id: user,
             started_at: clock::utc_now(),
-            transcript,
+            transcript: match config.source {
+                TranscriptionSource::Off => TranscriptState::Off,
+                TranscriptionSource::Whisper | TranscriptionSource::Twilio => {
+                    TranscriptState::Waiting
+                }
+            },
             announced: config.announcement.is_some(),
-        };
-        match self.store().open_call(&new).await {
-            Ok(_) => tracing::info!(call = ?new.sid, ?direction, ?user_id, "call"),
-            Err(error) => {
-                tracing::error!(call = ?new.sid, %error, "a call is not written down");
-            }
         }
     }
 
+    /// Writes the call down, and why it is not put through, if it is not.
+    async fn open(&self, new: NewCall, refused: Option<&'static str>) {
+        let (direction, user) = (new.direction, new.user_id);
+        tracing::info!(call = ?new.sid, ?direction, ?user, refused, "call");
+        let call = new.sid.clone();
+        self.write_down(&call, move |desk| {
+            let new = new.clone();
+            async move {
+                desk.store().open_call(&new).await?;
+                if let Some(code) = refused {
+                    desk.store().set_end_cause(&new.sid, code).await?;
+                    desk.note(&new.sid, "refused", code, new.user_id).await;
+                }
+                Ok(())
+            }
+        })
+        .await;
+    }
+
+    /// Does what is to be kept of a call, again if the database does not do it now. Twilio's
+    /// question waits for it up to [`limits::ANSWER_WAIT_MAX`].
+    async fn write_down<F>(&self, call: &CallSid, work: impl Fn(Self) -> F + Send + 'static)
+    where
+        F: Future<Output = Result<(), StoreError>> + Send,
+    {
+        let (desk, call) = (self.clone(), call.clone());
+        let (done, is_done) = oneshot::channel();
+        self.0.tools.tasks.spawn(async move {
+            let mut pauses = WRITE_AGAIN.into_iter();
+            while let Err(error) = work(desk.clone()).await {
+                let is_passing = matches!(error, StoreError::Unavailable(_) | StoreError::Full);
+                let Some(pause) = pauses.next().filter(|_| is_passing) else {
+                    tracing::error!(?call, %error, "what happened of a call is not written down");
+                    break;
+                };
+                tracing::warn!(?call, %error, "what happened of a call is to be written down yet");
+                clock::until(Some(clock::now() + pause)).await;
+            }
+            let _ = done.send(()); // Nobody waits any more.
+        });
+        let _ = tokio::time::timeout(limits::ANSWER_WAIT_MAX, is_done).await;
+    }
+
     /// Announcement, stream, connection.
-    fn connect(
-        &self,
-        call: &CallSid,
-        caller_id: Option<crate::ids::E164>,
-        nouns: Vec<Noun>,
-    ) -> Response {
+    fn connect(&self, call: &CallSid, direction: Direction, nouns: Vec<Noun>) -> Response {
         let config = &self.0.config;
+        let caller_id = match direction {
+            Direction::Outgoing => config.caller_id.clone(),
+            Direction::Incoming => None,
+        };
         let announcement = config.announcement.as_deref().map(say);
         let dial = Verb::Dial(Dial {
             caller_id,
@@ -213,21 +292,24 @@ impl Desk {
         });
         let verbs = announcement
             .into_iter()
-            .chain(self.listen(call))
+            .chain(self.listen(call, direction))
             .chain([dial]);
         Response::new(verbs.collect()).unwrap_or_else(unspeakable)
     }
 
     /// How the call's words are got.
-    fn listen(&self, call: &CallSid) -> Option<Verb> {
+    fn listen(&self, call: &CallSid, direction: Direction) -> Option<Verb> {
         match self.0.config.source {
             TranscriptionSource::Off => None,
             TranscriptionSource::Whisper => Some(Verb::StartStream(Stream {
-                url: self.expect_stream(call),
-                name: Some(super::streams::name(1)),
+                url: self.expect_stream(call, 1),
+                name: Some(streams::name(1)),
                 tracks: Tracks::Both,
                 status_callback: Some(self.callback("/api/streams/status")),
-                parameters: vec![],
+                parameters: vec![Parameter::new(
+                    streams::DIRECTION,
+                    streams::direction(direction),
+                )],
             })),
             TranscriptionSource::Twilio => Some(Verb::StartTranscription(Transcription {
                 name: Some("callburner".to_owned()),
@@ -239,10 +321,11 @@ impl Desk {
         }
     }
 
-    /// Expects a media socket for the call; the URL that opens it, once.
-    pub(super) fn expect_stream(&self, call: &CallSid) -> String {
-        let secret = Secret::random();
-        lock(&self.0.admissions).issue(secret.hash(), call.clone(), clock::now());
+    /// Expects the call's `number`th media socket; the URL that opens it, once.
+    pub(super) fn expect_stream(&self, call: &CallSid, number: u32) -> String {
+        let (secret, call) = (Secret::random(), call.clone());
+        let stream = Expected { call, number };
+        lock(&self.0.admissions).issue(secret.hash(), stream, clock::now());
         let mut path = MEDIA.to_owned();
         write!(path, "{}", secret.expose()).expect("a String takes any text");
         self.0.config.public_url.wss(&path)
@@ -252,23 +335,13 @@ impl Desk {
     async fn refuse(&self, request: &VoiceRequest, no: &No, user: Option<UserId>) -> Response {
         let call = &request.call_sid;
         tracing::warn!(?call, ?user, reason = no.code(), "call refused");
-        let is_client = matches!(request.from, Some(Address::Client(_)));
-        let direction = if is_client {
-            Direction::Outgoing
-        } else {
-            Direction::Incoming
+        let new = NewCall {
+            transcript: TranscriptState::Off,
+            announced: false,
+            ..self.opening(request, "", user)
         };
-        let text = |address: &Option<Address>| {
-            address
-                .as_ref()
-                .map_or(String::new(), |address| address.as_str().to_owned())
-        };
-        let (from, to) = (text(&request.from), text(&request.to));
-        self.open(request, direction, (&from, &to), user).await;
-        if let Err(error) = self.store().set_end_cause(call, no.code()).await {
-            tracing::warn!(?call, %error, "why a call was refused is not written down");
-        }
-        self.note(call, "refused", no.code(), user).await;
+        let direction = new.direction;
+        self.open(new, Some(no.code())).await;
         let verbs = match (direction, no) {
             // Answering would cost the caller money.
             (Direction::Incoming, No::Refused(_)) => vec![Verb::Reject(Reason::Busy)],

@@ -1,16 +1,16 @@
 //! What Twilio tells of a call while it goes on and after. Every callback may come twice, late, or
 //! in the wrong order; the store decides what counts.
 
-use super::realtime::Content;
+use super::realtime::{Content, Transcriptions};
 use super::{Desk, lock};
 use crate::clock::{self, UtcTime};
 use crate::ids::CallSid;
 use crate::store::StoreError;
 use crate::store::{LegUpdate, Party, Recording, RecordingUpdate, StatusChange, TranscriptState};
-use crate::transcript::{Direction, EndReason, Event};
+use crate::transcript::{CallStatus, Direction, EndReason, Event};
 use crate::twilio::webhook::{
-    CallStatusCallback, RecordingCallback, StreamCallback, StreamEvent, TranscriptionCallback,
-    TranscriptionEvent,
+    Address, CallStatusCallback, RecordingCallback, StreamCallback, StreamEvent,
+    TranscriptionCallback, TranscriptionEvent,
 };
 
 impl Desk {
@@ -29,11 +29,7 @@ impl Desk {
             at: callback.at,
             duration_seconds: callback.duration_seconds,
             sip_code: callback.sip_code,
-            parties: parties.map(|(from, to)| {
-                let party =
-                    |address: &crate::twilio::webhook::Address| Party(address.as_str().to_owned());
-                (party(from), party(to))
-            }),
+            parties: parties.map(|(from, to)| (party(from), party(to))),
             token,
         };
         self.follow_leg(&update).await
@@ -62,6 +58,23 @@ impl Desk {
             self.0.gate.release(&parent, clock::now());
             lock(&self.0.restarts).forget(&parent);
             self.end_transcription(&parent, EndReason::Stopped);
+            self.stop_waiting(&parent).await?;
+        }
+        Ok(())
+    }
+
+    /// Twilio has said that the call is over, without having told of its end.
+    pub(super) async fn call_over(&self, call: &CallSid) -> Result<(), StoreError> {
+        let update = LegUpdate::new(call, CallStatus::Completed);
+        self.follow_leg(&update).await
+    }
+
+    /// Words that have not begun to come by the call's end will not come.
+    async fn stop_waiting(&self, call: &CallSid) -> Result<(), StoreError> {
+        let record = self.store().call_record(call).await?;
+        if record.is_some_and(|record| record.transcript == TranscriptState::Waiting) {
+            let interrupted = TranscriptState::Interrupted;
+            self.store().set_transcript(call, interrupted).await?;
         }
         Ok(())
     }
@@ -121,7 +134,7 @@ impl Desk {
                 let error = callback.error.as_deref().unwrap_or("no reason given");
                 tracing::warn!(?call, stream = ?callback.stream_sid, error, "Twilio could not stream");
                 self.note(&call, "stream_failed", error, None).await;
-                self.stream_lost(&call);
+                self.stream_failed(&call, callback.name.as_deref());
             }
         }
         Ok(())
@@ -132,10 +145,14 @@ impl Desk {
         let call = self.parent(&callback.call_sid).await?;
         let at = callback.at.unwrap_or_else(clock::utc_now);
         match &callback.event {
-            TranscriptionEvent::Started { .. } => self.begin_transcription(&call, at).await?,
+            TranscriptionEvent::Started { .. } => {
+                if let Some(begin) = self.prepare(&call, at).await?
+                    && !begin.is_late
+                {
+                    self.listen_in(&mut lock(&self.0.transcriptions), &call, &begin);
+                }
+            }
             TranscriptionEvent::Content(content) => {
-                // The order of callbacks is not the order of events.
-                self.begin_transcription(&call, at).await?;
                 let content = Content {
                     sequence: u64::from(callback.sequence.unwrap_or_default()),
                     track: content.track,
@@ -145,10 +162,7 @@ impl Desk {
                     language: content.language.clone().unwrap_or_default(),
                     at,
                 };
-                let event = lock(&self.0.transcriptions).hear(&call, &content);
-                if let Some(event) = event {
-                    self.tell(&call, event);
-                }
+                self.hear_content(&call, &content).await?;
             }
             // Words may still come after it; the call's own end ends them.
             TranscriptionEvent::Stopped => {
@@ -164,35 +178,69 @@ impl Desk {
                 self.note(&call, "transcription_failed", detail.trim(), None)
                     .await;
                 self.end_transcription(&call, EndReason::Dropped);
+                self.stop_waiting(&call).await?;
             }
         }
         Ok(())
     }
 
-    /// Opens the call's channel for Twilio's words, if that has not been done.
-    async fn begin_transcription(&self, call: &CallSid, at: UtcTime) -> Result<(), StoreError> {
+    /// Words. They come in any order: before the start is told, and after the call's end.
+    async fn hear_content(&self, call: &CallSid, content: &Content) -> Result<(), StoreError> {
+        let begin = self.prepare(call, content.at).await?;
+        let is_late = begin.as_ref().is_some_and(|begin| begin.is_late);
+        // What is heard is told under the lock, so that it is told in that order.
+        let mut transcriptions = lock(&self.0.transcriptions);
+        match &begin {
+            Some(begin) => self.listen_in(&mut transcriptions, call, begin),
+            None if transcriptions.knows(call) => {}
+            None => {
+                let why = "the call has just ended: tell it again".to_owned();
+                return Err(StoreError::Unavailable(why));
+            }
+        }
+        if let Some(event) = transcriptions.hear(call, content) {
+            self.tell(call, event);
+        }
+        drop(transcriptions);
+        if is_late {
+            self.end_transcription(call, EndReason::Stopped);
+        }
+        Ok(())
+    }
+
+    /// What must be known to listen to a call that is not listened to; `None`: it is.
+    async fn prepare(&self, call: &CallSid, at: UtcTime) -> Result<Option<Begin>, StoreError> {
         if lock(&self.0.transcriptions).knows(call) {
-            return Ok(());
+            return Ok(None);
+        }
+        let record = self.store().call_record(call).await?;
+        let segments = self.store().segments(call).await?;
+        let numbers = segments.iter().map(|segment| segment.id.stream());
+        let is_late = record
+            .as_ref()
+            .is_some_and(|record| record.status.is_over());
+        if !is_late {
+            let live = TranscriptState::Live;
+            self.store().set_transcript(call, live).await?;
         }
         self.0.tools.scribe.recall(call).await?;
-        self.store()
-            .set_transcript(call, TranscriptState::Live)
-            .await?;
-        let record = self.store().call_record(call).await?;
-        let direction = record
-            .as_ref()
-            .map_or(Direction::Outgoing, |record| record.direction);
-        let begun = record.map_or(at, |record| record.answered_at.unwrap_or(record.started_at));
-        {
-            let mut transcriptions = lock(&self.0.transcriptions);
-            if transcriptions.knows(call) {
-                return Ok(()); // Two callbacks at once.
-            }
-            let number = self.0.tools.hub.open(call, 1);
-            transcriptions.begin(call.clone(), number, direction, begun.min(at));
+        Ok(Some(Begin {
+            number: 1 + numbers.max().unwrap_or_default(),
+            direction: record
+                .as_ref()
+                .map_or(Direction::Outgoing, |record| record.direction),
+            at: record.map_or(at, |record| record.started_at.min(at)),
+            is_late,
+        }))
+    }
+
+    /// Opens the call's channel for Twilio's words, if another callback has not just done that.
+    fn listen_in(&self, transcriptions: &mut Transcriptions, call: &CallSid, begin: &Begin) {
+        if !transcriptions.knows(call) {
+            let number = self.0.tools.hub.open(call, begin.number);
+            transcriptions.begin(call.clone(), number, begin.direction, begin.at);
+            self.0.tools.scribe.follow(call);
         }
-        self.0.tools.scribe.follow(call);
-        Ok(())
     }
 
     fn end_transcription(&self, call: &CallSid, reason: EndReason) {
@@ -200,4 +248,23 @@ impl Desk {
             self.0.tools.hub.close(call, [Event::Ended { reason }]);
         }
     }
+}
+
+/// What must be known to listen to Twilio's words for a call.
+struct Begin {
+    /// More than that of any words that are there.
+    number: u32,
+    direction: Direction,
+    /// When the call's clock began.
+    at: UtcTime,
+    /// Whether the call is over: words come now, but no more are to be waited for.
+    is_late: bool,
+}
+
+/// A party as it is kept: a browser is a `client:`.
+pub(super) fn party(address: &Address) -> Party {
+    Party(match address {
+        Address::Client(identity) => format!("client:{}", identity.as_str()),
+        Address::Number(_) | Address::Other(_) => address.as_str().to_owned(),
+    })
 }

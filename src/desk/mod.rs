@@ -12,12 +12,14 @@
 
 mod admission;
 mod answer;
+mod audio;
 mod callbacks;
 mod presence;
 mod realtime;
 mod recording;
 mod streams;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -40,6 +42,7 @@ use self::presence::Presence;
 use self::realtime::Transcriptions;
 use self::streams::Restarts;
 
+pub use self::admission::Expected;
 pub use self::answer::NOBODY;
 pub use self::recording::{Command, DeskError};
 
@@ -109,7 +112,7 @@ pub struct Tools {
     pub tasks: Tasks,
     /// Twilio's REST API; none: no account is set.
     pub rest: Option<Rest>,
-    /// Where calls' audio is kept, if it is.
+    /// Where calls' audio is, if any was ever kept.
     pub shelf: Option<Shelf>,
 }
 
@@ -125,6 +128,8 @@ struct Shared {
     gate: Gate,
     restarts: Mutex<Restarts>,
     transcriptions: Mutex<Transcriptions>,
+    /// Calls whose recording is being commanded; bounded by the requests that wait for Twilio.
+    commanded: Mutex<BTreeSet<CallSid>>,
 }
 
 impl fmt::Debug for Desk {
@@ -145,6 +150,7 @@ impl Desk {
             gate,
             restarts: Mutex::default(),
             transcriptions: Mutex::default(),
+            commanded: Mutex::default(),
         }))
     }
 

@@ -1,7 +1,9 @@
 //! What users ask of Twilio for a call: record it, end it, delete it. The answer is always what
 //! Twilio says, never a guess.
 
-use super::Desk;
+use std::io;
+
+use super::{Desk, lock};
 use crate::clock::{self, UtcTime};
 use crate::ids::{CallSid, UserId};
 use crate::limits;
@@ -50,6 +52,9 @@ pub enum DeskError {
     /// The call goes on.
     #[error("the call goes on: end it first")]
     CallInProgress,
+    /// Another command for the same recording is under way.
+    #[error("Twilio has not answered the last command for this recording yet: try again")]
+    Busy,
     /// There is nothing to hold, go on with, or end.
     #[error("this call is not being recorded")]
     NotRecording,
@@ -59,6 +64,18 @@ pub enum DeskError {
     /// The database did not do it.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The disk that calls' audio is kept on did not do it.
+    #[error("the call's audio cannot be reached: {0}")]
+    Archive(io::Error),
+}
+
+/// The right to command a call's recording, until it is dropped.
+struct Turn<'a>(&'a Desk, CallSid);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.0.commanded).remove(&self.1);
+    }
 }
 
 impl Desk {
@@ -72,14 +89,16 @@ impl Desk {
         let record = self.store().call_record(call).await?;
         let record = record.ok_or(DeskError::NoSuchCall)?;
         let rest = self.rest()?;
+        let _turn = self.turn(call)?;
         let current = self.store().recording_of(call).await?;
-        let running = current.filter(|recording| {
+        let is_running = |recording: &&Recording| {
             let status = recording.status;
             matches!(
                 status,
                 RecordingStatus::InProgress | RecordingStatus::Paused
             )
-        });
+        };
+        let running = current.as_ref().filter(is_running);
         if record.status.is_over() {
             return Err(DeskError::CallIsOver);
         }
@@ -89,11 +108,24 @@ impl Desk {
             Command::Stop => RecordingStatus::Stopped,
         };
         match running {
-            Some(running) if running.status == wanted => Ok(running),
-            Some(running) => self.change(rest, command, &running, user).await,
-            None if command == Command::Start => self.begin(rest, call, user).await,
-            None => Err(DeskError::NotRecording),
+            Some(running) if running.status == wanted => Ok(running.clone()),
+            Some(running) => self.change(rest, command, running, user).await,
+            None => match (command, current) {
+                (Command::Start, _) => self.begin(rest, call, user).await,
+                (Command::Stop, Some(stopped)) => Ok(stopped),
+                (Command::Stop | Command::Pause | Command::Resume, _) => {
+                    Err(DeskError::NotRecording)
+                }
+            },
         }
+    }
+
+    /// One command at a time for each call: two that start would make two recordings.
+    fn turn(&self, call: &CallSid) -> Result<Turn<'_>, DeskError> {
+        let taken = lock(&self.0.commanded).insert(call.clone());
+        taken
+            .then(|| Turn(self, call.clone()))
+            .ok_or(DeskError::Busy)
     }
 
     async fn begin(
@@ -186,14 +218,18 @@ impl Desk {
         }
         match self.rest()?.hang_up(call).await {
             Ok(()) => self.note(call, "hung_up", "", user).await,
-            Err(error) if error.is_already_over() || error.is_gone() => {}
+            // The end of a call that may be ended in any state: it was missed.
+            Err(error) if error.is_already_over() || error.is_gone() => {
+                self.call_over(&record.sid).await?;
+            }
             Err(error) => return Err(error.into()),
         }
         Ok(())
     }
 
-    /// Deletes a call that is over, with its words here and its recordings at Twilio. What Twilio
-    /// has is deleted first: a call that is gone here could not be asked about again.
+    /// Deletes a call that is over, with its words and audio here and its recordings at Twilio. What
+    /// Twilio has is deleted first, and the record last: a call that is gone here could not be
+    /// asked about again.
     pub async fn delete(&self, call: &CallSid, user: Option<UserId>) -> Result<(), DeskError> {
         let detail = self.store().call(call).await?;
         let detail = detail.ok_or(DeskError::NoSuchCall)?;
@@ -207,7 +243,10 @@ impl Desk {
                 Err(error) => return Err(error.into()),
             }
         }
+        self.delete_audio(call).await?;
         self.store().delete_call(call, clock::utc_now()).await?;
+        // Once more, for a stream that came in between; from now on no other does.
+        self.delete_audio(call).await?;
         tracing::info!(
             ?call,
             ?user,
@@ -217,8 +256,8 @@ impl Desk {
         Ok(())
     }
 
-    /// Deletes calls that began before `time`; says how many. One that cannot be deleted now is
-    /// left for the next time.
+    /// Deletes calls that began before `time`, and audio that is older and of no call; says how many
+    /// calls. One that cannot be deleted now is left for the next time.
     pub async fn delete_before(&self, time: UtcTime) -> usize {
         let calls = self.store().calls_before(time, limits::RETENTION_CALLS_MAX);
         let calls = calls.await.unwrap_or_else(|error| {
@@ -231,6 +270,9 @@ impl Desk {
                 Ok(()) => deleted += 1,
                 Err(error) => tracing::warn!(?call, %error, "an old call was not deleted"),
             }
+        }
+        if let Err(error) = self.sweep_audio(time).await {
+            tracing::error!(%error, "old audio was not deleted");
         }
         deleted
     }

@@ -1,17 +1,24 @@
 //! Media streams: which sockets are let in, and what happens when one breaks off in mid-call. Twilio
 //! does not connect again by itself; so a new stream is asked for under a new name, and its words
 //! join the same transcript.
+//!
+//! A call's streams are numbered from 1, the one in the TwiML of `/voice`. What is told of a stream
+//! that another has taken over from is old news: sockets are noticed to be dead late, and Twilio's
+//! callbacks come when they come.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::admission::Expected;
 use super::{Desk, lock};
 use crate::access::secret::Secret;
 use crate::clock;
 use crate::config::TranscriptionSource;
-use crate::ids::CallSid;
+use crate::ids::{CallSid, StreamSid};
 use crate::limits;
-use crate::transcript::EndReason;
+use crate::store::CallRecord;
+use crate::transcript::{CallStatus, Direction, EndReason};
+use crate::twilio::rest::Rest;
 use crate::twilio::rest::calls::{NewStream, Tracks};
 
 /// Time before each further try to start a call's stream again; after the last it is given up.
@@ -22,63 +29,131 @@ const RESTART_AFTER: [Duration; 4] = [
     Duration::from_secs(15),
 ];
 
+/// A stream that ran for so long was well: what breaks it then is another fault, and its tries
+/// begin anew.
+const STEADY: Duration = Duration::from_mins(1);
+
+/// What every stream's name begins with; its number follows.
+const NAME: &str = "callburner-";
+
+/// The stream parameter that tells who called whom.
+pub(super) const DIRECTION: &str = "direction";
+
+/// How a call's log says that a stream was started again.
+const RESTARTED: &str = "stream_restarted";
+
 /// The name of a call's `number`th stream, unique within the call.
 pub(super) fn name(number: u32) -> String {
-    format!("callburner-{number}")
+    format!("{NAME}{number}")
+}
+
+/// The number of the stream of this name, if it is one of ours.
+fn number(name: &str) -> Option<u32> {
+    name.strip_prefix(NAME)?.parse().ok()
+}
+
+/// What [`DIRECTION`] says: it comes back in the stream's `start`, so that who speaks is known
+/// without the database.
+pub(super) fn direction(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Outgoing => "outgoing",
+        Direction::Incoming => "incoming",
+    }
 }
 
 /// Which calls' streams were started again, and how often. Pure.
 #[derive(Debug, Default)]
 pub(super) struct Restarts {
-    tries: BTreeMap<CallSid, Tries>,
+    calls: BTreeMap<CallSid, Streams>,
 }
 
-#[derive(Debug, Default)]
-struct Tries {
-    count: usize,
-    under_way: bool,
+/// One call's streams.
+#[derive(Debug)]
+struct Streams {
+    /// The number of the one that was asked for last.
+    latest: u32,
+    /// Whether its socket has opened.
+    is_open: bool,
+    tries: usize,
+    tried_at: Instant,
 }
 
 impl Restarts {
-    /// How long to wait before the call's stream is started again, and the new one's number; `None`:
-    /// it is being done, or was tried often enough.
-    fn next(&mut self, call: &CallSid) -> Option<(Duration, u32)> {
-        if self.tries.len() >= limits::RESTARTS_MAX && !self.tries.contains_key(call) {
+    /// A stream of the call is lost: how long to wait before another is started, and the number of
+    /// that one. `None`: another has taken over already, or it was tried often enough. `lost` is
+    /// the stream's number; none: the latest.
+    fn next(&mut self, call: &CallSid, lost: Option<u32>, now: Instant) -> Option<(Duration, u32)> {
+        if self.calls.len() >= limits::RESTARTS_MAX && !self.calls.contains_key(call) {
             return None;
         }
-        let tries = self.tries.entry(call.clone()).or_default();
-        let after = *RESTART_AFTER.get(tries.count)?;
-        if std::mem::replace(&mut tries.under_way, true) {
+        let streams = self.calls.entry(call.clone()).or_insert(Streams {
+            latest: 1,
+            is_open: false,
+            tries: 0,
+            tried_at: now,
+        });
+        if lost.is_some_and(|lost| lost < streams.latest) {
             return None;
         }
-        tries.count += 1;
-        Some((after, tries.count as u32 + 1))
+        if streams.is_open && now.saturating_duration_since(streams.tried_at) > STEADY {
+            streams.tries = 0;
+        }
+        let after = *RESTART_AFTER.get(streams.tries)?;
+        *streams = Streams {
+            latest: lost.unwrap_or(streams.latest).max(streams.latest) + 1,
+            is_open: false,
+            tries: streams.tries + 1,
+            tried_at: now,
+        };
+        Some((after, streams.latest))
     }
 
-    /// The try is over, whatever came of it.
-    fn done(&mut self, call: &CallSid) {
-        if let Some(tries) = self.tries.get_mut(call) {
-            tries.under_way = false;
+    /// The stream's socket has opened.
+    fn opened(&mut self, stream: &Expected) {
+        let streams = self.calls.get_mut(&stream.call);
+        if let Some(streams) = streams.filter(|streams| streams.latest == stream.number) {
+            streams.is_open = true;
         }
+    }
+
+    /// Whether the call's `number`th stream is its latest, and runs.
+    fn is_open(&self, call: &CallSid, number: u32) -> bool {
+        let streams = self.calls.get(call);
+        streams.is_some_and(|streams| streams.is_open && streams.latest == number)
     }
 
     /// The call is over.
     pub(super) fn forget(&mut self, call: &CallSid) {
-        self.tries.remove(call);
+        self.calls.remove(call);
     }
 }
 
 impl Desk {
-    /// The call that a media socket with this secret may carry; the secret is good once.
-    pub fn admit_stream(&self, secret: &str) -> Option<CallSid> {
+    /// The stream that a media socket with this secret may carry; the secret is good once.
+    pub fn admit_stream(&self, secret: &str) -> Option<Expected> {
         let hash = Secret::parse(secret)?.hash();
-        lock(&self.0.admissions).redeem(&hash, clock::now())
+        let stream = lock(&self.0.admissions).redeem(&hash, clock::now())?;
+        lock(&self.0.restarts).opened(&stream);
+        Some(stream)
     }
 
-    /// A stream's audio has ended.
-    pub fn stream_ended(&self, call: &CallSid, reason: EndReason) {
+    /// A stream's audio has ended. `number` is its number; none: nobody asked for it.
+    pub fn stream_ended(
+        &self,
+        call: &CallSid,
+        stream: StreamSid,
+        number: Option<u32>,
+        reason: EndReason,
+    ) {
+        let store = self.store().clone();
+        self.0.tools.tasks.spawn(async move {
+            let ended = store.end_stream(&stream, reason, clock::utc_now()).await;
+            if let Err(error) = ended {
+                tracing::warn!(?stream, %error, "the end of a stream is not written down");
+            }
+        });
         match reason {
-            EndReason::Dropped | EndReason::Idle => self.stream_lost(call),
+            EndReason::Dropped | EndReason::Idle => self.stream_lost(call, number),
             // Twilio stopped it, or it is not to come again: this server is leaving, or what came
             // was not Twilio's protocol.
             EndReason::Stopped
@@ -88,52 +163,112 @@ impl Desk {
         }
     }
 
-    /// A call that may still go on has lost its stream: starts another, if there is an account to
-    /// ask.
-    pub(super) fn stream_lost(&self, call: &CallSid) {
-        let is_ours = self.0.config.source == TranscriptionSource::Whisper;
-        let Some(rest) = self.0.tools.rest.clone().filter(|_| is_ours) else {
+    /// Twilio says that it could not go on with the stream of this name.
+    pub(super) fn stream_failed(&self, call: &CallSid, name: Option<&str>) {
+        self.stream_lost(call, name.and_then(number));
+    }
+
+    /// After a restart: these calls were not over when this server last ended. Their streams ended
+    /// with it, so that others are asked for, up to [`limits::MEDIA_SOCKETS_MAX`].
+    pub fn take_up(&self, calls: Vec<CallSid>) {
+        if calls.is_empty() || !self.has_streams() {
+            return;
+        }
+        let desk = self.clone();
+        self.0.tools.tasks.spawn(async move {
+            let oldest = clock::utc_now().minus(limits::CALL_TIME_MAX);
+            for call in calls.into_iter().take(limits::MEDIA_SOCKETS_MAX) {
+                let Ok(Some(detail)) = desk.store().call(&call).await else {
+                    continue;
+                };
+                if detail.call.started_at > oldest {
+                    let is_restart = |kind: &str| kind == RESTARTED;
+                    let restarts = detail.events.iter().filter(|e| is_restart(&e.kind));
+                    desk.stream_lost(&call, Some(1 + restarts.count() as u32));
+                }
+            }
+        });
+    }
+
+    /// Whether streams carry the calls, and others can be asked for.
+    fn has_streams(&self) -> bool {
+        self.0.config.source == TranscriptionSource::Whisper && self.0.tools.rest.is_some()
+    }
+
+    /// A call that may still go on has lost a stream: starts another, if there is an account to ask.
+    fn stream_lost(&self, call: &CallSid, lost: Option<u32>) {
+        let Some(rest) = self.0.tools.rest.clone().filter(|_| self.has_streams()) else {
             return;
         };
-        let Some((after, number)) = lock(&self.0.restarts).next(call) else {
-            tracing::warn!(?call, "the call's stream is not started again");
+        let Some((after, number)) = lock(&self.0.restarts).next(call, lost, clock::now()) else {
+            tracing::debug!(?call, ?lost, "the call's stream is not started again");
             return;
         };
         let (desk, call) = (self.clone(), call.clone());
         self.0.tools.tasks.spawn(async move {
-            clock::until(Some(clock::now() + after)).await;
-            let is_over = match desk.store().call_record(&call).await {
-                Ok(record) => record.is_some_and(|record| record.status.is_over()),
-                Err(_) => false, // Twilio knows whether it is.
-            };
-            if is_over || desk.0.tools.tasks.is_stopping() {
-                lock(&desk.0.restarts).done(&call);
-                return;
+            tokio::select! {
+                () = clock::until(Some(clock::now() + after)) => {}
+                () = desk.0.tools.tasks.stopping() => return,
             }
-            let stream = NewStream {
-                url: desk.expect_stream(&call),
-                name: name(number),
-                tracks: Tracks::Both,
-                status_callback: Some(desk.callback("/api/streams/status")),
-                parameters: vec![],
-            };
-            let started = rest.start_stream(&call, &stream).await;
-            lock(&desk.0.restarts).done(&call);
-            match started {
-                Ok(stream) => {
-                    tracing::info!(?call, ?stream, number, "stream started again");
-                    let detail = format!("stream {number}");
-                    desk.note(&call, "stream_restarted", &detail, None).await;
-                }
-                Err(error) if error.is_already_over() || error.is_gone() => {
-                    tracing::debug!(?call, "the call is over, and its stream with it");
-                }
-                Err(error) => {
-                    tracing::warn!(?call, %error, "the call's stream could not be started again");
-                    desk.stream_lost(&call);
-                }
+            // Without the database, Twilio knows whether the call is over.
+            let record = desk.store().call_record(&call).await.ok().flatten();
+            if record
+                .as_ref()
+                .is_none_or(|record| !record.status.is_over())
+            {
+                desk.start_stream(&rest, &call, number, record.as_ref())
+                    .await;
             }
         });
+    }
+
+    async fn start_stream(
+        &self,
+        rest: &Rest,
+        call: &CallSid,
+        number: u32,
+        record: Option<&CallRecord>,
+    ) {
+        let who = record.map(|record| (DIRECTION, direction(record.direction)));
+        let parameters = who.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let stream = NewStream {
+            url: self.expect_stream(call, number),
+            name: name(number),
+            tracks: Tracks::Both,
+            status_callback: Some(self.callback("/api/streams/status")),
+            parameters: parameters.into_iter().collect(),
+        };
+        let error = match rest.start_stream(call, &stream).await {
+            Ok(stream) => {
+                tracing::info!(?call, ?stream, number, "stream started again");
+                return self.note_restart(call, number).await;
+            }
+            Err(error) => error,
+        };
+        if lock(&self.0.restarts).is_open(call, number) {
+            // Only its answer was lost.
+            return self.note_restart(call, number).await;
+        }
+        // One that rings is not in progress either: it may be, later.
+        let talked = record.is_some_and(|record| record.status == CallStatus::InProgress);
+        if error.is_gone() || (error.is_already_over() && talked) {
+            tracing::info!(?call, "the call is over, and its stream with it");
+            if let Err(error) = self.call_over(call).await {
+                tracing::warn!(?call, %error, "the end of a call is not written down");
+            }
+            return;
+        }
+        tracing::warn!(?call, number, %error, "the call's stream could not be started again");
+        if error.is_in_doubt() {
+            // If it runs after all, nobody is to hear the same words twice.
+            let _ = rest.stop_stream(call, &stream.name).await;
+        }
+        self.stream_lost(call, Some(number));
+    }
+
+    async fn note_restart(&self, call: &CallSid, number: u32) {
+        let detail = format!("stream {number}");
+        self.note(call, RESTARTED, &detail, None).await;
     }
 }
 
@@ -146,25 +281,60 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_started_again_one_try_at_a_time_and_not_for_ever() {
-        let mut restarts = Restarts::default();
-        for (n, after) in RESTART_AFTER.into_iter().enumerate() {
-            assert_eq!(restarts.next(&call(1)), Some((after, n as u32 + 2)));
-            assert_eq!(restarts.next(&call(1)), None, "one is under way");
-            restarts.done(&call(1));
+    fn a_stream_is_started_again_and_not_for_ever() {
+        let (mut restarts, now) = (Restarts::default(), clock::now());
+        for (n, after) in (1..).zip(RESTART_AFTER) {
+            assert_eq!(restarts.next(&call(1), Some(n), now), Some((after, n + 1)));
         }
-        assert_eq!(restarts.next(&call(1)), None, "often enough");
-        assert!(restarts.next(&call(2)).is_some());
+        assert_eq!(restarts.next(&call(1), Some(5), now), None, "often enough");
+        assert!(restarts.next(&call(2), None, now).is_some());
         restarts.forget(&call(1));
-        assert!(restarts.next(&call(1)).is_some());
+        assert!(restarts.next(&call(1), None, now).is_some());
+    }
+
+    #[test]
+    fn what_is_told_of_an_earlier_stream_is_old_news() {
+        let (mut restarts, now) = (Restarts::default(), clock::now());
+        assert!(restarts.next(&call(1), Some(1), now).is_some());
+        assert_eq!(restarts.next(&call(1), Some(1), now), None, "2 took over");
+        assert!(restarts.next(&call(1), Some(2), now).is_some());
+        // After a restart of this server, the how manyth it is is learned from its name.
+        let next = restarts.next(&call(2), Some(7), now);
+        assert_eq!(next, Some((RESTART_AFTER[0], 8)));
+        assert_eq!((number("callburner-7"), number("cb-7")), (Some(7), None));
+    }
+
+    #[test]
+    fn a_stream_that_ran_for_long_has_all_its_tries_again() {
+        let (mut restarts, now) = (Restarts::default(), clock::now());
+        let open = |restarts: &mut Restarts, number| {
+            let call = call(1);
+            restarts.opened(&Expected { call, number });
+        };
+        restarts.next(&call(1), Some(1), now);
+        open(&mut restarts, 2);
+        assert!(restarts.is_open(&call(1), 2) && !restarts.is_open(&call(1), 1));
+        let soon = restarts.next(&call(1), Some(2), now + STEADY);
+        assert_eq!(soon, Some((RESTART_AFTER[1], 3)));
+        // It never came, however long ago it was asked for.
+        let late = now + STEADY * 3;
+        let unseen = restarts.next(&call(1), Some(3), late);
+        assert_eq!(unseen, Some((RESTART_AFTER[2], 4)));
+        open(&mut restarts, 4);
+        let steady = restarts.next(&call(1), Some(4), late + STEADY * 2);
+        assert_eq!(steady, Some((RESTART_AFTER[0], 5)));
     }
 
     #[test]
     fn calls_whose_streams_break_are_bounded() {
-        let mut restarts = Restarts::default();
+        let (mut restarts, now) = (Restarts::default(), clock::now());
         for n in 0..limits::RESTARTS_MAX {
-            assert!(restarts.next(&call(n)).is_some());
+            assert!(restarts.next(&call(n), None, now).is_some());
         }
-        assert!(restarts.next(&call(limits::RESTARTS_MAX)).is_none());
+        assert!(
+            restarts
+                .next(&call(limits::RESTARTS_MAX), None, now)
+                .is_none()
+        );
     }
 }

@@ -167,6 +167,11 @@ impl Channel {
         self.epoch = epoch;
     }
 
+    /// Where the call is, as was told last.
+    pub fn status(&self) -> Option<CallStatus> {
+        self.status
+    }
+
     /// Whether the call's words have ended.
     pub fn has_ended(&self) -> bool {
         self.ended.is_some()

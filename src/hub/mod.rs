@@ -24,10 +24,10 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use crate::clock;
-use crate::ids::CallSid;
+use crate::ids::{CallSid, StreamSid};
 use crate::limits;
 use crate::tasks::Tasks;
-use crate::transcript::{CallEvent, Event};
+use crate::transcript::{CallEvent, CallStatus, Event};
 
 pub use self::channel::{Channel, Cursor, PARTIALS_MISSED_UNTOLD_MAX, Refusal, Resume};
 
@@ -176,6 +176,23 @@ impl Hub {
                 None
             }
         }
+    }
+
+    /// Tells that a stream carries the call now. Where the call is stays as was told last, for whoever
+    /// opened the stream may have looked earlier; `status` if nothing was told.
+    pub fn carried(&self, call: &CallSid, stream_sid: StreamSid, status: CallStatus) {
+        let Some(line) = self.shared.find(call) else {
+            return;
+        };
+        {
+            let mut state = line.state();
+            let event = Event::Call {
+                status: state.channel.status().unwrap_or(status),
+                stream_sid: Some(stream_sid),
+            };
+            self.shared.append(&mut state, call, [event]);
+        }
+        line.bell.send_replace(());
     }
 
     /// Listens to a call that may not have begun yet; `resume` is where a listener that was here
@@ -438,6 +455,26 @@ mod tests {
         hub.sweep(left + limits::CHANNEL_LINGER * 2);
         assert_eq!(hub.channels(), 0);
         assert_eq!(hub.publish(&call(1), status()), None);
+    }
+
+    #[test]
+    fn a_stream_that_comes_late_does_not_take_the_call_back() {
+        let hub = Hub::new();
+        let stream = || StreamSid::parse(&format!("MZ{:032x}", 1)).unwrap();
+        let mut listener = hub.subscribe(&call(1), None).unwrap();
+        hub.open(&call(1), 1);
+        hub.carried(&call(1), stream(), CallStatus::Initiated);
+        hub.publish(&call(1), status());
+        hub.carried(&call(1), stream(), CallStatus::Initiated);
+        hub.carried(&call(2), stream(), CallStatus::Initiated);
+        let heard = listener.read();
+        let [Event::Snapshot { status, .. }] =
+            heard.iter().map(|e| &e.event).collect::<Vec<_>>()[..]
+        else {
+            panic!("{heard:?}")
+        };
+        assert_eq!(*status, Some(CallStatus::Ringing));
+        assert_eq!((heard[0].offset, hub.channels()), (3, 1));
     }
 
     #[test]

@@ -6,6 +6,9 @@
 //! (`legs`), how a recording moves (`recordings`), what a search means (`search`), where a page ends
 //! (`cursor`).
 //!
+//! A call may be named by any of its legs, in every verb: the page of an incoming call only knows
+//! the SID of its own leg. What comes back carries the call's own name, its parent's.
+//!
 //! Every verb that writes is one transaction: when it returns, the work is done and survives
 //! `kill -9`; when it fails, nothing was done. (A verb that ran into [`limits::STORE_WAIT_MAX`] may
 //! still have been done; all that come from Twilio may be done twice.) What survives a power cut
@@ -168,7 +171,7 @@ impl Store {
         ask!(self, call_record(call))
     }
 
-    /// The call that a leg belongs to: itself, if it is a parent.
+    /// The name of the call that a leg belongs to: its own, if it is a parent.
     pub async fn find_parent(&self, leg: &CallSid) -> Result<Option<CallSid>, StoreError> {
         ask!(self, find_parent(leg))
     }
@@ -339,8 +342,8 @@ impl Store {
         ask!(self, end_stream(stream, reason, now))
     }
 
-    /// Keeps words of the call, or of the call that this leg belongs to, for good: when it returns,
-    /// they survive the end of this process. A segment that is there already stays as it is.
+    /// Keeps words of the call for good: when it returns, they survive the end of this process. A
+    /// segment that is there already stays as it is.
     pub async fn keep_segments(
         &self,
         call: &CallSid,

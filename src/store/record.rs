@@ -190,6 +190,23 @@ pub struct LegUpdate {
     pub token: Option<String>,
 }
 
+impl LegUpdate {
+    /// What this server knows of a leg by itself.
+    pub fn new(leg: &CallSid, status: CallStatus) -> Self {
+        Self {
+            leg: leg.clone(),
+            parent: None,
+            status,
+            sequence: None,
+            at: None,
+            duration_seconds: None,
+            sip_code: None,
+            parties: None,
+            token: None,
+        }
+    }
+}
+
 /// What a recording callback, or Twilio's answer to a command, says of a recording.
 #[derive(Debug, Clone)]
 pub struct RecordingUpdate {

@@ -1,14 +1,20 @@
 //! The fake world: a real server on port 0, and the browsers and phone calls that talk to it.
 
 mod api;
+mod archive;
 mod browser;
+mod calls;
 mod channel;
+mod crash;
 mod doctor;
+mod hostile;
 mod live;
 mod media;
 mod oracles;
 mod phone;
+mod prism;
 mod rest;
+mod security;
 mod setup;
 mod shutdown;
 mod sign_in;

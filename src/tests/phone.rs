@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
@@ -22,6 +24,7 @@ use crate::engine::recognizer::{
 use crate::engine::voice;
 use crate::ids::{StreamSid, Track};
 use crate::player::Call;
+use crate::twilio::signature::{Key, sign};
 use crate::twilio::stream::message::{Body, Media, Message as StreamMessage, Start};
 
 /// Voices end an utterance only where the audio says so: how fast a test runs does not count.
@@ -57,30 +60,62 @@ pub(crate) struct Stream {
     socket: WebSocketStream<TcpStream>,
     sid: StreamSid,
     sequence: u64,
-    /// Samples sent.
-    sent: u64,
+    /// Samples sent of each track.
+    sent: BTreeMap<Track, u64>,
+    /// What comes back in its `start`.
+    pub(crate) parameters: BTreeMap<String, String>,
 }
 
 impl Stream {
     pub(crate) async fn open(addr: SocketAddr) -> Self {
+        let opened = Self::upgrade(addr, "/media", None).await;
+        opened.expect("the upgrade was refused")
+    }
+
+    /// Opens the socket that a `<Stream>` names, signed as Twilio does with `key`; the HTTP status
+    /// when the upgrade is refused.
+    pub(crate) async fn dial(addr: SocketAddr, url: &str, key: Option<&Key>) -> Result<Self, u16> {
+        let signature = key.map(|key| sign(key, url, &[]));
+        let path = url
+            .strip_prefix("wss://")
+            .and_then(|url| url.find('/').map(|at| &url[at..]));
+        Self::upgrade(addr, path.expect("a wss URL"), signature.as_deref()).await
+    }
+
+    async fn upgrade(addr: SocketAddr, path: &str, signature: Option<&str>) -> Result<Self, u16> {
         let stream = patient("a connection", TcpStream::connect(addr)).await;
-        let upgrade = client_async(format!("ws://{addr}/media"), stream.unwrap());
-        let (socket, _) = patient("the upgrade", upgrade).await.unwrap();
-        Self {
-            socket,
-            sid: stream_sid(0),
-            sequence: 0,
-            sent: 0,
+        let mut request = format!("ws://{addr}{path}").into_client_request().unwrap();
+        if let Some(signature) = signature {
+            let signature = HeaderValue::from_str(signature).unwrap();
+            request
+                .headers_mut()
+                .insert("X-Twilio-Signature", signature);
+        }
+        match patient("the upgrade", client_async(request, stream.unwrap())).await {
+            Ok((socket, _)) => Ok(Self {
+                socket,
+                sid: stream_sid(0),
+                sequence: 0,
+                sent: BTreeMap::new(),
+                parameters: BTreeMap::new(),
+            }),
+            Err(tungstenite::Error::Http(response)) => Err(response.status().as_u16()),
+            Err(other) => panic!("{other}"),
         }
     }
 
     /// A stream of the `n`th call, of its inbound track alone.
     pub(crate) async fn start(addr: SocketAddr, n: u32) -> Self {
         let mut stream = Self::open(addr).await;
-        stream.sid = stream_sid(n);
-        let start = stream.start_message(n);
-        stream.text(&start).await.unwrap();
+        stream.begin(n, n).await;
         stream
+    }
+
+    /// Says that it is the `stream`th stream, and of the `n`th call.
+    pub(crate) async fn begin(&mut self, stream: u32, n: u32) {
+        self.sid = stream_sid(stream);
+        let start = self.start_message(n);
+        self.text(&start).await.unwrap();
     }
 
     pub(crate) fn start_message(&mut self, n: u32) -> String {
@@ -89,7 +124,7 @@ impl Stream {
             call_sid: call(n),
             account_sid: None,
             tracks: vec![Track::Inbound],
-            parameters: BTreeMap::new(),
+            parameters: self.parameters.clone(),
         };
         self.message(Body::Start(start))
     }
@@ -105,10 +140,15 @@ impl Stream {
     }
 
     pub(crate) fn media(&mut self, mulaw: &[u8]) -> String {
-        let timestamp_ms = self.sent / 8;
-        self.sent += mulaw.len() as u64;
+        self.media_on(Track::Inbound, mulaw)
+    }
+
+    fn media_on(&mut self, track: Track, mulaw: &[u8]) -> String {
+        let sent = self.sent.entry(track).or_default();
+        let timestamp_ms = *sent / 8;
+        *sent += mulaw.len() as u64;
         self.message(Body::Media(Media {
-            track: Track::Inbound,
+            track,
             chunk: None,
             timestamp_ms,
             mulaw: mulaw.to_vec(),
@@ -125,8 +165,12 @@ impl Stream {
 
     /// Sends audio, 20 ms a message, and waits until the server has taken it.
     pub(crate) async fn speak(&mut self, mulaw: &[u8]) {
+        self.speak_on(Track::Inbound, mulaw).await;
+    }
+
+    pub(crate) async fn speak_on(&mut self, track: Track, mulaw: &[u8]) {
         for frame in mulaw.chunks(160) {
-            let media = self.media(frame);
+            let media = self.media_on(track, frame);
             self.text(&media).await.unwrap();
         }
         self.settle().await;
@@ -227,6 +271,16 @@ impl Recognizer for Gated {
         drop(opened.wait_while(is_open, |is_open| !*is_open).unwrap());
         self.inner.recognize(request)
     }
+}
+
+/// Asks until it is so; fails after [`PATIENCE`].
+pub(crate) async fn eventually(what: &str, is_so: impl AsyncFn() -> bool) {
+    let asking = async {
+        while !is_so().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    patient(what, asking).await;
 }
 
 pub(crate) async fn patient<T>(what: &str, future: impl Future<Output = T>) -> T {

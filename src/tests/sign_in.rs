@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tracing::subscriber::NoSubscriber;
 use utoipa::openapi::OpenApi;
 
 use super::browser::Browser;
@@ -14,9 +15,11 @@ use super::{Answer, Server, request};
 use crate::access::password::Passwords;
 use crate::access::secret::Secret;
 use crate::api::{self, Caller, Via};
+use crate::app::Parts;
 use crate::clock::{self, UtcTime};
 use crate::config::Doors;
 use crate::engine::recognizer::ScriptedRecognizer;
+use crate::engine::{Engine, voice};
 use crate::ids::CallSid;
 use crate::limits;
 use crate::store::{CallRecord, NewCall, Party, Role, Store, TranscriptState, User};
@@ -31,7 +34,7 @@ const PAGE: &str = "Origin: https://calls.example.org\r\nContent-Type: applicati
 pub(crate) struct House {
     pub(crate) server: Server,
     pub(crate) store: Store,
-    _folder: TempDir,
+    pub(crate) folder: TempDir,
 }
 
 impl House {
@@ -41,25 +44,30 @@ impl House {
 
     /// Without a public address: only this machine reaches it.
     async fn open_at(public: Option<&str>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}", folder.path().join("house.db").display());
-        let store = Store::open(&url).await.unwrap();
         let mut doors = Doors::local(([127, 0, 0, 1], 0).into());
         if let Some(url) = public {
             doors.public_base_url = Some(url.parse().unwrap());
             doors.public_url = url.parse().unwrap();
         }
-        let recognizers = vec![Box::new(ScriptedRecognizer::default()) as _];
-        let server = Server::start_behind(doors, store.clone(), recognizers, |_| {});
+        Self::open_behind(doors, |_| {}).await
+    }
+
+    /// Behind these doors; `change` sees what the server is made of.
+    pub(crate) async fn open_behind(doors: Doors, change: impl FnOnce(&mut Parts)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&database(&folder)).await.unwrap();
+        let engine = Engine::start(vec![Box::new(ScriptedRecognizer::default())]);
+        let mut parts = Parts::behind(doors, store.clone(), engine, voice::Config::default());
+        change(&mut parts);
         Self {
-            server,
+            server: Server::of(parts, |_| {}),
             store,
-            _folder: folder,
+            folder,
         }
     }
 
     /// A new user, who can sign in with [`PASSWORD`].
-    async fn user(&self, name: &str, role: Role) -> User {
+    pub(crate) async fn user(&self, name: &str, role: Role) -> User {
         let passwords = Passwords::default();
         let hash = passwords.hash(PASSWORD.to_owned().into()).await.unwrap();
         let added = self.store.add_user(name, &hash, role, clock::utc_now());
@@ -83,7 +91,13 @@ impl House {
         format!("__Host-callburner={}", secret.expose())
     }
 
-    async fn ask(&self, method: &str, path: &str, headers: &str, body: &Value) -> Answer {
+    pub(crate) async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &str,
+        body: &Value,
+    ) -> Answer {
         let body = if body.is_null() {
             String::new()
         } else {
@@ -93,7 +107,13 @@ impl House {
     }
 
     /// As the page asks, with a cookie.
-    async fn page(&self, method: &str, path: &str, cookie: &str, body: &Value) -> Answer {
+    pub(crate) async fn page(
+        &self,
+        method: &str,
+        path: &str,
+        cookie: &str,
+        body: &Value,
+    ) -> Answer {
         let headers = format!("{PAGE}Cookie: {cookie}\r\n");
         self.ask(method, path, &headers, body).await
     }
@@ -134,10 +154,15 @@ impl House {
         self.store.open_call(&new).await.unwrap()
     }
 
-    async fn listen(&self, cookie: &str) -> Result<Browser, u16> {
+    pub(crate) async fn listen(&self, cookie: &str) -> Result<Browser, u16> {
         let origin = ("origin", "https://calls.example.org");
         Browser::open(self.server.addr, "", &[origin, ("cookie", cookie)]).await
     }
+}
+
+/// The database of the server in this folder.
+pub(crate) fn database(folder: &TempDir) -> String {
+    format!("sqlite://{}", folder.path().join("house.db").display())
 }
 
 /// The cookie that an answer sets, as a browser sends it back.
@@ -155,7 +180,7 @@ fn code(answer: &Answer) -> String {
 }
 
 #[track_caller]
-fn assert_refused(answer: &Answer, status: u16, expected: &str) {
+pub(crate) fn assert_refused(answer: &Answer, status: u16, expected: &str) {
     assert_eq!((answer.status, code(answer).as_str()), (status, expected));
 }
 
@@ -718,7 +743,11 @@ async fn nothing_of_a_secret_is_in_the_log() {
         .with_ansi(false)
         .with_writer(move || writer.clone())
         .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let heard = tracing::Dispatch::new(subscriber);
+    // With one subscriber alone, a line that another test's thread passes first would count as
+    // wanted by nobody: tracing asks the one of that thread, and remembers the answer.
+    let _deaf = tracing::Dispatch::new(NoSubscriber::default());
+    let _guard = tracing::dispatcher::set_default(&heard);
 
     let house = House::open().await;
     let gates = &house.server.state.gatehouse;

@@ -393,10 +393,12 @@ impl Sqlite {
         &self,
         call: &CallSid,
     ) -> Result<Option<CallRecord>, StoreError> {
-        let row: Option<CallRow> = sqlx::query_as(select_calls!("WHERE c.sid = ?"))
-            .bind(call.as_str())
-            .fetch_optional(&self.readers)
-            .await?;
+        let row: Option<CallRow> = sqlx::query_as(select_calls!(
+            "WHERE c.id = (SELECT call_id FROM legs WHERE sid = ?)"
+        ))
+        .bind(call.as_str())
+        .fetch_optional(&self.readers)
+        .await?;
         row.map(CallRow::record).transpose()
     }
 
@@ -406,10 +408,12 @@ impl Sqlite {
     ) -> Result<Option<CallDetail>, StoreError> {
         // One look at one moment: its parts fit together.
         let mut look = self.readers.begin().await?;
-        let row: Option<CallRow> = sqlx::query_as(select_calls!("WHERE c.sid = ?"))
-            .bind(call.as_str())
-            .fetch_optional(&mut *look)
-            .await?;
+        let row: Option<CallRow> = sqlx::query_as(select_calls!(
+            "WHERE c.id = (SELECT call_id FROM legs WHERE sid = ?)"
+        ))
+        .bind(call.as_str())
+        .fetch_optional(&mut *look)
+        .await?;
         let Some(row) = row else {
             return Ok(None);
         };
@@ -441,7 +445,7 @@ impl Sqlite {
         let mut work = self.write().await?;
         let id: Option<i64> = sqlx::query_scalar(
             "UPDATE calls SET notes = coalesce(?, notes), labels = coalesce(?, labels) \
-             WHERE sid = ? RETURNING id",
+             WHERE id = (SELECT call_id FROM legs WHERE sid = ?) RETURNING id",
         )
         .bind(&edit.notes)
         .bind(edit.labels.as_ref().map(json))
@@ -461,11 +465,13 @@ impl Sqlite {
         call: &CallSid,
         state: TranscriptState,
     ) -> Result<bool, StoreError> {
-        let done = sqlx::query("UPDATE calls SET transcript = ? WHERE sid = ?")
-            .bind(word(&state))
-            .bind(call.as_str())
-            .execute(&self.writer)
-            .await?;
+        let done = sqlx::query(
+            "UPDATE calls SET transcript = ? WHERE id = (SELECT call_id FROM legs WHERE sid = ?)",
+        )
+        .bind(word(&state))
+        .bind(call.as_str())
+        .execute(&self.writer)
+        .await?;
         Ok(done.rows_affected() > 0)
     }
 
@@ -474,11 +480,13 @@ impl Sqlite {
         call: &CallSid,
         has_audio: bool,
     ) -> Result<bool, StoreError> {
-        let done = sqlx::query("UPDATE calls SET has_audio = ? WHERE sid = ?")
-            .bind(has_audio)
-            .bind(call.as_str())
-            .execute(&self.writer)
-            .await?;
+        let done = sqlx::query(
+            "UPDATE calls SET has_audio = ? WHERE id = (SELECT call_id FROM legs WHERE sid = ?)",
+        )
+        .bind(has_audio)
+        .bind(call.as_str())
+        .execute(&self.writer)
+        .await?;
         Ok(done.rows_affected() > 0)
     }
 }

@@ -41,6 +41,8 @@ use sqlx::{ConnectOptions, SqliteConnection, Transaction};
 use super::error::StoreError;
 use crate::limits;
 
+/// The steps of `migrations/sqlite`, in order. A step that has been released never changes; a new
+/// one is seen when this file is compiled again.
 static MIGRATOR: Migrator = sqlx::migrate!("src/store/migrations/sqlite");
 
 /// A database file, open.

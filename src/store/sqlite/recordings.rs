@@ -163,7 +163,7 @@ impl Sqlite {
         call: &CallSid,
     ) -> Result<Option<Recording>, StoreError> {
         let row: Option<RecordingRow> = sqlx::query_as(select_recordings!(
-            "WHERE c.sid = ? \
+            "WHERE c.id = (SELECT call_id FROM legs WHERE sid = ?) \
              ORDER BY r.started_at IS NULL, r.started_at DESC, r.id DESC LIMIT 1"
         ))
         .bind(call.as_str())

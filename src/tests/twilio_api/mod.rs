@@ -298,8 +298,10 @@ impl FakeTwilio {
     /// Delivers a webhook to the server at `addr`, whatever host Twilio was told, and signs it for
     /// the address that Twilio was told.
     pub(crate) async fn deliver(&self, addr: SocketAddr, callback: &Callback) -> Answer {
-        let url = Url::parse(&callback.url).unwrap();
-        let signature = sign(&Key::auth_token(AUTH_TOKEN), &callback.url, &callback.form);
+        let mut url = Url::parse(&callback.url).unwrap();
+        // What is said of repetitions there is neither sent nor signed.
+        url.set_fragment(None);
+        let signature = sign(&Key::auth_token(AUTH_TOKEN), url.as_str(), &callback.form);
         let headers = format!(
             "Content-Type: application/x-www-form-urlencoded; charset=UTF-8\r\n\
              User-Agent: TwilioProxy/1.1\r\nI-Twilio-Idempotency-Token: {}\r\n\

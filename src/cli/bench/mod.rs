@@ -1,4 +1,7 @@
-//! `callburner bench`: what the engine is worth on recordings whose words are known.
+//! `callburner bench`: what the engine is worth on recordings whose words are known, and what the
+//! server bears.
+
+mod webhooks;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -25,7 +28,7 @@ use crate::measure::script::{self, Clip};
 use crate::measure::wer::Score;
 use crate::rehearsal::rehearse;
 
-/// Measure the engine on recordings whose words are known.
+/// Measure the engine on recordings whose words are known, and what the server bears.
 #[derive(Debug, clap::Args)]
 pub(super) struct BenchArgs {
     #[command(subcommand)]
@@ -38,6 +41,8 @@ enum BenchCommand {
     Words(WordsArgs),
     /// Delays and steadiness, calls played in real time through the real server.
     Latency(LatencyArgs),
+    /// Status callbacks at a fixed rate, to the real server with a real database.
+    Webhooks(webhooks::WebhooksArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -77,6 +82,7 @@ pub(super) async fn run(args: BenchArgs) -> anyhow::Result<()> {
     match args.command {
         BenchCommand::Words(args) => tokio::task::spawn_blocking(move || words(&args)).await?,
         BenchCommand::Latency(args) => latency(&args).await,
+        BenchCommand::Webhooks(args) => webhooks::run(&args).await,
     }
 }
 

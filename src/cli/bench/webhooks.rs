@@ -1,0 +1,470 @@
+//! `callburner bench webhooks`: Twilio's status callbacks at a fixed rate, to the real server with
+//! a real database, and whether the records are right afterwards.
+//!
+//! A callback is due at its own moment, whatever became of those before it, and its latency counts
+//! from then: one that waits for a connection, because the server is slow, is late too.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use axum::http::header;
+use futures_util::future::join_all;
+use serde::Serialize;
+
+use super::{print, write_json};
+use crate::app::{App, Parts};
+use crate::clock::{self, UtcTime};
+use crate::config::Doors;
+use crate::engine::{Engine, voice};
+use crate::ids::CallSid;
+use crate::measure::latency::Spread;
+use crate::store::{CallRecord, Store};
+use crate::transcript::{CallStatus, Direction};
+use crate::twilio::public_url::PublicUrl;
+use crate::twilio::signature::{self, Key, Keyring};
+use crate::twilio::webhook::IDEMPOTENCY_HEADER;
+
+/// Where callbacks of calls go.
+const PATH: &str = "/api/calls/status";
+
+/// What signs them; the server has no other secret.
+const TOKEN: &str = "00000000000000000000000000000000";
+
+/// The address that the signatures are made over.
+const PUBLIC_URL: &str = "https://bench.example";
+
+const ACCOUNT: &str = "AC00000000000000000000000000000000";
+const BROWSER: &str = "client:bench";
+const NUMBER: &str = "+14155550123";
+
+/// What each leg goes through.
+const STEPS: [&str; 4] = ["initiated", "ringing", "in-progress", "completed"];
+
+/// When a parent, which is answered by this server, is so far; seconds from the call's begin.
+const PARENT_SECONDS: [u64; 4] = [0, 0, 1, 50];
+
+/// When a child, which a person answers, is so far.
+const CHILD_SECONDS: [u64; 4] = [1, 2, 7, 49];
+
+/// Callbacks of one call: of a parent and a child.
+const CALLBACKS_PER_CALL: u32 = 2 * STEPS.len() as u32;
+
+/// One callback in so many comes again.
+const REPEATED_ONE_IN: u32 = 20;
+
+/// Calls whose callbacks are mixed up with one another.
+const WINDOW_CALLS: u64 = 64;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct WebhooksArgs {
+    /// Callbacks a second.
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    rate: u32,
+    /// How long, in seconds.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    seconds: u32,
+    /// Connections that they come on.
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=256))]
+    connections: u32,
+    /// Folder of the database, which is removed afterwards; the system's one for passing files if
+    /// not given.
+    #[arg(long)]
+    folder: Option<PathBuf>,
+    /// Write the figures as JSON to this file.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+/// What came of it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Figures {
+    rate: u32,
+    connections: u32,
+    /// Calls that the callbacks were of.
+    calls: u32,
+    /// Callbacks that were sent.
+    callbacks: usize,
+    /// Those among them that had come before.
+    repeated: usize,
+    /// Callbacks that were answered as they should.
+    answered: usize,
+    /// Those that were not, by what came instead.
+    errors: BTreeMap<String, usize>,
+    /// From the moment when a callback was due to its answer, in milliseconds rounded up.
+    latency: Option<Spread>,
+    /// From the first callback to the last answer.
+    took_seconds: f64,
+    /// Calls whose record is not what the callbacks said.
+    wrong_records: usize,
+    database_bytes: u64,
+}
+
+pub(super) async fn run(args: &WebhooksArgs) -> anyhow::Result<()> {
+    let figures = measure(args).await?;
+    print(&table(&figures))?;
+    write_json(args.json.as_deref(), &figures)?;
+    anyhow::ensure!(
+        figures.errors.is_empty() && figures.wrong_records == 0,
+        "the server did not do all that it was told"
+    );
+    Ok(())
+}
+
+async fn measure(args: &WebhooksArgs) -> anyhow::Result<Figures> {
+    let scratch = Scratch::new(args.folder.as_deref());
+    let app = serve(&scratch).await?;
+    let total = args.rate * args.seconds;
+    let (plan, calls) = plan(total);
+    let caller = Caller::new(app.address(), args.connections)?;
+    let run = Run {
+        caller: &caller,
+        plan: &plan,
+        next: AtomicUsize::new(0),
+        start: clock::now() + Duration::from_millis(100),
+        rate: args.rate,
+    };
+    let talks = join_all((0..args.connections).map(|_| run.talk())).await;
+    let took = clock::now().saturating_duration_since(run.start);
+    let mut latencies_ms = Vec::new();
+    let mut errors = BTreeMap::new();
+    for (latency, answer) in talks.into_iter().flatten() {
+        match answer {
+            Ok(()) => latencies_ms.push(latency.as_micros().div_ceil(1_000) as i64),
+            Err(what) => *errors.entry(what).or_default() += 1,
+        }
+    }
+    let mut wrong_records = 0;
+    for call in 0..calls {
+        wrong_records += usize::from(!is_right(app.store(), &caller, call).await?);
+    }
+    let database_bytes = app.store().size_bytes().await?;
+    app.stop().await;
+    Ok(Figures {
+        rate: args.rate,
+        connections: args.connections,
+        calls,
+        callbacks: plan.len(),
+        repeated: plan.len() - (calls * CALLBACKS_PER_CALL) as usize,
+        answered: latencies_ms.len(),
+        errors,
+        latency: Spread::of(latencies_ms),
+        took_seconds: took.as_secs_f64(),
+        wrong_records,
+        database_bytes,
+    })
+}
+
+fn table(figures: &Figures) -> String {
+    let late = figures.latency.map_or_else(
+        || "none".to_owned(),
+        |s| {
+            format!(
+                "p50 {} ms, p95 {} ms, p99 {} ms, max {} ms",
+                s.p50_ms, s.p95_ms, s.p99_ms, s.max_ms
+            )
+        },
+    );
+    let errors = figures.errors.iter();
+    let errors: Vec<String> = errors.map(|(what, n)| format!("{n} × {what}")).collect();
+    format!(
+        "callbacks  {} in {:.1} s on {} connections, of {} calls, {} of them repeated\n\
+         answered   {}\nerrors     {}\nlatency    {late}\nrecords    {} wrong\ndatabase   {:.1} MB",
+        figures.callbacks,
+        figures.took_seconds,
+        figures.connections,
+        figures.calls,
+        figures.repeated,
+        figures.answered,
+        if errors.is_empty() {
+            "none".to_owned()
+        } else {
+            errors.join(", ")
+        },
+        figures.wrong_records,
+        figures.database_bytes as f64 / 1e6,
+    )
+}
+
+/// A folder that is gone with this.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(parent: Option<&Path>) -> Self {
+        let mut name = [0; 8];
+        getrandom::fill(&mut name).expect("the system has random numbers");
+        let name = format!("callburner-bench-{:016x}", u64::from_be_bytes(name));
+        Self(
+            parent
+                .map_or_else(std::env::temp_dir, Path::to_owned)
+                .join(name),
+        )
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // Nothing is left to be done about a folder that cannot be removed.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The server, as a host runs it; but nobody can speak to it.
+async fn serve(scratch: &Scratch) -> anyhow::Result<App> {
+    let mut doors = Doors::local(([127, 0, 0, 1], 0).into());
+    doors.public_url = PublicUrl::parse(PUBLIC_URL)?;
+    doors.public_base_url = Some(PUBLIC_URL.parse()?);
+    doors.keyring = Some(Keyring::new(TOKEN)?);
+    let file = scratch.0.join("calls.db");
+    let store = Store::open(&format!("sqlite://{}", file.display())).await?;
+    let engine = Engine::start(Vec::new());
+    App::start(Parts::behind(
+        doors,
+        store,
+        engine,
+        voice::Config::default(),
+    ))
+    .await
+}
+
+/// One callback: which call's, which leg's, and how far that is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Callback {
+    call: u32,
+    is_child: bool,
+    step: usize,
+}
+
+/// `total` callbacks of as many whole calls as that gives, mixed up, some of them twice; and how
+/// many calls. The same every time.
+fn plan(total: u32) -> (Vec<Callback>, u32) {
+    let firsts = total - total / (REPEATED_ONE_IN + 1);
+    let calls = (firsts / CALLBACKS_PER_CALL).max(1);
+    let of_leg = |call, is_child| {
+        (0..STEPS.len()).map(move |step| Callback {
+            call,
+            is_child,
+            step,
+        })
+    };
+    let mut plan: Vec<Callback> = (0..calls)
+        .flat_map(|call| of_leg(call, false).chain(of_leg(call, true)))
+        .collect();
+    let firsts = plan.len();
+    for n in firsts..total as usize {
+        let again = plan[(chance(&n) % firsts as u64) as usize];
+        plan.push(again);
+    }
+    let mut numbered: Vec<(usize, Callback)> = plan.into_iter().enumerate().collect();
+    numbered.sort_by_cached_key(|(n, callback)| {
+        let chance = chance(&(n, callback));
+        (u64::from(callback.call) + chance % WINDOW_CALLS, chance)
+    });
+    let plan = numbered.into_iter().map(|(_, callback)| callback);
+    (plan.collect(), calls)
+}
+
+/// A number that looks random, always the same for the same thing.
+fn chance(thing: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    thing.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Speaks for Twilio.
+struct Caller {
+    client: reqwest::Client,
+    address: String,
+    signed_url: String,
+    key: Key,
+    /// When the first call began.
+    begin: UtcTime,
+}
+
+impl Caller {
+    fn new(address: SocketAddr, connections: u32) -> anyhow::Result<Self> {
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .pool_max_idle_per_host(connections as usize)
+            .timeout(Duration::from_secs(30));
+        // Twilio's dates have whole seconds.
+        let begin_ms = clock::utc_now().millis() / 1_000 * 1_000;
+        Ok(Self {
+            client: client.build().context("no HTTP client")?,
+            address: format!("http://{address}{PATH}"),
+            signed_url: PublicUrl::parse(PUBLIC_URL)?.https(PATH),
+            key: Key::auth_token(TOKEN),
+            begin: UtcTime::from_millis(begin_ms),
+        })
+    }
+
+    /// When a leg of the call is so far: one call begins each second.
+    fn at(&self, call: u32, seconds: u64) -> UtcTime {
+        self.begin
+            .plus(Duration::from_secs(u64::from(call) + seconds))
+    }
+
+    /// The request as Twilio would make it.
+    fn request(&self, callback: Callback) -> reqwest::RequestBuilder {
+        let form = self.form(callback);
+        let signature = signature::sign(&self.key, &self.signed_url, &form);
+        let token = format!("{:016x}", chance(&callback));
+        self.client
+            .post(&self.address)
+            .header(signature::HEADER, signature)
+            .header(IDEMPOTENCY_HEADER, token)
+            .header(header::USER_AGENT, "TwilioProxy/1.1")
+            .form(&form)
+    }
+
+    /// <https://www.twilio.com/docs/voice/twiml/number#statuscallback>
+    fn form(&self, callback: Callback) -> Vec<(String, String)> {
+        let Callback {
+            call,
+            is_child,
+            step,
+        } = callback;
+        let (seconds, direction) = if is_child {
+            (CHILD_SECONDS, "outbound-dial")
+        } else {
+            (PARENT_SECONDS, "inbound")
+        };
+        let mut form: Vec<(String, String)> = [
+            ("AccountSid", ACCOUNT.to_owned()),
+            ("ApiVersion", "2010-04-01".to_owned()),
+            ("CallSid", sid(call, is_child).into()),
+            ("CallStatus", STEPS[step].to_owned()),
+            ("CallbackSource", "call-progress-events".to_owned()),
+            ("Called", NUMBER.to_owned()),
+            ("Caller", BROWSER.to_owned()),
+            ("Direction", direction.to_owned()),
+            ("From", BROWSER.to_owned()),
+            ("SequenceNumber", step.to_string()),
+            ("Timestamp", self.at(call, seconds[step]).to_string()),
+            ("To", NUMBER.to_owned()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into();
+        let mut also = |name: &str, value: String| form.push((name.to_owned(), value));
+        if is_child {
+            also("ParentCallSid", sid(call, false).into());
+        }
+        if step + 1 == STEPS.len() {
+            also("CallDuration", talk_seconds(seconds).to_string());
+        }
+        form
+    }
+}
+
+fn sid(call: u32, is_child: bool) -> CallSid {
+    let text = format!("CA{call:031x}{}", u8::from(is_child));
+    CallSid::parse(&text).expect("32 hexadecimal digits")
+}
+
+/// From the answer to the end.
+fn talk_seconds(seconds: [u64; 4]) -> u32 {
+    (seconds[3] - seconds[2]) as u32
+}
+
+/// What all connections share.
+struct Run<'a> {
+    caller: &'a Caller,
+    plan: &'a [Callback],
+    next: AtomicUsize,
+    /// When the first is due.
+    start: Instant,
+    rate: u32,
+}
+
+impl Run<'_> {
+    /// One connection: takes the next callback, waits until it is due, sends it, until none is left.
+    async fn talk(&self) -> Vec<(Duration, Result<(), String>)> {
+        let mut heard = Vec::new();
+        loop {
+            let n = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(callback) = self.plan.get(n) else {
+                return heard;
+            };
+            let request = self.caller.request(*callback);
+            let due = self.start + Duration::from_secs_f64(n as f64 / f64::from(self.rate));
+            clock::until(Some(due)).await;
+            let answer = match request.send().await {
+                Ok(answer) if answer.status().is_success() => Ok(()),
+                Ok(answer) => Err(answer.status().to_string()),
+                Err(error) => Err(error.without_url().to_string()),
+            };
+            heard.push((clock::now().saturating_duration_since(due), answer));
+        }
+    }
+}
+
+/// Whether the call's record is what the callbacks said, in whatever order.
+async fn is_right(store: &Store, caller: &Caller, call: u32) -> anyhow::Result<bool> {
+    let Some(found) = store.call(&sid(call, false)).await? else {
+        return Ok(false);
+    };
+    let CallRecord {
+        sid: name,
+        direction,
+        status,
+        from,
+        to,
+        started_at,
+        answered_at,
+        ended_at,
+        duration_seconds,
+        ..
+    } = found.call;
+    let legs: Vec<&CallSid> = found.legs.iter().map(|leg| &leg.sid).collect();
+    Ok(name == sid(call, false)
+        && legs == [&name, &sid(call, true)]
+        && (direction, status) == (Direction::Outgoing, CallStatus::Completed)
+        && (from.0.as_str(), to.0.as_str()) == (BROWSER, NUMBER)
+        && started_at == caller.at(call, PARENT_SECONDS[0])
+        && answered_at == Some(caller.at(call, CHILD_SECONDS[2]))
+        && ended_at == Some(caller.at(call, PARENT_SECONDS[3]))
+        && duration_seconds == Some(talk_seconds(CHILD_SECONDS)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_callback_comes_some_come_twice_and_none_in_order() {
+        let (all, calls) = plan(10_000);
+        assert_eq!((all.len(), calls), (10_000, 1_190));
+        let key = |c: &Callback| (c.call, c.is_child, c.step);
+        let different: BTreeSet<_> = all.iter().map(key).collect();
+        assert_eq!(different.len(), (calls * CALLBACKS_PER_CALL) as usize);
+        assert!(!all.is_sorted_by_key(key));
+        assert_eq!(plan(10_000).0, all, "the same every time");
+        assert_eq!(plan(1), (plan(8).0, 1), "a call is whole");
+    }
+
+    #[tokio::test]
+    async fn the_server_does_all_that_it_is_told() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let args = WebhooksArgs {
+            rate: 400,
+            seconds: 1,
+            connections: 8,
+            folder: Some(folder.path().to_owned()),
+            json: None,
+        };
+        let figures = measure(&args).await.unwrap();
+        assert_eq!((figures.answered, figures.callbacks), (400, 400));
+        assert_eq!((figures.calls, figures.repeated), (47, 24));
+        assert!(figures.errors.is_empty(), "{:?}", figures.errors);
+        assert_eq!(figures.wrong_records, 0);
+        let left = std::fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(left, 0, "the database is gone");
+    }
+}

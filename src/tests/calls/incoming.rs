@@ -1,0 +1,137 @@
+//! A number calls the browsers.
+
+use serde_json::{Value, json};
+
+use super::{Leg, OURS, Office, THEIRS, sid, texts};
+use crate::ids::Track;
+use crate::store::Role;
+use crate::tests::phone::speech;
+use crate::tests::sign_in::assert_refused;
+use crate::tests::stories::call;
+use crate::transcript::Speaker;
+
+#[tokio::test]
+async fn a_call_rings_the_browsers_that_are_ready_and_belongs_to_whoever_answers() {
+    let office = Office::open().await;
+    let alice = office.house.session("alice", Role::User).await;
+    let bob = office.house.session("bob", Role::User).await;
+    let admin = office.house.session("carol", Role::Admin).await;
+    let [to_alice, to_bob] = [office.identity(&alice).await, office.identity(&bob).await];
+    let twiml = office.ring(1).await;
+    for identity in [&to_alice, &to_bob] {
+        assert!(
+            twiml.contains(&format!("<Identity>{identity}</Identity>")),
+            "{twiml}"
+        );
+    }
+    let names_the_call = format!(
+        "<Parameter name=\"callSid\" value=\"{}\"/>",
+        call(1).as_str()
+    );
+    assert!(twiml.contains(&names_the_call), "{twiml}");
+
+    let child = Leg::child(2, 1, THEIRS, &format!("client:{to_alice}"));
+    assert_eq!(
+        office
+            .moved(&child, "ringing", &[("SequenceNumber", "1")])
+            .await,
+        204
+    );
+    let path = format!("/api/calls/{}", call(1).as_str());
+    for cookie in [&alice, &bob] {
+        let hidden = office.page("GET", &path, cookie, &Value::Null).await;
+        assert_refused(&hidden, 404, "no_such_call");
+    }
+    // Alice's page knows the leg that rang it.
+    let known = json!({ "sid": call(2).as_str(), "direction": "incoming" });
+    let adopted = office.page("POST", "/api/calls", &alice, &known).await;
+    assert_eq!(adopted.status, 200, "{}", adopted.body);
+    assert_eq!(adopted.json()["sid"], sid(&call(1)));
+    let answer = office.page("POST", "/api/calls", &bob, &known).await;
+    assert_refused(&answer, 404, "no_such_call");
+    assert_refused(
+        &office.page("GET", &path, &bob, &Value::Null).await,
+        404,
+        "no_such_call",
+    );
+
+    let mut browser = office.listen(1, &alice).await;
+    let mut watching = office.listen(1, &admin).await;
+    let mut stream = office.stream(&twiml, 1, 1).await;
+    stream.speak_on(Track::Inbound, &speech()).await;
+    stream.stop().await;
+    for browser in [&mut browser, &mut watching] {
+        let page = browser.until(&call(1), |page| page.ended.is_some()).await;
+        assert_eq!(page.segments[0].speaker, Speaker::Customer);
+    }
+    let kept = office
+        .becomes(1, &alice, "transcript", &json!("complete"))
+        .await;
+    assert_eq!(
+        (&kept["direction"], &kept["from"], &kept["to"]),
+        (&json!("incoming"), &json!(THEIRS), &json!(OURS))
+    );
+    assert_eq!(texts(&kept), ["one two three"]);
+    assert_eq!(kept["segments"][0]["speaker"], "customer");
+}
+
+#[tokio::test]
+async fn a_call_is_taken_over_before_twilio_has_told_of_the_leg() {
+    let office = Office::open().await;
+    let alice = office.house.session("alice", Role::User).await;
+    let identity = office.identity(&alice).await;
+    office.ring(1).await;
+    let known = json!({ "sid": call(2).as_str(), "direction": "incoming" });
+    assert_eq!(
+        office
+            .page("POST", "/api/calls", &alice, &known)
+            .await
+            .status,
+        200
+    );
+    let child = Leg::child(2, 1, THEIRS, &format!("client:{identity}"));
+    assert_eq!(
+        office
+            .moved(&child, "in-progress", &[("SequenceNumber", "2")])
+            .await,
+        204
+    );
+    let kept = office.read(2, &alice).await;
+    assert_eq!(
+        (&kept["sid"], &kept["status"]),
+        (&sid(&call(1)), &json!("in-progress"))
+    );
+    let list = office
+        .page("GET", "/api/calls", &alice, &Value::Null)
+        .await
+        .json();
+    assert_eq!(list["calls"].as_array().unwrap().len(), 1, "{list}");
+}
+
+#[tokio::test]
+async fn the_caller_is_told_when_nobody_is_there() {
+    let office = Office::open_with(|parts| parts.desk.limits.at_once_max = 1).await;
+    let admin = office.house.session("carol", Role::Admin).await;
+    for n in 1..=2 {
+        let twiml = office.ring(n).await;
+        assert!(twiml.contains("nobody can take your call"), "{twiml}");
+        let kept = office.read(n, &admin).await;
+        assert_eq!(
+            (&kept["endCause"], &kept["direction"]),
+            (&json!("nobody_home"), &json!("incoming"))
+        );
+        assert_eq!(kept["transcript"], "off");
+    }
+    // Those calls took nobody's place.
+    let alice = office.house.session("alice", Role::User).await;
+    office.identity(&alice).await;
+    assert!(office.ring(3).await.contains("<Dial"));
+    let refused = office.ring(4).await;
+    assert!(
+        refused.ends_with("<Response><Reject reason=\"busy\"/></Response>"),
+        "{refused}"
+    );
+    assert_eq!(office.read(4, &admin).await["endCause"], "too_many_calls");
+    office.dial_ended(3, Some(103), "no-answer").await;
+    assert!(office.ring(5).await.contains("<Dial"));
+}

@@ -1,0 +1,287 @@
+//! Stories of whole calls: a real server with an account, a database on disk, browsers that have
+//! signed in, and Twilio on the other side: its webhooks, its REST API and its media sockets.
+
+mod incoming;
+mod outage;
+mod outgoing;
+mod realtime;
+mod recordings;
+mod streams;
+
+use serde_json::{Value, json};
+
+use super::Answer;
+use super::browser::Browser;
+use super::phone::{Stream, eventually, unhurried_voice};
+use super::sign_in::House;
+use super::stories::call;
+use super::twilio_api::{ACCOUNT, AUTH_TOKEN, FakeTwilio, KEY, KEY_SECRET};
+use crate::app::Parts;
+use crate::config::Doors;
+use crate::desk::Phone;
+use crate::dialing::Policy;
+use crate::ids::{AccountSid, ApiKeySid, ApplicationSid, CallSid, E164};
+use crate::store::Role;
+use crate::tasks::Tasks;
+use crate::twilio::rest::Rest;
+use crate::twilio::signature::{Key, Keyring};
+use crate::twilio::token::Keys;
+use crate::twilio::twiml::Stream as StartStream;
+use crate::twilio::twiml::streams;
+
+/// Where Twilio and browsers reach the server.
+pub(crate) const BASE: &str = "https://calls.example.org";
+/// The server's own number.
+pub(crate) const OURS: &str = "+14155550100";
+/// The other party's.
+pub(crate) const THEIRS: &str = "+14155550123";
+
+/// The doors of a server with an account.
+pub(crate) fn doors() -> Doors {
+    Doors {
+        public_base_url: Some(BASE.parse().unwrap()),
+        public_url: BASE.parse().unwrap(),
+        keyring: Some(Keyring::new(AUTH_TOKEN).unwrap()),
+        account_sid: Some(AccountSid::parse(ACCOUNT).unwrap()),
+        ..Doors::local(([127, 0, 0, 1], 0).into())
+    }
+}
+
+/// What a server with an account has besides.
+pub(crate) fn furnish(parts: &mut Parts, rest: Option<Rest>) {
+    let ours = E164::parse(OURS).unwrap();
+    parts.voice = unhurried_voice();
+    parts.rest = rest;
+    parts.desk.policy = Policy::new(None, false, Some(&ours)).unwrap();
+    parts.desk.caller_id = Some(ours);
+    parts.desk.phone = Ok(Phone {
+        keys: Keys {
+            account_sid: AccountSid::parse(ACCOUNT).unwrap(),
+            api_key_sid: ApiKeySid::parse(KEY).unwrap(),
+            secret: KEY_SECRET.into(),
+        },
+        application_sid: ApplicationSid::parse(&format!("AP{:032}", 1)).unwrap(),
+    });
+}
+
+/// A server with an account, and its Twilio.
+pub(crate) struct Office {
+    pub(crate) house: House,
+    pub(crate) twilio: FakeTwilio,
+    _world: Tasks,
+}
+
+impl Office {
+    pub(crate) async fn open() -> Self {
+        Self::open_with(|_| {}).await
+    }
+
+    /// `change` sees what the server is made of.
+    pub(crate) async fn open_with(change: impl FnOnce(&mut Parts)) -> Self {
+        let world = Tasks::default();
+        let twilio = FakeTwilio::start(&world);
+        let furnish = |parts: &mut Parts| {
+            furnish(parts, Some(twilio.rest()));
+            change(parts);
+        };
+        Self {
+            house: House::open_behind(doors(), furnish).await,
+            twilio,
+            _world: world,
+        }
+    }
+
+    /// A webhook, signed.
+    async fn post(&self, path: &str, form: &[(&str, &str)]) -> Answer {
+        let form = [&[("AccountSid", ACCOUNT)], form].concat();
+        let callback = self.twilio.callback(&format!("{BASE}{path}"), &form);
+        self.twilio.deliver(self.house.server.addr, &callback).await
+    }
+
+    /// Fetches a browser's token; what the browser is called.
+    pub(crate) async fn identity(&self, cookie: &str) -> String {
+        let answer = self.page("GET", "/api/token", cookie, &Value::Null).await;
+        let identity = &answer.json()["identity"];
+        identity.as_str().expect("an identity").to_owned()
+    }
+
+    /// A browser calls `to`, as the `n`th call: the TwiML that answers it.
+    pub(crate) async fn dial(&self, n: u32, identity: &str, to: &str) -> String {
+        let (sid, from) = (call(n), format!("client:{identity}"));
+        let form = [
+            ("CallSid", sid.as_str()),
+            ("From", &from),
+            ("Caller", &from),
+            ("To", to),
+            ("Called", ""),
+            ("CallStatus", "ringing"),
+            ("Direction", "inbound"),
+        ];
+        self.twiml("/voice", &form).await
+    }
+
+    /// The other party calls us, as the `n`th call: the TwiML that answers it.
+    async fn ring(&self, n: u32) -> String {
+        let sid = call(n);
+        let form = [
+            ("CallSid", sid.as_str()),
+            ("From", THEIRS),
+            ("To", OURS),
+            ("CallStatus", "ringing"),
+            ("Direction", "inbound"),
+        ];
+        self.twiml("/voice", &form).await
+    }
+
+    async fn twiml(&self, path: &str, form: &[(&str, &str)]) -> String {
+        let answer = self.post(path, form).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let kind = answer.header("content-type");
+        assert_eq!(kind, Some("text/xml; charset=utf-8"));
+        answer.body
+    }
+
+    /// The dialled leg is over: the TwiML that ends the call.
+    async fn dial_ended(&self, n: u32, child: Option<u32>, status: &str) -> String {
+        let (sid, child) = (call(n), child.map(call));
+        let mut form = vec![("CallSid", sid.as_str()), ("DialCallStatus", status)];
+        form.extend(child.iter().map(|child| ("DialCallSid", child.as_str())));
+        self.twiml("/voice/ended", &form).await
+    }
+
+    /// A leg's status callback, and what more it says; the status of the answer.
+    async fn moved(&self, leg: &Leg, status: &str, more: &[(&str, &str)]) -> u16 {
+        let (sid, parent) = (call(leg.n), leg.parent.map(call));
+        let mut form = vec![("CallSid", sid.as_str()), ("CallStatus", status)];
+        form.extend(parent.iter().map(|sid| ("ParentCallSid", sid.as_str())));
+        form.extend([("From", leg.from.as_str()), ("To", leg.to.as_str())]);
+        form.extend(more);
+        self.post("/api/calls/status", &form).await.status
+    }
+
+    /// The stream that a document starts, opened and begun as stream `stream` of the `n`th call.
+    pub(crate) async fn stream(&self, twiml: &str, stream: u32, n: u32) -> Stream {
+        let wanted = stream_of(twiml);
+        let mut opened = self.socket(&wanted.url).await.unwrap();
+        let parameters = wanted.parameters.into_iter();
+        opened.parameters = parameters.map(|p| (p.name, p.value)).collect();
+        opened.begin(stream, n).await;
+        opened
+    }
+
+    /// A media socket, signed.
+    async fn socket(&self, url: &str) -> Result<Stream, u16> {
+        let key = Key::auth_token(AUTH_TOKEN);
+        Stream::dial(self.house.server.addr, url, Some(&key)).await
+    }
+
+    /// As the page asks.
+    pub(crate) async fn page(
+        &self,
+        method: &str,
+        path: &str,
+        cookie: &str,
+        body: &Value,
+    ) -> Answer {
+        self.house.page(method, path, cookie, body).await
+    }
+
+    /// A call as the page reads it.
+    pub(crate) async fn read(&self, n: u32, cookie: &str) -> Value {
+        let path = format!("/api/calls/{}", call(n).as_str());
+        let answer = self.page("GET", &path, cookie, &Value::Null).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.json()
+    }
+
+    /// What the page does to a call, without a body.
+    async fn command(&self, n: u32, command: &str, cookie: &str) -> Answer {
+        let path = format!("/api/calls/{}/{command}", call(n).as_str());
+        self.page("POST", &path, cookie, &Value::Null).await
+    }
+
+    /// Waits until a call is there for this page; the call.
+    async fn appears(&self, n: u32, cookie: &str) -> Value {
+        let path = format!("/api/calls/{}", call(n).as_str());
+        let look = async || self.page("GET", &path, cookie, &Value::Null).await;
+        eventually("the call", async || look().await.status == 200).await;
+        look().await.json()
+    }
+
+    /// Waits until a field of a call is as wanted; the call.
+    pub(crate) async fn becomes(&self, n: u32, cookie: &str, field: &str, wanted: &Value) -> Value {
+        let is_so = async || self.read(n, cookie).await[field] == *wanted;
+        eventually(&format!("{field} {wanted}"), is_so).await;
+        self.read(n, cookie).await
+    }
+
+    /// A page that listens to the `n`th call.
+    pub(crate) async fn listen(&self, n: u32, cookie: &str) -> Browser {
+        let mut browser = self.house.listen(cookie).await.ok().unwrap();
+        browser.subscribe(&call(n)).await;
+        browser.settle().await;
+        browser
+    }
+
+    /// Alice, who has signed in, calls: her cookie, and the TwiML of the first call.
+    async fn alice_calls(&self) -> (String, String) {
+        let cookie = self.house.session("alice", Role::User).await;
+        let identity = self.identity(&cookie).await;
+        let twiml = self.dial(1, &identity, THEIRS).await;
+        self.twilio.knows_call(&call(1));
+        (cookie, twiml)
+    }
+}
+
+/// A leg as its callbacks name it.
+struct Leg {
+    n: u32,
+    parent: Option<u32>,
+    from: String,
+    to: String,
+}
+
+impl Leg {
+    fn parent(n: u32, from: &str, to: &str) -> Self {
+        let (from, to) = (from.to_owned(), to.to_owned());
+        Self {
+            n,
+            parent: None,
+            from,
+            to,
+        }
+    }
+
+    fn child(n: u32, parent: u32, from: &str, to: &str) -> Self {
+        Self {
+            parent: Some(parent),
+            ..Self::parent(n, from, to)
+        }
+    }
+}
+
+/// The one stream of a document.
+fn stream_of(twiml: &str) -> StartStream {
+    let [stream] = &streams(twiml).unwrap()[..] else {
+        panic!("{twiml}")
+    };
+    stream.clone()
+}
+
+/// Where it goes.
+pub(crate) fn url_of(twiml: &str) -> String {
+    stream_of(twiml).url
+}
+
+/// The call's SID as JSON has it.
+fn sid(call: &CallSid) -> Value {
+    json!(call.as_str())
+}
+
+/// The texts of a call's segments.
+fn texts(call: &Value) -> Vec<&str> {
+    let segments = call["segments"].as_array().unwrap().iter();
+    segments
+        .map(|segment| segment["text"].as_str().unwrap())
+        .collect()
+}

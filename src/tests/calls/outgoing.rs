@@ -1,0 +1,417 @@
+//! A browser calls a number, from the token to the file that is saved; and calls that may not be.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{BASE, Leg, OURS, Office, THEIRS, sid, texts, url_of};
+use crate::clock::{self, UtcTime};
+use crate::ids::Track;
+use crate::store::Role;
+use crate::tests::phone::speech;
+use crate::tests::sign_in::assert_refused;
+use crate::tests::stories::call;
+use crate::transcript::{CallStatus, EndReason};
+
+#[tokio::test]
+async fn a_browser_is_told_what_to_register_with() {
+    let office = Office::open().await;
+    let cookie = office.house.session("Alice", Role::User).await;
+    let before = clock::utc_now();
+    let answer = office
+        .page("GET", "/api/token", &cookie, &Value::Null)
+        .await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let token = answer.json();
+    let identity = token["identity"].as_str().unwrap();
+    assert!(identity.ends_with("_Alice"), "{identity}");
+    let expires = UtcTime::parse(token["expiresAt"].as_str().unwrap()).unwrap();
+    let lasts = expires.since(before);
+    assert!(lasts.abs_diff(Duration::from_hours(1)) < Duration::from_mins(1));
+    assert_eq!(office.identity(&cookie).await, identity, "it changed");
+    let again = office.house.session("alice2", Role::User).await;
+    assert_ne!(office.identity(&again).await, identity);
+
+    let bare = Office::open_with(|parts| parts.desk.phone = Err("TWILIO_API_KEY".to_owned())).await;
+    let cookie = bare.house.session("alice", Role::User).await;
+    let answer = bare.page("GET", "/api/token", &cookie, &Value::Null).await;
+    assert_refused(&answer, 503, "twilio_not_set_up");
+    assert!(answer.body.contains("TWILIO_API_KEY"), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn a_call_is_announced_streamed_and_connected() {
+    let office = Office::open_with(|parts| {
+        parts.desk.announcement = Some("This call is written down.".to_owned());
+    })
+    .await;
+    let (_, twiml) = office.alice_calls().await;
+    let stream = url_of(&twiml);
+    let secret = stream.strip_prefix("wss://calls.example.org/media/");
+    assert!(secret.is_some_and(|secret| secret.len() >= 43), "{stream}");
+    let overrides = "#rc=3&amp;rp=5xx,ct,rt";
+    let expected = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response><Say>This call is written down.</Say>\
+         <Start><Stream url=\"{stream}\" name=\"callburner-1\" track=\"both_tracks\" \
+         statusCallback=\"{BASE}/api/streams/status{overrides}\">\
+         <Parameter name=\"direction\" value=\"outgoing\"/></Stream></Start>\
+         <Dial callerId=\"{OURS}\" answerOnBridge=\"true\" timeout=\"30\" timeLimit=\"14400\" \
+         action=\"{BASE}/voice/ended\"><Number url=\"{BASE}/voice/announcement\" \
+         statusCallback=\"{BASE}/api/calls/status{overrides}\" \
+         statusCallbackEvent=\"initiated ringing answered completed\">{THEIRS}</Number></Dial>\
+         </Response>"
+    );
+    assert_eq!(twiml, expected);
+    let announced = office.twiml("/voice/announcement", &[]).await;
+    assert!(announced.ends_with("<Response><Say>This call is written down.</Say></Response>"));
+}
+
+/// What the two parties say, one after the other.
+const SAID: [&str; 2] = ["one two three", "one two three four"];
+
+#[tokio::test]
+async fn every_word_of_a_call_is_heard_kept_found_and_saved() {
+    let office = Office::open().await;
+    let (alice, twiml) = office.alice_calls().await;
+    let bob = office.house.session("bob", Role::User).await;
+    let mut browser = office.listen(1, &alice).await;
+    let mut stream = office.stream(&twiml, 1, 1).await;
+    let child = Leg::child(2, 1, OURS, THEIRS);
+    assert_eq!(
+        office
+            .moved(&child, "in-progress", &[("SequenceNumber", "2")])
+            .await,
+        204
+    );
+    stream.speak_on(Track::Inbound, &speech()).await;
+    stream
+        .speak_on(Track::Outbound, &[vec![0xff; 32_000], speech()].concat())
+        .await;
+    stream.stop().await;
+    let page = browser.until(&call(1), |page| page.ended.is_some()).await;
+    assert_eq!(page.ended, Some(EndReason::Stopped));
+    assert_eq!(
+        page.status,
+        Some(CallStatus::InProgress),
+        "the stream's end is not the call's"
+    );
+    assert_eq!(page.texts(), SAID);
+
+    let kept = office
+        .becomes(1, &alice, "transcript", &json!("complete"))
+        .await;
+    assert_eq!(texts(&kept), SAID);
+    let speakers = [
+        &kept["segments"][0]["speaker"],
+        &kept["segments"][1]["speaker"],
+    ];
+    assert_eq!(speakers, ["agent", "customer"]);
+    assert_eq!((&kept["from"], &kept["to"]), (&json!(OURS), &json!(THEIRS)));
+
+    is_saved(&office, &alice, &bob).await;
+    is_found(&office, &alice, &bob).await;
+}
+
+/// The call as files, for Alice alone.
+async fn is_saved(office: &Office, alice: &str, bob: &str) {
+    let path = format!("/api/calls/{}/transcript", call(1).as_str());
+    for (ending, kind, part) in [
+        (
+            "txt",
+            "text/plain; charset=utf-8",
+            "[00:00:00] Agent: one two three\n",
+        ),
+        (
+            "srt",
+            "application/x-subrip; charset=utf-8",
+            "\nCustomer: one two three four\n",
+        ),
+        (
+            "vtt",
+            "text/vtt; charset=utf-8",
+            "\n<v Customer>one two three four\n",
+        ),
+        ("json", "application/json", "\"text\": \"one two three\""),
+    ] {
+        let path = format!("{path}.{ending}");
+        let file = office.page("GET", &path, alice, &Value::Null).await;
+        assert_eq!(
+            (file.status, file.header("content-type")),
+            (200, Some(kind))
+        );
+        assert!(file.body.contains(part), "{ending}: {}", file.body);
+        let name = file.header("content-disposition").unwrap();
+        assert!(
+            name.starts_with("attachment; filename=\"call-")
+                && name.ends_with(&format!(".{ending}\""))
+        );
+        assert!(!name.contains("1415"), "{name}");
+        let hidden = office.page("GET", &path, bob, &Value::Null).await;
+        assert_refused(&hidden, 404, "no_such_call");
+    }
+    let unknown = office
+        .page("GET", &format!("{path}.pdf"), alice, &Value::Null)
+        .await;
+    assert_refused(&unknown, 404, "not_found");
+}
+
+/// The call in lists, for Alice alone.
+async fn is_found(office: &Office, alice: &str, bob: &str) {
+    for (query, who, found) in [
+        ("q=three", alice, 1),
+        ("q=seven", alice, 0),
+        ("number=0123", alice, 1),
+        ("direction=incoming", alice, 0),
+        ("q=three", bob, 0),
+    ] {
+        let path = format!("/api/calls?{query}");
+        let list = office.page("GET", &path, who, &Value::Null).await.json();
+        assert_eq!(
+            list["calls"].as_array().unwrap().len(),
+            found,
+            "{query}: {list}"
+        );
+    }
+}
+
+/// A leg, its status, and what more a callback says.
+type Told = (Leg, &'static str, Vec<(&'static str, &'static str)>);
+
+/// What Twilio tells of a call that was answered, in the order in which it happened.
+fn answered(n: u32) -> Vec<Told> {
+    let child = || Leg::child(n + 100, n, OURS, THEIRS);
+    let at = |second| match second {
+        0 => "Sun, 22 Nov 2026 10:00:00 +0000",
+        5 => "Sun, 22 Nov 2026 10:00:05 +0000",
+        9 => "Sun, 22 Nov 2026 10:00:09 +0000",
+        _ => "Sun, 22 Nov 2026 10:00:16 +0000",
+    };
+    let talk = ("CallDuration", "7");
+    vec![
+        (
+            child(),
+            "initiated",
+            vec![("SequenceNumber", "0"), ("Timestamp", at(0))],
+        ),
+        (
+            child(),
+            "ringing",
+            vec![("SequenceNumber", "1"), ("Timestamp", at(5))],
+        ),
+        (
+            child(),
+            "in-progress",
+            vec![("SequenceNumber", "2"), ("Timestamp", at(9))],
+        ),
+        (
+            child(),
+            "completed",
+            vec![("SequenceNumber", "3"), ("Timestamp", at(16)), talk],
+        ),
+        (
+            Leg::parent(n, "client:alice", ""),
+            "completed",
+            vec![
+                ("SequenceNumber", "0"),
+                ("Timestamp", at(16)),
+                ("CallDuration", "16"),
+            ],
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn in_any_order_and_twice_the_callbacks_end_in_the_same_record() {
+    let office = Office::open().await;
+    let alice = office.house.session("alice", Role::User).await;
+    let identity = office.identity(&alice).await;
+    let orders: [&[usize]; 5] = [
+        &[0, 1, 2, 3, 4],
+        &[4, 3, 2, 1, 0],
+        &[2, 0, 4, 1, 3],
+        &[0, 0, 3, 4, 4, 3, 2, 1, 1],
+        &[3, 4],
+    ];
+    for (n, order) in (1..).zip(orders) {
+        office.dial(n, &identity, THEIRS).await;
+        let told = answered(n);
+        for (leg, status, more) in order.iter().map(|at| &told[*at]) {
+            assert_eq!(office.moved(leg, status, more).await, 204);
+        }
+        let hangup = office.dial_ended(n, Some(n + 100), "completed").await;
+        assert!(
+            hangup.ends_with("<Response><Hangup/></Response>"),
+            "{hangup}"
+        );
+        let kept = office.read(n, &alice).await;
+        let is = |field: &str, wanted: Value| assert_eq!(kept[field], wanted, "{field}, {order:?}");
+        is("sid", sid(&call(n)));
+        is("status", json!("completed"));
+        is("direction", json!("outgoing"));
+        is("answeredAt", json!("2026-11-22T10:00:09.000Z"));
+        is("endedAt", json!("2026-11-22T10:00:16.000Z"));
+        is("durationSeconds", json!(7));
+        is("endCause", Value::Null);
+        let leg = format!("/api/calls/{}", call(n + 100).as_str());
+        let by_leg = office.page("GET", &leg, &alice, &Value::Null).await.json();
+        assert_eq!(by_leg, kept);
+    }
+    // Every place is free again.
+    for n in 11..=12 {
+        let twiml = office.dial(n, &identity, THEIRS).await;
+        assert!(twiml.contains("<Dial"), "{twiml}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_was_not_answered_says_why_to_the_caller_and_in_its_record() {
+    let office = Office::open().await;
+    let alice = office.house.session("alice", Role::User).await;
+    let identity = office.identity(&alice).await;
+    let busy = ("SipResponseCode", "486");
+    for (n, child, status, spoken, cause) in [
+        (1, Some(101), "busy", "The line is busy.", "sip_486"),
+        (2, Some(102), "no-answer", "Nobody answered.", "no_answer"),
+        (3, Some(103), "failed", "could not be connected", "failed"),
+        // It came to no leg at all.
+        (4, None, "failed", "could not be connected", "failed"),
+    ] {
+        office.dial(n, &identity, THEIRS).await;
+        if let Some(child) = child {
+            let leg = Leg::child(child, n, OURS, THEIRS);
+            let more = [("SequenceNumber", "2"), busy];
+            let more = if status == "busy" {
+                &more[..]
+            } else {
+                &more[..1]
+            };
+            assert_eq!(office.moved(&leg, status, more).await, 204);
+        }
+        let said = office.dial_ended(n, child, status).await;
+        assert!(
+            said.contains(spoken) && said.ends_with("<Hangup/></Response>"),
+            "{said}"
+        );
+        let kept = office.read(n, &alice).await;
+        assert_eq!(
+            (&kept["status"], &kept["endCause"]),
+            (&json!(status), &json!(cause))
+        );
+        assert_eq!(
+            (&kept["answeredAt"], &kept["durationSeconds"]),
+            (&Value::Null, &Value::Null)
+        );
+        assert!(kept["endedAt"].is_string());
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_may_not_be_is_refused_aloud_and_kept_as_refused() {
+    let office = Office::open().await;
+    let alice = office.house.session("alice", Role::User).await;
+    let identity = office.identity(&alice).await;
+    for (n, to, spoken, code) in [
+        (1, "+442079460000", "this country", "country_not_allowed"),
+        (2, "+19005550199", "of this kind", "special_number"),
+        (3, "911", "emergency services", "emergency_number"),
+        (4, "client:bob", "not a telephone number", "bad_number"),
+        (5, "", "not a telephone number", "bad_number"),
+    ] {
+        let twiml = office.dial(n, &identity, to).await;
+        assert!(
+            twiml.contains(spoken) && twiml.ends_with("<Hangup/></Response>"),
+            "{to}: {twiml}"
+        );
+        assert!(
+            !twiml.contains("<Dial") && !twiml.contains("<Stream"),
+            "{to}: {twiml}"
+        );
+        let kept = office.read(n, &alice).await;
+        assert_eq!(
+            (&kept["endCause"], &kept["transcript"]),
+            (&json!(code), &json!("off"))
+        );
+        assert_eq!(
+            (&kept["direction"], &kept["from"]),
+            (&json!("outgoing"), &json!(OURS))
+        );
+        assert_eq!(
+            (&kept["events"][0]["kind"], &kept["events"][0]["detail"]),
+            (&json!("refused"), &json!(code))
+        );
+        // What Twilio tells afterwards does not take the cause away.
+        let leg = Leg::parent(n, &format!("client:{identity}"), to);
+        assert_eq!(
+            office
+                .moved(&leg, "completed", &[("CallDuration", "4")])
+                .await,
+            204
+        );
+        let kept = office.read(n, &alice).await;
+        assert_eq!(
+            (&kept["status"], &kept["endCause"]),
+            (&json!("completed"), &json!(code))
+        );
+    }
+    assert!(office.twilio.requests().is_empty());
+}
+
+#[tokio::test]
+async fn whoever_has_as_many_calls_as_one_may_have_waits_for_their_end() {
+    let office = Office::open_with(|parts| parts.desk.limits.at_once_per_user_max = 1).await;
+    let (alice, _) = office.alice_calls().await;
+    let identity = office.identity(&alice).await;
+    let refused = office.dial(2, &identity, THEIRS).await;
+    assert!(refused.contains("You have other calls"), "{refused}");
+    assert_eq!(
+        office.read(2, &alice).await["endCause"],
+        "too_many_calls_of_user"
+    );
+    // Twilio asks a second time, because the answer was late.
+    assert!(office.dial(1, &identity, THEIRS).await.contains("<Dial"));
+    office.dial_ended(1, Some(101), "no-answer").await;
+    assert!(office.dial(3, &identity, THEIRS).await.contains("<Dial"));
+}
+
+#[tokio::test]
+async fn without_a_number_of_ours_nobody_is_called() {
+    let office = Office::open_with(|parts| parts.desk.caller_id = None).await;
+    let (alice, twiml) = office.alice_calls().await;
+    assert!(twiml.contains("cannot place calls yet"), "{twiml}");
+    assert_eq!(office.read(1, &alice).await["endCause"], "not_set_up");
+}
+
+#[tokio::test]
+async fn whoever_was_removed_calls_nobody_while_his_token_lasts() {
+    let office = Office::open().await;
+    office.house.session("carol", Role::Admin).await;
+    let cookie = office.house.session("bob", Role::User).await;
+    let identity = office.identity(&cookie).await;
+    let users = office.house.store.users().await.unwrap();
+    let bob = users.iter().find(|user| user.name == "bob").unwrap();
+    office.house.store.remove_user(bob.id).await.unwrap();
+    let twiml = office.dial(1, &identity, THEIRS).await;
+    assert!(
+        !twiml.contains("<Dial") && twiml.contains("<Say>"),
+        "{twiml}"
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_be_understood_is_said() {
+    let office = Office::open().await;
+    let twiml = office.twiml("/voice", &[("CallSid", "CA1")]).await;
+    assert!(twiml.contains("could not be understood"), "{twiml}");
+    let twiml = office.twiml("/voice/ended", &[]).await;
+    assert!(twiml.contains("<Response/>"), "{twiml}");
+    for path in [
+        "/api/calls/status",
+        "/api/recordings/status",
+        "/api/streams/status",
+        "/api/transcriptions/realtime",
+    ] {
+        let answer = office.post(path, &[("CallSid", "CA1")]).await;
+        assert_refused(&answer, 400, "bad_webhook");
+    }
+}

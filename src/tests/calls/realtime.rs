@@ -1,0 +1,147 @@
+//! Twilio's own transcription, onto the same channel and into the same store.
+
+use serde_json::{Value, json};
+
+use super::{BASE, Leg, Office, THEIRS, texts};
+use crate::clock;
+use crate::config::TranscriptionSource;
+use crate::tests::phone::eventually;
+use crate::tests::stories::call;
+use crate::transcript::EndReason;
+
+/// A server that has Twilio write calls down.
+async fn open() -> Office {
+    Office::open_with(|parts| parts.desk.source = TranscriptionSource::Twilio).await
+}
+
+/// An event of the first call's transcription.
+async fn tell(office: &Office, event: &str, sequence: u32, more: &[(&str, &str)]) {
+    let (sid, sequence, at) = (call(1), sequence.to_string(), clock::utc_now().to_string());
+    let mut form = vec![
+        ("CallSid", sid.as_str()),
+        ("TranscriptionSid", "GT00000000000000000000000000000001"),
+        ("TranscriptionEvent", event),
+        ("SequenceId", &sequence),
+        ("Timestamp", &at),
+    ];
+    form.extend(more);
+    let answer = office.post("/api/transcriptions/realtime", &form).await;
+    assert_eq!(answer.status, 204, "{}", answer.body);
+}
+
+async fn say(office: &Office, sequence: u32, track: &str, is_final: bool, text: &str) {
+    let data = json!({ "transcript": text, "confidence": 0.9 }).to_string();
+    let more = [
+        ("Track", track),
+        ("Final", if is_final { "true" } else { "false" }),
+        ("TranscriptionData", &data),
+        ("LanguageCode", "en-US"),
+    ];
+    tell(office, "transcription-content", sequence, &more).await;
+}
+
+#[tokio::test]
+async fn twilios_words_are_heard_and_kept_as_our_own() {
+    let office = open().await;
+    let (alice, twiml) = office.alice_calls().await;
+    let start = format!(
+        "<Start><Transcription name=\"callburner\" statusCallbackUrl=\"{BASE}/api/transcriptions/realtime#"
+    );
+    assert!(
+        twiml.contains(&start) && !twiml.contains("<Stream"),
+        "{twiml}"
+    );
+    let mut browser = office.listen(1, &alice).await;
+    tell(&office, "transcription-started", 1, &[]).await;
+    say(&office, 2, "inbound_track", false, " Hel").await;
+    browser
+        .until(&call(1), |page| page.partials.len() == 1)
+        .await;
+    say(&office, 3, "inbound_track", true, "Hello?").await;
+    say(&office, 4, "outbound_track", true, "Who is there?").await;
+    browser
+        .until(&call(1), |page| page.segments.len() == 2)
+        .await;
+    assert_eq!(office.read(1, &alice).await["transcript"], "live");
+    // Words overtake the end, and are words all the same.
+    tell(&office, "transcription-stopped", 6, &[]).await;
+    say(&office, 5, "inbound_track", true, "It is me.").await;
+    office.dial_ended(1, Some(2), "completed").await;
+    let page = browser.until(&call(1), |page| page.ended.is_some()).await;
+    assert_eq!(page.texts(), ["Hello?", "Who is there?", "It is me."]);
+    assert!(page.partials.is_empty());
+    assert_eq!(page.ended, Some(EndReason::Stopped));
+    let kept = office
+        .becomes(1, &alice, "transcript", &json!("complete"))
+        .await;
+    let mut kept_texts = texts(&kept);
+    kept_texts.sort_unstable();
+    assert_eq!(kept_texts, ["Hello?", "It is me.", "Who is there?"]);
+    let who = |text: &str| {
+        let mut all = kept["segments"].as_array().unwrap().iter();
+        all.find(|segment| segment["text"] == text).unwrap()["speaker"].clone()
+    };
+    assert_eq!(
+        (who("Hello?"), who("Who is there?")),
+        (json!("agent"), json!("customer"))
+    );
+}
+
+#[tokio::test]
+async fn words_that_come_after_the_calls_end_are_kept_and_nothing_stays_open() {
+    let office = open().await;
+    let (alice, _) = office.alice_calls().await;
+    tell(&office, "transcription-started", 1, &[]).await;
+    say(&office, 2, "inbound_track", true, "First.").await;
+    office.dial_ended(1, Some(2), "completed").await;
+    office
+        .becomes(1, &alice, "transcript", &json!("complete"))
+        .await;
+    say(&office, 3, "inbound_track", true, "Last.").await;
+    tell(&office, "transcription-stopped", 4, &[]).await;
+    let is_there = async || texts(&office.read(1, &alice).await) == ["First.", "Last."];
+    eventually("the last words", is_there).await;
+    office
+        .becomes(1, &alice, "transcript", &json!("complete"))
+        .await;
+    let scribe = &office.house.server.state.switchboard.scribe;
+    eventually("the scribe's rest", async || scribe.calls() == 0).await;
+    // Nor does a start that was late begin anything.
+    tell(&office, "transcription-started", 1, &[]).await;
+    assert_eq!(office.read(1, &alice).await["transcript"], "complete");
+}
+
+#[tokio::test]
+async fn a_transcription_that_fails_is_interrupted_and_the_call_goes_on() {
+    let office = open().await;
+    let (alice, _) = office.alice_calls().await;
+    let failed = [
+        ("TranscriptionErrorCode", "32650"),
+        ("TranscriptionError", "no engine"),
+    ];
+    tell(&office, "transcription-error", 1, &failed).await;
+    let kept = office
+        .becomes(1, &alice, "transcript", &json!("interrupted"))
+        .await;
+    assert_eq!(kept["events"][0]["kind"], "transcription_failed");
+    assert_eq!(kept["events"][0]["detail"], "32650 no engine");
+    let child = Leg::child(2, 1, THEIRS, THEIRS);
+    assert_eq!(office.moved(&child, "in-progress", &[]).await, 204);
+    assert_eq!(office.read(1, &alice).await["status"], "in-progress");
+}
+
+#[tokio::test]
+async fn a_call_that_nobody_wrote_down_is_not_waited_for_after_its_end() {
+    let office = open().await;
+    let (alice, _) = office.alice_calls().await;
+    assert_eq!(office.read(1, &alice).await["transcript"], "waiting");
+    office.dial_ended(1, Some(2), "completed").await;
+    assert_eq!(office.read(1, &alice).await["transcript"], "interrupted");
+
+    let off = Office::open_with(|parts| parts.desk.source = TranscriptionSource::Off).await;
+    let (alice, twiml) = off.alice_calls().await;
+    assert!(!twiml.contains("<Start>"), "{twiml}");
+    off.dial_ended(1, Some(2), "completed").await;
+    assert_eq!(off.read(1, &alice).await["transcript"], "off");
+    assert_eq!(off.read(1, &alice).await["segments"], Value::Array(vec![]));
+}

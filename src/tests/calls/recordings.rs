@@ -1,0 +1,256 @@
+//! Recordings at Twilio, hanging up, and deleting: what users ask for is what Twilio says.
+
+use serde_json::{Value, json};
+
+use super::{Leg, Office, THEIRS};
+use crate::ids::RecordingSid;
+use crate::store::Role;
+use crate::tests::Answer;
+use crate::tests::request;
+use crate::tests::sign_in::assert_refused;
+use crate::tests::stories::call;
+use crate::tests::twilio_api::Trouble;
+use crate::transcript::RecordingStatus;
+
+/// What a command was answered: the recording's status, and its SID.
+#[track_caller]
+fn recording(answer: &Answer) -> (String, RecordingSid) {
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let json = answer.json();
+    let sid = RecordingSid::parse(json["sid"].as_str().unwrap()).unwrap();
+    (json["status"].as_str().unwrap().to_owned(), sid)
+}
+
+#[tokio::test]
+async fn a_recording_is_started_held_and_ended_and_asking_twice_is_asking_once() {
+    let office = Office::open().await;
+    let (alice, _) = office.alice_calls().await;
+    let mut browser = office.listen(1, &alice).await;
+    let asked = async |command: &str| {
+        let answer = office
+            .command(1, &format!("recording/{command}"), &alice)
+            .await;
+        recording(&answer).0
+    };
+    let refused = office.command(1, "recording/stop", &alice).await;
+    assert_refused(&refused, 409, "not_recording");
+    for (command, status, changes) in [
+        ("start", "in-progress", 1),
+        ("start", "in-progress", 1),
+        ("resume", "in-progress", 1),
+        ("pause", "paused", 2),
+        ("pause", "paused", 2),
+        ("resume", "in-progress", 3),
+        ("pause", "paused", 4),
+        ("start", "in-progress", 5),
+        ("stop", "stopped", 6),
+        ("stop", "stopped", 6),
+    ] {
+        assert_eq!(asked(command).await, status, "{command}");
+        assert_eq!(office.twilio.changes().len(), changes, "{command}");
+        let kept = office.read(1, &alice).await;
+        assert_eq!(kept["recording"], status, "{command}");
+    }
+    let refused = office.command(1, "recording/pause", &alice).await;
+    assert_refused(&refused, 409, "not_recording");
+    let page = browser
+        .until(&call(1), |page| {
+            page.recording == Some(RecordingStatus::Stopped)
+        })
+        .await;
+    assert_eq!(page.recording, Some(RecordingStatus::Stopped));
+    let kept = office.read(1, &alice).await;
+    let events = kept["events"].as_array().unwrap().iter();
+    let kinds: Vec<&str> = events
+        .map(|event| event["kind"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            "recording_started",
+            "recording_paused",
+            "recording_resumed",
+            "recording_paused",
+            "recording_started",
+            "recording_stopped"
+        ]
+    );
+    assert!(kept["events"][0]["userId"].is_number(), "{kept}");
+}
+
+#[tokio::test]
+async fn a_late_callback_does_not_undo_a_hold_and_the_last_one_makes_it_playable() {
+    let office = Office::open().await;
+    let (alice, _) = office.alice_calls().await;
+    let bob = office.house.session("bob", Role::User).await;
+    let addr = office.house.server.addr;
+    let mut browser = office.listen(1, &alice).await;
+    let (_, sid) = recording(&office.command(1, "recording/start", &alice).await);
+    recording(&office.command(1, "recording/pause", &alice).await);
+    // "in-progress" comes only now.
+    assert_eq!(office.twilio.deliver_all(addr).await, [204]);
+    assert_eq!(office.read(1, &alice).await["recording"], "paused");
+    recording(&office.command(1, "recording/stop", &alice).await);
+    let path = format!("/api/recordings/{}/media", sid.as_str());
+    let early = office.page("GET", &path, &alice, &Value::Null).await;
+    assert_refused(&early, 502, "twilio_gone");
+
+    office.twilio.finish_recording(&sid, b"RIFF0123456789");
+    let [completed] = &office.twilio.take_callbacks()[..] else {
+        panic!("one callback")
+    };
+    for _ in 0..2 {
+        assert_eq!(office.twilio.deliver(addr, completed).await.status, 204);
+    }
+    browser
+        .until(&call(1), |page| {
+            page.recording == Some(RecordingStatus::Completed)
+        })
+        .await;
+    let kept = office.read(1, &alice).await;
+    assert_eq!(
+        (
+            &kept["recording"],
+            &kept["recordings"][0]["durationSeconds"]
+        ),
+        (&json!("completed"), &json!(4))
+    );
+    let list = office
+        .page("GET", "/api/calls?recorded=true", &alice, &Value::Null)
+        .await
+        .json();
+    assert_eq!(list["calls"].as_array().unwrap().len(), 1);
+
+    let whole = office.page("GET", &path, &alice, &Value::Null).await;
+    assert_eq!((whole.status, whole.body.as_str()), (200, "RIFF0123456789"));
+    assert_eq!(whole.header("content-type"), Some("audio/x-wav"));
+    assert!(whole.header("cache-control").unwrap().contains("no-store"));
+    for (range, status, part) in [
+        ("bytes=4-7", 206, "0123"),
+        ("bytes=10-", 206, "6789"),
+        ("bytes=99-", 416, ""),
+    ] {
+        let headers = format!("Cookie: {alice}\r\nRange: {range}\r\n");
+        let answer = request(addr, "GET", &path, &headers, "").await;
+        assert_eq!(answer.status, status, "{range}");
+        if status == 206 {
+            assert_eq!(answer.body, part);
+            assert!(answer.header("content-range").unwrap().ends_with("/14"));
+        }
+    }
+    let hidden = office.page("GET", &path, &bob, &Value::Null).await;
+    assert_refused(&hidden, 404, "no_such_recording");
+    let unknown = format!("/api/recordings/RE{:032}/media", 9);
+    let hidden = office.page("GET", &unknown, &alice, &Value::Null).await;
+    assert_refused(&hidden, 404, "no_such_recording");
+}
+
+#[tokio::test]
+async fn what_twilio_refuses_is_said_and_nothing_is_kept_of_it() {
+    let office = Office::open().await;
+    let (alice, _) = office.alice_calls().await;
+    office.twilio.fail_next(401);
+    let refused = office.command(1, "recording/start", &alice).await;
+    assert_refused(&refused, 502, "twilio_denied");
+    assert_eq!(office.read(1, &alice).await["recording"], Value::Null);
+    // The answer to a start gets lost: it is looked for, and found.
+    office.twilio.trouble_next(Trouble::Lose);
+    assert_eq!(
+        recording(&office.command(1, "recording/start", &alice).await).0,
+        "in-progress"
+    );
+    assert_eq!(office.twilio.recording_states(&call(1)), ["in-progress"]);
+
+    office.twilio.end_call(&call(1));
+    for command in ["recording/pause", "recording/stop"] {
+        let refused = office.command(1, command, &alice).await;
+        assert_refused(&refused, 409, "call_over");
+    }
+    let unknown = office.command(9, "recording/start", &alice).await;
+    assert_refused(&unknown, 404, "no_such_call");
+
+    let bare = Office::open_with(|parts| parts.rest = None).await;
+    let (alice, _) = bare.alice_calls().await;
+    for command in ["recording/start", "hangup"] {
+        let refused = bare.command(1, command, &alice).await;
+        assert_refused(&refused, 503, "twilio_not_set_up");
+    }
+}
+
+#[tokio::test]
+async fn a_call_is_ended_by_its_user_alone_and_once() {
+    let office = Office::open().await;
+    let (alice, _) = office.alice_calls().await;
+    let bob = office.house.session("bob", Role::User).await;
+    assert_refused(
+        &office.command(1, "hangup", &bob).await,
+        404,
+        "no_such_call",
+    );
+    assert_eq!(office.twilio.call_status(&call(1)), Some("in-progress"));
+    // By the SID of a leg.
+    let child = Leg::child(2, 1, THEIRS, THEIRS);
+    assert_eq!(office.moved(&child, "in-progress", &[]).await, 204);
+    assert_eq!(office.command(2, "hangup", &alice).await.status, 204);
+    assert_eq!(office.twilio.call_status(&call(1)), Some("completed"));
+    assert_eq!(office.command(1, "hangup", &alice).await.status, 204);
+    office.dial_ended(1, Some(2), "completed").await;
+    let changes = office.twilio.changes().len();
+    assert_eq!(office.command(1, "hangup", &alice).await.status, 204);
+    assert_eq!(
+        office.twilio.changes().len(),
+        changes,
+        "Twilio was asked for a call that is over"
+    );
+}
+
+#[tokio::test]
+async fn a_call_whose_end_was_never_told_is_over_when_twilio_says_so() {
+    let office = Office::open().await;
+    let (alice, _) = office.alice_calls().await;
+    office.twilio.end_call(&call(1));
+    assert_eq!(office.command(1, "hangup", &alice).await.status, 204);
+    assert_eq!(office.read(1, &alice).await["status"], "completed");
+}
+
+#[tokio::test]
+async fn a_call_is_deleted_at_twilio_first_and_then_for_good() {
+    let office = Office::open().await;
+    let (alice, twiml) = office.alice_calls().await;
+    let path = format!("/api/calls/{}", call(1).as_str());
+    let delete = async || office.page("DELETE", &path, &alice, &Value::Null).await;
+    let (_, sid) = recording(&office.command(1, "recording/start", &alice).await);
+    let mut stream = office.stream(&twiml, 1, 1).await;
+    stream.settle().await;
+    assert_refused(&delete().await, 409, "call_in_progress");
+    stream.stop().await;
+    recording(&office.command(1, "recording/stop", &alice).await);
+    office.dial_ended(1, Some(2), "completed").await;
+    office
+        .becomes(1, &alice, "transcript", &json!("complete"))
+        .await;
+    // Twilio does not delete what is not ready.
+    assert_refused(&delete().await, 502, "twilio_refused");
+    assert_eq!(office.read(1, &alice).await["status"], "completed");
+
+    office.twilio.finish_recording(&sid, b"RIFF");
+    let callbacks = office.twilio.take_callbacks();
+    assert_eq!(delete().await.status, 204);
+    assert!(office.twilio.recording_states(&call(1)).is_empty());
+    assert_refused(&delete().await, 404, "no_such_call");
+    // Late callbacks do not bring it back.
+    for callback in &callbacks {
+        let answer = office
+            .twilio
+            .deliver(office.house.server.addr, callback)
+            .await;
+        assert_eq!(answer.status, 204);
+    }
+    let leg = Leg::parent(1, "client:alice", "");
+    assert_eq!(office.moved(&leg, "completed", &[]).await, 204);
+    assert_refused(
+        &office.page("GET", &path, &alice, &Value::Null).await,
+        404,
+        "no_such_call",
+    );
+}

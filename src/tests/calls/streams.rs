@@ -1,0 +1,295 @@
+//! Media streams of real calls: which sockets come in, and what happens when one breaks off.
+
+use super::{Leg, OURS, Office, THEIRS, texts, url_of};
+use crate::clock;
+use crate::ids::Track;
+use crate::store::Role;
+use crate::tests::browser::Browser;
+use crate::tests::phone::{Stream, eventually, speech};
+use crate::tests::stories::call;
+use crate::tests::twilio_api::{ACCOUNT, Trouble};
+use crate::transcript::EndReason;
+use crate::twilio::signature::Key;
+use serde_json::json;
+
+#[tokio::test]
+async fn a_secret_opens_one_socket() {
+    let office = Office::open().await;
+    let (alice, twiml) = office.alice_calls().await;
+    let url = url_of(&twiml);
+    let addr = office.house.server.addr;
+    // Neither a stranger who saw it, nor one with another key, uses it up.
+    assert_eq!(Stream::dial(addr, &url, None).await.err(), Some(403));
+    let strange = Key::auth_token("ffffffffffffffffffffffffffffffff");
+    assert_eq!(
+        Stream::dial(addr, &url, Some(&strange)).await.err(),
+        Some(403)
+    );
+    let made_up = format!("wss://calls.example.org/media/{}", "A".repeat(43));
+    for wrong in [
+        &made_up,
+        "wss://calls.example.org/media",
+        "wss://calls.example.org/media/",
+    ] {
+        assert_eq!(office.socket(wrong).await.err(), Some(403), "{wrong}");
+    }
+    let mut stream = office.stream(&twiml, 1, 1).await;
+    stream.settle().await;
+    assert_eq!(office.socket(&url).await.err(), Some(403), "a second time");
+    stream.speak(&speech()).await;
+    stream.stop().await;
+    let kept = office
+        .becomes(1, &alice, "transcript", &json!("complete"))
+        .await;
+    assert_eq!(texts(&kept), ["one two three"]);
+}
+
+#[tokio::test]
+async fn a_secret_is_for_one_call_and_one_account() {
+    let office = Office::open().await;
+    let (alice, twiml) = office.alice_calls().await;
+    let identity = office.identity(&alice).await;
+    let other = office.dial(2, &identity, THEIRS).await;
+    // It says that it is of the other call.
+    office.stream(&twiml, 1, 2).await.closed().await;
+    assert!(!office.house.server.hub.knows(&call(2)));
+    // The right call, but not of this account.
+    let mut stream = office.socket(&url_of(&other)).await.unwrap();
+    let start = stream.start_message(2).replace(
+        "\"start\":{",
+        &format!(
+            "\"start\":{{\"accountSid\":\"{}\",",
+            ACCOUNT.replace("01", "02")
+        ),
+    );
+    assert!(start.contains("0002"), "{start}");
+    stream.text(&start).await.unwrap();
+    stream.closed().await;
+    assert!(!office.house.server.hub.knows(&call(2)));
+    assert_eq!(office.read(2, &alice).await["transcript"], "waiting");
+}
+
+/// The name and the address of the last stream that Twilio was asked for.
+fn asked_for(office: &Office) -> (String, String) {
+    let requests = office.twilio.requests();
+    let asked = requests
+        .iter()
+        .rev()
+        .find(|seen| seen.path.ends_with("/Streams.json"));
+    let form = reqwest::Url::parse(&format!(
+        "http://form/?{}",
+        asked.expect("no stream was asked for").body
+    ))
+    .unwrap();
+    let field = |name: &str| {
+        form.query_pairs()
+            .find(|(n, _)| n == name)
+            .unwrap()
+            .1
+            .into_owned()
+    };
+    (field("Name"), field("Url"))
+}
+
+/// Waits until Twilio was asked for this many streams of the first call.
+async fn streams_asked_for(office: &Office, count: usize) {
+    let wanted = format!("POST /Calls/{}/Streams.json", call(1).as_str());
+    let asked = async || {
+        office
+            .twilio
+            .changes()
+            .iter()
+            .filter(|change| **change == wanted)
+            .count()
+            >= count
+    };
+    eventually(&format!("stream {count}"), asked).await;
+}
+
+/// Speaks on the stream that Twilio was asked for last; `n` is its number.
+async fn speak_again(office: &Office, browser: &mut Browser, n: u32) -> Stream {
+    let (name, url) = asked_for(office);
+    assert_eq!(name, format!("callburner-{n}"));
+    let mut stream = office.socket(&url).await.unwrap();
+    stream.begin(n, 1).await;
+    browser.until(&call(1), |page| page.ended.is_none()).await;
+    stream.speak(&speech()).await;
+    stream
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_off_is_started_again_and_its_words_are_joined() {
+    let office = Office::open().await;
+    let (alice, twiml) = office.alice_calls().await;
+    let mut browser = office.listen(1, &alice).await;
+    let began = clock::now();
+    let mut stream = office.stream(&twiml, 1, 1).await;
+    stream.speak_on(Track::Outbound, &speech()).await;
+    stream.reset();
+    browser
+        .until(&call(1), |page| page.ended == Some(EndReason::Dropped))
+        .await;
+    streams_asked_for(&office, 1).await;
+    let again_after = began.elapsed().as_millis() as u64;
+    // Late news of the stream that broke change nothing.
+    let failed = |name: &'static str, stream: &'static str| {
+        let form = [
+            ("CallSid", call(1).as_str().to_owned()),
+            ("StreamSid", stream.to_owned()),
+            ("StreamName", name.to_owned()),
+            ("StreamEvent", "stream-error".to_owned()),
+            ("StreamError", "The server closed the connection".to_owned()),
+        ];
+        let office = &office;
+        async move {
+            let form: Vec<(&str, &str)> = form.iter().map(|(n, v)| (*n, v.as_str())).collect();
+            assert_eq!(office.post("/api/streams/status", &form).await.status, 204);
+        }
+    };
+    let mut stream = speak_again(&office, &mut browser, 2).await;
+    failed("callburner-1", "MZ00000000000000000000000000000001").await;
+    stream.stop().await;
+    let page = browser
+        .until(&call(1), |page| page.ended == Some(EndReason::Stopped))
+        .await;
+    let ids: Vec<&str> = page
+        .segments
+        .iter()
+        .map(|segment| segment.id.as_str())
+        .collect();
+    assert_eq!(ids, ["1-outbound-1", "2-inbound-1"]);
+    let start_ms = page.segments[1].start_ms;
+    assert!(
+        (200..again_after + 5_000).contains(&start_ms),
+        "{start_ms} ms, asked for after {again_after} ms"
+    );
+    let kept = office
+        .becomes(1, &alice, "transcript", &json!("complete"))
+        .await;
+    assert_eq!(texts(&kept), ["one two three", "one two three"]);
+    assert_eq!(kept["segments"][1]["startMs"], start_ms);
+    let kinds: Vec<&str> = kept["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| e["kind"].as_str().unwrap())
+        .collect();
+    assert_eq!(kinds, ["stream_restarted", "stream_failed"]);
+    assert_eq!(office.twilio.streams(&call(1)), ["callburner-2"]);
+}
+
+#[tokio::test]
+async fn a_stream_that_twilio_could_not_open_is_started_again_under_another_secret() {
+    let office = Office::open().await;
+    let (alice, twiml) = office.alice_calls().await;
+    let mut browser = office.listen(1, &alice).await;
+    let sid = call(1);
+    let failed = [
+        ("CallSid", sid.as_str()),
+        ("StreamSid", "MZ00000000000000000000000000000001"),
+        ("StreamName", "callburner-1"),
+        ("StreamEvent", "stream-error"),
+    ];
+    assert_eq!(
+        office.post("/api/streams/status", &failed).await.status,
+        204
+    );
+    streams_asked_for(&office, 1).await;
+    assert_eq!(
+        office.socket(&url_of(&twiml)).await.err(),
+        Some(403),
+        "the old secret"
+    );
+    let mut stream = speak_again(&office, &mut browser, 2).await;
+    stream.stop().await;
+    let page = browser.until(&sid, |page| page.ended.is_some()).await;
+    assert_eq!(page.texts(), ["one two three"]);
+    // Told again, it is still the old one.
+    assert_eq!(
+        office.post("/api/streams/status", &failed).await.status,
+        204
+    );
+    assert_eq!(office.twilio.streams(&sid), ["callburner-2"]);
+}
+
+#[tokio::test]
+async fn a_stream_whose_beginning_is_in_doubt_is_not_started_twice() {
+    let office = Office::open().await;
+    let (alice, twiml) = office.alice_calls().await;
+    let mut browser = office.listen(1, &alice).await;
+    office.twilio.trouble_next(Trouble::Lose);
+    office.stream(&twiml, 1, 1).await.reset();
+    streams_asked_for(&office, 2).await;
+    eventually("one stream", async || {
+        office.twilio.streams(&call(1)) == ["callburner-3"]
+    })
+    .await;
+    let mut stream = speak_again(&office, &mut browser, 3).await;
+    stream.stop().await;
+    let page = browser
+        .until(&call(1), |page| page.ended == Some(EndReason::Stopped))
+        .await;
+    assert_eq!(page.texts(), ["one two three"]);
+}
+
+#[tokio::test]
+async fn a_call_that_is_over_gets_no_new_stream() {
+    let office = Office::open().await;
+    let (alice, twiml) = office.alice_calls().await;
+    let mut browser = office.listen(1, &alice).await;
+    let mut stream = office.stream(&twiml, 1, 1).await;
+    stream.settle().await;
+    office.dial_ended(1, Some(101), "completed").await;
+    stream.reset();
+    browser.until(&call(1), |page| page.ended.is_some()).await;
+    // A second call, whose stream breaks later, is asked for: the first was not.
+    let identity = office.identity(&alice).await;
+    let twiml = office.dial(2, &identity, THEIRS).await;
+    office.twilio.knows_call(&call(2));
+    office.stream(&twiml, 2, 2).await.reset();
+    eventually("the second call's", async || {
+        !office.twilio.streams(&call(2)).is_empty()
+    })
+    .await;
+    let asked: Vec<String> = office.twilio.changes();
+    assert!(
+        asked
+            .iter()
+            .all(|change| !change.contains(call(1).as_str())),
+        "{asked:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_call_that_twilio_says_is_over_is_over() {
+    let office = Office::open().await;
+    let (alice, twiml) = office.alice_calls().await;
+    let child = Leg::child(2, 1, OURS, THEIRS);
+    assert_eq!(office.moved(&child, "in-progress", &[]).await, 204);
+    office.twilio.end_call(&call(1));
+    office.stream(&twiml, 1, 1).await.reset();
+    streams_asked_for(&office, 1).await;
+    office
+        .becomes(1, &alice, "status", &json!("completed"))
+        .await;
+}
+
+#[tokio::test]
+async fn a_users_call_goes_on_in_silence_when_there_is_no_way_to_ask_for_a_stream() {
+    let office = Office::open_with(|parts| parts.rest = None).await;
+    let cookie = office.house.session("alice", Role::User).await;
+    let identity = office.identity(&cookie).await;
+    let twiml = office.dial(1, &identity, THEIRS).await;
+    let mut browser = office.listen(1, &cookie).await;
+    let mut stream = office.stream(&twiml, 1, 1).await;
+    stream.speak(&speech()[..12_000]).await;
+    stream.reset();
+    let page = browser.until(&call(1), |page| page.ended.is_some()).await;
+    assert_eq!(
+        (page.texts(), page.ended),
+        (vec!["one two"], Some(EndReason::Dropped))
+    );
+    office
+        .becomes(1, &cookie, "transcript", &json!("interrupted"))
+        .await;
+}
