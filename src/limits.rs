@@ -377,6 +377,28 @@ pub const CALL_PLACE_SLACK: Duration = Duration::from_mins(15);
 /// so once in the log, and is marked as holed; the call goes on.
 pub const ARCHIVE_QUEUE_SAMPLES_MAX: usize = 2 * 60 * 8_000;
 
+/// Time that `/readyz` gives the database to answer. Hit: the server is not ready.
+pub const READY_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// Time that one of `callburner doctor`'s questions to the network may take. Hit: a failure, and the
+/// next question.
+pub const DOCTOR_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Longest answer that `callburner doctor` reads. Hit: the rest is not looked at.
+pub const DOCTOR_ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// Difference between this machine's clock and Twilio's above which `callburner doctor` warns.
+pub const CLOCK_SKEW_WARNED: Duration = Duration::from_secs(30);
+
+/// The same above which it is a failure: Twilio refuses tokens of another time.
+pub const CLOCK_SKEW_MAX: Duration = Duration::from_mins(5);
+
+/// Free space of the data folder's disk below which `callburner doctor` warns: some hundred hours of
+/// calls with their audio.
+pub const DISK_FREE_WANTED: u64 = 2 * 1024 * 1024 * 1024;
+
+/// The same below which it is a failure: `SQLite` needs room to work.
+pub const DISK_FREE_NEEDED: u64 = 64 * 1024 * 1024;
 /// Bytes of an archive that are read at a time for whoever listens: half a minute of a call. What a
 /// slow listener has not taken yet is not read.
 pub const AUDIO_CHUNK_BYTES: usize = 64 * 1_024;

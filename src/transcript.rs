@@ -187,11 +187,7 @@ pub enum EndReason {
 
 /// One thing that a listener hears.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(
-    tag = "type",
-    rename_all = "camelCase",
-    rename_all_fields = "camelCase"
-)]
+#[serde(tag = "type", rename_all = "camelCase")]
 pub enum Event {
     /// Everything so far; replaces whatever the listener had of this call, whatever its offset.
     Snapshot {
@@ -223,6 +219,7 @@ pub enum Event {
         segment: Segment,
     },
     /// The call moved.
+    #[serde(rename_all = "camelCase")]
     Call {
         /// To here.
         status: CallStatus,
@@ -235,6 +232,7 @@ pub enum Event {
         status: RecordingStatus,
     },
     /// The engine's health changed, or this listener is too slow for every partial.
+    #[serde(rename_all = "camelCase")]
     Engine {
         /// How the engine keeps up.
         health: EngineHealth,

@@ -32,6 +32,11 @@ struct Network {
 }
 
 impl Proxies {
+    /// Whether nobody is believed.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The address of whoever sent a request that came in from `peer` with `headers`.
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();

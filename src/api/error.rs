@@ -13,6 +13,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::auth::no_such_call;
 use crate::desk::DeskError;
@@ -75,7 +76,7 @@ impl ApiError {
         self.status
     }
 
-    /// The JSON that whoever asked reads.
+    /// What stands under `"error"` in the JSON that whoever asked reads.
     pub(super) fn body<'a>(&'a self, request_id: &'a RequestId) -> ErrorBody<'a> {
         ErrorBody {
             code: self.code,
@@ -164,12 +165,23 @@ impl From<RestError> for ApiError {
     }
 }
 
-/// What stands under `"error"`.
-#[derive(Debug, Serialize)]
+/// The one shape of failures.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Error)]
+pub(super) struct Failure<'a> {
+    error: ErrorBody<'a>,
+}
+
+/// What went wrong.
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ErrorBody<'a> {
+    /// Stable, in snake case: for programs.
+    #[schema(example = "no_such_call")]
     code: &'a str,
+    /// What happened and what to do: for people.
     message: &'a str,
+    /// Finds the failure in the server's log.
     request_id: &'a str,
 }
 
@@ -260,7 +272,9 @@ async fn fail(
 
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.remove(header::CONTENT_TYPE);
-    let json = Json(serde_json::json!({ "error": error.body(id) }));
+    let json = Json(Failure {
+        error: error.body(id),
+    });
     (parts, json).into_response()
 }
 

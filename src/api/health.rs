@@ -8,8 +8,10 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::ApiState;
+use crate::limits;
 
 /// Reasons why no call can be taken now, by the part that has them; clones are the same list.
 #[derive(Debug, Clone, Default)]
@@ -46,21 +48,31 @@ impl Readiness {
     }
 }
 
-/// The answer of `/readyz`: 200 when ready, else 503.
-#[derive(Debug, Serialize)]
+/// Whether a call could be taken now.
+#[derive(Debug, Serialize, ToSchema)]
 struct Ready {
     ready: bool,
+    /// Why not, each with what to do.
     reasons: Vec<String>,
 }
 
-/// `GET /healthz`
+/// Is the process alive?
+#[utoipa::path(get, path = "/healthz", tag = "operators", security(()), responses(
+    (status = 200, content_type = "text/plain", body = String, description = "`ok`"),
+))]
 pub(super) async fn alive() -> &'static str {
     "ok"
 }
 
-/// `GET /readyz`
+/// Could it take a call now, or why not?
+#[utoipa::path(get, path = "/readyz", tag = "operators", security(()), responses(
+    (status = 200, body = Ready, description = "it could"),
+    (status = 503, body = Ready, description = "it could not"),
+))]
 pub(super) async fn ready(State(state): State<ApiState>) -> Response {
     let mut reasons = state.readiness.reasons();
+    reasons.extend(of_store(&state).await);
+    reasons.extend(of_archive(&state));
     if state.switchboard.tasks.is_stopping() {
         reasons.push("the server is stopping: send calls to another, or wait".to_owned());
     }
@@ -71,4 +83,25 @@ pub(super) async fn ready(State(state): State<ApiState>) -> Response {
         StatusCode::SERVICE_UNAVAILABLE
     };
     (status, Json(Ready { ready, reasons })).into_response()
+}
+
+/// Why nothing could be written down now. Whoever asks may be anyone, so that the cause goes to the
+/// log only.
+async fn of_store(state: &ApiState) -> Option<String> {
+    let checked = tokio::time::timeout(limits::READY_WAIT_MAX, state.desk.store().check()).await;
+    let cause = match checked {
+        Ok(Ok(())) => return None,
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "it did not answer in time".to_owned(),
+    };
+    tracing::warn!(cause, "not ready: the database cannot be used");
+    Some("the database cannot be used: see the log, and run `callburner doctor`".to_owned())
+}
+
+/// Why audio could not be kept now.
+fn of_archive(state: &ApiState) -> Option<String> {
+    let shelf = state.switchboard.shelf.as_ref()?;
+    shelf.health().is_failing.then(|| {
+        "calls' audio cannot be written: see whether the disk of DATA_DIR is full".to_owned()
+    })
 }

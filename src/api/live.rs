@@ -14,6 +14,10 @@
 //!
 //! Closing codes: 1001 the server restarts, come back; 1008 signed out, or too many or too wrong
 //! requests; 1009 too long a message; 1011 too slow, come back with your offset. Text frames only.
+#![expect(
+    unused_qualifications,
+    reason = "utoipa names a query's type by its path"
+)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,6 +33,7 @@ use futures_util::future::select_all;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_tungstenite::tungstenite;
+use utoipa::{IntoParams, ToSchema};
 
 use super::error::ErrorBody;
 use super::{ApiError, ApiState, Caller, RequestId};
@@ -38,7 +43,16 @@ use crate::ids::CallSid;
 use crate::limits;
 use crate::store::{Scope, StoreError};
 
-/// `GET /ws/transcriptions`
+/// Listen to calls: a WebSocket.
+///
+/// Text frames. Send `ListenerRequest`s; hear `CallEvent`s and `ListenerReply`s. The query is the
+/// same as a first `subscribe`.
+#[utoipa::path(get, path = "/ws/transcriptions", tag = "live", params(First), responses(
+    (status = 101, description = "the socket is open"),
+    (status = 400, description = "`bad_request`: no WebSocket, or a query that cannot be read"),
+    (status = 403, description = "`origin_refused`: another server's page; `not_allowed`: a token without the scope"),
+    (status = 503, description = "`restarting`, `too_many_listeners`: come back in a moment"),
+))]
 pub(super) async fn transcriptions(
     caller: Caller,
     State(state): State<ApiState>,
@@ -94,44 +108,55 @@ pub(super) async fn transcriptions(
 }
 
 /// The query of the upgrade.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
 pub(super) struct First {
+    /// The call to listen to from the start.
+    #[param(value_type = Option<String>)]
     call_sid: Option<CallSid>,
+    /// The last offset that was seen of it.
     offset: Option<u64>,
+    /// The epoch of its last snapshot.
     epoch: Option<u64>,
 }
 
 /// What a browser asks.
-#[derive(Debug, Deserialize)]
-#[serde(
-    tag = "type",
-    rename_all = "camelCase",
-    rename_all_fields = "camelCase"
-)]
-enum Request {
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = ListenerRequest)]
+#[serde(tag = "type", rename_all = "camelCase")]
+pub(super) enum Request {
+    /// Begin to listen to a call, or begin again.
     Subscribe(Target),
+    /// Listen to it no more.
+    #[serde(rename_all = "camelCase")]
     Unsubscribe { call_sid: CallSid },
+    /// Is answered with a pong.
     Ping,
 }
 
-#[derive(Debug, Deserialize)]
+/// A call, and where a listener that comes back stopped.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = ListenerTarget)]
 #[serde(rename_all = "camelCase")]
-struct Target {
+pub(super) struct Target {
+    /// The call.
     call_sid: CallSid,
+    /// The last offset that was seen of it.
     offset: Option<u64>,
+    /// The epoch of its last snapshot.
     epoch: Option<u64>,
 }
 
-/// What a browser hears beside [`CallEvent`](crate::transcript::CallEvent)s.
-#[derive(Debug, Serialize)]
-#[serde(
-    tag = "type",
-    rename_all = "camelCase",
-    rename_all_fields = "camelCase"
-)]
-enum Reply<'a> {
+/// What a browser hears beside `CallEvent`s.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ListenerReply)]
+#[serde(tag = "type", rename_all = "camelCase")]
+pub(super) enum Reply<'a> {
+    /// To a ping.
     Pong,
+    /// A request was not met; the socket stays open.
+    #[serde(rename_all = "camelCase")]
     Error {
         #[serde(skip_serializing_if = "Option::is_none")]
         call_sid: Option<&'a CallSid>,

@@ -5,6 +5,7 @@ mod api_tokens;
 mod audio;
 mod auth;
 mod calls;
+mod contract;
 mod error;
 mod gatehouse;
 mod health;
@@ -34,6 +35,7 @@ use crate::desk::Desk;
 use crate::limits;
 
 pub use self::auth::{Caller, ClientAddress, Via};
+pub(crate) use self::contract::json as contract_json;
 pub use self::error::{ApiError, RequestId};
 pub use self::gatehouse::Gatehouse;
 pub use self::health::Readiness;
@@ -100,6 +102,7 @@ pub fn router(state: ApiState) -> Router {
         // operators
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/api/openapi.json", get(contract::document))
         .with_state(state);
     with_errors(routes)
 }

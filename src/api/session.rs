@@ -65,7 +65,7 @@ pub(super) struct SetUp {
 }
 
 /// Who am I.
-#[utoipa::path(get, path = "/api/session", tag = "people", responses(
+#[utoipa::path(get, path = "/api/session", tag = "people", security(()), responses(
     (status = 200, body = SessionState),
 ))]
 async fn who_am_i(
@@ -88,7 +88,7 @@ async fn who_am_i(
 }
 
 /// Sign in.
-#[utoipa::path(post, path = "/api/session", tag = "people", request_body = SignIn, responses(
+#[utoipa::path(post, path = "/api/session", tag = "people", security(()), request_body = SignIn, responses(
     (status = 200, body = SessionState, description = "signed in: the cookie is set"),
     (status = 401, description = "`wrong_credentials`"),
     (status = 429, description = "`too_many_attempts`: Retry-After says when to come back"),
@@ -116,7 +116,7 @@ async fn sign_in(
 }
 
 /// Sign out.
-#[utoipa::path(delete, path = "/api/session", tag = "people", responses(
+#[utoipa::path(delete, path = "/api/session", tag = "people", security(()), responses(
     (status = 204, description = "signed out, or never signed in: the cookie is gone"),
 ))]
 async fn sign_out(
@@ -132,7 +132,7 @@ async fn sign_out(
 }
 
 /// Make the first admin, with the link that the server printed at its start.
-#[utoipa::path(post, path = "/api/setup", tag = "people", request_body = SetUp, responses(
+#[utoipa::path(post, path = "/api/setup", tag = "people", security(()), request_body = SetUp, responses(
     (status = 201, body = SessionState, description = "the admin is there, and signed in"),
     (status = 403, description = "`not_allowed`: the link is wrong, too old, or used"),
     (status = 422, description = "`bad_name`, `weak_password`"),

@@ -1,20 +1,23 @@
-//! The command line: `callburner serve`, `setup`, `user`, `demo`, `replay`, `transcribe`, `models`,
-//! `bench`.
+//! The command line: `callburner serve`, `setup`, `doctor`, `user`, `demo`, `replay`, `transcribe`,
+//! `models`, `bench`, `openapi`.
 
 mod bench;
 mod demo;
+pub(crate) mod doctor;
 mod models;
 mod replay;
 mod serve;
 pub(crate) mod setup;
+pub(crate) mod surroundings;
 mod transcribe;
 mod user;
 
-use std::path::Path;
+use std::io::{self, Write};
 
-use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use self::surroundings::Surroundings;
+use crate::api;
 use crate::config::EngineSettings;
 use crate::engine::recognizer::Recognizer;
 use crate::engine::whisper::Model;
@@ -36,6 +39,8 @@ enum Command {
     Serve(Box<serve::ServeArgs>),
     /// Make Twilio know this server: its TwiML application, its number, its API key.
     Setup(Box<setup::SetupArgs>),
+    /// Look at everything that a server needs, and say what to do about what is not as it should be.
+    Doctor(Box<doctor::DoctorArgs>),
     /// Play a recorded two-party call through the real server and print its words as they settle.
     Demo(demo::DemoArgs),
     /// Play a recording, a call script or a captured session to a server, as Twilio would.
@@ -48,21 +53,31 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Say who may sign in.
     User(user::UserArgs),
+    /// Print the contract of the HTTP API, as OpenAPI.
+    Openapi,
 }
 
 /// Runs the command that the process was started with.
 pub fn run() -> anyhow::Result<()> {
-    // A missing .env is the normal case; one that cannot be read is not.
-    if Path::new(".env").exists() {
-        dotenvy::dotenv().context(".env cannot be read")?;
-    }
-    let arguments = Arguments::parse();
+    let surroundings = Surroundings::read()?;
+    let commands = Arguments::command();
+    let oddities = surroundings.oddities(&surroundings::known(&commands));
+    let matches = commands.clone().get_matches();
+    let arguments = Arguments::from_arg_matches(&matches)?;
+    let settings = || {
+        let (name, matches) = matches.subcommand()?;
+        Some(surroundings.settings(commands.find_subcommand(name)?, matches))
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
         match arguments.command {
-            Command::Serve(args) => serve::run(*args).await,
+            Command::Serve(args) => serve::run(*args, &oddities).await,
+            Command::Doctor(args) => {
+                quietly()?;
+                doctor::run(*args, settings().unwrap_or_default(), oddities).await
+            }
             Command::Setup(args) => setup::run(*quietly().map(|()| args)?).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Replay(args) => replay::run(args).await,
@@ -70,8 +85,18 @@ pub fn run() -> anyhow::Result<()> {
             Command::Models(args) => models::run(quietly().map(|()| args)?).await,
             Command::User(args) => user::run(quietly().map(|()| args)?).await,
             Command::Bench(args) => bench::run(quietly().map(|()| args)?).await,
+            Command::Openapi => print(api::contract_json()),
         }
     })
+}
+
+/// Prints what the command was run for.
+fn print(text: &str) -> anyhow::Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        // `openapi | head` has seen what it wanted.
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        done => Ok(done?),
+    }
 }
 
 /// Logs warnings only: the command's output is what it is run for.
@@ -101,5 +126,63 @@ fn voice_config(settings: &EngineSettings) -> voice::Config {
         segmenter: segmenter::Config::default(),
         language: settings.language(),
         ..voice::Config::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    /// Lines of `.env.example` that set something, or would if they were no comments.
+    fn examples() -> Vec<(String, String)> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(".env.example");
+        let text = fs::read_to_string(path).unwrap();
+        let is_name = |name: &str| {
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')
+        };
+        let pairs = text.lines().filter_map(|line| {
+            let (name, value) = line.trim_start_matches('#').split_once('=')?;
+            is_name(name).then(|| (name.to_owned(), value.to_owned()))
+        });
+        pairs.collect()
+    }
+
+    #[test]
+    fn every_setting_has_its_example_and_every_example_its_setting() {
+        let commands = Arguments::command();
+        let of = |name| surroundings::known(commands.find_subcommand(name).unwrap());
+        let settings: BTreeSet<String> = of("serve").union(&of("setup")).cloned().collect();
+        let examples = examples();
+        let named: BTreeSet<String> = examples.iter().map(|(name, _)| name.clone()).collect();
+        assert_eq!(named.len(), examples.len(), "an example stands twice");
+        assert_eq!(settings, named);
+        assert!(settings.len() > 30, "{settings:?}");
+    }
+
+    #[test]
+    fn an_example_of_a_setting_with_a_default_shows_it() {
+        let commands = Arguments::command();
+        let serve = commands.find_subcommand("serve").unwrap();
+        let examples = examples();
+        for argument in serve.get_arguments() {
+            let Some(name) = argument.get_env().and_then(|name| name.to_str()) else {
+                continue;
+            };
+            let default = argument.get_default_values().first();
+            let default = default.and_then(|value| value.to_str()).unwrap_or_default();
+            let (_, shown) = examples.iter().find(|(of, _)| of == name).expect(name);
+            if !default.is_empty() {
+                assert_eq!(shown, default, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_commands_are_sound() {
+        Arguments::command().debug_assert();
     }
 }

@@ -8,6 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::app::{App, Parts};
 use crate::archive::Shelf;
 use crate::cli;
+use crate::cli::surroundings::Oddity;
 use crate::config::{CallSettings, Config, Settings, Twilio};
 use crate::desk::{self, Phone};
 use crate::dialing::{Limits, Policy};
@@ -23,9 +24,15 @@ pub(super) struct ServeArgs {
     settings: Settings,
 }
 
-pub(super) async fn run(args: ServeArgs) -> anyhow::Result<()> {
+pub(super) async fn run(args: ServeArgs, oddities: &[Oddity]) -> anyhow::Result<()> {
     let settings = args.settings;
     telemetry::start(settings.log_format, &settings.log)?;
+    for oddity in oddities {
+        tracing::warn!("{oddity}");
+    }
+    for doubt in settings.doubts() {
+        tracing::warn!("{doubt}");
+    }
     let config = settings.check()?;
     match &config.twilio {
         None => tracing::warn!(

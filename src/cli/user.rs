@@ -2,12 +2,13 @@
 //! not. A password is typed unseen, or comes as one line on standard input; it is never a flag,
 //! which other users of the machine, and the shell's history, would see.
 
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Read};
 
 use anyhow::{Context, bail, ensure};
 use console::Term;
 
 use crate::access::password::{self, Password, Passwords};
+use crate::cli;
 use crate::clock::{self, UtcTime};
 use crate::config::DataSettings;
 use crate::limits;
@@ -50,11 +51,7 @@ pub(super) async fn run(args: UserArgs) -> anyhow::Result<()> {
     let store = Store::open(&args.data.database_url()).await?;
     let told = obey(&store, args.command, ask_for_password, clock::utc_now()).await?;
     store.close().await;
-    match io::stdout().write_all(told.as_bytes()) {
-        // `list | head` has seen what it wanted.
-        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        done => Ok(done?),
-    }
+    cli::print(&told)
 }
 
 /// Does what was asked, and returns what to print.

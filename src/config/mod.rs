@@ -2,6 +2,7 @@
 //! `.env`. Checked together, once, at the start.
 
 mod calls;
+mod doubts;
 mod secret;
 mod twilio;
 

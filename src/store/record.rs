@@ -229,9 +229,9 @@ pub struct StatusChange {
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CallEdit {
-    /// Up to [`limits::NOTES_BYTES_MAX`](crate::limits::NOTES_BYTES_MAX) bytes.
+    /// In place of the notes that are there; up to 64 KiB.
     pub notes: Option<String>,
-    /// Up to [`limits::LABELS_MAX`](crate::limits::LABELS_MAX) labels.
+    /// In place of the labels that are there; up to 32, of up to 64 bytes each.
     pub labels: Option<Vec<String>>,
 }
 

@@ -1,12 +1,16 @@
 //! What everyone meets at the doors: one shape of errors, and the two questions of operators.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 
 use super::{Answer, Server, request, serve};
-use crate::api::{ApiError, with_errors};
+use crate::api::{ApiError, contract_json, with_errors};
+use crate::archive::Shelf;
+use crate::ids::{CallSid, Track};
 use crate::tasks::Tasks;
 
 /// Asserts the shape, and returns the code.
@@ -142,4 +146,39 @@ async fn ready_says_why_not() {
         (503, Some(false))
     );
     assert_eq!(server.get("/healthz", "").await.status, 200);
+}
+
+#[tokio::test]
+async fn not_ready_without_its_database_or_its_disk() {
+    let server = Server::start().await;
+    server.state.desk.store().close().await;
+    let answer = server.get("/readyz", "").await;
+    let reasons = answer.json()["reasons"].to_string();
+    assert_eq!(answer.status, 503);
+    assert!(reasons.contains("the database cannot be used"), "{reasons}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let shelf = Shelf::open(folder.path()).unwrap();
+    let server = Server::start_with(|state| state.switchboard.shelf = Some(shelf.clone())).await;
+    assert_eq!(server.get("/readyz", "").await.status, 200);
+    let call = CallSid::parse("CA00000000000000000000000000000001").unwrap();
+    std::fs::create_dir(shelf.path(&call)).unwrap();
+    let writer = shelf.writer(&call, Duration::ZERO);
+    writer.push(Track::Inbound, 0, &[1_000; 8_000]);
+    drop(writer);
+    // Joins the thread, so that what it found is known.
+    shelf.stop();
+    let answer = server.get("/readyz", "").await;
+    let reasons = answer.json()["reasons"].to_string();
+    assert_eq!(answer.status, 503);
+    assert!(reasons.contains("DATA_DIR"), "{reasons}");
+}
+
+#[tokio::test]
+async fn the_contract_is_served_to_anyone() {
+    let server = Server::start().await;
+    let answer = server.get("/api/openapi.json", "").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(answer.body, contract_json());
 }

@@ -6,6 +6,7 @@ mod browser;
 mod calls;
 mod channel;
 mod crash;
+mod doctor;
 mod live;
 mod media;
 mod oracles;

@@ -123,7 +123,7 @@ impl SetupArgs {
 }
 
 /// The application of a server that the world reaches at `base`.
-fn application(
+pub(super) fn application(
     name: &str,
     base: &Uri,
     fallback: Option<String>,
@@ -196,7 +196,8 @@ pub(crate) async fn set_up(
     Ok(())
 }
 
-async fn find(rest: &Rest, wanted: &Wanted) -> anyhow::Result<Found> {
+/// How things are, as far as it matters for what is wanted.
+pub(super) async fn find(rest: &Rest, wanted: &Wanted) -> anyhow::Result<Found> {
     let applications = match &wanted.application_sid {
         Some(sid) => match rest.application(sid).await {
             Ok(application) => vec![application],

@@ -216,6 +216,11 @@ impl FakeTwilio {
         world.numbers.insert(sid, owned(&fields));
     }
 
+    /// The account has verified this number, and does not own it.
+    pub(crate) fn has_verified(&self, number: &str) {
+        self.world().verified.push(number.to_owned());
+    }
+
     /// A field of the number, as Twilio shows it.
     pub(crate) fn number_field(&self, number: &str, field: &str) -> String {
         let world = self.world();
@@ -267,7 +272,7 @@ impl FakeTwilio {
         let seen = self
             .requests()
             .into_iter()
-            .filter(|seen| seen.method != "GET");
+            .filter(|seen| !["GET", "HEAD"].contains(&seen.method.as_str()));
         seen.map(|seen| format!("{} {}", seen.method, seen.path))
             .collect()
     }

@@ -22,6 +22,8 @@ pub(super) struct World {
     pub(super) running: Vec<Running>,
     pub(super) applications: BTreeMap<String, BTreeMap<String, String>>,
     pub(super) numbers: BTreeMap<String, BTreeMap<String, String>>,
+    /// Numbers of others that may be called from.
+    pub(super) verified: Vec<String>,
     pub(super) keys: Vec<ApiKey>,
     pub(super) media_at: Option<String>,
     pub(super) troubles: VecDeque<Trouble>,
@@ -275,6 +277,14 @@ impl World {
             }
             (_, ["Applications", rest @ ..]) => self.applications(ask, rest),
             (_, ["IncomingPhoneNumbers", rest @ ..]) => self.numbers(ask, rest),
+            ("GET", ["OutgoingCallerIds"]) => {
+                let number = ask.query.get("PhoneNumber");
+                let found = self.verified.iter().filter(|verified| *verified == number);
+                let all = found
+                    .map(|number| json!({ "phone_number": number }))
+                    .collect();
+                Ok(page(ask, "outgoing_caller_ids", all))
+            }
             (_, ["Keys"]) => self.keys(ask),
             (_, _) => Err(gone(&path.join("/"))),
         }

@@ -3,17 +3,20 @@
 //! Sources: <https://www.twilio.com/docs/iam/api/account>,
 //! <https://www.twilio.com/docs/usage/api/applications>,
 //! <https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource>,
+//! <https://www.twilio.com/docs/voice/api/outgoing-caller-ids>,
 //! <https://www.twilio.com/docs/iam/api/keys>. The account and its keys open only to the auth
 //! token.
 
 use reqwest::Method;
+use reqwest::header::DATE;
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde::de::Deserializer;
 
 use super::error::RestError;
 use super::retry::Kind;
-use super::{Form, Rest, VERSION, text};
+use super::{Form, Rest, VERSION, failure, text};
+use crate::clock::UtcTime;
 use crate::ids::{AccountSid, ApiKeySid, ApplicationSid, E164, PhoneNumberSid};
 
 /// An account.
@@ -111,6 +114,12 @@ pub struct IncomingNumber {
     pub trunk_sid: String,
 }
 
+/// A number that is not the account's, and that it has verified.
+#[derive(Debug, Deserialize)]
+struct CallerId {
+    phone_number: E164,
+}
+
 /// An API key that exists.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ApiKey {
@@ -144,6 +153,17 @@ impl Rest {
                 &format!("{}.json", self.account_sid.as_str()),
             ]);
         self.get(url).await
+    }
+
+    /// What time it is at Twilio, by the `Date` of an answer, whatever the answer; none: it does
+    /// not say. Sends no credentials.
+    pub async fn date(&self) -> Result<Option<UtcTime>, RestError> {
+        let asked = self.client.head(self.base.clone());
+        let answer = asked.timeout(self.patience.request).send().await;
+        let answer = answer.map_err(failure)?;
+        let date = answer.headers().get(DATE);
+        let date = date.and_then(|date| date.to_str().ok());
+        Ok(date.and_then(|date| UtcTime::parse(date).ok()))
     }
 
     /// The TwiML applications of this name.
@@ -193,6 +213,15 @@ impl Rest {
         Ok(found
             .into_iter()
             .find(|found| found.phone_number == *number))
+    }
+
+    /// Whether the account has verified this number, so that calls may come from it.
+    pub async fn is_verified(&self, number: &E164) -> Result<bool, RestError> {
+        let query = [("PhoneNumber", number.as_str())];
+        let found: Vec<CallerId> = self
+            .list(&["OutgoingCallerIds"], &query, "outgoing_caller_ids")
+            .await?;
+        Ok(found.iter().any(|found| found.phone_number == *number))
     }
 
     /// Sends a number's calls to a TwiML application; if it is on a SIP trunk, which would come

@@ -336,7 +336,7 @@ fn unreadable(reason: &str) -> RestError {
 }
 
 /// What an error comes down to, without the address.
-fn root_cause(error: reqwest::Error) -> String {
+pub(crate) fn root_cause(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut cause: &dyn Error = &error;
     while let Some(deeper) = cause.source() {

@@ -1,0 +1,413 @@
+//! Looks at this machine: the model and its speed, the data folder, the database.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use super::findings::{Finding, Verdict};
+use crate::audio::{self, recording::Recording};
+use crate::cli;
+use crate::clock;
+use crate::config::{DataSettings, EngineSettings};
+use crate::engine::recognizer::{Effort, RecognizeError, Recognizer, Request};
+use crate::limits;
+use crate::models::{self, Verified};
+use crate::store::Store;
+
+/// Speech to measure with, where the server is run from its sources.
+const SPEECH: &str = "fixtures/prompts/dashwood.wav";
+
+/// Length of the utterance that speed is measured with, in milliseconds. Sentences are shorter.
+const UTTERANCE_MS: u32 = 5_000;
+
+/// A final of such an utterance that takes longer misses the promise of a second after the last
+/// word.
+const FINAL_SLOW: Duration = Duration::from_secs(1);
+
+/// Files of the doctor's own; it takes them away.
+const SCRATCH: &str = ".callburner-doctor";
+
+/// Whether the model is there, is what it says, and how fast it is here. Blocks, for as long as it
+/// takes to read the file and to put ten seconds of sound into words.
+pub(super) fn model(settings: &EngineSettings) -> Vec<Finding> {
+    const PART: &str = "model";
+    let failure = |error: String| vec![Finding::of_error(PART, Verdict::Failure, &error)];
+    let path = match models::resolve(&settings.model, &settings.models_dir) {
+        Ok(path) => path,
+        Err(error) => return failure(error.to_string()),
+    };
+    let mut findings = vec![match models::verify(&path) {
+        Ok(Verified::Published) => {
+            Finding::ok(PART, format!("{} is the published file", settings.model))
+        }
+        Ok(Verified::AsNoted { from }) => {
+            Finding::ok(PART, format!("{} is whole: {from}", settings.model))
+        }
+        Err(error @ models::ModelError::UnknownOrigin { .. }) => {
+            Finding::of_error(PART, Verdict::Warning, &error.to_string())
+        }
+        Err(error) => return failure(error.to_string()),
+    }];
+    let recognizer = cli::load(settings).and_then(|model| Ok(model.recognizer()?));
+    findings.push(match recognizer {
+        Ok(mut recognizer) => speed(&mut recognizer, settings),
+        Err(error) => return failure(format!("{error:#}")),
+    });
+    findings
+}
+
+/// How long a draft and a final of one utterance take.
+fn speed(recognizer: &mut dyn Recognizer, settings: &EngineSettings) -> Finding {
+    const PART: &str = "speed";
+    let (samples, what) = match speech(Path::new(SPEECH)) {
+        Some(samples) => (samples, "speech"),
+        None => (noise(), "noise"),
+    };
+    let language = settings.language();
+    let mut time = |effort| {
+        let began = clock::now();
+        recognizer.recognize(&Request {
+            samples: &samples,
+            speech_end_ms: UTTERANCE_MS,
+            effort,
+            language: language.as_deref(),
+            cancelled: &AtomicBool::new(false),
+        })?;
+        Ok::<_, RecognizeError>(clock::now() - began)
+    };
+    // The first pass warms the caches, and is forgotten.
+    let measured =
+        time(Effort::Draft).and_then(|_| Ok((time(Effort::Draft)?, time(Effort::Final)?)));
+    match measured {
+        Ok((draft, last)) => judge(draft, last, what, settings.workers()),
+        Err(error) => {
+            let advice = "check the model: callburner models verify";
+            Finding::failure(PART, error.to_string(), advice)
+        }
+    }
+}
+
+fn judge(draft: Duration, last: Duration, what: &str, workers: usize) -> Finding {
+    let utterance = f64::from(UTTERANCE_MS) / 1_000.0;
+    let real_time = |took: Duration| took.as_secs_f64() / utterance;
+    let found = format!(
+        "{utterance:.0} s of {what} take {} ms as a draft and {} ms as a final on one core \
+         ({:.2} and {:.2} of real time); {workers} at once",
+        draft.as_millis(),
+        last.as_millis(),
+        real_time(draft),
+        real_time(last),
+    );
+    let advice = "take a smaller or quantised MODEL, or a faster machine";
+    if real_time(last) >= 1.0 {
+        Finding::failure("speed", format!("{found}: slower than people talk"), advice)
+    } else if last > FINAL_SLOW {
+        Finding::warning("speed", format!("{found}: words will be late"), advice)
+    } else {
+        Finding::ok("speed", found)
+    }
+}
+
+/// One utterance of the recording at `path`, if it is there.
+fn speech(path: &Path) -> Option<Vec<f32>> {
+    let channels = Recording::read_all(path, audio::SPEECH_HZ).ok()?;
+    let mut samples = channels.into_iter().next()?;
+    samples.resize(utterance_samples(), 0.0);
+    Some(samples)
+}
+
+/// Quiet noise, the same each time: 16 bits of a linear congruence.
+fn noise() -> Vec<f32> {
+    let mut state = 1_u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        f32::from((state >> 16) as i16) / 32_768.0 * 0.05
+    };
+    (0..utterance_samples()).map(|_| next()).collect()
+}
+
+fn utterance_samples() -> usize {
+    audio::SPEECH_HZ as usize * UTTERANCE_MS as usize / 1_000
+}
+
+/// Whether the data folder takes files, and how much room there is.
+pub(super) fn folder(settings: &DataSettings, fix_nothing: bool) -> Vec<Finding> {
+    const PART: &str = "data folder";
+    let folder = settings.data_dir.as_path();
+    let place = folder.display();
+    if !folder.exists() {
+        if fix_nothing {
+            let advice = "nothing, if the server may make it at its start";
+            return vec![Finding::warning(
+                PART,
+                format!("{place} is not there"),
+                advice,
+            )];
+        }
+        // For its owner alone, as the server makes it.
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        if let Err(error) = made {
+            let advice = "make it for the user that runs the server, or set DATA_DIR to another";
+            return vec![Finding::failure(
+                PART,
+                format!("{place} cannot be made ({error})"),
+                advice,
+            )];
+        }
+    }
+    let written = match write_scratch(&folder.join(SCRATCH)) {
+        Ok(()) => Finding::ok(PART, format!("{place} can be written to")),
+        Err(error) => {
+            let advice = "give it to the user that runs the server, or set DATA_DIR to another";
+            Finding::failure(
+                PART,
+                format!("{place} cannot be written to ({error})"),
+                advice,
+            )
+        }
+    };
+    vec![written, room(folder)]
+}
+
+fn write_scratch(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file: File = options.write(true).create(true).truncate(true).open(path)?;
+    let written = file
+        .write_all(b"callburner doctor\n")
+        .and_then(|()| file.sync_all());
+    let removed = fs::remove_file(path);
+    written.and(removed)
+}
+
+fn room(folder: &Path) -> Finding {
+    const PART: &str = "disk";
+    match rustix::fs::statvfs(folder) {
+        Ok(disk) => judge_room(disk.f_bavail.saturating_mul(disk.f_frsize)),
+        Err(error) => {
+            let advice = "look at the disk that DATA_DIR is on";
+            Finding::warning(PART, format!("free space is not known ({error})"), advice)
+        }
+    }
+}
+
+fn judge_room(free: u64) -> Finding {
+    const PART: &str = "disk";
+    let found = format!("{} MiB are free", free / (1024 * 1024));
+    let advice = "make room, or set DATA_DIR to another disk; RETENTION_DAYS deletes old calls";
+    if free < limits::DISK_FREE_NEEDED {
+        Finding::failure(PART, found, advice)
+    } else if free < limits::DISK_FREE_WANTED {
+        Finding::warning(PART, found, advice)
+    } else {
+        Finding::ok(PART, found)
+    }
+}
+
+/// Whether the database opens and takes an entry, and whether anybody can sign in, which is needed
+/// where others reach the server.
+pub(super) async fn database(
+    settings: &DataSettings,
+    is_public: bool,
+    fix_nothing: bool,
+) -> Vec<Finding> {
+    const PART: &str = "database";
+    let url = settings.database_url();
+    if fix_nothing {
+        // To open it is to make it, or to bring it up to date.
+        let path = url.trim_start_matches("sqlite:").trim_start_matches("//");
+        let path = Path::new(path.split('?').next().unwrap_or_default());
+        let found = match fs::metadata(path) {
+            Ok(file) if file.is_file() => {
+                format!("is there ({} KiB); not opened", file.len() / 1024)
+            }
+            Ok(_) | Err(_) => "is not there yet; not made".to_owned(),
+        };
+        return vec![Finding::ok(PART, found)];
+    }
+    let failure = |error: String| vec![Finding::of_error(PART, Verdict::Failure, &error)];
+    let store = match Store::open(&url).await {
+        Ok(store) => store,
+        Err(error) => return failure(error.to_string()),
+    };
+    let looked = async {
+        store.check().await?;
+        let now = clock::utc_now();
+        store
+            .log(None, "doctor_ran", "the database was written to", None, now)
+            .await?;
+        Ok::<_, crate::store::StoreError>((store.size_bytes().await?, store.has_users().await?))
+    };
+    let looked = looked.await;
+    store.close().await;
+    let (bytes, has_users) = match looked {
+        Ok(looked) => looked,
+        Err(error) => return failure(error.to_string()),
+    };
+    let opens = Finding::ok(
+        PART,
+        format!("opens and can be written to ({} KiB)", bytes / 1024),
+    );
+    let users = if has_users {
+        Finding::ok("users", "somebody can sign in")
+    } else if is_public {
+        let advice = "callburner user add NAME, or the link that serve prints at its start";
+        Finding::warning("users", "nobody can sign in yet", advice)
+    } else {
+        let found = "there are none: whoever is at this machine may everything";
+        Finding::ok("users", found)
+    };
+    vec![opens, users]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use clap::Parser;
+
+    use super::*;
+    use crate::config::Settings;
+    use crate::engine::recognizer::ScriptedRecognizer;
+
+    #[derive(clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    fn settings(arguments: &[String]) -> Settings {
+        let name = "doctor".to_owned();
+        let arguments = std::iter::once(&name).chain(arguments);
+        Command::try_parse_from(arguments).unwrap().settings
+    }
+
+    fn in_folder(folder: &Path) -> Settings {
+        settings(&[format!("--data-dir={}", folder.display())])
+    }
+
+    #[test]
+    fn a_missing_and_a_wrong_model_say_how_to_get_the_right_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = settings(&[]).engine;
+        settings.models_dir = folder.path().to_owned();
+        settings.model = "tiny.en".to_owned();
+        let missing = model(&settings);
+        assert_eq!(missing.len(), 1);
+        assert_eq!(missing[0].verdict, Verdict::Failure);
+        let advice = missing[0].advice.as_deref().unwrap();
+        assert_eq!(advice, "get it with: callburner models pull tiny.en");
+
+        let file = folder.path().join("mine.bin");
+        fs::write(&file, b"no model").unwrap();
+        settings.model = file.display().to_string();
+        let verdicts: Vec<Verdict> = model(&settings).iter().map(|f| f.verdict).collect();
+        assert_eq!(verdicts, [Verdict::Failure]);
+    }
+
+    #[test]
+    fn speed_is_measured_with_what_is_there() {
+        let mut recognizer = ScriptedRecognizer::default();
+        let finding = speed(&mut recognizer, &settings(&[]).engine);
+        assert_eq!(finding.verdict, Verdict::Ok, "{finding}");
+        assert_eq!(noise().len(), utterance_samples());
+        assert!(noise().iter().all(|sample| sample.abs() <= 0.05));
+        assert!(speech(Path::new("no/such.wav")).is_none());
+        let fixture = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(SPEECH);
+        assert_eq!(speech(&fixture).unwrap().len(), utterance_samples());
+    }
+
+    #[test]
+    fn slow_is_a_warning_and_slower_than_speech_a_failure() {
+        let verdict = |ms| {
+            let took = Duration::from_millis(ms);
+            judge(took, took, "speech", 2).verdict
+        };
+        assert_eq!(verdict(400), Verdict::Ok);
+        assert_eq!(verdict(1_001), Verdict::Warning);
+        assert_eq!(verdict(5_000), Verdict::Failure);
+    }
+
+    #[test]
+    fn a_folder_is_made_unless_nothing_is_to_be_fixed() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let settings = in_folder(&data).calls.data;
+        let found = super::folder(&settings, true);
+        assert_eq!(found[0].verdict, Verdict::Warning);
+        assert!(!data.exists());
+        let found = super::folder(&settings, false);
+        assert_eq!(found[0].verdict, Verdict::Ok, "{}", found[0]);
+        assert_eq!(
+            fs::read_dir(&data).unwrap().count(),
+            0,
+            "the scratch file is gone"
+        );
+    }
+
+    #[test]
+    fn a_folder_that_is_a_file_is_a_failure() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("data");
+        fs::write(&file, b"").unwrap();
+        let found = super::folder(&in_folder(&file).calls.data, false);
+        assert_eq!(found[0].verdict, Verdict::Failure, "{}", found[0]);
+        let below = super::folder(&in_folder(&file.join("below")).calls.data, false);
+        assert_eq!(below[0].verdict, Verdict::Failure, "{}", below[0]);
+    }
+
+    #[test]
+    fn a_disk_that_fills_up_is_told_before_it_is_full() {
+        assert_eq!(judge_room(limits::DISK_FREE_WANTED).verdict, Verdict::Ok);
+        assert_eq!(
+            judge_room(limits::DISK_FREE_WANTED - 1).verdict,
+            Verdict::Warning
+        );
+        assert_eq!(
+            judge_room(limits::DISK_FREE_NEEDED - 1).verdict,
+            Verdict::Failure
+        );
+    }
+
+    #[tokio::test]
+    async fn a_database_is_made_and_written_to_and_only_looked_at_if_nothing_is_to_be_fixed() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = in_folder(folder.path()).calls.data;
+        let found = database(&settings, true, true).await;
+        assert!(found[0].found.contains("not made"), "{}", found[0]);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+
+        let found = database(&settings, true, false).await;
+        let verdicts: Vec<Verdict> = found.iter().map(|f| f.verdict).collect();
+        assert_eq!(verdicts, [Verdict::Ok, Verdict::Warning], "{found:?}");
+        let found = database(&settings, false, false).await;
+        assert_eq!(found[1].verdict, Verdict::Ok, "{}", found[1]);
+        let store = Store::open(&settings.database_url()).await.unwrap();
+        assert_eq!(store.server_log(10).await.unwrap()[0].kind, "doctor_ran");
+        store
+            .first_user("alice", "none", clock::utc_now())
+            .await
+            .unwrap();
+        store.close().await;
+        let found = database(&settings, true, false).await;
+        assert_eq!(found[1].verdict, Verdict::Ok, "{}", found[1]);
+        let found = database(&settings, true, true).await;
+        assert!(found[0].found.contains("is there"), "{}", found[0]);
+    }
+
+    #[tokio::test]
+    async fn a_database_that_cannot_be_opened_is_a_failure() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("callburner.db");
+        fs::write(
+            &file,
+            "this is no database, and longer than its header would be".repeat(50),
+        )
+        .unwrap();
+        let found = database(&in_folder(folder.path()).calls.data, false, false).await;
+        assert_eq!(found[0].verdict, Verdict::Failure, "{}", found[0]);
+        assert!(found[0].advice.is_some());
+    }
+}

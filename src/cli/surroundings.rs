@@ -1,0 +1,292 @@
+//! Which settings are set, from where, and which names mean nothing: a setting that is misspelt
+//! would else be left out in silence.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::Path;
+
+use anyhow::Context;
+use clap::ArgMatches;
+use clap::parser::ValueSource;
+use serde::Serialize;
+
+/// The file of settings.
+const ENV_FILE: &str = ".env";
+
+/// Names in the environment that are meant for this server, and nobody else on the machine.
+const PREFIXES: [&str; 2] = ["TWILIO_", "CALLBURNER_"];
+
+/// What others in this process read, and may stand in the file.
+const FOREIGN: [&str; 6] = [
+    "ALL_PROXY",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "NO_PROXY",
+    "RUST_BACKTRACE",
+    "TZ",
+];
+
+/// Above this distance, a name is another one.
+const TYPOS_MAX: usize = 3;
+
+/// The names that were there before any command read them.
+#[derive(Debug, Default)]
+pub(crate) struct Surroundings {
+    /// In the environment that the process was started with.
+    environment: BTreeSet<String>,
+    /// In the file, each with how often.
+    file: BTreeMap<String, usize>,
+}
+
+/// Where a setting comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Source {
+    /// The command line.
+    Flag,
+    /// The environment.
+    Environment,
+    /// `.env`.
+    EnvFile,
+    /// Not set: its own value is used.
+    Default,
+    /// Not set.
+    Unset,
+}
+
+/// A setting.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Setting {
+    /// Of its variable.
+    pub(crate) name: String,
+    /// Where its value comes from.
+    pub(crate) source: Source,
+}
+
+/// A name that sets nothing, or not what it seems to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Oddity {
+    /// No setting has this name.
+    Unknown {
+        /// The name.
+        name: String,
+        /// Where it stands.
+        place: &'static str,
+        /// The setting that may be meant.
+        nearest: Option<String>,
+    },
+    /// It stands in the file more than once.
+    Twice(String),
+    /// It stands in the file, and in the environment too.
+    Overruled(String),
+}
+
+impl fmt::Display for Oddity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown {
+                name,
+                place,
+                nearest,
+            } => {
+                write!(f, "{name} in {place} is no setting of this server")?;
+                match nearest {
+                    Some(nearest) => write!(f, "; did you mean {nearest}?"),
+                    None => Ok(()),
+                }
+            }
+            Self::Twice(name) => write!(f, "{name} stands in {ENV_FILE} twice: the first counts"),
+            Self::Overruled(name) => {
+                write!(
+                    f,
+                    "{name} stands in {ENV_FILE} and in the environment, which counts"
+                )
+            }
+        }
+    }
+}
+
+impl Surroundings {
+    /// Takes the file's settings into the environment, where commands read them.
+    pub(super) fn read() -> anyhow::Result<Self> {
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        let environment = names.collect();
+        let mut file = BTreeMap::new();
+        // A missing file is the normal case; one that cannot be read is not.
+        let path = Path::new(ENV_FILE);
+        if path.exists() {
+            let unreadable = || format!("{ENV_FILE} cannot be read");
+            for pair in dotenvy::from_path_iter(path).with_context(unreadable)? {
+                let (name, _) = pair.with_context(unreadable)?;
+                *file.entry(name).or_default() += 1;
+            }
+            dotenvy::from_path(path).with_context(unreadable)?;
+        }
+        Ok(Self { environment, file })
+    }
+
+    /// Names that set nothing, or not what they seem to.
+    pub(super) fn oddities(&self, known: &BTreeSet<String>) -> Vec<Oddity> {
+        let is_ours = |name: &&String| PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+        let in_file = self.file.keys().map(|name| (name, ENV_FILE));
+        let others = self.environment.iter().filter(is_ours);
+        let others = others.filter(|name| !self.file.contains_key(*name));
+        let unknown = in_file
+            .chain(others.map(|name| (name, "the environment")))
+            .filter(|(name, _)| !known.contains(*name) && !FOREIGN.contains(&name.as_str()))
+            .map(|(name, place)| Oddity::Unknown {
+                name: name.clone(),
+                place,
+                nearest: nearest(name, known),
+            });
+        let known_in_file = self.file.iter().filter(|(name, _)| known.contains(*name));
+        let doubled = known_in_file.flat_map(|(name, times)| {
+            let twice = (*times > 1).then(|| Oddity::Twice(name.clone()));
+            let is_overruled = self.environment.contains(name);
+            let overruled = is_overruled.then(|| Oddity::Overruled(name.clone()));
+            twice.into_iter().chain(overruled)
+        });
+        unknown.chain(doubled).collect()
+    }
+
+    /// Every setting of a command, and where it comes from.
+    pub(super) fn settings(&self, command: &clap::Command, matches: &ArgMatches) -> Vec<Setting> {
+        let mut settings: Vec<Setting> = command
+            .get_arguments()
+            .filter_map(|argument| {
+                let name = argument.get_env()?.to_str()?.to_owned();
+                let source = match matches.value_source(argument.get_id().as_str()) {
+                    Some(ValueSource::CommandLine) => Source::Flag,
+                    Some(ValueSource::EnvVariable) if self.environment.contains(&name) => {
+                        Source::Environment
+                    }
+                    Some(ValueSource::EnvVariable) => Source::EnvFile,
+                    Some(_) => Source::Default,
+                    None => Source::Unset,
+                };
+                Some(Setting { name, source })
+            })
+            .collect();
+        settings.sort_by(|a, b| (a.source, &a.name).cmp(&(b.source, &b.name)));
+        settings
+    }
+}
+
+/// The variables of all settings of a command and of the commands below it.
+pub(super) fn known(command: &clap::Command) -> BTreeSet<String> {
+    let own = command.get_arguments().filter_map(clap::Arg::get_env);
+    let own = own.filter_map(|name| name.to_str().map(str::to_owned));
+    let below = command.get_subcommands().flat_map(known);
+    own.chain(below).collect()
+}
+
+/// The known name that differs least, if it differs little.
+fn nearest(name: &str, known: &BTreeSet<String>) -> Option<String> {
+    let bare = name.strip_prefix("CALLBURNER_").unwrap_or(name);
+    let distance = |candidate: &&String| strsim::damerau_levenshtein(bare, candidate);
+    let found = known.iter().min_by_key(distance)?;
+    // A short name is soon like any other.
+    let typos_max = TYPOS_MAX.min(bare.len() / 3);
+    (distance(&found) <= typos_max).then(|| found.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use clap::FromArgMatches;
+
+    use super::*;
+    use crate::config::Settings;
+
+    #[derive(clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    fn surroundings(environment: &[&str], file: &[&str]) -> Surroundings {
+        let mut counts = BTreeMap::new();
+        for name in file {
+            *counts.entry((*name).to_owned()).or_default() += 1;
+        }
+        Surroundings {
+            environment: environment.iter().map(|name| (*name).to_owned()).collect(),
+            file: counts,
+        }
+    }
+
+    fn oddities(environment: &[&str], file: &[&str]) -> Vec<String> {
+        let known = known(&Command::command());
+        let oddities = surroundings(environment, file).oddities(&known);
+        oddities.iter().map(Oddity::to_string).collect()
+    }
+
+    #[test]
+    fn a_misspelt_name_is_told_with_the_one_that_is_meant() {
+        for (name, meant) in [
+            ("TWILIO_AUTH_TOKN", "TWILIO_AUTH_TOKEN"),
+            ("TWILIO_ACOUNT_SDI", "TWILIO_ACCOUNT_SID"),
+            ("PUBLIC_BASE_URI", "PUBLIC_BASE_URL"),
+            ("CALLBURNER_PORT", "PORT"),
+            ("TWILIO_AUTH_TOKEN_FLIE", "TWILIO_AUTH_TOKEN_FILE"),
+        ] {
+            let told =
+                format!("{name} in .env is no setting of this server; did you mean {meant}?");
+            assert_eq!(oddities(&[], &[name]), [told]);
+        }
+    }
+
+    #[test]
+    fn a_name_like_no_other_is_told_alone() {
+        for name in ["DEBUG", "TWILIO_PHONE_NUMBER_POOL", "X"] {
+            assert_eq!(
+                oddities(&[], &[name]),
+                [format!("{name} in .env is no setting of this server")]
+            );
+        }
+    }
+
+    #[test]
+    fn of_the_environment_only_names_that_look_like_ours_are_told() {
+        let names = [
+            "PATH",
+            "PROT",
+            "TWILIO_EDGE",
+            "TWILIO_ACCOUNT_SID",
+            "PORT",
+            "LANGUAGES",
+        ];
+        let told = ["TWILIO_EDGE in the environment is no setting of this server"];
+        assert_eq!(oddities(&names, &[]), told);
+        assert!(oddities(&[], &["HTTPS_PROXY", "RUST_BACKTRACE", "PORT"]).is_empty());
+    }
+
+    #[test]
+    fn what_is_set_twice_is_told_once_each_way() {
+        assert_eq!(
+            oddities(&["PORT", "HOST"], &["PORT", "MODEL", "MODEL"]),
+            [
+                "MODEL stands in .env twice: the first counts",
+                "PORT stands in .env and in the environment, which counts",
+            ]
+        );
+    }
+
+    #[test]
+    fn every_setting_has_one_source() {
+        let command = Command::command();
+        let matches = command
+            .clone()
+            .try_get_matches_from(["x", "--port=1"])
+            .unwrap();
+        assert_eq!(
+            Command::from_arg_matches(&matches).unwrap().settings.port,
+            1
+        );
+        let settings = surroundings(&[], &[]).settings(&command, &matches);
+        assert_eq!(settings.len(), known(&command).len());
+        let source = |name: &str| settings.iter().find(|s| s.name == name).unwrap().source;
+        assert_eq!(source("PORT"), Source::Flag);
+        assert_eq!(settings[0].name, "PORT");
+    }
+}

@@ -1,0 +1,466 @@
+//! Stories of `callburner doctor`: sound set-ups, and the ways in which they break.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+use axum::response::Redirect;
+use axum::routing::get;
+use clap::Parser;
+use secrecy::SecretString;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::twilio_api::{ACCOUNT, AUTH_TOKEN, FakeTwilio, KEY, KEY_SECRET};
+use super::{Server, serve};
+use crate::cli::doctor::account;
+use crate::cli::doctor::doors::{Behind, client, port, public};
+use crate::cli::doctor::findings::{Finding, Verdict};
+use crate::cli::doctor::{Patient, examine};
+use crate::config::{Doors, Settings, Twilio, TwilioSettings};
+use crate::engine::recognizer::ScriptedRecognizer;
+use crate::ids::{AccountSid, ApplicationSid, E164};
+use crate::store::Store;
+use crate::tasks::Tasks;
+use crate::twilio::public_url::PublicUrl;
+use crate::twilio::rest::Rest;
+use crate::twilio::signature::{Key, Keyring};
+
+const NUMBER: &str = "+14155550123";
+const BASE: &str = "https://calls.example.org";
+
+#[derive(clap::Parser)]
+struct Command {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// What is not good, as `part: found`.
+fn complaints(findings: &[Finding]) -> Vec<String> {
+    let bad = findings
+        .iter()
+        .filter(|finding| finding.verdict != Verdict::Ok);
+    bad.map(|finding| format!("{}: {}", finding.part, finding.found))
+        .collect()
+}
+
+#[track_caller]
+fn finding<'a>(findings: &'a [Finding], part: &str, words: &str) -> &'a Finding {
+    let found = findings
+        .iter()
+        .find(|f| f.part == part && f.found.contains(words));
+    found.unwrap_or_else(|| panic!("no {words:?} of {part:?} in {findings:#?}"))
+}
+
+// The account.
+
+/// As `callburner setup` leaves an account.
+struct House {
+    twilio: FakeTwilio,
+    settings: TwilioSettings,
+    doors: Doors,
+}
+
+impl House {
+    async fn new() -> Self {
+        let twilio = FakeTwilio::start(&Tasks::default());
+        let application = twilio.has_application(&[
+            ("friendly_name", "CallBurner"),
+            ("voice_url", &format!("{BASE}/voice")),
+            ("voice_method", "POST"),
+            ("status_callback", &format!("{BASE}/api/calls/status")),
+            ("status_callback_method", "POST"),
+        ]);
+        twilio.owns_number(NUMBER, "", "");
+        let rest = Rest::new(twilio.config()).unwrap();
+        let number = rest.incoming_number(&E164::parse(NUMBER).unwrap()).await;
+        let number = number.unwrap().expect("the number is owned");
+        let sid = ApplicationSid::parse(&application).unwrap();
+        rest.point_number(&number, &sid).await.unwrap();
+        let settings = TwilioSettings {
+            twilio_account_sid: Some(ACCOUNT.to_owned()),
+            twilio_auth_token: Some(AUTH_TOKEN.into()),
+            twilio_api_key: Some(KEY.to_owned()),
+            twilio_api_secret: Some(KEY_SECRET.into()),
+            twilio_twiml_app_sid: Some(application),
+            twilio_caller_id: Some(NUMBER.to_owned()),
+            twilio_api_base_url: twilio.config().base_url.parse().unwrap(),
+            ..TwilioSettings::default()
+        };
+        let mut doors = Doors::local(([127, 0, 0, 1], 0).into());
+        doors.public_base_url = Some(BASE.parse().unwrap());
+        doors.public_url = BASE.parse().unwrap();
+        Self {
+            twilio,
+            settings,
+            doors,
+        }
+    }
+
+    fn account(&self) -> Twilio {
+        self.settings.check().unwrap().expect("an account is set")
+    }
+
+    async fn examine(&self) -> Vec<Finding> {
+        account::examine(&self.account(), &self.doors).await
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_wrong_with_an_account_as_setup_leaves_it() {
+    let house = House::new().await;
+    let changes = house.twilio.changes().len();
+    let findings = house.examine().await;
+    assert_eq!(complaints(&findings), Vec::<String>::new());
+    finding(&findings, "clock", "as Twilio's");
+    finding(&findings, "Twilio account", "My account (Full, active)");
+    finding(&findings, "TwiML app", "its addresses are this server's");
+    finding(&findings, "caller ID", "the account owns it");
+    finding(&findings, "caller ID", "calls to it come here");
+    finding(&findings, "API key", "opens Twilio's REST API");
+    assert_eq!(house.twilio.changes().len(), changes, "it only looks");
+}
+
+#[tokio::test]
+async fn credentials_that_do_not_fit_are_told_apart() {
+    let mut house = House::new().await;
+    house.settings.twilio_api_secret = Some("another".into());
+    let findings = house.examine().await;
+    assert_eq!(complaints(&findings).len(), 1, "{findings:?}");
+    let key = finding(&findings, "API key", "401");
+    assert!(
+        key.advice.as_deref().unwrap().contains("TWILIO_API_SECRET"),
+        "{key}"
+    );
+
+    house.settings.twilio_auth_token = Some("another".into());
+    let findings = house.examine().await;
+    let account = finding(&findings, "Twilio account", "401");
+    assert_eq!(account.verdict, Verdict::Failure);
+    assert_eq!(
+        complaints(&findings).len(),
+        1,
+        "nothing else can be asked: {findings:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_moved_or_was_never_set_up_is_sent_to_setup() {
+    let mut house = House::new().await;
+    house.doors.public_base_url = Some("https://new.example.org".parse().unwrap());
+    let findings = house.examine().await;
+    let moved = finding(&findings, "TwiML app", "https://new.example.org/voice");
+    assert_eq!(
+        (moved.verdict, moved.advice.as_deref()),
+        (Verdict::Failure, Some("callburner setup"))
+    );
+
+    house.settings.twilio_twiml_app_sid = Some(format!("AP{}", "9".repeat(32)));
+    let findings = house.examine().await;
+    let gone = finding(&findings, "TwiML app", "is not in this account");
+    assert_eq!(gone.verdict, Verdict::Failure);
+
+    let mut bare = House::new().await;
+    bare.settings.twilio_twiml_app_sid = None;
+    bare.settings.twilio_api_key = None;
+    bare.settings.twilio_api_secret = None;
+    bare.settings.twilio_caller_id = None;
+    let findings = bare.examine().await;
+    finding(&findings, "TwiML app", "is there, and not in the settings");
+    finding(&findings, "API key", "there is none");
+    finding(&findings, "caller ID", "is not set");
+}
+
+#[tokio::test]
+async fn a_caller_id_is_owned_verified_or_of_no_use() {
+    const OTHER: &str = "+442071838750";
+    let mut house = House::new().await;
+    house.settings.twilio_caller_id = Some(OTHER.to_owned());
+    let findings = house.examine().await;
+    let stranger = finding(&findings, "caller ID", "neither the account's nor verified");
+    assert_eq!(stranger.verdict, Verdict::Failure);
+    assert!(!format!("{findings:?}").contains(OTHER));
+    house.twilio.has_verified(OTHER);
+    let findings = house.examine().await;
+    assert_eq!(
+        finding(&findings, "caller ID", "verified").verdict,
+        Verdict::Ok
+    );
+
+    house
+        .twilio
+        .owns_number(OTHER, "https://elsewhere/voice", "");
+    let findings = house.examine().await;
+    let elsewhere = finding(&findings, "caller ID", "https://elsewhere/voice");
+    assert_eq!(elsewhere.verdict, Verdict::Warning);
+}
+
+#[tokio::test]
+async fn twilio_out_of_reach_is_one_failure() {
+    let mut house = House::new().await;
+    let nobody = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    house.settings.twilio_api_base_url = format!("http://{nobody}").parse().unwrap();
+    let findings = house.examine().await;
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    finding(&findings, "Twilio account", "cannot be reached");
+}
+
+// The doors.
+
+/// A proxy that passes connections to wherever it is pointed, and takes these headers away.
+struct Proxy {
+    url: PublicUrl,
+    target: Arc<OnceLock<SocketAddr>>,
+}
+
+impl Proxy {
+    async fn start(tasks: &Tasks, taken: &'static [&'static str]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let target = Arc::new(OnceLock::new());
+        let (to, own) = (target.clone(), tasks.clone());
+        tasks.spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                let to: Option<&SocketAddr> = to.get();
+                let to = *to.expect("the proxy is pointed somewhere");
+                own.spawn(async move {
+                    // Either end may go when it likes.
+                    let _ = pass(socket, to, taken).await;
+                });
+            }
+        });
+        Self {
+            url: url.parse().unwrap(),
+            target,
+        }
+    }
+
+    fn point(&self, to: SocketAddr) {
+        self.target.set(to).unwrap();
+    }
+}
+
+async fn pass(mut from: TcpStream, to: SocketAddr, taken: &[&str]) -> std::io::Result<()> {
+    let mut to = TcpStream::connect(to).await?;
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(from.read_u8().await?);
+    }
+    let head = String::from_utf8(head).unwrap();
+    for line in head.split_inclusive("\r\n") {
+        let name = line.split(':').next().unwrap_or_default().to_lowercase();
+        if !taken.contains(&name.as_str()) {
+            to.write_all(line.as_bytes()).await?;
+        }
+    }
+    copy_bidirectional(&mut from, &mut to).await.map(drop)
+}
+
+fn key() -> Key {
+    Key::auth_token(AUTH_TOKEN)
+}
+
+/// A running server that takes Twilio's word at this address.
+async fn server_at(url: &PublicUrl) -> Server {
+    let mut doors = Doors::local(([127, 0, 0, 1], 0).into());
+    doors.public_url = url.clone();
+    doors.keyring = Some(Keyring::new(AUTH_TOKEN).unwrap());
+    doors.account_sid = Some(AccountSid::parse(ACCOUNT).unwrap());
+    let store = Store::open("sqlite::memory:").await.unwrap();
+    Server::start_behind(
+        doors,
+        store,
+        vec![Box::new(ScriptedRecognizer::default())],
+        |_| {},
+    )
+}
+
+#[tokio::test]
+async fn a_free_port_is_stood_in_for_so_that_the_way_can_be_tried() {
+    let (tasks, client) = (Tasks::default(), client().unwrap());
+    let proxy = Proxy::start(&tasks, &[]).await;
+    let free = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let (found, behind) = port(&client, free, &tasks).await;
+    assert_eq!(found.verdict, Verdict::Ok, "{found}");
+    assert!(matches!(behind, Behind::StandIn(_)));
+    proxy.point(free);
+    let silent = Proxy::start(&tasks, &["x-twilio-signature"]).await;
+    silent.point(free);
+    let findings = public(&client, &silent.url, Some(&key()), &behind).await;
+    let unsigned = finding(&findings, "sockets", "without X-Twilio-Signature");
+    assert_eq!(unsigned.verdict, Verdict::Failure);
+    let findings = public(&client, &proxy.url, Some(&key()), &behind).await;
+    finding(&findings, "public address", "leads here");
+    assert_eq!(finding(&findings, "sockets", "pass").verdict, Verdict::Ok);
+    // This machine's own address, which no test can do without.
+    assert_eq!(complaints(&findings).len(), 1, "{findings:?}");
+    finding(&findings, "public address", "is at 127.0.0.1");
+}
+
+#[tokio::test]
+async fn a_running_server_is_known_and_its_settings_compared() {
+    let (tasks, client) = (Tasks::default(), client().unwrap());
+    let proxy = Proxy::start(&tasks, &[]).await;
+    let server = server_at(&proxy.url).await;
+    proxy.point(server.addr);
+    let (found, behind) = port(&client, server.addr, &tasks).await;
+    assert!(matches!(behind, Behind::Server), "{found}");
+    let findings = public(&client, &proxy.url, Some(&key()), &behind).await;
+    assert_eq!(
+        finding(&findings, "sockets", "takes these settings' signature").verdict,
+        Verdict::Ok
+    );
+    let other = Key::auth_token("another");
+    let findings = public(&client, &proxy.url, Some(&other), &behind).await;
+    let differs = finding(
+        &findings,
+        "sockets",
+        "does not take these settings' signature",
+    );
+    assert_eq!(differs.verdict, Verdict::Failure);
+}
+
+#[tokio::test]
+async fn a_proxy_that_strips_headers_is_told_what_to_pass() {
+    let (tasks, client) = (Tasks::default(), client().unwrap());
+    for (taken, words, advice) in [
+        (
+            &["upgrade", "connection"][..],
+            "Upgrade is taken away",
+            "nginx",
+        ),
+        (
+            &["x-twilio-signature"],
+            "does not take",
+            "X-Twilio-Signature",
+        ),
+    ] {
+        let proxy = Proxy::start(&tasks, taken).await;
+        let server = server_at(&proxy.url).await;
+        proxy.point(server.addr);
+        let findings = public(&client, &proxy.url, Some(&key()), &Behind::Server).await;
+        let told = finding(&findings, "sockets", words);
+        assert_eq!(told.verdict, Verdict::Failure);
+        assert!(told.advice.as_deref().unwrap().contains(advice), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_way_that_leads_elsewhere_is_told_where() {
+    let (tasks, client) = (Tasks::default(), client().unwrap());
+    let nobody = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let moved = Router::new().fallback(get(|| async {
+        Redirect::permanent("https://new.example.org/")
+    }));
+    let page = Router::new().fallback(get(|| async { "welcome" }));
+    let other = Server::start().await;
+    for (addr, words) in [
+        (nobody, "cannot be reached"),
+        (
+            serve(moved, &tasks),
+            "redirects to https://new.example.org/",
+        ),
+        (serve(page, &tasks), "no CallBurner server"),
+        (other.addr, "another CallBurner server"),
+    ] {
+        let url: PublicUrl = format!("http://{addr}").parse().unwrap();
+        let behind = Behind::StandIn(Arc::default());
+        let findings = public(&client, &url, None, &behind).await;
+        let told = finding(&findings, "public address", words);
+        assert_eq!(told.verdict, Verdict::Failure);
+        assert!(
+            !findings.iter().any(|f| f.part == "sockets"),
+            "{findings:?}"
+        );
+    }
+    let nowhere: PublicUrl = "https://nowhere.invalid".parse().unwrap();
+    let findings = public(&client, &nowhere, None, &Behind::Nobody).await;
+    assert_eq!(findings.len(), 1);
+    finding(&findings, "public address", "nowhere.invalid");
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_told() {
+    let (tasks, client) = (Tasks::default(), client().unwrap());
+    let taken = serve(Router::new(), &tasks);
+    let (found, behind) = port(&client, taken, &tasks).await;
+    assert!(found.found.contains("another program"), "{found}");
+    assert!(matches!(behind, Behind::Nobody));
+    let (found, _) = port(&client, ([192, 0, 2, 1], 4_000).into(), &tasks).await;
+    assert!(found.found.contains("cannot be listened at"), "{found}");
+}
+
+// The whole.
+
+fn patient(arguments: &[&str]) -> Patient {
+    let arguments = std::iter::once(&"doctor").chain(arguments);
+    Patient {
+        settings: Command::try_parse_from(arguments).unwrap().settings,
+        sources: Vec::new(),
+        oddities: Vec::new(),
+        fix_nothing: false,
+    }
+}
+
+#[tokio::test]
+async fn a_broken_set_up_is_looked_at_to_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let tasks = Tasks::default();
+    let taken = serve(Router::new(), &tasks);
+    let data = format!("--data-dir={}", folder.path().join("data").display());
+    let models = format!("--models-dir={}", folder.path().display());
+    let (number, secret) = ("+14155550100", "a-secret-token");
+    let port = format!("--port={}", taken.port());
+    let caller_id = format!("--twilio-caller-id={number}");
+    let mut patient = patient(&[
+        &data,
+        &models,
+        &port,
+        "--model=tiny.en",
+        &caller_id,
+        "--call-minutes-max=999",
+        "--archive",
+        "--transcription-source=off",
+    ]);
+    patient.settings.twilio.twilio_auth_token = Some(SecretString::from(secret));
+    let mut shown = Vec::new();
+    let mut show = |finding: &Finding| {
+        shown.push(finding.to_string());
+        Ok(())
+    };
+    let report = examine(patient, &mut show).await.unwrap();
+    assert!(!report.well, "{report:#?}");
+    for (part, words) in [
+        ("settings", "CALL_MINUTES_MAX"),
+        ("settings", "ARCHIVE is on"),
+        ("model", "the model tiny.en is not in"),
+        ("data folder", "can be written to"),
+        ("database", "opens"),
+        ("users", "there are none"),
+        ("port", "another program"),
+    ] {
+        finding(&report.findings, part, words);
+    }
+    assert_eq!(shown.len(), report.findings.len());
+    for finding in &report.findings {
+        assert_eq!(
+            finding.advice.is_none(),
+            finding.verdict == Verdict::Ok,
+            "{finding}"
+        );
+    }
+    let json = serde_json::to_string(&report).unwrap();
+    assert!(!json.contains(secret) && !json.contains(number), "{json}");
+}
