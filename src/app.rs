@@ -44,6 +44,8 @@ pub struct Parts {
     pub shelf: Option<Shelf>,
     /// Whether calls' audio is kept there from now on.
     pub archives: bool,
+    /// Whether recorded calls are played on request; only where no account proves itself.
+    pub simulates: bool,
     /// How calls are answered.
     pub desk: desk::Config,
     /// Twilio's REST API, if there is an account.
@@ -75,6 +77,7 @@ impl Parts {
             store,
             shelf: None,
             archives: false,
+            simulates: false,
             rest: None,
             retention: None,
         }
@@ -88,16 +91,17 @@ pub struct App {
     tasks: Tasks,
     engine: Arc<Engine>,
     hub: Hub,
-    store: Store,
+    desk: Desk,
     shelf: Option<Shelf>,
     gatehouse: Gatehouse,
 }
 
 impl App {
     /// Opens the doors. Calls can be taken when it returns.
-    pub async fn start(parts: Parts) -> anyhow::Result<Self> {
+    pub async fn start(mut parts: Parts) -> anyhow::Result<Self> {
         let listener = listen(parts.doors.address).await?;
         let address = listener.local_addr()?;
+        parts.doors.address = address; // The port may have been free to choose.
         let tasks = Tasks::default();
         let open = recover(&parts.store).await?;
         let shelf = parts.shelf.clone();
@@ -110,7 +114,7 @@ impl App {
             tasks: tasks.clone(),
             engine: switchboard.engine.clone(),
             hub: switchboard.hub.clone(),
-            store: state.desk.store().clone(),
+            desk: state.desk.clone(),
             shelf,
             gatehouse: state.gatehouse.clone(),
         };
@@ -128,6 +132,11 @@ impl App {
         &self.hub
     }
 
+    /// What happens to calls beside their audio.
+    pub fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
     /// What recognises.
     pub fn engine(&self) -> &Engine {
         &self.engine
@@ -135,7 +144,7 @@ impl App {
 
     /// What lasts.
     pub fn store(&self) -> &Store {
-        &self.store
+        self.desk.store()
     }
 
     /// Where the first user signs up, if there is none yet and one is needed: to be printed, never
@@ -159,7 +168,7 @@ impl App {
             archives.inspect(Shelf::stop);
         };
         let _ = tokio::task::spawn_blocking(stop).await;
-        self.store.close().await;
+        self.desk.store().close().await;
     }
 }
 
@@ -167,6 +176,7 @@ impl App {
 pub(crate) fn compose(parts: Parts, tasks: &Tasks) -> ApiState {
     let (hub, store) = (Hub::new(), parts.store);
     hub.keep_swept(tasks);
+    let media_socket = Some(format!("ws://{}/media", parts.doors.address));
     let scribe = Scribe::new(store.clone(), hub.clone(), tasks.clone());
     let tools = Tools {
         scribe: scribe.clone(),
@@ -174,6 +184,7 @@ pub(crate) fn compose(parts: Parts, tasks: &Tasks) -> ApiState {
         tasks: tasks.clone(),
         rest: parts.rest,
         shelf: parts.shelf.clone(),
+        media_socket: media_socket.filter(|_| parts.simulates),
     };
     let desk = Desk::new(parts.desk, tools);
     if let Some(age) = parts.retention {

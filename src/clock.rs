@@ -71,6 +71,12 @@ impl UtcTime {
         Ok(Self::from_millis(at.as_millisecond()))
     }
 
+    /// RFC 2822, as Twilio's callbacks write it: `Wed, 25 Nov 2026 09:30:00 +0000`.
+    pub fn to_rfc_2822(self) -> String {
+        let at = Timestamp::from_millisecond(self.0).expect("from_millis keeps to the calendar");
+        at.strftime("%a, %d %b %Y %H:%M:%S +0000").to_string()
+    }
+
     /// This much later; stays where it is at the end of the calendar.
     #[must_use]
     pub fn plus(self, time: Duration) -> Self {
@@ -140,6 +146,7 @@ mod tests {
             Ok(second)
         );
         assert_eq!(second.to_string(), "2026-11-22T10:00:00.000Z");
+        assert_eq!(second.to_rfc_2822(), "Sun, 22 Nov 2026 10:00:00 +0000");
         for wrong in ["", "now", "2026-11-22", "2026-11-22T25:00:00Z"] {
             assert_eq!(UtcTime::parse(wrong), Err(UtcTimeError), "{wrong}");
         }

@@ -47,10 +47,10 @@
 //! access archive dialing engine export hub measure models store twilio  strangers to each other
 //! config                                      settings, checked at the start
 //! scribe                                      what is published, written down
+//! player                                      stands in for Twilio
 //! call desk                                   one live call: its audio; all that is beside it
 //! api                                         doors: HTTP and WebSocket
 //! app                                         the server, composed
-//! player                                      stands in for Twilio
 //! rehearsal                                   a call through the server, and what was heard
 //! cli                                         commands
 //! ```
@@ -85,14 +85,14 @@ pub mod config;
 
 pub mod scribe;
 
+pub mod player;
+
 pub mod call;
 pub mod desk;
 
 pub mod api;
 
 pub mod app;
-
-pub mod player;
 
 pub mod rehearsal;
 

@@ -62,15 +62,12 @@ async fn audio(
     };
     let tag = tag(&kept);
     let about = about(&record, tag.as_deref());
-    let is_known = |name| {
-        tag.as_deref()
-            .is_some_and(|tag| names(&headers, &name, tag))
-    };
-    if is_known(header::IF_NONE_MATCH) {
+    let is_known = |name| tag.as_deref().is_some_and(|tag| names(&headers, name, tag));
+    if is_known(&header::IF_NONE_MATCH) {
         return Ok((StatusCode::NOT_MODIFIED, about).into_response());
     }
     // A part of something else than the browser has would spoil it.
-    let is_same = !headers.contains_key(header::IF_RANGE) || is_known(header::IF_RANGE);
+    let is_same = !headers.contains_key(header::IF_RANGE) || is_known(&header::IF_RANGE);
     let range = headers
         .get(header::RANGE)
         .filter(|_| is_same && method == Method::GET);

@@ -138,6 +138,8 @@ impl From<DeskError> for ApiError {
             DeskError::CallIsOver => (StatusCode::CONFLICT, "call_over"),
             DeskError::CallInProgress => (StatusCode::CONFLICT, "call_in_progress"),
             DeskError::Busy => (StatusCode::CONFLICT, "busy"),
+            DeskError::NoSimulation => (StatusCode::CONFLICT, "simulation_off"),
+            DeskError::Simulating => (StatusCode::CONFLICT, "simulation_running"),
             DeskError::NotRecording => (StatusCode::CONFLICT, "not_recording"),
         };
         Self::new(status, code, error.to_string())

@@ -14,6 +14,7 @@ mod media;
 mod ranges;
 mod recordings;
 mod session;
+mod simulation;
 mod token;
 mod twilio;
 mod users;
@@ -115,6 +116,7 @@ pub(crate) fn browsers() -> OpenApiRouter<ApiState> {
         .merge(calls::routes())
         .merge(audio::routes())
         .merge(recordings::routes())
+        .merge(simulation::routes())
         .merge(session::routes())
         .merge(users::routes())
         .merge(api_tokens::routes())

@@ -293,6 +293,14 @@ pub fn mulaw_wav(codes: &[u8]) -> Option<Vec<u8>> {
     Some(wav)
 }
 
+/// What [`mulaw_wav`] was made of; `None` for any other file.
+pub fn mulaw_of(wav: &[u8]) -> Option<&[u8]> {
+    let data_bytes = wav.get(MULAW_HEADER_BYTES - 4..MULAW_HEADER_BYTES)?;
+    let data_bytes = u32::from_le_bytes(data_bytes.try_into().ok()?) as usize;
+    let codes = wav.get(MULAW_HEADER_BYTES..)?.get(..data_bytes)?;
+    (mulaw_wav(codes)? == wav).then_some(codes)
+}
+
 #[cfg(test)]
 mod tests {
     use std::process::Command;

@@ -10,7 +10,6 @@ use crate::app::{App, Parts};
 use crate::cli;
 use crate::cli::serve::wait_for_signal;
 use crate::config::EngineSettings;
-use crate::ids::{CallSid, StreamSid};
 use crate::measure::latency::{Report, Spread, Tally};
 use crate::measure::script::{self, Script};
 use crate::player::{Call, Options};
@@ -41,7 +40,11 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let engine = cli::start_engine(&args.engine)?;
     let address = ([127, 0, 0, 1], args.port).into();
     let voice = cli::voice_config(&args.engine);
-    let app = App::start(Parts::local(address, engine, voice).await?).await?;
+    let parts = Parts {
+        simulates: args.keep,
+        ..Parts::local(address, engine, voice).await?
+    };
+    let app = App::start(parts).await?;
     let screen = Screen::new();
     screen.line(&format!(
         "{}: {:.0} s of a recorded call, model {}, {} workers, server on http://{}\n",
@@ -51,7 +54,7 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
         args.engine.workers(),
         app.address()
     ))?;
-    let rehearsal = rehearse(app.address(), &call, &options(), |event| {
+    let rehearsal = rehearse(app.address(), &call, &Options::fresh(), |event| {
         screen.show(event);
     })
     .await?;
@@ -59,7 +62,8 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     if args.keep {
         screen.line(&format!(
             "The server stays up on http://{} until Ctrl+C. Play another call to it with\n  \
-             callburner replay {} --url ws://{0}/media",
+             callburner replay {} --url ws://{0}/media\nor the built-in one with\n  \
+             curl -X POST http://{0}/api/simulation",
             app.address(),
             args.call.display()
         ))?;
@@ -76,18 +80,6 @@ pub(super) fn read_call(path: &Path, audio: Option<&Path>) -> anyhow::Result<(Sc
     let call = Call::read(&inbound, &outbound)
         .with_context(|| format!("the audio of {} cannot be used", path.display()))?;
     Ok((script, call))
-}
-
-/// How a call is played: under names that no call had before.
-pub(super) fn options() -> Options {
-    let digits = || {
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).expect("the system has random numbers");
-        format!("{:032x}", u128::from_be_bytes(bytes))
-    };
-    let call_sid = CallSid::parse(&format!("CA{}", digits())).expect("32 hexadecimal digits");
-    let stream_sid = StreamSid::parse(&format!("MZ{}", digits())).expect("32 hexadecimal digits");
-    Options::new(call_sid, stream_sid)
 }
 
 /// What the call's words were worth.

@@ -1,84 +1,255 @@
-//! `callburner replay`: any recording as a Media Stream, to any server, at any speed.
+//! `callburner replay`: any recording as a Media Stream, to any server, at any speed; with an auth
+//! token, as the whole call that Twilio would make of it.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use crate::cli::demo::{options, read_call};
-use crate::player::{self, Call, Options, Signer};
+use crate::cli::demo::read_call;
+use crate::ids::AccountSid;
+use crate::player::exchange::{Exchange, Parties, Sound};
+use crate::player::{self, Call, Options, Played, Step};
+use crate::twilio::public_url::PublicUrl;
 use crate::twilio::signature::Key;
 
+/// Where a server on this machine has its media socket.
+const LOCAL: &str = "ws://127.0.0.1:4000/media";
+
 /// Play a recording, a call script or a captured session to a server, as Twilio would.
+///
+/// Without an auth token the media socket is opened, and that is all: for a server on this machine
+/// without an account. With one, the server is asked at /voice what to do with a call, the stream
+/// that it names is opened, and it is told of every step, all signed as Twilio signs.
 #[derive(Debug, clap::Args)]
 pub(super) struct ReplayArgs {
     /// A call script (.json), a captured session (.jsonl), or a recording: of two channels, the
     /// first is the inbound track and the second the outbound one.
     call: PathBuf,
-    /// Media Streams socket of the server.
-    #[arg(long, default_value = "ws://127.0.0.1:4000/media")]
-    url: String,
+    /// Media Streams socket of the server, by default <ws://127.0.0.1:4000/media>; with a token, its
+    /// address is where everything is sent.
+    #[arg(long)]
+    url: Option<String>,
     /// Times real time; 0: as fast as the server reads.
     #[arg(long, default_value_t = 1.0)]
     speed: f64,
     /// Folder of a call script's recordings, if not beside it.
     #[arg(long)]
     audio: Option<PathBuf>,
-    /// Signs the upgrade as Twilio does, with this token.
+    /// Signs as Twilio does, with this token.
     #[arg(long, env = "TWILIO_AUTH_TOKEN", hide_env_values = true)]
     auth_token: Option<String>,
-    /// The `wss://` URL to sign, if the server knows another one than it is called by.
+    /// The account that the call is of.
+    #[arg(long, env = "TWILIO_ACCOUNT_SID")]
+    account_sid: Option<String>,
+    /// Voice URL as the server knows it, over which signatures are made: by default that of
+    /// `PUBLIC_BASE_URL`, or /voice at the address of --url.
     #[arg(long)]
-    public_url: Option<String>,
+    voice_url: Option<String>,
+    #[arg(long, env = "PUBLIC_BASE_URL", hide = true)]
+    public_base_url: Option<String>,
+    /// Who calls: a browser, client:NAME, or a telephone number.
+    #[arg(long, default_value = "client:replay")]
+    from: String,
+    /// Who is called.
+    #[arg(long, default_value = "+14155550123")]
+    to: String,
+}
+
+/// What is played.
+enum Recorded {
+    Call(Call),
+    Capture(Vec<Step>),
 }
 
 pub(super) async fn run(args: ReplayArgs) -> anyhow::Result<()> {
-    let signer = args
-        .auth_token
-        .as_deref()
-        .filter(|token| !token.is_empty())
-        .map(|token| Signer {
-            key: Key::auth_token(token),
-            public_url: args.public_url.clone(),
-        });
-    let ending = args.call.extension().unwrap_or_default();
-    if ending == "jsonl" {
-        let text = std::fs::read_to_string(&args.call)
-            .with_context(|| format!("cannot read {}", args.call.display()))?;
-        let steps = player::parse_capture(&text)
-            .with_context(|| format!("{} is no captured session", args.call.display()))?;
-        let played = player::replay(&args.url, &steps, args.speed, signer.as_ref()).await?;
-        let whole = if played.is_whole {
-            "all sent"
-        } else {
-            "the server hung up on it"
-        };
-        return print(&format!("{} messages, {whole}", played.sent));
-    }
-    let call = if ending == "json" {
-        read_call(&args.call, args.audio.as_deref())?.1
-    } else {
-        read_recording(&args.call)?
-    };
-    let options = Options {
+    let recorded = read(&args)?;
+    let mut options = Options {
         speed: args.speed,
-        signer,
-        ..options()
+        ..Options::fresh()
     };
-    print(&format!(
-        "call {}: {:.1} s of audio to {}",
-        options.call_sid.as_str(),
-        call.seconds(),
-        args.url
-    ))?;
-    let played = player::play(&args.url, &call, &options).await?;
-    print(&format!("{} messages, all sent", played.sent))
+    if let Recorded::Capture(steps) = &recorded
+        && let Some(call) = player::call_of(steps)
+    {
+        options.call_sid = call;
+    }
+    let played = match given(args.auth_token.as_deref()) {
+        Some(token) => whole_call(&args, token, &recorded, options).await?,
+        None => stream_alone(&args, &recorded, &options).await?,
+    };
+    let whole = if played.is_whole {
+        "all sent"
+    } else {
+        "the server hung up on it"
+    };
+    print(&format!("{} messages, {whole}", played.sent))
 }
 
-fn read_recording(path: &Path) -> anyhow::Result<Call> {
-    Call::read_one(path).with_context(|| format!("{} cannot be played", path.display()))
+fn read(args: &ReplayArgs) -> anyhow::Result<Recorded> {
+    let path: &Path = &args.call;
+    let ending = path.extension().unwrap_or_default();
+    if ending == "jsonl" {
+        let text = std::fs::read_to_string(path);
+        let text = text.with_context(|| format!("cannot read {}", path.display()))?;
+        let steps = player::parse_capture(&text);
+        let steps = steps.with_context(|| format!("{} is no captured session", path.display()))?;
+        return Ok(Recorded::Capture(steps));
+    }
+    let call = if ending == "json" {
+        read_call(path, args.audio.as_deref())?.1
+    } else {
+        Call::read_one(path).with_context(|| format!("{} cannot be played", path.display()))?
+    };
+    Ok(Recorded::Call(call))
+}
+
+/// Opens the media socket, for a server that takes a stream from anyone on its machine.
+async fn stream_alone(
+    args: &ReplayArgs,
+    recorded: &Recorded,
+    options: &Options,
+) -> anyhow::Result<Played> {
+    let url = args.url.as_deref().unwrap_or(LOCAL);
+    match recorded {
+        Recorded::Call(call) => {
+            announce(options, call, url)?;
+            Ok(player::play(url, call, options).await?)
+        }
+        Recorded::Capture(steps) => Ok(player::replay(url, steps, args.speed, None).await?),
+    }
+}
+
+/// Makes the call as Twilio does.
+async fn whole_call(
+    args: &ReplayArgs,
+    token: &str,
+    recorded: &Recorded,
+    options: Options,
+) -> anyhow::Result<Played> {
+    let account = given(args.account_sid.as_deref());
+    let account = account.context("an auth token is that of an account: give --account-sid too")?;
+    let account = AccountSid::parse(account).context("--account-sid")?;
+    let (named, called) = addresses(args)?;
+    let exchange = Exchange::new(Key::auth_token(token), account, named, called.clone())?;
+    let parties = Parties {
+        from: args.from.clone(),
+        to: args.to.clone(),
+    };
+    let sound = match recorded {
+        Recorded::Call(call) => {
+            announce(&options, call, &called.https("/voice"))?;
+            Sound::Recorded(call)
+        }
+        Recorded::Capture(steps) => Sound::Captured(steps),
+    };
+    Ok(exchange.place(&parties, sound, options).await?)
+}
+
+/// What the server calls itself, and where it is reached.
+fn addresses(args: &ReplayArgs) -> anyhow::Result<(PublicUrl, PublicUrl)> {
+    let voice = match &args.voice_url {
+        Some(voice) => {
+            let base = voice.strip_suffix("/voice");
+            let base = base.context("--voice-url ends in /voice")?;
+            Some(PublicUrl::parse(base).context("--voice-url")?)
+        }
+        None => None,
+    };
+    let called = match (&args.url, &voice) {
+        (None, Some(voice)) => voice.clone(),
+        (url, _) => base_of(url.as_deref().unwrap_or(LOCAL))?,
+    };
+    let public = given(args.public_base_url.as_deref());
+    let named = match (voice, public) {
+        (Some(voice), _) => voice,
+        (None, Some(public)) => PublicUrl::parse(public).context("PUBLIC_BASE_URL")?,
+        (None, None) => called.clone(),
+    };
+    Ok((named, called))
+}
+
+/// The address of the server that has this media socket.
+fn base_of(socket: &str) -> anyhow::Result<PublicUrl> {
+    let wrong = "--url is the URL of a media socket, such as wss://calls.example.org/media";
+    let rest = socket.strip_prefix("ws").context(wrong)?;
+    let rest = rest.trim_end_matches('/');
+    let base = rest.strip_suffix("/media").unwrap_or(rest);
+    PublicUrl::parse(&format!("http{base}")).context(wrong)
+}
+
+/// What `.env` leaves empty is not given.
+fn given(value: Option<&str>) -> Option<&str> {
+    value.map(str::trim).filter(|value| !value.is_empty())
+}
+
+fn announce(options: &Options, call: &Call, url: &str) -> anyhow::Result<()> {
+    let (sid, seconds) = (options.call_sid.as_str(), call.seconds());
+    print(&format!("call {sid}: {seconds:.1} s of audio to {url}"))
 }
 
 fn print(line: &str) -> anyhow::Result<()> {
     Ok(writeln!(std::io::stdout(), "{line}")?)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: ReplayArgs,
+    }
+
+    fn found(arguments: &[&str]) -> anyhow::Result<(String, String)> {
+        let arguments = ["replay", "call.wav"].iter().chain(arguments);
+        let mut args = Command::try_parse_from(arguments).unwrap().args;
+        args.public_base_url = None; // Whatever this machine's environment says.
+        addresses(&args).map(|(named, called)| (named.to_string(), called.to_string()))
+    }
+
+    #[test]
+    fn the_server_is_called_where_it_is_and_by_the_name_that_it_has() {
+        let local = "http://127.0.0.1:4000";
+        let public = "https://calls.example.org";
+        for (arguments, named, called) in [
+            (&[][..], local, local),
+            (
+                &["--url", "ws://127.0.0.1:5000/media/"],
+                "http://127.0.0.1:5000",
+                "http://127.0.0.1:5000",
+            ),
+            (&["--url", "wss://calls.example.org/media"], public, public),
+            (
+                &["--voice-url", "https://calls.example.org/voice"],
+                public,
+                public,
+            ),
+            (
+                &[
+                    "--voice-url",
+                    "https://calls.example.org/base/voice",
+                    "--url",
+                    "ws://127.0.0.1:4000/media",
+                ],
+                "https://calls.example.org/base",
+                local,
+            ),
+        ] {
+            let found = found(arguments).unwrap();
+            assert_eq!(
+                (found.0.as_str(), found.1.as_str()),
+                (named, called),
+                "{arguments:?}"
+            );
+        }
+        for wrong in [
+            ["--voice-url", "https://h/other"],
+            ["--url", "https://h/media"],
+        ] {
+            assert!(found(&wrong).is_err(), "{wrong:?}");
+        }
+    }
 }

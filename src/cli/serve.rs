@@ -97,6 +97,7 @@ async fn parts(settings: &Settings, config: Config) -> anyhow::Result<Parts> {
         doors: config.doors,
         shelf,
         archives: settings.calls.archive,
+        simulates: config.simulates,
         proxies: settings.trusted_proxies.clone(),
         engine: cli::start_engine(&settings.engine)?,
         voice: cli::voice_config(&settings.engine),

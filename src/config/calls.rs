@@ -32,7 +32,7 @@ pub struct CallSettings {
     /// Where a call's words come from.
     #[arg(long, env = "TRANSCRIPTION_SOURCE", value_enum, default_value_t)]
     pub transcription_source: TranscriptionSource,
-    /// Play a recorded call through the engine when nobody calls, so that the page can be seen
+    /// Play a recorded call through the engine when the page asks for it, so that it can be seen
     /// working. On by default on this machine alone without Twilio settings.
     #[arg(long, env = "SIMULATE_TRANSCRIPTION")]
     pub simulate_transcription: Option<bool>,

@@ -29,8 +29,8 @@ impl Settings {
             ),
             (
                 has_account && calls.simulate_transcription == Some(true),
-                "SIMULATE_TRANSCRIPTION is on beside a Twilio account: a made-up call is shown \
-                 among real ones",
+                "SIMULATE_TRANSCRIPTION is on beside a Twilio account, with which calls are real: \
+                 nothing is simulated",
             ),
             (
                 hears && is_english && !["en", "auto"].contains(&self.engine.language.as_str()),

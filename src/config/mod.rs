@@ -118,6 +118,8 @@ pub struct Config {
     pub doors: Doors,
     /// The account at Twilio, if there is one.
     pub twilio: Option<Twilio>,
+    /// Whether recorded calls are played on request.
+    pub simulates: bool,
 }
 
 /// The settings of the doors, checked.
@@ -168,7 +170,14 @@ impl Settings {
         }
         doors.keyring = twilio.as_ref().map(keyring);
         doors.account_sid = twilio.as_ref().map(|twilio| twilio.account_sid.clone());
-        Ok(Config { doors, twilio })
+        // With an account the media socket opens to nobody but Twilio.
+        let simulate = self.calls.simulate_transcription;
+        let simulates = twilio.is_none() && simulate.unwrap_or(self.public_base_url.is_none());
+        Ok(Config {
+            doors,
+            twilio,
+            simulates,
+        })
     }
 }
 
@@ -262,6 +271,30 @@ mod tests {
         ]
         .concat();
         assert!(doors(&all).unwrap().keyring.is_some());
+    }
+
+    #[test]
+    fn calls_are_simulated_on_this_machine_alone_unless_wanted() {
+        let simulates = |arguments: &[&str]| {
+            let arguments = std::iter::once(&"callburner").chain(arguments);
+            let settings = Command::try_parse_from(arguments).unwrap().settings;
+            settings.check().map(|config| config.simulates)
+        };
+        let public = ["--public-base-url", "https://calls.example.org"];
+        let wanted = ["--simulate-transcription", "true"];
+        let account = [
+            "--twilio-auth-token",
+            "12345",
+            "--twilio-account-sid",
+            "AC00000000000000000000000000000001",
+        ];
+        assert!(simulates(&[]).unwrap());
+        assert!(!simulates(&["--simulate-transcription", "false"]).unwrap());
+        assert!(!simulates(&public).unwrap());
+        assert!(simulates(&[public, wanted].concat()).unwrap());
+        let real = [&public[..], &account].concat();
+        assert!(!simulates(&real).unwrap());
+        assert!(!simulates(&[&real[..], &wanted].concat()).unwrap());
     }
 
     #[test]

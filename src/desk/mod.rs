@@ -17,6 +17,7 @@ mod callbacks;
 mod presence;
 mod realtime;
 mod recording;
+mod simulation;
 mod streams;
 
 use std::collections::BTreeSet;
@@ -114,6 +115,8 @@ pub struct Tools {
     pub rest: Option<Rest>,
     /// Where calls' audio is, if any was ever kept.
     pub shelf: Option<Shelf>,
+    /// The server's own media socket, `ws://…`, where simulated calls go; none: there are none.
+    pub media_socket: Option<String>,
 }
 
 /// The desk; clones are the same.
@@ -130,6 +133,8 @@ struct Shared {
     transcriptions: Mutex<Transcriptions>,
     /// Calls whose recording is being commanded; bounded by the requests that wait for Twilio.
     commanded: Mutex<BTreeSet<CallSid>>,
+    /// The simulated call that goes on.
+    simulated: Mutex<Option<CallSid>>,
 }
 
 impl fmt::Debug for Desk {
@@ -151,6 +156,7 @@ impl Desk {
             restarts: Mutex::default(),
             transcriptions: Mutex::default(),
             commanded: Mutex::default(),
+            simulated: Mutex::default(),
         }))
     }
 

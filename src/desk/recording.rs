@@ -64,6 +64,14 @@ pub enum DeskError {
     /// The database did not do it.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Calls are real here.
+    #[error(
+        "calls are not simulated here: without a Twilio account, set SIMULATE_TRANSCRIPTION=true"
+    )]
+    NoSimulation,
+    /// One at a time.
+    #[error("a simulated call goes on: watch that one, or wait for its end")]
+    Simulating,
     /// The disk that calls' audio is kept on did not do it.
     #[error("the call's audio cannot be reached: {0}")]
     Archive(io::Error),

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::Server;
 use super::browser::Browser;
-use super::phone::{Stream, fixture, patient, speech, stream_sid, unhurried_voice};
+use super::phone::{Stream, eventually, fixture, patient, speech, stream_sid, unhurried_voice};
 use super::stories::call;
 use crate::app::Parts;
 use crate::archive::Shelf;
@@ -91,16 +91,6 @@ impl Studio {
         self.ask(Method::GET, &path, headers).await
     }
 
-    /// Waits until it is as wanted.
-    async fn until(&self, what: &str, wanted: impl AsyncFn() -> bool) {
-        let asking = async {
-            while !wanted().await {
-                tokio::task::yield_now().await;
-            }
-        };
-        patient(what, asking).await;
-    }
-
     async fn has_audio(&self, n: u32) -> bool {
         let record = self.store.call_record(&call(n)).await.unwrap();
         record.is_some_and(|record| record.has_audio)
@@ -112,7 +102,7 @@ impl Studio {
             let kept = self.shelf.read(&call(n)).unwrap();
             kept.is_some_and(|kept| !kept.is_open) && self.has_audio(n).await
         };
-        self.until("the archive", is_kept).await;
+        eventually("the archive", is_kept).await;
     }
 }
 
@@ -250,7 +240,7 @@ async fn a_call_that_goes_on_is_heard_as_far_as_it_is_and_nothing_of_it_is_cache
         let length = archive::duration(&written).unwrap_or_default();
         length > Duration::from_secs(1) && studio.has_audio(1).await
     };
-    studio.until("a second of audio", is_heard).await;
+    eventually("a second of audio", is_heard).await;
     let answer = studio.audio(1, &[]).await;
     assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(header(&answer, "cache-control"), "private, no-store");
@@ -350,7 +340,7 @@ async fn without_an_archive_nothing_is_kept_and_what_was_kept_is_there() {
             .is_none()
     );
     let known = async || studio.store.call_record(&call(1)).await.unwrap().is_some();
-    studio.until("the call", known).await;
+    eventually("the call", known).await;
     let answer = studio.audio(1, &[]).await;
     assert_eq!(answer.status(), StatusCode::NOT_FOUND);
     assert_eq!(code(answer).await, "no_audio");

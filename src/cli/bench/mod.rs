@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::app::{App, Parts};
 use crate::audio::{self, mulaw, recording::Recording, resample::Upsampler};
 use crate::cli;
-use crate::cli::demo::{figures, options, read_call};
+use crate::cli::demo::{figures, read_call};
 use crate::clock;
 use crate::config::EngineSettings;
 use crate::engine::offline;
@@ -26,6 +26,7 @@ use crate::ids::Track;
 use crate::measure::latency::{Report, Tally};
 use crate::measure::script::{self, Clip};
 use crate::measure::wer::Score;
+use crate::player::Options;
 use crate::rehearsal::rehearse;
 
 /// Measure the engine on recordings whose words are known, and what the server bears.
@@ -274,7 +275,7 @@ async fn latency(args: &LatencyArgs) -> anyhow::Result<()> {
     for path in &args.calls {
         let (script, call) = read_call(path, args.audio.as_deref())?;
         print(&format!("{} ({:.0} s)", script.name, script.seconds))?;
-        let rehearsal = rehearse(app.address(), &call, &options(), |_| {}).await?;
+        let rehearsal = rehearse(app.address(), &call, &Options::fresh(), |_| {}).await?;
         let mut one = Tally::default();
         one.add(&script.truth, &rehearsal.heard());
         all.add(&script.truth, &rehearsal.heard());

@@ -2,9 +2,10 @@
 //!
 //! Source: <https://www.twilio.com/docs/voice/twiml> and the pages of each verb below. Verbs are
 //! plain data; [`Response::new`] refuses what Twilio would refuse in the middle of a call, so that
-//! [`Response::to_xml`] cannot fail. [`streams`] reads a document as Twilio does, for the player
-//! that stands in for it.
+//! [`Response::to_xml`] cannot fail. [`read`](read()) reads a document as Twilio does, for the
+//! player that stands in for it.
 
+mod read;
 mod xml;
 
 use std::fmt;
@@ -16,7 +17,8 @@ use url::Url;
 use crate::ids::ClientIdentity;
 use crate::ids::E164;
 
-pub use self::xml::streams;
+pub use self::read::read;
+pub use self::read::streams;
 
 /// The type of a TwiML answer.
 pub const CONTENT_TYPE: &str = "text/xml; charset=utf-8";
@@ -327,6 +329,11 @@ impl Response {
     /// A document that says nothing: what callbacks are answered with.
     pub fn empty() -> Self {
         Self { verbs: vec![] }
+    }
+
+    /// What Twilio is to do, in this order.
+    pub fn verbs(&self) -> &[Verb] {
+        &self.verbs
     }
 
     /// The document as Twilio reads it. Characters that XML cannot hold are left out.

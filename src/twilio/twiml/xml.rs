@@ -1,8 +1,6 @@
-//! TwiML as text: the writer, and the reader that the player has. Pure: no I/O.
+//! TwiML as text: the writer. Pure: no I/O.
 
-use quick_xml::Reader;
 use quick_xml::Writer;
-use quick_xml::XmlVersion;
 use quick_xml::events::BytesDecl;
 use quick_xml::events::BytesEnd;
 use quick_xml::events::BytesStart;
@@ -15,13 +13,9 @@ use super::Parameter;
 use super::Reason;
 use super::StatusCallback;
 use super::Stream;
-use super::Tracks;
 use super::Transcription;
-use super::TwimlError;
 use super::Verb;
-use super::check_stream;
 use crate::ids::E164;
-use crate::limits;
 
 /// A document of these verbs.
 pub(super) fn document(verbs: &[Verb]) -> String {
@@ -189,188 +183,4 @@ pub(super) fn legal(text: &str) -> String {
         matches!(c, '\t' | '\n' | '\r') || (*c >= ' ' && !matches!(c, '\u{fffe}' | '\u{ffff}'))
     };
     text.chars().filter(legal).collect()
-}
-
-/// Every `<Start><Stream>` of a document, in order, read as Twilio reads it: what Twilio would
-/// refuse is an error, what is not known is passed over.
-pub fn streams(xml: &str) -> Result<Vec<Stream>, TwimlError> {
-    if xml.len() > limits::TWIML_BYTES_MAX {
-        return Err(TwimlError::Document);
-    }
-    let mut reader = Reader::from_str(xml);
-    let mut path: Vec<String> = Vec::new();
-    let mut streams = Vec::new();
-    let mut open = None;
-    loop {
-        match reader.read_event().map_err(|_| TwimlError::Document)? {
-            Event::Start(element) => {
-                enter(&path, &element, &mut open)?;
-                path.push(element.name().0.to_owned());
-            }
-            Event::Empty(element) => {
-                enter(&path, &element, &mut open)?;
-                if element.name().0 == "Stream" {
-                    streams.extend(open.take());
-                }
-            }
-            Event::End(_) => {
-                if path.pop().as_deref() == Some("Stream") {
-                    streams.extend(open.take());
-                }
-            }
-            Event::Eof if path.is_empty() => break,
-            Event::Eof => return Err(TwimlError::Document),
-            Event::Text(_)
-            | Event::CData(_)
-            | Event::Comment(_)
-            | Event::Decl(_)
-            | Event::PI(_)
-            | Event::DocType(_)
-            | Event::GeneralRef(_) => {}
-        }
-    }
-    streams.iter().try_for_each(check_stream)?;
-    Ok(streams)
-}
-
-/// Opens the stream, or adds the parameter, that begins at this place of the document.
-fn enter(
-    path: &[String],
-    element: &BytesStart<'_>,
-    open: &mut Option<Stream>,
-) -> Result<(), TwimlError> {
-    let parents: Vec<&str> = path.iter().map(String::as_str).collect();
-    match (parents.as_slice(), element.name().0) {
-        (["Response", "Start"], "Stream") => {
-            let tracks = match attribute(element, "track")? {
-                None => Tracks::Inbound,
-                Some(word) => Tracks::ALL
-                    .into_iter()
-                    .find(|tracks| tracks.as_str() == word)
-                    .ok_or(TwimlError::Document)?,
-            };
-            *open = Some(Stream {
-                url: attribute(element, "url")?.ok_or(TwimlError::StreamUrl)?,
-                name: attribute(element, "name")?,
-                tracks,
-                status_callback: attribute(element, "statusCallback")?,
-                parameters: vec![],
-            });
-        }
-        (["Response", "Start", "Stream"], "Parameter") => {
-            let stream = open.as_mut().ok_or(TwimlError::Document)?;
-            stream.parameters.push(Parameter {
-                name: attribute(element, "name")?.unwrap_or_default(),
-                value: attribute(element, "value")?.unwrap_or_default(),
-            });
-        }
-        _ => {}
-    }
-    Ok(())
-}
-
-fn attribute(element: &BytesStart<'_>, name: &str) -> Result<Option<String>, TwimlError> {
-    let found = element
-        .try_get_attribute(name)
-        .map_err(|_| TwimlError::Document)?;
-    let Some(found) = found else {
-        return Ok(None);
-    };
-    let value = found.normalized_value(XmlVersion::Implicit1_0);
-    let value = value.map_err(|_| TwimlError::Document)?;
-    Ok(Some(value.into_owned()))
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::super::Response;
-    use super::super::Say;
-    use super::super::tests::stream;
-    use super::*;
-
-    #[test]
-    fn only_started_streams_are_read() {
-        let xml = "<?xml version='1.0'?>\n<!-- one --><Response>\n\
-                   <Say>hi &amp; hello</Say><Stop><Stream name='old'/></Stop>\
-                   <Connect><Stream url='wss://h/other'/></Connect>\
-                   <Start><Future x='1'/><Stream url='wss://h/a' later='yes'/>\
-                   <Stream url='wss://h/b' track='outbound_track' name='b'>\
-                   <Parameter name='k' value='1 &lt; 2'></Parameter><New/></Stream></Start>\
-                   </Response>";
-        let first = Stream {
-            tracks: Tracks::Inbound,
-            ..stream("wss://h/a")
-        };
-        let second = Stream {
-            tracks: Tracks::Outbound,
-            name: Some("b".to_owned()),
-            parameters: vec![Parameter::new("k", "1 < 2")],
-            ..stream("wss://h/b")
-        };
-        assert_eq!(streams(xml), Ok(vec![first, second]));
-    }
-
-    #[test]
-    fn what_twilio_cannot_read_is_no_document() {
-        for (xml, error) in [
-            ("<Response>", TwimlError::Document),
-            ("<Response></Start></Response>", TwimlError::Document),
-            (
-                "<Response><Start><Stream url='wss://h/a?b&c'/></Start></Response>",
-                TwimlError::Document,
-            ),
-            (
-                "<Response><Start><Stream url='wss://h/a' track='all'/></Start></Response>",
-                TwimlError::Document,
-            ),
-            (
-                "<Response><Start><Stream/></Start></Response>",
-                TwimlError::StreamUrl,
-            ),
-            (
-                "<Response><Start><Stream url='wss://h/a?b=1'/></Start></Response>",
-                TwimlError::StreamUrl,
-            ),
-        ] {
-            assert_eq!(streams(xml), Err(error), "{xml}");
-        }
-        let long = format!(
-            "<Response>{}</Response>",
-            " ".repeat(limits::TWIML_BYTES_MAX)
-        );
-        assert_eq!(streams(&long), Err(TwimlError::Document));
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_written_is_read_again(
-            name in any::<Option<String>>(),
-            parameters in prop::collection::vec((".{1,99}", ".{0,99}"), 0..4),
-        ) {
-            let parameters = parameters.iter().map(|(n, v)| Parameter::new(legal(n), legal(v)));
-            let parameters = parameters.filter(|parameter| !parameter.name.is_empty()).collect();
-            let name = name.map(|name| legal(&name));
-            let stream = Stream { name, parameters, ..stream("wss://h/m") };
-            let response = Response::new(vec![
-                Verb::Say(Say::text("]]> &amp; <Start>")),
-                Verb::StartStream(stream.clone()),
-                Verb::Hangup,
-            ]);
-            prop_assert_eq!(streams(&response.unwrap().to_xml()), Ok(vec![stream]));
-        }
-
-        #[test]
-        fn any_text_makes_a_document(text: String) {
-            let text = format!("x{text}\u{0}\u{b}\u{ffff}");
-            let xml = Response::new(vec![Verb::Say(Say::text(text))]).unwrap().to_xml();
-            prop_assert_eq!(streams(&xml), Ok(vec![]));
-        }
-
-        #[test]
-        fn no_document_makes_the_reader_panic(text in "[<>/&;'\"= \\PC]{0,60}|(<Response>|<Start>|<Stream url='wss://h/'>|</Stream>|</Start>|</Response>|<Parameter name='a'/>){0,9}") {
-            let _ = streams(&text);
-        }
-    }
 }

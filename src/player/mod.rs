@@ -1,5 +1,6 @@
 //! Stands in for Twilio: plays a recorded call, or a captured session, to a server's Media Streams
-//! socket. What `demo`, `replay`, the benches and whole-server tests speak through.
+//! socket. What `demo`, `replay`, the benches, simulated calls and whole-server tests speak through.
+//! For a server with an account there is a whole call around it: the [`exchange`].
 //!
 //! # Captured sessions
 //!
@@ -11,6 +12,8 @@
 //! {"atMs":6179,"close":true}                          the closing handshake
 //! {"atMs":6179,"drop":true}                           the connection is gone, without a handshake
 //! ```
+
+pub mod exchange;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -187,6 +190,13 @@ pub struct Options {
 }
 
 impl Options {
+    /// Real time, unsigned, under names that no call had before.
+    pub fn fresh() -> Self {
+        let stream_sid = StreamSid::parse(&format!("MZ{}", fresh_digits()));
+        let stream_sid = stream_sid.expect("32 hexadecimal digits");
+        Self::new(fresh_call_sid(), stream_sid)
+    }
+
     /// Real time, unsigned, timestamps as in the calls that were seen.
     pub fn new(call_sid: CallSid, stream_sid: StreamSid) -> Self {
         Self {
@@ -201,6 +211,17 @@ impl Options {
             signer: None,
         }
     }
+}
+
+/// A name that no call had before.
+fn fresh_call_sid() -> CallSid {
+    CallSid::parse(&format!("CA{}", fresh_digits())).expect("32 hexadecimal digits")
+}
+
+fn fresh_digits() -> String {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("the system has random numbers");
+    format!("{:032x}", u128::from_be_bytes(bytes))
 }
 
 /// When a call was played.
@@ -305,6 +326,20 @@ pub fn parse_capture(text: &str) -> Result<Vec<Step>, PlayError> {
         });
     }
     Ok(steps)
+}
+
+/// The call that a captured session says it is of, if it gets that far.
+pub fn call_of(steps: &[Step]) -> Option<CallSid> {
+    steps.iter().find_map(|step| {
+        let Act::Text(text) = &step.act else {
+            return None;
+        };
+        let message = Message::parse(text).ok()?;
+        if let Body::Start(start) = message.body {
+            return Some(start.call_sid);
+        }
+        None
+    })
 }
 
 #[derive(Deserialize)]

@@ -1,0 +1,112 @@
+//! Stories of a newcomer: no account, nobody has signed in, and a call that can be watched.
+
+use serde_json::{Value, json};
+
+use super::browser::{Browser, Page};
+use super::phone::{eventually, unhurried_voice};
+use super::{Answer, request};
+use crate::app::{App, Parts};
+use crate::config::Doors;
+use crate::engine::Engine;
+use crate::engine::recognizer::ScriptedRecognizer;
+use crate::ids::CallSid;
+use crate::player::Options;
+use crate::store::{Store, TranscriptState};
+use crate::transcript::{CallStatus, EndReason, Speaker};
+
+async fn app(simulates: bool) -> App {
+    app_on("sqlite::memory:", simulates).await
+}
+
+async fn app_on(database: &str, simulates: bool) -> App {
+    let store = Store::open(database).await.unwrap();
+    let doors = Doors::local(([127, 0, 0, 1], 0).into());
+    let engine = Engine::start(vec![Box::new(ScriptedRecognizer::default())]);
+    let mut parts = Parts::behind(doors, store, engine, unhurried_voice());
+    parts.simulates = simulates;
+    App::start(parts).await.unwrap()
+}
+
+async fn ask(app: &App, method: &str, path: &str) -> Answer {
+    request(app.address(), method, path, "", "").await
+}
+
+async fn state(app: &App) -> Value {
+    ask(app, "GET", "/api/simulation").await.json()
+}
+
+#[tokio::test]
+async fn a_page_asks_for_a_call_and_watches_it_until_the_server_stops() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = format!("sqlite://{}", folder.path().join("calls.db").display());
+    let app = app_on(&database, true).await;
+    let nothing = json!({ "available": true, "callSid": null });
+    assert_eq!(state(&app).await, nothing);
+    let begun = ask(&app, "POST", "/api/simulation").await;
+    assert_eq!(begun.status, 201, "{}", begun.body);
+    let json = begun.json();
+    let sid = CallSid::parse(json["callSid"].as_str().unwrap()).unwrap();
+    assert_eq!(state(&app).await["callSid"], json["callSid"]);
+
+    let second = ask(&app, "POST", "/api/simulation").await;
+    assert_eq!(second.status, 409);
+    assert_eq!(second.json()["error"]["code"], "simulation_running");
+
+    let mut browser = Browser::connect(app.address()).await;
+    browser.subscribe(&sid).await;
+    let has_words = |page: &Page| !page.partials.is_empty() || !page.segments.is_empty();
+    let page = browser.until(&sid, has_words).await;
+    assert_eq!(page.status, Some(CallStatus::InProgress));
+    let listed = ask(&app, "GET", "/api/calls?status=in-progress")
+        .await
+        .json();
+    assert_eq!(listed["calls"][0]["sid"], json["callSid"]);
+    assert!(listed["calls"][0]["answeredAt"].is_string());
+
+    let last = browser.until(&sid, |page| page.ended.is_some());
+    let (page, ()) = tokio::join!(last, app.stop());
+    assert_eq!(page.ended, Some(EndReason::ShuttingDown));
+    let store = Store::open(&database).await.unwrap();
+    let record = store.call_record(&sid).await.unwrap().unwrap();
+    assert_eq!(record.status, CallStatus::Completed);
+    assert_eq!(record.transcript, TranscriptState::Interrupted);
+}
+
+#[tokio::test]
+async fn it_is_kept_like_any_other_call_and_makes_room_for_the_next() {
+    let app = app(true).await;
+    let options = Options {
+        speed: f64::INFINITY,
+        ..Options::fresh()
+    };
+    let sid = app.desk().simulate(None, options).await.unwrap();
+    let record = async || app.store().call_record(&sid).await.unwrap().unwrap();
+    let is_over = async || {
+        let record = record().await;
+        record.status.is_over() && record.transcript == TranscriptState::Complete
+    };
+    let is_free = async || is_over().await && app.desk().simulated().is_none();
+    eventually("the end of the call", is_free).await;
+    let record = record().await;
+    assert_eq!(record.status, CallStatus::Completed);
+    assert!(record.answered_at.is_some() && record.ended_at.is_some());
+    let segments = app.store().segments(&sid).await.unwrap();
+    for speaker in [Speaker::Agent, Speaker::Customer] {
+        let theirs = segments.iter().filter(|s| s.speaker == speaker);
+        assert!(theirs.count() >= 4, "{speaker:?}: {segments:?}");
+    }
+    let next = ask(&app, "POST", "/api/simulation").await;
+    assert_eq!(next.status, 201, "{}", next.body);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn where_calls_are_real_none_is_simulated() {
+    let app = app(false).await;
+    let nothing = json!({ "available": false, "callSid": null });
+    assert_eq!(state(&app).await, nothing);
+    let refused = ask(&app, "POST", "/api/simulation").await;
+    assert_eq!(refused.status, 409);
+    assert_eq!(refused.json()["error"]["code"], "simulation_off");
+    app.stop().await;
+}
