@@ -7,6 +7,7 @@ mod calls;
 mod channel;
 mod crash;
 mod doctor;
+mod hostile;
 mod live;
 mod media;
 mod oracles;

@@ -1,0 +1,248 @@
+//! Whoever must bear it all: a real server, with and without an account, and what it answers.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::panic;
+use std::sync::Once;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
+
+use super::super::Server;
+use super::super::phone::patient;
+use super::super::twilio_api::{ACCOUNT, AUTH_TOKEN, FakeTwilio, KEY, KEY_SECRET};
+use super::material::PUBLIC_URL;
+use crate::access::secret::Secret;
+use crate::app::Parts;
+use crate::clock;
+use crate::config::Doors;
+use crate::desk::Phone;
+use crate::engine::recognizer::ScriptedRecognizer;
+use crate::engine::{Engine, voice};
+use crate::ids::{AccountSid, ApiKeySid, ApplicationSid, E164};
+use crate::limits;
+use crate::store::{Role, Store, User};
+use crate::tasks::Tasks;
+use crate::twilio::signature::Keyring;
+use crate::twilio::token::Keys;
+
+thread_local! {
+    /// Panics on this thread, which is that of the server too.
+    static PANICS: Cell<u32> = const { Cell::new(0) };
+}
+
+fn count_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            PANICS.set(PANICS.get() + 1);
+            before(info);
+        }));
+    });
+}
+
+/// A server, and whoever has signed in to it.
+pub(super) struct Victim {
+    pub(super) runtime: Runtime,
+    pub(super) server: Server,
+    /// None: nobody needs to.
+    admin: Option<User>,
+}
+
+impl Victim {
+    /// Only this machine reaches it, and whoever does may everything.
+    pub(super) fn open() -> Self {
+        count_panics();
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = { runtime }.enable_all().build().unwrap();
+        let server = runtime.block_on(Server::start());
+        Self {
+            runtime,
+            server,
+            admin: None,
+        }
+    }
+
+    /// With an account at a strict Twilio, and an admin.
+    pub(super) fn with_account() -> Self {
+        let open = Self::open();
+        let runtime = open.runtime;
+        let (server, admin) = runtime.block_on(async {
+            let store = Store::open("sqlite::memory:").await.unwrap();
+            let admin = store.add_user("admin", "none", Role::Admin, clock::utc_now());
+            let admin = admin.await.unwrap();
+            (Server::of(parts(store), |_| {}), admin)
+        });
+        Self {
+            runtime,
+            server,
+            admin: Some(admin),
+        }
+    }
+
+    /// Header lines of someone who may everything; a new session each time, since one may be ended
+    /// by what comes with it.
+    pub(super) async fn credentials(&self) -> String {
+        let Some(admin) = &self.admin else {
+            return String::new();
+        };
+        let secret = Secret::random();
+        let store = self.server.state.desk.store();
+        let hash = secret.hash();
+        let opened = store.open_session(&hash, admin.id, clock::utc_now());
+        opened.await.unwrap();
+        format!(
+            "Origin: {PUBLIC_URL}\r\nCookie: __Host-callburner={}\r\n",
+            secret.expose()
+        )
+    }
+
+    /// What the bytes are answered with, if anything.
+    pub(super) async fn answer(&self, bytes: &[u8]) -> Option<Reply> {
+        Reply::parse(&exchange(self.server.addr, bytes).await)
+    }
+
+    /// The server is as well as before.
+    pub(super) async fn alive(&self) -> Result<(), String> {
+        if PANICS.take() > 0 {
+            return Err("something panicked".to_owned());
+        }
+        let answer = self.server.get("/healthz", "").await;
+        let is_well = (answer.status, answer.body.as_str()) == (200, "ok");
+        is_well
+            .then_some(())
+            .ok_or("/healthz is not well".to_owned())
+    }
+
+    /// Runs `cases` requests made by `strategy`, the same every time; the smallest that fails is
+    /// shown.
+    pub(super) fn suffer<T: std::fmt::Debug>(
+        &self,
+        cases: u32,
+        strategy: &impl Strategy<Value = T>,
+        check: &impl AsyncFn(&T) -> Result<(), String>,
+    ) {
+        let config = Config {
+            cases,
+            failure_persistence: None,
+            ..Config::default()
+        };
+        let seed = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+        let case = |value| {
+            let outcome = self.runtime.block_on(async {
+                check(&value).await?;
+                self.alive().await
+            });
+            outcome.map_err(TestCaseError::fail)
+        };
+        if let Err(failure) = TestRunner::new_with_rng(config, seed).run(strategy, case) {
+            panic!("{failure}");
+        }
+    }
+}
+
+/// A server that strangers reach, that knows Twilio and can place calls without end.
+fn parts(store: Store) -> Parts {
+    let mut doors = Doors::local(([127, 0, 0, 1], 0).into());
+    doors.public_base_url = Some(PUBLIC_URL.parse().unwrap());
+    doors.public_url = PUBLIC_URL.parse().unwrap();
+    doors.keyring = Some(Keyring::new(AUTH_TOKEN).unwrap());
+    doors.account_sid = Some(AccountSid::parse(ACCOUNT).unwrap());
+    let engine = Engine::start(vec![Box::new(ScriptedRecognizer::default())]);
+    let mut parts = Parts::behind(doors, store, engine, voice::Config::default());
+    parts.rest = Some(FakeTwilio::start(&Tasks::default()).rest());
+    parts.desk.caller_id = Some(E164::parse("+14155550100").unwrap());
+    parts.desk.limits.per_minute_max = u32::MAX;
+    parts.desk.limits.at_once_max = limits::CALL_PLACES_MAX;
+    parts.desk.limits.at_once_per_user_max = limits::CALL_PLACES_MAX;
+    parts.desk.phone = Ok(Phone {
+        keys: Keys {
+            account_sid: AccountSid::parse(ACCOUNT).unwrap(),
+            api_key_sid: ApiKeySid::parse(KEY).unwrap(),
+            secret: KEY_SECRET.into(),
+        },
+        application_sid: ApplicationSid::parse("AP00000000000000000000000000000001").unwrap(),
+    });
+    parts
+}
+
+/// Sends the bytes, listening all the while, and returns what came until the server hung up or
+/// changed the protocol. A server that does not read everything may hang up hard.
+async fn exchange(addr: SocketAddr, bytes: &[u8]) -> Vec<u8> {
+    let (mut from, mut to) = TcpStream::connect(addr).await.unwrap().into_split();
+    let send = async {
+        let _ = to.write_all(bytes).await;
+        std::future::pending::<()>().await;
+    };
+    let hear = async {
+        let mut heard = Vec::new();
+        while let Ok(1..) = from.read_buf(&mut heard).await {
+            if heard.starts_with(b"HTTP/1.1 101") && heard.ends_with(b"\r\n\r\n") {
+                break;
+            }
+        }
+        heard
+    };
+    patient("the end of an answer", async {
+        tokio::select! {
+            heard = hear => heard,
+            () = send => unreachable!("it is pending"),
+        }
+    })
+    .await
+}
+
+/// An answer, whatever its bytes.
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) head: String,
+    body: Vec<u8>,
+}
+
+impl Reply {
+    /// `None`: the server hung up without one.
+    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
+        let head = String::from_utf8(bytes[..end].to_vec()).ok()?;
+        Some(Self {
+            status: head.split(' ').nth(1)?.parse().ok()?,
+            head: head.to_lowercase(),
+            body: bytes[end + 4..].to_vec(),
+        })
+    }
+
+    /// Whether this is an answer that the contract knows: of ours with the one shape of errors, or
+    /// the HTTP library's own to what is no request.
+    pub(super) fn is_defined(&self, is_head: bool) -> Result<(), String> {
+        let wrong = |what: &str| Err(format!("{what}: {}\n{}", self.head, self.text()));
+        if self.status == 500 {
+            return wrong("500");
+        }
+        if !self.head.contains("\r\nx-request-id:") {
+            let known = matches!(self.status, 400 | 413 | 414 | 431 | 501 | 505);
+            return if known { Ok(()) } else { wrong("not ours") };
+        }
+        if self.status < 400 || is_head {
+            return Ok(());
+        }
+        let body: serde_json::Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        let fields = ["code", "message", "requestId"];
+        let shaped = fields.iter().all(|field| body["error"][field].is_string());
+        if shaped {
+            Ok(())
+        } else {
+            wrong("no error shape")
+        }
+    }
+
+    pub(super) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body)
+            .chars()
+            .take(500)
+            .collect()
+    }
+}
