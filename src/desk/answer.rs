@@ -17,8 +17,9 @@ use crate::limits;
 use crate::store::{LegUpdate, NewCall, Party, StoreError, TranscriptState};
 use crate::transcript::{CallStatus, Direction};
 use crate::twilio::token;
+use crate::twilio::tracks::Tracks;
 use crate::twilio::twiml::{
-    Dial, Noun, Parameter, Reason, Response, Say, StatusCallback, Stream, Tracks, Transcription,
+    Dial, Noun, Parameter, Reason, Response, Say, StatusCallback, Stream, Transcription,
     TwimlError, Verb,
 };
 use crate::twilio::webhook::{Address, DialEnded, VoiceRequest};

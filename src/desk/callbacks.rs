@@ -263,8 +263,5 @@ struct Begin {
 
 /// A party as it is kept: a browser is a `client:`.
 pub(super) fn party(address: &Address) -> Party {
-    Party(match address {
-        Address::Client(identity) => format!("client:{}", identity.as_str()),
-        Address::Number(_) | Address::Other(_) => address.as_str().to_owned(),
-    })
+    Party(address.to_text())
 }

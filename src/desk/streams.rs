@@ -19,7 +19,8 @@ use crate::limits;
 use crate::store::CallRecord;
 use crate::transcript::{CallStatus, Direction, EndReason};
 use crate::twilio::rest::Rest;
-use crate::twilio::rest::calls::{NewStream, Tracks};
+use crate::twilio::rest::calls::NewStream;
+use crate::twilio::tracks::Tracks;
 
 /// Time before each further try to start a call's stream again; after the last it is given up.
 const RESTART_AFTER: [Duration; 4] = [

@@ -143,6 +143,14 @@ impl Page {
             .collect()
     }
 
+    /// The names of the finals.
+    pub(crate) fn ids(&self) -> Vec<&str> {
+        self.segments
+            .iter()
+            .map(|segment| segment.id.as_str())
+            .collect()
+    }
+
     /// The page but for what differs between listeners of the same call.
     pub(crate) fn same_for_all(&self) -> Self {
         Self {

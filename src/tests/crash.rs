@@ -206,12 +206,7 @@ async fn go_on(twilio: &FakeTwilio, database: &str, cookie: &str) {
     let page = browser
         .until(&call(1), |page| page.ended == Some(EndReason::Stopped))
         .await;
-    let ids: Vec<&str> = page
-        .segments
-        .iter()
-        .map(|segment| segment.id.as_str())
-        .collect();
-    assert_eq!(ids, ["1-inbound-1", "2-inbound-1"]);
+    assert_eq!(page.ids(), ["1-inbound-1", "2-inbound-1"]);
     let store = app.store().clone();
     eventually("the whole transcript", async || {
         store

@@ -302,12 +302,7 @@ async fn a_stream_that_comes_back_goes_on_under_fresh_ids() {
     stream.speak(&speech()).await;
     stream.stop().await;
     let page = browser.until(&call(1), is_over).await;
-    let ids: Vec<&str> = page
-        .segments
-        .iter()
-        .map(|segment| segment.id.as_str())
-        .collect();
-    assert_eq!(ids, ["1-inbound-1", "2-inbound-1"]);
+    assert_eq!(page.ids(), ["1-inbound-1", "2-inbound-1"]);
     assert_eq!(page.ended, Some(EndReason::Stopped));
 }
 
@@ -326,12 +321,7 @@ async fn the_end_of_a_broken_stream_does_not_end_the_one_that_took_over() {
     assert_eq!(page.segments[0].id.as_str(), "1-inbound-1");
     stream.stop().await;
     let page = browser.until(&call(1), is_over).await;
-    let ids: Vec<&str> = page
-        .segments
-        .iter()
-        .map(|segment| segment.id.as_str())
-        .collect();
-    assert_eq!(ids, ["1-inbound-1", "2-inbound-1"]);
+    assert_eq!(page.ids(), ["1-inbound-1", "2-inbound-1"]);
     assert_eq!(page.ended, Some(EndReason::Stopped));
     let ends = browser
         .heard

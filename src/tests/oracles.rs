@@ -33,6 +33,7 @@ use crate::twilio::token;
 use crate::twilio::token::Grant;
 use crate::twilio::token::Keys;
 use crate::twilio::token::SessionTag;
+use crate::twilio::tracks::Tracks;
 use crate::twilio::twiml;
 use crate::twilio::twiml::Dial;
 use crate::twilio::twiml::Noun;
@@ -42,7 +43,6 @@ use crate::twilio::twiml::Response;
 use crate::twilio::twiml::Say;
 use crate::twilio::twiml::StatusCallback;
 use crate::twilio::twiml::Stream;
-use crate::twilio::twiml::Tracks;
 use crate::twilio::twiml::Transcription;
 use crate::twilio::twiml::Verb;
 

@@ -16,9 +16,10 @@ use reqwest::StatusCode;
 use crate::ids::{AccountSid, ApplicationSid, CallSid, E164, PhoneNumberSid, RecordingSid};
 use crate::twilio::rest::account::{ApplicationSettings, IncomingNumber};
 use crate::twilio::rest::calls::{
-    NewStream, NewTranscription, PauseBehavior, RecordingRef, StartRecording, Tracks,
+    NewStream, NewTranscription, PauseBehavior, RecordingRef, StartRecording,
 };
 use crate::twilio::rest::{Credentials, Rest, RestConfig, RestError};
+use crate::twilio::tracks::Tracks;
 
 const ACCOUNT: &str = "AC00000000000000000000000000000001";
 

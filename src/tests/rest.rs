@@ -18,12 +18,13 @@ use crate::tasks::Tasks;
 use crate::transcript::RecordingStatus;
 use crate::twilio::rest::account::ApplicationSettings;
 use crate::twilio::rest::calls::{
-    NewStream, NewTranscription, PauseBehavior, RecordingRef, StartRecording, Tracks,
+    NewStream, NewTranscription, PauseBehavior, RecordingRef, StartRecording,
 };
 use crate::twilio::rest::media::{Media, MediaFormat};
 use crate::twilio::rest::retry::Patience;
 use crate::twilio::rest::{Credentials, Rest, RestConfig, RestError};
 use crate::twilio::signature::{Key, Payload, verify};
+use crate::twilio::tracks::Tracks;
 
 fn world() -> (FakeTwilio, Rest, CallSid) {
     let twilio = FakeTwilio::start(&Tasks::default());

@@ -21,5 +21,6 @@ pub mod rest;
 pub mod signature;
 pub mod stream;
 pub mod token;
+pub mod tracks;
 pub mod twiml;
 pub mod webhook;

@@ -152,12 +152,7 @@ async fn a_stream_that_breaks_off_is_started_again_and_its_words_are_joined() {
     let page = browser
         .until(&call(1), |page| page.ended == Some(EndReason::Stopped))
         .await;
-    let ids: Vec<&str> = page
-        .segments
-        .iter()
-        .map(|segment| segment.id.as_str())
-        .collect();
-    assert_eq!(ids, ["1-outbound-1", "2-inbound-1"]);
+    assert_eq!(page.ids(), ["1-outbound-1", "2-inbound-1"]);
     let start_ms = page.segments[1].start_ms;
     assert!(
         (200..again_after + 5_000).contains(&start_ms),

@@ -17,38 +17,7 @@ use crate::clock::UtcTime;
 use crate::ids::{CallSid, RecordingSid, StreamSid, TranscriptionSid};
 use crate::limits::STREAM_PARAMETERS_MAX;
 use crate::transcript::RecordingStatus;
-
-/// Whose voices.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Tracks {
-    /// Both parties'.
-    #[default]
-    Both,
-    /// What Twilio receives from the call's own leg.
-    Inbound,
-    /// What Twilio sends to it.
-    Outbound,
-}
-
-impl Tracks {
-    /// As recordings spell it.
-    fn of_recording(self) -> &'static str {
-        match self {
-            Self::Both => "both",
-            Self::Inbound => "inbound",
-            Self::Outbound => "outbound",
-        }
-    }
-
-    /// As streams and transcriptions spell it.
-    fn of_stream(self) -> &'static str {
-        match self {
-            Self::Both => "both_tracks",
-            Self::Inbound => "inbound_track",
-            Self::Outbound => "outbound_track",
-        }
-    }
-}
+use crate::twilio::tracks::Tracks;
 
 /// How a call is to be recorded.
 #[derive(Debug, Clone, Default)]

@@ -16,6 +16,7 @@ use url::Url;
 
 use crate::ids::ClientIdentity;
 use crate::ids::E164;
+use crate::twilio::tracks::Tracks;
 
 pub use self::read::read;
 pub use self::read::streams;
@@ -114,30 +115,6 @@ impl Say {
         Self {
             text: text.into(),
             ..Self::default()
-        }
-    }
-}
-
-/// Which parties are heard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Tracks {
-    /// What Twilio receives from the leg.
-    Inbound,
-    /// What Twilio sends to the leg.
-    Outbound,
-    /// Each on a track of its own.
-    #[default]
-    Both,
-}
-
-impl Tracks {
-    const ALL: [Self; 3] = [Self::Inbound, Self::Outbound, Self::Both];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Inbound => "inbound_track",
-            Self::Outbound => "outbound_track",
-            Self::Both => "both_tracks",
         }
     }
 }

@@ -16,13 +16,13 @@ use super::Say;
 use super::StatusCallback;
 use super::Stream;
 use super::TIME_LIMIT_SECONDS_MAX;
-use super::Tracks;
 use super::Transcription;
 use super::TwimlError;
 use super::Verb;
 use crate::ids::ClientIdentity;
 use crate::ids::E164;
 use crate::limits;
+use crate::twilio::tracks::Tracks;
 
 /// Elements within elements; TwiML has four. Hit: no document.
 const DEPTH_MAX: usize = 16;
@@ -202,7 +202,7 @@ impl Element {
             return Ok(otherwise);
         };
         let mut all = Tracks::ALL.into_iter();
-        let found = all.find(|tracks| tracks.as_str() == word);
+        let found = all.find(|tracks| tracks.of_stream() == word);
         found.ok_or(TwimlError::Document)
     }
 

@@ -71,7 +71,7 @@ impl Element {
         Self::new("Stream")
             .with("url", Some(&stream.url))
             .with("name", stream.name.as_ref())
-            .with("track", Some(stream.tracks.as_str()))
+            .with("track", Some(stream.tracks.of_stream()))
             .with("statusCallback", stream.status_callback.as_ref())
             .parameters(&stream.parameters)
     }
@@ -81,7 +81,7 @@ impl Element {
             .with("name", it.name.as_ref())
             .with("statusCallbackUrl", Some(&it.status_callback))
             .with("languageCode", it.language.as_ref())
-            .with("track", Some(it.tracks.as_str()))
+            .with("track", Some(it.tracks.of_stream()))
             .with("partialResults", Some(it.partial_results))
     }
 
