@@ -1,0 +1,162 @@
+/**
+ * The real server, one for each test file that asks: `test` with a `server` of its own folder and
+ * port, and a `page` that fails the test when it logs an error or breaks its own policy.
+ */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type BrowserContext, test as base, expect } from '@playwright/test';
+
+const ROOT = join(import.meta.dirname, '../..');
+const BINARY =
+  process.env.CALLBURNER_BIN ??
+  join(process.env.CARGO_TARGET_DIR ?? join(ROOT, 'target'), 'debug/callburner');
+
+/**
+ * A folder that the page comes from, in place of the one in the binary: `CALLBURNER_DIST=dist npm
+ * run e2e` after `npm run build` tries the page without building the server.
+ */
+const DIST = process.env.CALLBURNER_DIST;
+
+/** How long a server may take until it answers: it loads the model. */
+const STARTS_WITHIN_MS = 60_000;
+
+/** Who signs in where somebody must. */
+export const ALICE = { name: 'alice', password: 'correct horse battery staple' };
+
+/** A server that runs. */
+export interface Server {
+  url: string;
+  /** What it logged so far. */
+  log: () => string;
+  /** Runs `callburner` on the same folder: `server.run(['user', 'add', 'bob'], 'password\n')`. */
+  run: (args: string[], input?: string) => string;
+  /** Kills it and starts it again, on the same port and folder. */
+  restart: () => Promise<void>;
+  /** Kills it. */
+  stop: () => Promise<void>;
+}
+
+interface ServerOptions {
+  /** Settings beyond folder and port: `test.use({ settings: { ARCHIVE: 'true' } })`. */
+  settings: Record<string, string>;
+  /** Those who may sign in; none: the server is open, as on one's own machine. */
+  users: readonly { name: string; password: string }[];
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+  const address = server.address();
+  await new Promise((done) => server.close(done));
+  if (address === null || typeof address === 'string') throw new Error('no port is free');
+  return address.port;
+}
+
+async function start({ settings, users }: ServerOptions): Promise<Server> {
+  if (!existsSync(BINARY))
+    throw new Error(`${BINARY} is not there: run cargo build, or set CALLBURNER_BIN`);
+  const folder = mkdtempSync(join(tmpdir(), 'callburner-e2e-'));
+  const port = await freePort();
+  const env = {
+    PATH: process.env.PATH ?? '',
+    PORT: String(port),
+    DATA_DIR: folder,
+    MODELS_DIR: join(ROOT, 'models'),
+    ...settings,
+  };
+  const run = (args: string[], input = '') =>
+    // In its own folder: an .env of the developer's would speak too.
+    execFileSync(BINARY, args, { cwd: folder, env, input, encoding: 'utf8' });
+  for (const { name, password } of users) run(['user', 'add', name], `${password}\n`);
+
+  let log = '';
+  let child: ChildProcess;
+  const url = `http://localhost:${port}`;
+  const up = async () => {
+    child = spawn(BINARY, ['serve'], { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] });
+    child.stdout?.on('data', (text) => (log += text));
+    child.stderr?.on('data', (text) => (log += text));
+    const until = Date.now() + STARTS_WITHIN_MS;
+    while (!(await answers(`${url}/healthz`))) {
+      if (child.exitCode !== null || Date.now() > until) throw new Error(`no server: ${log}`);
+      await new Promise((done) => setTimeout(done, 50));
+    }
+  };
+  const down = async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const gone = new Promise((done) => child.once('exit', done));
+    child.kill('SIGKILL');
+    await gone;
+  };
+  await up();
+  return {
+    url,
+    log: () => log,
+    run,
+    restart: async () => {
+      await down();
+      await up();
+    },
+    stop: async () => {
+      await down();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+const answers = (url: string) =>
+  fetch(url).then(
+    (answer) => answer.ok,
+    () => false,
+  );
+
+/** Everything but what the server alone can answer comes from the folder. */
+async function serveFrom(context: BrowserContext, url: string, folder: string) {
+  const isPage = ({ origin, pathname }: URL) =>
+    origin === url && !/^\/(api|ws|media|voice|healthz|readyz|metrics)\b/.test(pathname);
+  await context.route(isPage, (route) => {
+    const file = join(folder, new URL(route.request().url()).pathname);
+    const isFile = existsSync(file) && statSync(file).isFile();
+    return route.fulfill({ path: isFile ? file : join(folder, 'index.html') });
+  });
+}
+
+/** What a page may say without failing its test. */
+const HARMLESS = [
+  // A request that the test expects to be refused, or a server that it stopped: shown on the page.
+  /Failed to load resource/,
+  /WebSocket connection to .* failed/,
+];
+
+export const test = base.extend<object, ServerOptions & { server: Server }>({
+  settings: [{}, { option: true, scope: 'worker' }],
+  users: [[], { option: true, scope: 'worker' }],
+  server: [
+    async ({ settings, users }, use) => {
+      const server = await start({ settings, users });
+      await use(server);
+      await server.stop();
+    },
+    { scope: 'worker', timeout: STARTS_WITHIN_MS },
+  ],
+  baseURL: async ({ server }, use) => use(server.url),
+  context: async ({ context, server }, use) => {
+    if (DIST) await serveFrom(context, server.url, DIST);
+    await use(context);
+  },
+  page: async ({ page }, use) => {
+    const complaints: string[] = [];
+    page.on('pageerror', (error) => complaints.push(String(error)));
+    page.on('console', (message) => {
+      if (message.type() === 'error' && !HARMLESS.some((harmless) => harmless.test(message.text())))
+        complaints.push(message.text());
+    });
+    await use(page);
+    expect(complaints, 'what the page complained of').toEqual([]);
+  },
+});
+
+export { expect };

@@ -1,0 +1,3 @@
+export function CallScreen({ sid }: { sid: string }) {
+  return <h1>{sid}</h1>;
+}

@@ -1,0 +1,5 @@
+import { t } from '../strings';
+
+export function PhoneScreen() {
+  return <h1>{t.phone.title}</h1>;
+}

@@ -1,0 +1,5 @@
+import { t } from '../strings';
+
+export function SettingsScreen() {
+  return <h1>{t.settings.title}</h1>;
+}

@@ -1,0 +1,256 @@
+/** What the screens are made of. Props in, callbacks out; nothing here knows of calls. */
+import {
+  type ButtonHTMLAttributes,
+  type InputHTMLAttributes,
+  type ReactNode,
+  type Ref,
+  useId,
+} from 'react';
+import css from './controls.module.css';
+import { Icon, type IconName } from './icons';
+
+type Look = 'primary' | 'plain' | 'quiet' | 'danger';
+type Tone = 'plain' | 'accent' | 'warn' | 'danger';
+
+interface ButtonProps extends ButtonHTMLAttributes<HTMLButtonElement> {
+  look?: Look;
+  size?: 'normal' | 'large';
+  icon?: IconName;
+  ref?: Ref<HTMLButtonElement>;
+}
+
+export function Button({
+  look = 'plain',
+  size = 'normal',
+  icon,
+  children,
+  className,
+  ...rest
+}: ButtonProps) {
+  return (
+    <button
+      type="button"
+      className={`${css.button} ${className ?? ''}`}
+      data-look={look}
+      data-size={size}
+      {...rest}
+    >
+      {icon && <Icon name={icon} />}
+      {children}
+    </button>
+  );
+}
+
+interface IconButtonProps extends Omit<ButtonProps, 'children' | 'icon' | 'size'> {
+  icon: IconName;
+  /** Its name: read aloud, and shown when pointed at. */
+  label: string;
+}
+
+/** A round button that shows only a sign. */
+export function IconButton({ icon, label, look = 'quiet', className, ...rest }: IconButtonProps) {
+  return (
+    <button
+      type="button"
+      className={`${css.button} ${css.icon} ${className ?? ''}`}
+      data-look={look}
+      aria-label={label}
+      title={label}
+      {...rest}
+    >
+      <Icon name={icon} />
+    </button>
+  );
+}
+
+interface FieldProps extends InputHTMLAttributes<HTMLInputElement> {
+  label: string;
+  hint?: ReactNode;
+  /** What is wrong with it, and what to do. */
+  error?: string | undefined;
+  ref?: Ref<HTMLInputElement>;
+}
+
+/** One line to type in, with its name, a hint, and what is wrong. */
+export function Field({ label, hint, error, ...rest }: FieldProps) {
+  const id = useId();
+  return (
+    <div className={css.field}>
+      <label className={css.label} htmlFor={id}>
+        {label}
+      </label>
+      <input
+        id={id}
+        className={css.input}
+        aria-invalid={error ? true : undefined}
+        aria-describedby={hint || error ? `${id}-about` : undefined}
+        {...rest}
+      />
+      <div id={`${id}-about`}>
+        {error ? (
+          <p className={css.error} role="alert">
+            {error}
+          </p>
+        ) : (
+          hint && <p className={css.hint}>{hint}</p>
+        )}
+      </div>
+    </div>
+  );
+}
+
+/** One of a few, chosen from a list. */
+export function Select({
+  label,
+  value,
+  options,
+  onChange,
+  hint,
+  disabled,
+}: {
+  label: string;
+  value: string;
+  options: readonly { value: string; label: string }[];
+  onChange: (value: string) => void;
+  hint?: string;
+  disabled?: boolean;
+}) {
+  const id = useId();
+  return (
+    <div className={css.field}>
+      <label className={css.label} htmlFor={id}>
+        {label}
+      </label>
+      <select
+        id={id}
+        className={css.input}
+        value={value}
+        disabled={disabled}
+        onChange={(event) => onChange(event.target.value)}
+      >
+        {options.map((option) => (
+          <option key={option.value} value={option.value}>
+            {option.label}
+          </option>
+        ))}
+      </select>
+      {hint && <p className={css.hint}>{hint}</p>}
+    </div>
+  );
+}
+
+/** One of two or three, all in sight. */
+export function Segmented<T extends string>({
+  label,
+  value,
+  options,
+  onChange,
+}: {
+  label: string;
+  value: T;
+  options: readonly { value: T; label: string }[];
+  onChange: (value: T) => void;
+}) {
+  const name = useId();
+  return (
+    <fieldset className={css.segmented} aria-label={label}>
+      {options.map((option) => (
+        <label key={option.value}>
+          <input
+            type="radio"
+            name={name}
+            checked={option.value === value}
+            onChange={() => onChange(option.value)}
+          />
+          {option.label}
+        </label>
+      ))}
+    </fieldset>
+  );
+}
+
+export function Chip({ tone = 'plain', children }: { tone?: Tone; children: ReactNode }) {
+  return (
+    <span className={css.chip} data-tone={tone}>
+      {children}
+    </span>
+  );
+}
+
+/** A line across the page that tells of a state, for as long as it lasts. */
+export function Banner({
+  tone = 'plain',
+  icon = 'info',
+  children,
+  action,
+}: {
+  tone?: Tone;
+  icon?: IconName;
+  children: ReactNode;
+  action?: ReactNode;
+}) {
+  return (
+    <div className={css.banner} data-tone={tone} role="status">
+      <Icon name={icon} />
+      <span className={css.bannerText}>{children}</span>
+      {action}
+    </div>
+  );
+}
+
+/** Nothing to show, why, and what to do about it. */
+export function Empty({
+  title,
+  children,
+  action,
+}: {
+  title: string;
+  children?: ReactNode;
+  action?: ReactNode;
+}) {
+  return (
+    <div className={css.empty}>
+      <h2>{title}</h2>
+      {children && <p>{children}</p>}
+      {action}
+    </div>
+  );
+}
+
+export function Spinner({ label }: { label: string }) {
+  return (
+    <div role="status">
+      <div className={css.spinner} />
+      <HiddenText>{label}</HiddenText>
+    </div>
+  );
+}
+
+/** A key of the keyboard. */
+export const Kbd = ({ children }: { children: ReactNode }) => (
+  <kbd className={css.kbd}>{children}</kbd>
+);
+
+/** Text that is read aloud and not seen. */
+export const HiddenText = ({ children }: { children: ReactNode }) => (
+  <span className={css.hiddenText}>{children}</span>
+);
+
+/** A level from 0 to 1. */
+export function Meter({ label, value }: { label: string; value: number }) {
+  const level = Math.min(1, Math.max(0, value));
+  return (
+    // A <meter> draws itself, in every browser otherwise.
+    // biome-ignore lint/a11y/useSemanticElements: see above
+    <div
+      className={css.meter}
+      role="meter"
+      aria-label={label}
+      aria-valuemin={0}
+      aria-valuemax={1}
+      aria-valuenow={Number(level.toFixed(2))}
+    >
+      <span style={{ transform: `scaleX(${level})` }} />
+    </div>
+  );
+}
