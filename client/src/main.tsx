@@ -7,9 +7,11 @@ import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import { App } from './App';
 import { queries } from './api/queries';
+import { keepLook } from './theme/theme';
 
 const root = document.getElementById('root');
 if (!root) throw new Error('index.html has no #root');
+keepLook();
 createRoot(root).render(
   <StrictMode>
     <QueryClientProvider client={queries}>

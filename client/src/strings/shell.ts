@@ -15,6 +15,15 @@ export const shell = {
     notices: 'Notices',
     retry: 'Try again',
   },
+  keys: {
+    title: 'Keyboard shortcuts',
+    here: 'On this screen',
+    everywhere: 'Everywhere',
+    show: 'Show keyboard shortcuts',
+    go: (place: string) => `Go to ${place}`,
+    pressThen: 'then',
+    off: 'Single-key shortcuts are off. Turn them on in Settings.',
+  },
   errors: {
     unreachable:
       'The server does not answer. Check that you are online and that callburner is running, then try again.',

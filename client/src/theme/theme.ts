@@ -1,23 +1,15 @@
-/** Light, dark, or as the system has it. `public/theme.js` sets it before the first paint. */
+/** Shows what was chosen of the page's look. `public/theme.js` did so before the first paint. */
+import { type Preferences, readPreferences, watchPreferences } from '../settings/preferences';
 
-export type Theme = 'system' | 'light' | 'dark';
-
-const KEY = 'callburner.theme';
-
-/** What was chosen in this browser. */
-export function chosenTheme(): Theme {
-  const theme = document.documentElement.dataset.theme;
-  return theme === 'light' || theme === 'dark' ? theme : 'system';
+/** Shows the chosen look, and every change of it. */
+export function keepLook() {
+  show(readPreferences());
+  watchPreferences(show);
 }
 
-/** Shows the theme, and remembers it where the browser does. */
-export function chooseTheme(theme: Theme) {
-  if (theme === 'system') delete document.documentElement.dataset.theme;
-  else document.documentElement.dataset.theme = theme;
-  try {
-    if (theme === 'system') localStorage.removeItem(KEY);
-    else localStorage.setItem(KEY, theme);
-  } catch {
-    // Not remembered: a browser that keeps nothing.
-  }
+function show({ theme, textSize }: Preferences) {
+  const { dataset } = document.documentElement;
+  if (theme === 'system') delete dataset.theme;
+  else dataset.theme = theme;
+  dataset.textSize = textSize;
 }
