@@ -12,9 +12,12 @@ export const queries = new QueryClient({
   defaultOptions: {
     queries: {
       staleTime: STALE_AFTER_MS,
+      // The server may be this very machine: being offline is no reason not to ask it.
+      networkMode: 'always',
       retry: (failures, error) =>
         failures < RETRIES_MAX && error instanceof ApiError && error.status === 0,
     },
+    mutations: { networkMode: 'always' },
   },
 });
 

@@ -1,0 +1,97 @@
+/** The banners of the whole page, and the way back in when the session is over. */
+import { useState } from 'react';
+import { Link } from 'wouter';
+import type { SessionState } from '../api/types';
+import { useLink } from '../live/store';
+import { setPreference, usePreference } from '../settings/preferences';
+import { t } from '../strings';
+import { Banner, Button, IconButton } from '../ui/controls';
+import { Dialog } from '../ui/Dialog';
+import { Credentials } from './Credentials';
+import { type Notice, noticesOf } from './notices';
+import { useReach } from './reach';
+import { isIn, signIn } from './session';
+
+export function Notices({ session, last }: { session: SessionState; last: SessionState }) {
+  const reach = useReach();
+  const link = useLink();
+  const isOpenNoticeAway = usePreference('openNoticeAway');
+  const [isSigningIn, setIsSigningIn] = useState(false);
+  const isSessionLost = !isIn(session);
+  const notices = noticesOf({
+    ...reach,
+    link,
+    isSessionLost,
+    isOpen: session.open,
+    isOpenNoticeAway,
+  });
+  return (
+    <>
+      {notices.map((notice) => (
+        <OneNotice key={notice} notice={notice} onSignIn={() => setIsSigningIn(true)} />
+      ))}
+      {isSessionLost && isSigningIn && (
+        <Dialog title={t.session.lostTitle} onClose={() => setIsSigningIn(false)}>
+          <Credentials
+            action={t.session.signIn}
+            name={last.user?.name}
+            submit={async ({ name, password }) => {
+              await signIn(name, password);
+              setIsSigningIn(false);
+            }}
+          />
+        </Dialog>
+      )}
+    </>
+  );
+}
+
+function OneNotice({ notice, onSignIn }: { notice: Notice; onSignIn: () => void }) {
+  switch (notice) {
+    case 'offline':
+      return (
+        <Banner tone="warn" icon="warning">
+          {t.reach.offline}
+        </Banner>
+      );
+    case 'gone':
+      return (
+        <Banner tone="danger" icon="warning">
+          {t.reach.gone}
+        </Banner>
+      );
+    case 'words':
+      return (
+        <Banner tone="warn" icon="text">
+          {t.reach.words}
+        </Banner>
+      );
+    case 'session-lost':
+      return (
+        <Banner
+          tone="danger"
+          icon="user"
+          action={<Button onClick={onSignIn}>{t.session.signIn}</Button>}
+        >
+          {t.session.lost}
+        </Banner>
+      );
+    case 'open':
+      return (
+        <Banner
+          action={
+            <>
+              <Link href="/settings#users">{t.open.add}</Link>
+              <IconButton
+                icon="close"
+                label={t.open.putAway}
+                onClick={() => setPreference('openNoticeAway', true)}
+              />
+            </>
+          }
+        >
+          {t.open.notice}
+        </Banner>
+      );
+  }
+}
