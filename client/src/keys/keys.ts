@@ -3,7 +3,7 @@
  * for as long as that component is there. One listener, at the window, finds whose a key is.
  */
 import { useEffect, useLayoutEffect, useRef } from 'react';
-import { readPreferences } from '../settings/preferences';
+import { readPreference } from '../settings/preferences';
 import { t } from '../strings';
 import { isTaken, match, type Pending, strokeOf } from './match';
 
@@ -61,7 +61,7 @@ export function shortcutsNow(): ReadonlyMap<string, readonly Shortcut[]> {
 export function hearKeys(): () => void {
   let pending: Pending | undefined;
   const hear = (event: KeyboardEvent) => {
-    if (!readPreferences().shortcuts || event.defaultPrevented || event.isComposing) return;
+    if (!readPreference('shortcuts') || event.defaultPrevented || event.isComposing) return;
     const stroke = strokeOf(event);
     if (/^(Shift|Control|Alt|AltGraph|Meta)$/.test(event.key) || isTaken(focused(event), stroke))
       return;

@@ -81,7 +81,13 @@ function OneNotice({ notice, onSignIn }: { notice: Notice; onSignIn: () => void 
         <Banner
           action={
             <>
-              <Link href="/settings#users">{t.open.add}</Link>
+              {/* On the settings already, the link leads nowhere; there the section takes the focus. */}
+              <Link
+                href="/settings#users"
+                onClick={() => document.getElementById('users')?.focus()}
+              >
+                {t.open.add}
+              </Link>
               <IconButton
                 icon="close"
                 label={t.open.putAway}

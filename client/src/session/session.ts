@@ -1,5 +1,4 @@
 /** Signing in and out, and who was here last. */
-import { queryOptions } from '@tanstack/react-query';
 import { createStore, useStore } from 'zustand';
 import { api, unwrap } from '../api/client';
 import { queries, sessionQuery } from '../api/queries';
@@ -62,7 +61,7 @@ export async function signOut() {
   await Promise.allSettled([...ongoing].map(async (thing) => thing.end()));
   await unwrap(api.DELETE('/api/session'));
   leave();
-  await queries.fetchQuery({ ...queryOptions(sessionQuery), staleTime: 0 });
+  queries.setQueryData(sessionQuery.queryKey, { user: null, open: false, setupNeeded: false });
 }
 
 /** Nothing of the last user's stays in the page. */

@@ -21,6 +21,10 @@ const store = createStore<Preferences>(load);
 /** All of them as they are now, outside of React. */
 export const readPreferences = (): Preferences => store.getState();
 
+/** A preference, outside of React. */
+export const readPreference = <K extends keyof Preferences>(name: K): Preferences[K] =>
+  store.getState()[name];
+
 /** A preference, and the component shows its changes. */
 export const usePreference = <K extends keyof Preferences>(name: K): Preferences[K] =>
   useStore(store, (preferences) => preferences[name]);

@@ -1,3 +1,12 @@
+const KEY_NAMES: Readonly<Record<string, string>> = {
+  ArrowLeft: '←',
+  ArrowRight: '→',
+  ArrowUp: '↑',
+  ArrowDown: '↓',
+  Escape: 'Esc',
+  Mod: 'Ctrl',
+};
+
 /** Around the screens, and when something fails. */
 export const shell = {
   product: 'CallBurner',
@@ -7,6 +16,7 @@ export const shell = {
     calls: 'Calls',
     settings: 'Settings',
     skip: 'Skip to content',
+    titled: (place: string) => `${place} · CallBurner`,
   },
   ui: {
     cancel: 'Cancel',
@@ -71,6 +81,8 @@ export const shell = {
     everywhere: 'Everywhere',
     show: 'Show keyboard shortcuts',
     go: (place: string) => `Go to ${place}`,
+    /** Other keys are shown as they are. */
+    named: (key: string): string => KEY_NAMES[key] ?? (key.length === 1 ? key.toUpperCase() : key),
     pressThen: 'then',
     off: 'Single-key shortcuts are off. Turn them on in Settings.',
   },

@@ -7,11 +7,14 @@ import css from './Dialog.module.css';
 export function Dialog({
   title,
   onClose,
+  isClosable = true,
   children,
 }: {
   title: string;
   /** Escape, the cross, or a click beside it. */
   onClose: () => void;
+  /** False: only what is in it closes it. */
+  isClosable?: boolean;
   children: ReactNode;
 }) {
   const dialog = useRef<HTMLDialogElement>(null);
@@ -25,15 +28,15 @@ export function Dialog({
       aria-labelledby={id}
       onCancel={(event) => {
         event.preventDefault();
-        onClose();
+        if (isClosable) onClose();
       }}
       onClick={(event) => {
-        if (event.target === dialog.current) onClose();
+        if (event.target === dialog.current && isClosable) onClose();
       }}
     >
       <div className={css.head}>
         <h2 id={id}>{title}</h2>
-        <IconButton icon="close" label={t.ui.close} onClick={onClose} />
+        {isClosable && <IconButton icon="close" label={t.ui.close} onClick={onClose} />}
       </div>
       <div className={css.body}>{children}</div>
     </dialog>

@@ -6,6 +6,7 @@ import {
   type Ref,
   useId,
 } from 'react';
+import { t } from '../strings';
 import css from './controls.module.css';
 import { Icon, type IconName } from './icons';
 
@@ -72,7 +73,7 @@ interface FieldProps extends InputHTMLAttributes<HTMLInputElement> {
 }
 
 /** One line to type in, with its name, a hint, and what is wrong. */
-export function Field({ label, hint, error, ...rest }: FieldProps) {
+export function Field({ label, hint, error, className, ...rest }: FieldProps) {
   const id = useId();
   return (
     <div className={css.field}>
@@ -81,7 +82,7 @@ export function Field({ label, hint, error, ...rest }: FieldProps) {
       </label>
       <input
         id={id}
-        className={css.input}
+        className={`${css.input} ${className ?? ''}`}
         aria-invalid={error ? true : undefined}
         aria-describedby={hint || error ? `${id}-about` : undefined}
         {...rest}
@@ -102,6 +103,7 @@ export function Field({ label, hint, error, ...rest }: FieldProps) {
 /** One of a few, chosen from a list. */
 export function Select({
   label,
+  isLabelHidden = false,
   value,
   options,
   onChange,
@@ -109,6 +111,8 @@ export function Select({
   disabled,
 }: {
   label: string;
+  /** What stands around it says it to the eye. */
+  isLabelHidden?: boolean;
   value: string;
   options: readonly { value: string; label: string }[];
   onChange: (value: string) => void;
@@ -118,7 +122,7 @@ export function Select({
   const id = useId();
   return (
     <div className={css.field}>
-      <label className={css.label} htmlFor={id}>
+      <label className={isLabelHidden ? css.hiddenText : css.label} htmlFor={id}>
         {label}
       </label>
       <select
@@ -212,7 +216,7 @@ export function Empty({
     <div className={css.empty}>
       <h2>{title}</h2>
       {children && <p>{children}</p>}
-      {action}
+      {action && <div className={css.emptyActions}>{action}</div>}
     </div>
   );
 }
@@ -222,6 +226,51 @@ export function Spinner({ label }: { label: string }) {
     <div role="status">
       <div className={css.spinner} />
       <HiddenText>{label}</HiddenText>
+    </div>
+  );
+}
+
+/** A screen is on its way. It shows after a moment only: most are there before. */
+export const Loading = () => (
+  <div className={css.loading}>
+    <Spinner label={t.ui.loading} />
+  </div>
+);
+
+/** On or off, at once. */
+export function Switch({
+  label,
+  hint,
+  checked,
+  onChange,
+}: {
+  label: string;
+  hint?: string;
+  checked: boolean;
+  onChange: (checked: boolean) => void;
+}) {
+  const id = useId();
+  return (
+    <div className={css.switch}>
+      <div>
+        <label className={css.label} htmlFor={id}>
+          {label}
+        </label>
+        {hint && (
+          <p className={css.hint} id={`${id}-about`}>
+            {hint}
+          </p>
+        )}
+      </div>
+      <input
+        id={id}
+        type="checkbox"
+        role="switch"
+        aria-checked={checked}
+        checked={checked}
+        aria-describedby={hint ? `${id}-about` : undefined}
+        onChange={(event) => onChange(event.target.checked)}
+      />
     </div>
   );
 }

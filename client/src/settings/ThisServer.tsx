@@ -1,0 +1,61 @@
+import { queryOptions, useQuery } from '@tanstack/react-query';
+import { ApiError, api, messageOf, refusal } from '../api/client';
+import { sentence } from '../format';
+import { t } from '../strings';
+import { Button, Chip, Spinner } from '../ui/controls';
+import { Section } from './Section';
+import css from './settings.module.css';
+
+const words = t.settings.server;
+
+/** Whether the server could take a call now. Not being able to is an answer, no failure. */
+const readyQuery = queryOptions({
+  queryKey: ['ready'],
+  queryFn: async ({ signal }) => {
+    const { data, error, response } = await api.GET('/readyz', { signal }).catch((cause) => {
+      if (cause instanceof DOMException) throw cause;
+      throw new ApiError('unreachable', t.errors.unreachable, 0);
+    });
+    if (data) return data;
+    if (error && 'reasons' in error) return error;
+    throw refusal(error, response.status);
+  },
+});
+
+/** How the server is, and how it was set up: to be read here, and changed there. */
+export function ThisServer() {
+  const ready = useQuery(readyQuery);
+  return (
+    <Section
+      id="server"
+      title={words.title}
+      hint={words.where}
+      action={
+        <Button disabled={ready.isFetching} onClick={() => ready.refetch()}>
+          {words.again}
+        </Button>
+      }
+    >
+      {ready.isPending && <Spinner label={t.ui.loading} />}
+      {ready.isError && (
+        <p className={css.status}>
+          <Chip tone="warn">{words.unknown}</Chip> {messageOf(ready.error)}
+        </p>
+      )}
+      {ready.data && !ready.isError && (
+        <div className={css.status} role="status">
+          <Chip tone={ready.data.ready ? 'accent' : 'danger'}>
+            {ready.data.ready ? words.ready : words.notReady}
+          </Chip>
+          {ready.data.reasons.length > 0 && (
+            <ul className={css.reasons}>
+              {ready.data.reasons.map((reason) => (
+                <li key={reason}>{sentence(reason)}</li>
+              ))}
+            </ul>
+          )}
+        </div>
+      )}
+    </Section>
+  );
+}
