@@ -136,6 +136,8 @@ const HARMLESS = [
   // A request that the test expects to be refused, or a server that it stopped: shown on the page.
   /Failed to load resource/,
   /WebSocket connection to .* failed/,
+  // A part of the page that the test takes away.
+  /Failed to fetch dynamically imported module/,
 ];
 
 export const test = base.extend<object, ServerOptions & { server: Server }>({

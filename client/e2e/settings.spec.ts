@@ -1,4 +1,4 @@
-import { ALICE, expect, test } from './server';
+import { expect, test } from './server';
 
 test.use({ colorScheme: 'light' });
 
@@ -39,15 +39,4 @@ test('debug info tells of the page, and no one', async ({ page }) => {
   const info = await page.evaluate(() => navigator.clipboard.readText());
   expect(info).toContain('session: open');
   expect(info).toContain('Chrome/');
-});
-
-// The last: the server is not open any more.
-test('on an open server the first user closes it, and is signed in', async ({ page }) => {
-  await page.goto('/settings#users');
-  await page.getByRole('button', { name: 'Add user' }).click();
-  await page.getByLabel('Name').fill('alice');
-  await page.getByLabel('Password').fill(ALICE.password);
-  await page.getByRole('dialog').getByRole('button', { name: 'Add user' }).click();
-  await expect(page.getByText('Signed in as alice')).toBeVisible();
-  await expect(page.getByText(/Open to everyone/)).toBeHidden();
 });

@@ -58,7 +58,7 @@ export function Credentials({
         autoComplete={isNew ? 'new-password' : 'current-password'}
         required
         minLength={isNew ? PASSWORD_CHARACTERS_MIN : undefined}
-        autoFocus={givenName !== undefined}
+        data-first={givenName ? true : undefined}
         value={password}
         hint={isNew ? t.session.passwordHint : undefined}
         error={fieldError(entry.error, 'weak_password')}

@@ -1,5 +1,5 @@
 /** Holds what goes wrong in a screen, so that the page around it, and a call, go on. */
-import { Component, type ErrorInfo, type ReactNode } from 'react';
+import { Component, type ReactNode } from 'react';
 import { t } from '../strings';
 import { Button, Empty } from './controls';
 import { isMissingChunk } from './missing_chunk';
@@ -25,11 +25,6 @@ export class Boundary extends Component<Props, State> {
 
   static getDerivedStateFromProps({ resetKey }: Props, state: State): Partial<State> | null {
     return resetKey === state.resetKey ? null : { failure: undefined, resetKey };
-  }
-
-  override componentDidCatch(error: unknown, { componentStack }: ErrorInfo) {
-    // biome-ignore lint/suspicious/noConsole: for whoever opens the console to see why
-    console.error('A screen failed:', error, componentStack);
   }
 
   override render() {

@@ -4,6 +4,9 @@ import { t } from '../strings';
 import { Button, IconButton } from './controls';
 import css from './Dialog.module.css';
 
+/** Where one begins: at what is marked, or at the first field. */
+const FIRST = '[data-first], form :is(input, select, textarea)';
+
 export function Dialog({
   title,
   onClose,
@@ -19,7 +22,11 @@ export function Dialog({
 }) {
   const dialog = useRef<HTMLDialogElement>(null);
   const id = useId();
-  useEffect(() => dialog.current?.showModal(), []);
+  useEffect(() => {
+    dialog.current?.showModal();
+    // The browser would begin at the cross.
+    dialog.current?.querySelector<HTMLElement>(FIRST)?.focus();
+  }, []);
   return (
     // biome-ignore lint/a11y/useKeyWithClickEvents: Escape is the dialog's own key for it
     <dialog
@@ -64,7 +71,9 @@ export function Confirm({
     <Dialog title={title} onClose={onClose}>
       <div>{children}</div>
       <div className={css.actions}>
-        <Button onClick={onClose}>{t.ui.cancel}</Button>
+        <Button data-first onClick={onClose}>
+          {t.ui.cancel}
+        </Button>
         <Button look="danger" disabled={busy} onClick={onConfirm}>
           {action}
         </Button>

@@ -13,7 +13,12 @@ import { Icon, type IconName } from './icons';
 type Look = 'primary' | 'plain' | 'quiet' | 'danger';
 type Tone = 'plain' | 'accent' | 'warn' | 'danger';
 
-interface ButtonProps extends ButtonHTMLAttributes<HTMLButtonElement> {
+/** In a dialog: where one begins. */
+interface First {
+  'data-first'?: boolean | undefined;
+}
+
+interface ButtonProps extends ButtonHTMLAttributes<HTMLButtonElement>, First {
   look?: Look;
   size?: 'normal' | 'large';
   icon?: IconName;
@@ -64,7 +69,7 @@ export function IconButton({ icon, label, look = 'quiet', className, ...rest }: 
   );
 }
 
-interface FieldProps extends InputHTMLAttributes<HTMLInputElement> {
+interface FieldProps extends InputHTMLAttributes<HTMLInputElement>, First {
   label: string;
   hint?: ReactNode;
   /** What is wrong with it, and what to do. */
