@@ -14,6 +14,7 @@ mod media;
 mod ranges;
 mod recordings;
 mod session;
+mod settings;
 mod simulation;
 mod token;
 mod twilio;
@@ -40,6 +41,7 @@ pub(crate) use self::contract::json as contract_json;
 pub use self::error::{ApiError, RequestId};
 pub use self::gatehouse::Gatehouse;
 pub use self::health::Readiness;
+pub use self::settings::About;
 #[cfg(test)]
 pub(crate) use self::twilio::doors as twilio_doors;
 
@@ -60,6 +62,8 @@ pub struct ApiState {
     pub desk: Desk,
     /// Who may come in.
     pub gatehouse: Gatehouse,
+    /// What else the page shows of the host's settings.
+    pub about: Arc<About>,
 }
 
 impl FromRef<ApiState> for Desk {
@@ -76,7 +80,13 @@ impl FromRef<ApiState> for Arc<Doors> {
 
 impl ApiState {
     /// Doors behind which nothing has happened yet.
-    pub fn new(switchboard: Switchboard, desk: Desk, doors: Doors, gatehouse: Gatehouse) -> Self {
+    pub fn new(
+        switchboard: Switchboard,
+        desk: Desk,
+        doors: Doors,
+        gatehouse: Gatehouse,
+        about: About,
+    ) -> Self {
         Self {
             switchboard,
             doors: Arc::new(doors),
@@ -85,6 +95,7 @@ impl ApiState {
             listeners: Arc::new(Semaphore::new(limits::LISTENERS_MAX)),
             desk,
             gatehouse,
+            about: Arc::new(about),
         }
     }
 }
@@ -117,6 +128,7 @@ pub(crate) fn browsers() -> OpenApiRouter<ApiState> {
         .merge(audio::routes())
         .merge(recordings::routes())
         .merge(simulation::routes())
+        .merge(settings::routes())
         .merge(session::routes())
         .merge(users::routes())
         .merge(api_tokens::routes())

@@ -42,6 +42,7 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let voice = cli::voice_config(&args.engine);
     let parts = Parts {
         simulates: args.keep,
+        model: args.engine.model_name(),
         ..Parts::local(address, engine, voice).await?
     };
     let app = App::start(parts).await?;

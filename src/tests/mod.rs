@@ -16,6 +16,7 @@ mod prism;
 mod replay;
 mod rest;
 mod security;
+mod settings;
 mod setup;
 mod shutdown;
 mod sign_in;
