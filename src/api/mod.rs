@@ -8,9 +8,11 @@ mod calls;
 mod contract;
 mod error;
 mod gatehouse;
+mod guard;
 mod health;
 mod live;
 mod media;
+mod page;
 mod ranges;
 mod recordings;
 mod session;
@@ -24,11 +26,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRef};
-use axum::http::{HeaderValue, header};
 use axum::middleware;
 use axum::routing::get;
 use tokio::sync::Semaphore;
-use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::call::Switchboard;
@@ -41,6 +41,9 @@ pub(crate) use self::contract::json as contract_json;
 pub use self::error::{ApiError, RequestId};
 pub use self::gatehouse::Gatehouse;
 pub use self::health::Readiness;
+#[cfg(test)]
+pub(crate) use self::page::File as PageFile;
+pub use self::page::Page;
 pub use self::settings::About;
 #[cfg(test)]
 pub(crate) use self::twilio::doors as twilio_doors;
@@ -64,11 +67,19 @@ pub struct ApiState {
     pub gatehouse: Gatehouse,
     /// What else the page shows of the host's settings.
     pub about: Arc<About>,
+    /// The client.
+    pub page: Page,
 }
 
 impl FromRef<ApiState> for Desk {
     fn from_ref(state: &ApiState) -> Self {
         state.desk.clone()
+    }
+}
+
+impl FromRef<ApiState> for Page {
+    fn from_ref(state: &ApiState) -> Self {
+        state.page
     }
 }
 
@@ -96,12 +107,14 @@ impl ApiState {
             desk,
             gatehouse,
             about: Arc::new(about),
+            page: Page::default(),
         }
     }
 }
 
 /// Every route.
 pub fn router(state: ApiState) -> Router {
+    let doors = Arc::clone(&state.doors);
     let (browsers, _contract) = browsers().split_for_parts();
     let routes = browsers
         // Twilio
@@ -115,13 +128,14 @@ pub fn router(state: ApiState) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/api/openapi.json", get(contract::document))
+        // everything else
+        .fallback(page::answer)
         .with_state(state);
-    with_errors(routes)
+    guard::guard(with_errors(routes), &doors)
 }
 
 /// The routes of browsers and machines, and their contract.
 pub(crate) fn browsers() -> OpenApiRouter<ApiState> {
-    let secret = HeaderValue::from_static("no-store");
     OpenApiRouter::new()
         .merge(token::routes())
         .merge(calls::routes())
@@ -133,16 +147,9 @@ pub(crate) fn browsers() -> OpenApiRouter<ApiState> {
         .merge(users::routes())
         .merge(api_tokens::routes())
         .layer(DefaultBodyLimit::max(limits::API_BODY_BYTES_MAX))
-        .layer(SetResponseHeaderLayer::if_not_present(
-            header::CACHE_CONTROL,
-            secret,
-        ))
 }
 
-/// Gives every answer of `routes` its request id and every failure its shape, those of paths that
-/// are not there too.
+/// Gives every answer of `routes` its request id and every failure its shape.
 pub(crate) fn with_errors(routes: Router) -> Router {
-    routes
-        .fallback(error::not_found)
-        .layer(middleware::from_fn(error::shape))
+    routes.layer(middleware::from_fn(error::shape))
 }

@@ -11,6 +11,7 @@ mod hostile;
 mod live;
 mod media;
 mod oracles;
+mod page;
 mod phone;
 mod prism;
 mod replay;
