@@ -55,7 +55,6 @@ const KINDS: [Kind; 13] = [
     packed("mp3", "audio/mpeg"),
 ];
 
-#[expect(clippy::print_stdout, reason = "how a build script speaks to Cargo")]
 fn main() -> Result<(), Box<dyn Error>> {
     let root = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?);
     let dist = root.join(DIST);

@@ -145,7 +145,9 @@ fn the_client_in_this_binary_keeps_to_the_policy() {
             "{name} is not there"
         );
     }
-    let is_large = |file: &&PageFile| file.path.ends_with(".js") && file.plain.len() > 10_000;
+    let is_large = |file: &&PageFile| {
+        file.content_type.starts_with("text/javascript") && file.plain.len() > 10_000
+    };
     for script in files.iter().filter(is_large) {
         let packed = [script.brotli, script.gzip];
         let saves =
