@@ -516,7 +516,7 @@ export interface components {
             /** @description Why it ended, if there is more to say than its status: `refused`, a SIP code, an error. */
             endCause?: string | null;
             endedAt?: components["schemas"]["UtcTime"] | null;
-            /** @description The telephone number, or the name, that calls. */
+            /** @description Who calls: a telephone number, or `client:` and a browser's identity, or a name. */
             from: components["schemas"]["Party"];
             /** @description Whether this server kept the call's audio. */
             hasAudio: boolean;
@@ -531,7 +531,7 @@ export interface components {
             startedAt: components["schemas"]["UtcTime"];
             /** @description Where it is. */
             status: components["schemas"]["CallStatus"];
-            /** @description The telephone number, or the name, that is called. */
+            /** @description Who is called, as in `from`. */
             to: components["schemas"]["Party"];
             /** @description Where its words come from, and whether more will come. */
             transcript: components["schemas"]["TranscriptState"];
