@@ -116,7 +116,8 @@ export class Link {
     } catch {
       return;
     }
-    if (heard.type === 'pong') return;
+    // The page subscribes by the call's own name, never by a leg's.
+    if (heard.type === 'pong' || heard.type === 'leg') return;
     if (heard.type === 'error')
       this.#options.onRefusal(heard.callSid ?? undefined, heard.error.code, heard.error.message);
     else this.#options.onEvent(heard);
