@@ -28,6 +28,12 @@ export const sessionQuery = queryOptions({
   staleTime: Number.POSITIVE_INFINITY,
 });
 
+/** How the host set the server up. It changes with a restart only. */
+export const settingsQuery = queryOptions({
+  queryKey: ['settings'],
+  queryFn: ({ signal }) => unwrap(api.GET('/api/settings', { signal })),
+});
+
 /** Whether a recorded call can be played here, and which one is. */
 export const simulationQuery = queryOptions({
   queryKey: ['simulation'],

@@ -1,8 +1,11 @@
 import { queryOptions, useQuery } from '@tanstack/react-query';
 import { ApiError, api, messageOf, refusal } from '../api/client';
+import { settingsQuery } from '../api/queries';
+import type { ServerSettings } from '../api/types';
 import { sentence } from '../format';
 import { t } from '../strings';
 import { Button, Chip, Spinner } from '../ui/controls';
+import { factsOf } from './facts';
 import { Section } from './Section';
 import css from './settings.module.css';
 
@@ -25,6 +28,7 @@ const readyQuery = queryOptions({
 /** How the server is, and how it was set up: to be read here, and changed there. */
 export function ThisServer() {
   const ready = useQuery(readyQuery);
+  const settings = useQuery(settingsQuery);
   return (
     <Section
       id="server"
@@ -56,6 +60,36 @@ export function ThisServer() {
           )}
         </div>
       )}
+      {settings.isError && <p className={css.wrong}>{messageOf(settings.error)}</p>}
+      {settings.data && <Facts settings={settings.data} />}
     </Section>
+  );
+}
+
+function Facts({ settings }: { settings: ServerSettings }) {
+  const { missing } = settings.twilio;
+  return (
+    <>
+      {missing.length > 0 && (
+        <div>
+          <p>{words.twilioMissing}</p>
+          <ul className={css.reasons}>
+            {missing.map((name) => (
+              <li key={name}>
+                <code>{name}</code>
+              </li>
+            ))}
+          </ul>
+        </div>
+      )}
+      <dl className={css.facts}>
+        {factsOf(settings).map(([name, value]) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>{value}</dd>
+          </div>
+        ))}
+      </dl>
+    </>
   );
 }

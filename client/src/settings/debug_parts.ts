@@ -1,6 +1,6 @@
 /** Gathers what `debug.ts` writes; every part of the page may add its own. */
 import { ApiError } from '../api/client';
-import { queries, sessionQuery } from '../api/queries';
+import { queries, sessionQuery, settingsQuery } from '../api/queries';
 import { liveStore } from '../live/store';
 import { readReach } from '../session/reach';
 import { t } from '../strings';
@@ -64,7 +64,12 @@ function browserFacts(): Facts {
 
 function serverFacts(): Facts {
   const session = queries.getQueryData(sessionQuery.queryKey);
+  const settings = queries.getQueryData(settingsQuery.queryKey);
   return {
+    version: settings?.version,
+    model: settings?.model,
+    transcription: settings?.transcriptionSource,
+    twilioReady: settings?.twilio.ready,
     answers: readReach().isReached,
     session: session?.open ? 'open' : (session?.user?.role ?? 'nobody'),
   };

@@ -113,6 +113,7 @@ export const settings = {
     again: 'Check again',
     facts: {
       version: 'Version',
+      source: 'Words come from',
       model: 'Speech model',
       callerId: 'Caller ID',
       allowedCountries: 'May call',
@@ -121,6 +122,9 @@ export const settings = {
       retention: 'Keeps calls for',
       maxCall: 'Longest call',
     },
+    sources: { whisper: 'This server', twilio: 'Twilio', off: 'Nowhere: turned off' },
+    none: 'None',
+    quoted: (text: string) => `“${text}”`,
     yes: 'Yes',
     no: 'No',
     noAnnouncement: 'None: callers are not told that words are written down',
