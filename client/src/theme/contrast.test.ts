@@ -34,7 +34,7 @@ function contrast(one: string, other: string, scheme: 'light' | 'dark'): number 
   return a && b ? Math.max(a, b) / Math.min(a, b) : 0;
 }
 
-const GROUNDS = ['paper', 'surface', 'sunken', 'hover', 'accent-tint', 'customer-tint'];
+const GROUNDS = ['paper', 'surface', 'sunken', 'raised', 'hover', 'accent-tint', 'customer-tint'];
 
 const texts = [
   ...GROUNDS.map((ground) => ['ink', ground]),
