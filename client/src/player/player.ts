@@ -19,6 +19,8 @@ export interface PlayerState {
   hasFailed: boolean;
   speed: number;
   skipsSilence: boolean;
+  /** Counts the times that someone went to another place. */
+  seeks: number;
 }
 
 /** The parts of an `<audio>` that are used, so that tests can stand in for it. */
@@ -56,6 +58,7 @@ export class Player {
     hasFailed: false,
     speed: 1,
     skipsSilence: false,
+    seeks: 0,
   }));
   #options: PlayerOptions;
   #sound: Sound | undefined;
@@ -104,12 +107,8 @@ export class Player {
 
   /** Goes to a time of the call. */
   seek(timeMs: number) {
-    const to = Math.min(Math.max(0, timeMs), this.#state.durationMs);
-    this.#set({ timeMs: to });
-    const sound = this.#sound;
-    if (!sound) return;
-    if (sound.readyState >= HAVE_METADATA) sound.currentTime = this.#inSound(to);
-    else this.#wantedMs = to;
+    this.#set({ seeks: this.#state.seeks + 1 });
+    this.#go(timeMs);
   }
 
   seekBy(ms: number) {
@@ -137,6 +136,15 @@ export class Player {
     this.#set({ hasFailed: false });
     this.#wantedMs = this.#state.timeMs;
     this.#sound?.load();
+  }
+
+  #go(timeMs: number) {
+    const to = Math.min(Math.max(0, timeMs), this.#state.durationMs);
+    this.#set({ timeMs: to });
+    const sound = this.#sound;
+    if (!sound) return;
+    if (sound.readyState >= HAVE_METADATA) sound.currentTime = this.#inSound(to);
+    else this.#wantedMs = to;
   }
 
   #listeners(sound: Sound): [string, () => void][] {
@@ -174,7 +182,7 @@ export class Player {
     if (this.#wantedMs === undefined) return;
     const wanted = this.#wantedMs;
     this.#wantedMs = undefined;
-    if (wanted > 0) this.seek(wanted);
+    if (wanted > 0) this.#go(wanted);
   }
 
   /** Where the sound has got to. */
@@ -184,7 +192,7 @@ export class Player {
     const timeMs = this.#inCall(sound.currentTime);
     const skipTo =
       this.#state.skipsSilence && !sound.paused ? skipFrom(this.#options.silences, timeMs) : null;
-    if (skipTo !== null) this.seek(skipTo);
+    if (skipTo !== null) this.#go(skipTo);
     // A recording that began late has no sound of the beginning: the place stays where it was put.
     else if (!sound.paused || sound.currentTime > 0) this.#set({ timeMs });
   }
