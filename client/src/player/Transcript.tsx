@@ -79,6 +79,7 @@ function OneLine({
       {segment.transcribed ? (
         <p className={css.text} lang={segment.language}>
           {talk.words.slice(first, first + count).map((word, at) => (
+            // biome-ignore lint/suspicious/noArrayIndexKey: a word's place is its name
             <Word key={first + at} at={first + at} word={word} isFirst={at === 0} />
           ))}
         </p>

@@ -60,13 +60,10 @@ export const calls = {
     back: 'Calls',
     noSuchCall: 'There is no such call',
     noSuchCallHint: 'It may have been deleted, or it belongs to somebody else.',
-    outgoingTo: (outcome: string) => `Outgoing · ${outcome}`,
-    incomingFrom: (outcome: string) => `Incoming · ${outcome}`,
     hungUpHere: 'Hung up from this page',
     announced: 'The parties were told that the call is written down',
     interrupted: 'The transcript was interrupted: some words are missing.',
     tabs: { label: 'Show', words: 'Transcript', details: 'Details' },
-    you: 'You',
     ongoing: 'This call is going on. The player comes when it has ended.',
     listening: 'Words appear here as they are spoken.',
   },
@@ -108,7 +105,6 @@ export const calls = {
     previous: 'Previous',
     clear: 'Clear',
     none: {
-      notOver: 'No words yet',
       off: 'Not written down',
       offHint: 'Transcription was off for this call.',
       waiting: 'The last words are on their way',
@@ -149,12 +145,10 @@ export const calls = {
 
   notes: {
     label: 'Notes',
-    hint: 'Only seen by those who may see this call.',
     saved: 'Saved',
     changed: 'Not saved yet',
     saving: 'Saving…',
-    failed: 'Not saved',
-    tooLong: 'These notes are too long to be saved. Shorten them.',
+    failed: (why: string) => `Not saved. ${why}`,
   },
 
   labels: {

@@ -1,0 +1,29 @@
+/** Notes that are being written, of whichever call, until the server has them. */
+import { Autosave } from './autosave';
+import { editCall } from './queries';
+
+/** More calls' notes than these are not kept waiting for a server: the oldest saved go first. */
+const KEPT_MAX = 50;
+
+const drafts = new Map<string, Autosave>();
+
+/** The notes of a call: those that are being written here, or else what the server has. */
+export function notesOf(sid: string, text: string): Autosave {
+  const known = drafts.get(sid);
+  if (known) return known;
+  for (const [old, draft] of drafts)
+    if (drafts.size >= KEPT_MAX && draft.isSaved) drafts.delete(old);
+  const draft = new Autosave(text, (notes) => editCall(sid, { notes }));
+  drafts.set(sid, draft);
+  return draft;
+}
+
+/** A call that is gone has no notes. */
+export const forgetNotes = (sid: string) => drafts.delete(sid);
+
+/** Saves what is not saved, and says whether there was anything. */
+export function flushNotes(): boolean {
+  const unsaved = [...drafts.values()].filter((draft) => !draft.isSaved);
+  for (const draft of unsaved) draft.flush();
+  return unsaved.length > 0;
+}
