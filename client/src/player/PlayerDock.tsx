@@ -44,9 +44,7 @@ export function PlayerDock({
           <SourceChoice sources={sources} url={source?.url} onSource={onSource} />
         )}
         <span className={css.end}>
-          <Button look="quiet" icon="copy" onClick={onCopyMoment}>
-            {strings.copyMoment}
-          </Button>
+          <IconButton icon="copy" label={strings.copyMoment} onClick={onCopyMoment} />
         </span>
       </div>
       {source ? <Failure player={player} /> : <p className={css.note}>{strings.noSound}</p>}
@@ -129,7 +127,12 @@ function Pace({ player }: { player: Player }) {
           </option>
         ))}
       </select>
-      <Button look="quiet" aria-pressed={skips} onClick={() => player.setSkipsSilence(!skips)}>
+      <Button
+        look="quiet"
+        className={css.skip}
+        aria-pressed={skips}
+        onClick={() => player.setSkipsSilence(!skips)}
+      >
         {strings.skip}
       </Button>
     </>
