@@ -1,5 +1,6 @@
 /** A recorded call in the history: found by its words, heard, written about, exported, deleted. */
 import { readFileSync } from 'node:fs';
+import AxeBuilder from '@axe-core/playwright';
 import type { Locator, Page } from '@playwright/test';
 import { completedCall } from './history-calls';
 import { expect, test } from './server';
@@ -234,6 +235,45 @@ test('every export has the words', async ({ page }) => {
   const copied = await page.evaluate(() => navigator.clipboard.readText());
   expect(copied).toMatch(/^\[0:\d\d\] You: /);
 });
+
+test('without sound there are still the words, and a timeline through them', async ({ page }) => {
+  await page.route(`**/api/calls/${sid}`, async (route) => {
+    const answer = await route.fetch();
+    await route.fulfill({
+      response: answer,
+      json: { ...(await answer.json()), hasAudio: false, transcript: 'interrupted' },
+    });
+  });
+  await page.goto(`/calls/${sid}`);
+  await expect(page.getByText('No sound was kept of this call.')).toBeVisible();
+  await expect(page.getByText('The transcript was interrupted')).toBeVisible();
+  await expect(page.getByRole('button', { name: 'Play', exact: true })).toHaveCount(0);
+  await word(page, 'understand').click();
+  await expect(spoken(page, 'understand')).toBeVisible();
+  await slider(page).focus();
+  await page.keyboard.press('Home');
+  await page.keyboard.press('.');
+  await expect(spoken(page, 'Hello,')).toBeVisible();
+});
+
+for (const colorScheme of ['light', 'dark'] as const)
+  test(`nobody is kept out: ${colorScheme}`, async ({ page }) => {
+    await page.emulateMedia({ colorScheme });
+    const check = async () => {
+      const { violations } = await new AxeBuilder({ page }).analyze();
+      expect(violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)])).toEqual([]);
+    };
+    await page.goto('/calls?q=patience&direction=outgoing');
+    await expect(page.locator('mark')).toBeVisible();
+    await check();
+    await open(page, '?t=7.3');
+    await page.getByRole('textbox', { name: 'Find in transcript' }).fill('you');
+    await page.getByText('How these are counted').click();
+    await page.getByText('What happened').click();
+    await check();
+    await page.getByRole('button', { name: 'Delete', exact: true }).click();
+    await check();
+  });
 
 test('all of it by keyboard alone', async ({ page }) => {
   await page.goto('/calls');

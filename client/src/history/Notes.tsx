@@ -7,7 +7,7 @@ import { Button } from '../ui/controls';
 import controls from '../ui/controls.module.css';
 import type { SaveState } from './autosave';
 import css from './Details.module.css';
-import { flushNotes, notesOf } from './notes';
+import { notesOf } from './notes';
 
 /** In characters; the server counts 64 KiB, and says so when that is less. */
 const NOTES_MAX = 65_536;
@@ -17,17 +17,8 @@ export function Notes({ sid, notes }: { sid: string; notes: string }) {
   const { text, state } = useStore(draft.store);
   const id = useId();
   useEffect(() => draft.adopt(notes), [draft, notes]);
-  useEffect(() => {
-    const onLeave = (event: BeforeUnloadEvent) => {
-      // Another try, and a question, while there is something to lose.
-      if (flushNotes()) event.preventDefault();
-    };
-    window.addEventListener('beforeunload', onLeave);
-    return () => {
-      window.removeEventListener('beforeunload', onLeave);
-      draft.flush();
-    };
-  }, [draft]);
+  // What one has just typed goes with one.
+  useEffect(() => () => draft.flush(), [draft]);
   return (
     <section className={css.section}>
       <h2>

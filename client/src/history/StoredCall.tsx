@@ -122,7 +122,7 @@ export function StoredCall({ call, names }: { call: CallDetail; names: Names }) 
   );
 }
 
-/** A player on what there is to hear, at the place of the one before. */
+/** A player on what there is to hear, at the place and the pace of the one before. */
 function usePlayerOf(call: CallDetail, talk: ReturnType<typeof talkOf>) {
   const sources = useMemo(() => sourcesOf(call), [call]);
   const [url, choose] = useState<string>();
@@ -136,8 +136,12 @@ function usePlayerOf(call: CallDetail, talk: ReturnType<typeof talkOf>) {
       wordsEndMs,
       silences: silencesOf(talk),
     });
-    const timeMs = before.current?.store.getState().timeMs ?? 0;
-    if (timeMs > 0) next.seek(timeMs);
+    const last = before.current?.store.getState();
+    if (last) {
+      next.seek(last.timeMs);
+      next.setSpeed(last.speed);
+      next.setSkipsSilence(last.skipsSilence);
+    }
     before.current = next;
     return next;
   }, [talk, heard, offsetMs]);
@@ -147,7 +151,10 @@ function usePlayerOf(call: CallDetail, talk: ReturnType<typeof talkOf>) {
 /** Goes to the moment that the address names, now and when it names another. */
 function useMoment(player: Player) {
   const search = useSearch();
+  const read = useRef<string>(undefined);
   useEffect(() => {
+    if (read.current === search) return;
+    read.current = search;
     const timeMs = readMoment(search);
     if (timeMs !== null) player.seek(timeMs);
   }, [player, search]);

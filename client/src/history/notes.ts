@@ -13,6 +13,7 @@ export function notesOf(sid: string, text: string): Autosave {
   if (known) return known;
   for (const [old, draft] of drafts)
     if (drafts.size >= KEPT_MAX && draft.isSaved) drafts.delete(old);
+  if (drafts.size === 0) watch();
   const draft = new Autosave(text, (notes) => editCall(sid, { notes }));
   drafts.set(sid, draft);
   return draft;
@@ -21,8 +22,18 @@ export function notesOf(sid: string, text: string): Autosave {
 /** A call that is gone has no notes. */
 export const forgetNotes = (sid: string) => drafts.delete(sid);
 
+/** Tries again when the network is back, and asks whoever closes the page before all is saved. */
+function watch() {
+  window.addEventListener('online', flush);
+  window.addEventListener('beforeunload', onLeave);
+}
+
+function onLeave(event: BeforeUnloadEvent) {
+  if (flush()) event.preventDefault();
+}
+
 /** Saves what is not saved, and says whether there was anything. */
-export function flushNotes(): boolean {
+function flush(): boolean {
   const unsaved = [...drafts.values()].filter((draft) => !draft.isSaved);
   for (const draft of unsaved) draft.flush();
   return unsaved.length > 0;

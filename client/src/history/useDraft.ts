@@ -7,6 +7,7 @@ const PAUSE_MS = 300;
 export function useDraft(value: string, onCommit: (value: string) => void) {
   const [draft, setDraft] = useState(value);
   const committed = useRef(value);
+  const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
   const commit = useRef(onCommit);
   commit.current = onCommit;
   useEffect(() => {
@@ -16,14 +17,15 @@ export function useDraft(value: string, onCommit: (value: string) => void) {
   }, [value]);
   useEffect(() => {
     if (draft === committed.current) return;
-    const timer = setTimeout(() => {
+    timer.current = setTimeout(() => {
       committed.current = draft;
       commit.current(draft);
     }, PAUSE_MS);
-    return () => clearTimeout(timer);
+    return () => clearTimeout(timer.current);
   }, [draft]);
   /** At once: Enter, or a button. */
   const set = (text: string) => {
+    clearTimeout(timer.current);
     committed.current = text;
     setDraft(text);
     commit.current(text);

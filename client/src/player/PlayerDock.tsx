@@ -43,6 +43,7 @@ export function PlayerDock({
         {sources.length > 1 && (
           <SourceChoice sources={sources} url={source?.url} onSource={onSource} />
         )}
+        {source && <span className={css.keys}>{strings.keys}</span>}
         <span className={css.end}>
           <IconButton icon="copy" label={strings.copyMoment} onClick={onCopyMoment} />
         </span>

@@ -54,6 +54,17 @@ describe('a player', () => {
     expect(state().durationMs).toBe(10_000);
   });
 
+  it('goes beyond the last word where the sound goes on, and not beyond that', () => {
+    const { player, sound } = open();
+    player.seek(9_500);
+    sound.arrive(10);
+    expect(sound.currentTime).toBe(9.5);
+    const short = open();
+    short.player.seek(60_000);
+    short.sound.arrive(10);
+    expect(short.sound.currentTime).toBe(10);
+  });
+
   it('stays within the call', () => {
     const { player, sound, state } = open();
     sound.arrive(10);

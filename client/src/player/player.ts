@@ -139,11 +139,13 @@ export class Player {
   }
 
   #go(timeMs: number) {
-    const to = Math.min(Math.max(0, timeMs), this.#state.durationMs);
-    this.#set({ timeMs: to });
     const sound = this.#sound;
+    // The sound may go on after the last word: until it has come, nobody knows for how long.
+    const isKnown = !sound || sound.readyState >= HAVE_METADATA;
+    const to = Math.max(0, isKnown ? Math.min(timeMs, this.#state.durationMs) : timeMs);
+    this.#set({ timeMs: to });
     if (!sound) return;
-    if (sound.readyState >= HAVE_METADATA) sound.currentTime = this.#inSound(to);
+    if (isKnown) sound.currentTime = this.#inSound(to);
     else this.#wantedMs = to;
   }
 

@@ -38,6 +38,8 @@ export function CallsScreen() {
   useEffect(() => rememberList(writeFilters(filters)), [filters]);
 
   const change = (changed: Partial<Filters>) => {
+    // Typed, and gone elsewhere before the pause: one is not brought back.
+    if (window.location.pathname !== '/calls') return;
     const next = { ...filters, ...changed };
     // Typing on in a search is one step of the way back, not one for each letter.
     const replace = 'q' in changed && filters.q !== '' && next.q !== '';

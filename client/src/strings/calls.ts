@@ -51,7 +51,6 @@ export const calls = {
     toPhone: 'Go to the phone',
     noneFound: 'No calls match',
     noneFoundHint: 'Fewer filters or other words may find more.',
-    hitAt: (clock: string) => `At ${clock}`,
     shown: (count: number) => plural(count, 'call', 'calls'),
     has: { words: 'Transcript', sound: 'Audio', recording: 'Recording', notes: 'Notes' },
   },
@@ -140,7 +139,7 @@ export const calls = {
     lane: (who: string, share: number) => `${who}, ${PERCENT.format(share)} of the talk`,
     copyMoment: 'Copy link to this moment',
     momentCopied: (clock: string) => `Link to ${clock} copied`,
-    keys: 'K or Space: play · J / L: 15 s · ← / →: 5 s · , / .: word by word · / find',
+    keys: 'K play · J L 15 s · ← → 5 s · , . word · / find',
   },
 
   notes: {
