@@ -7,11 +7,18 @@ import type { Match } from './find';
 import type { Player } from './player';
 import { lastBegun, type Talk, wordsAt } from './speech';
 
-/** What a word carries: its place in the call. */
-export const WORD = 'data-word';
+/** The words of each transcript on the page, by place: an hour of talk has ten thousand. */
+const drawn = new WeakMap<HTMLElement, readonly HTMLElement[]>();
 
-const wordOf = (root: HTMLElement | null, at: number) =>
-  root?.querySelector<HTMLElement>(`[${WORD}="${at}"]`) ?? null;
+function wordOf(root: HTMLElement | null, at: number): HTMLElement | null {
+  if (!root || at < 0) return null;
+  const known = drawn.get(root)?.[at];
+  // Drawn anew since, when more words came.
+  if (known?.isConnected && known.dataset.word === String(at)) return known;
+  const words = [...root.querySelectorAll<HTMLElement>('[data-word]')];
+  drawn.set(root, words);
+  return words[at] ?? null;
+}
 
 /** Marks what is spoken. Away: it plays on where one does not look; `jump` goes there. */
 export function useSpokenMark(root: RefObject<HTMLElement | null>, talk: Talk, player: Player) {

@@ -51,7 +51,6 @@ export const calls = {
     toPhone: 'Go to the phone',
     noneFound: 'No calls match',
     noneFoundHint: 'Fewer filters or other words may find more.',
-    shown: (count: number) => plural(count, 'call', 'calls'),
     has: { words: 'Transcript', sound: 'Audio', recording: 'Recording', notes: 'Notes' },
   },
 
