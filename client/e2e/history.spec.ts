@@ -111,6 +111,25 @@ test('keys move, play and change the speed', async ({ page }) => {
   await expect.poll(async () => (await sound(page)).paused).toBe(true);
 });
 
+test('it plays on without dragging a reader along, until one jumps back', async ({ page }) => {
+  await page.setViewportSize({ width: 390, height: 600 });
+  await open(page, '?t=4');
+  const scrolled = () => page.getByRole('main').evaluate((main) => main.scrollTop);
+  await page.getByRole('button', { name: 'Play', exact: true }).click();
+  await expect.poll(async () => (await sound(page)).currentTime).toBeGreaterThan(4.5);
+  await page.mouse.move(195, 250);
+  await page.mouse.wheel(0, 3_000);
+  const jump = page.getByRole('button', { name: 'Jump to now' });
+  await expect(jump).toBeVisible();
+  const there = await scrolled();
+  const next = words(page).getByRole('listitem').filter({ hasText: 'young man' });
+  await expect(next.locator('[data-now]')).toHaveCount(1);
+  expect(await scrolled()).toBe(there);
+  await jump.click();
+  await expect(jump).toHaveCount(0);
+  expect(await scrolled()).toBeLessThan(there);
+});
+
 test('silence is skipped when that is wished', async ({ page }) => {
   await open(page);
   await page.getByRole('button', { name: 'Skip silence' }).click();

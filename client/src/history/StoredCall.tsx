@@ -88,23 +88,25 @@ export function StoredCall({ call, names }: { call: CallDetail; names: Names }) 
           )}
         </div>
         <aside className={css.aside} aria-label={strings.tabs.details}>
-          <Notes sid={call.sid} notes={call.notes} />
-          <Labels sid={call.sid} labels={call.labels} />
-          {hasWords && (
-            <>
-              <Numbers
-                talk={talk}
-                segments={call.segments}
-                names={names}
-                onSeek={(timeMs) => player.seek(timeMs)}
-              />
-              <Exports
-                sid={call.sid}
-                onCopy={() => void copyText(asText(talk, names), t.calls.transcript.copied)}
-              />
-            </>
-          )}
-          <Happened call={call} />
+          <div className={css.pinned}>
+            <Notes sid={call.sid} notes={call.notes} />
+            <Labels sid={call.sid} labels={call.labels} />
+            {hasWords && (
+              <>
+                <Numbers
+                  talk={talk}
+                  segments={call.segments}
+                  names={names}
+                  onSeek={(timeMs) => player.seek(timeMs)}
+                />
+                <Exports
+                  sid={call.sid}
+                  onCopy={() => void copyText(asText(talk, names), t.calls.transcript.copied)}
+                />
+              </>
+            )}
+            <Happened call={call} />
+          </div>
         </aside>
       </div>
       {(hasWords || source) && (

@@ -70,12 +70,9 @@ export function useSpokenMark(root: RefObject<HTMLElement | null>, talk: Talk, p
       follows.current = !word || isInView(word, scroller);
       setAway(!follows.current && player.store.getState().timeMs > 0);
     };
-    // Only what a person does: our own scrolling never turns following off.
-    const events = ['wheel', 'touchmove', 'pointerup', 'keyup'] as const;
-    for (const name of events) scroller?.addEventListener(name, look, { passive: true });
-    return () => {
-      for (const name of events) scroller?.removeEventListener(name, look);
-    };
+    // Our own scrolling brings the word into view: only a person's turns following off.
+    scroller?.addEventListener('scroll', look, { passive: true });
+    return () => scroller?.removeEventListener('scroll', look);
   }, [root, player]);
 
   return { isAway, jump };
