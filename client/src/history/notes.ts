@@ -1,4 +1,5 @@
 /** Notes that are being written, of whichever call, until the server has them. */
+import { queries, sessionQuery } from '../api/queries';
 import { Autosave } from './autosave';
 import { editCall } from './queries';
 
@@ -7,8 +8,19 @@ const KEPT_MAX = 50;
 
 const drafts = new Map<string, Autosave>();
 
+/** Who wrote them. */
+let writer: number | undefined;
+
+/** Somebody else uses the page now: nothing of the last user's stays. */
+function forgetOthers() {
+  const user = queries.getQueryData(sessionQuery.queryKey)?.user?.id;
+  if (user !== writer) drafts.clear();
+  writer = user;
+}
+
 /** The notes of a call: those that are being written here, or else what the server has. */
 export function notesOf(sid: string, text: string): Autosave {
+  forgetOthers();
   const known = drafts.get(sid);
   if (known) return known;
   for (const [old, draft] of drafts)
@@ -34,6 +46,7 @@ function onLeave(event: BeforeUnloadEvent) {
 
 /** Saves what is not saved, and says whether there was anything. */
 function flush(): boolean {
+  forgetOthers();
   const unsaved = [...drafts.values()].filter((draft) => !draft.isSaved);
   for (const draft of unsaved) draft.flush();
   return unsaved.length > 0;
