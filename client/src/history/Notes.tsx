@@ -40,7 +40,7 @@ export function Notes({ sid, notes }: { sid: string; notes: string }) {
         role="status"
         data-failed={state.type === 'failed' || undefined}
       >
-        {wordsOf(state)}
+        {text === '' && state.type === 'saved' ? null : wordsOf(state)}
         {state.type === 'failed' && <Button onClick={() => draft.flush()}>{t.ui.retry}</Button>}
       </p>
     </section>

@@ -1,5 +1,13 @@
 /** A call that is over: its words, its sound, and what one makes of it. */
-import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
+import {
+  type RefObject,
+  useCallback,
+  useEffect,
+  useLayoutEffect,
+  useMemo,
+  useRef,
+  useState,
+} from 'react';
 import { useSearch } from 'wouter';
 import type { CallDetail } from '../api/types';
 import { clockTime } from '../format';
@@ -9,7 +17,7 @@ import { callPath, readMoment } from '../player/moment';
 import { PlayerDock } from '../player/PlayerDock';
 import { Player } from '../player/player';
 import { sourcesOf } from '../player/sources';
-import { silencesOf, talkOf, UNSURE_BELOW } from '../player/speech';
+import { silencesOf, type Talk, talkOf, UNSURE_BELOW } from '../player/speech';
 import { type Names, Transcript } from '../player/Transcript';
 import { useFoundMarks, useSpokenMark } from '../player/useMarks';
 import { usePlayerKeys } from '../player/usePlayerKeys';
@@ -124,46 +132,35 @@ export function StoredCall({ call, names }: { call: CallDetail; names: Names }) 
   );
 }
 
-/** A player on what there is to hear, at the place and the pace of the one before. */
-function usePlayerOf(call: CallDetail, talk: ReturnType<typeof talkOf>) {
-  const sources = useMemo(() => sourcesOf(call), [call]);
+/** The page's player, on what there is to hear. */
+function usePlayerOf(call: CallDetail, talk: Talk) {
+  const [player] = useState(() => new Player());
   const [url, choose] = useState<string>();
+  const sources = useMemo(() => sourcesOf(call), [call]);
   const source = sources.find((source) => source.url === url) ?? sources[0];
   const { offsetMs = 0, url: heard } = source ?? {};
-  const before = useRef<Player>(undefined);
-  const player = useMemo(() => {
-    const wordsEndMs = Math.max(0, ...talk.lines.map(({ segment }) => segment.endMs));
-    const next = new Player({
+  // Before the sound is attached, and before anybody goes to a moment.
+  useLayoutEffect(() => {
+    player.open({
       source: heard === undefined ? null : { offsetMs },
-      wordsEndMs,
+      wordsEndMs: talk.lines.reduce((end, { segment }) => Math.max(end, segment.endMs), 0),
       silences: silencesOf(talk),
     });
-    const last = before.current?.store.getState();
-    if (last) {
-      next.seek(last.timeMs);
-      next.setSpeed(last.speed);
-      next.setSkipsSilence(last.skipsSilence);
-    }
-    before.current = next;
-    return next;
-  }, [talk, heard, offsetMs]);
+  }, [player, talk, heard, offsetMs]);
   return { sources, source, player, choose };
 }
 
 /** Goes to the moment that the address names, now and when it names another. */
 function useMoment(player: Player) {
   const search = useSearch();
-  const read = useRef<string>(undefined);
   useEffect(() => {
-    if (read.current === search) return;
-    read.current = search;
     const timeMs = readMoment(search);
     if (timeMs !== null) player.seek(timeMs);
   }, [player, search]);
 }
 
 /** Words to look for, what was found, and the one of them that is looked at. */
-function useFind(talk: ReturnType<typeof talkOf>, lines: React.RefObject<HTMLOListElement | null>) {
+function useFind(talk: Talk, lines: RefObject<HTMLOListElement | null>) {
   const [query, setQuery] = useState('');
   const [current, setCurrent] = useState(0);
   const matches = useMemo(() => findIn(talk, query), [talk, query]);

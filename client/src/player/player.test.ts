@@ -37,7 +37,8 @@ class FakeSound extends EventTarget implements Sound {
 }
 
 function open(offsetMs = 0, silences = [{ startMs: 2_000, endMs: 6_000 }]) {
-  const player = new Player({ source: { offsetMs }, wordsEndMs: 8_000, silences });
+  const player = new Player();
+  player.open({ source: { offsetMs }, wordsEndMs: 8_000, silences });
   const sound = new FakeSound();
   return { player, sound, leave: player.attach(sound), state: player.store.getState };
 }
@@ -136,11 +137,26 @@ describe('a player', () => {
   });
 
   it('is a place in the words where there is no sound', () => {
-    const player = new Player({ source: null, wordsEndMs: 8_000, silences: [] });
+    const player = new Player();
+    player.open({ source: null, wordsEndMs: 8_000, silences: [] });
     player.seek(5_000);
     player.toggle();
     const { timeMs, isPlaying, durationMs } = player.store.getState();
     expect([timeMs, isPlaying, durationMs]).toEqual([5_000, false, 8_000]);
+  });
+
+  it('keeps its place and its pace in another sound', () => {
+    const { player, sound, leave, state } = open();
+    sound.arrive(10);
+    player.seek(4_000);
+    player.setSpeed(1.5);
+    leave();
+    player.open({ source: { offsetMs: 1_000 }, wordsEndMs: 8_000, silences: [] });
+    const other = new FakeSound();
+    player.attach(other);
+    other.arrive(20);
+    expect([other.currentTime, other.playbackRate]).toEqual([3, 1.5]);
+    expect(state().durationMs).toBe(21_000);
   });
 
   it('leaves the sound silent', () => {

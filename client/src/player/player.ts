@@ -60,15 +60,17 @@ export class Player {
     skipsSilence: false,
     seeks: 0,
   }));
-  #options: PlayerOptions;
+  #options: PlayerOptions = { source: null, wordsEndMs: 0, silences: [] };
   #sound: Sound | undefined;
   #frame: number | undefined;
   /** A place that was asked for before the sound could be set to it. */
   #wantedMs: number | undefined;
 
-  constructor(options: PlayerOptions) {
+  /** Another sound, or more words; the place and the pace stay. */
+  open(options: PlayerOptions) {
     this.#options = options;
     this.#set({ durationMs: options.wordsEndMs });
+    if (this.#sound && this.#sound.readyState >= HAVE_METADATA) this.#measure(this.#sound);
   }
 
   /** Takes the sound that the page has; call what it returns when it goes. */

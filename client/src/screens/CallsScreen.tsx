@@ -1,6 +1,6 @@
 /** The history: every call that one may see, found by words and narrowed by filters. */
 import { useInfiniteQuery, useMutation, useQuery } from '@tanstack/react-query';
-import { useEffect, useId, useMemo, useRef, useState } from 'react';
+import { type RefObject, useEffect, useId, useMemo, useRef, useState } from 'react';
 import { useLocation, useSearch } from 'wouter';
 import { messageOf } from '../api/client';
 import { simulationQuery } from '../api/queries';
@@ -72,7 +72,7 @@ export function CallsScreen() {
 }
 
 /** `/` goes to the search, as in most places that have one. */
-function useFocusKey(field: React.RefObject<HTMLInputElement | null>) {
+function useFocusKey(field: RefObject<HTMLInputElement | null>) {
   useEffect(() => {
     const onKey = (event: KeyboardEvent) => {
       if (event.key !== '/' || event.ctrlKey || event.metaKey || isTyping(event.target)) return;
