@@ -62,7 +62,7 @@ export function listen(callSid: string): () => void {
   const count = listeners.get(callSid) ?? 0;
   listeners.set(callSid, count + 1);
   if (count === 0) {
-    liveStore.setState(({ refusals: { [callSid]: _, ...refusals } }) => ({ refusals }));
+    withoutRefusal(callSid);
     link.listen(callSid);
   }
   return () => {
@@ -79,6 +79,17 @@ function leave(callSid: string) {
   listeners.delete(callSid);
   link.forget(callSid);
   liveStore.setState(({ calls: { [callSid]: _, ...calls } }) => ({ calls }));
+}
+
+/** Asks once more for a call that the server did not let this page hear. */
+export function listenAgain(callSid: string) {
+  if (!listeners.has(callSid)) return;
+  withoutRefusal(callSid);
+  link.listen(callSid);
+}
+
+function withoutRefusal(callSid: string) {
+  liveStore.setState(({ refusals: { [callSid]: _, ...refusals } }) => ({ refusals }));
 }
 
 /** Listens while a page is there: it wakes with the machine, the network and the tab. */
