@@ -53,7 +53,7 @@ export function TranscriptBar({
       )}
       <Link className={css.action} href="/settings#keywords" title={t.call.words.keywordsHint}>
         <Icon name="tag" />
-        {t.call.words.keywords}
+        <span className={css.name}>{t.call.words.keywords}</span>
       </Link>
       <Button
         look="quiet"
@@ -61,7 +61,7 @@ export function TranscriptBar({
         disabled={!segments?.length}
         onClick={() => copyText(textOf())}
       >
-        {t.call.words.copyAll}
+        <span className={css.name}>{t.call.words.copyAll}</span>
       </Button>
     </div>
   );

@@ -36,7 +36,7 @@ export const call = {
     skipped: 'Some updates skipped',
     skippedHint: (updates: number) =>
       `This page was too slow for ${updates} updates of unsettled words. No settled word is missing.`,
-    lag: (seconds: string) => `${seconds} s`,
+    lag: (seconds: string) => `Delay ${seconds} s`,
     lagHint: (seconds: string) => `Words settle ${seconds} s after they are said`,
   },
   trouble: {
