@@ -26,6 +26,9 @@ const CallsScreen = lazy(async () => ({
 const CallScreen = lazy(async () => ({
   default: (await import('./screens/CallScreen')).CallScreen,
 }));
+const LiveScreen = lazy(async () => ({
+  default: (await import('./screens/LiveScreen')).LiveScreen,
+}));
 const SettingsScreen = lazy(async () => ({
   default: (await import('./screens/SettingsScreen')).SettingsScreen,
 }));
@@ -115,6 +118,7 @@ function Page({ session, last }: { session: SessionState; last: SessionState }) 
             <Route path="/" component={PhoneScreen} />
             <Route path="/calls" component={CallsScreen} />
             <Route path="/calls/:sid">{({ sid }) => <CallScreen key={sid} sid={sid} />}</Route>
+            <Route path="/calls/:sid/live">{({ sid }) => <LiveScreen key={sid} sid={sid} />}</Route>
             <Route path="/settings" component={SettingsScreen} />
             <Route>
               <Empty title={t.errors.noSuchPage} action={<Link href="/">{t.errors.toPhone}</Link>}>

@@ -31,7 +31,7 @@ export function CallScreen({ sid }: { sid: string }) {
       {isOver(call.status) ? (
         <StoredCall call={call} names={names} />
       ) : (
-        <OngoingCall sid={call.sid} names={names} />
+        <OngoingCall sid={call.sid} />
       )}
     </article>
   );

@@ -2,7 +2,6 @@
 import { useState } from 'react';
 import { Link } from 'wouter';
 import type { SessionState } from '../api/types';
-import { useLink } from '../live/store';
 import { setPreference, usePreference } from '../settings/preferences';
 import { t } from '../strings';
 import { Banner, Button, IconButton } from '../ui/controls';
@@ -14,13 +13,11 @@ import { isIn, signIn } from './session';
 
 export function Notices({ session, last }: { session: SessionState; last: SessionState }) {
   const reach = useReach();
-  const link = useLink();
   const isOpenNoticeAway = usePreference('openNoticeAway');
   const [isSigningIn, setIsSigningIn] = useState(false);
   const isSessionLost = !isIn(session);
   const notices = noticesOf({
     ...reach,
-    link,
     isSessionLost,
     isOpen: session.open,
     isOpenNoticeAway,
@@ -58,12 +55,6 @@ function OneNotice({ notice, onSignIn }: { notice: Notice; onSignIn: () => void 
       return (
         <Banner tone="danger" icon="warning">
           {t.reach.gone}
-        </Banner>
-      );
-    case 'words':
-      return (
-        <Banner tone="warn" icon="text">
-          {t.reach.words}
         </Banner>
       );
     case 'session-lost':

@@ -4,7 +4,6 @@ import { type Facts, noticesOf } from './notices';
 const calm: Facts = {
   isReached: true,
   isOnline: true,
-  link: 'open',
   isSessionLost: false,
   isOpen: false,
   isOpenNoticeAway: false,
@@ -22,10 +21,9 @@ it('believes the server that answers, whatever the browser says of the network',
 });
 
 it('names one cause once', () => {
-  const all: Facts = { ...calm, isReached: false, link: 'waiting', isSessionLost: true };
+  const all: Facts = { ...calm, isReached: false, isSessionLost: true };
   expect(noticesOf(all)).toEqual(['gone']);
   expect(noticesOf({ ...all, isReached: true })).toEqual(['session-lost']);
-  expect(noticesOf({ ...calm, link: 'waiting' })).toEqual(['words']);
 });
 
 it('says that the server is open until that is put away', () => {

@@ -58,8 +58,6 @@ export const shell = {
   reach: {
     offline: 'You are offline. Calls and words come back with the network.',
     gone: 'The server does not answer. We keep trying; a call on this phone goes on, without its words.',
-    words: 'Live words are interrupted. Reconnecting…',
-    back: 'The server is back.',
   },
   open: {
     notice: 'Open to everyone on this machine. Add a user to require sign-in.',
