@@ -5,6 +5,10 @@ import { Link, Route, Switch } from 'wouter';
 import { messageOf } from './api/client';
 import { sessionQuery } from './api/queries';
 import { forgetCalls, keepAwake } from './live/store';
+import { CallBar } from './phone/CallBar';
+import { forgetPhone } from './phone/driver';
+import { IncomingCall } from './phone/IncomingCall';
+import { LineBanner } from './phone/LineState';
 import { PhoneScreen } from './screens/PhoneScreen';
 import { t } from './strings';
 import { Button, Empty, Spinner } from './ui/controls';
@@ -50,7 +54,7 @@ function Gate() {
   const isIn = session.data?.open || user != null;
   useEffect(keepAwake, []);
   // biome-ignore lint/correctness/useExhaustiveDependencies: whenever another user is there
-  useEffect(() => forgetCalls, [user]);
+  useEffect(() => forgetAll, [user]);
   if (session.isPending) return <Spinner label={t.ui.loading} />;
   if (session.isError)
     return (
@@ -61,7 +65,15 @@ function Gate() {
     );
   if (!isIn) return <SignInScreen session={session.data} />;
   return (
-    <Shell>
+    <Shell
+      banners={
+        <>
+          <LineBanner />
+          <CallBar />
+        </>
+      }
+    >
+      <IncomingCall />
       <Suspense fallback={<Spinner label={t.ui.loading} />}>
         <Switch>
           <Route path="/" component={PhoneScreen} />
@@ -77,4 +89,10 @@ function Gate() {
       </Suspense>
     </Shell>
   );
+}
+
+/** Somebody else uses the page now, or nobody. */
+function forgetAll() {
+  forgetPhone();
+  forgetCalls();
 }

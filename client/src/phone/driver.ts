@@ -8,7 +8,7 @@ import { type Leg, openTelephone, type Ringing, type Telephone } from './device'
 import { needsToken, type Trouble, trouble, troubleOf } from './errors';
 import { noteMissed } from './missed';
 import { dueInMs, type Pass } from './pass';
-import { type Incoming, isCarrying } from './phone';
+import { type Incoming, isCarrying, QUIET } from './phone';
 import { announce, askForNotices, type Decision, decide, hearDecisions } from './ringing';
 import { unlockSounds } from './sounds';
 import { phoneStore, tell } from './store';
@@ -65,6 +65,12 @@ export async function goOnline() {
 export function goOffline() {
   hangUp();
   leave(null);
+}
+
+/** Somebody else uses the page now: nothing of the last user's stays. */
+export function forgetPhone() {
+  goOffline();
+  phoneStore.setState(QUIET);
 }
 
 function leave(why: Trouble | null) {

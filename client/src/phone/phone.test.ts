@@ -3,7 +3,7 @@ import { troubleOfCode } from './errors';
 import { DIGITS_SHOWN_MAX, fold, INCOMING_MAX, type Phone, type PhoneEvent, QUIET } from './phone';
 
 /** Each event a second after the one before. */
-const after = (...events: PhoneEvent[]): Phone =>
+const told = (...events: PhoneEvent[]): Phone =>
   events.reduce((phone, event, n) => fold(phone, event, n * 1_000), QUIET);
 
 const ONLINE: PhoneEvent[] = [{ type: 'going-online' }, { type: 'registered' }];
@@ -13,24 +13,24 @@ const RANG: PhoneEvent = {
   incoming: { leg: 'CA2', sid: 'CA1', party: '+442079460000' },
 };
 
-const stageOf = (...events: PhoneEvent[]) => after(...events).call?.stage;
+const stageOf = (...events: PhoneEvent[]) => told(...events).call?.stage;
 
 describe('the line', () => {
   it('is online once registered, and lost until it is again', () => {
-    expect(after(...ONLINE).line).toEqual({ name: 'online' });
-    const lost = after(...ONLINE, { type: 'line-lost', trouble: null });
+    expect(told(...ONLINE).line).toEqual({ name: 'online' });
+    const lost = told(...ONLINE, { type: 'line-lost', trouble: null });
     expect(lost.line.name).toBe('lost');
     expect(fold(lost, { type: 'registered' }, 9).line.name).toBe('online');
   });
 
   it('is on its way as long as it never was there', () => {
-    const phone = after({ type: 'going-online' }, { type: 'line-lost', trouble: null });
+    const phone = told({ type: 'going-online' }, { type: 'line-lost', trouble: null });
     expect(phone.line.name).toBe('going-online');
   });
 
   it('keeps why it is lost', () => {
     const trouble = troubleOfCode(31005);
-    const phone = after(
+    const phone = told(
       ...ONLINE,
       { type: 'line-lost', trouble },
       { type: 'line-lost', trouble: null },
@@ -40,12 +40,12 @@ describe('the line', () => {
 
   it('rings no more when it goes offline, and says why', () => {
     const trouble = troubleOfCode(31401);
-    const phone = after(...ONLINE, RANG, { type: 'went-offline', trouble });
+    const phone = told(...ONLINE, RANG, { type: 'went-offline', trouble });
     expect(phone).toMatchObject({ line: { name: 'offline', trouble }, incoming: [] });
   });
 
   it('does not touch the call that goes on', () => {
-    const phone = after(...DIALLED, { type: 'connected' }, { type: 'line-lost', trouble: null });
+    const phone = told(...DIALLED, { type: 'connected' }, { type: 'line-lost', trouble: null });
     expect(phone.call?.stage.name).toBe('talking');
   });
 });
@@ -87,25 +87,25 @@ describe('a call that we make', () => {
   });
 
   it('is the only one', () => {
-    const phone = after(...DIALLED);
+    const phone = told(...DIALLED);
     expect(fold(phone, { type: 'dialled', party: '+1' }, 0)).toBe(phone);
   });
 
   it('changes no more once it is over, until it is put away', () => {
-    const phone = after(...DIALLED, { type: 'ended', by: 'us', trouble: null });
+    const phone = told(...DIALLED, { type: 'ended', by: 'us', trouble: null });
     expect(fold(phone, { type: 'muted', muted: true }, 0)).toBe(phone);
     expect(fold(phone, { type: 'connected' }, 0)).toBe(phone);
     expect(fold(phone, { type: 'put-away' }, 0).call).toBeNull();
   });
 
   it('is not put away while it goes on', () => {
-    const phone = after(...DIALLED);
+    const phone = told(...DIALLED);
     expect(fold(phone, { type: 'put-away' }, 0)).toBe(phone);
   });
 });
 
 describe('in a call', () => {
-  const phone = after(...DIALLED, { type: 'connected' });
+  const phone = told(...DIALLED, { type: 'connected' });
   const folded = (...events: PhoneEvent[]) =>
     events.reduce((before, event) => fold(before, event, 0), phone).call;
 
@@ -134,7 +134,7 @@ describe('in a call', () => {
 
 describe('a call to us', () => {
   it('rings until it is accepted, and is the call then', () => {
-    const phone = after(...ONLINE, RANG);
+    const phone = told(...ONLINE, RANG);
     expect(phone.incoming).toHaveLength(1);
     const answering = fold(phone, { type: 'accepted', leg: 'CA2' }, 0);
     expect(answering).toMatchObject({
@@ -148,7 +148,7 @@ describe('a call to us', () => {
   });
 
   it('stops to ring when it is gone, and cannot be accepted then', () => {
-    const phone = after(...ONLINE, RANG, { type: 'rang-out', leg: 'CA2' });
+    const phone = told(...ONLINE, RANG, { type: 'rang-out', leg: 'CA2' });
     expect(phone.incoming).toEqual([]);
     expect(fold(phone, { type: 'accepted', leg: 'CA2' }, 0)).toBe(phone);
   });
@@ -161,12 +161,12 @@ describe('a call to us', () => {
         incoming: { leg: `CA${n}`, sid: null, party: '' },
       }),
     );
-    expect(after(...ONLINE, RANG, RANG).incoming).toHaveLength(1);
-    expect(after(...ONLINE, ...others).incoming).toHaveLength(INCOMING_MAX);
+    expect(told(...ONLINE, RANG, RANG).incoming).toHaveLength(1);
+    expect(told(...ONLINE, ...others).incoming).toHaveLength(INCOMING_MAX);
   });
 
   it('talks whatever the server hears of its legs', () => {
-    const phone = after(...ONLINE, RANG, { type: 'accepted', leg: 'CA2' }, { type: 'connected' });
+    const phone = told(...ONLINE, RANG, { type: 'accepted', leg: 'CA2' }, { type: 'connected' });
     expect(fold(phone, { type: 'server-status', status: 'ringing' }, 0)).toBe(phone);
   });
 });

@@ -184,12 +184,12 @@ export const phone = {
   },
   dial: {
     number: 'Number to call',
-    placeholder: 'Name or number',
+    placeholder: 'Type or paste a number',
     country: 'Country',
     erase: 'Erase the last digit',
-    clear: 'Clear the number',
     call: 'Call',
-    callsNumber: (e164: string) => `Calls ${e164}`,
+    calls: (e164: string, country: string | undefined) =>
+      country ? `Calls ${e164} in ${country}` : `Calls ${e164}`,
     plus: 'Hold for +',
     keypad: 'Keypad',
     key: (digit: string, letters: string) => (letters ? `${digit}, ${letters}` : digit),
