@@ -8,11 +8,24 @@ import type { SessionState } from './api/types';
 import { hearKeys, useKeys } from './keys/keys';
 import { Sheet } from './keys/Sheet';
 import { forgetCalls, keepAwake } from './live/store';
+import { CallBar } from './phone/CallBar';
+import { forgetPhone } from './phone/driver';
+import { IncomingCall } from './phone/IncomingCall';
+import { LineBanner } from './phone/LineState';
+import { isCarrying } from './phone/phone';
+import { phoneStore } from './phone/store';
 import { PhoneScreen } from './screens/PhoneScreen';
 import { SignOut } from './session/Account';
 import { Notices } from './session/Notices';
 import { watchServer } from './session/reach';
-import { identityOf, isIn, remember, useLastSession } from './session/session';
+import {
+  endsWithSession,
+  identityOf,
+  isIn,
+  type Ongoing,
+  remember,
+  useLastSession,
+} from './session/session';
 import { copyDebugInfo } from './settings/debug_parts';
 import { t } from './strings';
 import { Boundary } from './ui/Boundary';
@@ -86,13 +99,20 @@ function Gate() {
   return <Page key={identityOf(shown)} session={session.data} last={shown} />;
 }
 
+/** What signing out ends. */
+const phone: Ongoing = {
+  isBusy: () => isCarrying(phoneStore.getState()),
+  end: forgetPhone,
+};
+
 /** Everything behind the gate, for one user. */
 function Page({ session, last }: { session: SessionState; last: SessionState }) {
   const [path, navigate] = useLocation();
   const [isSheetOpen, setIsSheetOpen] = useState(false);
   useEffect(keepAwake, []);
   useEffect(hearKeys, []);
-  useEffect(() => forgetCalls, []);
+  useEffect(() => endsWithSession(phone), []);
+  useEffect(() => forgetAll, []);
   useKeys(
     [
       { keys: 'g p', does: t.keys.go(t.nav.phone), run: () => navigate('/') },
@@ -104,7 +124,13 @@ function Page({ session, last }: { session: SessionState; last: SessionState }) 
   );
   return (
     <Shell
-      banners={<Notices session={session} last={last} />}
+      banners={
+        <>
+          <Notices session={session} last={last} />
+          <LineBanner />
+          <CallBar />
+        </>
+      }
       foot={
         <>
           <IconButton icon="keyboard" label={t.keys.title} onClick={() => setIsSheetOpen(true)} />
@@ -112,6 +138,7 @@ function Page({ session, last }: { session: SessionState; last: SessionState }) 
         </>
       }
     >
+      <IncomingCall />
       <Boundary resetKey={path} onCopyDebug={copyDebugInfo}>
         <Suspense fallback={<Loading />}>
           <Switch>
@@ -131,4 +158,10 @@ function Page({ session, last }: { session: SessionState; last: SessionState }) 
       {isSheetOpen && <Sheet onClose={() => setIsSheetOpen(false)} />}
     </Shell>
   );
+}
+
+/** Somebody else uses the page now, or nobody. */
+function forgetAll() {
+  forgetPhone();
+  forgetCalls();
 }

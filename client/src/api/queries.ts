@@ -40,6 +40,16 @@ export const simulationQuery = queryOptions({
   queryFn: ({ signal }) => unwrap(api.GET('/api/simulation', { signal })),
 });
 
+/** How many of the last calls the phone shows. */
+const RECENT_CALLS = 8;
+
+/** The last calls, for the phone. */
+export const recentCallsQuery = queryOptions({
+  queryKey: ['calls', 'recent'],
+  queryFn: ({ signal }) =>
+    unwrap(api.GET('/api/calls', { params: { query: { limit: RECENT_CALLS } }, signal })),
+});
+
 /** A call with its words. */
 export const callQuery = (sid: string) =>
   queryOptions({

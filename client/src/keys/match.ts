@@ -74,7 +74,7 @@ export function match(
 }
 
 /** Keys that move or press whatever has the focus. */
-const OWN_KEYS = /^(Space|Enter|Arrow|Home|End|Page|Tab|Escape)/;
+const OWN_KEYS = /^(Space|Enter|Arrow|Home|End|Page|Tab)/;
 
 /** What types a text, or looks up its options by letters. */
 const TYPES = 'input, textarea, select, [contenteditable=""], [contenteditable="true"]';

@@ -6,6 +6,7 @@ import { useLastSession } from '../session/session';
 import { Access } from '../settings/Access';
 import { Account } from '../settings/Account';
 import { Appearance } from '../settings/Appearance';
+import { DevicesSection } from '../settings/DevicesSection';
 import { copyDebugInfo } from '../settings/debug_parts';
 import { Keywords } from '../settings/Keywords';
 import { Section } from '../settings/Section';
@@ -38,6 +39,7 @@ export function SettingsScreen() {
           </ul>
         </nav>
         <div className={css.sections}>
+          <DevicesSection />
           <Appearance />
           <Access />
           <Keywords />
@@ -65,8 +67,10 @@ const managesUsers = ({ open, user }: SessionState) => open || user?.role === 'a
 
 /** The sections that this user has, as they stand on the page. */
 function sectionsOf(session: SessionState): readonly (readonly [id: string, title: string])[] {
-  const { appearance, access, keywords, account, users, tokens, server, debug } = t.settings;
+  const { devices, appearance, access, keywords, account, users, tokens, server, debug } =
+    t.settings;
   const mine = [
+    ['devices', devices.title, true],
     ['appearance', appearance.title, true],
     ['accessibility', access.title, true],
     ['keywords', keywords.title, true],

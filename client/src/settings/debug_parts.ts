@@ -1,22 +1,13 @@
-/** Gathers what `debug.ts` writes; every part of the page may add its own. */
+/** Gathers what `debug.ts` writes. */
 import { ApiError } from '../api/client';
 import { queries, sessionQuery, settingsQuery } from '../api/queries';
 import { liveStore } from '../live/store';
+import { phoneStore } from '../phone/store';
 import { readReach } from '../session/reach';
 import { t } from '../strings';
 import { complain, say } from '../ui/toasts';
 import { type DebugPart, debugInfo, type Facts } from './debug';
 import { readPreferences } from './preferences';
-
-const more = new Map<string, () => Facts>();
-
-/** Adds a part under its heading; call what it returns to take it back. */
-export function provideDebug(heading: string, facts: () => Facts): () => void {
-  more.set(heading, facts);
-  return () => {
-    more.delete(heading);
-  };
-}
 
 /** Puts it all onto the clipboard, and says so. */
 export async function copyDebugInfo(failure?: unknown) {
@@ -34,7 +25,7 @@ function parts(failure: unknown): readonly DebugPart[] {
     { heading: 'Browser', facts: browserFacts() },
     { heading: 'Server', facts: serverFacts() },
     { heading: 'Live', facts: liveFacts() },
-    ...[...more].map(([heading, facts]) => ({ heading, facts: facts() })),
+    { heading: 'Phone', facts: phoneFacts() },
   ];
 }
 
@@ -72,6 +63,17 @@ function serverFacts(): Facts {
     twilioReady: settings?.twilio.ready,
     answers: readReach().isReached,
     session: session?.open ? 'open' : (session?.user?.role ?? 'nobody'),
+  };
+}
+
+function phoneFacts(): Facts {
+  const { line, call, incoming } = phoneStore.getState();
+  return {
+    line: line.name,
+    call: call?.sid,
+    stage: call?.stage.name,
+    muted: call?.muted,
+    ringing: incoming.length,
   };
 }
 

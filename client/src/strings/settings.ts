@@ -2,7 +2,12 @@
 export const settings = {
   title: 'Settings',
   sections: 'Sections',
-  devices: { title: 'Devices', hint: 'Microphone, speaker and ringtone of this browser.' },
+  devices: {
+    title: 'Devices',
+    hint: 'Microphone, speaker and ringtone of this browser.',
+    choose: 'Choose and test',
+    done: 'Done',
+  },
   appearance: {
     title: 'Appearance',
     theme: 'Theme',
