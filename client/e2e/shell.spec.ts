@@ -1,3 +1,4 @@
+import { finishedCall } from './places';
 import { expect, test } from './server';
 
 const banner = (text: RegExp) => ({ hasText: text });
@@ -89,4 +90,34 @@ test('a part of the page that is gone offers to load all of it', async ({ page }
   await nav.getByRole('link', { name: 'Settings' }).click();
   await page.getByRole('button', { name: 'Reload the page' }).click();
   await expect(page.getByRole('heading', { level: 1 })).toHaveText('Settings');
+});
+
+test('a call is printed as its words', async ({ page }) => {
+  await page.goto(`/calls/${await finishedCall(page)}`);
+  const words = page.getByText('young man');
+  await expect(words).toBeVisible();
+  await page.emulateMedia({ media: 'print' });
+  await expect(words).toBeVisible();
+  await expect(page.getByRole('heading', { level: 1 })).toBeVisible();
+  for (const gone of [
+    page.getByRole('navigation', { name: 'Main' }),
+    page.getByRole('region', { name: 'Player' }),
+    page.getByRole('textbox'),
+    page.getByRole('complementary'),
+  ])
+    await expect(gone).toHaveCount(0);
+  await expect(page.getByText('Open to everyone')).toBeHidden();
+});
+
+test('twice as large, everything is still there', async ({ page }) => {
+  // 200 % of a window of 1280 by 800.
+  await page.setViewportSize({ width: 640, height: 400 });
+  for (const path of ['/', '/calls', '/settings']) {
+    await page.goto(path);
+    await expect(page.getByRole('heading', { level: 1 })).toBeVisible();
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(
+      640,
+    );
+    await expect(page.getByRole('link', { name: 'Settings', exact: true })).toBeInViewport();
+  }
 });

@@ -23,13 +23,13 @@ export function CallHead({ call, name }: { call: CallDetail; name: string }) {
   const hungUpHere = call.events.some((event) => event.kind === 'hung_up');
   return (
     <header className={css.head}>
-      <Link href={listPath()} className={css.back}>
+      <Link href={listPath()} className={css.back} data-print="never">
         <Icon name="back" size={16} />
         {strings.back}
       </Link>
       <div className={css.title}>
         <h1>{name}</h1>
-        <div className={css.actions}>
+        <div className={css.actions} data-print="never">
           {back && (
             <ButtonLink href={back} icon="phone">
               {t.calls.callBack(name)}

@@ -58,7 +58,7 @@ export function StoredCall({ call, names }: { call: CallDetail; names: Names }) 
   };
   return (
     <>
-      <div className={css.tabs}>
+      <div className={css.tabs} data-print="never">
         <Segmented
           label={strings.tabs.label}
           value={tab}
@@ -78,7 +78,7 @@ export function StoredCall({ call, names }: { call: CallDetail; names: Names }) 
           )}
           {hasWords ? (
             <>
-              <div className={css.find}>
+              <div className={css.find} data-print="never">
                 <FindBar {...find} field={field} />
               </div>
               <Transcript ref={lines} talk={talk} names={names} onHear={hear} />
@@ -95,7 +95,7 @@ export function StoredCall({ call, names }: { call: CallDetail; names: Names }) 
             </Button>
           )}
         </div>
-        <aside className={css.aside} aria-label={strings.tabs.details}>
+        <aside className={css.aside} data-print="never" aria-label={strings.tabs.details}>
           <div className={css.pinned}>
             <Notes sid={call.sid} notes={call.notes} />
             <Labels sid={call.sid} labels={call.labels} />

@@ -1,10 +1,10 @@
 /** Which keys do what, here and now. */
-import { useState } from 'react';
+import { Fragment, useState } from 'react';
 import { usePreference } from '../settings/preferences';
 import { t } from '../strings';
 import { Kbd } from '../ui/controls';
 import { Dialog } from '../ui/Dialog';
-import { shortcutsNow } from './keys';
+import { type Shortcut, shortcutsNow } from './keys';
 import css from './Sheet.module.css';
 
 export function Sheet({ onClose }: { onClose: () => void }) {
@@ -18,10 +18,15 @@ export function Sheet({ onClose }: { onClose: () => void }) {
         <section key={heading} className={css.group}>
           <h3>{heading}</h3>
           <dl>
-            {shortcuts.map(({ keys, does }) => (
-              <div key={keys} className={css.row}>
+            {[...byDeed(shortcuts)].map(([does, ways]) => (
+              <div key={does} className={css.row}>
                 <dt>
-                  <Keys keys={keys} />
+                  {ways.map((keys, index) => (
+                    <Fragment key={keys}>
+                      {index > 0 && <span className={css.between}>{t.keys.or}</span>}
+                      <Keys keys={keys} />
+                    </Fragment>
+                  ))}
                 </dt>
                 <dd>{does}</dd>
               </div>
@@ -33,14 +38,21 @@ export function Sheet({ onClose }: { onClose: () => void }) {
   );
 }
 
+/** What does the same stands once. */
+function byDeed(shortcuts: readonly Shortcut[]): ReadonlyMap<string, readonly string[]> {
+  const ways = new Map<string, readonly string[]>();
+  for (const { keys, does } of shortcuts) ways.set(does, [...(ways.get(does) ?? []), keys]);
+  return ways;
+}
+
 function Keys({ keys }: { keys: string }) {
   return keys.split(' ').map((stroke, index) => (
     // biome-ignore lint/suspicious/noArrayIndexKey: `g g` is one key twice
-    <span key={index} className={css.stroke}>
-      {index > 0 && <span className={css.then}>{t.keys.pressThen}</span>}
+    <Fragment key={index}>
+      {index > 0 && <span className={css.between}>{t.keys.pressThen}</span>}
       {stroke.split('+').map((key) => (
         <Kbd key={key}>{t.keys.named(key)}</Kbd>
       ))}
-    </span>
+    </Fragment>
   ));
 }

@@ -3,11 +3,11 @@ import { useEffect, useRef } from 'react';
 import { clockTime } from '../format';
 import { t } from '../strings';
 import { Button, IconButton } from '../ui/controls';
-import { LONG_STEP_MS } from './keys';
 import css from './PlayerDock.module.css';
 import { type Player, SPEEDS, usePlayer } from './player';
 import type { Source } from './sources';
 import type { Talk } from './speech';
+import { LONG_STEP_MS } from './steps';
 import { Timeline } from './Timeline';
 import type { Names } from './Transcript';
 
@@ -33,7 +33,7 @@ export function PlayerDock({
 }) {
   const strings = t.calls.player;
   return (
-    <section className={css.dock} aria-label={strings.label}>
+    <section className={css.dock} data-print="never" aria-label={strings.label}>
       <Timeline player={player} talk={talk} names={names} />
       <div className={css.controls}>
         {source && <Sound key={source.url} player={player} url={source.url} />}

@@ -39,6 +39,8 @@ export function Timeline({ player, talk, names }: { player: Player; talk: Talk; 
         <span ref={head} className={css.head} />
         <input
           type="range"
+          // By seconds, as anywhere on the page; its own steps are too small to hear.
+          data-keys="page"
           className={css.range}
           aria-label={t.calls.player.position}
           aria-valuetext={t.calls.player.at(clockTime(second * 1_000), clockTime(durationMs))}

@@ -1,6 +1,6 @@
 /** The history: every call that one may see, found by words and narrowed by filters. */
 import { useInfiniteQuery, useMutation, useQuery } from '@tanstack/react-query';
-import { type RefObject, useEffect, useId, useMemo, useRef, useState } from 'react';
+import { useEffect, useId, useMemo, useRef, useState } from 'react';
 import { useLocation, useSearch } from 'wouter';
 import { messageOf } from '../api/client';
 import { simulationQuery } from '../api/queries';
@@ -18,8 +18,8 @@ import {
 import { rememberList } from '../history/place';
 import { listQuery, ongoingQuery, PAGES_MAX, refreshLists, simulate } from '../history/queries';
 import { SearchBar } from '../history/SearchBar';
+import { useKeys } from '../keys/keys';
 import { useFormatParty } from '../numbers/format';
-import { isTyping } from '../player/keys';
 import { callPath } from '../player/moment';
 import { t } from '../strings';
 import { Button, Empty, Spinner } from '../ui/controls';
@@ -34,7 +34,7 @@ export function CallsScreen() {
   const [isOpen, setOpen] = useState(count > 0);
   const panelId = useId();
   const field = useRef<HTMLInputElement>(null);
-  useFocusKey(field);
+  useKeys([{ keys: '/', does: t.calls.keys.search, run: () => field.current?.focus() }]);
   useEffect(() => rememberList(writeFilters(filters)), [filters]);
 
   const change = (changed: Partial<Filters>) => {
@@ -69,19 +69,6 @@ export function CallsScreen() {
       <Results filters={filters} />
     </div>
   );
-}
-
-/** `/` goes to the search, as in most places that have one. */
-function useFocusKey(field: RefObject<HTMLInputElement | null>) {
-  useEffect(() => {
-    const onKey = (event: KeyboardEvent) => {
-      if (event.key !== '/' || event.ctrlKey || event.metaKey || isTyping(event.target)) return;
-      event.preventDefault();
-      field.current?.focus();
-    };
-    window.addEventListener('keydown', onKey);
-    return () => window.removeEventListener('keydown', onKey);
-  }, [field]);
 }
 
 function Results({ filters }: { filters: Filters }) {

@@ -71,23 +71,19 @@ function OneNotice({ notice, onSignIn }: { notice: Notice; onSignIn: () => void 
       return (
         <Banner
           action={
-            <>
-              {/* On the settings already, the link leads nowhere; there the section takes the focus. */}
-              <Link
-                href="/settings#users"
-                onClick={() => document.getElementById('users')?.focus()}
-              >
-                {t.open.add}
-              </Link>
-              <IconButton
-                icon="close"
-                label={t.open.putAway}
-                onClick={() => setPreference('openNoticeAway', true)}
-              />
-            </>
+            <IconButton
+              icon="close"
+              label={t.open.putAway}
+              onClick={() => setPreference('openNoticeAway', true)}
+            />
           }
         >
           {t.open.notice}
+          {/* On the settings already, the link leads nowhere; there the section takes the focus. */}
+          <Link href="/settings#users" onClick={() => document.getElementById('users')?.focus()}>
+            {t.open.add}
+          </Link>
+          {t.open.toRequire}
         </Banner>
       );
   }

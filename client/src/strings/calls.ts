@@ -8,6 +8,18 @@ const plural = (count: number, one: string, other: string) =>
 
 export const calls = {
   title: 'Calls',
+  keys: {
+    heading: 'A call’s words and sound',
+    search: 'Search calls',
+    toggle: 'Play or pause',
+    back: (seconds: number) => `Back ${seconds} seconds`,
+    forward: (seconds: number) => `Forward ${seconds} seconds`,
+    wordBack: 'Previous word',
+    word: 'Next word',
+    slower: 'Slower',
+    faster: 'Faster',
+    find: 'Find in transcript',
+  },
   unknownParty: 'Unknown number',
   direction: { outgoing: 'Outgoing', incoming: 'Incoming' },
   outcome: {

@@ -60,8 +60,10 @@ export const shell = {
     gone: 'The server does not answer. We keep trying; a call on this phone goes on, without its words.',
   },
   open: {
-    notice: 'Open to everyone on this machine. Add a user to require sign-in.',
+    /** With `add`, one sentence. */
+    notice: 'Open to everyone on this machine. ',
     add: 'Add a user',
+    toRequire: ' to require sign-in.',
     putAway: 'Put this notice away',
   },
   crash: {
@@ -82,6 +84,7 @@ export const shell = {
     /** Other keys are shown as they are. */
     named: (key: string): string => KEY_NAMES[key] ?? (key.length === 1 ? key.toUpperCase() : key),
     pressThen: 'then',
+    or: 'or',
     off: 'Single-key shortcuts are off. Turn them on in Settings.',
   },
   errors: {

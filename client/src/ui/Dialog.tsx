@@ -4,9 +4,7 @@ import { t } from '../strings';
 import { Button, IconButton } from './controls';
 import css from './Dialog.module.css';
 
-/** Where one begins: at what is marked, or at the first field. */
-const FIRST = '[data-first], form :is(input, select, textarea)';
-
+/** It begins at what has `data-first`, or at its first field. */
 export function Dialog({
   title,
   onClose,
@@ -25,7 +23,8 @@ export function Dialog({
   useEffect(() => {
     dialog.current?.showModal();
     // The browser would begin at the cross.
-    dialog.current?.querySelector<HTMLElement>(FIRST)?.focus();
+    const find = (selector: string) => dialog.current?.querySelector<HTMLElement>(selector);
+    (find('[data-first]') ?? find('form :is(input, select, textarea)'))?.focus();
   }, []);
   return (
     // biome-ignore lint/a11y/useKeyWithClickEvents: Escape is the dialog's own key for it
