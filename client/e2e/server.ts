@@ -144,7 +144,11 @@ export const test = base.extend<object, ServerOptions & { server: Server }>({
   ],
   baseURL: async ({ server }, use) => use(server.url),
   context: async ({ context, server }, use) => {
-    if (DIST) await serveFrom(context, server.url, DIST);
+    if (DIST) {
+      await serveFrom(context, server.url, DIST);
+      // A page out of a folder has no address: the browser would not let it talk to this machine.
+      await context.grantPermissions(['local-network-access']);
+    }
     await use(context);
   },
   page: async ({ page }, use) => {

@@ -21,6 +21,9 @@ const CallsScreen = lazy(async () => ({
 const CallScreen = lazy(async () => ({
   default: (await import('./screens/CallScreen')).CallScreen,
 }));
+const LiveScreen = lazy(async () => ({
+  default: (await import('./screens/LiveScreen')).LiveScreen,
+}));
 const SettingsScreen = lazy(async () => ({
   default: (await import('./screens/SettingsScreen')).SettingsScreen,
 }));
@@ -79,6 +82,7 @@ function Gate() {
           <Route path="/" component={PhoneScreen} />
           <Route path="/calls" component={CallsScreen} />
           <Route path="/calls/:sid">{({ sid }) => <CallScreen key={sid} sid={sid} />}</Route>
+          <Route path="/calls/:sid/live">{({ sid }) => <LiveScreen key={sid} sid={sid} />}</Route>
           <Route path="/settings" component={SettingsScreen} />
           <Route>
             <Empty title={t.errors.noSuchPage} action={<Link href="/">{t.errors.toPhone}</Link>}>

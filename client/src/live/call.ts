@@ -11,6 +11,7 @@ import type {
   RecordingStatus,
   Segment,
 } from '../api/types';
+import { type Lines, withoutOpen, withPartial, withSegment, withSnapshot } from './lines';
 
 /** One call, as the channel tells it. Never changed in place. */
 export interface LiveCall {
@@ -25,6 +26,8 @@ export interface LiveCall {
   readonly segments: readonly Segment[];
   /** Not settled yet: the latest of each utterance, oldest first. */
   readonly partials: readonly Partial[];
+  /** Both, as they stand on the page. */
+  readonly lines: Lines;
   readonly engine: EngineHealth;
   /** How far the oldest waiting final is behind. */
   readonly lagMs: number;
@@ -48,6 +51,7 @@ export function fold(call: LiveCall | undefined, event: CallEvent): LiveCall | u
       recording: event.recording ?? null,
       segments: event.segments,
       partials: event.partials,
+      lines: withSnapshot(call?.lines ?? [], event.segments, event.partials),
       engine: event.engine,
       lagMs: 0,
       partialsMissed: call?.partialsMissed ?? 0,
@@ -55,16 +59,24 @@ export function fold(call: LiveCall | undefined, event: CallEvent): LiveCall | u
     };
   }
   if (!call) return undefined;
+  // Heard already: two subscriptions may overlap. A notice has the offset of what came before it.
+  if (event.offset <= call.offset && event.type !== 'engine') return call;
   const offset = event.offset;
   switch (event.type) {
     case 'partial':
-      return { ...call, offset, partials: withPartial(call.partials, event.partial) };
+      return {
+        ...call,
+        offset,
+        partials: replacing(call.partials, event.partial),
+        lines: withPartial(call.lines, event.partial),
+      };
     case 'segment':
       return {
         ...call,
         offset,
         segments: [...call.segments, event.segment],
         partials: call.partials.filter((partial) => partial.segmentId !== event.segment.id),
+        lines: withSegment(call.lines, event.segment),
       };
     case 'call':
       return { ...call, offset, status: event.status };
@@ -79,7 +91,13 @@ export function fold(call: LiveCall | undefined, event: CallEvent): LiveCall | u
         partialsMissed: call.partialsMissed + event.partialsMissed,
       };
     case 'ended':
-      return { ...call, offset, ended: event.reason, partials: [] };
+      return {
+        ...call,
+        offset,
+        ended: event.reason,
+        partials: [],
+        lines: withoutOpen(call.lines),
+      };
     default:
       // A kind that a newer server sends: it still counts.
       return { ...call, offset: (event satisfies never as CallEvent).offset };
@@ -87,12 +105,7 @@ export function fold(call: LiveCall | undefined, event: CallEvent): LiveCall | u
 }
 
 /** The partials with this one in the place of its segment's. */
-function withPartial(partials: readonly Partial[], next: Partial): readonly Partial[] {
+function replacing(partials: readonly Partial[], next: Partial): readonly Partial[] {
   const at = partials.findIndex((partial) => partial.segmentId === next.segmentId);
   return at < 0 ? [...partials, next] : partials.with(at, next);
-}
-
-/** Whether something is shown for this segment: its words, or that they are missing. */
-export function isShown(segment: Segment): boolean {
-  return segment.text !== '' || !segment.transcribed;
 }

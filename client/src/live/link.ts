@@ -12,10 +12,19 @@ export const PING_EVERY_MS = 20_000;
 /** A ping that is not answered within this means that the line is dead. */
 export const PONG_WITHIN_MS = 5_000;
 
+/** A line that is not up within this long is given up: the network swallows what is sent. */
+export const OPEN_WITHIN_MS = 10_000;
+
+/** How often a call is asked for anew that was refused: one just placed may not be known yet. */
+export const REFUSALS_MAX = 4;
+
 /** A line that has been up for this long was a good one: the next wait is the first again. */
 export const STEADY_AFTER_MS = 10_000;
 
-/** `signed-out`: the server wants nobody of this session; it is not tried again by itself. */
+/**
+ * `waiting`: the line was lost or did not come up, and is tried again in a while. `signed-out`: the
+ * server wants nobody of this session; it is not tried again by itself.
+ */
 export type LinkState = 'idle' | 'connecting' | 'open' | 'waiting' | 'signed-out';
 
 /** Where a listener of a call stopped. */
@@ -32,8 +41,8 @@ export interface LinkOptions {
   /** Where to go on with a call; undefined: from its beginning. */
   placeOf: (callSid: string) => Place | undefined;
   onEvent: (event: CallEvent) => void;
-  /** A request that was not met: a call that is not there, or not this user's. */
-  onRefusal: (callSid: string | undefined, code: string, message: string) => void;
+  /** A request that was not met again and again: a call that is not there, or not this user's. */
+  onRefusal: (callSid: string, code: string, message: string) => void;
   onState: (state: LinkState) => void;
   /** 0 to 1. */
   chance: () => number;
@@ -44,13 +53,17 @@ const POLICY_VIOLATION = 1008;
 
 export class Link {
   readonly #options: LinkOptions;
-  readonly #wanted = new Set<string>();
+  /** The calls, and how often each was refused. */
+  readonly #wanted = new Map<string, number>();
+  /** Calls that are asked for anew in a while. */
+  readonly #refused = new Map<string, ReturnType<typeof setTimeout>>();
   #state: LinkState = 'idle';
   #socket: WebSocket | undefined;
   #failures = 0;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #heartbeat: ReturnType<typeof setTimeout> | undefined;
   #steady: ReturnType<typeof setTimeout> | undefined;
+  #opening: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: LinkOptions) {
     this.#options = options;
@@ -58,14 +71,15 @@ export class Link {
 
   /** Begins to listen to a call, or begins there again. */
   listen(callSid: string) {
-    this.#wanted.add(callSid);
+    this.#wanted.set(callSid, 0);
     if (this.#state === 'open') this.#subscribe(callSid);
-    else if (this.#state === 'idle') this.#connect();
+    else if (this.#state === 'idle' || this.#state === 'signed-out') this.#connect();
   }
 
   /** Listens to a call no more; without calls the socket closes. */
   forget(callSid: string) {
     if (!this.#wanted.delete(callSid)) return;
+    this.#forgetRefusal(callSid);
     if (this.#wanted.size === 0) this.close();
     else if (this.#state === 'open') this.#send({ type: 'unsubscribe', callSid });
   }
@@ -75,14 +89,31 @@ export class Link {
    * wait ends.
    */
   wake() {
-    if (this.#state === 'open') this.#ping();
-    else if (this.#state === 'waiting' || (this.#state === 'signed-out' && this.#wanted.size > 0))
-      this.#connect();
+    switch (this.#state) {
+      case 'open':
+        this.#ping();
+        break;
+      case 'waiting':
+      case 'signed-out':
+        this.#connect();
+        break;
+      case 'connecting':
+      case 'idle':
+        break;
+      default:
+        this.#state satisfies never;
+    }
+  }
+
+  /** The session is good after all: whoever was sent away comes back, in a while. */
+  comeBack() {
+    if (this.#state === 'signed-out') this.#waitAndConnect();
   }
 
   /** Ends the socket, and stays idle until someone listens again. */
   close() {
     this.#drop();
+    for (const callSid of [...this.#wanted.keys()]) this.#forgetRefusal(callSid);
     this.#wanted.clear();
     this.#failures = 0;
     this.#become('idle');
@@ -93,47 +124,82 @@ export class Link {
     this.#become('connecting');
     const socket = this.#options.open(this.#options.url());
     this.#socket = socket;
+    this.#opening = setTimeout(() => this.#lost(), OPEN_WITHIN_MS);
     socket.onopen = () => {
+      clearTimeout(this.#opening);
       this.#become('open');
       this.#steady = setTimeout(() => {
         this.#failures = 0;
       }, STEADY_AFTER_MS);
-      for (const callSid of this.#wanted) this.#subscribe(callSid);
+      for (const callSid of this.#wanted.keys()) this.#subscribe(callSid);
       this.#rest();
     };
     socket.onmessage = (message) => {
       this.#rest();
       this.#hear(message.data);
     };
-    socket.onclose = (event) => this.#lost(event.code);
+    socket.onclose = (event) => {
+      if (event.code === POLICY_VIOLATION) this.#sentAway();
+      else this.#lost();
+    };
   }
 
   #hear(text: unknown) {
-    if (typeof text !== 'string') return;
-    let heard: CallEvent | ListenerReply;
-    try {
-      heard = JSON.parse(text);
-    } catch {
-      return;
+    const heard = parse(text);
+    if (!heard) return;
+    switch (heard.type) {
+      case 'pong':
+        return;
+      case 'error':
+        if (heard.callSid) this.#refuse(heard.callSid, heard.error.code, heard.error.message);
+        return;
+      default:
+        // The last of a call that was let go may be on its way still.
+        if (!this.#wanted.has(heard.callSid)) return;
+        this.#wanted.set(heard.callSid, 0);
+        this.#options.onEvent(heard);
     }
-    if (heard.type === 'pong') return;
-    if (heard.type === 'error')
-      this.#options.onRefusal(heard.callSid ?? undefined, heard.error.code, heard.error.message);
-    else this.#options.onEvent(heard);
   }
 
-  #lost(code: number) {
-    this.#drop();
-    if (code === POLICY_VIOLATION) {
-      this.#become('signed-out');
+  #refuse(callSid: string, code: string, message: string) {
+    const refusals = this.#wanted.get(callSid);
+    if (refusals === undefined) return;
+    if (refusals >= REFUSALS_MAX) {
+      this.#options.onRefusal(callSid, code, message);
       return;
     }
+    this.#forgetRefusal(callSid);
+    this.#wanted.set(callSid, refusals + 1);
+    const again = () => {
+      this.#refused.delete(callSid);
+      if (this.#state === 'open') this.#subscribe(callSid);
+    };
+    this.#refused.set(callSid, setTimeout(again, waitMs(refusals + 1, this.#options.chance())));
+  }
+
+  #forgetRefusal(callSid: string) {
+    clearTimeout(this.#refused.get(callSid));
+    this.#refused.delete(callSid);
+  }
+
+  #sentAway() {
+    this.#drop();
+    this.#become('signed-out');
+  }
+
+  #lost() {
+    this.#drop();
+    this.#waitAndConnect();
+  }
+
+  #waitAndConnect() {
     this.#failures += 1;
-    this.#become('waiting');
     this.#retry = setTimeout(() => this.#connect(), waitMs(this.#failures, this.#options.chance()));
+    this.#become('waiting');
   }
 
   #subscribe(callSid: string) {
+    this.#forgetRefusal(callSid);
     const place = this.#options.placeOf(callSid);
     this.#send({ type: 'subscribe', callSid, ...place });
   }
@@ -151,7 +217,7 @@ export class Link {
   #ping() {
     clearTimeout(this.#heartbeat);
     this.#send({ type: 'ping' });
-    this.#heartbeat = setTimeout(() => this.#lost(0), PONG_WITHIN_MS);
+    this.#heartbeat = setTimeout(() => this.#lost(), PONG_WITHIN_MS);
   }
 
   /** Lets go of the socket and of everything that is timed. */
@@ -159,6 +225,7 @@ export class Link {
     clearTimeout(this.#retry);
     clearTimeout(this.#heartbeat);
     clearTimeout(this.#steady);
+    clearTimeout(this.#opening);
     const socket = this.#socket;
     this.#socket = undefined;
     if (!socket) return;
@@ -174,3 +241,18 @@ export class Link {
     this.#options.onState(state);
   }
 }
+
+/** What the server wrote; undefined if it is nothing that it writes. */
+function parse(text: unknown): CallEvent | ListenerReply | undefined {
+  if (typeof text !== 'string') return undefined;
+  try {
+    const heard: unknown = JSON.parse(text);
+    return isMessage(heard) ? heard : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The rest is the contract's word: both sides' tests read the same stories. */
+const isMessage = (heard: unknown): heard is CallEvent | ListenerReply =>
+  typeof heard === 'object' && heard !== null && 'type' in heard;

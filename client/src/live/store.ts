@@ -1,6 +1,7 @@
 /** The calls that this page listens to, and whether it hears. Outside of React; hooks at the end. */
 import { useEffect } from 'react';
 import { createStore, useStore } from 'zustand';
+import { api, unwrap } from '../api/client';
 import { queries, sessionQuery } from '../api/queries';
 import type { CallEvent } from '../api/types';
 import { fold, type LiveCall } from './call';
@@ -20,8 +21,8 @@ interface LiveState {
 
 export const liveStore = createStore<LiveState>(() => ({ link: 'idle', calls: {}, refusals: {} }));
 
-/** How many parts of the page listen to each call. */
-const listeners = new Map<string, number>();
+/** Those parts of the page that listen to each call. */
+const listeners = new Map<string, Set<symbol>>();
 
 /** How long a call is kept after its last listener left: screens change hands. */
 const KEPT_MS = 1_000;
@@ -38,19 +39,28 @@ const link = new Link({
   },
   onEvent: hear,
   onRefusal: (callSid, code, message) => {
-    if (!callSid) return;
     liveStore.setState(({ refusals }) => ({
       refusals: { ...refusals, [callSid]: { code, message } },
     }));
   },
   onState: (state) => {
     liveStore.setState({ link: state });
-    if (state === 'signed-out') void queries.invalidateQueries({ queryKey: sessionQuery.queryKey });
+    // A socket that is refused does not say why: perhaps nobody is signed in any more.
+    if (state === 'signed-out' || state === 'waiting') void askWhoIsIn();
   },
   chance: Math.random,
 });
 
+/** Only an answer counts: that the server cannot be reached says nothing of the session. */
+async function askWhoIsIn() {
+  const session = await unwrap(api.GET('/api/session')).catch(() => undefined);
+  if (!session) return;
+  if (session.open || session.user) link.comeBack();
+  else queries.setQueryData(sessionQuery.queryKey, session);
+}
+
 function hear(event: CallEvent) {
+  if (liveStore.getState().refusals[event.callSid]) withoutRefusal(event.callSid);
   liveStore.setState(({ calls }) => {
     const call = fold(calls[event.callSid], event);
     return call ? { calls: { ...calls, [event.callSid]: call } } : {};
@@ -59,26 +69,38 @@ function hear(event: CallEvent) {
 
 /** Begins to listen to a call; call what it returns to stop. */
 export function listen(callSid: string): () => void {
-  const count = listeners.get(callSid) ?? 0;
-  listeners.set(callSid, count + 1);
-  if (count === 0) {
-    liveStore.setState(({ refusals: { [callSid]: _, ...refusals } }) => ({ refusals }));
+  const listener = Symbol(callSid);
+  const others = listeners.get(callSid);
+  if (others) others.add(listener);
+  else {
+    listeners.set(callSid, new Set([listener]));
+    withoutRefusal(callSid);
     link.listen(callSid);
   }
   return () => {
-    setTimeout(() => leave(callSid), KEPT_MS);
+    setTimeout(() => leave(callSid, listener), KEPT_MS);
   };
 }
 
-function leave(callSid: string) {
-  const count = (listeners.get(callSid) ?? 1) - 1;
-  if (count > 0) {
-    listeners.set(callSid, count);
-    return;
-  }
+/** Without effect for a listener of a user before this one. */
+function leave(callSid: string, listener: symbol) {
+  const all = listeners.get(callSid);
+  if (!all?.delete(listener) || all.size > 0) return;
   listeners.delete(callSid);
   link.forget(callSid);
+  withoutRefusal(callSid);
   liveStore.setState(({ calls: { [callSid]: _, ...calls } }) => ({ calls }));
+}
+
+/** Asks once more for a call that the server did not let this page hear. */
+export function listenAgain(callSid: string) {
+  if (!listeners.has(callSid)) return;
+  withoutRefusal(callSid);
+  link.listen(callSid);
+}
+
+function withoutRefusal(callSid: string) {
+  liveStore.setState(({ refusals: { [callSid]: _, ...refusals } }) => ({ refusals }));
 }
 
 /** Listens while a page is there: it wakes with the machine, the network and the tab. */

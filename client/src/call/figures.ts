@@ -1,0 +1,48 @@
+/** What is counted of a live call. Pure. */
+import type { Segment } from '../api/types';
+import { clockTime } from '../format';
+import { isShown, type Lines } from '../live/lines';
+import { t } from '../strings';
+
+/** The shown lag is the median of this many finals: one slow one says little. */
+export const LAG_FINALS = 9;
+
+/** How long after they are said words have settled lately; undefined before there are any. */
+export function lagMsOf(segments: readonly Segment[]): number | undefined {
+  const latest: number[] = [];
+  for (let at = segments.length - 1; at >= 0 && latest.length < LAG_FINALS; at--) {
+    const segment = segments[at];
+    if (segment?.transcribed) latest.push(segment.latencyMs);
+  }
+  return latest.sort((a, b) => a - b)[Math.floor(latest.length / 2)];
+}
+
+/** Seconds as people say them: `0.6`, `12`. */
+export function secondsOf(ms: number): string {
+  const seconds = ms / 1_000;
+  return seconds < 10 ? seconds.toFixed(1) : String(Math.round(seconds));
+}
+
+export const countShown = (segments: readonly Segment[]) =>
+  segments.reduce((count, segment) => count + Number(isShown(segment)), 0);
+
+export const countWords = (segments: readonly Segment[]) =>
+  segments.reduce((count, { text }) => count + (text.match(/\S+/g)?.length ?? 0), 0);
+
+/** The settled words as people paste them, in the order in which they stand on the page. */
+export function asText(lines: Lines, names: Readonly<Record<Segment['speaker'], string>>): string {
+  return lines
+    .flat()
+    .flatMap((line) =>
+      line.kind === 'settled'
+        ? [
+            t.call.words.line(
+              clockTime(line.startMs),
+              names[line.speaker],
+              line.segment.transcribed ? line.segment.text : t.call.words.missing,
+            ),
+          ]
+        : [],
+    )
+    .join('\n');
+}

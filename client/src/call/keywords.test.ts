@@ -1,0 +1,52 @@
+import { expect, it } from 'vitest';
+import { countKeywords, markerOf } from './keywords';
+
+const marked = (keywords: string[], text: string) =>
+  markerOf(keywords)?.(text).map(({ text, keyword }) => (keyword === null ? text : `[${text}]`));
+
+it('looks for nothing where nothing is asked for', () => {
+  expect(markerOf([])).toBeUndefined();
+});
+
+it('marks whole words in any case, and leaves every character where it is', () => {
+  const text = 'Refund? A refund, not refunds. REFUND';
+  expect(marked(['refund'], text)).toEqual([
+    '[Refund]',
+    '? A ',
+    '[refund]',
+    ', not refunds. ',
+    '[REFUND]',
+  ]);
+});
+
+it('prefers the longer of two', () => {
+  expect(marked(['credit', 'credit card'], 'my credit card, my credit')).toEqual([
+    'my ',
+    '[credit card]',
+    ', my ',
+    '[credit]',
+  ]);
+});
+
+it('takes signs for what they are', () => {
+  expect(marked(['c++', '24/7 (US)', '.'], 'C++ 24/7 (us) axb')).toEqual([
+    '[C++]',
+    ' ',
+    '[24/7 (us)]',
+    ' axb',
+  ]);
+});
+
+it('knows letters of other alphabets', () => {
+  expect(marked(['счёт'], 'Счёт, счёта')).toEqual(['[Счёт]', ', счёта']);
+});
+
+it('counts by the word that was chosen, in the order of the list', () => {
+  const keywords = ['Card', 'refund', 'never'];
+  const marker = markerOf(keywords);
+  if (!marker) throw new Error('there are keywords');
+  expect(countKeywords(keywords, marker, ['a refund', 'card CARD', 'Refund'])).toEqual([
+    { keyword: 'Card', times: 2 },
+    { keyword: 'refund', times: 2 },
+  ]);
+});

@@ -1,0 +1,296 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { CallEvent, ListenerRequest } from '../api/types';
+import { FIRST_WAIT_MS, LONGEST_WAIT_MS } from './backoff';
+import {
+  Link,
+  type LinkState,
+  OPEN_WITHIN_MS,
+  PING_EVERY_MS,
+  type Place,
+  PONG_WITHIN_MS,
+  REFUSALS_MAX,
+  STEADY_AFTER_MS,
+} from './link';
+
+const CALL = 'CA1';
+const OTHER = 'CA2';
+
+/** A browser's socket as far as the link uses one; the test is the server. */
+class Socket extends EventTarget implements Pick<WebSocket, 'send' | 'close'> {
+  onopen: (() => void) | null = null;
+  onmessage: ((message: { data: unknown }) => void) | null = null;
+  onclose: ((event: { code: number }) => void) | null = null;
+  readonly sent: ListenerRequest[] = [];
+  isClosed = false;
+
+  send(text: string) {
+    this.sent.push(JSON.parse(text));
+  }
+  close() {
+    this.isClosed = true;
+  }
+  tell(message: unknown) {
+    this.onmessage?.({ data: typeof message === 'string' ? message : JSON.stringify(message) });
+  }
+}
+
+/** A link, and what it did. */
+function setUp(places: Record<string, Place> = {}) {
+  const sockets: Socket[] = [];
+  const states: LinkState[] = [];
+  const events: CallEvent[] = [];
+  const refusals: string[] = [];
+  const link = new Link({
+    url: () => `ws://server/${sockets.length}`,
+    open: () => {
+      const socket = new Socket();
+      sockets.push(socket);
+      return socket as unknown as WebSocket;
+    },
+    placeOf: (callSid) => places[callSid],
+    onEvent: (event) => events.push(event),
+    onRefusal: (callSid, code) => refusals.push(`${callSid} ${code}`),
+    onState: (state) => states.push(state),
+    chance: () => 1,
+  });
+  const latest = () => {
+    const socket = sockets.at(-1);
+    if (!socket) throw new Error('the link opened no socket');
+    return socket;
+  };
+  return { link, sockets, states, events, refusals, latest };
+}
+
+const ended = (callSid: string): CallEvent => ({
+  callSid,
+  offset: 1,
+  type: 'ended',
+  reason: 'stopped',
+});
+
+const refused = (callSid: string) => ({
+  type: 'error',
+  callSid,
+  error: { code: 'no_such_call', message: 'there is no such call', requestId: 'r' },
+});
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+describe('a link', () => {
+  it('opens one socket for all calls, and asks for each from its beginning', () => {
+    const { link, sockets, states, latest } = setUp();
+    link.listen(CALL);
+    link.listen(OTHER);
+    expect(sockets).toHaveLength(1);
+    expect(latest().sent).toEqual([]);
+    latest().onopen?.();
+    expect(latest().sent).toEqual([
+      { type: 'subscribe', callSid: CALL },
+      { type: 'subscribe', callSid: OTHER },
+    ]);
+    expect(states).toEqual(['connecting', 'open']);
+  });
+
+  it('goes on where it stopped', () => {
+    const { link, latest } = setUp({ [CALL]: { offset: 17, epoch: 3 } });
+    link.listen(CALL);
+    latest().onopen?.();
+    latest().onclose?.({ code: 1001 });
+    vi.advanceTimersByTime(FIRST_WAIT_MS);
+    latest().onopen?.();
+    expect(latest().sent).toEqual([{ type: 'subscribe', callSid: CALL, offset: 17, epoch: 3 }]);
+  });
+
+  it('waits longer each time, and begins anew after a line that held', () => {
+    const { link, sockets, latest } = setUp();
+    link.listen(CALL);
+    const waitFor = (ms: number) => {
+      latest().onclose?.({ code: 1006 });
+      const before = sockets.length;
+      vi.advanceTimersByTime(ms - 1);
+      expect(sockets).toHaveLength(before);
+      vi.advanceTimersByTime(1);
+      expect(sockets).toHaveLength(before + 1);
+    };
+    for (const seconds of [1, 2, 4, 8, 16]) waitFor(seconds * 1_000);
+    waitFor(LONGEST_WAIT_MS);
+    waitFor(LONGEST_WAIT_MS);
+    latest().onopen?.();
+    vi.advanceTimersByTime(STEADY_AFTER_MS);
+    waitFor(FIRST_WAIT_MS);
+  });
+
+  it('gives up a socket that neither opens nor closes', () => {
+    const { link, sockets, states, latest } = setUp();
+    link.listen(CALL);
+    const first = latest();
+    vi.advanceTimersByTime(OPEN_WITHIN_MS);
+    expect(first.isClosed).toBe(true);
+    expect(states.at(-1)).toBe('waiting');
+    vi.advanceTimersByTime(FIRST_WAIT_MS);
+    expect(sockets).toHaveLength(2);
+    // What the first one says now is nobody's.
+    expect([first.onopen, first.onmessage, first.onclose]).toEqual([null, null, null]);
+  });
+
+  it('finds a line that went dead in silence', () => {
+    const { link, states, latest } = setUp();
+    link.listen(CALL);
+    latest().onopen?.();
+    vi.advanceTimersByTime(PING_EVERY_MS);
+    expect(latest().sent.at(-1)).toEqual({ type: 'ping' });
+    vi.advanceTimersByTime(PONG_WITHIN_MS - 1);
+    expect(states.at(-1)).toBe('open');
+    vi.advanceTimersByTime(1);
+    expect(states.at(-1)).toBe('waiting');
+  });
+
+  it('asks no line that talks whether it lives, and believes any sound', () => {
+    const { link, states, latest } = setUp();
+    link.listen(CALL);
+    latest().onopen?.();
+    vi.advanceTimersByTime(PING_EVERY_MS - 1);
+    latest().tell(ended(CALL));
+    vi.advanceTimersByTime(PING_EVERY_MS - 1);
+    expect(latest().sent).toHaveLength(1);
+    vi.advanceTimersByTime(1);
+    latest().tell({ type: 'pong' });
+    vi.advanceTimersByTime(PONG_WITHIN_MS);
+    expect(states.at(-1)).toBe('open');
+  });
+
+  it('drops what makes no sense', () => {
+    const { link, events, latest } = setUp();
+    link.listen(CALL);
+    latest().onopen?.();
+    for (const nonsense of ['', '{', 'null', '7', '[]', '{}']) latest().tell(nonsense);
+    latest().onmessage?.({ data: new ArrayBuffer(1) });
+    expect(events).toEqual([]);
+    latest().tell(ended(CALL));
+    expect(events).toEqual([ended(CALL)]);
+  });
+});
+
+describe('when someone looks again', () => {
+  it('a wait ends', () => {
+    const { link, sockets, latest } = setUp();
+    link.listen(CALL);
+    latest().onclose?.({ code: 1006 });
+    link.wake();
+    expect(sockets).toHaveLength(2);
+    latest().onopen?.();
+    vi.advanceTimersByTime(FIRST_WAIT_MS);
+    expect(sockets).toHaveLength(2);
+  });
+
+  it('an open line has to prove itself', () => {
+    const { link, states, latest } = setUp();
+    link.listen(CALL);
+    latest().onopen?.();
+    link.wake();
+    expect(latest().sent.at(-1)).toEqual({ type: 'ping' });
+    vi.advanceTimersByTime(PONG_WITHIN_MS);
+    expect(states.at(-1)).toBe('waiting');
+  });
+
+  it('nothing happens where nobody listens', () => {
+    const { link, sockets } = setUp();
+    link.wake();
+    expect(sockets).toEqual([]);
+  });
+});
+
+describe('signed out', () => {
+  const sentAway = () => {
+    const all = setUp();
+    all.link.listen(CALL);
+    all.latest().onopen?.();
+    all.latest().onclose?.({ code: 1008 });
+    return all;
+  };
+
+  it('stays away by itself', () => {
+    const { sockets, states } = sentAway();
+    vi.advanceTimersByTime(10 * LONGEST_WAIT_MS);
+    expect(sockets).toHaveLength(1);
+    expect(states.at(-1)).toBe('signed-out');
+  });
+
+  it('comes back when someone looks, or listens', () => {
+    const first = sentAway();
+    first.link.wake();
+    expect(first.sockets).toHaveLength(2);
+    const second = sentAway();
+    second.link.listen(OTHER);
+    expect(second.sockets).toHaveLength(2);
+  });
+
+  it('comes back after a wait when the session is good after all', () => {
+    const { link, sockets, latest } = sentAway();
+    link.comeBack();
+    expect(sockets).toHaveLength(1);
+    vi.advanceTimersByTime(FIRST_WAIT_MS);
+    latest().onopen?.();
+    expect(latest().sent).toEqual([{ type: 'subscribe', callSid: CALL }]);
+  });
+});
+
+describe('a refused call', () => {
+  it('is asked for again before anyone is told', () => {
+    const { link, refusals, latest } = setUp();
+    link.listen(CALL);
+    latest().onopen?.();
+    for (let refusal = 1; refusal <= REFUSALS_MAX; refusal++) {
+      latest().tell(refused(CALL));
+      expect(refusals).toEqual([]);
+      vi.advanceTimersByTime(FIRST_WAIT_MS * 2 ** (refusal - 1));
+      expect(latest().sent.filter(({ type }) => type === 'subscribe')).toHaveLength(refusal + 1);
+    }
+    latest().tell(refused(CALL));
+    expect(refusals).toEqual([`${CALL} no_such_call`]);
+    vi.advanceTimersByTime(PONG_WITHIN_MS);
+    expect(latest().sent.filter(({ type }) => type === 'subscribe')).toHaveLength(REFUSALS_MAX + 1);
+  });
+
+  it('is not asked for again when it was let go', () => {
+    const { link, latest } = setUp();
+    link.listen(CALL);
+    link.listen(OTHER);
+    latest().onopen?.();
+    latest().tell(refused(CALL));
+    link.forget(CALL);
+    vi.advanceTimersByTime(FIRST_WAIT_MS);
+    expect(latest().sent.at(-1)).toEqual({ type: 'unsubscribe', callSid: CALL });
+  });
+});
+
+describe('forgetting', () => {
+  it('one of two calls says so, and hears no more of it', () => {
+    const { link, events, latest } = setUp();
+    link.listen(CALL);
+    link.listen(OTHER);
+    latest().onopen?.();
+    link.forget(CALL);
+    expect(latest().sent.at(-1)).toEqual({ type: 'unsubscribe', callSid: CALL });
+    latest().tell(ended(CALL));
+    latest().tell(ended(OTHER));
+    expect(events).toEqual([ended(OTHER)]);
+  });
+
+  it('the last call closes the socket, for good', () => {
+    const { link, sockets, states, latest } = setUp();
+    link.listen(CALL);
+    latest().onopen?.();
+    link.forget(CALL);
+    expect(latest().isClosed).toBe(true);
+    expect(states.at(-1)).toBe('idle');
+    vi.advanceTimersByTime(10 * LONGEST_WAIT_MS);
+    expect(sockets).toHaveLength(1);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+});
