@@ -17,13 +17,20 @@ export class ApiError extends Error {
   /** Finds the failure in the server's log. */
   readonly requestId: string | undefined;
   /** When the server lets it be tried again, if it said so. */
-  waitSeconds: number | undefined;
+  readonly waitSeconds: number | undefined;
 
-  constructor(code: string, message: string, status: number, requestId?: string) {
+  constructor(
+    code: string,
+    message: string,
+    status: number,
+    requestId?: string,
+    waitSeconds?: number,
+  ) {
     super(message);
     this.code = code;
     this.status = status;
     this.requestId = requestId;
+    this.waitSeconds = waitSeconds;
   }
 }
 
@@ -49,18 +56,17 @@ export async function unwrap<T>(request: Promise<Answer<T>>): Promise<T> {
     throw new ApiError('unreachable', t.errors.unreachable, 0);
   }
   if (answer.response.ok) return answer.data as T;
-  const error = refusal(answer.error, answer.response.status);
-  error.waitSeconds = Number(answer.response.headers.get('retry-after')) || undefined;
-  throw error;
+  const waitSeconds = Number(answer.response.headers.get('retry-after')) || undefined;
+  throw refusal(answer.error, answer.response.status, waitSeconds);
 }
 
 /** An error of ours out of a body that may be anything: a proxy has its own. */
-export function refusal(body: unknown, status: number): ApiError {
+export function refusal(body: unknown, status: number, waitSeconds?: number): ApiError {
   const error = (body as { error?: { code?: unknown; message?: unknown; requestId?: unknown } })
     ?.error;
   if (typeof error?.code === 'string' && typeof error.message === 'string') {
     const requestId = typeof error.requestId === 'string' ? error.requestId : undefined;
-    return new ApiError(error.code, sentence(error.message), status, requestId);
+    return new ApiError(error.code, sentence(error.message), status, requestId, waitSeconds);
   }
   return new ApiError('unexpected', t.errors.unexpected(status), status);
 }

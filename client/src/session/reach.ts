@@ -9,7 +9,7 @@ import { waitMs } from '../live/backoff';
 import { liveStore, wakeLink } from '../live/store';
 
 /** A page that asks for nothing asks this often whether the server is there. */
-export const LOOK_EVERY_MS = 20_000;
+const LOOK_EVERY_MS = 20_000;
 
 /** An answer that takes longer is none. */
 const ANSWER_WITHIN_MS = 5_000;

@@ -1,7 +1,8 @@
 import { useState } from 'react';
 import { Sheet } from '../keys/Sheet';
 import { t } from '../strings';
-import { Button, Switch } from '../ui/controls';
+import { Button } from '../ui/controls';
+import { Switch } from '../ui/Switch';
 import { setPreference, usePreference } from './preferences';
 import { Section } from './Section';
 
