@@ -58,6 +58,24 @@ test('keys reach the other end, and are shown', async ({ page, twilio }) => {
   leg.hangUp();
 });
 
+test('a call is recorded, held, and no more', async ({ page, twilio, recordings }) => {
+  await goOnline(page);
+  await dial(page);
+  const leg = await twilio.answered();
+  const recording = page.getByRole('group', { name: 'Recording' });
+  await recording.getByRole('button', { name: 'Record' }).click();
+  // What the server says, of what Twilio said: the page does not suppose it.
+  await expect(recording.getByRole('status')).toContainText('Recording');
+  await page.keyboard.press('r');
+  await expect(recording.getByRole('status')).toContainText('Recording paused');
+  await page.keyboard.press('r');
+  await expect(recording.getByRole('button', { name: 'Pause' })).toBeVisible();
+  await recording.getByRole('button', { name: 'Stop' }).click();
+  await expect(recording.getByRole('status')).toContainText('Recording stopped');
+  expect(recordings.asked).toEqual(['start', 'paused', 'in-progress', 'stopped']);
+  await twilio.hangUp(leg);
+});
+
 test('they hang up: the call is in the list, and can be made again', async ({ page, twilio }) => {
   await goOnline(page);
   await dial(page);

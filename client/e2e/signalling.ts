@@ -136,7 +136,7 @@ export class Signalling {
 
   /** What a browser has to be started with, to take this for Twilio and to reach nothing else. */
   get browserArgs(): string[] {
-    const rules = [`MAP ${HOST} 127.0.0.1:${this.port}`, 'MAP *.twilio.com ~NOTFOUND'];
+    const rules = [`MAP voice-js.*.twilio.com 127.0.0.1:${this.port}`, 'MAP *.twilio.com ~NOTFOUND'];
     return [`--host-resolver-rules=${rules.join(',')}`, '--ignore-certificate-errors'];
   }
 
@@ -240,7 +240,8 @@ export class Signalling {
     this.tokens.push({ identity: browser.identity, token });
     const told = { identity: browser.identity, ttl: 3_600 };
     say(browser.socket, 'connected', {
-      edge: 'roaming',
+      // A call that is rejoined is looked for at this edge, by its own name.
+      edge: 'ashburn',
       gateway: 'none',
       home: 'us1',
       region: 'us1',

@@ -4,6 +4,7 @@
  */
 import { createHmac } from 'node:crypto';
 import { type FarEnd, openFarEnd } from './far_end';
+import { openRecordings, type Recordings } from './recordings';
 import { ALICE, test as base, expect } from './server';
 import { type Leg, openSignalling, type Signalling } from './signalling';
 
@@ -69,8 +70,11 @@ export class Twilio {
   /** The page calls, it rings, and the other end answers. */
   async answered(): Promise<Leg> {
     const { leg } = await this.dialled();
+    const child = this.#signalling.newCallSid();
     leg.ring();
+    await this.tell(child, 'ringing', leg.callSid);
     leg.answer(await this.#farEnd.answer(leg.sdp));
+    await this.tell(child, 'in-progress', leg.callSid);
     return leg;
   }
 
@@ -134,8 +138,23 @@ export class Twilio {
   }
 }
 
-export const test = base.extend<{ farEnd: FarEnd; twilio: Twilio }, { signalling: Signalling }>({
-  settings: [SETTINGS, { scope: 'worker' }],
+export const test = base.extend<
+  { farEnd: FarEnd; twilio: Twilio },
+  { signalling: Signalling; recordings: Recordings }
+>({
+  recordings: [
+    // biome-ignore lint/correctness/noEmptyPattern: the first argument has to be one
+    async ({}, use) => {
+      const recordings = await openRecordings();
+      await use(recordings);
+      recordings.close();
+    },
+    { scope: 'worker' },
+  ],
+  settings: [
+    ({ recordings }, use) => use({ ...SETTINGS, TWILIO_API_BASE_URL: recordings.url }),
+    { scope: 'worker' },
+  ],
   users: [[ALICE], { scope: 'worker' }],
   signalling: [
     // biome-ignore lint/correctness/noEmptyPattern: the first argument has to be one

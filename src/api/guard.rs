@@ -12,10 +12,20 @@ use axum::response::Response;
 
 use crate::config::Doors;
 
-/// Where the SDK reaches Twilio: its signalling at the edge that is nearest, its insights, its
-/// sounds.
-const SDK_CONNECTS: &str =
-    "wss://voice-js.roaming.twilio.com https://eventgw.twilio.com https://sdk.twilio.com";
+/// Where the SDK reaches Twilio: its signalling at the edge that is nearest, and again at the one
+/// that carries a call (<https://www.twilio.com/docs/global-infrastructure/edge-locations>); its
+/// insights where the account is at home. The sounds are the page's own.
+const SDK_CONNECTS: &str = "\
+    wss://voice-js.roaming.twilio.com wss://voice-js.ashburn.twilio.com \
+    wss://voice-js.dublin.twilio.com wss://voice-js.frankfurt.twilio.com \
+    wss://voice-js.sao-paulo.twilio.com wss://voice-js.singapore.twilio.com \
+    wss://voice-js.sydney.twilio.com wss://voice-js.tokyo.twilio.com \
+    wss://voice-js.umatilla.twilio.com wss://voice-js.ashburn-ix.twilio.com \
+    wss://voice-js.frankfurt-ix.twilio.com wss://voice-js.london-ix.twilio.com \
+    wss://voice-js.san-jose-ix.twilio.com wss://voice-js.singapore-ix.twilio.com \
+    wss://voice-js.sydney-ix.twilio.com wss://voice-js.tokyo-ix.twilio.com \
+    https://eventgw.twilio.com https://eventgw.us1.twilio.com https://eventgw.ie1.twilio.com \
+    https://eventgw.au1.twilio.com";
 
 /// The policy of everything but the page: it is no page, and is shown in none.
 const NOTHING: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
@@ -91,7 +101,7 @@ fn policy(own_sockets: &str) -> String {
     format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
          font-src 'self'; connect-src 'self' {own_sockets} {SDK_CONNECTS}; \
-         media-src 'self' blob: https://sdk.twilio.com; manifest-src 'self'; object-src 'none'; \
+         media-src 'self' blob:; manifest-src 'self'; object-src 'none'; \
          base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     )
 }
