@@ -88,6 +88,11 @@ export class FarEnd {
     });
   }
 
+  /** There are only so many microphones. */
+  async close(): Promise<void> {
+    await this.#page.context().close();
+  }
+
   async #open() {
     await this.#page.evaluate(async () => {
       window.far?.connection.close();

@@ -136,7 +136,10 @@ export class Signalling {
 
   /** What a browser has to be started with, to take this for Twilio and to reach nothing else. */
   get browserArgs(): string[] {
-    const rules = [`MAP voice-js.*.twilio.com 127.0.0.1:${this.port}`, 'MAP *.twilio.com ~NOTFOUND'];
+    const rules = [
+      `MAP voice-js.*.twilio.com 127.0.0.1:${this.port}`,
+      'MAP *.twilio.com ~NOTFOUND',
+    ];
     return [`--host-resolver-rules=${rules.join(',')}`, '--ignore-certificate-errors'];
   }
 

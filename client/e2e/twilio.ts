@@ -140,7 +140,7 @@ export class Twilio {
 
 export const test = base.extend<
   { farEnd: FarEnd; twilio: Twilio },
-  { signalling: Signalling; recordings: Recordings }
+  { signalling: Signalling; recordings: Recordings; session: { name: string; value: string } }
 >({
   recordings: [
     // biome-ignore lint/correctness/noEmptyPattern: the first argument has to be one
@@ -172,19 +172,31 @@ export const test = base.extend<
     },
     { scope: 'worker' },
   ],
-  farEnd: async ({ browser, server }, use) => use(await openFarEnd(browser, server.url)),
+  farEnd: async ({ browser, server }, use) => {
+    const farEnd = await openFarEnd(browser, server.url);
+    await use(farEnd);
+    await farEnd.close();
+  },
   twilio: async ({ server, signalling, farEnd }, use) => {
     const twilio = new Twilio(server.url, signalling, farEnd);
     await use(twilio);
     await twilio.close();
   },
-  page: async ({ page }, use) => {
-    await page.goto('/');
-    await page.evaluate(async (credentials) => {
+  // Once for all: the server lets nobody sign in as often as tests would.
+  session: [
+    async ({ server }, use) => {
       const headers = { 'content-type': 'application/json' };
-      const body = JSON.stringify(credentials);
-      await fetch('/api/session', { method: 'POST', headers, body });
-    }, ALICE);
+      const body = JSON.stringify(ALICE);
+      const answer = await fetch(`${server.url}/api/session`, { method: 'POST', headers, body });
+      const [, name, value] = /^([^=]+)=([^;]+)/.exec(answer.headers.get('set-cookie') ?? '') ?? [];
+      if (!name || !value) throw new Error(`nobody signed in: ${answer.status}`);
+      await use({ name, value });
+    },
+    { scope: 'worker' },
+  ],
+  page: async ({ page, server, session }, use) => {
+    const { hostname: domain } = new URL(server.url);
+    await page.context().addCookies([{ ...session, domain, path: '/', secure: true }]);
     await page.goto('/');
     await use(page);
   },
