@@ -166,13 +166,11 @@ export const phone = {
     body: 'Your browser asks for the microphone, and whether it may tell you of calls. Until you go offline or close this page, calls to your number ring here.',
     goOnline: 'Go online',
     goingOnline: 'Going online…',
-    failed: 'You are offline',
     devices: 'Microphone and sound',
     mobile: 'On a phone, calls ring only while this page is open in front.',
   },
   line: {
     online: 'Online',
-    offline: 'Offline',
     lost: 'Reconnecting…',
     goOffline: 'Go offline',
     lostBanner: 'Reconnecting to Twilio. Calls cannot reach you meanwhile.',
@@ -266,8 +264,6 @@ export const phone = {
     testRing: 'Play the ringtone',
     unnamed: (number: number) => `Device ${number}`,
     noChoice: 'This browser plays on the system’s output; choose it there.',
-    allow: 'Devices have names once this page may use the microphone.',
-    allowAction: 'Allow the microphone',
     lost: 'The chosen device is not plugged in: the system’s own is used.',
   },
 } as const;
