@@ -3,7 +3,7 @@ import type { Browser, Page } from '@playwright/test';
 
 declare global {
   interface Window {
-    far: { connection: RTCPeerConnection; track: MediaStreamTrack };
+    far: { connection: RTCPeerConnection; track: MediaStreamTrack; analyser: AnalyserNode };
   }
 }
 
@@ -72,13 +72,19 @@ export class FarEnd {
     }, isOn);
   }
 
-  /** How loud what arrives from the browser is, right now: 0 is silence. */
+  /** Listens for a second: how loud the loudest of it was, 0 to 1. */
   async loudness(): Promise<number> {
     return this.#page.evaluate(async () => {
-      const [receiver] = window.far.connection.getReceivers();
-      const stats = await receiver?.getStats();
-      const inbound = [...(stats?.values() ?? [])].find(({ type }) => type === 'inbound-rtp');
-      return inbound?.audioLevel ?? 0;
+      const { analyser } = window.far;
+      const samples = new Float32Array(analyser.fftSize);
+      const until = performance.now() + 1_000;
+      let loudest = 0;
+      while (performance.now() < until) {
+        await new Promise(requestAnimationFrame);
+        analyser.getFloatTimeDomainData(samples);
+        loudest = Math.max(loudest, ...samples);
+      }
+      return Number(loudest.toFixed(3));
     });
   }
 
@@ -90,7 +96,18 @@ export class FarEnd {
       if (!track) throw new Error('no microphone');
       const connection = new RTCPeerConnection();
       connection.addTrack(track, stream);
-      window.far = { connection, track };
+      const context = new AudioContext();
+      const analyser = context.createAnalyser();
+      connection.ontrack = ({ track: theirs }) => {
+        const sound = new MediaStream([theirs]);
+        // Only what is also played is decoded.
+        const player = new Audio();
+        player.srcObject = sound;
+        player.muted = true;
+        void player.play();
+        context.createMediaStreamSource(sound).connect(analyser);
+      };
+      window.far = { connection, track, analyser };
     });
   }
 }

@@ -56,14 +56,17 @@ export class Leg {
   readonly #signalling: Signalling;
   readonly #heard = new EventEmitter();
   readonly #words = new Set<LegWord>();
+  /** What the browser knows it by: a name of its own until it is told better. */
+  #name: string;
 
   constructor(
     signalling: Signalling,
     identity: string,
-    callSid: string,
+    { callSid, name = callSid }: { callSid: string; name?: string },
     sdp: string,
     params: URLSearchParams,
   ) {
+    this.#name = name;
     this.#signalling = signalling;
     this.identity = identity;
     this.callSid = callSid;
@@ -72,10 +75,12 @@ export class Leg {
   }
 
   ring() {
+    this.#name = this.callSid;
     this.#send('ringing', {});
   }
 
   answer(sdp: string) {
+    this.#name = this.callSid;
     this.#send('answer', { sdp, reconnect: `rejoin-${this.callSid}` });
   }
 
@@ -103,7 +108,7 @@ export class Leg {
   }
 
   #send(type: string, payload: object) {
-    this.#signalling.send(this.identity, type, { callsid: this.callSid, ...payload });
+    this.#signalling.send(this.identity, type, { callsid: this.#name, ...payload });
   }
 }
 
@@ -141,6 +146,11 @@ export class Signalling {
     if (waiting) return waiting;
     await once(this.#events, 'dialled');
     return this.dialled();
+  }
+
+  /** Whether nobody has called without being asked about by the test. */
+  get isQuiet(): boolean {
+    return this.#dialled.length === 0;
   }
 
   /** Those that can be called. */
@@ -246,15 +256,15 @@ export class Signalling {
       known.hear('rejoined', {});
       return;
     }
-    const leg = this.#leg(identity, sdp, new URLSearchParams(twilio?.params));
-    // Until it is told the real one, the browser calls it by a name of its own.
+    const leg = this.#leg(identity, sdp, new URLSearchParams(twilio?.params), callsid);
     this.#legs.set(callsid, leg);
     this.#dialled.push(leg);
     this.#events.emit('dialled');
   }
 
-  #leg(identity: string, sdp: string, params: URLSearchParams): Leg {
-    const leg = new Leg(this, identity, this.newCallSid(), sdp, params);
+  #leg(identity: string, sdp: string, params: URLSearchParams, name?: string): Leg {
+    const callSid = this.newCallSid();
+    const leg = new Leg(this, identity, { callSid, ...(name && { name }) }, sdp, params);
     this.#legs.set(leg.callSid, leg);
     return leg;
   }

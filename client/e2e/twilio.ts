@@ -60,15 +60,17 @@ export class Twilio {
     return leg;
   }
 
-  /** Tells the server where a call is: its own leg. */
-  async tell(leg: Leg, status: Status) {
+  /** Tells the server where a leg is; with `parent`, one that Twilio made for that call. */
+  async tell(callSid: string, status: Status, parent?: string) {
     this.#sequence += 1;
     await this.#ask('/api/calls/status', {
-      CallSid: leg.callSid,
+      CallSid: callSid,
       CallStatus: status,
-      Direction: 'inbound',
       SequenceNumber: String(this.#sequence),
       Timestamp: new Date().toUTCString(),
+      ...(parent
+        ? { Direction: 'outbound-dial', ParentCallSid: parent }
+        : { Direction: 'inbound' }),
     });
   }
 
@@ -135,9 +137,6 @@ export const test = base.extend<{ farEnd: FarEnd; twilio: Twilio }, { signalling
     },
     { scope: 'worker' },
   ],
-  // A page that comes out of a folder is of no network, and may not reach this machine unasked.
-  permissions: async ({ permissions }, use) =>
-    use([...(permissions ?? []), 'local-network-access']),
   farEnd: async ({ browser, server }, use) => use(await openFarEnd(browser, server.url)),
   twilio: async ({ server, signalling, farEnd }, use) =>
     use(new Twilio(server.url, signalling, farEnd)),
