@@ -63,8 +63,7 @@ test('they hang up: the call is in the list, and can be made again', async ({ pa
   await dial(page);
   const leg = await twilio.answered();
   await expect(timer(page)).toHaveText('0:01');
-  leg.hangUp();
-  await twilio.tell(leg.callSid, 'completed');
+  await twilio.hangUp(leg);
   await expect(page.getByRole('heading', { name: 'They hung up' })).toBeVisible();
   await expect(
     page.getByRole('link', { name: `Open the call with ${THEIR_NUMBER_WRITTEN}` }).first(),
@@ -93,8 +92,7 @@ test('a call that comes to nothing says why', async ({ page, twilio, farEnd }) =
   expect(refused.twiml).toContain('<Hangup/>');
   refused.leg.answer(await farEnd.answer(refused.leg.sdp));
   await expect(timer(page)).toBeVisible();
-  refused.leg.hangUp();
-  await twilio.tell(refused.leg.callSid, 'completed');
+  await twilio.hangUp(refused.leg);
   await expect(
     page.getByRole('heading', { name: 'Calls to this country are not allowed' }),
   ).toBeVisible();

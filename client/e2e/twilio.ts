@@ -31,6 +31,8 @@ export class Twilio {
   readonly #url: string;
   readonly #signalling: Signalling;
   readonly #farEnd: FarEnd;
+  /** Calls that the server takes to go on: it allows a user only so many. */
+  readonly #going = new Set<string>();
   #sequence = 0;
 
   constructor(url: string, signalling: Signalling, farEnd: FarEnd) {
@@ -49,7 +51,19 @@ export class Twilio {
       CallStatus: 'ringing',
       Direction: 'inbound',
     });
+    this.#going.add(leg.callSid);
     return { leg, twiml };
+  }
+
+  /** The other end hangs up, and the server is told. */
+  async hangUp(leg: Leg) {
+    leg.hangUp();
+    await this.tell(leg.callSid, 'completed');
+  }
+
+  /** The calls that a test has left are over. */
+  async close() {
+    for (const callSid of this.#going) await this.tell(callSid, 'completed');
   }
 
   /** The page calls, it rings, and the other end answers. */
@@ -63,6 +77,7 @@ export class Twilio {
   /** Tells the server where a leg is; with `parent`, one that Twilio made for that call. */
   async tell(callSid: string, status: Status, parent?: string) {
     this.#sequence += 1;
+    if (!parent && status !== 'ringing' && status !== 'in-progress') this.#going.delete(callSid);
     await this.#ask('/api/calls/status', {
       CallSid: callSid,
       CallStatus: status,
@@ -84,6 +99,7 @@ export class Twilio {
       CallStatus: 'ringing',
       Direction: 'inbound',
     });
+    this.#going.add(callSid);
     const offer = await this.#farEnd.offer();
     const named = /<Parameter name="callSid" value="([^"]*)"/.exec(twiml)?.[1] ?? '';
     const rung = [...twiml.matchAll(/<Identity>([^<]*)<\/Identity>/g)].map(([, one = '']) => one);
@@ -138,8 +154,11 @@ export const test = base.extend<{ farEnd: FarEnd; twilio: Twilio }, { signalling
     { scope: 'worker' },
   ],
   farEnd: async ({ browser, server }, use) => use(await openFarEnd(browser, server.url)),
-  twilio: async ({ server, signalling, farEnd }, use) =>
-    use(new Twilio(server.url, signalling, farEnd)),
+  twilio: async ({ server, signalling, farEnd }, use) => {
+    const twilio = new Twilio(server.url, signalling, farEnd);
+    await use(twilio);
+    await twilio.close();
+  },
   page: async ({ page }, use) => {
     await page.goto('/');
     await page.evaluate(async (credentials) => {

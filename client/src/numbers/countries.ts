@@ -31,3 +31,9 @@ export function countryOf(language: string): string {
     return 'US';
   }
 }
+
+/** The plans know some 245 of them; of another one they say that it has no numbers. */
+const isCountryCode = (code: string): code is CountryCode => /^[A-Z]{2}$/.test(code);
+
+/** One to begin with, whatever was asked for. */
+export const countryCode = (code: string): CountryCode => (isCountryCode(code) ? code : 'US');

@@ -17,6 +17,9 @@ interface Plugged {
 
 const NOTHING: Plugged = { inputs: [], outputs: [] };
 
+/** The meter rises at once, and falls by so much each time: one sees where it was. */
+const FALLS_BY = 0.05;
+
 /** The browser's names for "whatever the system uses". */
 const isReal = ({ deviceId }: MediaDeviceInfo) =>
   !['', 'default', 'communications'].includes(deviceId);
@@ -97,7 +100,12 @@ function LevelMeter({ microphone, onOpen }: { microphone: string; onOpen: () => 
   const [trouble, setTrouble] = useState<Trouble>();
   const isOpen = level !== undefined;
   useEffect(
-    () => watchLevel(microphone, setLevel, (thrown) => setTrouble(troubleOf(thrown))),
+    () =>
+      watchLevel(
+        microphone,
+        (now) => setLevel((before = 0) => Math.max(now, before - FALLS_BY)),
+        (thrown) => setTrouble(troubleOf(thrown)),
+      ),
     [microphone],
   );
   // biome-ignore lint/correctness/useExhaustiveDependencies: once, when the first level comes

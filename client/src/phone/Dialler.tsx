@@ -2,34 +2,40 @@
 import { type SubmitEvent, useEffect, useMemo, useRef } from 'react';
 import { asTyped, type Checked, check } from '../numbers/check';
 import { type Country, countries } from '../numbers/countries';
-import { dialled, looksDialled } from '../numbers/dialled';
-import { type Library, useNumbers } from '../numbers/format';
+import { looksDialled } from '../numbers/dialled';
+import { useNumbers } from '../numbers/format';
 import { readPreference } from '../settings/preferences';
 import { t } from '../strings';
 import { Button, HiddenText, IconButton } from '../ui/controls';
 import css from './Dialler.module.css';
-import { setCountry, setText, useCountry, useText } from './draft';
+import { fill, setCountry, setText, useCountry, useText } from './draft';
 import { Keypad } from './Keypad';
 import { playKey } from './sounds';
 
-export function Dialler({ onCall }: { onCall: (e164: string) => void }) {
+export function Dialler({
+  onCall,
+}: {
+  /** None: nobody can be called now. */
+  onCall: ((e164: string) => void) | undefined;
+}) {
   const text = useText();
   const country = useCountry();
   const library = useNumbers();
   const list = useMemo(() => (library ? countries(library) : []), [library]);
-  const code = list.find((one) => one.code === country)?.code ?? 'US';
-  const checked = library ? check(library, text, code) : undefined;
+  const checked = library?.isSupportedCountry(country) ? check(library, text, country) : undefined;
   const field = useRef<HTMLInputElement>(null);
   useTypingAnywhere(field);
-  usePastingAnywhere(library, code);
+  usePastingAnywhere(country);
   const callable = checked?.kind === 'callable' ? checked.e164 : undefined;
   const submit = (event: SubmitEvent) => {
     event.preventDefault();
-    if (callable) onCall(callable);
+    if (callable) onCall?.(callable);
   };
   const type = (typed: string, atEnd: boolean) =>
     // In the middle it stays as it is: the caret would jump.
-    setText(library && atEnd && typed.length > text.length ? asTyped(library, typed, code) : typed);
+    setText(
+      library && atEnd && typed.length > text.length ? asTyped(library, typed, country) : typed,
+    );
   const press = (key: string) => {
     playKey(key);
     type(text + key, true);
@@ -53,7 +59,7 @@ export function Dialler({ onCall }: { onCall: (e164: string) => void }) {
             const pasted = event.clipboardData.getData('text');
             if (!looksDialled(pasted)) return;
             event.preventDefault();
-            setText(library ? asTyped(library, pasted, code) : dialled(pasted));
+            fill(pasted, country);
           }}
           onKeyDown={(event) => {
             if (event.key === 'Escape') setText('');
@@ -68,12 +74,18 @@ export function Dialler({ onCall }: { onCall: (e164: string) => void }) {
           />
         )}
       </div>
-      <CountrySelect list={list} value={code} />
+      <CountrySelect list={list} value={country} />
       <p id="dialler-about" className={css.about} role="status" data-tone={toneOf(checked)}>
         {checked && about(checked, list)}
       </p>
       <Keypad onKey={press} onPlus={() => press('+')} />
-      <Button look="primary" size="large" icon="phone" type="submit" disabled={!callable}>
+      <Button
+        look="primary"
+        size="large"
+        icon="phone"
+        type="submit"
+        disabled={!callable || !onCall}
+      >
         {t.phone.dial.call}
         {callable && <HiddenText> {callable}</HiddenText>}
       </Button>
@@ -152,15 +164,15 @@ function useTypingAnywhere(field: { current: HTMLInputElement | null }) {
 }
 
 /** A number that is pasted beside the field goes into it. */
-function usePastingAnywhere(library: Library | undefined, country: Country['code']) {
+function usePastingAnywhere(country: Country['code']) {
   useEffect(() => {
     const hear = (event: ClipboardEvent) => {
       const pasted = event.clipboardData?.getData('text') ?? '';
       if (takesText(event.target) || isBehindDialog() || !looksDialled(pasted)) return;
       event.preventDefault();
-      setText(library ? asTyped(library, pasted, country) : dialled(pasted));
+      fill(pasted, country);
     };
     window.addEventListener('paste', hear);
     return () => window.removeEventListener('paste', hear);
-  }, [library, country]);
+  }, [country]);
 }

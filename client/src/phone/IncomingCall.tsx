@@ -5,8 +5,8 @@ import { useFormatParty } from '../numbers/format';
 import { t } from '../strings';
 import { Button } from '../ui/controls';
 import { Icon } from '../ui/icons';
-import { accept, ignore, reject } from './driver';
 import css from './IncomingCall.module.css';
+import { accept, ignore, reject } from './incoming';
 import { type Incoming, isCarrying } from './phone';
 import { usePhone } from './store';
 

@@ -2,7 +2,7 @@
 import { listen, liveStore } from '../live/store';
 import { readPreference } from '../settings/preferences';
 import type { Leg, LegEvent } from './device';
-import { type Trouble, trouble, troubleOf } from './errors';
+import { type Trouble, troubleOf } from './errors';
 import { ringBack } from './sounds';
 import { phoneStore, tell } from './store';
 
@@ -17,11 +17,17 @@ interface Carried {
 }
 
 let carried: Carried | undefined;
+let onOver = () => {};
+
+/** Is told of the end of each call. */
+export function whenOver(listener: () => void) {
+  onOver = listener;
+}
 
 const silence = () => {};
 
 /** Begins to carry a call that the store has already. */
-function begin(onOver: () => void): { take: (leg: Leg) => void; fail: (thrown: unknown) => void } {
+function begin(): { take: (leg: Leg) => void; fail: (thrown: unknown) => void } {
   const call: Carried = {
     leg: null,
     hungUp: false,
@@ -53,9 +59,9 @@ function begin(onOver: () => void): { take: (leg: Leg) => void; fail: (thrown: u
 }
 
 /** Calls a number: `making` is the SDK's promise of it. */
-export async function carryOutgoing(to: string, making: () => Promise<Leg>, onOver: () => void) {
+export async function carryOutgoing(to: string, making: () => Promise<Leg>) {
   tell({ type: 'dialled', party: to });
-  const call = begin(onOver);
+  const call = begin();
   try {
     call.take(await making());
   } catch (thrown) {
@@ -64,8 +70,8 @@ export async function carryOutgoing(to: string, making: () => Promise<Leg>, onOv
 }
 
 /** Answers a call that rings. */
-export function carryIncoming(leg: Leg, sid: string | null, onOver: () => void) {
-  const call = begin(onOver);
+export function carryIncoming(leg: Leg, sid: string | null) {
+  const call = begin();
   call.take(leg);
   if (sid) follow(sid);
   leg.accept(readPreference('microphone'));
@@ -151,12 +157,4 @@ export function sendKeys(typed: string) {
   if (!keys || !carried?.leg || (stage !== 'talking' && stage !== 'ringing')) return;
   carried.leg.sendKeys(keys);
   tell({ type: 'keys-sent', digits: keys.replaceAll('w', ',') });
-}
-
-/** What the page cannot do without, or why it cannot be a phone. */
-export function obstacle(): Trouble | null {
-  if (!window.isSecureContext) return trouble('insecure-page');
-  if (typeof RTCPeerConnection === 'undefined' || !navigator.mediaDevices)
-    return trouble('no-webrtc');
-  return null;
 }

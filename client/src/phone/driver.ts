@@ -2,16 +2,17 @@
 import { api, unwrap } from '../api/client';
 import { noteSignedOut, queries } from '../api/queries';
 import { waitMs } from '../live/backoff';
-import { readPreference, watchPreferences } from '../settings/preferences';
-import { carryIncoming, carryOutgoing, hangUp, obstacle, rename } from './carrier';
-import { type Leg, openTelephone, type Ringing, type Telephone } from './device';
+import { readPreference } from '../settings/preferences';
+import { carryOutgoing, hangUp, whenOver } from './carrier';
+import { openTelephone, type Telephone } from './device';
 import { needsToken, type Trouble, trouble, troubleOf } from './errors';
-import { noteMissed } from './missed';
+import { dropAll, ignoreAll, obey, rang } from './incoming';
 import { dueInMs, type Pass } from './pass';
-import { type Incoming, isCarrying, QUIET } from './phone';
-import { announce, askForNotices, type Decision, decide, hearDecisions } from './ringing';
+import { isCarrying, QUIET } from './phone';
+import { askForNotices, hearDecisions } from './ringing';
 import { unlockSounds } from './sounds';
 import { phoneStore, tell } from './store';
+import { hearWorld } from './world';
 
 /** The first registering takes no longer, or there is a reason to tell. */
 const ONLINE_WITHIN_MS = 20_000;
@@ -31,8 +32,6 @@ let failures = 0;
 let alarm: ReturnType<typeof setTimeout> | undefined;
 let isMending = false;
 let stopHearing: (() => void) | undefined;
-/** The legs of the calls that ring, and what stops their ringing. */
-const ringing = new Map<string, { leg: Leg; stop: () => void }>();
 
 const isWanted = () => stopHearing !== undefined;
 const carries = () => isCarrying(phoneStore.getState());
@@ -49,15 +48,20 @@ export async function goOnline() {
   tell({ type: 'going-online' });
   askForNotices();
   unlockSounds();
-  stopHearing = hearWorld();
+  const mine = hear();
+  stopHearing = mine;
+  // Somebody may think better of it meanwhile.
+  const isOn = () => stopHearing === mine;
   try {
     await tryMicrophone();
-    pass = await askForPass();
+    const first = await askForPass();
+    if (!isOn()) return;
+    pass = first;
     await open();
-    setAlarm(ONLINE_WITHIN_MS);
+    if (isOn()) setAlarm(ONLINE_WITHIN_MS);
   } catch (thrown) {
     noteSignedOut(thrown);
-    leave(troubleOf(thrown));
+    if (isOn()) leave(troubleOf(thrown));
   }
 }
 
@@ -78,8 +82,7 @@ function leave(why: Trouble | null) {
   stopHearing?.();
   stopHearing = undefined;
   opened += 1;
-  for (const { stop } of ringing.values()) stop();
-  ringing.clear();
+  dropAll();
   telephone?.destroy();
   telephone = undefined;
   pass = undefined;
@@ -92,87 +95,23 @@ export function dial(to: string) {
   const phone = telephone;
   if (!phone || carries()) return;
   // The SDK rings no more once it calls.
-  for (const { leg } of phoneStore.getState().incoming) ignore(leg);
+  ignoreAll();
   tell({ type: 'put-away' });
-  void carryOutgoing(to, () => phone.dial(to, readPreference('microphone')), afterCall);
+  void carryOutgoing(to, () => phone.dial(to, readPreference('microphone')));
 }
 
-export async function accept(legSid: string) {
-  const incoming = find(legSid);
-  const rings = ringing.get(legSid);
-  if (!incoming || !rings || carries()) return;
-  settle(incoming, 'answered');
-  ringing.delete(legSid);
-  for (const { stop } of ringing.values()) stop();
-  tell({ type: 'put-away' });
-  tell({ type: 'accepted', leg: legSid });
-  carryIncoming(rings.leg, incoming.sid, afterCall);
-  try {
-    const sid = incoming.sid ?? incoming.leg;
-    const body = { sid, direction: 'incoming' } as const;
-    const record = await unwrap(api.POST('/api/calls', { body }));
-    rename(record.sid);
-  } catch (thrown) {
-    // It goes on all the same; its words are then for admins alone.
-    noteSignedOut(thrown);
-  }
-}
-
-export function reject(legSid: string) {
-  const incoming = find(legSid);
-  if (incoming) settle(incoming, 'rejected');
-  ringing.get(legSid)?.leg.reject();
-  forget(legSid);
-}
-
-/** Rings here no more; elsewhere it may. */
-export function ignore(legSid: string) {
-  const incoming = find(legSid);
-  if (incoming) settle(incoming, 'ignored');
-  ringing.get(legSid)?.leg.ignore();
-  forget(legSid);
-}
-
-const find = (legSid: string) => phoneStore.getState().incoming.find(({ leg }) => leg === legSid);
-
-/** Decided here: it is quiet, and the other tabs know. */
-function settle({ leg, sid }: Incoming, decision: Decision) {
-  ringing.get(leg)?.stop();
-  if (sid) decide(sid, decision);
-}
-
-function forget(legSid: string) {
-  ringing.get(legSid)?.stop();
-  ringing.delete(legSid);
-  tell({ type: 'rang-out', leg: legSid });
-}
-
-/** Another tab decided about a call that rings here too. */
-function obey(call: string, decision: Decision) {
-  const incoming = phoneStore.getState().incoming.find(({ sid }) => sid === call);
-  const rings = incoming && ringing.get(incoming.leg);
-  if (!rings) return;
-  if (decision === 'rejected') rings.leg.reject();
-  if (decision === 'ignored') rings.leg.ignore();
-  forget(incoming.leg);
-}
-
-function rang({ leg, sid: legSid, from, parentSid }: Ringing) {
-  const party = from.replace(/^client:/, '');
-  tell({ type: 'rang', incoming: { leg: legSid, sid: parentSid, party } });
-  if (!find(legSid)) return; // Too many ring.
-  ringing.set(legSid, { leg, stop: announce(parentSid ?? legSid, party) });
-  leg.hear((event) => {
-    if (event.type !== 'over' || !find(legSid)) return;
-    forget(legSid);
-    void noteMissed(parentSid, party);
-  });
-}
-
-function afterCall() {
+whenOver(() => {
   void telephone?.releaseMicrophone().catch(() => undefined);
   void queries.invalidateQueries({ queryKey: ['calls'] });
   void mend();
+});
+
+/** What the page cannot do without, or why it cannot be a phone. */
+function obstacle(): Trouble | null {
+  if (!window.isSecureContext) return trouble('insecure-page');
+  if (typeof RTCPeerConnection === 'undefined' || !navigator.mediaDevices)
+    return trouble('no-webrtc');
+  return null;
 }
 
 /** The permission is asked for here, and not when the first call comes. */
@@ -271,11 +210,13 @@ async function mend() {
   isMending = true;
   try {
     if (!pass || dueInMs(pass, Date.now(), carries()) === 0) {
-      pass = await askForPass();
-      telephone?.replaceToken(pass.token);
+      const next = await askForPass();
+      if (!isWanted()) return;
+      pass = next;
+      telephone?.replaceToken(next.token);
     }
     // A call goes on over a line of its own: it must not be cut.
-    if (isWanted() && !telephone?.isRegistered() && !carries()) await open();
+    if (!telephone?.isRegistered() && !carries()) await open();
     failures = 0;
     setAlarm();
   } catch (thrown) {
@@ -287,36 +228,20 @@ async function mend() {
   }
 }
 
-/** What happens around the page while it is a phone. */
-function hearWorld(): () => void {
-  const wake = () => {
-    if (lineName() !== 'going-online') void mend();
-  };
-  const show = () => {
-    if (document.visibilityState === 'visible') wake();
-  };
-  window.addEventListener('online', wake);
-  window.addEventListener('pageshow', wake);
-  document.addEventListener('resume', wake);
-  document.addEventListener('visibilitychange', show);
-  const stopDecisions = hearDecisions(obey);
-  let { microphone, speaker } = {
-    microphone: readPreference('microphone'),
-    speaker: readPreference('speaker'),
-  };
-  const stopPreferences = watchPreferences((chosen) => {
-    if (chosen.speaker !== speaker)
-      void telephone?.setSpeaker(chosen.speaker).catch(() => undefined);
-    if (chosen.microphone !== microphone && carries())
-      void telephone?.setMicrophone(chosen.microphone).catch(() => undefined);
-    ({ microphone, speaker } = chosen);
+/** While this page is a phone. */
+function hear(): () => void {
+  const stopWorld = hearWorld({
+    onWake: () => {
+      if (lineName() !== 'going-online') void mend();
+    },
+    onMicrophone: (deviceId) => {
+      if (carries()) void telephone?.setMicrophone(deviceId).catch(() => undefined);
+    },
+    onSpeaker: (deviceId) => void telephone?.setSpeaker(deviceId).catch(() => undefined),
   });
+  const stopDecisions = hearDecisions(obey);
   return () => {
-    window.removeEventListener('online', wake);
-    window.removeEventListener('pageshow', wake);
-    document.removeEventListener('resume', wake);
-    document.removeEventListener('visibilitychange', show);
+    stopWorld();
     stopDecisions();
-    stopPreferences();
   };
 }

@@ -102,15 +102,19 @@ function notify(call: string, party: string): () => void {
 }
 
 function flash(text: string): () => void {
-  const title = document.title;
-  let isOn = true;
-  document.title = text;
-  const timer = setInterval(() => {
-    isOn = !isOn;
-    document.title = isOn ? text : title;
-  }, TITLE_EVERY_MS);
+  let title = document.title;
+  // Whoever goes to another screen meanwhile changes the title below.
+  const show = () => {
+    if (document.title !== text) title = document.title;
+    document.title = text;
+  };
+  const hide = () => {
+    if (document.title === text) document.title = title;
+  };
+  show();
+  const timer = setInterval(() => (document.title === text ? hide() : show()), TITLE_EVERY_MS);
   return () => {
     clearInterval(timer);
-    document.title = title;
+    hide();
   };
 }

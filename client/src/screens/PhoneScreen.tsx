@@ -2,10 +2,9 @@
 import { useEffect, useState } from 'react';
 import { useLocation, useSearchParams } from 'wouter';
 import { SimulatedCall } from '../call/SimulatedCall';
-import { dialled } from '../numbers/dialled';
 import { ActiveCall } from '../phone/ActiveCall';
 import { Dialler } from '../phone/Dialler';
-import { setText } from '../phone/draft';
+import { fill, useCountry } from '../phone/draft';
 import { dial, goOffline, goOnline } from '../phone/driver';
 import { EndedCall } from '../phone/EndedCall';
 import { Gate } from '../phone/Gate';
@@ -54,7 +53,7 @@ function Idle({ onWatch }: { onWatch: (callSid: string) => void }) {
             onDone={() => tell({ type: 'put-away' })}
           />
         ) : isReady ? (
-          <Dialler onCall={dial} />
+          <Dialler onCall={onCall} />
         ) : (
           <Gate line={line} onGoOnline={() => void goOnline()} />
         )}
@@ -68,11 +67,13 @@ function Idle({ onWatch }: { onWatch: (callSid: string) => void }) {
 /** `/?to=…` fills the field in, and calls nobody. */
 function useNumberInLink() {
   const [, go] = useLocation();
+  const country = useCountry();
   const to = useSearchParams()[0].get('to');
   useEffect(() => {
     if (to === null) return;
-    setText(dialled(to));
+    // A plus that was not encoded is a space.
+    fill(to.replace(/^ /, '+'), country);
     // So that going back or loading again does not bring it back.
     go('/', { replace: true });
-  }, [to, go]);
+  }, [to, go, country]);
 }
