@@ -15,6 +15,9 @@ export type Checked =
   | { kind: 'unused'; country: CountryCode }
   | { kind: 'callable'; e164: string; country: CountryCode | undefined };
 
+/** Digits of numbers that have no parts. */
+const SHORT_DIGITS_MAX = 3;
+
 /** Judges a number as it would be dialled in that country. The server has the last word. */
 export function check(library: Library, text: string, country: CountryCode): Checked {
   const digits = dialled(text);
@@ -40,7 +43,7 @@ export function check(library: Library, text: string, country: CountryCode): Che
 /** The number as it is written in that country, however much of it there is. */
 export function asTyped(library: Library, text: string, country: CountryCode): string {
   const digits = dialled(text);
-  // Codes with * and # are no numbers, and are written as they are.
-  if (/[*#]/.test(digits)) return digits;
+  // Codes with * and #, and short numbers as for help, are written as they are.
+  if (/[*#]/.test(digits) || digits.length <= SHORT_DIGITS_MAX) return digits;
   return new library.AsYouType(country).input(digits);
 }

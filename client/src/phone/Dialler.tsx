@@ -29,7 +29,9 @@ export function Dialler({
   const callable = checked?.kind === 'callable' ? checked.e164 : undefined;
   const submit = (event: SubmitEvent) => {
     event.preventDefault();
-    if (callable) onCall?.(callable);
+    if (!callable || !onCall) return;
+    setText('');
+    onCall(callable);
   };
   const type = (typed: string, atEnd: boolean) =>
     // In the middle it stays as it is: the caret would jump.
