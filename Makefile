@@ -1,31 +1,58 @@
-# demo   play a recorded call through the real server and watch its words settle
-# test   formatting, lints, docs, every test, those with the real model too
+# demo   play a recorded call through the real server and watch its words settle; ARGS=--keep: on the page
+# client the page, into client/dist, from where the next build takes it into the binary
+# test   formatting, lints, docs, every test, those with the real model and a real browser too
 # bench  criterion benches of every hot stage
-# check  formatting, lints, docs alone
+# check  formatting, lints, docs alone, of server and page
 # oracles  Twilio's own libraries, which the tests compare ours with; only in target/
 
 MODEL ?= tiny.en
 ARGS  ?=
 
-.PHONY: demo test bench check fmt model oracles packages
+.PHONY: demo client test test-client bench check fmt model oracles packages node browser
 
 demo: packages model
+	@$(MAKE) --no-print-directory client || echo "The page is left out: the call is shown on the terminal."
 	cargo run --release --locked -- demo --model $(MODEL) $(ARGS)
 
-test: check oracles
+test: check oracles test-client browser
 	cargo run --locked -- models pull $(MODEL)
 	cargo test --locked --all-targets -- --include-ignored
+	cd client && npm run -s e2e
+
+test-client: client
+	cd client && npm test
 
 bench: packages model
 	cargo bench --locked
 
-check: packages
+check: packages client
+	cd client && npm run -s check
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 
-fmt:
+fmt: client/node_modules/.package-lock.json
 	cargo fmt
+	cd client && npm run -s fix
+
+client: client/dist/index.html
+
+# Anew only when something that it is made of has changed: the server is compiled anew with it.
+client/dist/index.html: client/node_modules/.package-lock.json $(shell find client/src client/public -type f 2>/dev/null) \
+		client/index.html client/vite.config.ts client/tsconfig.json client/package.json client/size.mjs
+	cd client && npm run -s build
+	@touch $@
+
+client/node_modules/.package-lock.json: client/package-lock.json | node
+	cd client && npm ci --no-audit --no-fund
+	@touch $@
+
+node:
+	@.ci/packages node=nodejs npm=npm
+	@.ci/node
+
+browser:
+	@.ci/packages chromium=chromium openssl=openssl
 
 oracles: packages
 	@fixtures/oracles/install

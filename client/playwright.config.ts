@@ -17,6 +17,8 @@ const MICROPHONE = ['--use-fake-device-for-media-stream', '--use-fake-ui-for-med
 export default defineConfig({
   testDir: 'e2e',
   testMatch: '*.spec.ts',
+  // Pictures prove nothing: `npm run screens` takes them.
+  testIgnore: process.env.SCREENS === undefined ? 'screens/**' : [],
   // A call takes its time: the recorded one plays for 42 s.
   timeout: 120_000,
   expect: { timeout: 15_000 },

@@ -9,7 +9,7 @@ use anyhow::Context;
 use tokio::net::TcpListener;
 
 use crate::access::proxies::Proxies;
-use crate::api::{self, ApiState, Gatehouse};
+use crate::api::{self, About, ApiState, Gatehouse};
 use crate::archive::Shelf;
 use crate::call::Switchboard;
 use crate::clock;
@@ -52,6 +52,8 @@ pub struct Parts {
     pub rest: Option<Rest>,
     /// How long calls are kept; none: for ever.
     pub retention: Option<Duration>,
+    /// What people call the model that recognises; empty: it has no name.
+    pub model: String,
 }
 
 impl Parts {
@@ -80,6 +82,7 @@ impl Parts {
             simulates: false,
             rest: None,
             retention: None,
+            model: String::new(),
         }
     }
 }
@@ -200,7 +203,11 @@ pub(crate) fn compose(parts: Parts, tasks: &Tasks) -> ApiState {
         tasks: tasks.clone(),
         voice: parts.voice,
     };
-    ApiState::new(switchboard, desk, parts.doors, gatehouse)
+    let about = About {
+        model: parts.model,
+        retention: parts.retention,
+    };
+    ApiState::new(switchboard, desk, parts.doors, gatehouse, about)
 }
 
 async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {

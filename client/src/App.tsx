@@ -1,13 +1,35 @@
 /** The screens, and who gets to see them. */
 import { useQuery } from '@tanstack/react-query';
-import { lazy, Suspense, useEffect } from 'react';
-import { Link, Route, Switch } from 'wouter';
+import { lazy, Suspense, useEffect, useState } from 'react';
+import { Link, Route, Switch, useLocation } from 'wouter';
 import { messageOf } from './api/client';
 import { sessionQuery } from './api/queries';
+import type { SessionState } from './api/types';
+import { hearKeys, useKeys } from './keys/keys';
+import { Sheet } from './keys/Sheet';
 import { forgetCalls, keepAwake } from './live/store';
+import { CallBar } from './phone/CallBar';
+import { forgetPhone } from './phone/driver';
+import { IncomingCall } from './phone/IncomingCall';
+import { LineBanner } from './phone/LineState';
+import { isCarrying } from './phone/phone';
+import { phoneStore } from './phone/store';
 import { PhoneScreen } from './screens/PhoneScreen';
+import { SignOut } from './session/Account';
+import { Notices } from './session/Notices';
+import { watchServer } from './session/reach';
+import {
+  endsWithSession,
+  identityOf,
+  isIn,
+  type Ongoing,
+  remember,
+  useLastSession,
+} from './session/session';
+import { copyDebugInfo } from './settings/debug_parts';
 import { t } from './strings';
-import { Button, Empty, Spinner } from './ui/controls';
+import { Boundary } from './ui/Boundary';
+import { Button, Empty, IconButton, Loading } from './ui/controls';
 import { Shell } from './ui/Shell';
 import { Toasts } from './ui/toasts';
 
@@ -31,54 +53,115 @@ const SetupScreen = lazy(async () => ({
 }));
 
 export function App() {
+  const [path] = useLocation();
+  useEffect(watchServer, []);
   return (
-    <Suspense fallback={<Spinner label={t.ui.loading} />}>
-      <Switch>
-        <Route path="/setup">
-          <SetupScreen />
-        </Route>
-        <Route>
-          <Gate />
-        </Route>
-      </Switch>
+    <>
+      <Boundary resetKey={path} onCopyDebug={copyDebugInfo}>
+        <Suspense fallback={<Loading />}>
+          <Switch>
+            <Route path="/setup">
+              <SetupScreen />
+            </Route>
+            <Route>
+              <Gate />
+            </Route>
+          </Switch>
+        </Suspense>
+      </Boundary>
       <Toasts />
-    </Suspense>
+    </>
   );
 }
 
-/** Nobody passes unless signed in, or the server is open. */
+/**
+ * Nobody passes unless signed in, or the server is open. Whoever was let in keeps their screens
+ * when the session is lost, and with them a call and what they typed.
+ */
 function Gate() {
   const session = useQuery(sessionQuery);
-  const user = session.data?.user?.id;
-  const isIn = session.data?.open || user != null;
-  useEffect(keepAwake, []);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: whenever another user is there
-  useEffect(() => forgetCalls, [user]);
-  if (session.isPending) return <Spinner label={t.ui.loading} />;
-  if (session.isError)
+  const last = useLastSession();
+  useEffect(() => {
+    if (session.data && isIn(session.data)) remember(session.data);
+  }, [session.data]);
+  if (session.isPending) return <Loading />;
+  if (session.data === undefined)
     return (
-      <Empty
-        title={messageOf(session.error)}
-        action={<Button onClick={() => session.refetch()}>{t.ui.retry}</Button>}
-      />
+      <main>
+        <Empty
+          title={messageOf(session.error)}
+          action={<Button onClick={() => session.refetch()}>{t.ui.retry}</Button>}
+        />
+      </main>
     );
-  if (!isIn) return <SignInScreen session={session.data} />;
+  const shown = isIn(session.data) ? session.data : last;
+  if (!shown) return <SignInScreen session={session.data} />;
+  return <Page key={identityOf(shown)} session={session.data} last={shown} />;
+}
+
+/** What signing out ends. */
+const phone: Ongoing = {
+  isBusy: () => isCarrying(phoneStore.getState()),
+  end: forgetPhone,
+};
+
+/** Everything behind the gate, for one user. */
+function Page({ session, last }: { session: SessionState; last: SessionState }) {
+  const [path, navigate] = useLocation();
+  const [isSheetOpen, setIsSheetOpen] = useState(false);
+  useEffect(keepAwake, []);
+  useEffect(hearKeys, []);
+  useEffect(() => endsWithSession(phone), []);
+  useEffect(() => forgetAll, []);
+  useKeys(
+    [
+      { keys: 'g p', does: t.keys.go(t.nav.phone), run: () => navigate('/') },
+      { keys: 'g c', does: t.keys.go(t.nav.calls), run: () => navigate('/calls') },
+      { keys: 'g s', does: t.keys.go(t.nav.settings), run: () => navigate('/settings') },
+      { keys: '?', does: t.keys.show, run: () => setIsSheetOpen(true) },
+    ],
+    t.keys.everywhere,
+  );
   return (
-    <Shell>
-      <Suspense fallback={<Spinner label={t.ui.loading} />}>
-        <Switch>
-          <Route path="/" component={PhoneScreen} />
-          <Route path="/calls" component={CallsScreen} />
-          <Route path="/calls/:sid">{({ sid }) => <CallScreen key={sid} sid={sid} />}</Route>
-          <Route path="/calls/:sid/live">{({ sid }) => <LiveScreen key={sid} sid={sid} />}</Route>
-          <Route path="/settings" component={SettingsScreen} />
-          <Route>
-            <Empty title={t.errors.noSuchPage} action={<Link href="/">{t.errors.toPhone}</Link>}>
-              {t.errors.noSuchPageHint}
-            </Empty>
-          </Route>
-        </Switch>
-      </Suspense>
+    <Shell
+      banners={
+        <>
+          <Notices session={session} last={last} />
+          <LineBanner />
+          <CallBar />
+        </>
+      }
+      foot={
+        <>
+          <IconButton icon="keyboard" label={t.keys.title} onClick={() => setIsSheetOpen(true)} />
+          {session.user && <SignOut isSmall />}
+        </>
+      }
+    >
+      <IncomingCall />
+      <Boundary resetKey={path} onCopyDebug={copyDebugInfo}>
+        <Suspense fallback={<Loading />}>
+          <Switch>
+            <Route path="/" component={PhoneScreen} />
+            <Route path="/calls" component={CallsScreen} />
+            <Route path="/calls/:sid">{({ sid }) => <CallScreen key={sid} sid={sid} />}</Route>
+            <Route path="/calls/:sid/live">{({ sid }) => <LiveScreen key={sid} sid={sid} />}</Route>
+            <Route path="/settings" component={SettingsScreen} />
+            <Route>
+              <Empty title={t.errors.noSuchPage} action={<Link href="/">{t.errors.toPhone}</Link>}>
+                {t.errors.noSuchPageHint}
+              </Empty>
+            </Route>
+          </Switch>
+        </Suspense>
+      </Boundary>
+      {isSheetOpen && <Sheet onClose={() => setIsSheetOpen(false)} />}
     </Shell>
   );
+}
+
+/** Somebody else uses the page now, or nobody. */
+function forgetAll() {
+  forgetPhone();
+  forgetCalls();
 }

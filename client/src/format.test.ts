@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { clockTime, dayOf } from './format';
+import { clockTime, dayOf, sentence } from './format';
 
 it('writes lengths as clocks do', () => {
   expect([0, 999, 65_000, 3_723_000, -5].map(clockTime)).toEqual([
@@ -16,4 +16,10 @@ it('calls recent days by name', () => {
   const days = [0, 1, 3, 8].map((ago) => dayOf(new Date(2026, 10, 25 - ago, 23).toString(), now));
   expect(days.slice(0, 3)).toEqual(['Today', 'Yesterday', 'Sunday']);
   expect(days[3]).toMatch(/17/);
+});
+
+it('makes sentences of log lines, and leaves sentences', () => {
+  expect(sentence('the link is too old: restart')).toBe('The link is too old: restart.');
+  expect(sentence('Wait…')).toBe('Wait…');
+  expect(sentence('')).toBe('');
 });

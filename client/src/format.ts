@@ -38,4 +38,7 @@ export function dayOf(at: string, now: Date): string {
   return (then.getFullYear() === now.getFullYear() ? DAY : YEAR).format(then);
 }
 
+/** The server's words begin small and end without a stop, as log lines do; a page's do not. */
+export const sentence = (text: string) => capitalised(text).replace(/[^.!?…]$/, '$&.');
+
 const capitalised = (text: string) => text.charAt(0).toLocaleUpperCase() + text.slice(1);

@@ -212,11 +212,6 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// The fallback of the router.
-pub(super) async fn not_found() -> ApiError {
-    nothing_here()
-}
-
 /// 404: no such path.
 pub(super) fn nothing_here() -> ApiError {
     ApiError::new(

@@ -8,6 +8,11 @@
 //! what is none of these                                         {"type":"error","error":{…}}
 //! ```
 //!
+//! The SID may be that of a leg, as the Voice SDK of a browser that was rung knows it. What comes is
+//! then its call's, under its call's SID, and `{"type":"leg","callSid":"CA…","parentSid":"CA…"}` says
+//! so before. A leg is known when Twilio has first told of it; before, the browser finds its call's
+//! SID in the incoming call's parameter `callSid`.
+//!
 //! `offset` and `epoch` (of the last snapshot) are for those who come back. The query
 //! `?callSid=CA…&offset=…&epoch=…` is the same as a first `subscribe`. To subscribe again to a
 //! call is to begin there again.
@@ -112,7 +117,7 @@ pub(super) async fn transcriptions(
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub(super) struct First {
-    /// The call to listen to from the start.
+    /// The call to listen to from the start; a leg's SID stands for its call.
     #[param(value_type = Option<String>)]
     call_sid: Option<CallSid>,
     /// The last offset that was seen of it.
@@ -140,7 +145,7 @@ pub(super) enum Request {
 #[schema(as = ListenerTarget)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Target {
-    /// The call.
+    /// The call; a leg's SID stands for its call, and is answered with a `leg`.
     call_sid: CallSid,
     /// The last offset that was seen of it.
     offset: Option<u64>,
@@ -155,6 +160,14 @@ pub(super) struct Target {
 pub(super) enum Reply<'a> {
     /// To a ping.
     Pong,
+    /// The SID that was subscribed to is a leg's: events come under its call's SID.
+    #[serde(rename_all = "camelCase")]
+    Leg {
+        /// As it was asked for.
+        call_sid: &'a CallSid,
+        /// The call that it belongs to.
+        parent_sid: &'a CallSid,
+    },
     /// A request was not met; the socket stays open.
     #[serde(rename_all = "camelCase")]
     Error {
@@ -283,10 +296,7 @@ impl Session {
         }
         match serde_json::from_str(&text) {
             Ok(Request::Subscribe(target)) => self.subscribe(target).await,
-            Ok(Request::Unsubscribe { call_sid }) => {
-                self.subscriptions.remove(&call_sid);
-                Ok(())
-            }
+            Ok(Request::Unsubscribe { call_sid }) => self.unsubscribe(&call_sid).await,
             Ok(Request::Ping) => self.reply(&Reply::Pong).await,
             Err(error) => {
                 let known = "known types are subscribe, unsubscribe and ping";
@@ -298,12 +308,21 @@ impl Session {
 
     async fn subscribe(&mut self, target: Target) -> Result<(), End> {
         let Target {
-            call_sid,
+            call_sid: asked,
             offset,
             epoch,
         } = target;
-        if let Err(error) = self.may_hear(&call_sid).await {
-            return self.refuse(Some(&call_sid), &error).await;
+        let call_sid = match self.hearable(&asked).await {
+            Ok(call_sid) => call_sid,
+            Err(error) => return self.refuse(Some(&asked), &error).await,
+        };
+        if call_sid != asked {
+            let (call_sid, parent_sid) = (&asked, &call_sid);
+            self.reply(&Reply::Leg {
+                call_sid,
+                parent_sid,
+            })
+            .await?;
         }
         // The old subscription ends first, so that one call cannot count twice.
         self.subscriptions.remove(&call_sid);
@@ -333,14 +352,28 @@ impl Session {
         }
     }
 
-    /// Asked for every subscription. A call that nobody knows yet may be waited for only by those
-    /// who see all calls.
-    async fn may_hear(&mut self, call: &CallSid) -> Result<(), ApiError> {
-        if self.caller.sees_only().is_none() {
-            return Ok(());
+    async fn unsubscribe(&mut self, leg: &CallSid) -> Result<(), End> {
+        if self.subscriptions.remove(leg).is_none() {
+            match self.state.gatehouse.store().find_parent(leg).await {
+                Ok(call) => drop(call.and_then(|call| self.subscriptions.remove(&call))),
+                Err(error) => return self.refuse(Some(leg), &error.into()).await,
+            }
         }
-        let record = self.state.gatehouse.store().call_record(call).await?;
-        self.caller.may_see(&record.ok_or(StoreError::NoSuchCall)?)
+        Ok(())
+    }
+
+    /// The call of a leg, if the caller may hear it; asked for every subscription. A call that
+    /// nobody knows yet may be waited for only by those who see all calls.
+    async fn hearable(&mut self, leg: &CallSid) -> Result<CallSid, ApiError> {
+        let store = self.state.gatehouse.store();
+        let call = store.find_parent(leg).await?;
+        if self.caller.sees_only().is_some() {
+            let known = call.as_ref().ok_or(StoreError::NoSuchCall)?;
+            let record = store.call_record(known).await?;
+            self.caller
+                .may_see(&record.ok_or(StoreError::NoSuchCall)?)?;
+        }
+        Ok(call.unwrap_or_else(|| leg.clone()))
     }
 
     /// Ends the socket of someone who has signed out, or whose rights are not what they were: at

@@ -8,12 +8,15 @@ mod calls;
 mod contract;
 mod error;
 mod gatehouse;
+mod guard;
 mod health;
 mod live;
 mod media;
+mod page;
 mod ranges;
 mod recordings;
 mod session;
+mod settings;
 mod simulation;
 mod token;
 mod twilio;
@@ -23,11 +26,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRef};
-use axum::http::{HeaderValue, header};
 use axum::middleware;
 use axum::routing::get;
 use tokio::sync::Semaphore;
-use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::call::Switchboard;
@@ -40,6 +41,10 @@ pub(crate) use self::contract::json as contract_json;
 pub use self::error::{ApiError, RequestId};
 pub use self::gatehouse::Gatehouse;
 pub use self::health::Readiness;
+#[cfg(test)]
+pub(crate) use self::page::File as PageFile;
+pub use self::page::Page;
+pub use self::settings::About;
 #[cfg(test)]
 pub(crate) use self::twilio::doors as twilio_doors;
 
@@ -60,11 +65,21 @@ pub struct ApiState {
     pub desk: Desk,
     /// Who may come in.
     pub gatehouse: Gatehouse,
+    /// What else the page shows of the host's settings.
+    pub about: Arc<About>,
+    /// The client.
+    pub page: Page,
 }
 
 impl FromRef<ApiState> for Desk {
     fn from_ref(state: &ApiState) -> Self {
         state.desk.clone()
+    }
+}
+
+impl FromRef<ApiState> for Page {
+    fn from_ref(state: &ApiState) -> Self {
+        state.page
     }
 }
 
@@ -76,7 +91,13 @@ impl FromRef<ApiState> for Arc<Doors> {
 
 impl ApiState {
     /// Doors behind which nothing has happened yet.
-    pub fn new(switchboard: Switchboard, desk: Desk, doors: Doors, gatehouse: Gatehouse) -> Self {
+    pub fn new(
+        switchboard: Switchboard,
+        desk: Desk,
+        doors: Doors,
+        gatehouse: Gatehouse,
+        about: About,
+    ) -> Self {
         Self {
             switchboard,
             doors: Arc::new(doors),
@@ -85,12 +106,15 @@ impl ApiState {
             listeners: Arc::new(Semaphore::new(limits::LISTENERS_MAX)),
             desk,
             gatehouse,
+            about: Arc::new(about),
+            page: Page::default(),
         }
     }
 }
 
 /// Every route.
 pub fn router(state: ApiState) -> Router {
+    let doors = Arc::clone(&state.doors);
     let (browsers, _contract) = browsers().split_for_parts();
     let routes = browsers
         // Twilio
@@ -104,33 +128,28 @@ pub fn router(state: ApiState) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/api/openapi.json", get(contract::document))
+        // everything else
+        .fallback(page::answer)
         .with_state(state);
-    with_errors(routes)
+    guard::guard(with_errors(routes), &doors)
 }
 
 /// The routes of browsers and machines, and their contract.
 pub(crate) fn browsers() -> OpenApiRouter<ApiState> {
-    let secret = HeaderValue::from_static("no-store");
     OpenApiRouter::new()
         .merge(token::routes())
         .merge(calls::routes())
         .merge(audio::routes())
         .merge(recordings::routes())
         .merge(simulation::routes())
+        .merge(settings::routes())
         .merge(session::routes())
         .merge(users::routes())
         .merge(api_tokens::routes())
         .layer(DefaultBodyLimit::max(limits::API_BODY_BYTES_MAX))
-        .layer(SetResponseHeaderLayer::if_not_present(
-            header::CACHE_CONTROL,
-            secret,
-        ))
 }
 
-/// Gives every answer of `routes` its request id and every failure its shape, those of paths that
-/// are not there too.
+/// Gives every answer of `routes` its request id and every failure its shape.
 pub(crate) fn with_errors(routes: Router) -> Router {
-    routes
-        .fallback(error::not_found)
-        .layer(middleware::from_fn(error::shape))
+    routes.layer(middleware::from_fn(error::shape))
 }

@@ -74,7 +74,8 @@ async fn token(
     let tag = tag(session, browser);
     let identity = token::identity_for(user, name, tag);
     let minted = desk.mint(&identity, now).map_err(|missing| {
-        let message = format!("calls need {missing}: set it (see .env.example), then restart");
+        let missing = missing.join(", ");
+        let message = format!("calls need {missing}: see .env.example, then restart");
         ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "twilio_not_set_up",

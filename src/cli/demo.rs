@@ -42,6 +42,7 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let voice = cli::voice_config(&args.engine);
     let parts = Parts {
         simulates: args.keep,
+        model: args.engine.model_name(),
         ..Parts::local(address, engine, voice).await?
     };
     let app = App::start(parts).await?;
@@ -54,6 +55,12 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
         args.engine.workers(),
         app.address()
     ))?;
+    if args.keep {
+        screen.line(&format!(
+            "Open http://{} to see calls on the page, and to start one there.\n",
+            app.address()
+        ))?;
+    }
     let rehearsal = rehearse(app.address(), &call, &Options::fresh(), |event| {
         screen.show(event);
     })
@@ -61,9 +68,8 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     screen.line(&summary(&script, &rehearsal))?;
     if args.keep {
         screen.line(&format!(
-            "The server stays up on http://{} until Ctrl+C. Play another call to it with\n  \
-             callburner replay {} --url ws://{0}/media\nor the built-in one with\n  \
-             curl -X POST http://{0}/api/simulation",
+            "The server stays up on http://{} until Ctrl+C: start a call on the page, or play one to \
+             it with\n  callburner replay {} --url ws://{0}/media",
             app.address(),
             args.call.display()
         ))?;

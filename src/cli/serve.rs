@@ -105,6 +105,7 @@ async fn parts(settings: &Settings, config: Config) -> anyhow::Result<Parts> {
         desk,
         rest,
         retention: settings.calls.retention(),
+        model: settings.engine.model_name(),
     })
 }
 
@@ -163,7 +164,7 @@ fn desk_config(settings: &Settings, config: &Config) -> anyhow::Result<desk::Con
 }
 
 /// What makes browsers phones, or what is missing for it.
-fn phone(twilio: &Twilio) -> Result<Phone, String> {
+fn phone(twilio: &Twilio) -> Result<Phone, Vec<&'static str>> {
     match (&twilio.api_key, &twilio.application_sid, &twilio.caller_id) {
         (Some(key), Some(application_sid), Some(_)) => Ok(Phone {
             keys: token::Keys {
@@ -173,6 +174,6 @@ fn phone(twilio: &Twilio) -> Result<Phone, String> {
             },
             application_sid: application_sid.clone(),
         }),
-        _ => Err(twilio.missing().join(", ")),
+        _ => Err(twilio.missing()),
     }
 }

@@ -4,6 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::Serialize;
+use utoipa::ToSchema;
+
 use super::{ConfigError, given};
 
 /// Longest announcement that is spoken; a longer one is no announcement. Twilio's `<Say>` takes
@@ -14,7 +17,8 @@ const ANNOUNCEMENT_CHARS_MAX: usize = 1_000;
 const CALL_MINUTES_MAX: u32 = 240;
 
 /// Where a call's words come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum TranscriptionSource {
     /// The model on this machine.
     #[default]

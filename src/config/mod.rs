@@ -7,7 +7,7 @@ mod secret;
 mod twilio;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use axum::http::Uri;
 use secrecy::ExposeSecret;
@@ -203,6 +203,15 @@ impl EngineSettings {
     /// The language, if it is known beforehand.
     pub fn language(&self) -> Option<String> {
         (self.language != "auto").then(|| self.language.clone())
+    }
+
+    /// What people call the model: its catalogue name, or the name of its file.
+    pub fn model_name(&self) -> String {
+        let file = Path::new(&self.model).file_name();
+        file.map_or_else(
+            || self.model.clone(),
+            |name| name.to_string_lossy().into_owned(),
+        )
     }
 
     /// How many recognisers run at once.

@@ -93,7 +93,8 @@ impl Twilio {
     pub fn missing(&self) -> Vec<&'static str> {
         let key = self.api_key.is_none();
         let names = [
-            (key, "TWILIO_API_KEY and TWILIO_API_SECRET"),
+            (key, "TWILIO_API_KEY"),
+            (key, "TWILIO_API_SECRET"),
             (self.application_sid.is_none(), "TWILIO_TWIML_APP_SID"),
             (self.caller_id.is_none(), "TWILIO_CALLER_ID"),
         ];
@@ -257,7 +258,8 @@ mod tests {
         let mut settings = settings();
         let twilio = settings.check().unwrap().unwrap();
         let all = [
-            "TWILIO_API_KEY and TWILIO_API_SECRET",
+            "TWILIO_API_KEY",
+            "TWILIO_API_SECRET",
             "TWILIO_TWIML_APP_SID",
             "TWILIO_CALLER_ID",
         ];

@@ -61,8 +61,8 @@ pub struct Phone {
 pub struct Config {
     /// Where Twilio reaches this server.
     pub public_url: PublicUrl,
-    /// What makes a browser a phone; or the settings that are missing.
-    pub phone: Result<Phone, String>,
+    /// What makes a browser a phone; or the names of the settings that are missing.
+    pub phone: Result<Phone, Vec<&'static str>>,
     /// The number that calls come from; none: browsers cannot call.
     pub caller_id: Option<E164>,
     /// Who may be called.
@@ -85,7 +85,14 @@ impl Config {
         let policy = Policy::new(None, false, None);
         Self {
             public_url,
-            phone: Err("a Twilio account: TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN".to_owned()),
+            phone: Err(vec![
+                "TWILIO_ACCOUNT_SID",
+                "TWILIO_AUTH_TOKEN",
+                "TWILIO_API_KEY",
+                "TWILIO_API_SECRET",
+                "TWILIO_TWIML_APP_SID",
+                "TWILIO_CALLER_ID",
+            ]),
             caller_id: None,
             policy: policy.expect("nothing named is nothing wrong"),
             limits: Limits {
@@ -165,9 +172,18 @@ impl Desk {
         self.0.tools.scribe.store()
     }
 
-    /// A pass to Twilio for a browser; or the settings that are missing.
-    pub fn mint(&self, identity: &ClientIdentity, now: UtcTime) -> Result<AccessToken, String> {
-        let phone = self.0.config.phone.as_ref().map_err(Clone::clone)?;
+    /// How calls are answered.
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// A pass to Twilio for a browser; or the names of the settings that are missing.
+    pub fn mint(
+        &self,
+        identity: &ClientIdentity,
+        now: UtcTime,
+    ) -> Result<AccessToken, &[&'static str]> {
+        let phone = self.0.config.phone.as_ref().map_err(Vec::as_slice)?;
         let grant = Grant {
             identity,
             application_sid: &phone.application_sid,

@@ -255,6 +255,7 @@ impl Desk {
         self.store().delete_call(call, clock::utc_now()).await?;
         // Once more, for a stream that came in between; from now on no other does.
         self.delete_audio(call).await?;
+        self.0.tools.hub.forget(call);
         tracing::info!(
             ?call,
             ?user,

@@ -16,6 +16,15 @@ mod policy;
 pub use gate::{Gate, Limits};
 pub use policy::{Policy, PolicyError};
 
+use phonenumber::Metadata;
+
+use crate::ids::E164;
+
+/// The country of a number, as ISO 3166 alpha-2 code; `None`: a satellite's, or no country's.
+pub fn country_of(number: &E164) -> Option<&'static str> {
+    plan::region_of(number).map(Metadata::id)
+}
+
 /// Why a call is not made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Refusal {

@@ -53,6 +53,11 @@ impl Policy {
         })
     }
 
+    /// The countries that may be called, as ISO 3166 alpha-2 codes in the alphabet's order.
+    pub fn countries(&self) -> impl Iterator<Item = &'static str> {
+        self.allowed.iter().copied()
+    }
+
     /// The number to call when someone whose caller ID this is dials `to`: an international number,
     /// or one as people of the caller ID's country write it.
     pub fn check(&self, to: &str, caller_id: &E164) -> Result<E164, Refusal> {

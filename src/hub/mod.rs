@@ -245,6 +245,16 @@ impl Hub {
         });
     }
 
+    /// The call is deleted: what its channel has is told to nobody who comes from now on.
+    pub fn forget(&self, call: &CallSid) {
+        let mut lines = self
+            .shared
+            .lines
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        lines.remove(call);
+    }
+
     /// Sweeps now and then, until the soft stop.
     pub fn keep_swept(&self, tasks: &Tasks) {
         let hub = self.clone();
@@ -363,7 +373,9 @@ impl Drop for Subscription {
             state.listeners -= 1;
             state.listeners == 0 && state.streams == 0
         };
-        if forgotten {
+        // Since the call was deleted, another may have its name.
+        let ours = |line: &Arc<Line>| Arc::ptr_eq(line, &self.line);
+        if forgotten && lines.get(&self.call).is_some_and(ours) {
             lines.remove(&self.call);
         }
     }
@@ -455,6 +467,27 @@ mod tests {
         hub.sweep(left + limits::CHANNEL_LINGER * 2);
         assert_eq!(hub.channels(), 0);
         assert_eq!(hub.publish(&call(1), status()), None);
+    }
+
+    #[test]
+    fn of_a_deleted_call_nothing_is_told_to_whoever_comes() {
+        let hub = Hub::new();
+        hub.open(&call(1), 1);
+        hub.publish(&call(1), status());
+        hub.publish(&call(1), ended());
+        let mut old = hub.subscribe(&call(1), None).unwrap();
+        let told = epoch(&old.read());
+        hub.forget(&call(1));
+        assert!(!hub.knows(&call(1)));
+        let mut new = hub.subscribe(&call(1), None).unwrap();
+        drop(old);
+        assert_eq!(hub.channels(), 1, "who comes later is let go of");
+        let heard = new.read();
+        assert_ne!(epoch(&heard), told);
+        let Event::Snapshot { status, ended, .. } = &heard[0].event else {
+            panic!("{heard:?}");
+        };
+        assert_eq!((status, ended), (&None, &None));
     }
 
     #[test]

@@ -20,9 +20,9 @@ pub struct CallRecord {
     pub direction: Direction,
     /// Where it is.
     pub status: CallStatus,
-    /// The telephone number, or the name, that calls.
+    /// Who calls: a telephone number, or `client:` and a browser's identity, or a name.
     pub from: Party,
-    /// The telephone number, or the name, that is called.
+    /// Who is called, as in `from`.
     pub to: Party,
     /// The user whose call it is; only he and admins see it.
     pub user_id: Option<UserId>,

@@ -185,6 +185,10 @@ impl Page {
 pub(crate) enum Frame {
     Event(Box<CallEvent>),
     Pong,
+    /// What was subscribed to is a leg of this call.
+    Leg {
+        parent: CallSid,
+    },
     Error {
         code: String,
         message: String,
@@ -290,7 +294,7 @@ impl Browser {
     pub(crate) async fn next_event(&mut self) -> CallEvent {
         match self.next_frame().await {
             Frame::Event(event) => *event,
-            other @ (Frame::Pong | Frame::Error { .. } | Frame::Closed(_)) => {
+            other @ (Frame::Pong | Frame::Leg { .. } | Frame::Error { .. } | Frame::Closed(_)) => {
                 panic!("expected an event, got {other:?}")
             }
         }
@@ -300,7 +304,7 @@ impl Browser {
     pub(crate) async fn next_error(&mut self) -> String {
         match self.next_frame().await {
             Frame::Error { code, .. } => code,
-            other @ (Frame::Pong | Frame::Event(_) | Frame::Closed(_)) => {
+            other @ (Frame::Pong | Frame::Leg { .. } | Frame::Event(_) | Frame::Closed(_)) => {
                 panic!("expected an error, got {other:?}")
             }
         }
@@ -354,7 +358,13 @@ impl Browser {
         #[serde(tag = "type", rename_all = "camelCase")]
         enum Reply {
             Pong,
-            Error { error: Reason },
+            #[serde(rename_all = "camelCase")]
+            Leg {
+                parent_sid: CallSid,
+            },
+            Error {
+                error: Reason,
+            },
         }
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -365,6 +375,7 @@ impl Browser {
         }
         match serde_json::from_str::<Reply>(text) {
             Ok(Reply::Pong) => return Frame::Pong,
+            Ok(Reply::Leg { parent_sid }) => return Frame::Leg { parent: parent_sid },
             Ok(Reply::Error { error }) => {
                 assert!(!error.request_id.is_empty());
                 return Frame::Error {

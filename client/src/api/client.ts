@@ -1,5 +1,6 @@
 /** Requests to the server: typed by its contract, failing in one shape. */
 import createClient from 'openapi-fetch';
+import { sentence } from '../format';
 import { t } from '../strings';
 import type { paths } from './schema';
 
@@ -15,12 +16,21 @@ export class ApiError extends Error {
   readonly status: number;
   /** Finds the failure in the server's log. */
   readonly requestId: string | undefined;
+  /** When the server lets it be tried again, if it said so. */
+  readonly waitSeconds: number | undefined;
 
-  constructor(code: string, message: string, status: number, requestId?: string) {
+  constructor(
+    code: string,
+    message: string,
+    status: number,
+    requestId?: string,
+    waitSeconds?: number,
+  ) {
     super(message);
     this.code = code;
     this.status = status;
     this.requestId = requestId;
+    this.waitSeconds = waitSeconds;
   }
 }
 
@@ -46,16 +56,17 @@ export async function unwrap<T>(request: Promise<Answer<T>>): Promise<T> {
     throw new ApiError('unreachable', t.errors.unreachable, 0);
   }
   if (answer.response.ok) return answer.data as T;
-  throw refusal(answer.error, answer.response.status);
+  const waitSeconds = Number(answer.response.headers.get('retry-after')) || undefined;
+  throw refusal(answer.error, answer.response.status, waitSeconds);
 }
 
 /** An error of ours out of a body that may be anything: a proxy has its own. */
-export function refusal(body: unknown, status: number): ApiError {
+export function refusal(body: unknown, status: number, waitSeconds?: number): ApiError {
   const error = (body as { error?: { code?: unknown; message?: unknown; requestId?: unknown } })
     ?.error;
   if (typeof error?.code === 'string' && typeof error.message === 'string') {
     const requestId = typeof error.requestId === 'string' ? error.requestId : undefined;
-    return new ApiError(error.code, error.message, status, requestId);
+    return new ApiError(error.code, sentence(error.message), status, requestId, waitSeconds);
   }
   return new ApiError('unexpected', t.errors.unexpected(status), status);
 }

@@ -12,9 +12,12 @@ export const queries = new QueryClient({
   defaultOptions: {
     queries: {
       staleTime: STALE_AFTER_MS,
+      // The server may be this very machine: being offline is no reason not to ask it.
+      networkMode: 'always',
       retry: (failures, error) =>
         failures < RETRIES_MAX && error instanceof ApiError && error.status === 0,
     },
+    mutations: { networkMode: 'always' },
   },
 });
 
@@ -25,10 +28,26 @@ export const sessionQuery = queryOptions({
   staleTime: Number.POSITIVE_INFINITY,
 });
 
+/** How the host set the server up. It changes with a restart only. */
+export const settingsQuery = queryOptions({
+  queryKey: ['settings'],
+  queryFn: ({ signal }) => unwrap(api.GET('/api/settings', { signal })),
+});
+
 /** Whether a recorded call can be played here, and which one is. */
 export const simulationQuery = queryOptions({
   queryKey: ['simulation'],
   queryFn: ({ signal }) => unwrap(api.GET('/api/simulation', { signal })),
+});
+
+/** How many of the last calls the phone shows. */
+const RECENT_CALLS = 8;
+
+/** The last calls, for the phone. */
+export const recentCallsQuery = queryOptions({
+  queryKey: ['calls', 'recent'],
+  queryFn: ({ signal }) =>
+    unwrap(api.GET('/api/calls', { params: { query: { limit: RECENT_CALLS } }, signal })),
 });
 
 /** A call with its words. */

@@ -219,6 +219,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the host has set, as far as a page must know it. */
+        get: operations["getSettings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/setup": {
         parameters: {
             query?: never;
@@ -499,7 +516,7 @@ export interface components {
             /** @description Why it ended, if there is more to say than its status: `refused`, a SIP code, an error. */
             endCause?: string | null;
             endedAt?: components["schemas"]["UtcTime"] | null;
-            /** @description The telephone number, or the name, that calls. */
+            /** @description Who calls: a telephone number, or `client:` and a browser's identity, or a name. */
             from: components["schemas"]["Party"];
             /** @description Whether this server kept the call's audio. */
             hasAudio: boolean;
@@ -514,7 +531,7 @@ export interface components {
             startedAt: components["schemas"]["UtcTime"];
             /** @description Where it is. */
             status: components["schemas"]["CallStatus"];
-            /** @description The telephone number, or the name, that is called. */
+            /** @description Who is called, as in `from`. */
             to: components["schemas"]["Party"];
             /** @description Where its words come from, and whether more will come. */
             transcript: components["schemas"]["TranscriptState"];
@@ -537,6 +554,11 @@ export interface components {
          * @enum {string}
          */
         Direction: "outgoing" | "incoming";
+        /**
+         * @description A telephone number in E.164: `+` and 7 to 15 digits, the first not 0. `Debug` shows a stub, and
+         *     there is no `Display`, so that no number lands in a log by accident.
+         */
+        E164: string;
         /**
          * @description Why no more words of a call will come.
          * @enum {string}
@@ -668,6 +690,13 @@ export interface components {
             /** @enum {string} */
             type: "pong";
         } | {
+            /** @description As it was asked for. */
+            callSid: components["schemas"]["CallSid"];
+            /** @description The call that it belongs to. */
+            parentSid: components["schemas"]["CallSid"];
+            /** @enum {string} */
+            type: "leg";
+        } | {
             callSid?: components["schemas"]["CallSid"] | null;
             error: components["schemas"]["ErrorBody"];
             /** @enum {string} */
@@ -687,7 +716,7 @@ export interface components {
         };
         /** @description A call, and where a listener that comes back stopped. */
         ListenerTarget: {
-            /** @description The call. */
+            /** @description The call; a leg's SID stands for its call, and is answered with a `leg`. */
             callSid: components["schemas"]["CallSid"];
             /**
              * Format: int64
@@ -852,6 +881,48 @@ export interface components {
              */
             secret: string;
         };
+        /** @description The host's settings. */
+        Settings: {
+            /** @description The countries that may be called, as ISO 3166 alpha-2 codes. */
+            allowedCountries: string[];
+            /** @description What the parties are told before they talk. */
+            announcement?: string | null;
+            /** @description Whether calls' audio is kept on this machine. */
+            archive: boolean;
+            callerId?: components["schemas"]["E164"] | null;
+            /**
+             * @description The country of numbers that begin with no `+`, as ISO 3166 alpha-2 code: the caller ID's,
+             *     or the only one that may be called.
+             * @example US
+             */
+            defaultCountry?: string | null;
+            /**
+             * Format: int32
+             * @description Seconds after which a call is ended.
+             */
+            maxCallSeconds: number;
+            /**
+             * @description The speech model of this machine; none: it has no name.
+             * @example tiny.en
+             */
+            model?: string | null;
+            /**
+             * Format: int64
+             * @description Days after which calls are deleted; none: never.
+             */
+            retentionDays?: number | null;
+            /**
+             * Format: int32
+             * @description Seconds that the other end may ring.
+             */
+            ringSeconds: number;
+            /** @description Where a call's words come from. */
+            transcriptionSource: components["schemas"]["TranscriptionSource"];
+            /** @description Whether calls can be placed and taken. */
+            twilio: components["schemas"]["TwilioSettings"];
+            /** @description The server's version. */
+            version: string;
+        };
         /** @description Name and password. */
         SignIn: {
             name: string;
@@ -890,6 +961,23 @@ export interface components {
          * @enum {string}
          */
         TranscriptState: "off" | "waiting" | "live" | "complete" | "interrupted";
+        /**
+         * @description Where a call's words come from.
+         * @enum {string}
+         */
+        TranscriptionSource: "whisper" | "twilio" | "off";
+        /** @description What there is of an account. */
+        TwilioSettings: {
+            /**
+             * @description The names of the settings that are missing for it.
+             * @example [
+             *       "TWILIO_CALLER_ID"
+             *     ]
+             */
+            missing: string[];
+            /** @description Whether a browser can be a phone. */
+            ready: boolean;
+        };
         /** @description Someone who may sign in. */
         User: {
             /** @description Since when. */
@@ -1790,6 +1878,35 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    getSettings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Settings"];
+                };
+            };
+            /** @description `sign_in_required` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     postSetup: {
         parameters: {
             query?: never;
@@ -2384,7 +2501,7 @@ export interface operations {
     getWsTranscriptions: {
         parameters: {
             query?: {
-                /** @description The call to listen to from the start. */
+                /** @description The call to listen to from the start; a leg's SID stands for its call. */
                 callSid?: string;
                 /** @description The last offset that was seen of it. */
                 offset?: number;

@@ -23,6 +23,7 @@ export type RecordingStatus = Schemas['RecordingStatus'];
 export type Role = Schemas['Role'];
 export type Scope = Schemas['Scope'];
 export type Segment = Schemas['Segment'];
+export type ServerSettings = Schemas['Settings'];
 export type SessionState = Schemas['SessionState'];
 export type Simulation = Schemas['Simulation'];
 export type Speaker = Schemas['Speaker'];

@@ -68,11 +68,20 @@ describe('a key that belongs to what has the focus', () => {
     expect(isTaken(element('<div contenteditable="true"></div>'), 'm')).toBe(true);
   });
 
-  it('is what presses or moves a control, and no letter', () => {
-    for (const html of ['<button></button>', '<a href="/"></a>', '<input type="range">']) {
+  it('is what presses it, and no letter', () => {
+    for (const html of ['<button></button>', '<a href="/"></a>', '<input type="checkbox">']) {
       expect(isTaken(element(html), 'Space')).toBe(true);
       expect(isTaken(element(html), 'm')).toBe(false);
+      expect(isTaken(element(html), 'Escape')).toBe(false);
     }
+  });
+
+  it('is what moves it, where something moves', () => {
+    for (const html of ['<input type="range">', '<div role="slider"></div>'])
+      for (const stroke of ['ArrowLeft', 'Shift+ArrowLeft', 'PageUp'])
+        expect(isTaken(element(html), stroke)).toBe(true);
+    expect(isTaken(element('<button></button>'), 'ArrowLeft')).toBe(false);
+    expect(isTaken(element('<input type="range" data-keys="page">'), 'ArrowLeft')).toBe(false);
   });
 
   it('is none anywhere else', () => {

@@ -73,9 +73,6 @@ export function match(
   return { keys: undefined, pending: undefined };
 }
 
-/** Keys that move or press whatever has the focus. */
-const OWN_KEYS = /^(Space|Enter|Arrow|Home|End|Page|Tab|Escape)/;
-
 /** What types a text, or looks up its options by letters. */
 const TYPES = 'input, textarea, select, [contenteditable=""], [contenteditable="true"]';
 
@@ -83,11 +80,19 @@ const TYPES = 'input, textarea, select, [contenteditable=""], [contenteditable="
 const TYPES_NOT =
   'input:is([type="checkbox"], [type="radio"], [type="range"], [type="button"], [type="submit"])';
 
-const CONTROLS = 'a[href], button, input, summary, [role="slider"], [role="option"], [role="tab"]';
+const PRESSES = /^(Space|Enter)$/;
+const PRESSED = 'a[href], button, summary, input, [role="option"], [role="tab"]';
+
+const MOVES = /^(Shift\+)?(Arrow\w+|Home|End|Page\w+)$/;
+const MOVED = 'input, [role="slider"], [role="option"], [role="tab"]';
+
+/** Gives its keys away: the page's shortcuts move it better. */
+const GIVES = '[data-keys="page"]';
 
 /** Whether the key belongs to what has the focus, and is no shortcut there. */
 export function isTaken(focused: Element | null, stroke: string): boolean {
-  if (focused === null) return false;
+  if (focused === null || focused.matches(GIVES)) return false;
   if (focused.matches(TYPES) && !focused.matches(TYPES_NOT)) return true;
-  return OWN_KEYS.test(stroke) && focused.matches(CONTROLS);
+  if (PRESSES.test(stroke)) return focused.closest(PRESSED) !== null;
+  return MOVES.test(stroke) && focused.closest(MOVED) !== null;
 }

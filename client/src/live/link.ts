@@ -149,6 +149,8 @@ export class Link {
     if (!heard) return;
     switch (heard.type) {
       case 'pong':
+      // The page subscribes by the call's own name, never by a leg's.
+      case 'leg':
         return;
       case 'error':
         if (heard.callSid) this.#refuse(heard.callSid, heard.error.code, heard.error.message);

@@ -118,6 +118,9 @@ export function keepAwake(): () => void {
   };
 }
 
+/** The server is back, or someone has signed in: a line that waits is tried at once. */
+export const wakeLink = () => link.wake();
+
 /** Someone else uses the page now: nothing of the last user's stays. */
 export function forgetCalls() {
   link.close();

@@ -1,7 +1,8 @@
 /** Telephone numbers as people write them. The knowledge of all countries comes when first needed. */
 import { useEffect, useState } from 'react';
 
-type Library = typeof import('libphonenumber-js/min');
+/** The numbering plans of the world. */
+export type Library = typeof import('libphonenumber-js/min');
 
 let library: Library | undefined;
 let coming: Promise<Library> | undefined;
@@ -27,14 +28,17 @@ export function formatParty(party: string): string {
   return library.parsePhoneNumberFromString(party)?.formatInternational() ?? party;
 }
 
+/** The plans, once they are there. */
+export function useNumbers(): Library | undefined {
+  const [plans, setPlans] = useState(library);
+  useEffect(() => {
+    loadNumbers().then(setPlans, () => undefined);
+  }, []);
+  return plans;
+}
+
 /** Writes parties for people; what uses it shows them anew once the plans are there. */
 export function useFormatParty(): (party: string) => string {
-  const [, setLoaded] = useState(library !== undefined);
-  useEffect(() => {
-    loadNumbers().then(
-      () => setLoaded(true),
-      () => undefined,
-    );
-  }, []);
+  useNumbers();
   return formatParty;
 }

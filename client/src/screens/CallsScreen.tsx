@@ -1,5 +1,170 @@
+/** The history: every call that one may see, found by words and narrowed by filters. */
+import { useInfiniteQuery, useMutation, useQuery } from '@tanstack/react-query';
+import { useEffect, useId, useMemo, useRef, useState } from 'react';
+import { useLocation, useSearch } from 'wouter';
+import { messageOf } from '../api/client';
+import { simulationQuery } from '../api/queries';
+import { ButtonLink } from '../history/ButtonLink';
+import { CallGroup, CallList, More } from '../history/CallList';
+import { FilterPanel } from '../history/FilterPanel';
+import {
+  countFilters,
+  type Filters,
+  isEverything,
+  NO_FILTERS,
+  readFilters,
+  writeFilters,
+} from '../history/filters';
+import { rememberList } from '../history/place';
+import { listQuery, ongoingQuery, PAGES_MAX, refreshLists, simulate } from '../history/queries';
+import { SearchBar } from '../history/SearchBar';
+import { useKeys } from '../keys/keys';
+import { useFormatParty } from '../numbers/format';
+import { callPath } from '../player/moment';
 import { t } from '../strings';
+import { Button, Empty, Spinner } from '../ui/controls';
+import { complain } from '../ui/toasts';
+import css from './CallsScreen.module.css';
 
 export function CallsScreen() {
-  return <h1>{t.calls.title}</h1>;
+  const search = useSearch();
+  const [, navigate] = useLocation();
+  const filters = useMemo(() => readFilters(search), [search]);
+  const count = countFilters(filters);
+  const [isOpen, setOpen] = useState(count > 0);
+  const panelId = useId();
+  const field = useRef<HTMLInputElement>(null);
+  useKeys([{ keys: '/', does: t.calls.keys.search, run: () => field.current?.focus() }]);
+  useEffect(() => rememberList(writeFilters(filters)), [filters]);
+
+  const change = (changed: Partial<Filters>) => {
+    // Typed, and gone elsewhere before the pause: one is not brought back.
+    if (window.location.pathname !== '/calls') return;
+    const next = { ...filters, ...changed };
+    // Typing on in a search is one step of the way back, not one for each letter.
+    const replace = 'q' in changed && filters.q !== '' && next.q !== '';
+    navigate(`/calls${writeFilters(next)}`, { replace });
+  };
+
+  return (
+    <div className={css.screen}>
+      <h1>{t.calls.title}</h1>
+      <SearchBar
+        field={field}
+        value={filters.q}
+        onChange={(q) => change({ q })}
+        filterCount={count}
+        isOpen={isOpen}
+        onToggle={() => setOpen(!isOpen)}
+        panelId={panelId}
+      />
+      <div id={panelId} hidden={!isOpen}>
+        <FilterPanel filters={filters} onChange={change} />
+      </div>
+      {!isEverything(filters) && (
+        <Button look="quiet" icon="close" onClick={() => navigate('/calls')}>
+          {t.calls.list.clearAll}
+        </Button>
+      )}
+      <Results filters={filters} />
+    </div>
+  );
+}
+
+function Results({ filters }: { filters: Filters }) {
+  const formatParty = useFormatParty();
+  const list = useInfiniteQuery(listQuery(filters));
+  const ongoing = useOngoing(isEverything(filters));
+  if (list.isPending) return <Spinner label={t.calls.list.loading} />;
+  if (list.isError && !list.data)
+    return (
+      <Empty
+        title={messageOf(list.error)}
+        action={<Button onClick={() => list.refetch()}>{t.ui.retry}</Button>}
+      />
+    );
+  const shown = new Set(ongoing.map((call) => call.sid));
+  const calls = list.data.pages
+    .flatMap((page) => page.calls)
+    .filter((call) => !shown.has(call.sid));
+  if (calls.length + ongoing.length === 0)
+    return isEverything(filters) ? <NoCalls /> : <NoneFound />;
+  return (
+    <>
+      {ongoing.length > 0 && (
+        <CallGroup title={t.calls.list.now} calls={ongoing} formatParty={formatParty} />
+      )}
+      <CallList calls={calls} formatParty={formatParty} />
+      {list.isFetchNextPageError && <p role="alert">{messageOf(list.error)}</p>}
+      {list.hasNextPage && (
+        <More
+          isBusy={list.isFetchingNextPage}
+          onMore={() => {
+            if (!list.isFetchingNextPage) void list.fetchNextPage();
+          }}
+        />
+      )}
+      {list.data.pages.length >= PAGES_MAX && <p className={css.note}>{t.calls.list.enough}</p>}
+    </>
+  );
+}
+
+/** The calls that go on; the list is asked for again when one of them ends. */
+function useOngoing(isShown: boolean) {
+  const { data = [] } = useQuery({ ...ongoingQuery, enabled: isShown });
+  const sids = data.map((call) => call.sid).join(' ');
+  const before = useRef(sids);
+  useEffect(() => {
+    if (before.current !== sids) void refreshLists();
+    before.current = sids;
+  }, [sids]);
+  return isShown ? data : [];
+}
+
+function NoneFound() {
+  const { list } = t.calls;
+  return (
+    <Empty
+      title={list.noneFound}
+      action={<ButtonLink href={`/calls${writeFilters(NO_FILTERS)}`}>{list.clearAll}</ButtonLink>}
+    >
+      {list.noneFoundHint}
+    </Empty>
+  );
+}
+
+/** A newcomer: there is a phone, and where calls are simulated, a recorded call. */
+function NoCalls() {
+  const { list } = t.calls;
+  const [, navigate] = useLocation();
+  const simulation = useQuery(simulationQuery);
+  const play = useMutation({
+    mutationFn: simulate,
+    onSuccess: (sid) => navigate(callPath(sid)),
+    onError: (error) => complain(messageOf(error)),
+  });
+  return (
+    <Empty
+      title={list.noneYet}
+      action={
+        <div className={css.ways}>
+          <ButtonLink href="/" icon="phone">
+            {list.toPhone}
+          </ButtonLink>
+          {simulation.data?.available && (
+            <Button
+              look="primary"
+              icon="play"
+              disabled={play.isPending}
+              onClick={() => play.mutate()}
+            >
+              {list.play}
+            </Button>
+          )}
+        </div>
+      }
+    >
+      {list.noneYetHint}
+    </Empty>
+  );
 }

@@ -1,5 +1,90 @@
+import { useQuery } from '@tanstack/react-query';
+import { useEffect } from 'react';
+import { sessionQuery } from '../api/queries';
+import type { SessionState } from '../api/types';
+import { useLastSession } from '../session/session';
+import { Access } from '../settings/Access';
+import { Account } from '../settings/Account';
+import { Appearance } from '../settings/Appearance';
+import { DevicesSection } from '../settings/DevicesSection';
+import { copyDebugInfo } from '../settings/debug_parts';
+import { Keywords } from '../settings/Keywords';
+import { Section } from '../settings/Section';
+import css from '../settings/settings.module.css';
+import { ThisServer } from '../settings/ThisServer';
+import { Tokens } from '../settings/Tokens';
+import { Users } from '../settings/Users';
 import { t } from '../strings';
+import { Button } from '../ui/controls';
 
+/** What can be chosen in this browser, for this account, and (by admins) for everyone. */
 export function SettingsScreen() {
-  return <h1>{t.settings.title}</h1>;
+  const session = useQuery(sessionQuery).data;
+  const last = useLastSession();
+  // While the session is lost the forms stay, with what was typed into them.
+  const shown = session?.open || session?.user ? session : (last ?? session);
+  useEffect(goToSection, []);
+  if (!shown) return null;
+  return (
+    <div className={css.page}>
+      <h1>{t.settings.title}</h1>
+      <div className={css.columns}>
+        <nav className={css.contents} aria-label={t.settings.sections}>
+          <ul>
+            {sectionsOf(shown).map(([id, title]) => (
+              <li key={id}>
+                <a href={`#${id}`}>{title}</a>
+              </li>
+            ))}
+          </ul>
+        </nav>
+        <div className={css.sections}>
+          <DevicesSection />
+          <Appearance />
+          <Access />
+          <Keywords />
+          {shown.user && <Account user={shown.user} />}
+          {managesUsers(shown) && <Users session={shown} />}
+          {shown.user && <Tokens user={shown.user} />}
+          <ThisServer />
+          <Section
+            id="debug"
+            title={t.settings.debug.title}
+            hint={t.settings.debug.hint}
+            action={
+              <Button icon="copy" onClick={() => copyDebugInfo()}>
+                {t.crash.copyDebug}
+              </Button>
+            }
+          />
+        </div>
+      </div>
+    </div>
+  );
+}
+
+const managesUsers = ({ open, user }: SessionState) => open || user?.role === 'admin';
+
+/** The sections that this user has, as they stand on the page. */
+function sectionsOf(session: SessionState): readonly (readonly [id: string, title: string])[] {
+  const { devices, appearance, access, keywords, account, users, tokens, server, debug } =
+    t.settings;
+  const mine = [
+    ['devices', devices.title, true],
+    ['appearance', appearance.title, true],
+    ['accessibility', access.title, true],
+    ['keywords', keywords.title, true],
+    ['account', account.title, session.user],
+    ['users', users.title, managesUsers(session)],
+    ['tokens', tokens.title, session.user],
+    ['server', server.title, true],
+    ['debug', debug.title, true],
+  ] as const;
+  return mine.filter(([, , isShown]) => isShown).map(([id, title]) => [id, title]);
+}
+
+/** A link may have named a section; it was not there when the browser looked for it. */
+function goToSection() {
+  const { hash } = window.location;
+  if (hash) document.getElementById(hash.slice(1))?.focus();
 }

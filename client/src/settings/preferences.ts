@@ -18,7 +18,7 @@ function load(): Preferences {
 
 const store = createStore<Preferences>(load);
 
-/** All of them, as they are now. */
+/** All of them as they are now, outside of React. */
 export const readPreferences = (): Preferences => store.getState();
 
 /** A preference, outside of React. */

@@ -22,13 +22,17 @@ export function Shell({
 }: {
   /** States of the whole page: offline, reconnecting, a call elsewhere. */
   banners?: ReactNode;
-  /** The account. */
+  /** The account, and what else one seldom needs; on a phone it is in the settings. */
   foot?: ReactNode;
   children: ReactNode;
 }) {
   const [path] = useLocation();
   const screen = useRef<HTMLElement>(null);
   const shown = useRef(path);
+  useEffect(() => {
+    const place = PLACES.find(({ to }) => isAt(to, path));
+    document.title = place ? t.nav.titled(place.label) : t.product;
+  }, [path]);
   useEffect(() => {
     // A new screen is read from its beginning.
     if (shown.current !== path) screen.current?.focus({ preventScroll: true });

@@ -6,13 +6,19 @@ import {
   type Ref,
   useId,
 } from 'react';
+import { t } from '../strings';
 import css from './controls.module.css';
 import { Icon, type IconName } from './icons';
 
 type Look = 'primary' | 'plain' | 'quiet' | 'danger';
 type Tone = 'plain' | 'accent' | 'warn' | 'danger';
 
-interface ButtonProps extends ButtonHTMLAttributes<HTMLButtonElement> {
+/** In a dialog: where one begins. */
+interface First {
+  'data-first'?: boolean | undefined;
+}
+
+interface ButtonProps extends ButtonHTMLAttributes<HTMLButtonElement>, First {
   look?: Look;
   size?: 'normal' | 'large';
   icon?: IconName;
@@ -63,7 +69,7 @@ export function IconButton({ icon, label, look = 'quiet', className, ...rest }: 
   );
 }
 
-interface FieldProps extends InputHTMLAttributes<HTMLInputElement> {
+interface FieldProps extends InputHTMLAttributes<HTMLInputElement>, First {
   label: string;
   hint?: ReactNode;
   /** What is wrong with it, and what to do. */
@@ -72,7 +78,7 @@ interface FieldProps extends InputHTMLAttributes<HTMLInputElement> {
 }
 
 /** One line to type in, with its name, a hint, and what is wrong. */
-export function Field({ label, hint, error, ...rest }: FieldProps) {
+export function Field({ label, hint, error, className, ...rest }: FieldProps) {
   const id = useId();
   return (
     <div className={css.field}>
@@ -81,7 +87,7 @@ export function Field({ label, hint, error, ...rest }: FieldProps) {
       </label>
       <input
         id={id}
-        className={css.input}
+        className={`${css.input} ${className ?? ''}`}
         aria-invalid={error ? true : undefined}
         aria-describedby={hint || error ? `${id}-about` : undefined}
         {...rest}
@@ -102,6 +108,7 @@ export function Field({ label, hint, error, ...rest }: FieldProps) {
 /** One of a few, chosen from a list. */
 export function Select({
   label,
+  isLabelHidden = false,
   value,
   options,
   onChange,
@@ -109,6 +116,8 @@ export function Select({
   disabled,
 }: {
   label: string;
+  /** What stands around it says it to the eye. */
+  isLabelHidden?: boolean;
   value: string;
   options: readonly { value: string; label: string }[];
   onChange: (value: string) => void;
@@ -118,7 +127,7 @@ export function Select({
   const id = useId();
   return (
     <div className={css.field}>
-      <label className={css.label} htmlFor={id}>
+      <label className={isLabelHidden ? css.hiddenText : css.label} htmlFor={id}>
         {label}
       </label>
       <select
@@ -212,7 +221,7 @@ export function Empty({
     <div className={css.empty}>
       <h2>{title}</h2>
       {children && <p>{children}</p>}
-      {action}
+      {action && <div className={css.emptyActions}>{action}</div>}
     </div>
   );
 }
@@ -225,6 +234,13 @@ export function Spinner({ label }: { label: string }) {
     </div>
   );
 }
+
+/** A screen is on its way. It shows after a moment only: most are there before. */
+export const Loading = () => (
+  <div className={css.loading}>
+    <Spinner label={t.ui.loading} />
+  </div>
+);
 
 /** A key of the keyboard. */
 export const Kbd = ({ children }: { children: ReactNode }) => (

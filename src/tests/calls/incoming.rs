@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{Leg, OURS, Office, THEIRS, sid, texts};
 use crate::ids::Track;
 use crate::store::Role;
+use crate::tests::browser::Frame;
 use crate::tests::phone::speech;
 use crate::tests::sign_in::assert_refused;
 use crate::tests::stories::call;
@@ -73,6 +74,47 @@ async fn a_call_rings_the_browsers_that_are_ready_and_belongs_to_whoever_answers
     );
     assert_eq!(texts(&kept), ["one two three"]);
     assert_eq!(kept["segments"][0]["speaker"], "customer");
+}
+
+#[tokio::test]
+async fn a_page_hears_the_call_by_the_leg_that_rang_it() {
+    let office = Office::open().await;
+    let alice = office.house.session("alice", Role::User).await;
+    let bob = office.house.session("bob", Role::User).await;
+    let identity = office.identity(&alice).await;
+    let twiml = office.ring(1).await;
+    let mut page = office.house.listen(&alice).await.ok().unwrap();
+    page.subscribe(&call(2)).await;
+    assert_eq!(page.next_error().await, "no_such_call", "nobody knows it");
+
+    let child = Leg::child(2, 1, THEIRS, &format!("client:{identity}"));
+    office
+        .moved(&child, "in-progress", &[("SequenceNumber", "2")])
+        .await;
+    let known = json!({ "sid": call(2).as_str(), "direction": "incoming" });
+    let adopted = office.page("POST", "/api/calls", &alice, &known).await;
+    assert_eq!(adopted.status, 200, "{}", adopted.body);
+    let parent = Frame::Leg { parent: call(1) };
+    page.subscribe(&call(2)).await;
+    assert_eq!(page.next_frame().await, parent);
+    // To leave by either name is to leave.
+    let mut gone = office.house.listen(&alice).await.ok().unwrap();
+    gone.subscribe(&call(2)).await;
+    assert_eq!(gone.next_frame().await, parent);
+    gone.unsubscribe(&call(2)).await;
+    gone.settle().await;
+
+    let mut stream = office.stream(&twiml, 1, 1).await;
+    stream.speak_on(Track::Inbound, &speech()).await;
+    stream.stop().await;
+    let over = page.until(&call(1), |page| page.ended.is_some()).await;
+    assert_eq!(over.texts(), ["one two three"]);
+    gone.settle().await;
+    assert!(gone.heard.len() <= 1, "{:?}", gone.heard);
+
+    let mut other = office.house.listen(&bob).await.ok().unwrap();
+    other.subscribe(&call(2)).await;
+    assert_eq!(other.next_error().await, "no_such_call", "it is not bob's");
 }
 
 #[tokio::test]

@@ -33,7 +33,7 @@ async fn a_browser_is_told_what_to_register_with() {
     let again = office.house.session("alice2", Role::User).await;
     assert_ne!(office.identity(&again).await, identity);
 
-    let bare = Office::open_with(|parts| parts.desk.phone = Err("TWILIO_API_KEY".to_owned())).await;
+    let bare = Office::open_with(|parts| parts.desk.phone = Err(vec!["TWILIO_API_KEY"])).await;
     let cookie = bare.house.session("alice", Role::User).await;
     let answer = bare.page("GET", "/api/token", &cookie, &Value::Null).await;
     assert_refused(&answer, 503, "twilio_not_set_up");

@@ -248,6 +248,7 @@ async fn a_call_is_deleted_at_twilio_first_and_then_for_good() {
     }
     let leg = Leg::parent(1, "client:alice", "");
     assert_eq!(office.moved(&leg, "completed", &[]).await, 204);
+    assert!(!office.house.server.hub.knows(&call(1)), "it lingers");
     assert_refused(
         &office.page("GET", &path, &alice, &Value::Null).await,
         404,

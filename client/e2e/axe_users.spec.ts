@@ -1,0 +1,5 @@
+import { tryAll } from './axe';
+import { ALICE, test } from './server';
+
+test.use({ users: [ALICE] });
+tryAll('users');

@@ -1,0 +1,364 @@
+/** A recorded call in the history: found by its words, heard, written about, exported, deleted. */
+import { readFileSync } from 'node:fs';
+import AxeBuilder from '@axe-core/playwright';
+import type { Locator, Page } from '@playwright/test';
+import { completedCall } from './history-calls';
+import { expect, test } from './server';
+
+test.use({ settings: { ARCHIVE: 'true' } });
+
+let sid = '';
+
+test.beforeAll(async ({ server }) => {
+  sid = await completedCall(server.url);
+});
+
+const words = (page: Page) => page.getByRole('list', { name: 'Transcript' });
+const word = (page: Page, text: string) =>
+  words(page).locator('[data-word]').getByText(text, { exact: true }).first();
+const slider = (page: Page) => page.getByRole('slider', { name: 'Position in the call' });
+const search = (page: Page) => page.getByRole('searchbox', { name: 'Search calls' });
+
+/** What the sound itself says. */
+const sound = (page: Page) =>
+  page.locator('audio').evaluate((audio) => {
+    if (!(audio instanceof HTMLAudioElement)) throw new Error('no audio');
+    const { currentTime, paused, playbackRate, readyState } = audio;
+    return { currentTime, paused, playbackRate, readyState };
+  });
+
+/** Opens the call's page, and waits until its sound can be moved. */
+async function open(page: Page, search = '') {
+  await page.goto(`/calls/${sid}${search}`);
+  await expect.poll(async () => (await sound(page)).readyState).toBeGreaterThan(0);
+}
+
+/** The word that is marked as being spoken. */
+const spoken = (page: Page, text: string) =>
+  words(page).locator('[data-now]').filter({ hasText: text });
+
+/** When a word was first said, as the server has it. */
+async function startS(page: Page, text: string): Promise<number> {
+  const { segments } = await (await page.request.get(`/api/calls/${sid}`)).json();
+  for (const segment of segments)
+    for (const word of segment.words) if (word.text === text) return word.startMs / 1_000;
+  throw new Error(`nobody says ${text}`);
+}
+
+test('a call is found by a spoken word, and opens where it was said', async ({ page }) => {
+  await page.goto('/calls');
+  await search(page).fill('patience');
+  const hit = page.getByRole('link', { name: /Thank you for your patience/ });
+  await expect(hit.locator('mark')).toHaveText('patience');
+  await hit.click();
+  await expect(page).toHaveURL(/\/calls\/CA\w+\?t=\d+/);
+  await expect(spoken(page, 'Thank')).toBeVisible();
+  await expect(page.getByRole('heading', { level: 1 })).toHaveText('Recorded customer');
+  // Back leads to the search as it was.
+  await page.getByRole('main').getByRole('link', { name: 'Calls' }).click();
+  await expect(search(page)).toHaveValue('patience');
+});
+
+test('a click on a word plays from there, and words are marked as they are spoken', async ({
+  page,
+}) => {
+  await open(page);
+  const response = word(page, 'response.');
+  // Marked with the click, not with a later frame.
+  const isMarked = await response.evaluate((element: HTMLElement) => {
+    element.click();
+    return element.hasAttribute('data-now');
+  });
+  expect(isMarked).toBe(true);
+  await page.keyboard.press('k');
+  await expect.poll(async () => (await sound(page)).paused).toBe(true);
+  const understand = word(page, 'understand');
+  const from = await startS(page, 'understand');
+  await understand.click();
+  const { currentTime } = await sound(page);
+  expect(currentTime).toBeGreaterThanOrEqual(from);
+  expect(currentTime).toBeLessThan(from + 5);
+  await expect.poll(async () => (await sound(page)).paused).toBe(false);
+  // It goes on by itself: words of the next line are marked while it plays.
+  const next = words(page).getByRole('listitem').filter({ hasText: 'selfish' });
+  await expect(next.locator('[data-now]')).toBeVisible();
+  await page.keyboard.press('k');
+  await expect.poll(async () => (await sound(page)).paused).toBe(true);
+});
+
+test('keys move, play and change the speed', async ({ page }) => {
+  await open(page, '?t=10');
+  const time = async () => Math.round((await sound(page)).currentTime);
+  await expect.poll(time).toBe(10);
+  for (const [key, seconds] of [
+    ['l', 25],
+    ['j', 10],
+    ['ArrowRight', 15],
+    ['Shift+ArrowLeft', 0],
+    ['ArrowLeft', 0],
+  ] as const) {
+    await page.keyboard.press(key);
+    await expect.poll(time, key).toBe(seconds);
+  }
+  await page.keyboard.press('.');
+  await expect(spoken(page, 'Hello,')).toBeVisible();
+  await page.keyboard.press('>');
+  await expect(page.getByRole('combobox', { name: 'Speed' })).toHaveValue('1.25');
+  expect((await sound(page)).playbackRate).toBe(1.25);
+  await page.keyboard.press('Space');
+  await expect.poll(async () => (await sound(page)).paused).toBe(false);
+  await page.keyboard.press('Space');
+  await expect.poll(async () => (await sound(page)).paused).toBe(true);
+});
+
+test('it plays on without dragging a reader along, until one jumps back', async ({ page }) => {
+  await page.setViewportSize({ width: 390, height: 600 });
+  await open(page, '?t=4');
+  const scrolled = () => page.getByRole('main').evaluate((main) => main.scrollTop);
+  await page.getByRole('button', { name: 'Play', exact: true }).click();
+  await expect.poll(async () => (await sound(page)).currentTime).toBeGreaterThan(4.5);
+  await page.mouse.move(195, 250);
+  await page.mouse.wheel(0, 3_000);
+  const jump = page.getByRole('button', { name: 'Jump to now' });
+  await expect(jump).toBeVisible();
+  const there = await scrolled();
+  const next = words(page).getByRole('listitem').filter({ hasText: 'young man' });
+  await expect(next.locator('[data-now]')).toHaveCount(1);
+  expect(await scrolled()).toBe(there);
+  await jump.click();
+  await expect(jump).toHaveCount(0);
+  expect(await scrolled()).toBeLessThan(there);
+});
+
+test('silence is skipped when that is wished', async ({ page }) => {
+  await open(page);
+  await page.getByRole('button', { name: 'Skip silence' }).click();
+  await page.getByRole('button', { name: 'Play', exact: true }).click();
+  // The first word is spoken after more than three seconds; what was not played was skipped.
+  const first = await startS(page, 'Hello,');
+  expect(first).toBeGreaterThan(3);
+  await expect.poll(async () => (await sound(page)).currentTime).toBeGreaterThan(first);
+  const skipped = await page.locator('audio').evaluate((audio) => {
+    if (!(audio instanceof HTMLAudioElement)) throw new Error('no audio');
+    let seconds = audio.currentTime;
+    for (let at = 0; at < audio.played.length; at++)
+      seconds -= audio.played.end(at) - audio.played.start(at);
+    return seconds;
+  });
+  expect(skipped).toBeGreaterThan(2);
+});
+
+test('a link leads to its moment, and one can be made of any', async ({ page }) => {
+  await open(page, '?t=0:28');
+  await expect(spoken(page, 'might')).toBeVisible();
+  await page.keyboard.press('ArrowRight');
+  await page.getByRole('button', { name: 'Copy link to this moment' }).click();
+  const link = await page.evaluate(() => navigator.clipboard.readText());
+  expect(new URL(link).searchParams.get('t')).toBe('33');
+});
+
+test('words are found in the transcript, one after the other', async ({ page }) => {
+  await open(page);
+  await page.keyboard.press('/');
+  await page.keyboard.type('thank you');
+  await expect(page.getByText('1 of 2')).toBeVisible();
+  const current = words(page).locator('[data-found="current"]');
+  await expect(current).toHaveText(['Thank', 'you.']);
+  await page.keyboard.press('Enter');
+  await expect(page.getByText('2 of 2')).toBeVisible();
+  await expect(current).toHaveText(['Thank', 'you']);
+  await page.keyboard.press('Escape');
+  await expect(current).toHaveCount(0);
+});
+
+test('notes save themselves and survive a reload', async ({ page }) => {
+  await open(page);
+  const notes = page.getByRole('textbox', { name: 'Notes' });
+  await notes.fill('Call back on Monday');
+  await expect(page.getByText('Saved', { exact: true })).toBeVisible();
+  await page.reload();
+  await expect(notes).toHaveValue('Call back on Monday');
+});
+
+test('notes are kept when the server fails, and saved when it is back', async ({ page }) => {
+  await open(page);
+  const notes = page.getByRole('textbox', { name: 'Notes' });
+  await page.route(`**/api/calls/${sid}`, (route) =>
+    route.request().method() === 'PATCH' ? route.abort() : route.fallback(),
+  );
+  await notes.fill('Written while it was down');
+  await expect(page.getByText(/Not saved\. The server does not answer/)).toBeVisible();
+  // They are there even after another screen.
+  await page.getByRole('navigation').getByRole('link', { name: 'Phone' }).click();
+  await page.goBack();
+  await expect(notes).toHaveValue('Written while it was down');
+  await page.unroute(`**/api/calls/${sid}`);
+  await page.getByRole('button', { name: 'Try again' }).click();
+  await expect(page.getByText('Saved', { exact: true })).toBeVisible();
+});
+
+test('labels are added, lead to all that carry them, and are taken away', async ({ page }) => {
+  await open(page);
+  await page.getByRole('textbox', { name: 'Add a label' }).fill('follow up');
+  await page.keyboard.press('Enter');
+  await page.getByRole('link', { name: 'follow up' }).click();
+  await expect(page).toHaveURL('/calls?label=follow+up');
+  await expect(page.getByRole('link', { name: 'Recorded customer' })).toBeVisible();
+  await page.getByRole('textbox', { name: 'Label' }).fill('nobody has this');
+  await expect(page.getByRole('heading', { name: 'No calls match' })).toBeVisible();
+  await open(page);
+  await page.getByRole('button', { name: 'Remove follow up' }).click();
+  await expect(page.getByRole('link', { name: 'follow up' })).toHaveCount(0);
+});
+
+test('back and forward keep the filters', async ({ page }) => {
+  await page.goto('/calls');
+  await page.getByRole('button', { name: 'Filters' }).click();
+  const direction = page.getByRole('combobox', { name: 'Direction' });
+  const row = page.getByRole('link', { name: 'Recorded customer' });
+  await direction.selectOption('Incoming');
+  await expect(page.getByRole('heading', { name: 'No calls match' })).toBeVisible();
+  await direction.selectOption('Outgoing');
+  await row.click();
+  await expect(page.getByRole('heading', { level: 1 })).toHaveText('Recorded customer');
+  await page.goBack();
+  await expect(direction).toHaveValue('outgoing');
+  await expect(row).toBeVisible();
+  await page.goBack();
+  await expect(direction).toHaveValue('incoming');
+  await expect(row).toHaveCount(0);
+  await page.goForward();
+  await expect(row).toBeVisible();
+  await page.getByRole('button', { name: 'Clear all' }).click();
+  await expect(page).toHaveURL('/calls');
+  await expect(direction).toHaveValue('');
+});
+
+test('every export has the words', async ({ page }) => {
+  await open(page);
+  for (const [format, ending, sign] of [
+    ['Text', 'txt', 'Agent'],
+    ['SubRip', 'srt', '-->'],
+    ['WebVTT', 'vtt', 'WEBVTT'],
+    ['JSON', 'json', '"words"'],
+  ] as const) {
+    const coming = page.waitForEvent('download');
+    await page.getByRole('link', { name: `Download as ${format}` }).click();
+    const download = await coming;
+    expect(download.suggestedFilename()).toMatch(new RegExp(`^call-.*\\.${ending}$`));
+    const text = readFileSync(await download.path(), 'utf8');
+    expect(text).toContain(sign);
+    expect(text).toContain('patience');
+  }
+  await page.getByRole('button', { name: 'Copy', exact: true }).click();
+  const copied = await page.evaluate(() => navigator.clipboard.readText());
+  expect(copied).toMatch(/^\[0:\d\d\] You: /);
+});
+
+test('without sound there are still the words, and a timeline through them', async ({ page }) => {
+  await page.route(`**/api/calls/${sid}`, async (route) => {
+    const answer = await route.fetch();
+    await route.fulfill({
+      response: answer,
+      json: { ...(await answer.json()), hasAudio: false, transcript: 'interrupted' },
+    });
+  });
+  await page.goto(`/calls/${sid}`);
+  await expect(page.getByText('No sound was kept of this call.')).toBeVisible();
+  await expect(page.getByText('The transcript was interrupted')).toBeVisible();
+  await expect(page.getByRole('button', { name: 'Play', exact: true })).toHaveCount(0);
+  await word(page, 'understand').click();
+  await expect(spoken(page, 'understand')).toBeVisible();
+  await slider(page).focus();
+  await page.keyboard.press('Home');
+  await page.keyboard.press('.');
+  await expect(spoken(page, 'Hello,')).toBeVisible();
+});
+
+for (const colorScheme of ['light', 'dark'] as const)
+  test(`nobody is kept out: ${colorScheme}`, async ({ page }) => {
+    await page.emulateMedia({ colorScheme });
+    const check = async () => {
+      const { violations } = await new AxeBuilder({ page }).analyze();
+      expect(violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)])).toEqual([]);
+    };
+    await page.goto('/calls?q=patience&direction=outgoing');
+    await expect(page.locator('mark')).toBeVisible();
+    await check();
+    await open(page, '?t=7.3');
+    await page.getByRole('textbox', { name: 'Find in transcript' }).fill('you');
+    await page.getByText('How these are counted').click();
+    await page.getByText('What happened').click();
+    await check();
+    await page.getByRole('button', { name: 'Delete', exact: true }).click();
+    await check();
+  });
+
+test('all of it by keyboard alone', async ({ page }) => {
+  await page.goto('/calls');
+  await expect(page.getByRole('link', { name: 'Recorded customer' })).toBeVisible();
+  await page.keyboard.press('/');
+  await page.keyboard.type('patience');
+  await page.keyboard.press('Enter');
+  const hit = page.getByRole('link', { name: /Thank you for your patience/ });
+  await expect(hit).toBeVisible();
+  await tabTo(page, hit);
+  await page.keyboard.press('Enter');
+  await expect(spoken(page, 'Thank')).toBeVisible();
+  await expect.poll(async () => (await sound(page)).readyState).toBeGreaterThan(0);
+  await tabTo(page, page.getByRole('button', { name: '0:09, You: go there' }));
+  await page.keyboard.press('Enter');
+  await expect.poll(async () => (await sound(page)).paused).toBe(false);
+  await page.keyboard.press('k');
+  await expect.poll(async () => (await sound(page)).paused).toBe(true);
+  await tabTo(page, page.getByRole('textbox', { name: 'Notes' }));
+  await page.keyboard.type(' by keyboard');
+  await tabTo(page, page.getByRole('textbox', { name: 'Add a label' }));
+  await page.keyboard.type('keys');
+  await page.keyboard.press('Enter');
+  await expect(page.getByRole('link', { name: 'keys' })).toBeVisible();
+  await tabTo(page, slider(page));
+  await page.keyboard.press('Home');
+  await expect(slider(page)).toHaveAttribute('aria-valuetext', '0:00 of 0:42');
+  await page.keyboard.press('ArrowRight');
+  await expect(slider(page)).toHaveAttribute('aria-valuetext', '0:05 of 0:42');
+});
+
+test('a call is deleted after a question, and not before', async ({ page }) => {
+  await open(page);
+  const remove = page.getByRole('button', { name: 'Delete', exact: true });
+  await remove.click();
+  const question = page.getByRole('dialog', { name: 'Delete this call?' });
+  await expect(question).toContainText('the audio that this server kept');
+  await page.keyboard.press('Escape');
+  await expect(question).toHaveCount(0);
+  await remove.click();
+  await page.route(`**/api/calls/${sid}`, (route) =>
+    route.request().method() === 'DELETE'
+      ? route.fulfill({
+          status: 502,
+          json: { error: { code: 'twilio_down', message: 'Twilio said no.', requestId: 'x' } },
+        })
+      : route.fallback(),
+  );
+  await question.getByRole('button', { name: 'Delete for good' }).click();
+  await expect(question.getByRole('alert')).toHaveText('Twilio said no.');
+  await page.unroute(`**/api/calls/${sid}`);
+  await question.getByRole('button', { name: 'Delete for good' }).click();
+  await expect(page).toHaveURL('/calls');
+  await expect(page.getByRole('heading', { name: 'No calls yet' })).toBeVisible();
+  await page.goto(`/calls/${sid}`);
+  await expect(page.getByRole('heading', { name: 'There is no such call' })).toBeVisible();
+});
+
+/** More controls than any screen has. */
+const TABS_MAX = 80;
+
+/** Goes on with Tab until there. */
+async function tabTo(page: Page, target: Locator) {
+  for (let tab = 0; tab < TABS_MAX; tab++) {
+    if (await target.evaluate((element) => element === document.activeElement)) return;
+    await page.keyboard.press('Tab');
+  }
+  throw new Error(`Tab does not lead to ${target}`);
+}

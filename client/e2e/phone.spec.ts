@@ -1,0 +1,205 @@
+/** Calls that the page makes: the real Voice SDK, the real server, and Twilio's part played. */
+import {
+  dial,
+  expectOnline,
+  goOnline,
+  THEIR_NUMBER,
+  THEIR_NUMBER_WRITTEN,
+  timer,
+} from './phone_steps';
+import { expect, test } from './twilio';
+
+test('a call is dialled, rings, is answered, and we hang up', async ({ page, twilio, farEnd }) => {
+  await goOnline(page);
+  await dial(page);
+  await expect(page.getByRole('heading', { name: THEIR_NUMBER_WRITTEN })).toBeVisible();
+  await expect(page.getByText('Calling…')).toBeVisible();
+  const { leg, twiml } = await twilio.dialled();
+  expect(twiml).toContain(`${THEIR_NUMBER}</Number>`);
+  leg.ring();
+  await expect(page.getByText('Ringing…')).toBeVisible();
+  leg.answer(await farEnd.answer(leg.sdp));
+  await expect(timer(page)).toHaveText('0:02');
+  await expect.poll(() => farEnd.loudness()).toBeGreaterThan(0);
+  await page.getByRole('button', { name: 'Hang up' }).click();
+  await leg.heard('hangup');
+  await expect(page.getByRole('heading', { name: 'You hung up' })).toBeFocused();
+  await expect(page.getByText('You talked for 0:0')).toBeVisible();
+});
+
+test('muted, the other end hears nothing', async ({ page, twilio, farEnd }) => {
+  await goOnline(page);
+  await dial(page);
+  const leg = await twilio.answered();
+  await expect.poll(() => farEnd.loudness()).toBeGreaterThan(0);
+  await page.getByRole('button', { name: 'Mute', exact: true }).click();
+  // The microphone of this browser beeps without end.
+  await expect(page.getByText('You are talking, but you are muted.')).toBeVisible();
+  await expect.poll(() => farEnd.loudness()).toBe(0);
+  await page.getByRole('button', { name: 'Unmute' }).click();
+  await expect.poll(() => farEnd.loudness()).toBeGreaterThan(0);
+  await expect(page.getByText('you are muted')).toBeHidden();
+  leg.hangUp();
+});
+
+test('keys reach the other end, and are shown', async ({ page, twilio }) => {
+  await goOnline(page);
+  await dial(page);
+  const leg = await twilio.answered();
+  await expect(timer(page)).toBeVisible();
+  await page.getByRole('button', { name: 'Keypad' }).click();
+  await page.getByRole('button', { name: '4, GHI' }).click();
+  await page.getByRole('button', { name: 'hash' }).click();
+  await page.keyboard.press('2');
+  await page.keyboard.press(',');
+  await page.keyboard.press('*');
+  await expect(page.getByText('4#2,*')).toBeVisible();
+  await expect.poll(() => leg.digits).toBe('4#2w*');
+  leg.hangUp();
+});
+
+test('they hang up: the call is in the list, and can be made again', async ({ page, twilio }) => {
+  await goOnline(page);
+  await dial(page);
+  const leg = await twilio.answered();
+  await expect(timer(page)).toHaveText('0:01');
+  await twilio.hangUp(leg);
+  await expect(page.getByRole('heading', { name: 'They hung up' })).toBeVisible();
+  await expect(
+    page.getByRole('link', { name: `Open the call with ${THEIR_NUMBER_WRITTEN}` }).first(),
+  ).toBeVisible();
+  await page.getByRole('button', { name: 'Call again' }).click();
+  const again = await twilio.dialled();
+  expect(again.leg.params.get('To')).toBe(THEIR_NUMBER);
+  again.leg.ring();
+  again.leg.hangUp();
+  await page.getByRole('button', { name: 'Open the call' }).click();
+  await expect(page).toHaveURL(`/calls/${again.leg.callSid}`);
+});
+
+test('a call that comes to nothing says why', async ({ page, twilio, farEnd }) => {
+  await goOnline(page);
+  await dial(page);
+  const { leg } = await twilio.dialled();
+  leg.ring();
+  leg.hangUp({ code: 31486, message: 'Busy Here' });
+  await expect(page.getByRole('heading', { name: 'The line is busy' })).toBeVisible();
+  await expect(page.getByText('31486')).toBeVisible();
+  // The server does not let this one through: Twilio answers it, and says why.
+  await page.getByRole('button', { name: 'Done' }).click();
+  await dial(page, '+442079460958');
+  const refused = await twilio.dialled();
+  expect(refused.twiml).toContain('<Hangup/>');
+  refused.leg.answer(await farEnd.answer(refused.leg.sdp));
+  await expect(timer(page)).toBeVisible();
+  await twilio.hangUp(refused.leg);
+  await expect(
+    page.getByRole('heading', { name: 'Calls to this country are not allowed' }),
+  ).toBeVisible();
+});
+
+test('silence on the line is told, and taken back', async ({ page, twilio, farEnd }) => {
+  await goOnline(page);
+  await dial(page);
+  const leg = await twilio.answered();
+  await expect(page.getByText('Good connection')).toBeAttached();
+  // Really: not a packet comes any more. The SDK warns after three seconds of that, from the
+  // fifth second of a call on.
+  await farEnd.send(false);
+  await expect(page.getByText('No sound arrives from the other end.')).toBeVisible();
+  await expect(page.getByText('Poor connection')).toBeVisible();
+  await farEnd.send(true);
+  await expect(page.getByText('No sound arrives from the other end.')).toBeHidden();
+  await expect(page.getByText('Good connection')).toBeAttached();
+  leg.hangUp();
+});
+
+test('the line to Twilio breaks in a call, and both come back', async ({
+  page,
+  twilio,
+  signalling,
+}) => {
+  await goOnline(page);
+  await dial(page);
+  const leg = await twilio.answered();
+  await expect(timer(page)).toBeVisible();
+  signalling.down();
+  await expect(page.getByText('Reconnecting the sound…')).toBeVisible();
+  await expect(page.getByText('Calls cannot reach you meanwhile')).toBeVisible();
+  signalling.up();
+  await leg.heard('rejoined');
+  await expect(page.getByText('Reconnecting the sound…')).toBeHidden();
+  await expect(page.getByText('Calls cannot reach you meanwhile')).toBeHidden();
+  await expect(timer(page)).toBeVisible();
+  await page.getByRole('button', { name: 'Hang up' }).click();
+  await leg.heard('hangup');
+  await page.getByRole('button', { name: 'Done' }).click();
+  await expectOnline(page);
+});
+
+test('a call goes on beside other screens', async ({ page, twilio }) => {
+  await goOnline(page);
+  await dial(page);
+  const leg = await twilio.answered();
+  await page.getByRole('link', { name: 'Calls', exact: true }).click();
+  const bar = page.getByRole('region', { name: 'Your call' });
+  await expect(bar.getByRole('timer')).toBeVisible();
+  await bar.getByRole('button', { name: 'Mute', exact: true }).click();
+  await expect(bar.getByRole('button', { name: 'Unmute' })).toBeVisible();
+  await bar.getByRole('link').click();
+  await expect(page.getByRole('button', { name: 'Unmute' })).toBeVisible();
+  await page.getByRole('link', { name: 'Settings' }).click();
+  await bar.getByRole('button', { name: 'Hang up' }).click();
+  await leg.heard('hangup');
+  await expect(bar).toBeHidden();
+});
+
+test('all of it by keyboard alone', async ({ page, twilio, farEnd }) => {
+  const tabTo = async (name: string | RegExp) => {
+    const wanted = page.getByRole('button', { name });
+    for (let presses = 0; presses < 40; presses += 1) {
+      if (await wanted.evaluate((element) => element === document.activeElement)) return;
+      await page.keyboard.press('Tab');
+    }
+    throw new Error(`Tab does not lead to ${name}`);
+  };
+  await tabTo('Go online');
+  await page.keyboard.press('Enter');
+  await expectOnline(page);
+  // Nothing has the focus: digits dial all the same.
+  await page.keyboard.type('4155552671');
+  await expect(page.getByText(`Calls ${THEIR_NUMBER} in United States`)).toBeVisible();
+  await page.keyboard.press('Escape');
+  await expect(page.getByLabel('Number to call')).toHaveValue('');
+  await page.keyboard.type('415555267');
+  await page.keyboard.press('Backspace');
+  await page.keyboard.type('71');
+  await expect(page.getByText(`Calls ${THEIR_NUMBER} in`)).toBeVisible();
+  await page.keyboard.press('Enter');
+  const leg = await twilio.answered();
+  await expect(timer(page)).toBeVisible();
+  await page.keyboard.press('m');
+  await expect.poll(() => farEnd.loudness()).toBe(0);
+  await page.keyboard.press('m');
+  await expect.poll(() => farEnd.loudness()).toBeGreaterThan(0);
+  await page.keyboard.press('k');
+  await page.keyboard.type('12#');
+  await expect.poll(() => leg.digits).toBe('12#');
+  await page.keyboard.press('Escape');
+  const question = page.getByRole('dialog', { name: 'Hang up?' });
+  await expect(question).toBeVisible();
+  await page.keyboard.press('Escape');
+  await expect(question).toBeHidden();
+  await expect(timer(page)).toBeVisible();
+  await page.keyboard.press('Escape');
+  await expect(question).toBeVisible();
+  const isOnHangUp = () =>
+    question
+      .getByRole('button', { name: 'Hang up' })
+      .evaluate((element) => element === document.activeElement);
+  for (let presses = 0; presses < 5 && !(await isOnHangUp()); presses += 1)
+    await page.keyboard.press('Tab');
+  await page.keyboard.press('Enter');
+  await leg.heard('hangup');
+  await expect(page.getByRole('heading', { name: 'You hung up' })).toBeFocused();
+});

@@ -1,0 +1,67 @@
+/** A phone that is kept open all day: passes expire, lines break, machines sleep. */
+import type { Page } from '@playwright/test';
+import { expectOnline, goOnline } from './phone_steps';
+import { expect, test } from './twilio';
+
+/** The page's clock is the test's. */
+async function goOnlineByOurClock(page: Page) {
+  await page.clock.install();
+  await page.goto('/');
+  await goOnline(page);
+}
+
+test('the pass is replaced before it expires, again and again', async ({ page, signalling }) => {
+  await goOnlineByOurClock(page);
+  const first = signalling.tokens.length;
+  await page.clock.fastForward('47:00');
+  // Nothing was asked for before four fifths of an hour.
+  expect(new Set(signalling.tokens.map(({ token }) => token)).size).toBe(distinct(first));
+  for (const more of [1, 2]) {
+    await page.clock.fastForward('48:30');
+    await expect
+      .poll(() => new Set(signalling.tokens.map(({ token }) => token)).size)
+      .toBe(distinct(first) + more);
+  }
+  // It stays who it is.
+  expect(new Set(signalling.tokens.map(({ identity }) => identity)).size).toBe(1);
+  await expectOnline(page);
+
+  function distinct(count: number) {
+    return new Set(signalling.tokens.slice(0, count).map(({ token }) => token)).size;
+  }
+});
+
+test('the line breaks and comes back', async ({ page, signalling }) => {
+  await goOnline(page);
+  signalling.down();
+  await expect(page.getByText('Calls cannot reach you meanwhile')).toBeVisible();
+  await expect(page.getByText('Reconnecting…')).toBeVisible();
+  signalling.up();
+  await signalling.registers(1);
+  await expectOnline(page);
+  await expect(page.getByText('Calls cannot reach you meanwhile')).toBeHidden();
+});
+
+test('a tab that slept for ten minutes can be called again', async ({ page, signalling }) => {
+  await goOnlineByOurClock(page);
+  const devtools = await page.context().newCDPSession(page);
+  await devtools.send('Page.setWebLifecycleState', { state: 'frozen' });
+  // Meanwhile Twilio has given it up.
+  signalling.down();
+  await signalling.registers(0);
+  signalling.up();
+  await devtools.send('Page.setWebLifecycleState', { state: 'active' });
+  await page.clock.fastForward('10:00');
+  await signalling.registers(1);
+  await expectOnline(page);
+});
+
+test('going offline is for good, until one goes online again', async ({ page, signalling }) => {
+  await goOnline(page);
+  await signalling.registers(1);
+  await page.getByRole('button', { name: 'Go offline' }).click();
+  await signalling.registers(0);
+  await expect(page.getByRole('button', { name: 'Go online' })).toBeVisible();
+  await goOnline(page);
+  await signalling.registers(1);
+});

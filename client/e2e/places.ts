@@ -1,0 +1,135 @@
+/** Every screen of the page, and how to get there: for what is tried on each of them. */
+import type { Page } from '@playwright/test';
+import { ALICE, expect, type Server } from './server';
+
+/** What a screen needs to be there. */
+interface Place {
+  name: string;
+  /** Which server it is on. */
+  on: 'open' | 'users' | 'new';
+  go: (page: Page, server: Server) => Promise<void>;
+}
+
+/** How long the recorded call plays, and the engine after it. */
+const CALL_ENDS_WITHIN_MS = 90_000;
+
+const heading = (page: Page) => page.getByRole('heading', { level: 1 });
+
+/** Begins the simulated call, or finds the one that goes on. */
+export async function simulatedCall(page: Page): Promise<string> {
+  const begun = await page.request.post('/api/simulation');
+  const { callSid } = begun.ok()
+    ? await begun.json()
+    : await (await page.request.get('/api/simulation')).json();
+  return callSid;
+}
+
+/** A call that is over, with its words: the simulated one, played once for each server. */
+export async function finishedCall(page: Page): Promise<string> {
+  const list = await (await page.request.get('/api/calls')).json();
+  const known = list.calls.find((call: { status: string }) => call.status === 'completed');
+  if (known) return known.sid;
+  const sid = await simulatedCall(page);
+  await expect
+    .poll(async () => (await (await page.request.get(`/api/calls/${sid}`)).json()).transcript, {
+      timeout: CALL_ENDS_WITHIN_MS,
+    })
+    .toBe('complete');
+  return sid;
+}
+
+const opened = async (page: Page, path: string) => {
+  await page.goto(path);
+  await expect(heading(page)).toBeVisible();
+};
+
+const signIn = (page: Page) => page.request.post('/api/session', { data: ALICE });
+
+export const PLACES: readonly Place[] = [
+  { name: 'sign-in', on: 'users', go: (page) => opened(page, '/') },
+  {
+    name: 'set-up',
+    on: 'new',
+    go: (page) => opened(page, `/setup#${'A'.repeat(43)}`),
+  },
+  { name: 'nobody-yet', on: 'new', go: (page) => opened(page, '/') },
+  { name: 'phone', on: 'open', go: (page) => opened(page, '/') },
+  {
+    name: 'live-call',
+    on: 'open',
+    go: async (page) => {
+      const sid = await simulatedCall(page);
+      await page.goto(`/calls/${sid}/live`);
+      // Said in the first seconds of the recorded call.
+      await expect(page.getByRole('main')).toContainText('young man', { timeout: 45_000 });
+    },
+  },
+  {
+    name: 'call',
+    on: 'open',
+    go: async (page) => opened(page, `/calls/${await finishedCall(page)}`),
+  },
+  {
+    name: 'calls',
+    on: 'open',
+    go: async (page) => {
+      await finishedCall(page);
+      await opened(page, '/calls');
+    },
+  },
+  {
+    name: 'settings',
+    on: 'users',
+    go: async (page) => {
+      await signIn(page);
+      await opened(page, '/settings');
+      await expect(page.getByRole('region', { name: 'Users' })).toContainText(ALICE.name);
+    },
+  },
+  {
+    name: 'add-user',
+    on: 'users',
+    go: async (page) => {
+      await signIn(page);
+      await opened(page, '/settings');
+      await page.getByRole('button', { name: 'Add user' }).click();
+    },
+  },
+  {
+    name: 'new-token',
+    on: 'users',
+    go: async (page) => {
+      await signIn(page);
+      await opened(page, '/settings');
+      await page.getByRole('button', { name: 'New token' }).click();
+    },
+  },
+  {
+    name: 'remove-user',
+    on: 'users',
+    go: async (page) => {
+      await signIn(page);
+      const data = { name: 'bob', password: 'a phrase for bob alone', role: 'user' };
+      await page.request.post('/api/users', { data });
+      await opened(page, '/settings');
+      await page.getByRole('button', { name: 'Remove bob' }).click();
+    },
+  },
+  {
+    name: 'shortcuts',
+    on: 'open',
+    go: async (page) => {
+      await opened(page, '/calls');
+      await page.keyboard.press('?');
+      await expect(page.getByRole('dialog')).toBeVisible();
+    },
+  },
+  {
+    name: 'no-such-page',
+    on: 'open',
+    go: async (page) => {
+      await page.goto('/nowhere');
+      await expect(page.getByRole('heading', { name: 'There is no such page.' })).toBeVisible();
+    },
+  },
+];

@@ -1,0 +1,3 @@
+import { shootAll } from './shoot';
+
+shootAll('open');

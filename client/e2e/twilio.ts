@@ -1,0 +1,174 @@
+/**
+ * Twilio for the page and the server: the signalling that the browser speaks, the other end's
+ * sound, and the webhooks that the server answers, signed as Twilio signs them.
+ */
+import { createHmac } from 'node:crypto';
+import { type FarEnd, openFarEnd } from './far_end';
+import { ALICE, test as base, expect } from './server';
+import { type Leg, openSignalling, type Signalling } from './signalling';
+
+export const OUR_NUMBER = '+14155550100';
+const PUBLIC_URL = 'https://calls.example.org';
+const AUTH_TOKEN = '0123456789abcdef0123456789abcdef';
+const ACCOUNT_SID = 'AC00000000000000000000000000000001';
+
+/** Invented, but of the right form. */
+const SETTINGS = {
+  PUBLIC_BASE_URL: PUBLIC_URL,
+  TWILIO_ACCOUNT_SID: ACCOUNT_SID,
+  TWILIO_AUTH_TOKEN: AUTH_TOKEN,
+  TWILIO_API_KEY: 'SK00000000000000000000000000000002',
+  TWILIO_API_SECRET: 'secret-secret-secret-secret-0123',
+  TWILIO_TWIML_APP_SID: 'AP00000000000000000000000000000003',
+  TWILIO_CALLER_ID: OUR_NUMBER,
+  TRANSCRIPTION_SOURCE: 'off',
+};
+
+type Status = 'ringing' | 'in-progress' | 'completed' | 'busy' | 'no-answer';
+
+/** Twilio between the server and the browsers. */
+export class Twilio {
+  readonly #url: string;
+  readonly #signalling: Signalling;
+  readonly #farEnd: FarEnd;
+  /** Calls that the server takes to go on: it allows a user only so many. */
+  readonly #going = new Set<string>();
+  #sequence = 0;
+
+  constructor(url: string, signalling: Signalling, farEnd: FarEnd) {
+    this.#url = url;
+    this.#signalling = signalling;
+    this.#farEnd = farEnd;
+  }
+
+  /** The call that the page makes now, put through to the server: what it says is returned too. */
+  async dialled(): Promise<{ leg: Leg; twiml: string }> {
+    const leg = await this.#signalling.dialled();
+    const twiml = await this.#ask('/voice', {
+      CallSid: leg.callSid,
+      From: `client:${leg.identity}`,
+      To: leg.params.get('To') ?? '',
+      CallStatus: 'ringing',
+      Direction: 'inbound',
+    });
+    this.#going.add(leg.callSid);
+    return { leg, twiml };
+  }
+
+  /** The other end hangs up, and the server is told. */
+  async hangUp(leg: Leg) {
+    leg.hangUp();
+    await this.tell(leg.callSid, 'completed');
+  }
+
+  /** The calls that a test has left are over. */
+  async close() {
+    for (const callSid of this.#going) await this.tell(callSid, 'completed');
+  }
+
+  /** The page calls, it rings, and the other end answers. */
+  async answered(): Promise<Leg> {
+    const { leg } = await this.dialled();
+    leg.ring();
+    leg.answer(await this.#farEnd.answer(leg.sdp));
+    return leg;
+  }
+
+  /** Tells the server where a leg is; with `parent`, one that Twilio made for that call. */
+  async tell(callSid: string, status: Status, parent?: string) {
+    this.#sequence += 1;
+    if (!parent && status !== 'ringing' && status !== 'in-progress') this.#going.delete(callSid);
+    await this.#ask('/api/calls/status', {
+      CallSid: callSid,
+      CallStatus: status,
+      SequenceNumber: String(this.#sequence),
+      Timestamp: new Date().toUTCString(),
+      ...(parent
+        ? { Direction: 'outbound-dial', ParentCallSid: parent }
+        : { Direction: 'inbound' }),
+    });
+  }
+
+  /** Somebody calls our number: the server says whom to ring, and they ring. */
+  async call(from: string): Promise<{ callSid: string; legs: Leg[] }> {
+    const callSid = this.#signalling.newCallSid();
+    const twiml = await this.#ask('/voice', {
+      CallSid: callSid,
+      From: from,
+      To: OUR_NUMBER,
+      CallStatus: 'ringing',
+      Direction: 'inbound',
+    });
+    this.#going.add(callSid);
+    const offer = await this.#farEnd.offer();
+    const named = /<Parameter name="callSid" value="([^"]*)"/.exec(twiml)?.[1] ?? '';
+    const rung = [...twiml.matchAll(/<Identity>([^<]*)<\/Identity>/g)].map(([, one = '']) => one);
+    const here = rung.filter((identity) => this.#signalling.registered.includes(identity));
+    const ring = (identity: string) =>
+      this.#signalling.invite(identity, from, offer, { callSid: named });
+    return { callSid, legs: here.map(ring) };
+  }
+
+  /** The browser has accepted: the sound goes through. */
+  async connect(leg: Leg) {
+    await leg.heard('answer');
+    await this.#farEnd.take(leg.sdp);
+  }
+
+  async #ask(path: string, fields: Record<string, string>): Promise<string> {
+    const body = { AccountSid: ACCOUNT_SID, ApiVersion: '2010-04-01', ...fields };
+    const signed = Object.entries(body)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .flat()
+      .join('');
+    const signature = createHmac('sha1', AUTH_TOKEN)
+      .update(PUBLIC_URL + path + signed)
+      .digest('base64');
+    const answer = await fetch(this.#url + path, {
+      method: 'POST',
+      headers: { 'X-Twilio-Signature': signature },
+      body: new URLSearchParams(body),
+    });
+    if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`);
+    return answer.text();
+  }
+}
+
+export const test = base.extend<{ farEnd: FarEnd; twilio: Twilio }, { signalling: Signalling }>({
+  settings: [SETTINGS, { scope: 'worker' }],
+  users: [[ALICE], { scope: 'worker' }],
+  signalling: [
+    // biome-ignore lint/correctness/noEmptyPattern: the first argument has to be one
+    async ({}, use) => {
+      const signalling = await openSignalling();
+      await use(signalling);
+      signalling.close();
+    },
+    { scope: 'worker' },
+  ],
+  launchOptions: [
+    async ({ launchOptions, signalling }, use) => {
+      const args = [...(launchOptions.args ?? []), ...signalling.browserArgs];
+      await use({ ...launchOptions, args });
+    },
+    { scope: 'worker' },
+  ],
+  farEnd: async ({ browser, server }, use) => use(await openFarEnd(browser, server.url)),
+  twilio: async ({ server, signalling, farEnd }, use) => {
+    const twilio = new Twilio(server.url, signalling, farEnd);
+    await use(twilio);
+    await twilio.close();
+  },
+  page: async ({ page }, use) => {
+    await page.goto('/');
+    await page.evaluate(async (credentials) => {
+      const headers = { 'content-type': 'application/json' };
+      const body = JSON.stringify(credentials);
+      await fetch('/api/session', { method: 'POST', headers, body });
+    }, ALICE);
+    await page.goto('/');
+    await use(page);
+  },
+});
+
+export { expect };

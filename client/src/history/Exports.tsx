@@ -1,0 +1,33 @@
+/** The words as files, which the server writes and names. */
+import { t } from '../strings';
+import { Button } from '../ui/controls';
+import controls from '../ui/controls.module.css';
+import css from './Details.module.css';
+
+const FORMATS = ['txt', 'srt', 'vtt', 'json'] as const;
+
+export function Exports({ sid, onCopy }: { sid: string; onCopy: () => void }) {
+  const strings = t.calls.exports;
+  return (
+    <section className={css.section}>
+      <h2>{strings.title}</h2>
+      <div className={css.formats}>
+        {FORMATS.map((format) => (
+          <a
+            key={format}
+            className={controls.button}
+            data-look="plain"
+            href={`/api/calls/${encodeURIComponent(sid)}/transcript.${format}`}
+            download
+            aria-label={strings.download(strings.formats[format])}
+          >
+            {strings.formats[format]}
+          </a>
+        ))}
+        <Button look="quiet" icon="copy" onClick={onCopy}>
+          {t.calls.transcript.copy}
+        </Button>
+      </div>
+    </section>
+  );
+}

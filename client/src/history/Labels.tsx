@@ -1,0 +1,62 @@
+/** A call's labels: shown, added and taken away as the server has them. */
+import { useMutation } from '@tanstack/react-query';
+import { type FormEvent, useState } from 'react';
+import { Link } from 'wouter';
+import { messageOf } from '../api/client';
+import { t } from '../strings';
+import { Button, Field, IconButton } from '../ui/controls';
+import css from './Details.module.css';
+import { NO_FILTERS, writeFilters } from './filters';
+import { addLabel } from './labels';
+import { editCall } from './queries';
+
+export function Labels({ sid, labels }: { sid: string; labels: readonly string[] }) {
+  const strings = t.calls.labels;
+  const [typed, setTyped] = useState('');
+  const [fault, setFault] = useState('');
+  const edit = useMutation({
+    mutationFn: (labels: string[]) => editCall(sid, { labels }),
+    onError: (error) => setFault(messageOf(error)),
+  });
+  const add = (event: FormEvent) => {
+    event.preventDefault();
+    const next = addLabel(labels, typed);
+    if (typeof next === 'string') setFault(strings[next]);
+    else if (next) edit.mutate(next, { onSuccess: () => setTyped('') });
+  };
+  return (
+    <section className={css.section}>
+      <h2>{strings.title}</h2>
+      {labels.length > 0 && (
+        <ul className={css.labels}>
+          {labels.map((label) => (
+            <li key={label} className={css.label}>
+              <Link href={`/calls${writeFilters({ ...NO_FILTERS, label })}`}>{label}</Link>
+              <IconButton
+                icon="close"
+                label={strings.remove(label)}
+                disabled={edit.isPending}
+                onClick={() => edit.mutate(labels.filter((other) => other !== label))}
+              />
+            </li>
+          ))}
+        </ul>
+      )}
+      <form className={css.add} onSubmit={add}>
+        <Field
+          label={strings.add}
+          value={typed}
+          error={fault || undefined}
+          autoComplete="off"
+          onChange={(event) => {
+            setTyped(event.target.value);
+            setFault('');
+          }}
+        />
+        <Button type="submit" disabled={edit.isPending || !typed.trim()}>
+          {strings.addDo}
+        </Button>
+      </form>
+    </section>
+  );
+}

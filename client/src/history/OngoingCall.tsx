@@ -1,0 +1,14 @@
+/** A call that goes on: its words as they come. Its player comes when it is over. */
+import { LiveTranscript } from '../call/LiveTranscript';
+import { t } from '../strings';
+import { Banner } from '../ui/controls';
+import css from './OngoingCall.module.css';
+
+export function OngoingCall({ sid }: { sid: string }) {
+  return (
+    <div className={css.ongoing}>
+      <Banner>{t.calls.page.ongoing}</Banner>
+      <LiveTranscript callSid={sid} />
+    </div>
+  );
+}

@@ -1,0 +1,59 @@
+import { describe, expect, it } from 'vitest';
+import { say } from '../player/fixture';
+import { talkOf } from '../player/speech';
+import { analyse } from './analysis';
+
+const of = (...segments: ReturnType<typeof say>[]) => analyse(talkOf(segments), segments);
+
+describe('the figures of a talk', () => {
+  it('are none where nobody spoke', () => {
+    const { parties, longestSilence } = of();
+    expect(parties.agent).toEqual({
+      talkMs: 0,
+      share: 0,
+      words: 0,
+      wordsPerMinute: null,
+      interruptions: 0,
+    });
+    expect(longestSilence).toBe(null);
+  });
+
+  it('share the talk, and count words by the minute of own speech', () => {
+    const { parties } = of(
+      say('agent', [
+        ['one', 0, 10_000],
+        ['two', 10_000, 30_000],
+      ]),
+      say('customer', [['three', 40_000, 50_000]]),
+    );
+    expect(parties.agent.share).toBe(0.75);
+    expect(parties.customer.share).toBe(0.25);
+    expect(parties.agent.wordsPerMinute).toBe(4);
+    expect(parties.customer.wordsPerMinute).toBe(6);
+  });
+
+  it('know the longest silence between words, wherever it is', () => {
+    const { longestSilence } = of(
+      say('agent', [
+        ['a', 5_000, 6_000],
+        ['b', 8_000, 9_000],
+      ]),
+      say('customer', [
+        ['c', 6_500, 7_000],
+        ['d', 13_000, 14_000],
+      ]),
+    );
+    expect(longestSilence).toEqual({ startMs: 9_000, endMs: 13_000 });
+  });
+
+  it('take a start within the other’s words for an interruption, if both speak on', () => {
+    const long = say('agent', [['a', 0, 5_000]]);
+    const count = (startMs: number, endMs: number) =>
+      of(long, say('customer', [['b', startMs, endMs]])).parties.customer.interruptions;
+    expect(count(1_000, 2_000)).toBe(1);
+    expect(count(1_000, 1_400)).toBe(0);
+    expect(count(4_700, 9_000)).toBe(0);
+    expect(count(5_000, 9_000)).toBe(0);
+    expect(of(long, say('customer', [['b', 1_000, 2_000]])).parties.agent.interruptions).toBe(0);
+  });
+});

@@ -1,0 +1,49 @@
+/** Whether what is typed can be called, and why not. Pure, with the world's numbering plans given. */
+import type { CountryCode } from 'libphonenumber-js/min';
+import { dialled } from './dialled';
+import { isEmergency } from './emergency';
+import type { Library } from './format';
+
+/** What is known of a number that is typed. */
+export type Checked =
+  | { kind: 'empty' }
+  | { kind: 'emergency'; digits: string }
+  | { kind: 'too-short' }
+  | { kind: 'too-long' }
+  | { kind: 'unknown-country' }
+  | { kind: 'not-a-number' }
+  | { kind: 'unused'; country: CountryCode }
+  | { kind: 'callable'; e164: string; country: CountryCode | undefined };
+
+/** Digits of numbers that have no parts. */
+const SHORT_DIGITS_MAX = 3;
+
+/** Judges a number as it would be dialled in that country. The server has the last word. */
+export function check(library: Library, text: string, country: CountryCode): Checked {
+  const digits = dialled(text);
+  if (digits === '' || digits === '+') return { kind: 'empty' };
+  if (isEmergency(digits, country)) return { kind: 'emergency', digits };
+  const number = library.parsePhoneNumberFromString(digits, country);
+  if (number?.isValid()) return { kind: 'callable', e164: number.number, country: number.country };
+  switch (library.validatePhoneNumberLength(digits, country)) {
+    case 'TOO_SHORT':
+    case 'INVALID_LENGTH':
+      return { kind: 'too-short' };
+    case 'TOO_LONG':
+      return { kind: 'too-long' };
+    case 'INVALID_COUNTRY':
+      return { kind: digits.length < 4 ? 'too-short' : 'unknown-country' };
+    case 'NOT_A_NUMBER':
+      return { kind: digits.length < 4 ? 'too-short' : 'not-a-number' };
+    case undefined:
+      return { kind: 'unused', country: number?.country ?? country };
+  }
+}
+
+/** The number as it is written in that country, however much of it there is. */
+export function asTyped(library: Library, text: string, country: CountryCode): string {
+  const digits = dialled(text);
+  // Codes with * and #, and short numbers as for help, are written as they are.
+  if (/[*#]/.test(digits) || digits.length <= SHORT_DIGITS_MAX) return digits;
+  return new library.AsYouType(country).input(digits);
+}

@@ -1,0 +1,30 @@
+/** Whether calls reach this page, and the way to stop that. */
+import { t } from '../strings';
+import { Banner, Button, Chip } from '../ui/controls';
+import css from './LineState.module.css';
+import type { Line } from './phone';
+import { usePhone } from './store';
+
+export function LineState({ line, onGoOffline }: { line: Line; onGoOffline: () => void }) {
+  const isOnline = line.name === 'online';
+  const { online, lost, goOffline } = t.phone.line;
+  return (
+    <div className={css.line}>
+      <span role="status">
+        <Chip tone={isOnline ? 'accent' : 'warn'}>
+          <i className={css.dot} aria-hidden="true" />
+          {isOnline ? online : lost}
+        </Chip>
+      </span>
+      <Button look="quiet" onClick={onGoOffline}>
+        {goOffline}
+      </Button>
+    </div>
+  );
+}
+
+/** Said on every screen: nobody gets through meanwhile. */
+export function LineBanner() {
+  const isLost = usePhone(({ line }) => line.name === 'lost');
+  return isLost ? <Banner tone="warn">{t.phone.line.lostBanner}</Banner> : null;
+}

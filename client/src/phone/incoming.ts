@@ -1,0 +1,96 @@
+/** The calls that ring at this page: what is decided about them, here and in the other tabs. */
+import { api, unwrap } from '../api/client';
+import { noteSignedOut } from '../api/queries';
+import { carryIncoming, rename } from './carrier';
+import type { Leg, Ringing } from './device';
+import { noteMissed } from './missed';
+import { type Incoming, isCarrying } from './phone';
+import { announce, type Decision, decide } from './ringing';
+import { phoneStore, tell } from './store';
+
+/** Their legs, and what stops their ringing. */
+const ringing = new Map<string, { leg: Leg; stop: () => void }>();
+
+export async function accept(legSid: string) {
+  const incoming = find(legSid);
+  const rings = ringing.get(legSid);
+  if (!incoming || !rings || isCarrying(phoneStore.getState())) return;
+  settle(incoming, 'answered');
+  ringing.delete(legSid);
+  for (const { stop } of ringing.values()) stop();
+  tell({ type: 'put-away' });
+  tell({ type: 'accepted', leg: legSid });
+  carryIncoming(rings.leg, incoming.sid);
+  try {
+    const sid = incoming.sid ?? incoming.leg;
+    const body = { sid, direction: 'incoming' } as const;
+    const record = await unwrap(api.POST('/api/calls', { body }));
+    rename(record.sid);
+  } catch (thrown) {
+    // It goes on all the same; its words are then for admins alone.
+    noteSignedOut(thrown);
+  }
+}
+
+export function reject(legSid: string) {
+  const incoming = find(legSid);
+  if (incoming) settle(incoming, 'rejected');
+  ringing.get(legSid)?.leg.reject();
+  forget(legSid);
+}
+
+/** Rings here no more; elsewhere it may. */
+export function ignore(legSid: string) {
+  const incoming = find(legSid);
+  if (incoming) settle(incoming, 'ignored');
+  ringing.get(legSid)?.leg.ignore();
+  forget(legSid);
+}
+
+const find = (legSid: string) => phoneStore.getState().incoming.find(({ leg }) => leg === legSid);
+
+/** Decided here: it is quiet, and the other tabs know. */
+function settle({ leg, sid }: Incoming, decision: Decision) {
+  ringing.get(leg)?.stop();
+  if (sid) decide(sid, decision);
+}
+
+function forget(legSid: string) {
+  ringing.get(legSid)?.stop();
+  ringing.delete(legSid);
+  tell({ type: 'rang-out', leg: legSid });
+}
+
+/** Another tab decided about a call that rings here too. */
+export function obey(call: string, decision: Decision) {
+  const incoming = phoneStore.getState().incoming.find(({ sid }) => sid === call);
+  const rings = incoming && ringing.get(incoming.leg);
+  if (!rings) return;
+  if (decision === 'rejected') rings.leg.reject();
+  if (decision === 'ignored') rings.leg.ignore();
+  forget(incoming.leg);
+}
+
+/** It begins to ring. */
+export function rang({ leg, sid: legSid, from, parentSid }: Ringing) {
+  const party = from.replace(/^client:/, '');
+  tell({ type: 'rang', incoming: { leg: legSid, sid: parentSid, party } });
+  if (!find(legSid)) return; // Too many ring.
+  ringing.set(legSid, { leg, stop: announce(parentSid ?? legSid, party) });
+  leg.hear((event) => {
+    if (event.type !== 'over' || !find(legSid)) return;
+    forget(legSid);
+    void noteMissed(parentSid, party);
+  });
+}
+
+/** None of them rings here any more; elsewhere they may. */
+export function ignoreAll() {
+  for (const { leg } of phoneStore.getState().incoming) ignore(leg);
+}
+
+/** The line is gone, and they with it. */
+export function dropAll() {
+  for (const { stop } of ringing.values()) stop();
+  ringing.clear();
+}

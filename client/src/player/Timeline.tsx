@@ -1,0 +1,80 @@
+/** Who speaks when, and where the player is: one lane for each party, from left to right. */
+import { memo, useEffect, useRef } from 'react';
+import type { Speaker } from '../api/types';
+import { clockTime } from '../format';
+import { t } from '../strings';
+import { boxesOf, LANE_HEIGHT, shareOf, WIDTH } from './geometry';
+import { type Player, usePlayer } from './player';
+import type { Talk } from './speech';
+import css from './Timeline.module.css';
+import type { Names } from './Transcript';
+
+const SPEAKERS: readonly Speaker[] = ['customer', 'agent'];
+
+export function Timeline({ player, talk, names }: { player: Player; talk: Talk; names: Names }) {
+  const durationMs = usePlayer(player, (state) => state.durationMs);
+  // Read aloud and drawn by the second; the line moves by the frame.
+  const second = usePlayer(player, (state) => Math.floor(state.timeMs / 1_000));
+  const head = useRef<HTMLSpanElement>(null);
+  useEffect(() => {
+    const move = () => {
+      const { timeMs, durationMs } = player.store.getState();
+      if (head.current) head.current.style.left = `${100 * shareOf(timeMs, durationMs)}%`;
+    };
+    move();
+    return player.store.subscribe(move);
+  }, [player]);
+  return (
+    // Time runs from left to right in every language, as in every player.
+    <div className={css.timeline} dir="ltr">
+      <div className={css.names} aria-hidden="true">
+        {SPEAKERS.map((speaker) => (
+          <span key={speaker} data-speaker={speaker}>
+            {names[speaker]}
+          </span>
+        ))}
+      </div>
+      <div className={css.track}>
+        <Lanes talk={talk} durationMs={durationMs} />
+        <span ref={head} className={css.head} />
+        <input
+          type="range"
+          // By seconds, as anywhere on the page; its own steps are too small to hear.
+          data-keys="page"
+          className={css.range}
+          aria-label={t.calls.player.position}
+          aria-valuetext={t.calls.player.at(clockTime(second * 1_000), clockTime(durationMs))}
+          min={0}
+          max={Math.ceil(durationMs)}
+          step={1}
+          value={Math.min(second * 1_000, durationMs)}
+          onChange={(event) => player.seek(event.target.valueAsNumber)}
+        />
+      </div>
+    </div>
+  );
+}
+
+const Lanes = memo(function Lanes({ talk, durationMs }: { talk: Talk; durationMs: number }) {
+  return (
+    <svg
+      className={css.lanes}
+      viewBox={`0 0 ${WIDTH} ${SPEAKERS.length * LANE_HEIGHT}`}
+      preserveAspectRatio="none"
+      aria-hidden="true"
+    >
+      {SPEAKERS.map((speaker, lane) =>
+        boxesOf(talk.lanes[speaker], durationMs).map(({ x, width }) => (
+          <rect
+            key={`${speaker}-${x}`}
+            data-speaker={speaker}
+            x={x}
+            width={width}
+            y={lane * LANE_HEIGHT + 2}
+            height={LANE_HEIGHT - 4}
+          />
+        )),
+      )}
+    </svg>
+  );
+});

@@ -1,0 +1,116 @@
+/** The settled words of a call, each of which can be heard. All of them are on the page. */
+import { memo, type Ref } from 'react';
+import type { Speaker } from '../api/types';
+import { clockTime } from '../format';
+import { t } from '../strings';
+import { type Line, type Talk, UNSURE_BELOW } from './speech';
+import css from './Transcript.module.css';
+
+export type Names = Readonly<Record<Speaker, string>>;
+
+interface TranscriptProps {
+  talk: Talk;
+  names: Names;
+  /** A word was clicked, or the time beside a line was pressed. */
+  onHear: (timeMs: number) => void;
+  ref?: Ref<HTMLOListElement>;
+}
+
+/** Drawn once: words are marked from outside. */
+export const Transcript = memo(function Transcript({ talk, names, onHear, ref }: TranscriptProps) {
+  return (
+    // One ear for all words. By keyboard, times are buttons, and keys go from word to word.
+    // biome-ignore lint/a11y/useKeyWithClickEvents: see above
+    <ol
+      ref={ref}
+      className={css.lines}
+      aria-label={t.calls.transcript.label}
+      onClick={(event) => {
+        const at = wordUnder(event.target);
+        const word = at === null ? undefined : talk.words[at];
+        // Whoever selects text does not want to hear it.
+        if (word && window.getSelection()?.isCollapsed !== false) onHear(word.startMs);
+      }}
+    >
+      {talk.lines.map((line, at) => (
+        <OneLine
+          key={line.segment.id}
+          line={line}
+          talk={talk}
+          names={names}
+          goesOn={talk.lines[at - 1]?.segment.speaker === line.segment.speaker}
+          onHear={onHear}
+        />
+      ))}
+    </ol>
+  );
+});
+
+function OneLine({
+  line: { segment, first, count },
+  talk,
+  names,
+  goesOn,
+  onHear,
+}: {
+  line: Line;
+  talk: Talk;
+  names: Names;
+  /** The speaker of the line before speaks on. */
+  goesOn: boolean;
+  onHear: (timeMs: number) => void;
+}) {
+  const clock = clockTime(segment.startMs);
+  return (
+    <li className={css.line} data-speaker={segment.speaker} data-goes-on={goesOn || undefined}>
+      <p className={css.head}>
+        <span className={css.name} data-repeated={goesOn || undefined}>
+          {names[segment.speaker]}
+        </span>
+        <button
+          type="button"
+          className={css.time}
+          aria-label={t.calls.transcript.hearFrom(clock, names[segment.speaker])}
+          onClick={() => onHear(talk.words[first]?.startMs ?? segment.startMs)}
+        >
+          {clock}
+        </button>
+      </p>
+      {segment.transcribed ? (
+        <p className={css.text} lang={segment.language}>
+          {talk.words.slice(first, first + count).map((word, at) => (
+            // biome-ignore lint/suspicious/noArrayIndexKey: a word's place is its name
+            <Word key={first + at} at={first + at} word={word} isFirst={at === 0} />
+          ))}
+        </p>
+      ) : (
+        <p className={css.missing}>{t.calls.transcript.missing}</p>
+      )}
+    </li>
+  );
+}
+
+function Word({
+  at,
+  word,
+  isFirst,
+}: {
+  at: number;
+  word: Talk['words'][number];
+  isFirst: boolean;
+}) {
+  const isUnsure = word.confidence !== null && word.confidence < UNSURE_BELOW;
+  return (
+    <>
+      {!isFirst && ' '}
+      <span className={css.word} data-word={at} data-unsure={isUnsure || undefined}>
+        {word.text}
+      </span>
+    </>
+  );
+}
+
+function wordUnder(target: EventTarget): number | null {
+  const word = target instanceof Element ? target.closest<HTMLElement>('[data-word]') : null;
+  return word ? Number(word.dataset.word) : null;
+}

@@ -1,0 +1,30 @@
+/** A page before the phone: what the product is called, and one card. */
+import type { ReactNode } from 'react';
+import { t } from '../strings';
+import css from './session.module.css';
+
+export function Welcome({
+  title,
+  lead,
+  children,
+}: {
+  title: string;
+  lead?: ReactNode;
+  children: ReactNode;
+}) {
+  return (
+    <main className={css.page}>
+      <p className={css.brand}>
+        <img src="/icon.svg" alt="" />
+        {t.product}
+      </p>
+      <div className={css.card}>
+        <div>
+          <h1>{title}</h1>
+          {lead && <p className={css.lead}>{lead}</p>}
+        </div>
+        {children}
+      </div>
+    </main>
+  );
+}

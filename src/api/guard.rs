@@ -1,0 +1,164 @@
+//! What browsers are told with every answer: what a page of this server may do, and that nobody
+//! else's page may use it.
+//!
+//! The page loads scripts, styles and fonts from this server alone. Beyond it, it reaches only what
+//! the Voice SDK needs: Twilio's signalling, its insights, and its sounds
+//! (<https://www.twilio.com/docs/voice/sdks/javascript/best-practices#content-security-policy-csp>).
+
+use axum::Router;
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::middleware;
+use axum::response::Response;
+
+use crate::config::Doors;
+
+/// Where the SDK reaches Twilio: its signalling at the edge that is nearest, its insights, its
+/// sounds.
+const SDK_CONNECTS: &str =
+    "wss://voice-js.roaming.twilio.com https://eventgw.twilio.com https://sdk.twilio.com";
+
+/// The policy of everything but the page: it is no page, and is shown in none.
+const NOTHING: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+
+/// What a page of this server may use of the browser; what is not named, browsers give to none, or
+/// ask their user about.
+const PERMISSIONS: HeaderValue = HeaderValue::from_static(
+    "microphone=(self), camera=(), display-capture=(), geolocation=(), payment=(), usb=()",
+);
+
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const COOP: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+const CORP: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
+const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
+
+/// Tells browsers so with every answer of `routes`.
+pub(super) fn guard(routes: Router, doors: &Doors) -> Router {
+    let words = Words::of(doors);
+    routes.layer(middleware::map_response(move |response| {
+        let words = words.clone();
+        async move { words.tell(response) }
+    }))
+}
+
+/// What there is to tell.
+#[derive(Debug, Clone)]
+struct Words {
+    /// The policy of the page.
+    page: HeaderValue,
+    /// Whether browsers shall never come without TLS.
+    is_secure: bool,
+}
+
+impl Words {
+    fn of(doors: &Doors) -> Self {
+        let policy = HeaderValue::try_from(policy(&own_sockets(doors)));
+        Self {
+            page: policy.expect("a checked URL is ASCII"),
+            is_secure: doors.public_url.https("").starts_with("https:"),
+        }
+    }
+
+    fn tell(&self, mut response: Response) -> Response {
+        let headers = response.headers_mut();
+        let kind = headers.get(header::CONTENT_TYPE);
+        let is_html = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+        let policy = if is_html { self.page.clone() } else { NOTHING };
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+        headers.insert(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        );
+        headers.insert(
+            header::REFERRER_POLICY,
+            HeaderValue::from_static("no-referrer"),
+        );
+        headers.insert(COOP, SAME_ORIGIN);
+        headers.insert(CORP, SAME_ORIGIN);
+        headers.insert(PERMISSIONS_POLICY, PERMISSIONS);
+        if self.is_secure {
+            // A year. Other names under the same domain are not ours to speak for.
+            let year = HeaderValue::from_static("max-age=31536000");
+            headers.insert(header::STRICT_TRANSPORT_SECURITY, year);
+        }
+        headers.entry(header::CACHE_CONTROL).or_insert(NO_STORE);
+        response
+    }
+}
+
+/// The policy of the page. `blob:` plays what the microphone's test has just recorded.
+fn policy(own_sockets: &str) -> String {
+    format!(
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+         font-src 'self'; connect-src 'self' {own_sockets} {SDK_CONNECTS}; \
+         media-src 'self' blob: https://sdk.twilio.com; manifest-src 'self'; object-src 'none'; \
+         base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    )
+}
+
+/// This server's WebSockets, as the page's address makes them: not every browser takes them for
+/// `'self'` (<https://github.com/w3c/webappsec-csp/issues/7>).
+fn own_sockets(doors: &Doors) -> String {
+    if doors.public_base_url.is_some() {
+        let origin = doors.public_url.origin();
+        return origin.replacen("http", "ws", 1);
+    }
+    let port = doors.address.port();
+    format!("ws://{} ws://localhost:{port}", doors.address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(public: &str) -> Doors {
+        Doors {
+            public_base_url: Some(public.parse().unwrap()),
+            public_url: public.parse().unwrap(),
+            ..Doors::local(([127, 0, 0, 1], 4000).into())
+        }
+    }
+
+    #[test]
+    fn the_page_reaches_its_own_sockets_by_each_name_that_it_has() {
+        let local = Doors::local(([127, 0, 0, 1], 4000).into());
+        let six = Doors::local("[::1]:80".parse().unwrap());
+        for (doors, sockets) in [
+            (local, "ws://127.0.0.1:4000 ws://localhost:4000"),
+            (six, "ws://[::1]:80 ws://localhost:80"),
+            (at("https://example.org/calls/"), "wss://example.org"),
+            (at("http://localhost:8080"), "ws://localhost:8080"),
+        ] {
+            assert_eq!(own_sockets(&doors), sockets);
+        }
+    }
+
+    #[test]
+    fn the_policy_names_each_kind_once_and_no_host_for_scripts() {
+        let policy = policy("wss://calls.example.org");
+        let kinds: Vec<(&str, &str)> = policy
+            .split("; ")
+            .map(|kind| kind.split_once(' ').unwrap())
+            .collect();
+        let allowed = |name| {
+            let all = kinds.iter().filter(|(kind, _)| *kind == name);
+            let [(_, sources)] = all.collect::<Vec<_>>()[..] else {
+                panic!("{name} is not there once: {policy}");
+            };
+            *sources
+        };
+        assert_eq!(allowed("default-src"), "'none'");
+        for own in ["script-src", "style-src", "font-src", "manifest-src"] {
+            assert_eq!(allowed(own), "'self'", "{own}");
+        }
+        for nothing in ["object-src", "base-uri", "frame-ancestors"] {
+            assert_eq!(allowed(nothing), "'none'", "{nothing}");
+        }
+        let connects: Vec<&str> = allowed("connect-src").split(' ').collect();
+        assert_eq!(connects[..2], ["'self'", "wss://calls.example.org"]);
+        assert!(
+            !policy.contains("unsafe") && !policy.contains('*'),
+            "{policy}"
+        );
+    }
+}
