@@ -17,6 +17,7 @@ async function open(page: Page, story: string) {
   if (!first) throw new Error(`${story} is empty`);
   const server = await standIn(page, first);
   await page.goto(`/calls/${first.callSid}/live`);
+  await server.subscribed;
   await expect(page.getByRole('heading', { name: 'Listening…' })).toBeVisible();
   const until = (fits: (event: CallEvent) => boolean) => {
     for (let event = rest.shift(); event; event = rest.shift()) {
@@ -71,7 +72,7 @@ test('a line that is down is told apart from the call, and comes back', async ({
   await expect(catchingUp).toHaveCount(0);
 });
 
-test('settled words are read aloud, and nobody else’s: one can turn it off', async ({ page }) => {
+test('only settled words are read aloud, and one can turn it off', async ({ page }) => {
   const { until } = await open(page, 'normal-call');
   const log = page.getByRole('log', { name: 'New words' });
   until((event) => event.type === 'partial');
@@ -87,4 +88,39 @@ test('settled words are read aloud, and nobody else’s: one can turn it off', a
   await page.reload();
   await expect(transcriptOf(page)).toBeVisible();
   await expect(log).toHaveCount(0);
+});
+
+test('a call that may not be heard says why, and can be asked for again', async ({ page }) => {
+  await page.clock.install();
+  const callSid = `CA${'0'.repeat(31)}2`;
+  let isAllowed = false;
+  await standIn(page, {
+    callSid,
+    offset: 0,
+    type: 'snapshot',
+    epoch: 1,
+    status: 'in-progress',
+    engine: 'ok',
+    segments: [],
+    partials: [],
+  });
+  // Refuses, until the server itself may answer: on an open one anybody may wait for a call.
+  const error = { code: 'no_such_call', message: 'there is no such call', requestId: 'r' };
+  await page.routeWebSocket('**/ws/transcriptions', (route) => {
+    const server = route.connectToServer();
+    route.onMessage((text) => {
+      if (isAllowed) server.send(text);
+      else route.send(JSON.stringify({ type: 'error', callSid, error }));
+    });
+  });
+  await page.goto(`/calls/${callSid}/live`);
+  const refused = page.getByRole('heading', { name: 'cannot be shown' });
+  await expect(async () => {
+    await page.clock.fastForward(10_000);
+    await expect(refused).toBeVisible({ timeout: 500 });
+  }).toPass();
+  isAllowed = true;
+  await page.getByRole('button', { name: 'Try again' }).click();
+  await expect(refused).toHaveCount(0);
+  await expect(page.getByRole('heading', { name: 'Listening…' })).toBeVisible();
 });

@@ -42,12 +42,18 @@ export const shownWords = (page: Page): Promise<string[]> =>
 export async function standIn(page: Page, snapshot: CallEvent) {
   const { callSid } = snapshot;
   let socket: WebSocketRoute | undefined;
+  let answered = () => {};
+  const subscribed = new Promise<void>((done) => {
+    answered = done;
+  });
   await page.routeWebSocket('**/ws/transcriptions', (route) => {
     socket = route;
     route.onMessage((text) => {
       const request: ListenerRequest = JSON.parse(String(text));
       if (request.type === 'ping') route.send('{"type":"pong"}');
-      if (request.type === 'subscribe') route.send(JSON.stringify(snapshot));
+      if (request.type !== 'subscribe') return;
+      route.send(JSON.stringify(snapshot));
+      answered();
     });
   });
   const record: CallDetail = {
@@ -69,6 +75,8 @@ export async function standIn(page: Page, snapshot: CallEvent) {
   };
   await page.route(`**/api/calls/${callSid}`, (route) => route.fulfill({ json: record }));
   return {
+    /** The page has the snapshot: what is told now is heard. */
+    subscribed,
     tell: (event: CallEvent) => socket?.send(JSON.stringify(event)),
     /** The line goes down. */
     drop: async () => socket?.close({ code: 1001 }),
