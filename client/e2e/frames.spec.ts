@@ -4,9 +4,8 @@
  * test, and needs no quiet machine.
  */
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Page, WebSocketRoute } from '@playwright/test';
-import type { CallEvent, ListenerRequest, Segment, Speaker } from '../src/api/types';
-import { transcriptOf } from './live';
+import type { CallEvent, Segment, Speaker } from '../src/api/types';
+import { standIn, transcriptOf } from './live';
 import { expect, test } from './server';
 
 // A trace takes a picture of the whole page at each step: that would be what is measured.
@@ -62,59 +61,19 @@ function partialOf(at: number, revision: number): CallEvent & { type: 'partial' 
   };
 }
 
-/** Stands in for the server's channel; everything else is the server's. */
-async function standIn(page: Page): Promise<{ tell: (event: CallEvent) => void }> {
-  let socket: WebSocketRoute | undefined;
-  await page.routeWebSocket('**/ws/transcriptions', (route) => {
-    socket = route;
-    route.onMessage((text) => {
-      const request: ListenerRequest = JSON.parse(String(text));
-      if (request.type === 'ping') route.send('{"type":"pong"}');
-      if (request.type !== 'subscribe') return;
-      const snapshot: CallEvent = {
-        callSid: CALL,
-        offset: 0,
-        type: 'snapshot',
-        epoch: 1,
-        status: 'in-progress',
-        recording: null,
-        engine: 'ok',
-        segments: Array.from({ length: SEGMENTS }, (_, at) => segmentOf(at)),
-        partials: [],
-        ended: null,
-      };
-      route.send(JSON.stringify(snapshot));
-    });
-  });
-  await page.route(`**/api/calls/${CALL}`, (route) =>
-    route.fulfill({
-      json: {
-        sid: CALL,
-        direction: 'outgoing',
-        status: 'in-progress',
-        from: 'alice',
-        to: 'Harness',
-        startedAt: new Date().toISOString(),
-        transcript: 'live',
-        announced: true,
-        hasAudio: false,
-        notes: '',
-        labels: [],
-        segments: [],
-        events: [],
-        legs: [],
-        recordings: [],
-      },
-    }),
-  );
-  let offset = 0;
-  return {
-    tell: (event) => {
-      offset += 1;
-      socket?.send(JSON.stringify({ ...event, offset }));
-    },
-  };
-}
+/** What a newcomer hears in mid-call. */
+const snapshot: CallEvent = {
+  callSid: CALL,
+  offset: 0,
+  type: 'snapshot',
+  epoch: 1,
+  status: 'in-progress',
+  recording: null,
+  engine: 'ok',
+  segments: Array.from({ length: SEGMENTS }, (_, at) => segmentOf(at)),
+  partials: [],
+  ended: null,
+};
 
 interface Figures {
   frames: number;
@@ -196,7 +155,7 @@ function measure() {
 
 test('ten partials a second leave 2,000 settled segments alone', async ({ page }) => {
   test.setTimeout(60_000 + SECONDS * 2_000);
-  const server = await standIn(page);
+  const server = await standIn(page, snapshot);
   const begun = Date.now();
   await page.goto(`/calls/${CALL}/live`);
   const settled = transcriptOf(page).locator('[data-state="settled"]');
@@ -207,12 +166,19 @@ test('ten partials a second leave 2,000 settled segments alone', async ({ page }
 
   const partials = SECONDS * PARTIALS_PER_SECOND;
   let utterance = SEGMENTS;
+  let offset = 0;
+  const next = (event: CallEvent): CallEvent => {
+    offset += 1;
+    return { ...event, offset };
+  };
   const startedAt = Date.now();
   for (let at = 0; at < partials; at++) {
     const revision = 1 + (at % REVISIONS);
-    server.tell(partialOf(utterance, revision));
+    server.tell(next(partialOf(utterance, revision)));
     if (revision === REVISIONS) {
-      server.tell({ callSid: CALL, offset: 0, type: 'segment', segment: segmentOf(utterance) });
+      server.tell(
+        next({ callSid: CALL, offset: 0, type: 'segment', segment: segmentOf(utterance) }),
+      );
       utterance += 1;
     }
     // Nothing is waited for here: this is the pace of the partials. Someone uses the page meanwhile.

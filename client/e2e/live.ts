@@ -1,6 +1,6 @@
 /** What the specs of live calls share. */
-import type { Page } from '@playwright/test';
-import type { CallDetail } from '../src/api/types';
+import type { Page, WebSocketRoute } from '@playwright/test';
+import type { CallDetail, CallEvent, ListenerRequest } from '../src/api/types';
 import { expect } from './server';
 
 /** Begins the recorded call, once the one before it is over. */
@@ -34,3 +34,51 @@ export const transcriptOf = (page: Page) => page.getByRole('region', { name: 'Tr
 /** The settled words on the page, from top to bottom. */
 export const shownWords = (page: Page): Promise<string[]> =>
   transcriptOf(page).locator('[data-state="settled"] [lang]').allTextContents();
+
+/**
+ * Stands in for the server's channel, and for the record of a call that it does not know; everything
+ * else is the server's. The snapshot is what each subscription begins with.
+ */
+export async function standIn(page: Page, snapshot: CallEvent) {
+  const { callSid } = snapshot;
+  let socket: WebSocketRoute | undefined;
+  let answered = () => {};
+  const subscribed = new Promise<void>((done) => {
+    answered = done;
+  });
+  await page.routeWebSocket('**/ws/transcriptions', (route) => {
+    socket = route;
+    route.onMessage((text) => {
+      const request: ListenerRequest = JSON.parse(String(text));
+      if (request.type === 'ping') route.send('{"type":"pong"}');
+      if (request.type !== 'subscribe') return;
+      route.send(JSON.stringify(snapshot));
+      answered();
+    });
+  });
+  const record: CallDetail = {
+    sid: callSid,
+    direction: 'outgoing',
+    status: 'in-progress',
+    from: 'alice',
+    to: 'Anna',
+    startedAt: new Date().toISOString(),
+    transcript: 'live',
+    announced: true,
+    hasAudio: false,
+    notes: '',
+    labels: [],
+    segments: [],
+    events: [],
+    legs: [],
+    recordings: [],
+  };
+  await page.route(`**/api/calls/${callSid}`, (route) => route.fulfill({ json: record }));
+  return {
+    /** The page has the snapshot: what is told now is heard. */
+    subscribed,
+    tell: (event: CallEvent) => socket?.send(JSON.stringify(event)),
+    /** The line goes down. */
+    drop: async () => socket?.close({ code: 1001 }),
+  };
+}

@@ -125,15 +125,16 @@ impl File {
             (header::CACHE_CONTROL, caching),
             (header::ETAG, tag),
             (header::VARY, HeaderValue::from_static("accept-encoding")),
+            // With a 304 too: it says which policy holds, and browsers take it over.
+            (header::CONTENT_TYPE, self.content_type),
         ];
         if known {
             return (StatusCode::NOT_MODIFIED, always).into_response();
         }
-        let kind = [(header::CONTENT_TYPE, self.content_type)];
         let coding = coding.map(|coding| [(header::CONTENT_ENCODING, coding)]);
         match coding {
-            Some(coding) => (always, kind, coding, bytes).into_response(),
-            None => (always, kind, bytes).into_response(),
+            Some(coding) => (always, coding, bytes).into_response(),
+            None => (always, bytes).into_response(),
         }
     }
 

@@ -19,7 +19,21 @@ import { useNames } from './useCallRecord';
 import { useFollow } from './useFollow';
 
 export function LiveTranscript({ callSid }: { callSid: string }) {
+  // Listened to as long as this is there: also while it is refused.
+  useLiveCall(callSid, (call) => call.sid);
   const refusal = useRefusal(callSid);
+  if (!refusal) return <Words callSid={callSid} />;
+  return (
+    <Empty
+      title={t.call.trouble.refused}
+      action={<Button onClick={() => listenAgain(callSid)}>{t.ui.retry}</Button>}
+    >
+      {refusal.message}
+    </Empty>
+  );
+}
+
+function Words({ callSid }: { callSid: string }) {
   const lines = useLiveCall(callSid, (call) => call.lines);
   const ended = useLiveCall(callSid, (call) => call.ended !== null);
   const names = useNames(callSid);
@@ -29,15 +43,6 @@ export function LiveTranscript({ callSid }: { callSid: string }) {
   const content = useRef<HTMLDivElement>(null);
   const { follows, jump } = useFollow(scroller, content);
   const isEmpty = !lines?.some((chunk) => chunk.some(({ kind }) => kind !== 'gone'));
-  if (refusal)
-    return (
-      <Empty
-        title={t.call.trouble.refused}
-        action={<Button onClick={() => listenAgain(callSid)}>{t.ui.retry}</Button>}
-      >
-        {refusal.message}
-      </Empty>
-    );
   return (
     <div className={css.transcript}>
       <TranscriptBar

@@ -2,7 +2,7 @@
 import { useQuery } from '@tanstack/react-query';
 import { useMemo } from 'react';
 import { ApiError } from '../api/client';
-import { callQuery } from '../api/queries';
+import { callQuery, sessionQuery } from '../api/queries';
 import type { CallDetail, Speaker } from '../api/types';
 import { useFormatParty } from '../numbers/format';
 import { t } from '../strings';
@@ -41,5 +41,10 @@ export function useOtherName(callSid: string): string {
 
 export function useNames(callSid: string): Names {
   const customer = useOtherName(callSid);
-  return useMemo(() => ({ agent: t.call.you, customer }), [customer]);
+  const { data: record } = useCallRecord(callSid);
+  const { data: session } = useQuery(sessionQuery);
+  // An admin may listen to what another user says.
+  const isOthers = record?.userId != null && session?.user && record.userId !== session.user.id;
+  const agent = isOthers ? t.call.agent : t.call.you;
+  return useMemo(() => ({ agent, customer }), [agent, customer]);
 }

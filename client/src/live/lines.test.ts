@@ -57,6 +57,11 @@ describe('a line', () => {
     expect(shape(withPartial(settled, partial('a', 1_000)))).toBe('Ba');
   });
 
+  it('goes where it was said when its final is the first that is heard of it', () => {
+    const lines = withSegment(withSegment([], segment('a', 1_000)), segment('c', 3_000));
+    expect(shape(withSegment(lines, segment('b', 2_000)))).toBe('ABC');
+  });
+
   it('goes away quietly when nothing was said after all', () => {
     const open = withPartial(withSegment([], segment('a', 0)), partial('b', 1_000));
     const lines = withSegment(open, segment('b', 1_000, ''));
@@ -86,10 +91,8 @@ describe('a snapshot', () => {
   });
 
   it('moves nothing that is there, adds what was missed, and takes what is not told any more', () => {
-    const before = withPartial(
-      withSegment(withSegment([], segment('b', 2_000)), segment('a', 1_000)),
-      partial('c', 3_000),
-    );
+    const heard = withPartial(withSegment([], segment('b', 2_000)), partial('a', 1_000));
+    const before = withPartial(withSegment(heard, segment('a', 1_000)), partial('c', 3_000));
     const lines = withSnapshot(
       before,
       [segment('a', 1_000), segment('b', 2_000), segment('e', 5_000), segment('d', 4_000)],

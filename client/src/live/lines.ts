@@ -1,8 +1,8 @@
 /**
- * Where each utterance of a call stands on the page. Pure. An utterance gets its line with its first
- * partial and keeps it: its final takes the place of its words, and a line that is settled never
- * goes to another place. Lines come in chunks, so that what a partial changes is small however long
- * the call is.
+ * Where each utterance of a call stands on the page. Pure. An utterance gets its line with the first
+ * that is heard of it and keeps it: its final takes the place of its partial, and two lines that are
+ * settled never change places. Lines come in chunks, so that what a partial changes is small however
+ * long the call is.
  */
 import type { Partial, Segment, Speaker } from '../api/types';
 
@@ -101,12 +101,16 @@ function put(lines: Lines, line: Line): Lines {
   return insert(lines, line);
 }
 
-/** In order of time, but never above what is settled. */
+/**
+ * In order of time. What is still spoken never goes above what is settled: it would push it down as
+ * it grows. A final without partials was missed while the line was down, and may.
+ */
 function insert(lines: Lines, line: Line): Lines {
   let place = countOf(lines);
   while (place > 0) {
     const before = lineAt(lines, place - 1);
-    if (!before || before.kind === 'settled' || before.startMs <= line.startMs) break;
+    if (!before || before.startMs <= line.startMs) break;
+    if (before.kind === 'settled' && line.kind !== 'settled') break;
     place -= 1;
   }
   const first = Math.floor(place / LINES_PER_CHUNK);

@@ -1,6 +1,8 @@
 /** A call that goes on: its words and its recording. */
 export const call = {
   you: 'You',
+  /** Who speaks in another user's call. */
+  agent: 'Agent',
   other: 'The other party',
   details: 'About this call',
   /** Each status of a call, as Twilio names them. */

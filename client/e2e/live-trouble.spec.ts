@@ -1,0 +1,126 @@
+/** The stories of `fixtures/live/` in which something is wrong, as the page tells them. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Page } from '@playwright/test';
+import type { CallEvent } from '../src/api/types';
+import { standIn, transcriptOf } from './live';
+import { expect, test } from './server';
+
+const STORIES = join(import.meta.dirname, '../../fixtures/live');
+
+/** Opens the page on a story: each `until` tells it on, until and with the first event that fits. */
+async function open(page: Page, story: string) {
+  const lines = readFileSync(join(STORIES, `${story}.jsonl`), 'utf8')
+    .trim()
+    .split('\n');
+  const [first, ...rest]: CallEvent[] = lines.map((line) => JSON.parse(line));
+  if (!first) throw new Error(`${story} is empty`);
+  const server = await standIn(page, first);
+  await page.goto(`/calls/${first.callSid}/live`);
+  await server.subscribed;
+  await expect(page.getByRole('heading', { name: 'Listening…' })).toBeVisible();
+  const until = (fits: (event: CallEvent) => boolean) => {
+    for (let event = rest.shift(); event; event = rest.shift()) {
+      server.tell(event);
+      if (fits(event)) return;
+    }
+    throw new Error(`${story} has no such event`);
+  };
+  const note = page.getByRole('status');
+  return { server, until, note };
+}
+
+const isHealth = (health: string) => (event: CallEvent) =>
+  event.type === 'engine' && event.health === health;
+
+test('an engine that is late, and one that loses words, say so and recover', async ({ page }) => {
+  const { until, note } = await open(page, 'degraded-engine');
+  until(isHealth('behind'));
+  await expect(note.filter({ hasText: '1.8 s behind' })).toBeVisible();
+  until(isHealth('behind'));
+  await expect(note.filter({ hasText: '4.2 s behind' })).toBeVisible();
+  until(isHealth('degraded'));
+  await expect(note.filter({ hasText: 'some words are missing' })).toBeVisible();
+  until((event) => event.type === 'segment');
+  await expect(transcriptOf(page)).toContainText('Words are missing here');
+  until(isHealth('ok'));
+  await expect(note.filter({ hasText: /behind|missing/ })).toHaveCount(0);
+  await expect(transcriptOf(page)).toContainText('Words are missing here');
+});
+
+test('a page that is too slow is told, and nothing where nothing was said', async ({ page }) => {
+  const slow = await open(page, 'slow-listener');
+  slow.until((event) => event.type === 'engine' && event.partialsMissed > 0);
+  await expect(page.getByText('Some updates skipped')).toBeVisible();
+
+  const quiet = await open(page, 'nothing-said-after-all');
+  const open_ = transcriptOf(page).locator('[data-state="open"]');
+  quiet.until((event) => event.type === 'partial');
+  await expect(open_).toHaveCount(1);
+  quiet.until((event) => event.type === 'segment' && event.segment.text === '');
+  await expect(open_).toHaveCount(0);
+});
+
+test('a line that is down is told apart from the call, and comes back', async ({ page }) => {
+  const { server, until, note } = await open(page, 'normal-call');
+  until((event) => event.type === 'segment');
+  await page.clock.install();
+  await server.drop();
+  const catchingUp = note.filter({ hasText: 'Transcript catching up… The call itself goes on.' });
+  await expect(catchingUp).toBeVisible();
+  await page.clock.fastForward(2_000);
+  await expect(catchingUp).toHaveCount(0);
+});
+
+test('only settled words are read aloud, and one can turn it off', async ({ page }) => {
+  const { until } = await open(page, 'normal-call');
+  const log = page.getByRole('log', { name: 'New words' });
+  until((event) => event.type === 'partial');
+  await expect(transcriptOf(page).locator('[data-state="open"]')).toHaveCount(1);
+  await expect(log).toHaveText('');
+  until((event) => event.type === 'segment');
+  await expect(log).toHaveText('Anna: Good morning, this is Anna.');
+  await expect(transcriptOf(page)).not.toHaveAttribute('aria-live');
+
+  await page.evaluate(() =>
+    localStorage.setItem('callburner.preferences', JSON.stringify({ announceWords: false })),
+  );
+  await page.reload();
+  await expect(transcriptOf(page)).toBeVisible();
+  await expect(log).toHaveCount(0);
+});
+
+test('a call that may not be heard says why, and can be asked for again', async ({ page }) => {
+  await page.clock.install();
+  const callSid = `CA${'0'.repeat(31)}2`;
+  let isAllowed = false;
+  await standIn(page, {
+    callSid,
+    offset: 0,
+    type: 'snapshot',
+    epoch: 1,
+    status: 'in-progress',
+    engine: 'ok',
+    segments: [],
+    partials: [],
+  });
+  // Refuses, until the server itself may answer: on an open one anybody may wait for a call.
+  const error = { code: 'no_such_call', message: 'there is no such call', requestId: 'r' };
+  await page.routeWebSocket('**/ws/transcriptions', (route) => {
+    const server = route.connectToServer();
+    route.onMessage((text) => {
+      if (isAllowed) server.send(text);
+      else route.send(JSON.stringify({ type: 'error', callSid, error }));
+    });
+  });
+  await page.goto(`/calls/${callSid}/live`);
+  const refused = page.getByRole('heading', { name: 'cannot be shown' });
+  await expect(async () => {
+    await page.clock.fastForward(10_000);
+    await expect(refused).toBeVisible({ timeout: 500 });
+  }).toPass();
+  isAllowed = true;
+  await page.getByRole('button', { name: 'Try again' }).click();
+  await expect(refused).toHaveCount(0);
+  await expect(page.getByRole('heading', { name: 'Listening…' })).toBeVisible();
+});
