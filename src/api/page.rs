@@ -126,7 +126,10 @@ impl File {
             (header::ETAG, tag),
             (header::VARY, HeaderValue::from_static("accept-encoding")),
             // With a 304 too: it says which policy holds, and browsers take it over.
-            (header::CONTENT_TYPE, self.content_type),
+            (
+                header::CONTENT_TYPE,
+                HeaderValue::from_static(self.content_type),
+            ),
         ];
         if known {
             return (StatusCode::NOT_MODIFIED, always).into_response();

@@ -62,7 +62,10 @@ async fn a_browser_gets_the_page_at_each_of_the_clients_routes() {
     assert_eq!(again.header("etag"), Some("\"1\""));
     // A browser keeps the page, and takes over the policy that came with the 304.
     let policy = "content-security-policy";
-    assert_eq!(again.header(policy), server.get("/", PAGE).await.header(policy));
+    assert_eq!(
+        again.header(policy),
+        server.get("/", PAGE).await.header(policy)
+    );
 
     let script = server.get("/assets/index-BBwoW30O.js", "").await;
     let year = "public, max-age=31536000, immutable";
