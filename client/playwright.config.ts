@@ -22,8 +22,8 @@ export default defineConfig({
   // A call takes its time: the recorded one plays for 42 s.
   timeout: 120_000,
   expect: { timeout: 15_000 },
-  // Two cores, and the engine wants one.
-  workers: 1,
+  // Two cores, and most of a test is waiting.
+  workers: 2,
   retries: 0,
   forbidOnly: Boolean(process.env.CI),
   reporter: [['list']],
