@@ -1,6 +1,7 @@
 # demo   play a recorded call through the real server and watch its words settle; ARGS=--keep: on the page
 # client the page, into client/dist, from where the next build takes it into the binary
 # test   formatting, lints, docs, every test, those with the real model and a real browser too
+# test-functions  the Twilio Functions that stand in for the server, in Twilio's own local runtime
 # bench  criterion benches of every hot stage
 # check  formatting, lints, docs alone, of server and page
 # oracles  Twilio's own libraries, which the tests compare ours with; only in target/
@@ -8,19 +9,29 @@
 MODEL ?= tiny.en
 ARGS  ?=
 
-.PHONY: demo client test test-client bench check fmt model oracles packages node browser
+.PHONY: demo client test test-client test-functions bench check fmt model oracles packages node browser
 
 demo: packages model
 	@$(MAKE) --no-print-directory client || echo "The page is left out: the call is shown on the terminal."
 	cargo run --release --locked -- demo --model $(MODEL) $(ARGS)
 
-test: check oracles test-client browser
+test: check oracles test-client test-functions browser
 	cargo run --locked -- models pull $(MODEL)
 	cargo test --locked --all-targets -- --include-ignored
 	cd client && npm run -s e2e
 
 test-client: client
 	cd client && npm test
+
+# Left out, and said so, where their packages cannot be had.
+test-functions: node
+	@if $(MAKE) --no-print-directory functions/node_modules/.package-lock.json; then \
+		cd functions && npm run -s check && npm test --silent; \
+	else echo "The backup functions were not tested: npm could not install what they need." >&2; fi
+
+functions/node_modules/.package-lock.json: functions/package-lock.json | node
+	cd functions && npm ci --no-audit --no-fund
+	@touch $@
 
 bench: packages model
 	cargo bench --locked

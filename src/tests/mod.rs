@@ -2,6 +2,7 @@
 
 mod api;
 mod archive;
+mod backup;
 mod browser;
 mod calls;
 mod channel;

@@ -121,7 +121,7 @@ impl Office {
     }
 
     /// The other party calls us, as the `n`th call: the TwiML that answers it.
-    async fn ring(&self, n: u32) -> String {
+    pub(crate) async fn ring(&self, n: u32) -> String {
         let sid = call(n);
         let form = [
             ("CallSid", sid.as_str()),
@@ -142,7 +142,7 @@ impl Office {
     }
 
     /// The dialled leg is over: the TwiML that ends the call.
-    async fn dial_ended(&self, n: u32, child: Option<u32>, status: &str) -> String {
+    pub(crate) async fn dial_ended(&self, n: u32, child: Option<u32>, status: &str) -> String {
         let (sid, child) = (call(n), child.map(call));
         let mut form = vec![("CallSid", sid.as_str()), ("DialCallStatus", status)];
         form.extend(child.iter().map(|child| ("DialCallSid", child.as_str())));
