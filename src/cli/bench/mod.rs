@@ -1,6 +1,7 @@
 //! `callburner bench`: what the engine is worth on recordings whose words are known, and what the
 //! server bears.
 
+mod score;
 mod webhooks;
 
 use std::io::Write;
@@ -40,6 +41,8 @@ pub(super) struct BenchArgs {
 enum BenchCommand {
     /// Word error rate and compute time of the live path and of the same model offline.
     Words(WordsArgs),
+    /// Word error rate of what another recogniser heard, counted as ours is.
+    Score(score::ScoreArgs),
     /// Delays and steadiness, calls played in real time through the real server.
     Latency(LatencyArgs),
     /// Status callbacks at a fixed rate, to the real server with a real database.
@@ -82,10 +85,15 @@ struct LatencyArgs {
 pub(super) async fn run(args: BenchArgs) -> anyhow::Result<()> {
     match args.command {
         BenchCommand::Words(args) => tokio::task::spawn_blocking(move || words(&args)).await?,
+        BenchCommand::Score(args) => score::run(&args),
         BenchCommand::Latency(args) => latency(&args).await,
         BenchCommand::Webhooks(args) => webhooks::run(&args).await,
     }
 }
+
+/// Over [`PathFigures::row`].
+const HEADING: &str =
+    "set            path         WER   ins   del   sub  words false/10min      final     drafts";
 
 /// One path's words and cost on one folder. Times are processor seconds of one thread.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
@@ -113,10 +121,7 @@ fn words(args: &WordsArgs) -> anyhow::Result<()> {
     let mut live = model.recognizer()?;
     let mut whole = model.recognizer()?.with_policy(Policy::FullContext);
     let mut all = Vec::new();
-    print(&format!(
-        "{:<14} {:<8} {:>7} {:>5} {:>5} {:>5} {:>6} {:>11} {:>10} {:>10}",
-        "set", "path", "WER", "ins", "del", "sub", "words", "false/10min", "final", "drafts"
-    ))?;
+    print(HEADING)?;
     for folder in &args.folders {
         let clips = script::read_manifest(&folder.join("manifest.tsv"))?;
         let mut figures = FolderFigures {

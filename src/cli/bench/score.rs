@@ -1,0 +1,135 @@
+//! `callburner bench score`: what another recogniser heard, counted as our own words are.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, bail, ensure};
+
+use super::{HEADING, PathFigures, print, write_json};
+use crate::measure::script;
+
+/// The first line of what was heard.
+const COLUMNS: &str = "file\ttext";
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ScoreArgs {
+    /// Folder with a `manifest.tsv` (columns: file, seconds, text, source, licence).
+    folder: PathBuf,
+    /// What was heard (columns: file, text), a line for each file of the manifest.
+    heard: PathBuf,
+    /// Print every file whose words differ from the reference.
+    #[arg(long)]
+    differences: bool,
+    /// Write the figures as JSON to this file.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &ScoreArgs) -> anyhow::Result<()> {
+    let clips = script::read_manifest(&args.folder)?;
+    let tsv = fs::read_to_string(&args.heard);
+    let tsv = tsv.with_context(|| format!("cannot read {}", args.heard.display()))?;
+    let mut heard = read(&tsv).with_context(|| args.heard.display().to_string())?;
+    let mut figures = PathFigures::default();
+    for clip in &clips {
+        let text = heard.remove(clip.name.as_str());
+        let text = text.with_context(|| {
+            let file = args.heard.display();
+            format!("{file} has no line for {}", clip.name)
+        })?;
+        figures.add(clip, text, args.differences)?;
+    }
+    if let Some((file, _)) = heard.first_key_value() {
+        bail!("{} has no file {file}", args.folder.display());
+    }
+    figures.finish();
+    let name = args.folder.file_name().unwrap_or_default();
+    print(HEADING)?;
+    print(&figures.row(&name.to_string_lossy(), "heard"))?;
+    write_json(args.json.as_deref(), &figures)
+}
+
+/// Files, and what was heard in them.
+fn read(tsv: &str) -> anyhow::Result<BTreeMap<&str, &str>> {
+    let mut lines = (1..).zip(tsv.lines());
+    let columns = lines.next().map_or("", |(_, line)| line);
+    ensure!(columns == COLUMNS, "line 1 is not `file`, a tab, `text`");
+    let mut heard = BTreeMap::new();
+    for (number, line) in lines {
+        let (file, text) = line
+            .split_once('\t')
+            .with_context(|| format!("line {number} has no tab"))?;
+        let before = heard.insert(file, text);
+        ensure!(before.is_none(), "line {number} names {file} again");
+    }
+    Ok(heard)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    fn prompts() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/prompts")
+    }
+
+    fn scored(heard: &str) -> anyhow::Result<Value> {
+        let folder = tempfile::tempdir()?;
+        let (given, json) = (folder.path().join("heard.tsv"), folder.path().join("json"));
+        fs::write(&given, heard)?;
+        run(&ScoreArgs {
+            folder: prompts(),
+            heard: given,
+            differences: false,
+            json: Some(json.clone()),
+        })?;
+        Ok(serde_json::from_str(&fs::read_to_string(json)?)?)
+    }
+
+    /// What is said in the prompts, as `change` hears it.
+    fn heard(change: impl Fn(&str) -> String) -> String {
+        let clips = script::read_manifest(&prompts()).unwrap();
+        let line = |clip: &script::Clip| format!("{}\t{}\n", clip.name, change(&clip.text));
+        format!("{COLUMNS}\n{}", clips.iter().map(line).collect::<String>())
+    }
+
+    #[test]
+    fn words_are_counted_as_ours_are() {
+        let errors = |tsv: &str| scored(tsv).unwrap()["score"]["errors"].take();
+        let counts = |errors: &Value| {
+            ["hits", "substitutions", "deletions", "insertions"].map(|name| errors[name].as_u64())
+        };
+        let all = errors(&heard(str::to_owned));
+        let words = all["hits"].as_u64().unwrap();
+        let none = Some(0);
+        assert_eq!(counts(&all), [Some(words), none, none, none]);
+        assert_eq!(errors(&heard(|text| text.to_uppercase() + "!")), all);
+        let deaf = errors(&heard(|_| String::new()));
+        assert_eq!(counts(&deaf), [none, none, Some(words), none]);
+        let one = errors(&heard(|text| text.replace("weasels", "diesels")));
+        assert_eq!(counts(&one), [Some(words - 1), Some(1), none, none]);
+    }
+
+    #[test]
+    fn what_was_not_heard_of_each_file_is_no_score() {
+        let all = heard(str::to_owned);
+        let (rest, last) = all.trim_end().rsplit_once('\n').unwrap();
+        for (heard, why) in [
+            (String::new(), "line 1"),
+            (all.replace(COLUMNS, "text\tfile"), "line 1"),
+            (rest.to_owned(), "has no line for"),
+            (format!("{rest}\n"), "has no line for"),
+            (format!("{all}{last}\n"), "again"),
+            (format!("{all}other.wav\thello\n"), "has no file other.wav"),
+            (format!("{all}nothing\n"), "has no tab"),
+        ] {
+            let error = format!("{:#}", scored(&heard).unwrap_err());
+            assert!(error.contains(why), "{error}");
+        }
+    }
+}
