@@ -3,13 +3,14 @@
 # test   formatting, lints, docs, every test, those with the real model and a real browser too
 # test-functions  the Twilio Functions that stand in for the server, in Twilio's own local runtime
 # bench  criterion benches of every hot stage
+# peer   our engine beside faster-whisper: make peer FOLDERS="EVAL/harvard EVAL/bank_turns"
 # check  formatting, lints, docs alone, of server and page
 # oracles  Twilio's own libraries, which the tests compare ours with; only in target/
 
 MODEL ?= tiny.en
 ARGS  ?=
 
-.PHONY: demo client test test-client test-functions bench check fmt model oracles packages node browser
+.PHONY: demo client test test-client test-functions bench peer check fmt model oracles packages node browser
 
 demo: packages model
 	@$(MAKE) --no-print-directory client || echo "The page is left out: the call is shown on the terminal."
@@ -35,6 +36,9 @@ functions/node_modules/.package-lock.json: functions/package-lock.json | node
 
 bench: packages model
 	cargo bench --locked
+
+peer: model
+	benches/peer.py $(ARGS) $(FOLDERS)
 
 check: packages client
 	cd client && npm run -s check

