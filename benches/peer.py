@@ -63,13 +63,17 @@ def parse():
     parser.add_argument("--core", default="0", help="the core that everyone works on")
     parser.add_argument("--parts", type=int, default=3, help="parts that each set is cut into")
     parser.add_argument("--limit", type=int, help="no more than so many recordings of each set")
-    parser.add_argument("--compute", nargs="+", choices=COMPUTE_TYPES, default=COMPUTE_TYPES)
+    parser.add_argument(
+        "--compute", action="append", choices=COMPUTE_TYPES, help="the peer's arithmetic; both, if left out"
+    )
     parser.add_argument("--no-offline", action="store_true", help="leave our offline path out")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     options = parser.parse_args()
     missing = [f for f in options.folders if not (f / "manifest.tsv").is_file()]
     if missing:
         parser.error(f"{missing[0]} has no manifest.tsv")
+    if not options.callburner.is_file():
+        parser.error(f"no {options.callburner}: build it with cargo build --release, or name another")
     if options.parts < 1 or (options.limit or 1) < 1:
         parser.error("--parts and --limit are 1 or more")
     return options
@@ -104,7 +108,7 @@ def contest(options, python, weights, folder, clips):
     with tempfile.TemporaryDirectory() as scratch:
         scratch = Path(scratch)
         part = lay_out(folder, clips, scratch / folder.name)
-        for compute in options.compute:
+        for compute in options.compute or COMPUTE_TYPES:
             heard = [scratch / f"beam{beam}.tsv" for beam in BEAMS]
             said = run(*alone, python, __file__, "decode", weights, compute, part, *heard)
             for beam, file, seconds in zip(BEAMS, heard, json.loads(said)):
@@ -184,9 +188,10 @@ def run(*command):
     """What a command says; the end of all, if it fails."""
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     command = [str(word) for word in command]
-    done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | threads
-    )
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, env=os.environ | threads)
+    except FileNotFoundError as error:
+        sys.exit(f"{error.filename} is needed, and not there")
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)}\n{done.stderr.strip() or done.stdout.strip()}")
     return done.stdout
