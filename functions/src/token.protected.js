@@ -5,7 +5,7 @@
  */
 const { IDENTITY, mint } = require(Runtime.getFunctions().pass.path);
 
-const NEEDED = ['TWILIO_API_KEY', 'TWILIO_API_SECRET', 'TWILIO_TWIML_APP_SID'];
+const NEEDED = ['ACCOUNT_SID', 'TWILIO_API_KEY', 'TWILIO_API_SECRET', 'TWILIO_TWIML_APP_SID'];
 
 exports.handler = (context, { identity = '' }, callback) => {
   const response = new Twilio.Response();

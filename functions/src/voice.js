@@ -21,12 +21,16 @@ const ENDED = new Map([
 exports.handler = (context, event, callback) => callback(null, answer(context, event));
 
 function answer(context, event) {
+  if (!isOurs(context, event)) return sorry('Sorry, this call could not be understood.');
   if (event.DialCallStatus) return ended(event.DialCallStatus);
   // The called party has picked up, and the server was to say that the call is written down.
   if (pathOf(event.ErrorUrl).endsWith('/voice/announcement'))
     return new Twilio.twiml.VoiceResponse();
   return isBrowser(event.From) ? outgoing(context, event) : incoming(context, event);
 }
+
+/** Whether a call is of this account: strangers, who may ask here, do not know its SID. */
+const isOurs = ({ ACCOUNT_SID }, { AccountSid }) => !ACCOUNT_SID || AccountSid === ACCOUNT_SID;
 
 const isBrowser = (from) => from?.startsWith?.('client:') && IDENTITY.test(from.slice(7));
 

@@ -44,6 +44,21 @@ describe('/voice', () => {
     assert.equal(rung.match(/<Client>/g).length, 10);
   });
 
+  it('tells strangers neither whom it rings nor whose number it is', async () => {
+    const settings = {
+      ...SETTINGS,
+      ACCOUNT_SID: `AC${'1'.repeat(32)}`,
+      INCOMING_TO: 'u1_backup_jo',
+    };
+    for (const form of [{ From: '+14155550123' }, { ...OUTGOING, To: '+14155550123' }]) {
+      assert.match(await answer(settings, { ...form, AccountSid: settings.ACCOUNT_SID }), /<Dial /);
+      for (const AccountSid of ['', `AC${'2'.repeat(32)}`]) {
+        const twiml = await answer(settings, { ...form, AccountSid });
+        assert.match(twiml, /<Response><Say>[^<]*<\/Say><Hangup\/><\/Response>/);
+      }
+    }
+  });
+
   it('takes nothing but the number from the page', async () => {
     const page = { callerId: '+19005550199', TWILIO_CALLER_ID: '+19005550199', timeLimit: '1' };
     const form = { ...OUTGOING, ...page, To: '+14155550123' };
