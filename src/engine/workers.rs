@@ -154,7 +154,14 @@ impl Shared {
                     .map(|(job, reply)| (job, reply, Outcome::Dropped)),
             );
             if let Some((job, reply)) = next {
-                return Some(Task::Run(job, reply));
+                let effort = match job.purpose {
+                    Purpose::Final if queue.scheduler.is_pressed(&job, clock::now()) => {
+                        Effort::Final
+                    }
+                    Purpose::Final => Effort::Careful,
+                    Purpose::FirstPartial | Purpose::Partial => Effort::Draft,
+                };
+                return Some(Task::Run(job, reply, effort));
             }
             if queue.unrun.is_empty() {
                 queue = self
@@ -167,7 +174,7 @@ impl Shared {
 }
 
 enum Task {
-    Run(Job, Reply),
+    Run(Job, Reply, Effort),
     Tell(Job, Reply, Outcome),
 }
 
@@ -175,9 +182,9 @@ fn run(shared: &Shared, mut recognizer: Box<dyn Recognizer>) {
     while let Some(task) = shared.next() {
         let (job, reply, outcome) = match task {
             Task::Tell(job, reply, outcome) => (job, reply, outcome),
-            Task::Run(job, reply) => {
+            Task::Run(job, reply, effort) => {
                 let began = clock::now();
-                let outcome = recognize(&mut *recognizer, &job, &shared.abandon);
+                let outcome = recognize(&mut *recognizer, &job, effort, &shared.abandon);
                 shared.lock().work.add(&job, clock::now() - began);
                 (job, reply, outcome)
             }
@@ -196,6 +203,7 @@ fn run(shared: &Shared, mut recognizer: Box<dyn Recognizer>) {
 pub(crate) fn recognize(
     recognizer: &mut dyn Recognizer,
     job: &Job,
+    effort: Effort,
     cancelled: &AtomicBool,
 ) -> Outcome {
     let samples: Vec<f32> = job
@@ -207,11 +215,7 @@ pub(crate) fn recognize(
     let request = Request {
         samples: &samples,
         speech_end_ms: job.clip.speech_end_ms(),
-        effort: if job.purpose == Purpose::Final {
-            Effort::Final
-        } else {
-            Effort::Draft
-        },
+        effort,
         language: job.language.as_deref(),
         cancelled,
     };

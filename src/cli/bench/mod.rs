@@ -20,12 +20,13 @@ use crate::cli::demo::{figures, read_call};
 use crate::clock;
 use crate::config::EngineSettings;
 use crate::engine::offline;
-use crate::engine::recognizer::{Effort, Recognizer, Request};
-use crate::engine::whisper::{Policy, Whisper};
+use crate::engine::recognizer::{Effort, Hypothesis, RecognizeError, Recognizer, Request};
+use crate::engine::whisper::{self, Policy, Whisper};
 use crate::ids::Track;
 use crate::measure::latency::{Report, Tally};
 use crate::measure::script::{self, Clip};
 use crate::measure::wer::Score;
+use crate::models;
 use crate::player::Options;
 use crate::rehearsal::rehearse;
 
@@ -54,6 +55,9 @@ struct WordsArgs {
     /// Leave out the offline reference.
     #[arg(long)]
     live_only: bool,
+    /// What the live path's finals are made by.
+    #[arg(long, value_enum, default_value_t)]
+    finals: Finals,
     /// Print every file whose words differ from the reference.
     #[arg(long)]
     differences: bool,
@@ -62,6 +66,17 @@ struct WordsArgs {
     json: Option<PathBuf>,
     #[command(flatten)]
     engine: EngineSettings,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Finals {
+    /// As on a box that has time for each.
+    #[default]
+    Careful,
+    /// As on a box where others wait.
+    Hurried,
+    /// By whisper.cpp, with its context trimmed.
+    WhisperCpp,
 }
 
 #[derive(Debug, clap::Args)]
@@ -87,6 +102,19 @@ pub(super) async fn run(args: BenchArgs) -> anyhow::Result<()> {
     }
 }
 
+/// Makes every final as on a box where others wait.
+struct Hurried(Box<dyn Recognizer>);
+
+impl Recognizer for Hurried {
+    fn recognize(&mut self, request: &Request<'_>) -> Result<Hypothesis, RecognizeError> {
+        let effort = match request.effort {
+            Effort::Draft => Effort::Draft,
+            Effort::Final | Effort::Careful => Effort::Final,
+        };
+        self.0.recognize(&Request { effort, ..*request })
+    }
+}
+
 /// One path's words and cost on one folder. Times are processor seconds of one thread.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -109,9 +137,14 @@ struct FolderFigures {
 }
 
 fn words(args: &WordsArgs) -> anyhow::Result<()> {
-    let model = cli::load(&args.engine)?;
-    let mut live = model.recognizer()?;
-    let mut whole = model.recognizer()?.with_policy(Policy::FullContext);
+    let path = models::resolve(&args.engine.model, &args.engine.models_dir)?;
+    let reference = whisper::Model::load(&path)?;
+    let mut whole = reference.recognizer()?.with_policy(Policy::FullContext);
+    let mut live: Box<dyn Recognizer> = match args.finals {
+        Finals::Careful => cli::load(&args.engine)?.recognizer()?,
+        Finals::Hurried => Box::new(Hurried(cli::load(&args.engine)?.recognizer()?)),
+        Finals::WhisperCpp => Box::new(reference.recognizer()?),
+    };
     let mut all = Vec::new();
     print(&format!(
         "{:<14} {:<8} {:>7} {:>5} {:>5} {:>5} {:>6} {:>11} {:>10} {:>10}",
@@ -126,7 +159,7 @@ fn words(args: &WordsArgs) -> anyhow::Result<()> {
         };
         for clip in &clips {
             let samples = read(&clip.path)?;
-            figures.live.listen_live(clip, &samples, args, &mut live)?;
+            figures.live.listen_live(clip, &samples, args, &mut *live)?;
             if let Some(offline) = &mut figures.offline {
                 offline.listen_whole(clip, &samples, args, &mut whole)?;
             }
@@ -155,7 +188,7 @@ impl PathFigures {
         clip: &Clip,
         samples: &[i16],
         args: &WordsArgs,
-        whisper: &mut Whisper,
+        recognizer: &mut dyn Recognizer,
     ) -> anyhow::Result<()> {
         let config = cli::voice_config(&args.engine);
         let start = ThreadTime::now();
@@ -164,7 +197,7 @@ impl PathFigures {
             samples,
             Track::Inbound,
             config,
-            whisper,
+            recognizer,
             clock::now(),
             meter,
             |_| {},
