@@ -66,6 +66,8 @@ pub struct Work {
     pub final_audio: Duration,
     /// Thread time that finals took.
     pub final_time: Duration,
+    /// Finals made quickly because others waited.
+    pub hurried: u64,
     /// Thread time that partials took.
     pub partial_time: Duration,
 }
@@ -185,7 +187,7 @@ fn run(shared: &Shared, mut recognizer: Box<dyn Recognizer>) {
             Task::Run(job, reply, effort) => {
                 let began = clock::now();
                 let outcome = recognize(&mut *recognizer, &job, effort, &shared.abandon);
-                shared.lock().work.add(&job, clock::now() - began);
+                shared.lock().work.add(&job, effort, clock::now() - began);
                 (job, reply, outcome)
             }
         };
@@ -233,8 +235,9 @@ pub(crate) fn recognize(
 }
 
 impl Work {
-    fn add(&mut self, job: &Job, time: Duration) {
+    fn add(&mut self, job: &Job, effort: Effort, time: Duration) {
         if job.purpose == Purpose::Final {
+            self.hurried += u64::from(effort == Effort::Final);
             self.final_audio += Duration::from_millis(job.clip.ms());
             self.final_time += time;
         } else {

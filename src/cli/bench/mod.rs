@@ -1,6 +1,8 @@
 //! `callburner bench`: what the engine is worth on recordings whose words are known, and what the
 //! server bears.
 
+mod capacity;
+mod plot;
 mod webhooks;
 
 use std::io::Write;
@@ -43,6 +45,8 @@ enum BenchCommand {
     Words(WordsArgs),
     /// Delays and steadiness, calls played in real time through the real server.
     Latency(LatencyArgs),
+    /// How many calls at once, in real time through the real server.
+    Capacity(capacity::CapacityArgs),
     /// Status callbacks at a fixed rate, to the real server with a real database.
     Webhooks(webhooks::WebhooksArgs),
 }
@@ -98,6 +102,7 @@ pub(super) async fn run(args: BenchArgs) -> anyhow::Result<()> {
     match args.command {
         BenchCommand::Words(args) => tokio::task::spawn_blocking(move || words(&args)).await?,
         BenchCommand::Latency(args) => latency(&args).await,
+        BenchCommand::Capacity(args) => capacity::run(&args).await,
         BenchCommand::Webhooks(args) => webhooks::run(&args).await,
     }
 }
