@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 use callburner::audio::recording::Recording;
 use callburner::audio::{LINE_HZ, SPEECH_HZ, to_i16};
 use callburner::clock;
+use callburner::engine::model::Model;
 use callburner::engine::offline;
-use callburner::engine::recognizer::{Effort, HeardWord, Recognizer, Request, ScriptedRecognizer};
+use callburner::engine::recognizer::{Effort, HeardWord, Request, ScriptedRecognizer};
 use callburner::engine::scheduler::{Job, Purpose, Scheduler, VoiceId};
 use callburner::engine::segmenter::{self, Clip, Segmenter};
 use callburner::engine::stabilizer::Stabilizer;
 use callburner::engine::vad::{FRAME, Vad, Verdict};
 use callburner::engine::voice;
-use callburner::engine::whisper::Model;
 use callburner::ids::Track;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 
@@ -168,15 +168,19 @@ fn recognise(c: &mut Criterion) {
         return;
     }
     let model = Model::load(&path).expect("the model can be loaded");
-    let mut whisper = model.recognizer().expect("a state fits in memory");
+    let mut recognizer = model.recognizer().expect("a state fits in memory");
     let mut samples = fixture("prompts/weasels.wav", SPEECH_HZ);
     samples.resize(3 * SPEECH_HZ as usize, 0.0);
-    let mut group = c.benchmark_group("engine/whisper_tiny_3s");
+    let mut group = c.benchmark_group("engine/tiny_3s");
     group.sample_size(10);
-    for (name, effort) in [("draft", Effort::Draft), ("final", Effort::Final)] {
+    for (name, effort) in [
+        ("draft", Effort::Draft),
+        ("final", Effort::Final),
+        ("careful", Effort::Careful),
+    ] {
         group.bench_function(name, |b| {
             b.iter(|| {
-                whisper.recognize(&Request {
+                recognizer.recognize(&Request {
                     samples: &samples,
                     speech_end_ms: 2_900,
                     effort,

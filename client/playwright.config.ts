@@ -24,7 +24,8 @@ export default defineConfig({
   expect: { timeout: 15_000 },
   // Two cores, and most of a test is waiting.
   workers: 2,
-  retries: 0,
+  // On a machine that others share a browser may stall once. The list says "flaky": look at it.
+  retries: 1,
   forbidOnly: Boolean(process.env.CI),
   reporter: [['list']],
   use: {

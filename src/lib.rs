@@ -17,7 +17,7 @@
 //!   │ engine::stabilizer hypotheses  → settled words    │──┘
 //!   └───────────┬───────────────────────────▲───────────┘
 //!          jobs ▼                           │ hypotheses
-//!        engine::scheduler ──► engine::workers ──► engine::whisper (one thread, one state a core)
+//!        engine::scheduler ──► engine::workers ──► engine::native (one thread a core)
 //! ```
 //!
 //! Beside its audio, a call is a record, a few questions of Twilio's, and what users ask for:

@@ -96,6 +96,10 @@ pub const FINALS_WAITING_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// more. Hit: it is dropped; the next one replaces it.
 pub const PARTIAL_WAIT_MAX: Duration = Duration::from_millis(1_500);
 
+/// A final that begins to run later than this after its speech was heard is late. Hit: it is made
+/// quickly rather than carefully.
+pub const FINAL_UNHURRIED_MAX: Duration = Duration::from_millis(600);
+
 /// Answers of the engine that wait for a call to take them. Hit: the worker waits; calls take them
 /// at once, or are gone.
 pub const ANSWERS_WAITING_MAX: usize = 64;

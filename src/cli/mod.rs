@@ -19,8 +19,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use self::surroundings::Surroundings;
 use crate::api;
 use crate::config::EngineSettings;
-use crate::engine::recognizer::Recognizer;
-use crate::engine::whisper::Model;
+use crate::engine::model::Model;
 use crate::engine::{Engine, segmenter, voice};
 use crate::models as catalogue;
 use crate::telemetry::{self, LogFormat};
@@ -115,8 +114,8 @@ fn load(settings: &EngineSettings) -> anyhow::Result<Model> {
 fn start_engine(settings: &EngineSettings) -> anyhow::Result<Engine> {
     let model = load(settings)?;
     let recognizers = (0..settings.workers())
-        .map(|_| Ok(Box::new(model.recognizer()?) as Box<dyn Recognizer>))
-        .collect::<anyhow::Result<Vec<_>>>()?;
+        .map(|_| model.recognizer())
+        .collect::<Result<Vec<_>, _>>()?;
     Ok(Engine::start(recognizers))
 }
 

@@ -12,7 +12,7 @@ use crate::cli;
 use crate::clock;
 use crate::config::EngineSettings;
 use crate::engine::offline;
-use crate::engine::whisper::Whisper;
+use crate::engine::recognizer::Recognizer;
 use crate::export::{self, Format};
 use crate::ids::Track;
 use crate::transcript::Segment;
@@ -43,9 +43,9 @@ pub(super) fn run(args: &TranscribeArgs) -> anyhow::Result<()> {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     }
-    let mut whisper = cli::load(&args.engine)?.recognizer()?;
+    let mut recognizer = cli::load(&args.engine)?.recognizer()?;
     for file in &files {
-        let (segments, channels) = transcribe(file, args, &mut whisper)?;
+        let (segments, channels) = transcribe(file, args, &mut *recognizer)?;
         let text = export::write(&segments, args.format, channels > 1);
         if let Some(folder) = &args.output {
             let stem = file.file_stem().unwrap_or_default();
@@ -67,7 +67,7 @@ pub(super) fn run(args: &TranscribeArgs) -> anyhow::Result<()> {
 fn transcribe(
     file: &Path,
     args: &TranscribeArgs,
-    whisper: &mut Whisper,
+    recognizer: &mut dyn Recognizer,
 ) -> anyhow::Result<(Vec<Segment>, usize)> {
     let channels = Recording::read_all(file, audio::LINE_HZ)?;
     let count = channels.len();
@@ -84,7 +84,7 @@ fn transcribe(
             &samples,
             track,
             config,
-            whisper,
+            recognizer,
             clock::now(),
             std::time::Duration::default,
             |done| bar.set_position(done as u64),

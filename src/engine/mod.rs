@@ -3,7 +3,7 @@
 //! ```text
 //!   call task                        │ worker threads, one a core
 //!   ─────────                        │ ──────────────
-//!   voice ── Job ──► Engine::submit ─┼─► scheduler ──► recognizer (whisper)
+//!   voice ── Job ──► Engine::submit ─┼─► scheduler ──► recognizer (native, or whisper)
 //!     ▲                              │                     │
 //!     └────── Answer ◄── reply ◄─────┼─────────────────────┘
 //! ```
@@ -13,6 +13,9 @@
 //! do not depend on the machine.
 
 pub mod guard;
+pub mod heard;
+pub mod model;
+pub mod native;
 pub mod offline;
 pub mod recognizer;
 pub mod scheduler;

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use crate::audio;
 use crate::audio::mulaw;
+use crate::engine::recognizer::Effort;
 use crate::engine::recognizer::Recognizer;
 use crate::engine::scheduler::Purpose;
 use crate::engine::scheduler::VoiceId;
@@ -51,7 +52,7 @@ impl Run {
 }
 
 /// Feeds `samples` (8 kHz) through μ-law and a voice, 20 ms at a time, as if they came in real
-/// time from `begin` on and recognition took none. `meter` reads the compute time so far, and
+/// time from `begin` on and recognition took none. Nothing hurries a final. `meter` reads the compute time so far, and
 /// `progress` hears the seconds done.
 pub fn transcribe(
     samples: &[i16],
@@ -104,7 +105,12 @@ fn drain(
             Output::Segment(segment) => run.segments.push(segment),
             Output::Job(job) => {
                 let began = meter();
-                let outcome = workers::recognize(recognizer, &job, &never);
+                let effort = if job.purpose == Purpose::Final {
+                    Effort::Careful
+                } else {
+                    Effort::Draft
+                };
+                let outcome = workers::recognize(recognizer, &job, effort, &never);
                 let took = meter().saturating_sub(began);
                 if job.purpose == Purpose::Final {
                     run.final_time += took;

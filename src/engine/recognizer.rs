@@ -9,8 +9,10 @@ use std::sync::atomic::AtomicBool;
 pub enum Effort {
     /// For a partial: once, quickly.
     Draft,
-    /// For a final: again with more context where the first try looks wrong.
+    /// For a final while others wait: quickly, and again where the first try looks wrong.
     Final,
+    /// For a final on a box that has time: the best words there are.
+    Careful,
 }
 
 /// One utterance, or the beginning of one, to be put into words.

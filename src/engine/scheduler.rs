@@ -134,6 +134,13 @@ impl<T> Scheduler<T> {
         (next, stale)
     }
 
+    /// Whether a final that begins to run `now` should be quick: others wait, or it is late itself.
+    pub fn is_pressed(&self, job: &Job, now: Instant) -> bool {
+        let others = self.waiting.first_key_value();
+        others.is_some_and(|((purpose, ..), _)| *purpose == Purpose::Final)
+            || now.saturating_duration_since(job.heard_at) > limits::FINAL_UNHURRIED_MAX
+    }
+
     /// How long the oldest waiting final has waited since its speech ended.
     pub fn lag(&self, now: Instant) -> Duration {
         self.waiting
@@ -239,6 +246,21 @@ mod tests {
         );
         assert_eq!(order(&mut scheduler, now), ["final", "another voice"]);
         assert_eq!(scheduler.counts().dropped, 2);
+    }
+
+    #[test]
+    fn a_final_is_hurried_when_another_waits_or_it_is_late() {
+        let now = crate::clock::now();
+        let late = now + limits::FINAL_UNHURRIED_MAX + Duration::from_millis(1);
+        let mut scheduler = Scheduler::default();
+        scheduler.push(job(1, Purpose::Final, now), ());
+        scheduler.push(job(2, Purpose::Final, now), ());
+        scheduler.push(job(3, Purpose::FirstPartial, now), ());
+        let (first, ()) = scheduler.pop(now).0.unwrap();
+        assert!(scheduler.is_pressed(&first, now), "another final waits");
+        let (second, ()) = scheduler.pop(now).0.unwrap();
+        assert!(!scheduler.is_pressed(&second, now), "a partial is none");
+        assert!(scheduler.is_pressed(&second, late));
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! Whisper, by whisper.cpp: the only file that names `whisper_rs`, and the only one with `unsafe`
-//! in it, because whisper.cpp's logits filter and abort flag are C callbacks.
+//! Whisper, by whisper.cpp: for models that [`native`](crate::engine::native) leaves to it, and as
+//! the reference. The only file that names `whisper_rs`; it has `unsafe` in it because
+//! whisper.cpp's logits filter and abort flag are C callbacks.
 //!
 //! Settings that were measured on 8 kHz phone turns: greedy; timestamps on; the encoder's context
 //! trimmed to the clip's length and [`SLACK_MS`], but not below [`CONTEXT_MIN`]; the text ended by
@@ -24,12 +25,13 @@ use whisper_rs::WhisperSysState;
 use whisper_rs::WhisperTokenData;
 
 use crate::audio;
-use crate::engine::guard;
-use crate::engine::guard::Evidence;
 use crate::engine::guard::TIMESTAMP_MS;
 use crate::engine::guard::Vocabulary;
+use crate::engine::heard::Heard;
+use crate::engine::heard::Piece;
+use crate::engine::heard::tokens_max;
+use crate::engine::model::ModelError;
 use crate::engine::recognizer::Effort;
-use crate::engine::recognizer::HeardWord;
 use crate::engine::recognizer::Hypothesis;
 use crate::engine::recognizer::RecognizeError;
 use crate::engine::recognizer::Recognizer;
@@ -52,32 +54,8 @@ const CONTEXT_AGAIN: usize = 768;
 /// Silence that the encoder sees after the clip.
 const SLACK_MS: usize = 1_280;
 
-/// Text tokens allowed: this many, and as many for each second. Speech has about four a second.
-const TOKENS_MIN: usize = 8;
-
-/// A final with a lower mean log-probability is tried again with more context.
-const RETRY_LOGPROB: f32 = -1.0;
-
 /// Clips are padded to this length: whisper.cpp gives up below 0.1 s.
 const SAMPLES_MIN: usize = audio::SPEECH_HZ as usize / 5;
-
-/// Why a model could not be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ModelError {
-    /// This processor cannot run the build.
-    #[error("this processor lacks AVX2, FMA or F16C, which this build of whisper.cpp needs")]
-    Processor,
-    /// The file is missing or no ggml Whisper model.
-    #[error(
-        "{path} is not a Whisper model that whisper.cpp can load ({reason}); `callburner models verify` checks it, `callburner models pull` fetches it again"
-    )]
-    Load {
-        /// Which file.
-        path: String,
-        /// What whisper.cpp said.
-        reason: String,
-    },
-}
 
 /// A loaded model, shared by all workers.
 #[derive(Clone)]
@@ -163,7 +141,6 @@ impl Whisper {
     }
 
     fn pass(&mut self, request: &Request<'_>, context: usize) -> Result<Heard, RecognizeError> {
-        let seconds = request.samples.len() / audio::SPEECH_HZ as usize + 1;
         let mut watch = Watch {
             vocabulary: self.model.vocabulary,
             speech_end_ms: (self.policy == Policy::Trimmed).then_some(request.speech_end_ms),
@@ -182,7 +159,7 @@ impl Whisper {
         parameters.set_print_timestamps(false);
         parameters.set_audio_ctx(context as c_int);
         if self.policy == Policy::Trimmed {
-            parameters.set_max_tokens((TOKENS_MIN + TOKENS_MIN * seconds) as c_int);
+            parameters.set_max_tokens(tokens_max(request) as c_int);
         }
         // whisper-rs leaks each language string, a few bytes; "en" is the default and needs none.
         if self.model.is_multilingual() && request.language != Some("en") {
@@ -255,16 +232,13 @@ impl Recognizer for Whisper {
         let ms = request.samples.len() * 1_000 / audio::SPEECH_HZ as usize;
         let context = ((ms + SLACK_MS) * CONTEXT_HZ / 1_000).clamp(CONTEXT_MIN, CONTEXT_MAX);
         let mut heard = self.pass(request, context)?;
-        if request.effort == Effort::Final && context < CONTEXT_AGAIN && heard.is_doubtful() {
+        if request.effort != Effort::Draft && context < CONTEXT_AGAIN && heard.is_doubtful() {
             let again = self.pass(request, CONTEXT_AGAIN)?;
-            if again.evidence.mean_logprob > heard.evidence.mean_logprob || heard.looped {
+            if again.is_better_than(&heard) {
                 heard = again;
             }
         }
-        if heard.evidence.is_made_up() {
-            heard.words.clear();
-        }
-        Ok(heard.hypothesis(self.language(request)))
+        Ok(heard.believed(self.language(request)))
     }
 }
 
@@ -279,119 +253,6 @@ impl Whisper {
             .language
             .map_or_else(|| detected().to_owned(), str::to_owned)
     }
-}
-
-/// One token of a pass.
-enum Piece {
-    Time(u32),
-    Text { bytes: Vec<u8>, logprob: f32 },
-}
-
-/// What one pass heard.
-struct Heard {
-    words: Vec<HeardWord>,
-    evidence: Evidence,
-    looped: bool,
-}
-
-impl Heard {
-    fn new(pieces: &[Piece], no_speech: f32, request: &Request<'_>) -> Self {
-        let mut words = Vec::new();
-        let mut stretch: Vec<(Vec<u8>, f32)> = Vec::new();
-        let (mut from, mut logprobs) = (0, Vec::new());
-        for piece in pieces {
-            match piece {
-                Piece::Time(at) => {
-                    spread(&mut stretch, from, *at, &mut words);
-                    from = *at;
-                }
-                Piece::Text { bytes, logprob } => {
-                    logprobs.push(*logprob);
-                    let begins = bytes.first() == Some(&b' ') || stretch.is_empty();
-                    match stretch.last_mut() {
-                        Some((word, least)) if !begins => {
-                            word.extend_from_slice(bytes);
-                            *least = least.min(*logprob);
-                        }
-                        _ => stretch.push((bytes.clone(), *logprob)),
-                    }
-                }
-            }
-        }
-        let end = request.speech_end_ms.max(from);
-        spread(&mut stretch, from, end, &mut words);
-        let mut plain: Vec<String> = words.iter().map(|word| plain(&word.text)).collect();
-        while let Some(echo) = guard::echo(&plain) {
-            plain.drain(echo.clone());
-            words.drain(echo);
-        }
-        let kept = guard::without_loop(&plain);
-        let looped = kept < words.len();
-        words.truncate(kept);
-        let evidence = Evidence {
-            mean_logprob: logprobs.iter().sum::<f32>() / (logprobs.len().max(1)) as f32,
-            no_speech,
-            seconds: request.samples.len() as f32 / audio::SPEECH_HZ as f32,
-            words: words.len(),
-        };
-        Self {
-            words,
-            evidence,
-            looped,
-        }
-    }
-
-    /// Whether a second look with more context is worth its time.
-    fn is_doubtful(&self) -> bool {
-        self.looped || (!self.words.is_empty() && self.evidence.mean_logprob < RETRY_LOGPROB)
-    }
-
-    fn hypothesis(self, language: String) -> Hypothesis {
-        Hypothesis {
-            words: self.words,
-            language,
-            mean_logprob: self.evidence.mean_logprob,
-        }
-    }
-}
-
-/// Spreads the words of one stretch between two timestamps over its time by their lengths.
-/// Notes about sounds are left out.
-fn spread(stretch: &mut Vec<(Vec<u8>, f32)>, from: u32, to: u32, words: &mut Vec<HeardWord>) {
-    let texts: Vec<(String, f32)> = stretch
-        .drain(..)
-        .map(|(bytes, logprob)| (String::from_utf8_lossy(&bytes).trim().to_owned(), logprob))
-        .filter(|(text, _)| !text.is_empty())
-        .collect();
-    let whole = texts
-        .iter()
-        .map(|(text, _)| text.as_str())
-        .collect::<Vec<_>>()
-        .join(" ");
-    if guard::is_sound_note(&whole) {
-        return;
-    }
-    let letters: usize = texts.iter().map(|(text, _)| text.chars().count()).sum();
-    let span = to.saturating_sub(from) as usize;
-    let mut passed = 0;
-    for (text, logprob) in texts {
-        let start_ms = from + (span * passed / letters.max(1)) as u32;
-        passed += text.chars().count();
-        let end_ms = from + (span * passed / letters.max(1)) as u32;
-        words.push(HeardWord {
-            text,
-            start_ms,
-            end_ms,
-            confidence: logprob.exp().clamp(0.0, 1.0),
-        });
-    }
-}
-
-fn plain(word: &str) -> String {
-    word.chars()
-        .filter(|c| c.is_alphanumeric())
-        .flat_map(char::to_lowercase)
-        .collect()
 }
 
 /// What the callbacks of one pass look at.

@@ -66,6 +66,8 @@ pub struct Work {
     pub final_audio: Duration,
     /// Thread time that finals took.
     pub final_time: Duration,
+    /// Finals made quickly because others waited.
+    pub hurried: u64,
     /// Thread time that partials took.
     pub partial_time: Duration,
 }
@@ -154,7 +156,14 @@ impl Shared {
                     .map(|(job, reply)| (job, reply, Outcome::Dropped)),
             );
             if let Some((job, reply)) = next {
-                return Some(Task::Run(job, reply));
+                let effort = match job.purpose {
+                    Purpose::Final if queue.scheduler.is_pressed(&job, clock::now()) => {
+                        Effort::Final
+                    }
+                    Purpose::Final => Effort::Careful,
+                    Purpose::FirstPartial | Purpose::Partial => Effort::Draft,
+                };
+                return Some(Task::Run(job, reply, effort));
             }
             if queue.unrun.is_empty() {
                 queue = self
@@ -167,7 +176,7 @@ impl Shared {
 }
 
 enum Task {
-    Run(Job, Reply),
+    Run(Job, Reply, Effort),
     Tell(Job, Reply, Outcome),
 }
 
@@ -175,10 +184,10 @@ fn run(shared: &Shared, mut recognizer: Box<dyn Recognizer>) {
     while let Some(task) = shared.next() {
         let (job, reply, outcome) = match task {
             Task::Tell(job, reply, outcome) => (job, reply, outcome),
-            Task::Run(job, reply) => {
+            Task::Run(job, reply, effort) => {
                 let began = clock::now();
-                let outcome = recognize(&mut *recognizer, &job, &shared.abandon);
-                shared.lock().work.add(&job, clock::now() - began);
+                let outcome = recognize(&mut *recognizer, &job, effort, &shared.abandon);
+                shared.lock().work.add(&job, effort, clock::now() - began);
                 (job, reply, outcome)
             }
         };
@@ -196,6 +205,7 @@ fn run(shared: &Shared, mut recognizer: Box<dyn Recognizer>) {
 pub(crate) fn recognize(
     recognizer: &mut dyn Recognizer,
     job: &Job,
+    effort: Effort,
     cancelled: &AtomicBool,
 ) -> Outcome {
     let samples: Vec<f32> = job
@@ -207,11 +217,7 @@ pub(crate) fn recognize(
     let request = Request {
         samples: &samples,
         speech_end_ms: job.clip.speech_end_ms(),
-        effort: if job.purpose == Purpose::Final {
-            Effort::Final
-        } else {
-            Effort::Draft
-        },
+        effort,
         language: job.language.as_deref(),
         cancelled,
     };
@@ -229,8 +235,9 @@ pub(crate) fn recognize(
 }
 
 impl Work {
-    fn add(&mut self, job: &Job, time: Duration) {
+    fn add(&mut self, job: &Job, effort: Effort, time: Duration) {
         if job.purpose == Purpose::Final {
+            self.hurried += u64::from(effort == Effort::Final);
             self.final_audio += Duration::from_millis(job.clip.ms());
             self.final_time += time;
         } else {

@@ -2,6 +2,7 @@
 //! and the latency and steadiness of what listeners receive. Knows transcripts and ids, and has
 //! never heard of engines, sockets or samples.
 
+pub mod knee;
 pub mod latency;
 pub mod normalise;
 mod numbers;

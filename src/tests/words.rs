@@ -11,7 +11,7 @@ use crate::clock;
 use crate::engine::offline;
 use crate::engine::recognizer::{Effort, Recognizer, Request};
 use crate::engine::voice;
-use crate::engine::whisper::{Model, Policy, Whisper};
+use crate::engine::{model::Model, native, whisper};
 use crate::ids::{CallSid, StreamSid, Track};
 use crate::measure::latency::Tally;
 use crate::measure::normalise;
@@ -26,23 +26,48 @@ fn fixture(path: &str) -> PathBuf {
         .join(path)
 }
 
-fn model() -> Model {
+fn file() -> PathBuf {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/ggml-tiny.en.bin");
-    Model::load(&file)
-        .expect("`make test` fetches the model; so does `callburner models pull tiny.en`")
+    let hint = "`make test` fetches the model; so does `callburner models pull tiny.en`";
+    assert!(file.exists(), "{hint}");
+    file
+}
+
+fn model() -> Model {
+    Model::load(&file()).unwrap()
 }
 
 fn line_audio(path: &Path) -> Vec<i16> {
     audio::to_i16(&Recording::read_all(path, audio::LINE_HZ).unwrap()[0])
 }
 
-fn live(samples: &[i16], whisper: &mut Whisper) -> offline::Run {
+fn speech(path: &Path) -> Vec<f32> {
+    let mut speech = Vec::new();
+    let mut upsampler = Upsampler::new();
+    upsampler.push(&line_audio(path), &mut speech);
+    upsampler.flush(&mut speech);
+    speech
+}
+
+/// What is heard in a whole recording at once.
+fn heard(path: &Path, effort: Effort, recognizer: &mut dyn Recognizer) -> String {
+    let request = Request {
+        samples: &speech(path),
+        speech_end_ms: 0,
+        effort,
+        language: Some("en"),
+        cancelled: &AtomicBool::new(false),
+    };
+    recognizer.recognize(&request).unwrap().text()
+}
+
+fn live(samples: &[i16], recognizer: &mut dyn Recognizer) -> offline::Run {
     let config = voice::Config::default();
     offline::transcribe(
         samples,
         Track::Inbound,
         config,
-        whisper,
+        recognizer,
         clock::now(),
         Duration::default,
         |_| {},
@@ -52,43 +77,51 @@ fn live(samples: &[i16], whisper: &mut Whisper) -> offline::Run {
 /// What faster-whisper writes (float32, greedy, the audio padded to 30 s) with the same weights.
 #[test]
 #[ignore = "needs models/ggml-tiny.en.bin"]
-fn the_imported_model_writes_what_faster_whisper_writes() {
-    let mut whisper = model()
-        .recognizer()
-        .unwrap()
-        .with_policy(Policy::FullContext);
+fn both_recognisers_write_what_faster_whisper_writes() {
+    let model = whisper::Model::load(&file()).unwrap();
+    let whisper = model.recognizer().unwrap();
+    let mut whisper = whisper.with_policy(whisper::Policy::FullContext);
+    let native = native::Model::load(&file()).unwrap().recognizer();
+    let mut native = native.with_whole_window();
     let golden = std::fs::read_to_string(fixture("prompts/faster-whisper.tsv")).unwrap();
     for line in golden.lines().skip(1) {
         let (file, expected) = line.split_once('\t').unwrap();
-        let samples = line_audio(&fixture("prompts").join(file));
-        let mut speech = Vec::new();
-        let mut upsampler = Upsampler::new();
-        upsampler.push(&samples, &mut speech);
-        upsampler.flush(&mut speech);
-        let hypothesis = whisper
-            .recognize(&Request {
-                samples: &speech,
-                speech_end_ms: 0,
-                effort: Effort::Final,
-                language: Some("en"),
-                cancelled: &AtomicBool::new(false),
-            })
-            .unwrap();
-        assert_eq!(
-            normalise::english(&hypothesis.text()),
-            normalise::english(expected),
-            "{file}"
-        );
+        let expected = normalise::english(expected);
+        let recognizers: [(&str, &mut dyn Recognizer); 2] =
+            [("whisper.cpp", &mut whisper), ("native", &mut native)];
+        for (name, recognizer) in recognizers {
+            let heard = heard(&fixture("prompts").join(file), Effort::Final, recognizer);
+            assert_eq!(normalise::english(&heard), expected, "{name}, {file}");
+        }
     }
 }
 
 #[test]
 #[ignore = "needs models/ggml-tiny.en.bin"]
-fn the_live_path_hears_the_prompts() {
-    let mut whisper = model().recognizer().unwrap();
+fn remembered_silence_is_as_good_as_silence() {
+    let model = native::Model::load(&file()).unwrap();
+    let mut remembering = model.recognizer();
+    let mut whole = model.recognizer().with_whole_window();
     let mut score = Score::default();
     for clip in script::read_manifest(&fixture("prompts/manifest.tsv")).unwrap() {
-        let run = live(&line_audio(&clip.path), &mut whisper);
+        let [short, long] = [&mut remembering, &mut whole]
+            .map(|recognizer| heard(&clip.path, Effort::Careful, recognizer));
+        score.add(&long, &short, clip.seconds);
+    }
+    let differing = score.wer().unwrap();
+    assert!(
+        differing < 0.03,
+        "{differing:.3} of the words differ: {score:?}"
+    );
+}
+
+#[test]
+#[ignore = "needs models/ggml-tiny.en.bin"]
+fn the_live_path_hears_the_prompts() {
+    let mut recognizer = model().recognizer().unwrap();
+    let mut score = Score::default();
+    for clip in script::read_manifest(&fixture("prompts/manifest.tsv")).unwrap() {
+        let run = live(&line_audio(&clip.path), &mut *recognizer);
         score.add(&clip.text, &run.text(), clip.seconds);
         assert!(
             !run.partials.is_empty(),
@@ -106,9 +139,9 @@ fn the_live_path_hears_the_prompts() {
 #[test]
 #[ignore = "needs models/ggml-tiny.en.bin"]
 fn sounds_without_words_stay_without_words() {
-    let mut whisper = model().recognizer().unwrap();
+    let mut recognizer = model().recognizer().unwrap();
     for clip in script::read_manifest(&fixture("non_speech/manifest.tsv")).unwrap() {
-        let run = live(&line_audio(&clip.path), &mut whisper);
+        let run = live(&line_audio(&clip.path), &mut *recognizer);
         assert_eq!(run.text(), "", "{}", clip.name);
     }
 }
@@ -118,10 +151,10 @@ fn sounds_without_words_stay_without_words() {
 fn a_pooled_state_carries_no_word_from_one_utterance_to_the_next() {
     let model = model();
     let file = fixture("prompts/weasels.wav");
-    let alone = live(&line_audio(&file), &mut model.recognizer().unwrap()).text();
+    let alone = live(&line_audio(&file), &mut *model.recognizer().unwrap()).text();
     let mut pooled = model.recognizer().unwrap();
-    live(&line_audio(&fixture("prompts/dashwood.wav")), &mut pooled);
-    assert_eq!(live(&line_audio(&file), &mut pooled).text(), alone);
+    live(&line_audio(&fixture("prompts/dashwood.wav")), &mut *pooled);
+    assert_eq!(live(&line_audio(&file), &mut *pooled).text(), alone);
 }
 
 #[test]
@@ -147,9 +180,7 @@ fn a_call_off_is_heeded() {
 #[ignore = "needs models/ggml-tiny.en.bin"]
 async fn a_played_call_is_written_down_on_both_sides() {
     let model = model();
-    let recognizers = (0..2)
-        .map(|_| Box::new(model.recognizer().unwrap()) as Box<dyn Recognizer>)
-        .collect();
+    let recognizers = (0..2).map(|_| model.recognizer().unwrap()).collect();
     let server = Server::start_on(recognizers, |_| {}).await;
     let path = fixture("calls/cards.json");
     let script = Script::read(&path).unwrap();

@@ -90,8 +90,9 @@ export class Player {
     };
   }
 
+  /** Asks the sound itself: the state hears of it an event later, and keys may be quicker. */
   toggle() {
-    if (this.#state.isPlaying) this.pause();
+    if (this.#sound && !this.#sound.paused) this.pause();
     else this.play();
   }
 

@@ -1,6 +1,8 @@
 //! `callburner bench`: what the engine is worth on recordings whose words are known, and what the
 //! server bears.
 
+mod capacity;
+mod plot;
 mod score;
 mod webhooks;
 
@@ -21,12 +23,13 @@ use crate::cli::demo::{figures, read_call};
 use crate::clock;
 use crate::config::EngineSettings;
 use crate::engine::offline;
-use crate::engine::recognizer::{Effort, Recognizer, Request};
-use crate::engine::whisper::{Policy, Whisper};
+use crate::engine::recognizer::{Effort, Hypothesis, RecognizeError, Recognizer, Request};
+use crate::engine::whisper::{self, Policy, Whisper};
 use crate::ids::Track;
 use crate::measure::latency::{Report, Tally};
 use crate::measure::script::{self, Clip};
 use crate::measure::wer::Score;
+use crate::models;
 use crate::player::Options;
 use crate::rehearsal::rehearse;
 
@@ -45,6 +48,8 @@ enum BenchCommand {
     Score(score::ScoreArgs),
     /// Delays and steadiness, calls played in real time through the real server.
     Latency(LatencyArgs),
+    /// How many calls at once, in real time through the real server.
+    Capacity(capacity::CapacityArgs),
     /// Status callbacks at a fixed rate, to the real server with a real database.
     Webhooks(webhooks::WebhooksArgs),
 }
@@ -57,6 +62,9 @@ struct WordsArgs {
     /// Leave out the offline reference.
     #[arg(long)]
     live_only: bool,
+    /// What the live path's finals are made by.
+    #[arg(long, value_enum, default_value_t)]
+    finals: Finals,
     /// Print every file whose words differ from the reference.
     #[arg(long)]
     differences: bool,
@@ -65,6 +73,17 @@ struct WordsArgs {
     json: Option<PathBuf>,
     #[command(flatten)]
     engine: EngineSettings,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Finals {
+    /// As on a box that has time for each.
+    #[default]
+    Careful,
+    /// As on a box where others wait.
+    Hurried,
+    /// By whisper.cpp, with its context trimmed.
+    WhisperCpp,
 }
 
 #[derive(Debug, clap::Args)]
@@ -87,6 +106,7 @@ pub(super) async fn run(args: BenchArgs) -> anyhow::Result<()> {
         BenchCommand::Words(args) => tokio::task::spawn_blocking(move || words(&args)).await?,
         BenchCommand::Score(args) => score::run(&args),
         BenchCommand::Latency(args) => latency(&args).await,
+        BenchCommand::Capacity(args) => capacity::run(&args).await,
         BenchCommand::Webhooks(args) => webhooks::run(&args).await,
     }
 }
@@ -94,6 +114,19 @@ pub(super) async fn run(args: BenchArgs) -> anyhow::Result<()> {
 /// Over [`PathFigures::row`].
 const HEADING: &str =
     "set            path         WER   ins   del   sub  words false/10min      final     drafts";
+
+/// Makes every final as on a box where others wait.
+struct Hurried(Box<dyn Recognizer>);
+
+impl Recognizer for Hurried {
+    fn recognize(&mut self, request: &Request<'_>) -> Result<Hypothesis, RecognizeError> {
+        let effort = match request.effort {
+            Effort::Draft => Effort::Draft,
+            Effort::Final | Effort::Careful => Effort::Final,
+        };
+        self.0.recognize(&Request { effort, ..*request })
+    }
+}
 
 /// One path's words and cost on one folder. Times are processor seconds of one thread.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
@@ -117,9 +150,14 @@ struct FolderFigures {
 }
 
 fn words(args: &WordsArgs) -> anyhow::Result<()> {
-    let model = cli::load(&args.engine)?;
-    let mut live = model.recognizer()?;
-    let mut whole = model.recognizer()?.with_policy(Policy::FullContext);
+    let path = models::resolve(&args.engine.model, &args.engine.models_dir)?;
+    let reference = whisper::Model::load(&path)?;
+    let mut whole = reference.recognizer()?.with_policy(Policy::FullContext);
+    let mut live: Box<dyn Recognizer> = match args.finals {
+        Finals::Careful => cli::load(&args.engine)?.recognizer()?,
+        Finals::Hurried => Box::new(Hurried(cli::load(&args.engine)?.recognizer()?)),
+        Finals::WhisperCpp => Box::new(reference.recognizer()?),
+    };
     let mut all = Vec::new();
     print(HEADING)?;
     for folder in &args.folders {
@@ -131,7 +169,7 @@ fn words(args: &WordsArgs) -> anyhow::Result<()> {
         };
         for clip in &clips {
             let samples = read(&clip.path)?;
-            figures.live.listen_live(clip, &samples, args, &mut live)?;
+            figures.live.listen_live(clip, &samples, args, &mut *live)?;
             if let Some(offline) = &mut figures.offline {
                 offline.listen_whole(clip, &samples, args, &mut whole)?;
             }
@@ -160,7 +198,7 @@ impl PathFigures {
         clip: &Clip,
         samples: &[i16],
         args: &WordsArgs,
-        whisper: &mut Whisper,
+        recognizer: &mut dyn Recognizer,
     ) -> anyhow::Result<()> {
         let config = cli::voice_config(&args.engine);
         let start = ThreadTime::now();
@@ -169,7 +207,7 @@ impl PathFigures {
             samples,
             Track::Inbound,
             config,
-            whisper,
+            recognizer,
             clock::now(),
             meter,
             |_| {},

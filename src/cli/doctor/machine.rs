@@ -53,7 +53,7 @@ pub(super) fn model(settings: &EngineSettings) -> Vec<Finding> {
     }];
     let recognizer = cli::load(settings).and_then(|model| Ok(model.recognizer()?));
     findings.push(match recognizer {
-        Ok(mut recognizer) => speed(&mut recognizer, settings),
+        Ok(mut recognizer) => speed(&mut *recognizer, settings),
         Err(error) => return failure(format!("{error:#}")),
     });
     findings
@@ -80,7 +80,7 @@ fn speed(recognizer: &mut dyn Recognizer, settings: &EngineSettings) -> Finding 
     };
     // The first pass warms the caches, and is forgotten.
     let measured =
-        time(Effort::Draft).and_then(|_| Ok((time(Effort::Draft)?, time(Effort::Final)?)));
+        time(Effort::Draft).and_then(|_| Ok((time(Effort::Draft)?, time(Effort::Careful)?)));
     match measured {
         Ok((draft, last)) => judge(draft, last, what, settings.workers()),
         Err(error) => {

@@ -1,0 +1,79 @@
+//! Figures as a drawing: lines over two axes, as SVG.
+
+use std::path::Path;
+
+use anyhow::Context;
+use plotters::prelude::*;
+
+/// Lines over two axes that begin at zero.
+pub(super) struct Plot {
+    pub(super) title: String,
+    pub(super) across: String,
+    pub(super) up: String,
+    pub(super) lines: Vec<Line>,
+}
+
+/// Points that belong together, in order.
+pub(super) struct Line {
+    pub(super) name: String,
+    pub(super) points: Vec<(f64, f64)>,
+}
+
+const SIZE: (u32, u32) = (800, 480);
+
+/// Colours that differ in lightness, too: Okabe and Ito's.
+const COLOURS: [RGBColor; 5] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(110, 110, 110),
+    RGBColor(204, 121, 167),
+];
+
+impl Plot {
+    /// Draws into a file.
+    pub(super) fn write(&self, path: &Path) -> anyhow::Result<()> {
+        let name = path.display();
+        self.draw(path)
+            .with_context(|| format!("cannot draw {name}"))
+    }
+
+    fn draw(&self, path: &Path) -> anyhow::Result<()> {
+        let points = || self.lines.iter().flat_map(|line| &line.points);
+        let most = |values: &mut dyn Iterator<Item = f64>| values.fold(1.0, f64::max) * 1.05;
+        let (right, top) = (
+            most(&mut points().map(|point| point.0)),
+            most(&mut points().map(|point| point.1)),
+        );
+        let area = SVGBackend::new(path, SIZE).into_drawing_area();
+        area.fill(&WHITE)?;
+        let mut chart = ChartBuilder::on(&area)
+            .caption(&self.title, ("sans-serif", 18))
+            .margin(16)
+            .x_label_area_size(40)
+            .y_label_area_size(56)
+            .build_cartesian_2d(0.0..right, 0.0..top)?;
+        chart
+            .configure_mesh()
+            .x_desc(&self.across)
+            .y_desc(&self.up)
+            .light_line_style(TRANSPARENT)
+            .draw()?;
+        for (line, colour) in self.lines.iter().zip(COLOURS.iter().cycle()) {
+            let drawn = LineSeries::new(line.points.iter().copied(), colour.stroke_width(2));
+            chart
+                .draw_series(drawn.point_size(3))?
+                .label(&line.name)
+                .legend(move |(x, y)| {
+                    PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2))
+                });
+        }
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::UpperLeft)
+            .background_style(WHITE.mix(0.8))
+            .draw()?;
+        area.present()?;
+        Ok(())
+    }
+}

@@ -1,0 +1,68 @@
+//! A model file, and who can read it.
+
+use std::path::Path;
+
+use crate::engine::native;
+use crate::engine::recognizer::RecognizeError;
+use crate::engine::recognizer::Recognizer;
+use crate::engine::whisper;
+
+/// Why a model could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// This processor cannot run the build.
+    #[error("this processor lacks AVX2, FMA or F16C, which this build of whisper.cpp needs")]
+    Processor,
+    /// The file is missing or no ggml Whisper model.
+    #[error(
+        "{path} is not a Whisper model that can be loaded ({reason}); `callburner models verify` checks it, `callburner models pull` fetches it again"
+    )]
+    Load {
+        /// Which file.
+        path: String,
+        /// What was wrong with it.
+        reason: String,
+    },
+}
+
+/// A loaded model, shared by all workers.
+#[derive(Debug, Clone)]
+pub enum Model {
+    /// Plain weights, up to the size of small: our own forward pass.
+    Native(native::Model),
+    /// Everything else.
+    WhisperCpp(whisper::Model),
+}
+
+impl Model {
+    /// Loads a ggml file.
+    pub fn load(path: &Path) -> Result<Self, ModelError> {
+        match native::Model::load(path) {
+            Ok(model) => Ok(Self::Native(model)),
+            Err(native::Unfit::Unsupported(reason)) => {
+                tracing::info!(reason, "whisper.cpp runs this model");
+                whisper::Model::load(path).map(Self::WhisperCpp)
+            }
+            Err(native::Unfit::Broken(reason)) => Err(ModelError::Load {
+                path: path.display().to_string(),
+                reason,
+            }),
+        }
+    }
+
+    /// Whether it knows more than English.
+    pub fn is_multilingual(&self) -> bool {
+        match self {
+            Self::Native(model) => model.is_multilingual(),
+            Self::WhisperCpp(model) => model.is_multilingual(),
+        }
+    }
+
+    /// A recogniser of its own for one worker.
+    pub fn recognizer(&self) -> Result<Box<dyn Recognizer>, RecognizeError> {
+        Ok(match self {
+            Self::Native(model) => Box::new(model.recognizer()),
+            Self::WhisperCpp(model) => Box::new(model.recognizer()?),
+        })
+    }
+}

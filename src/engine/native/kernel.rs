@@ -1,0 +1,547 @@
+//! The innermost loops, where the time goes. With AVX2, FMA and F16C, spelled out, so that they
+//! are as quick in a build for tests; elsewhere in plain Rust. Beside `engine/whisper.rs` the only
+//! file with `unsafe` in it: vector loads and stores, and [`gemm`], take pointers.
+
+use half::f16;
+
+/// A matrix within a slice: `row_step` from row to row, `column_step` from column to column.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct View<'a> {
+    data: &'a [f32],
+    rows: usize,
+    columns: usize,
+    row_step: usize,
+    column_step: usize,
+}
+
+impl<'a> View<'a> {
+    /// Rows one after another.
+    pub(super) fn new(data: &'a [f32], columns: usize) -> Self {
+        Self {
+            data,
+            rows: data.len() / columns,
+            columns,
+            row_step: columns,
+            column_step: 1,
+        }
+    }
+
+    /// Some of the columns.
+    pub(super) fn columns(self, first: usize, count: usize) -> Self {
+        assert!(first + count <= self.columns, "no such columns");
+        Self {
+            // Of no rows there is nothing to begin at.
+            data: &self.data[(first * self.column_step).min(self.data.len())..],
+            columns: count,
+            ..self
+        }
+    }
+
+    /// Columns as rows.
+    pub(super) fn transposed(self) -> Self {
+        Self {
+            rows: self.columns,
+            columns: self.rows,
+            row_step: self.column_step,
+            column_step: self.row_step,
+            ..self
+        }
+    }
+
+    fn is_within(&self) -> bool {
+        let last = self.rows.saturating_sub(1) * self.row_step
+            + self.columns.saturating_sub(1) * self.column_step;
+        self.rows == 0 || self.columns == 0 || last < self.data.len()
+    }
+}
+
+/// `into = scale · left · right`, or, to `add`, `into += …`. Rows of `into` are `step` apart.
+#[expect(unsafe_code, reason = "gemm takes pointers")]
+pub(super) fn product(
+    into: &mut [f32],
+    step: usize,
+    add: bool,
+    scale: f32,
+    left: View<'_>,
+    right: View<'_>,
+) {
+    let (m, n, k) = (left.rows, right.columns, left.columns);
+    assert_eq!(k, right.rows, "matrices that do not fit");
+    if m == 0 || n == 0 {
+        return;
+    }
+    assert!(left.is_within() && right.is_within() && (m - 1) * step + n <= into.len());
+    // SAFETY: the assertion above holds every element that these sizes and steps reach within its
+    // slice; `into` is borrowed by nobody else.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            into.as_mut_ptr(),
+            1,
+            step as isize,
+            add,
+            left.data.as_ptr(),
+            left.column_step as isize,
+            left.row_step as isize,
+            right.data.as_ptr(),
+            right.column_step as isize,
+            right.row_step as isize,
+            1.0,
+            scale,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
+}
+
+/// What the vectors of these kernels hold at most; rows are multiples of it.
+pub(super) const LANES: usize = 16;
+
+/// Runs a kernel as compiled for AVX2, or the plain one.
+macro_rules! dispatch {
+    ($name:ident($($argument:expr),*)) => {{
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c")
+        {
+            // SAFETY: the processor has what the kernel was compiled for.
+            #[expect(unsafe_code, reason = "a kernel for some processors only")]
+            return unsafe { x86::$name($($argument),*) };
+        }
+        plain::$name($($argument),*)
+    }};
+}
+
+/// The sum of the products of two slices of the same length.
+pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    dispatch!(dot(a, b))
+}
+
+/// `to += by · from`.
+pub(super) fn add_scaled(to: &mut [f32], by: f32, from: &[f32]) {
+    assert_eq!(to.len(), from.len());
+    dispatch!(add_scaled(to, by, from));
+}
+
+/// Each of `rows` (16-bit, of `width`) times each of `inputs`: as many results for each input as
+/// there are rows, in `into`. A row is read once for all inputs.
+pub(super) fn half_products(rows: &[f16], width: usize, inputs: &[f32], into: &mut [f32]) {
+    let (count, each) = (inputs.len() / width, rows.len() / width);
+    assert!(width.is_multiple_of(LANES) && into.len() == count * each);
+    dispatch!(half_products(rows, width, inputs, into));
+}
+
+/// The same for rows of bytes, and inputs of whole numbers below [`WHOLE_MAX`].
+pub(super) fn byte_products(rows: &[i8], width: usize, inputs: &[i16], into: &mut [i32]) {
+    let (count, each) = (inputs.len() / width, rows.len() / width);
+    assert!(width.is_multiple_of(LANES) && into.len() == count * each);
+    dispatch!(byte_products(rows, width, inputs, into));
+}
+
+/// Inputs of [`byte_products`] are no larger, so that 32 bits hold the sum of 2,048 products.
+pub(super) const WHOLE_MAX: i16 = 8_191;
+
+/// The sum of a row.
+pub(super) fn sum(row: &[f32]) -> f32 {
+    dispatch!(sum(row))
+}
+
+/// The highest value of a row; −∞ where there is none.
+pub(super) fn highest(row: &[f32]) -> f32 {
+    dispatch!(highest(row))
+}
+
+/// `e^x`, to 1 in 10⁶; 0 where that is below the smallest normal number.
+/// Source: the Cephes library's `expf`.
+pub(super) fn exp(row: &mut [f32]) {
+    dispatch!(exp(row));
+}
+
+/// GELU with the hyperbolic tangent, as whisper.cpp computes it.
+/// Source: Hendrycks and Gimpel 2016, arXiv:1606.08415.
+pub(super) fn gelu(row: &mut [f32]) {
+    dispatch!(gelu(row));
+}
+
+#[expect(
+    clippy::inline_always,
+    reason = "what they are called from has the vectors"
+)]
+mod plain {
+    use super::f16;
+
+    pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
+        a.iter().zip(b).map(|(a, b)| a * b).sum()
+    }
+
+    #[inline(always)]
+    pub(super) fn add_scaled(to: &mut [f32], by: f32, from: &[f32]) {
+        for (to, from) in to.iter_mut().zip(from) {
+            *to += by * from;
+        }
+    }
+
+    pub(super) fn half_products(rows: &[f16], width: usize, inputs: &[f32], into: &mut [f32]) {
+        let each = rows.len() / width;
+        for (r, row) in rows.chunks_exact(width).enumerate() {
+            for (i, input) in inputs.chunks_exact(width).enumerate() {
+                let products = row.iter().zip(input).map(|(w, x)| w.to_f32() * x);
+                into[i * each + r] = products.sum();
+            }
+        }
+    }
+
+    pub(super) fn byte_products(rows: &[i8], width: usize, inputs: &[i16], into: &mut [i32]) {
+        let each = rows.len() / width;
+        for (r, row) in rows.chunks_exact(width).enumerate() {
+            for (i, input) in inputs.chunks_exact(width).enumerate() {
+                let products = row
+                    .iter()
+                    .zip(input)
+                    .map(|(&w, &x)| i32::from(w) * i32::from(x));
+                into[i * each + r] = products.sum();
+            }
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn sum(row: &[f32]) -> f32 {
+        let (chunks, rest) = row.as_chunks::<32>();
+        let mut sums = [0.0; 32];
+        for chunk in chunks {
+            for (sum, x) in sums.iter_mut().zip(chunk) {
+                *sum += x;
+            }
+        }
+        sums.iter().chain(rest).sum()
+    }
+
+    #[inline(always)]
+    pub(super) fn highest(row: &[f32]) -> f32 {
+        let (chunks, rest) = row.as_chunks::<32>();
+        let mut highest = [f32::NEG_INFINITY; 32];
+        for chunk in chunks {
+            for (highest, &x) in highest.iter_mut().zip(chunk) {
+                *highest = if x > *highest { x } else { *highest };
+            }
+        }
+        let all = highest.iter().chain(rest);
+        all.copied().fold(f32::NEG_INFINITY, f32::max)
+    }
+
+    #[inline(always)]
+    pub(super) fn exp(row: &mut [f32]) {
+        for x in row {
+            *x = exp_of(*x);
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn gelu(row: &mut [f32]) {
+        for x in row {
+            let inner = 0.797_884_6 * *x * (1.0 + 0.044_715 * *x * *x);
+            // (1 + tanh y) / 2 is 1 / (1 + e^−2y).
+            *x /= 1.0 + exp_of(-2.0 * inner);
+        }
+    }
+
+    #[inline(always)]
+    fn exp_of(x: f32) -> f32 {
+        // Adding and taking away 1.5 · 2²³ rounds to a whole number.
+        const ROUND: f32 = 12_582_912.0;
+        let clamped = x.clamp(-87.0, 88.0);
+        let whole = (clamped * std::f32::consts::LOG2_E + ROUND) - ROUND;
+        // The part of ln 2 that has few bits first, so that nothing is lost.
+        let rest = clamped - whole * 0.693_359_4 - whole * -2.121_944_4e-4;
+        let mut series = 1.987_569_2e-4;
+        for term in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_65, 0.5] {
+            series = series * rest + term;
+        }
+        let fraction = series * rest * rest + rest + 1.0;
+        let power = f32::from_bits(((whole as i32 + 127) as u32) << 23);
+        if x < -87.0 { 0.0 } else { fraction * power }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "vectors are loaded through pointers")]
+mod x86 {
+    use std::arch::x86_64::{
+        __m256, __m256i, _mm_add_epi32, _mm_add_ps, _mm_add_ss, _mm_cvtsi128_si32, _mm_cvtss_f32,
+        _mm_loadu_si128, _mm_movehl_ps, _mm_shuffle_epi32, _mm_shuffle_ps, _mm256_add_epi32,
+        _mm256_add_ps, _mm256_castps256_ps128, _mm256_castsi256_si128, _mm256_cvtepi8_epi16,
+        _mm256_cvtph_ps, _mm256_extractf128_ps, _mm256_extracti128_si256, _mm256_fmadd_ps,
+        _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_setzero_ps,
+        _mm256_setzero_si256, _mm256_storeu_ps,
+    };
+
+    use super::f16;
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn load(from: &[f32; 8]) -> __m256 {
+        // SAFETY: eight values are there.
+        unsafe { _mm256_loadu_ps(from.as_ptr()) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn load_halves(from: &[f16; 8]) -> __m256 {
+        // SAFETY: eight values of two bytes are there.
+        _mm256_cvtph_ps(unsafe { _mm_loadu_si128(from.as_ptr().cast()) })
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn load_bytes(from: &[i8; 16]) -> __m256i {
+        // SAFETY: sixteen bytes are there.
+        _mm256_cvtepi8_epi16(unsafe { _mm_loadu_si128(from.as_ptr().cast()) })
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn load_whole(from: &[i16; 16]) -> __m256i {
+        // SAFETY: sixteen values of two bytes are there.
+        unsafe { _mm256_loadu_si256(from.as_ptr().cast()) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn sum_lanes(v: __m256) -> f32 {
+        let four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
+        let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+        _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn sum_whole(v: __m256i) -> i32 {
+        let four = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256::<1>(v));
+        let two = _mm_add_epi32(four, _mm_shuffle_epi32::<0b01_00_11_10>(four));
+        _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32::<0b10_11_00_01>(two)))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
+        let mut sums = [_mm256_setzero_ps(); 4];
+        let (a32, a_rest) = a.as_chunks::<32>();
+        let (b32, b_rest) = b.as_chunks::<32>();
+        for (a, b) in a32.iter().zip(b32) {
+            let (a, b) = (a.as_chunks::<8>().0, b.as_chunks::<8>().0);
+            sums[0] = _mm256_fmadd_ps(load(&a[0]), load(&b[0]), sums[0]);
+            sums[1] = _mm256_fmadd_ps(load(&a[1]), load(&b[1]), sums[1]);
+            sums[2] = _mm256_fmadd_ps(load(&a[2]), load(&b[2]), sums[2]);
+            sums[3] = _mm256_fmadd_ps(load(&a[3]), load(&b[3]), sums[3]);
+        }
+        let pairs = [
+            _mm256_add_ps(sums[0], sums[1]),
+            _mm256_add_ps(sums[2], sums[3]),
+        ];
+        let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+        sum_lanes(_mm256_add_ps(pairs[0], pairs[1])) + rest
+    }
+
+    #[target_feature(enable = "avx2,fma,f16c")]
+    pub(super) fn add_scaled(to: &mut [f32], by: f32, from: &[f32]) {
+        super::plain::add_scaled(to, by, from);
+    }
+
+    #[target_feature(enable = "avx2,fma,f16c")]
+    pub(super) fn half_products(rows: &[f16], width: usize, inputs: &[f32], into: &mut [f32]) {
+        let each = rows.len() / width;
+        let mut row = vec![0.0; width];
+        for (r, halves) in rows.chunks_exact(width).enumerate() {
+            let eights = row.as_chunks_mut::<8>().0;
+            for (to, from) in eights.iter_mut().zip(halves.as_chunks::<8>().0) {
+                // SAFETY: there is room for eight values.
+                unsafe { _mm256_storeu_ps(to.as_mut_ptr(), load_halves(from)) };
+            }
+            for (i, input) in inputs.chunks_exact(width).enumerate() {
+                into[i * each + r] = dot(&row, input);
+            }
+        }
+    }
+
+    #[target_feature(enable = "avx2,fma,f16c")]
+    pub(super) fn byte_products(rows: &[i8], width: usize, inputs: &[i16], into: &mut [i32]) {
+        let each = rows.len() / width;
+        let mut row = vec![_mm256_setzero_si256(); width / 16];
+        for (r, bytes) in rows.chunks_exact(width).enumerate() {
+            for (to, from) in row.iter_mut().zip(bytes.as_chunks::<16>().0) {
+                *to = load_bytes(from);
+            }
+            for (i, input) in inputs.chunks_exact(width).enumerate() {
+                let mut sum = _mm256_setzero_si256();
+                for (weights, input) in row.iter().zip(input.as_chunks::<16>().0) {
+                    let products = _mm256_madd_epi16(*weights, load_whole(input));
+                    sum = _mm256_add_epi32(sum, products);
+                }
+                into[i * each + r] = sum_whole(sum);
+            }
+        }
+    }
+
+    #[target_feature(enable = "avx2,fma,f16c")]
+    pub(super) fn sum(row: &[f32]) -> f32 {
+        super::plain::sum(row)
+    }
+
+    #[target_feature(enable = "avx2,fma,f16c")]
+    pub(super) fn highest(row: &[f32]) -> f32 {
+        super::plain::highest(row)
+    }
+
+    #[target_feature(enable = "avx2,fma,f16c")]
+    pub(super) fn exp(row: &mut [f32]) {
+        super::plain::exp(row);
+    }
+
+    #[target_feature(enable = "avx2,fma,f16c")]
+    pub(super) fn gelu(row: &mut [f32]) {
+        super::plain::gelu(row);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers that are easy to make and hard to get right by accident.
+    fn numbers(count: usize, seed: usize) -> Vec<f32> {
+        (0..count)
+            .map(|i| ((i * 37 + seed * 101) % 113) as f32 / 56.0 - 1.0)
+            .collect()
+    }
+
+    fn assert_near(a: &[f32], b: &[f32]) {
+        assert_eq!(a.len(), b.len());
+        for (n, (a, b)) in a.iter().zip(b).enumerate() {
+            assert!((a - b).abs() <= 1e-4 * (1.0 + b.abs()), "{n}: {a} {b}");
+        }
+    }
+
+    #[test]
+    fn products_are_those_of_the_schoolbook() {
+        let (m, k, n) = (3, 5, 4);
+        let (left_numbers, right_numbers) = (numbers(m * k, 1), numbers(n * k, 2));
+        let by_hand = |r: usize, c: usize| -> f32 {
+            (0..k)
+                .map(|i| left_numbers[r * k + i] * right_numbers[c * k + i])
+                .sum()
+        };
+        let expected: Vec<f32> = (0..m * n).map(|i| 2.0 * by_hand(i / n, i % n)).collect();
+        let mut into = vec![7.0; m * n];
+        let (left, right) = (
+            View::new(&left_numbers, k),
+            View::new(&right_numbers, k).transposed(),
+        );
+        product(&mut into, n, false, 2.0, left, right);
+        assert_near(&into, &expected);
+
+        let twice: Vec<f32> = expected.iter().map(|x| 2.0 * x).collect();
+        product(&mut into, n, true, 2.0, left, right);
+        assert_near(&into, &twice);
+
+        let mut some = vec![0.0; m * n];
+        let (left, right) = (
+            left.columns(2, 3),
+            View::new(&right_numbers, k).columns(2, 3),
+        );
+        product(&mut some, n, false, 1.0, left, right.transposed());
+        let part: f32 = (2..5)
+            .map(|i| left_numbers[k + i] * right_numbers[3 * k + i])
+            .sum();
+        assert_near(&some[n + 3..n + 4], &[part]);
+    }
+
+    #[test]
+    #[should_panic(expected = "assertion failed")]
+    fn a_product_that_would_leave_its_slice_is_refused() {
+        let numbers = numbers(12, 1);
+        let view = View::new(&numbers, 4);
+        product(&mut [0.0; 8], 3, false, 1.0, view, view.transposed());
+    }
+
+    #[test]
+    fn each_kernel_gives_what_plain_rust_gives() {
+        let (width, rows, inputs) = (96, 7, 3);
+        let x = numbers(inputs * width, 3);
+        let w: Vec<f16> = numbers(rows * width, 4)
+            .into_iter()
+            .map(f16::from_f32)
+            .collect();
+        let (mut ours, mut plainly) = (vec![0.0; inputs * rows], vec![0.0; inputs * rows]);
+        half_products(&w, width, &x, &mut ours);
+        plain::half_products(&w, width, &x, &mut plainly);
+        assert_near(&ours, &plainly);
+
+        let bytes: Vec<i8> = (0..rows * width).map(|i| (i * 31 % 255) as i8).collect();
+        let whole: Vec<i16> = (0..inputs * width)
+            .map(|i| (i * 397 % (WHOLE_MAX as usize + 1)) as i16)
+            .collect();
+        let (mut ours, mut plainly) = (vec![0; inputs * rows], vec![0; inputs * rows]);
+        byte_products(&bytes, width, &whole, &mut ours);
+        plain::byte_products(&bytes, width, &whole, &mut plainly);
+        assert_eq!(ours, plainly);
+
+        let row = numbers(77, 5);
+        assert_near(&[dot(&row, &row)], &[plain::dot(&row, &row)]);
+    }
+
+    #[test]
+    fn sums_and_heights_are_of_the_whole_row() {
+        let mut row = numbers(77, 8);
+        let expected: f64 = row.iter().map(|&x| f64::from(x)).sum();
+        assert!((f64::from(sum(&row)) - expected).abs() < 1e-4);
+        for at in [0, 40, 76] {
+            row[at] += 10.0;
+            assert_near(&[highest(&row)], &[row[at]]);
+            row[at] -= 20.0;
+        }
+        assert_eq!((sum(&[]), highest(&[])), (0.0, f32::NEG_INFINITY));
+    }
+
+    #[test]
+    fn exponentials_and_gelu_are_exact_enough() {
+        let x: Vec<f32> = (-1_000..=880).map(|i| i as f32 / 10.0).collect();
+        let mut powers = x.clone();
+        exp(&mut powers);
+        for (x, power) in x.iter().zip(&powers) {
+            let (expected, near) = (x.exp(), f32::MIN_POSITIVE * 2.0);
+            assert!(
+                (power - expected).abs() <= 1e-6 * expected + near,
+                "{x}: {power}"
+            );
+        }
+        let mut small = numbers(64, 7);
+        let expected: Vec<f32> = small
+            .iter()
+            .map(|x| 0.5 * x * (1.0 + (0.797_884_6 * (x + 0.044_715 * x * x * x)).tanh()))
+            .collect();
+        gelu(&mut small);
+        assert_near(&small, &expected);
+        let mut far = [-60.0, 60.0];
+        gelu(&mut far);
+        assert_near(&far, &[0.0, 60.0]);
+    }
+
+    #[test]
+    fn no_rows_and_no_columns_are_no_trouble() {
+        let none = View::new(&[], 4).columns(2, 2);
+        product(
+            &mut [],
+            3,
+            false,
+            1.0,
+            none,
+            View::new(&[0.0; 12], 4).columns(0, 2).transposed(),
+        );
+    }
+}
