@@ -1,5 +1,6 @@
 /** The player's controls, at the foot of a call's page. */
 import { useEffect, useRef } from 'react';
+import type { Names } from '../call/TranscriptLine';
 import { clockTime } from '../format';
 import { t } from '../strings';
 import { Button, IconButton } from '../ui/controls';
@@ -9,7 +10,6 @@ import type { Source } from './sources';
 import type { Talk } from './speech';
 import { LONG_STEP_MS } from './steps';
 import { Timeline } from './Timeline';
-import type { Names } from './Transcript';
 
 const STEP_SECONDS = LONG_STEP_MS / 1_000;
 
