@@ -94,7 +94,7 @@ export class Twilio {
   }
 
   /** Somebody calls our number: the server says whom to ring, and they ring. */
-  async call(from: string): Promise<{ callSid: string; legs: Leg[] }> {
+  async call(from: string): Promise<{ callSid: string; rung: string[]; legs: Leg[] }> {
     const callSid = this.#signalling.newCallSid();
     const twiml = await this.#ask('/voice', {
       CallSid: callSid,
@@ -110,7 +110,7 @@ export class Twilio {
     const here = rung.filter((identity) => this.#signalling.registered.includes(identity));
     const ring = (identity: string) =>
       this.#signalling.invite(identity, from, offer, { callSid: named });
-    return { callSid, legs: here.map(ring) };
+    return { callSid, rung, legs: here.map(ring) };
   }
 
   /** The browser has accepted: the sound goes through. */
