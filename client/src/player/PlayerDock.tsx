@@ -39,6 +39,7 @@ export function PlayerDock({
         {source && <Sound key={source.url} player={player} url={source.url} />}
         {source && <PlayButtons player={player} />}
         <Clock player={player} />
+        {!source && <p className={css.note}>{strings.noSound}</p>}
         {source && <Pace player={player} />}
         {sources.length > 1 && (
           <SourceChoice sources={sources} url={source?.url} onSource={onSource} />
@@ -48,7 +49,7 @@ export function PlayerDock({
           <IconButton icon="copy" label={strings.copyMoment} onClick={onCopyMoment} />
         </span>
       </div>
-      {source ? <Failure player={player} /> : <p className={css.note}>{strings.noSound}</p>}
+      {source && <Failure player={player} />}
       {source && !source.isExact && <p className={css.note}>{strings.inexact}</p>}
     </section>
   );
