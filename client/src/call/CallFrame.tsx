@@ -28,7 +28,11 @@ export function CallFrame({
         <div className={css.state}>{state}</div>
       </header>
       {callSid ? <CallBody callSid={callSid} /> : <div />}
-      {controls && <footer className={css.dock}>{controls}</footer>}
+      {controls && (
+        <footer className={css.dock} data-dock="call">
+          {controls}
+        </footer>
+      )}
     </section>
   );
 }
