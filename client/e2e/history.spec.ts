@@ -1,9 +1,10 @@
 /** A recorded call in the history: found by its words, heard, written about, exported, deleted. */
 import { readFileSync } from 'node:fs';
 import AxeBuilder from '@axe-core/playwright';
-import type { Locator, Page } from '@playwright/test';
+import type { Page } from '@playwright/test';
 import type { CallDetail, Word } from '../src/api/types';
 import { completedCall } from './history-calls';
+import { press, tabTo } from './keys';
 import { expect, test } from './server';
 
 test.use({ settings: { ARCHIVE: 'true' } });
@@ -321,12 +322,10 @@ test('all of it by keyboard alone', async ({ page }) => {
   await page.keyboard.press('Enter');
   const hit = page.getByRole('link', { name: /Thank you for your patience/ });
   await expect(hit).toBeVisible();
-  await tabTo(page, hit);
-  await page.keyboard.press('Enter');
+  await press(page, hit);
   await expect(spoken(page, 'Thank')).toBeVisible();
   await expect.poll(async () => (await sound(page)).readyState).toBeGreaterThan(0);
-  await tabTo(page, page.getByRole('button', { name: /^0:\d\d, You: go there/ }).nth(1));
-  await page.keyboard.press('Enter');
+  await press(page, page.getByRole('button', { name: /^0:\d\d, You: go there/ }).nth(1));
   await expect.poll(async () => (await sound(page)).paused).toBe(false);
   await page.keyboard.press('k');
   await expect.poll(async () => (await sound(page)).paused).toBe(true);
@@ -336,6 +335,9 @@ test('all of it by keyboard alone', async ({ page }) => {
   await page.keyboard.type('keys');
   await page.keyboard.press('Enter');
   await expect(page.getByRole('link', { name: 'keys' })).toBeVisible();
+  const coming = page.waitForEvent('download');
+  await press(page, page.getByRole('link', { name: 'Download as WebVTT' }));
+  expect((await coming).suggestedFilename()).toMatch(/\.vtt$/);
   await tabTo(page, slider(page));
   await page.keyboard.press('Home');
   await expect(slider(page)).toHaveAttribute('aria-valuetext', '0:00 of 0:42');
@@ -346,7 +348,7 @@ test('all of it by keyboard alone', async ({ page }) => {
 test('a call is deleted after a question, and not before', async ({ page }) => {
   await open(page);
   const remove = page.getByRole('button', { name: 'Delete', exact: true });
-  await remove.click();
+  await press(page, remove);
   const question = page.getByRole('dialog', { name: 'Delete this call?' });
   await expect(question).toContainText('the audio that this server kept');
   await page.keyboard.press('Escape');
@@ -363,21 +365,9 @@ test('a call is deleted after a question, and not before', async ({ page }) => {
   await question.getByRole('button', { name: 'Delete for good' }).click();
   await expect(question.getByRole('alert')).toHaveText('Twilio said no.');
   await page.unroute(`**/api/calls/${sid}`);
-  await question.getByRole('button', { name: 'Delete for good' }).click();
+  await press(page, question.getByRole('button', { name: 'Delete for good' }));
   await expect(page).toHaveURL('/calls');
   await expect(page.getByRole('heading', { name: 'No calls yet' })).toBeVisible();
   await page.goto(`/calls/${sid}`);
   await expect(page.getByRole('heading', { name: 'There is no such call' })).toBeVisible();
 });
-
-/** More controls than any screen has. */
-const TABS_MAX = 80;
-
-/** Goes on with Tab until there. */
-async function tabTo(page: Page, target: Locator) {
-  for (let tab = 0; tab < TABS_MAX; tab++) {
-    if (await target.evaluate((element) => element === document.activeElement)) return;
-    await page.keyboard.press('Tab');
-  }
-  throw new Error(`Tab does not lead to ${target}`);
-}
