@@ -10,6 +10,9 @@
 MODEL ?= tiny.en
 ARGS  ?=
 
+# Where .ci/node puts a Node, if the system's does not build the page.
+export PATH := $(CURDIR)/target/node/bin:$(PATH)
+
 .PHONY: demo client test test-client test-functions bench peer check fmt model oracles packages node browser
 
 demo: packages model
@@ -63,7 +66,7 @@ client/node_modules/.package-lock.json: client/package-lock.json | node
 	@touch $@
 
 node:
-	@.ci/packages node=nodejs npm=npm
+	@.ci/packages python3=python3 pip3=python3-pip
 	@.ci/node
 
 browser:

@@ -56,12 +56,29 @@ test('a tab that slept for ten minutes can be called again', async ({ page, sign
   await expectOnline(page);
 });
 
-test('going offline is for good, until one goes online again', async ({ page, signalling }) => {
+test('going offline is for good, until one goes online again', async ({
+  page,
+  twilio,
+  signalling,
+}) => {
+  /** Whether the server has a call ring at this page. */
+  const rings = async () => {
+    const { callSid, rung, legs } = await twilio.call('+442079460958');
+    for (const leg of legs) leg.cancel();
+    await twilio.tell(callSid, 'completed');
+    return rung.includes(signalling.tokens.at(-1)?.identity ?? '');
+  };
   await goOnline(page);
   await signalling.registers(1);
+  expect(await rings()).toBe(true);
   await page.getByRole('button', { name: 'Go offline' }).click();
   await signalling.registers(0);
   await expect(page.getByRole('button', { name: 'Go online' })).toBeVisible();
+  await expect.poll(rings).toBe(false);
   await goOnline(page);
   await signalling.registers(1);
+  expect(await rings()).toBe(true);
+  // So it is for a page that is closed.
+  await page.goto('about:blank');
+  await expect.poll(rings).toBe(false);
 });

@@ -45,6 +45,12 @@ test('a call is rejected, by keyboard', async ({ page, twilio }) => {
   await legs[0]?.heard('reject');
   await expect(ringing(page)).toBeHidden();
   await expect.poll(() => isLoud(page)).toBe(false);
+  // Whoever rejects a call has not missed it. The next one's notice comes after any of this one's.
+  const next = await twilio.call('+442079460959');
+  await expect(ringing(page)).toBeVisible();
+  next.legs[0]?.cancel();
+  await expect(page.getByText('Missed call from +44 20 7946 0959.')).toBeVisible();
+  await expect(page.getByText(`Missed call from ${CALLER_WRITTEN}.`)).toBeHidden();
 });
 
 test('a caller who gives up was missed', async ({ page, twilio }) => {

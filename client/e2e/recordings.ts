@@ -1,12 +1,20 @@
 /** The part of Twilio's REST API that records calls: what it is asked to do, it has done. */
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { join } from 'node:path';
 
 const CALL = /\/Calls\/(CA[0-9a-f]{32})\/Recordings(?:\/(\w+))?\.json$/;
+const MEDIA = /\/Recordings\/RE[0-9a-f]{32}\.wav\?RequestedChannels=\d$/;
+
+/** What every recording sounds like: some seconds of speech. */
+const SOUND = readFileSync(join(import.meta.dirname, '../../fixtures/prompts/dashwood.wav'));
 
 export class Recordings {
   /** What was asked for, in order: `start`, or a status. */
   readonly asked: string[] = [];
+  /** Parts of a recording's sound that were asked for. */
+  readonly ranges: string[] = [];
   readonly url: string;
   readonly #server: Server;
 
@@ -21,6 +29,10 @@ export class Recordings {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse) {
+    if (request.method === 'GET' && MEDIA.test(request.url ?? '')) {
+      this.#play(request, response);
+      return;
+    }
     let body = '';
     for await (const part of request) body += String(part);
     const [, callSid, which] = CALL.exec(request.url ?? '') ?? [];
@@ -34,6 +46,20 @@ export class Recordings {
     const sid = `RE${callSid.slice(2)}`;
     response.writeHead(which ? 200 : 201, { 'content-type': 'application/json' });
     response.end(JSON.stringify({ sid, call_sid: callSid, status, channels: 2 }));
+  }
+
+  #play({ headers: { range = 'bytes=0-' } }: IncomingMessage, response: ServerResponse) {
+    this.ranges.push(range);
+    const [, from = '0', to] = /^bytes=(\d+)-(\d*)$/.exec(range) ?? [];
+    const part = SOUND.subarray(Number(from), to ? Number(to) + 1 : undefined);
+    const last = Number(from) + part.length - 1;
+    response.writeHead(206, {
+      'content-type': 'audio/x-wav',
+      'content-length': part.length,
+      'content-range': `bytes ${from}-${last}/${SOUND.length}`,
+      'accept-ranges': 'bytes',
+    });
+    response.end(part);
   }
 }
 

@@ -3,9 +3,10 @@
  * sound, and the webhooks that the server answers, signed as Twilio signs them.
  */
 import { createHmac } from 'node:crypto';
+import type { Page } from '@playwright/test';
 import { type FarEnd, openFarEnd } from './far_end';
 import { openRecordings, type Recordings } from './recordings';
-import { ALICE, test as base, expect } from './server';
+import { ALICE, test as base, expect, type Server } from './server';
 import { type Leg, openSignalling, type Signalling } from './signalling';
 
 export const OUR_NUMBER = '+14155550100';
@@ -93,8 +94,20 @@ export class Twilio {
     });
   }
 
+  /** Twilio has a call's recording ready; it began with the call. */
+  async recorded(callSid: string) {
+    await this.#ask('/api/recordings/status', {
+      CallSid: callSid,
+      RecordingSid: `RE${callSid.slice(2)}`,
+      RecordingStatus: 'completed',
+      RecordingChannels: '2',
+      RecordingDuration: '5',
+      RecordingStartTime: new Date().toUTCString(),
+    });
+  }
+
   /** Somebody calls our number: the server says whom to ring, and they ring. */
-  async call(from: string): Promise<{ callSid: string; legs: Leg[] }> {
+  async call(from: string): Promise<{ callSid: string; rung: string[]; legs: Leg[] }> {
     const callSid = this.#signalling.newCallSid();
     const twiml = await this.#ask('/voice', {
       CallSid: callSid,
@@ -110,7 +123,7 @@ export class Twilio {
     const here = rung.filter((identity) => this.#signalling.registered.includes(identity));
     const ring = (identity: string) =>
       this.#signalling.invite(identity, from, offer, { callSid: named });
-    return { callSid, legs: here.map(ring) };
+    return { callSid, rung, legs: here.map(ring) };
   }
 
   /** The browser has accepted: the sound goes through. */
@@ -138,9 +151,31 @@ export class Twilio {
   }
 }
 
+/** The cookie of somebody who is signed in. */
+interface Session {
+  name: string;
+  value: string;
+}
+
+export async function openSession(server: Server): Promise<Session> {
+  const headers = { 'content-type': 'application/json' };
+  const body = JSON.stringify(ALICE);
+  const answer = await fetch(`${server.url}/api/session`, { method: 'POST', headers, body });
+  const [, name, value] = /^([^=]+)=([^;]+)/.exec(answer.headers.get('set-cookie') ?? '') ?? [];
+  if (!name || !value) throw new Error(`nobody signed in: ${answer.status}`);
+  return { name, value };
+}
+
+/** Opens the page with that session. */
+export async function enter(page: Page, server: Server, session: Session) {
+  const { hostname: domain } = new URL(server.url);
+  await page.context().addCookies([{ ...session, domain, path: '/', secure: true }]);
+  await page.goto('/');
+}
+
 export const test = base.extend<
   { farEnd: FarEnd; twilio: Twilio },
-  { signalling: Signalling; recordings: Recordings; session: { name: string; value: string } }
+  { signalling: Signalling; recordings: Recordings; session: Session }
 >({
   recordings: [
     // biome-ignore lint/correctness/noEmptyPattern: the first argument has to be one
@@ -183,21 +218,9 @@ export const test = base.extend<
     await twilio.close();
   },
   // Once for all: the server lets nobody sign in as often as tests would.
-  session: [
-    async ({ server }, use) => {
-      const headers = { 'content-type': 'application/json' };
-      const body = JSON.stringify(ALICE);
-      const answer = await fetch(`${server.url}/api/session`, { method: 'POST', headers, body });
-      const [, name, value] = /^([^=]+)=([^;]+)/.exec(answer.headers.get('set-cookie') ?? '') ?? [];
-      if (!name || !value) throw new Error(`nobody signed in: ${answer.status}`);
-      await use({ name, value });
-    },
-    { scope: 'worker' },
-  ],
+  session: [({ server }, use) => openSession(server).then(use), { scope: 'worker' }],
   page: async ({ page, server, session }, use) => {
-    const { hostname: domain } = new URL(server.url);
-    await page.context().addCookies([{ ...session, domain, path: '/', secure: true }]);
-    await page.goto('/');
+    await enter(page, server, session);
     await use(page);
   },
 });

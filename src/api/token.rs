@@ -1,4 +1,4 @@
-//! `GET /api/token`: what a browser registers at Twilio with.
+//! `/api/token`: what a browser registers at Twilio with. As long as it holds one, calls ring it.
 #![expect(
     unused_qualifications,
     reason = "utoipa names a query's type by its path"
@@ -23,7 +23,7 @@ use crate::twilio::token::{self, SessionTag};
 
 /// `/api/token`.
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(token))
+    OpenApiRouter::new().routes(routes!(token, give_back))
 }
 
 /// A pass to Twilio.
@@ -59,20 +59,7 @@ async fn token(
     Query(query): Query<TokenQuery>,
 ) -> Result<Json<VoiceToken>, ApiError> {
     let now = clock::utc_now();
-    let browser = query.browser.as_deref();
-    let (user, name, session) = match &caller {
-        Caller::User {
-            user,
-            via: Via::Session(hash),
-        } => (user.id, user.name.as_str(), Some(hash)),
-        Caller::User { .. } => {
-            let user = caller.require_person()?; // Refuses machines.
-            (user.id, user.name.as_str(), None)
-        }
-        Caller::Open => (NOBODY, "local", None),
-    };
-    let tag = tag(session, browser);
-    let identity = token::identity_for(user, name, tag);
+    let identity = identity_of(&caller, query.browser.as_deref())?;
     let minted = desk.mint(&identity, now).map_err(|missing| {
         let missing = missing.join(", ");
         let message = format!("calls need {missing}: see .env.example, then restart");
@@ -83,12 +70,50 @@ async fn token(
         )
     })?;
     let expires_at = minted.expires_at;
-    desk.arrive(identity.clone(), caller.user_id(), expires_at);
+    let session = session_of(&caller).copied();
+    desk.arrive(identity.clone(), caller.user_id(), session, expires_at);
     Ok(Json(VoiceToken {
         token: minted.jwt,
         identity,
         expires_at,
     }))
+}
+
+/// This browser goes offline: calls ring it no more, until it asks for its next pass.
+#[utoipa::path(delete, path = "/api/token", tag = "phone", params(TokenQuery), responses(
+    (status = 204, description = "offline, or never online"),
+    (status = 401, description = "`sign_in_required`"),
+))]
+async fn give_back(
+    caller: Caller,
+    State(desk): State<Desk>,
+    Query(query): Query<TokenQuery>,
+) -> Result<StatusCode, ApiError> {
+    desk.go_offline(&identity_of(&caller, query.browser.as_deref())?);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What the browser that asks is called at Twilio; machines are no telephones.
+fn identity_of(caller: &Caller, browser: Option<&str>) -> Result<ClientIdentity, ApiError> {
+    let (user, name) = match caller {
+        Caller::User { .. } => {
+            let user = caller.require_person()?;
+            (user.id, user.name.as_str())
+        }
+        Caller::Open => (NOBODY, "local"),
+    };
+    let tag = tag(session_of(caller), browser);
+    Ok(token::identity_for(user, name, tag))
+}
+
+fn session_of(caller: &Caller) -> Option<&SecretHash> {
+    match caller {
+        Caller::User {
+            via: Via::Session(hash),
+            ..
+        } => Some(hash),
+        Caller::User { .. } | Caller::Open => None,
+    }
 }
 
 /// Names a browser among its user's by its session and what it calls itself; by chance if it has

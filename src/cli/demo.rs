@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use crate::app::{App, Parts};
+use crate::archive::Shelf;
 use crate::cli;
 use crate::cli::serve::wait_for_signal;
 use crate::config::EngineSettings;
@@ -40,8 +41,13 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let engine = cli::start_engine(&args.engine)?;
     let address = ([127, 0, 0, 1], args.port).into();
     let voice = cli::voice_config(&args.engine);
+    // What one hears on the page; gone with the server.
+    let audio = args.keep.then(tempfile::tempdir).transpose()?;
+    let shelf = audio.as_ref().map(|folder| Shelf::open(folder.path()));
     let parts = Parts {
         simulates: args.keep,
+        shelf: shelf.transpose()?,
+        archives: args.keep,
         model: args.engine.model_name(),
         ..Parts::local(address, engine, voice).await?
     };

@@ -24,6 +24,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::access::secret::SecretHash;
 use crate::archive::Shelf;
 use crate::clock::{self, UtcTime};
 use crate::config::TranscriptionSource;
@@ -194,12 +195,28 @@ impl Desk {
     }
 
     /// A browser got a token: incoming calls ring it until then.
-    pub fn arrive(&self, identity: ClientIdentity, user: Option<UserId>, until: UtcTime) {
+    pub fn arrive(
+        &self,
+        identity: ClientIdentity,
+        user: Option<UserId>,
+        session: Option<SecretHash>,
+        until: UtcTime,
+    ) {
         let now = clock::utc_now();
-        lock(&self.0.presence).arrive(identity, user, until, now);
+        lock(&self.0.presence).arrive(identity, user, session, until, now);
     }
 
-    /// A user signed out, or is gone.
+    /// A browser went offline: no call rings it until it gets its next token.
+    pub fn go_offline(&self, identity: &ClientIdentity) {
+        lock(&self.0.presence).go_offline(identity);
+    }
+
+    /// A session is over: no call rings its browsers.
+    pub fn end_session(&self, session: &SecretHash) {
+        lock(&self.0.presence).end(session);
+    }
+
+    /// A user is gone.
     pub fn leave(&self, user: UserId) {
         lock(&self.0.presence).leave(user);
     }

@@ -1,8 +1,9 @@
-//! Which browsers can be called: each is ready from its token's minting to the token's end. Pure:
-//! no I/O; takes `now`.
+//! Which browsers can be called: each is ready from its token's minting to the token's end, or until
+//! it goes offline. Pure: no I/O; takes `now`.
 
 use std::collections::BTreeMap;
 
+use crate::access::secret::SecretHash;
 use crate::clock::UtcTime;
 use crate::ids::{ClientIdentity, UserId};
 use crate::limits;
@@ -16,6 +17,7 @@ pub(super) struct Presence {
 #[derive(Debug)]
 struct Browser {
     user: Option<UserId>,
+    session: Option<SecretHash>,
     since: UtcTime,
     until: UtcTime,
 }
@@ -26,6 +28,7 @@ impl Presence {
         &mut self,
         identity: ClientIdentity,
         user: Option<UserId>,
+        session: Option<SecretHash>,
         until: UtcTime,
         now: UtcTime,
     ) {
@@ -36,12 +39,27 @@ impl Presence {
                 self.browsers.remove(&first);
             }
         }
-        let since = now;
-        let browser = Browser { user, since, until };
+        let browser = Browser {
+            user,
+            session,
+            since: now,
+            until,
+        };
         self.browsers.insert(identity, browser);
     }
 
-    /// A user signed out, or is gone: none of that user's browsers is called any more.
+    /// A browser went offline: it is not called until it gets its next token.
+    pub(super) fn go_offline(&mut self, identity: &ClientIdentity) {
+        self.browsers.remove(identity);
+    }
+
+    /// A session is over: none of its browsers, one for each tab, is called any more.
+    pub(super) fn end(&mut self, session: &SecretHash) {
+        self.browsers
+            .retain(|_, browser| browser.session.as_ref() != Some(session));
+    }
+
+    /// A user is gone: none of that user's browsers is called any more.
     pub(super) fn leave(&mut self, user: UserId) {
         self.browsers
             .retain(|_, browser| browser.user != Some(user));
@@ -78,9 +96,15 @@ mod tests {
         let mut presence = Presence::default();
         for (n, minute) in [(1, 0), (2, 10), (3, 20)] {
             let now = at(minute);
-            presence.arrive(browser(n), Some(UserId(n as i64)), now.plus(HOUR), now);
+            presence.arrive(
+                browser(n),
+                Some(UserId(n as i64)),
+                None,
+                now.plus(HOUR),
+                now,
+            );
         }
-        presence.arrive(browser(1), Some(UserId(1)), at(90), at(30));
+        presence.arrive(browser(1), Some(UserId(1)), None, at(90), at(30));
         assert_eq!(presence.ring(at(31)), [browser(1), browser(3), browser(2)]);
         assert_eq!(presence.ring(at(70)), [browser(1), browser(3)]);
         presence.leave(UserId(1));
@@ -89,11 +113,26 @@ mod tests {
     }
 
     #[test]
+    fn nobody_rings_a_browser_that_went_offline_or_whose_session_is_over() {
+        let mut presence = Presence::default();
+        for (n, session) in [(1, [1; 32]), (2, [1; 32]), (3, [2; 32])] {
+            let user = Some(UserId(1));
+            presence.arrive(browser(n), user, Some(session), at(60), at(n as i64));
+        }
+        presence.go_offline(&browser(2));
+        assert_eq!(presence.ring(at(5)), [browser(3), browser(1)]);
+        presence.arrive(browser(2), Some(UserId(1)), Some([1; 32]), at(60), at(6));
+        assert_eq!(presence.ring(at(7)), [browser(2), browser(3), browser(1)]);
+        presence.end(&[1; 32]);
+        assert_eq!(presence.ring(at(8)), [browser(3)]);
+    }
+
+    #[test]
     fn neither_the_ringing_nor_the_ready_grow_without_bound() {
         let mut presence = Presence::default();
         for n in 0..=limits::BROWSERS_MAX {
             let now = UtcTime::from_millis(at(0).millis() + n as i64);
-            presence.arrive(browser(n), None, now.plus(HOUR), now);
+            presence.arrive(browser(n), None, None, now.plus(HOUR), now);
         }
         assert_eq!(presence.browsers.len(), limits::BROWSERS_MAX);
         assert!(!presence.browsers.contains_key(&browser(0)), "the first");

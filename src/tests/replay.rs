@@ -127,7 +127,7 @@ async fn a_number_calls_the_browser() {
     let office = Office::open(|_| {}).await;
     let browser = ClientIdentity::parse("u1_0000000000000001").unwrap();
     let until = clock::utc_now().plus(std::time::Duration::from_hours(1));
-    office.server.state.desk.arrive(browser, None, until);
+    office.server.state.desk.arrive(browser, None, None, until);
     office.place(THEIRS, OURS).await.unwrap();
     let detail = office.written().await;
     assert_eq!(detail.call.direction, Direction::Incoming);

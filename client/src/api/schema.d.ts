@@ -282,7 +282,8 @@ export interface paths {
         get: operations["getToken"];
         put?: never;
         post?: never;
-        delete?: never;
+        /** This browser goes offline: calls ring it no more, until it asks for its next pass. */
+        delete: operations["deleteToken"];
         options?: never;
         head?: never;
         patch?: never;
@@ -2052,6 +2053,40 @@ export interface operations {
             };
             /** @description `twilio_not_set_up`: which settings are missing */
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    deleteToken: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Any text that this browser, or this tab of it, keeps for itself: its next token is then for
+                 *     the same identity. Needed only where nobody signs in, or for two phones in one session.
+                 */
+                browser?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description offline, or never online */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `sign_in_required` */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -3,26 +3,23 @@
  * out at the foot. Only what is inside the middle scrolls.
  */
 import type { ReactNode } from 'react';
-import { t } from '../strings';
+import { CallBody } from './CallBody';
 import css from './CallFrame.module.css';
 
 export function CallFrame({
+  callSid,
   title,
   state,
-  aside,
   controls,
-  children,
 }: {
+  /** Once it is known. */
+  callSid: string | null;
   /** The other person. */
   title: string;
   /** How it goes: status, timer, recording. Says itself what of it is read aloud. */
   state: ReactNode;
-  /** Beside the words; on a phone, above them. */
-  aside?: ReactNode;
   /** The dock. */
   controls?: ReactNode;
-  /** The words. */
-  children: ReactNode;
 }) {
   return (
     <section className={css.frame} aria-label={title}>
@@ -30,15 +27,12 @@ export function CallFrame({
         <h1 className={css.title}>{title}</h1>
         <div className={css.state}>{state}</div>
       </header>
-      <div className={css.body}>
-        <div className={css.words}>{children}</div>
-        {aside && (
-          <aside className={css.aside} aria-label={t.call.details}>
-            {aside}
-          </aside>
-        )}
-      </div>
-      {controls && <footer className={css.dock}>{controls}</footer>}
+      {callSid ? <CallBody callSid={callSid} /> : <div />}
+      {controls && (
+        <footer className={css.dock} data-dock="call">
+          {controls}
+        </footer>
+      )}
     </section>
   );
 }

@@ -15,7 +15,7 @@ import { SpokenLog } from './SpokenLog';
 import { SegmentList } from './Transcript';
 import { TranscriptBar } from './TranscriptBar';
 import { TroubleNote } from './TroubleNote';
-import { useNames } from './useCallRecord';
+import { useCallRecord, useNames } from './useCallRecord';
 import { useFollow } from './useFollow';
 
 export function LiveTranscript({ callSid }: { callSid: string }) {
@@ -63,7 +63,7 @@ function Words({ callSid }: { callSid: string }) {
         >
           <div ref={content}>
             {isEmpty ? (
-              <Listening isOver={ended === true} />
+              <Listening callSid={callSid} isOver={ended === true} />
             ) : (
               <SegmentList lines={lines ?? []} names={names} marker={marker} />
             )}
@@ -76,12 +76,13 @@ function Words({ callSid }: { callSid: string }) {
   );
 }
 
-const Listening = ({ isOver }: { isOver: boolean }) =>
-  isOver ? (
-    <Empty title={t.call.words.none} />
-  ) : (
-    <Empty title={t.call.words.listening}>{t.call.words.listeningHint}</Empty>
-  );
+function Listening({ callSid, isOver }: { callSid: string; isOver: boolean }) {
+  const { data: record } = useCallRecord(callSid);
+  const { words } = t.call;
+  if (record?.transcript === 'off') return <Empty title={words.off}>{words.offHint}</Empty>;
+  if (isOver) return <Empty title={words.none} />;
+  return <Empty title={words.listening}>{words.listeningHint}</Empty>;
+}
 
 /** The way back to the end; counts what has settled since the reader left it. */
 function JumpToLive({ callSid, onJump }: { callSid: string; onJump: () => void }) {

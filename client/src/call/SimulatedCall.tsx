@@ -15,7 +15,6 @@ import { t } from '../strings';
 import { Empty } from '../ui/controls';
 import { CallFrame } from './CallFrame';
 import { countShown, countWords } from './figures';
-import { LiveTranscript } from './LiveTranscript';
 import { RecordingControl } from './RecordingControl';
 import css from './SimulatedCall.module.css';
 import { useCallRecord, useOtherName } from './useCallRecord';
@@ -34,12 +33,11 @@ export function SimulatedCall({ callSid }: { callSid: string }) {
     );
   return (
     <CallFrame
+      callSid={callSid}
       title={name}
       state={<WatchedState status={live ?? record.data?.status} isOver={isOver} />}
       controls={isOver ? <Summary callSid={callSid} /> : <RecordingControl callSid={callSid} />}
-    >
-      <LiveTranscript callSid={callSid} />
-    </CallFrame>
+    />
   );
 }
 

@@ -10,7 +10,7 @@ import { usePreference } from '../settings/preferences';
 import { t } from '../strings';
 import css from './SpokenLog.module.css';
 import { freshOf, SPOKEN_MAX } from './spoken';
-import type { Names } from './useCallRecord';
+import type { Names } from './TranscriptLine';
 
 export function SpokenLog({ callSid, names }: { callSid: string; names: Names }) {
   const isOn = usePreference('announceWords');

@@ -10,10 +10,10 @@ import { HiddenText, IconButton } from '../ui/controls';
 import { copyText } from './copy';
 import type { Marker } from './keywords';
 import css from './Transcript.module.css';
-import type { Names } from './useCallRecord';
+import { isAtOnce, type Names, TranscriptLine } from './TranscriptLine';
 
-/** Two that speak at once for less than this take turns. */
-const OVERLAP_MS_MIN = 300;
+/** A line that is shown. */
+type Shown = Exclude<Line, { kind: 'gone' }>;
 
 export function SegmentList({
   lines,
@@ -78,7 +78,7 @@ const ChunkView = memo(function ChunkView({
             key={line.id}
             line={line}
             opens={above?.speaker !== line.speaker}
-            isOver={above !== undefined && isOver(above, line)}
+            isOver={isOver(above, line)}
             isEntry={line.id === entry}
             {...shared}
           />
@@ -97,7 +97,7 @@ const LineView = memo(function LineView({
   names,
   marker,
 }: Shared & {
-  line: Exclude<Line, { kind: 'gone' }>;
+  line: Shown;
   /** Another one spoke before. */
   opens: boolean;
   /** The other one was still speaking. */
@@ -106,38 +106,34 @@ const LineView = memo(function LineView({
 }) {
   const name = names[line.speaker];
   const time = clockTime(line.startMs);
+  const segment = line.kind === 'settled' && line.segment.transcribed ? line.segment : undefined;
   return (
-    <div
-      className={css.line}
-      data-segment={line.id}
-      data-speaker={line.speaker}
-      data-state={line.kind}
-      data-opens={opens || undefined}
+    <TranscriptLine
+      id={line.id}
+      speaker={line.speaker}
+      name={opens ? name : undefined}
+      time={time}
+      isOpen={line.kind === 'open'}
+      isOver={isOver}
+      language={segment?.language}
+      action={
+        segment && (
+          <IconButton
+            className={css.copy ?? ''}
+            icon="copy"
+            label={t.call.words.copy(name, time)}
+            tabIndex={isEntry ? 0 : -1}
+            onClick={() => copyText(segment.text)}
+          />
+        )
+      }
     >
-      <span className={css.time}>{time}</span>
-      <div className={css.bubble}>
-        {opens && (
-          <p className={css.name}>
-            {name}
-            {isOver && <span className={css.over}>{t.call.words.atOnce}</span>}
-          </p>
-        )}
-        <p className={css.text}>{wordsOf(line, marker)}</p>
-      </div>
-      {line.kind === 'settled' && line.segment.transcribed && (
-        <IconButton
-          className={css.copy ?? ''}
-          icon="copy"
-          label={t.call.words.copy(name, time)}
-          tabIndex={isEntry ? 0 : -1}
-          onClick={() => copyText(line.segment.text)}
-        />
-      )}
-    </div>
+      {wordsOf(line, marker)}
+    </TranscriptLine>
   );
 });
 
-function wordsOf(line: Exclude<Line, { kind: 'gone' }>, marker: Marker | undefined): ReactNode {
+function wordsOf(line: Shown, marker: Marker | undefined): ReactNode {
   switch (line.kind) {
     case 'open': {
       const { stable, unstable } = line.partial;
@@ -151,9 +147,9 @@ function wordsOf(line: Exclude<Line, { kind: 'gone' }>, marker: Marker | undefin
       );
     }
     case 'settled': {
-      const { text, transcribed, language } = line.segment;
-      if (!transcribed) return <span className={css.missing}>{t.call.words.missing}</span>;
-      return <span lang={language || undefined}>{marker ? marked(text, marker) : text}</span>;
+      const { text, transcribed } = line.segment;
+      if (!transcribed) return undefined;
+      return marker ? marked(text, marker) : text;
     }
     default:
       return line satisfies never;
@@ -173,11 +169,9 @@ function marked(text: string, marker: Marker): ReactNode[] {
 
 const isSettled = (line: Line) => line.kind === 'settled';
 
-/** Whether the second spoke while the first still did. One that is open may just be late. */
-function isOver(first: Line, second: Line): boolean {
-  if (first.kind !== 'settled' || first.speaker === second.speaker) return false;
-  return first.segment.endMs - second.startMs >= OVERLAP_MS_MIN;
-}
+/** Whether the other one was still speaking; one whose words are open may just be late. */
+const isOver = (above: Line | undefined, line: Line) =>
+  above?.kind === 'settled' && isAtOnce(above.segment, line);
 
 /** Among 2,000 buttons Tab stops at one; arrows go on from it. */
 function moveFocus(event: KeyboardEvent<HTMLDivElement>) {

@@ -3,13 +3,11 @@ import { useQuery } from '@tanstack/react-query';
 import { useMemo } from 'react';
 import { ApiError } from '../api/client';
 import { callQuery, sessionQuery } from '../api/queries';
-import type { CallDetail, Speaker } from '../api/types';
+import type { CallDetail } from '../api/types';
 import { useFormatParty } from '../numbers/format';
 import { t } from '../strings';
 import { otherParty } from './parties';
-
-/** What each party is called. */
-export type Names = Readonly<Record<Speaker, string>>;
+import type { Names } from './TranscriptLine';
 
 /** A call that this page has just placed may be known to the server a moment later. */
 const RETRIES_MAX = 3;

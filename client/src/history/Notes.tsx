@@ -13,6 +13,15 @@ import { notesOf } from './notes';
 const NOTES_MAX = 65_536;
 
 export function Notes({ sid, notes }: { sid: string; notes: string }) {
+  return (
+    <section className={css.section}>
+      <h2>{t.calls.notes.label}</h2>
+      <NotesField sid={sid} notes={notes} />
+    </section>
+  );
+}
+
+export function NotesField({ sid, notes }: { sid: string; notes: string }) {
   const [draft] = useState(() => notesOf(sid, notes));
   const { text, state } = useStore(draft.store);
   const id = useId();
@@ -20,22 +29,19 @@ export function Notes({ sid, notes }: { sid: string; notes: string }) {
   // What one has just typed goes with one.
   useEffect(() => () => draft.flush(), [draft]);
   return (
-    <section className={css.section}>
-      <h2>
-        <label htmlFor={id}>{t.calls.notes.label}</label>
-      </h2>
+    <>
       <textarea
-        id={id}
         className={controls.input}
         rows={5}
         maxLength={NOTES_MAX}
-        aria-describedby={`${id}-state`}
+        aria-label={t.calls.notes.label}
+        aria-describedby={id}
         value={text}
         onChange={(event) => draft.edit(event.target.value)}
         onBlur={() => draft.flush()}
       />
       <p
-        id={`${id}-state`}
+        id={id}
         className={css.state}
         role="status"
         data-failed={state.type === 'failed' || undefined}
@@ -43,7 +49,7 @@ export function Notes({ sid, notes }: { sid: string; notes: string }) {
         {text === '' && state.type === 'saved' ? null : wordsOf(state)}
         {state.type === 'failed' && <Button onClick={() => draft.flush()}>{t.ui.retry}</Button>}
       </p>
-    </section>
+    </>
   );
 }
 

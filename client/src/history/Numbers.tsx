@@ -1,9 +1,9 @@
 /** The figures of a talk, and what they mean. */
 import { useMemo } from 'react';
 import type { Segment, Speaker } from '../api/types';
+import type { Names } from '../call/TranscriptLine';
 import { clockTime } from '../format';
 import type { Talk } from '../player/speech';
-import type { Names } from '../player/Transcript';
 import { t } from '../strings';
 import { Button } from '../ui/controls';
 import { type Analysis, analyse, type Party } from './analysis';

@@ -1,5 +1,5 @@
 /** A call that goes on: its words as they come. Its player comes when it is over. */
-import { LiveTranscript } from '../call/LiveTranscript';
+import { CallBody } from '../call/CallBody';
 import { t } from '../strings';
 import { Banner } from '../ui/controls';
 import css from './OngoingCall.module.css';
@@ -8,7 +8,7 @@ export function OngoingCall({ sid }: { sid: string }) {
   return (
     <div className={css.ongoing}>
       <Banner>{t.calls.page.ongoing}</Banner>
-      <LiveTranscript callSid={sid} />
+      <CallBody callSid={sid} />
     </div>
   );
 }

@@ -10,6 +10,7 @@ import {
 } from 'react';
 import { useSearch } from 'wouter';
 import type { CallDetail } from '../api/types';
+import type { Names } from '../call/TranscriptLine';
 import { clockTime } from '../format';
 import { FindBar } from '../player/FindBar';
 import { findIn } from '../player/find';
@@ -18,7 +19,7 @@ import { PlayerDock } from '../player/PlayerDock';
 import { Player } from '../player/player';
 import { sourcesOf } from '../player/sources';
 import { silencesOf, type Talk, talkOf, UNSURE_BELOW } from '../player/speech';
-import { type Names, Transcript } from '../player/Transcript';
+import { Transcript } from '../player/Transcript';
 import { useFoundMarks, useSpokenMark } from '../player/useMarks';
 import { usePlayerKeys } from '../player/usePlayerKeys';
 import { t } from '../strings';

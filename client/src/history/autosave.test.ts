@@ -86,4 +86,16 @@ describe('a text that saves itself', () => {
     notes.adopt('theirs again');
     expect(notes.store.getState().text).toBe('mine');
   });
+
+  it('takes what another tab wrote, and no answer that is older than its own saving', async () => {
+    const { save, answer } = slowServer();
+    const notes = new Autosave('before', save);
+    notes.edit('mine');
+    notes.flush();
+    await answer();
+    notes.adopt('before');
+    expect(notes.store.getState().text).toBe('mine');
+    notes.adopt('theirs');
+    expect(notes.store.getState().text).toBe('theirs');
+  });
 });

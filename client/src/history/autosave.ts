@@ -24,10 +24,15 @@ export class Autosave {
   readonly #save: (text: string) => Promise<unknown>;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isSaving = false;
+  /** What the server has, as far as is known here. */
+  #kept: string;
+  /** What it had before the last saving: an answer that was on its way meanwhile still has it. */
+  #replaced: string | undefined;
 
   /** `text` is what the server has. */
   constructor(text: string, save: (text: string) => Promise<unknown>) {
     this.#save = save;
+    this.#kept = text;
     this.store = createStore<Draft>(() => ({ text, state: { type: 'saved' } }));
   }
 
@@ -44,7 +49,9 @@ export class Autosave {
 
   /** The server has another text, of another tab; what is being typed here goes before it. */
   adopt(text: string) {
-    if (this.isSaved) this.store.setState({ text });
+    if (!this.isSaved || text === this.#replaced) return;
+    this.#kept = text;
+    this.store.setState({ text });
   }
 
   /** Saves now what is not saved. */
@@ -65,6 +72,8 @@ export class Autosave {
         this.store.setState({ state: { type: 'failed', error } });
         break;
       }
+      this.#replaced = this.#kept;
+      this.#kept = text;
       // Typed on meanwhile: once more.
       if (this.store.getState().text === text) this.store.setState({ state: { type: 'saved' } });
     }

@@ -1,7 +1,8 @@
 /** Puts text where it can be pasted, and says so. */
+
+import type { Names } from '../call/TranscriptLine';
 import { clockTime } from '../format';
 import type { Talk } from '../player/speech';
-import type { Names } from '../player/Transcript';
 import { t } from '../strings';
 import { complain, say } from '../ui/toasts';
 

@@ -34,6 +34,12 @@ describe('asking again', () => {
     expect(ask('completed', 'complete', ended + 1)).toBe(false);
   });
 
+  it('goes on while Twilio makes a recording', () => {
+    const call = { status: 'completed', transcript: 'off', endedAt: END } as const;
+    expect(refreshMs({ ...call, recording: 'stopped' }, ended + 1)).toBe(REFRESH_EVERY_MS);
+    expect(refreshMs({ ...call, recording: 'completed' }, ended + 1)).toBe(false);
+  });
+
   it('gives up on words that never come', () => {
     const call = { status: 'no-answer', transcript: 'waiting', endedAt: END } as const;
     expect(refreshMs(call, ended + SETTLES_WITHIN_MS + 1)).toBe(false);

@@ -82,15 +82,20 @@ export const isTrouble = (outcome: Outcome) =>
 export const REFRESH_EVERY_MS = 2_000;
 
 /** For so long after its end a call's last words and its sound may still be on their way. */
-export const SETTLES_WITHIN_MS = 60_000;
+export const SETTLES_WITHIN_MS = 120_000;
 
 /** When to ask for a call again; false: it is as it will be. */
 export function refreshMs(
-  call: Pick<CallDetail, 'status' | 'transcript' | 'endedAt'>,
+  call: Pick<CallDetail, 'status' | 'transcript' | 'recording' | 'endedAt'>,
   now: number,
 ): number | false {
   if (!isOver(call.status)) return REFRESH_EVERY_MS;
-  const isSettled = call.transcript !== 'live' && call.transcript !== 'waiting';
+  const isSettled =
+    call.transcript !== 'live' && call.transcript !== 'waiting' && !isComing(call.recording);
   const endedMs = call.endedAt ? now - Date.parse(call.endedAt) : Number.POSITIVE_INFINITY;
   return isSettled || endedMs > SETTLES_WITHIN_MS ? false : REFRESH_EVERY_MS;
 }
+
+/** Whether Twilio still makes a recording of it. */
+const isComing = (recording: CallDetail['recording']) =>
+  recording === 'in-progress' || recording === 'paused' || recording === 'stopped';

@@ -72,10 +72,3 @@ export async function deleteCall(sid: string) {
   queries.removeQueries({ queryKey: callQuery(sid).queryKey });
   await refreshLists();
 }
-
-/** Plays the recorded call through the engine; its SID. */
-export async function simulate(): Promise<string> {
-  const { callSid } = await unwrap(api.POST('/api/simulation'));
-  void queries.invalidateQueries({ queryKey: ongoingQuery.queryKey });
-  return callSid;
-}

@@ -1,7 +1,6 @@
 /** The call that this page carries, as long as it goes on. */
 import { CallControls } from '../call/CallControls';
 import { CallFrame } from '../call/CallFrame';
-import { LiveTranscript } from '../call/LiveTranscript';
 import { RecordingControl } from '../call/RecordingControl';
 import { useFormatParty } from '../numbers/format';
 import { t } from '../strings';
@@ -26,8 +25,11 @@ export function ActiveCall({ call }: { call: Call }) {
     />
   );
   return (
-    <CallFrame title={party} state={<CallState call={call} />} controls={controls}>
-      {call.sid && <LiveTranscript callSid={call.sid} />}
-    </CallFrame>
+    <CallFrame
+      callSid={call.sid}
+      title={party}
+      state={<CallState call={call} />}
+      controls={controls}
+    />
   );
 }

@@ -24,7 +24,7 @@ export function Gate({ line, onGoOnline }: { line: Line; onGoOnline: () => void 
       <Button look="quiet" icon="mic" onClick={() => setShowsDevices(true)}>
         {gate.devices}
       </Button>
-      <p className={css.mobile}>{gate.mobile}</p>
+      <p className={`${css.small} ${css.mobile}`}>{gate.mobile}</p>
       {showsDevices && (
         <Dialog title={gate.devices} onClose={() => setShowsDevices(false)}>
           <Devices />

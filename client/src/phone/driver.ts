@@ -32,6 +32,8 @@ let failures = 0;
 let alarm: ReturnType<typeof setTimeout> | undefined;
 let isMending = false;
 let stopHearing: (() => void) | undefined;
+/** Done once the server knows that this page went offline. */
+let told: Promise<unknown> = Promise.resolve();
 
 const isWanted = () => stopHearing !== undefined;
 const carries = () => isCarrying(phoneStore.getState());
@@ -79,6 +81,7 @@ export function forgetPhone() {
 
 function leave(why: Trouble | null) {
   clearTimeout(alarm);
+  if (isWanted()) giveBack();
   stopHearing?.();
   stopHearing = undefined;
   opened += 1;
@@ -121,6 +124,8 @@ async function tryMicrophone() {
 }
 
 async function askForPass(): Promise<Pass> {
+  // The other way round, nobody would ring this page.
+  await told;
   let receivedAt = new Date().toUTCString();
   const browser = tab();
   const answer = api.GET('/api/token', { params: { query: { browser } } }).then((answered) => {
@@ -130,6 +135,13 @@ async function askForPass(): Promise<Pass> {
   const { token, expiresAt } = await unwrap(answer);
   const lifeMs = Date.parse(expiresAt) - Date.parse(receivedAt);
   return { token, receivedAtMs: Date.now(), lifeMs };
+}
+
+/** Calls to us ring here no more, whatever becomes of the page. A server that is gone rings nobody. */
+function giveBack() {
+  pass = undefined;
+  const params = { query: { browser: tab() } };
+  told = api.DELETE('/api/token', { params, keepalive: true }).catch(() => undefined);
 }
 
 function tab(): string {
@@ -231,6 +243,7 @@ async function mend() {
 /** While this page is a phone. */
 function hear(): () => void {
   const stopWorld = hearWorld({
+    onGone: giveBack,
     onWake: () => {
       if (lineName() !== 'going-online') void mend();
     },

@@ -35,16 +35,14 @@ export async function accept(legSid: string) {
 export function reject(legSid: string) {
   const incoming = find(legSid);
   if (incoming) settle(incoming, 'rejected');
-  ringing.get(legSid)?.leg.reject();
-  forget(legSid);
+  forget(legSid)?.reject();
 }
 
 /** Rings here no more; elsewhere it may. */
 export function ignore(legSid: string) {
   const incoming = find(legSid);
   if (incoming) settle(incoming, 'ignored');
-  ringing.get(legSid)?.leg.ignore();
-  forget(legSid);
+  forget(legSid)?.ignore();
 }
 
 const find = (legSid: string) => phoneStore.getState().incoming.find(({ leg }) => leg === legSid);
@@ -55,20 +53,22 @@ function settle({ leg, sid }: Incoming, decision: Decision) {
   if (sid) decide(sid, decision);
 }
 
-function forget(legSid: string) {
-  ringing.get(legSid)?.stop();
+/** It rings here no more; its leg. First of all: what is forgotten was not missed when it is over. */
+function forget(legSid: string): Leg | undefined {
+  const rings = ringing.get(legSid);
+  rings?.stop();
   ringing.delete(legSid);
   tell({ type: 'rang-out', leg: legSid });
+  return rings?.leg;
 }
 
 /** Another tab decided about a call that rings here too. */
 export function obey(call: string, decision: Decision) {
   const incoming = phoneStore.getState().incoming.find(({ sid }) => sid === call);
-  const rings = incoming && ringing.get(incoming.leg);
-  if (!rings) return;
-  if (decision === 'rejected') rings.leg.reject();
-  if (decision === 'ignored') rings.leg.ignore();
-  forget(incoming.leg);
+  if (!incoming) return;
+  const leg = forget(incoming.leg);
+  if (decision === 'rejected') leg?.reject();
+  if (decision === 'ignored') leg?.ignore();
 }
 
 /** It begins to ring. */

@@ -2,6 +2,8 @@
 import { readPreference, watchPreferences } from '../settings/preferences';
 
 interface World {
+  /** The page is closed, or put aside; it may wake again. */
+  onGone: () => void;
   /** The machine woke, the network is back, or somebody looks. */
   onWake: () => void;
   onMicrophone: (deviceId: string) => void;
@@ -9,10 +11,11 @@ interface World {
 }
 
 /** Tells until the returned function is called. */
-export function hearWorld({ onWake, onMicrophone, onSpeaker }: World): () => void {
+export function hearWorld({ onGone, onWake, onMicrophone, onSpeaker }: World): () => void {
   const show = () => {
     if (document.visibilityState === 'visible') onWake();
   };
+  window.addEventListener('pagehide', onGone);
   window.addEventListener('online', onWake);
   window.addEventListener('pageshow', onWake);
   document.addEventListener('resume', onWake);
@@ -25,6 +28,7 @@ export function hearWorld({ onWake, onMicrophone, onSpeaker }: World): () => voi
     ({ microphone, speaker } = chosen);
   });
   return () => {
+    window.removeEventListener('pagehide', onGone);
     window.removeEventListener('online', onWake);
     window.removeEventListener('pageshow', onWake);
     document.removeEventListener('resume', onWake);

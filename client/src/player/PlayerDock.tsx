@@ -1,5 +1,6 @@
 /** The player's controls, at the foot of a call's page. */
 import { useEffect, useRef } from 'react';
+import type { Names } from '../call/TranscriptLine';
 import { clockTime } from '../format';
 import { t } from '../strings';
 import { Button, IconButton } from '../ui/controls';
@@ -9,7 +10,6 @@ import type { Source } from './sources';
 import type { Talk } from './speech';
 import { LONG_STEP_MS } from './steps';
 import { Timeline } from './Timeline';
-import type { Names } from './Transcript';
 
 const STEP_SECONDS = LONG_STEP_MS / 1_000;
 
@@ -39,6 +39,7 @@ export function PlayerDock({
         {source && <Sound key={source.url} player={player} url={source.url} />}
         {source && <PlayButtons player={player} />}
         <Clock player={player} />
+        {!source && <p className={css.note}>{strings.noSound}</p>}
         {source && <Pace player={player} />}
         {sources.length > 1 && (
           <SourceChoice sources={sources} url={source?.url} onSource={onSource} />
@@ -48,7 +49,7 @@ export function PlayerDock({
           <IconButton icon="copy" label={strings.copyMoment} onClick={onCopyMoment} />
         </span>
       </div>
-      {source ? <Failure player={player} /> : <p className={css.note}>{strings.noSound}</p>}
+      {source && <Failure player={player} />}
       {source && !source.isExact && <p className={css.note}>{strings.inexact}</p>}
     </section>
   );

@@ -1,13 +1,13 @@
 /** Who speaks when, and where the player is: one lane for each party, from left to right. */
 import { memo, useEffect, useRef } from 'react';
 import type { Speaker } from '../api/types';
+import type { Names } from '../call/TranscriptLine';
 import { clockTime } from '../format';
 import { t } from '../strings';
 import { boxesOf, LANE_HEIGHT, shareOf, WIDTH } from './geometry';
 import { type Player, usePlayer } from './player';
 import type { Talk } from './speech';
 import css from './Timeline.module.css';
-import type { Names } from './Transcript';
 
 const SPEAKERS: readonly Speaker[] = ['customer', 'agent'];
 

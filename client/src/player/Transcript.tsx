@@ -1,12 +1,10 @@
 /** The settled words of a call, each of which can be heard. All of them are on the page. */
 import { memo, type Ref } from 'react';
-import type { Speaker } from '../api/types';
+import { isAtOnce, type Names, TranscriptLine } from '../call/TranscriptLine';
 import { clockTime } from '../format';
 import { t } from '../strings';
 import { type Line, type Talk, UNSURE_BELOW } from './speech';
 import css from './Transcript.module.css';
-
-export type Names = Readonly<Record<Speaker, string>>;
 
 interface TranscriptProps {
   talk: Talk;
@@ -38,7 +36,7 @@ export const Transcript = memo(function Transcript({ talk, names, onHear, ref }:
           line={line}
           talk={talk}
           names={names}
-          goesOn={talk.lines[at - 1]?.segment.speaker === line.segment.speaker}
+          before={talk.lines[at - 1]?.segment}
           onHear={onHear}
         />
       ))}
@@ -50,42 +48,44 @@ function OneLine({
   line: { segment, first, count },
   talk,
   names,
-  goesOn,
+  before,
   onHear,
 }: {
   line: Line;
   talk: Talk;
   names: Names;
-  /** The speaker of the line before speaks on. */
-  goesOn: boolean;
+  /** The line above. */
+  before: Line['segment'] | undefined;
   onHear: (timeMs: number) => void;
 }) {
   const clock = clockTime(segment.startMs);
+  const name = names[segment.speaker];
+  const time = (
+    <button
+      type="button"
+      className={css.time}
+      aria-label={t.calls.transcript.hearFrom(clock, name)}
+      onClick={() => onHear(talk.words[first]?.startMs ?? segment.startMs)}
+    >
+      {clock}
+    </button>
+  );
   return (
-    <li className={css.line} data-speaker={segment.speaker} data-goes-on={goesOn || undefined}>
-      <p className={css.head}>
-        <span className={css.name} data-repeated={goesOn || undefined}>
-          {names[segment.speaker]}
-        </span>
-        <button
-          type="button"
-          className={css.time}
-          aria-label={t.calls.transcript.hearFrom(clock, names[segment.speaker])}
-          onClick={() => onHear(talk.words[first]?.startMs ?? segment.startMs)}
-        >
-          {clock}
-        </button>
-      </p>
-      {segment.transcribed ? (
-        <p className={css.text} lang={segment.language}>
-          {talk.words.slice(first, first + count).map((word, at) => (
+    <li className={css.line}>
+      <TranscriptLine
+        id={segment.id}
+        speaker={segment.speaker}
+        name={before?.speaker === segment.speaker ? undefined : name}
+        time={time}
+        isOver={isAtOnce(before, segment)}
+        language={segment.language}
+      >
+        {segment.transcribed &&
+          talk.words.slice(first, first + count).map((word, at) => (
             // biome-ignore lint/suspicious/noArrayIndexKey: a word's place is its name
             <Word key={first + at} at={first + at} word={word} isFirst={at === 0} />
           ))}
-        </p>
-      ) : (
-        <p className={css.missing}>{t.calls.transcript.missing}</p>
-      )}
+      </TranscriptLine>
     </li>
   );
 }

@@ -1,9 +1,9 @@
 /** The history: every call that one may see, found by words and narrowed by filters. */
-import { useInfiniteQuery, useMutation, useQuery } from '@tanstack/react-query';
+import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
 import { useEffect, useId, useMemo, useRef, useState } from 'react';
 import { useLocation, useSearch } from 'wouter';
 import { messageOf } from '../api/client';
-import { simulationQuery } from '../api/queries';
+import { useSimulation } from '../call/simulation';
 import { ButtonLink } from '../history/ButtonLink';
 import { CallGroup, CallList, More } from '../history/CallList';
 import { FilterPanel } from '../history/FilterPanel';
@@ -16,14 +16,13 @@ import {
   writeFilters,
 } from '../history/filters';
 import { rememberList } from '../history/place';
-import { listQuery, ongoingQuery, PAGES_MAX, refreshLists, simulate } from '../history/queries';
+import { listQuery, ongoingQuery, PAGES_MAX, refreshLists } from '../history/queries';
 import { SearchBar } from '../history/SearchBar';
 import { useKeys } from '../keys/keys';
 import { useFormatParty } from '../numbers/format';
 import { callPath } from '../player/moment';
 import { t } from '../strings';
 import { Button, Empty, Spinner } from '../ui/controls';
-import { complain } from '../ui/toasts';
 import css from './CallsScreen.module.css';
 
 export function CallsScreen() {
@@ -137,12 +136,7 @@ function NoneFound() {
 function NoCalls() {
   const { list } = t.calls;
   const [, navigate] = useLocation();
-  const simulation = useQuery(simulationQuery);
-  const play = useMutation({
-    mutationFn: simulate,
-    onSuccess: (sid) => navigate(callPath(sid)),
-    onError: (error) => complain(messageOf(error)),
-  });
+  const simulation = useSimulation((sid) => navigate(callPath(sid)));
   return (
     <Empty
       title={list.noneYet}
@@ -151,14 +145,14 @@ function NoCalls() {
           <ButtonLink href="/" icon="phone">
             {list.toPhone}
           </ButtonLink>
-          {simulation.data?.available && (
+          {simulation.isAvailable && (
             <Button
               look="primary"
               icon="play"
-              disabled={play.isPending}
-              onClick={() => play.mutate()}
+              disabled={simulation.isBusy}
+              onClick={simulation.play}
             >
-              {list.play}
+              {t.phone.welcome.play}
             </Button>
           )}
         </div>

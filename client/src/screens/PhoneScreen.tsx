@@ -2,6 +2,7 @@
 import { useEffect, useState } from 'react';
 import { useLocation, useSearchParams } from 'wouter';
 import { SimulatedCall } from '../call/SimulatedCall';
+import { useSimulation } from '../call/simulation';
 import { ActiveCall } from '../phone/ActiveCall';
 import { Dialler } from '../phone/Dialler';
 import { fill, useCountry } from '../phone/draft';
@@ -9,9 +10,10 @@ import { dial, goOffline, goOnline } from '../phone/driver';
 import { EndedCall } from '../phone/EndedCall';
 import { Gate } from '../phone/Gate';
 import { LineState } from '../phone/LineState';
+import type { Line } from '../phone/phone';
 import { Recents } from '../phone/Recents';
-import { Simulation } from '../phone/Simulation';
 import { tell, usePhone } from '../phone/store';
+import { Welcome } from '../phone/Welcome';
 import { t } from '../strings';
 import { Button } from '../ui/controls';
 import css from './PhoneScreen.module.css';
@@ -25,7 +27,7 @@ export function PhoneScreen() {
     return (
       <div className={css.watched}>
         <Button look="quiet" icon="back" onClick={() => setWatched(undefined)}>
-          {t.phone.simulation.close}
+          {t.phone.welcome.close}
         </Button>
         <SimulatedCall callSid={watched} />
       </div>
@@ -55,12 +57,22 @@ function Idle({ onWatch }: { onWatch: (callSid: string) => void }) {
         ) : isReady ? (
           <Dialler onCall={onCall} />
         ) : (
-          <Gate line={line} onGoOnline={() => void goOnline()} />
+          <NotReady line={line} onWatch={onWatch} />
         )}
-        {!isReady && <Simulation onWatch={onWatch} />}
       </div>
       <Recents onCall={onCall} />
     </div>
+  );
+}
+
+/** Nobody can be called yet: one goes online, or where there is no account, watches a call. */
+function NotReady({ line, onWatch }: { line: Line; onWatch: (callSid: string) => void }) {
+  const { isAvailable, isBusy, play } = useSimulation(onWatch);
+  if (isAvailable === undefined) return null;
+  return isAvailable ? (
+    <Welcome isBusy={isBusy} onPlay={play} />
+  ) : (
+    <Gate line={line} onGoOnline={() => void goOnline()} />
   );
 }
 

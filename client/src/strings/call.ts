@@ -22,6 +22,8 @@ export const call = {
     log: 'New words',
     listening: 'Listening…',
     listeningHint: 'Words appear here as they are spoken, a moment after they are said.',
+    off: 'Not written down',
+    offHint: 'Transcription is off on this server.',
     none: 'Nothing was said, or nothing that could be heard.',
     missing: 'Words are missing here: the server had too much to write down.',
     unsettled: 'still being spoken',

@@ -59,7 +59,6 @@ export const calls = {
     enough: 'This is as far back as one list goes. Search or filter to find older calls.',
     noneYet: 'No calls yet',
     noneYetHint: 'Calls you make or take are kept here, with every word of both sides.',
-    play: 'Play the recorded call',
     toPhone: 'Go to the phone',
     noneFound: 'No calls match',
     noneFoundHint: 'Fewer filters or other words may find more.',
@@ -100,7 +99,6 @@ export const calls = {
 
   transcript: {
     label: 'Transcript',
-    missing: 'Something was said here that was not written down.',
     hearFrom: (clock: string, who: string) => `${clock}, ${who}: go there`,
     unsure: 'Underlined: the recogniser was not sure',
     copy: 'Copy',

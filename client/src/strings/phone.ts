@@ -175,9 +175,12 @@ export const phone = {
     goOffline: 'Go offline',
     lostBanner: 'Reconnecting to Twilio. Calls cannot reach you meanwhile.',
   },
-  simulation: {
-    watch: 'Watch a recorded call',
-    hint: 'No Twilio account? See a real conversation written down, live, by this very machine.',
+  welcome: {
+    title: 'See a call written down',
+    body: 'A recorded conversation of 42 seconds, played as if it were on the line: this very machine hears both sides, and writes them down as they speak.',
+    play: 'Play the recorded call',
+    account:
+      'No Twilio account is connected yet. For calls of your own, whoever runs this server runs',
     close: 'Back to the phone',
   },
   dial: {

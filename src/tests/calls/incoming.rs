@@ -151,6 +151,39 @@ async fn a_call_is_taken_over_before_twilio_has_told_of_the_leg() {
 }
 
 #[tokio::test]
+async fn no_call_rings_a_browser_that_went_offline_or_signed_out() {
+    let office = Office::open().await;
+    let alice = office.house.session("alice", Role::User).await;
+    let bob = office.house.session("bob", Role::User).await;
+    // Two tabs of hers share a session, and are two telephones.
+    let [first, second] = ["first", "second"].map(|tab| format!("/api/token?browser={tab}"));
+    let mut identities = Vec::new();
+    for (cookie, tab) in [(&alice, &first), (&alice, &second), (&bob, &first)] {
+        let answer = office.page("GET", tab, cookie, &Value::Null).await;
+        identities.push(answer.json()["identity"].as_str().unwrap().to_owned());
+    }
+    let rung = async |n| {
+        let twiml = office.ring(n).await;
+        let rings = |identity: &String| twiml.contains(&format!("<Identity>{identity}</Identity>"));
+        identities.iter().map(rings).collect::<Vec<_>>()
+    };
+    assert_eq!(rung(1).await, [true, true, true]);
+
+    let answer = office.page("DELETE", &first, &alice, &Value::Null);
+    assert_eq!(answer.await.status, 204);
+    assert_eq!(rung(2).await, [false, true, true]);
+    // Back online, under the same name.
+    office.page("GET", &first, &alice, &Value::Null).await;
+    assert_eq!(rung(3).await, [true, true, true]);
+
+    let answer = office.page("DELETE", "/api/session", &alice, &Value::Null);
+    assert_eq!(answer.await.status, 204);
+    assert_eq!(rung(4).await, [false, false, true]);
+    let answer = office.page("DELETE", &first, &alice, &Value::Null);
+    assert_refused(&answer.await, 401, "sign_in_required");
+}
+
+#[tokio::test]
 async fn the_caller_is_told_when_nobody_is_there() {
     let office = Office::open_with(|parts| parts.desk.limits.at_once_max = 1).await;
     let admin = office.house.session("carol", Role::Admin).await;

@@ -1,0 +1,16 @@
+/** A call's words, and beside them, or on a phone above them, what one writes about it. */
+import { t } from '../strings';
+import css from './CallBody.module.css';
+import { CallNotes } from './CallNotes';
+import { LiveTranscript } from './LiveTranscript';
+
+export function CallBody({ callSid }: { callSid: string }) {
+  return (
+    <div className={css.body}>
+      <LiveTranscript callSid={callSid} />
+      <aside className={css.aside} aria-label={t.call.details}>
+        <CallNotes callSid={callSid} />
+      </aside>
+    </div>
+  );
+}
