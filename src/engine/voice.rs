@@ -38,6 +38,7 @@ use crate::engine::segmenter::Cue;
 use crate::engine::segmenter::Segmenter;
 use crate::engine::segmenter::ms;
 use crate::engine::stabilizer::Stabilizer;
+use crate::engine::stabilizer::worth_showing;
 use crate::engine::vad::FRAME;
 use crate::engine::vad::Vad;
 use crate::ids::SegmentId;
@@ -466,6 +467,7 @@ impl Voice {
             Outcome::Heard(hypothesis) => Some(hypothesis.words.clone()),
             Outcome::Failed(_) | Outcome::Dropped | Outcome::Refused => None,
         };
+        let mut is_draft = false;
         match &mut utterance.last {
             Some(pass) if pass.question == answer.question => {
                 if utterance.closed.is_some() {
@@ -475,6 +477,7 @@ impl Voice {
                 pass.answer = Some(answer.outcome);
             }
             _ => {
+                is_draft = true;
                 utterance
                     .draft
                     .take_if(|(question, _)| *question == answer.question);
@@ -485,6 +488,11 @@ impl Voice {
             && answer.question > utterance.shown
         {
             utterance.shown = answer.question;
+            let words = if is_draft {
+                worth_showing(words, heard_ms)
+            } else {
+                words
+            };
             self.show(answer.utterance, words, heard_ms);
         }
     }

@@ -26,12 +26,13 @@ use crate::engine::offline;
 use crate::engine::recognizer::{Effort, Hypothesis, RecognizeError, Recognizer, Request};
 use crate::engine::whisper::{self, Policy, Whisper};
 use crate::ids::Track;
-use crate::measure::latency::{Report, Tally};
+use crate::measure::latency::{Heard, Report, Tally};
 use crate::measure::script::{self, Clip};
 use crate::measure::wer::Score;
 use crate::models;
 use crate::player::Options;
 use crate::rehearsal::rehearse;
+use crate::transcript::Event;
 
 /// Measure the engine on recordings whose words are known, and what the server bears.
 #[derive(Debug, clap::Args)]
@@ -112,8 +113,7 @@ pub(super) async fn run(args: BenchArgs) -> anyhow::Result<()> {
 }
 
 /// Over [`PathFigures::row`].
-const HEADING: &str =
-    "set            path         WER   ins   del   sub  words false/10min      final     drafts";
+const HEADING: &str = "set            path         WER   ins   del   sub  words false/10min revised      final     drafts";
 
 /// Makes every final as on a box where others wait.
 struct Hurried(Box<dyn Recognizer>);
@@ -140,6 +140,11 @@ struct PathFigures {
     audio_seconds: f64,
     final_seconds_per_audio_second: f64,
     draft_seconds_per_audio_second: f64,
+    /// Words of partials that were replaced.
+    revised_words: u64,
+    /// Words of finals that partials came before.
+    settled_words: u64,
+    unstable_partial_word_ratio: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -187,7 +192,10 @@ fn words(args: &WordsArgs) -> anyhow::Result<()> {
         }
         all.push(figures);
     }
-    print("\nfinal, drafts: audio seconds for each processor second of one core")?;
+    print(
+        "\nrevised: words of partials that were replaced, for each word of finals; final, drafts: \
+         audio seconds for each processor second of one core",
+    )?;
     write_json(args.json.as_deref(), &all)
 }
 
@@ -214,6 +222,7 @@ impl PathFigures {
         );
         self.final_seconds += run.final_time.as_secs_f64();
         self.draft_seconds += run.draft_time.as_secs_f64();
+        self.follow(&run);
         self.add(clip, &run.text(), args.differences)
     }
 
@@ -260,11 +269,35 @@ impl PathFigures {
         Ok(())
     }
 
+    /// How often partials changed their mind.
+    fn follow(&mut self, run: &offline::Run) {
+        let partials = run
+            .partials
+            .iter()
+            .cloned()
+            .map(|partial| Event::Partial { partial });
+        let segments = run
+            .segments
+            .iter()
+            .cloned()
+            .map(|segment| Event::Segment { segment });
+        let heard = partials
+            .chain(segments)
+            .map(|event| Heard { at_ms: 0, event });
+        let mut tally = Tally::default();
+        tally.add(&[], &heard.collect::<Vec<_>>());
+        let report = tally.report();
+        self.revised_words += report.revised_words;
+        self.settled_words += report.settled_words;
+    }
+
     fn finish(&mut self) {
         self.wer = self.score.wer();
         self.false_words_per_minute = self.score.false_words_per_minute();
         self.final_seconds_per_audio_second = self.final_seconds / self.audio_seconds;
         self.draft_seconds_per_audio_second = self.draft_seconds / self.audio_seconds;
+        self.unstable_partial_word_ratio =
+            (self.settled_words > 0).then(|| self.revised_words as f64 / self.settled_words as f64);
     }
 
     fn row(&self, folder: &str, path: &str) -> String {
@@ -278,7 +311,7 @@ impl PathFigures {
             }
         };
         format!(
-            "{folder:<14} {path:<8} {:>7} {:>5} {:>5} {:>5} {:>6} {:>11} {:>10} {:>10}",
+            "{folder:<14} {path:<8} {:>7} {:>5} {:>5} {:>5} {:>6} {:>11} {:>7} {:>10} {:>10}",
             or_dash(self.wer.map(|wer| format!("{:.2} %", 100.0 * wer))),
             errors.insertions,
             errors.deletions,
@@ -287,6 +320,10 @@ impl PathFigures {
             or_dash(
                 self.false_words_per_minute
                     .map(|words| format!("{:.1}", 10.0 * words))
+            ),
+            or_dash(
+                self.unstable_partial_word_ratio
+                    .map(|ratio| format!("{ratio:.2}"))
             ),
             speed(self.final_seconds),
             speed(self.draft_seconds),
