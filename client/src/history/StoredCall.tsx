@@ -10,6 +10,8 @@ import {
 } from 'react';
 import { useSearch } from 'wouter';
 import type { CallDetail } from '../api/types';
+import { copyText } from '../call/copy';
+import { asText } from '../call/figures';
 import type { Names } from '../call/TranscriptLine';
 import { clockTime } from '../format';
 import { FindBar } from '../player/FindBar';
@@ -24,7 +26,6 @@ import { useFoundMarks, useSpokenMark } from '../player/useMarks';
 import { usePlayerKeys } from '../player/usePlayerKeys';
 import { t } from '../strings';
 import { Banner, Button, Segmented } from '../ui/controls';
-import { asText, copyText } from './copy';
 import { Exports } from './Exports';
 import { Happened } from './Happened';
 import { Labels } from './Labels';
@@ -51,6 +52,7 @@ export function StoredCall({ call, names }: { call: CallDetail; names: Names }) 
   usePlayerKeys(player, talk, field);
   const { isAway, jump } = useSpokenMark(lines, talk, player);
   const find = useFind(talk, lines);
+  const said = talk.lines.map(({ segment }) => segment);
   const hasWords = talk.lines.length > 0;
   const copyMoment = () => {
     const { timeMs } = player.store.getState();
@@ -110,7 +112,7 @@ export function StoredCall({ call, names }: { call: CallDetail; names: Names }) 
                 />
                 <Exports
                   sid={call.sid}
-                  onCopy={() => void copyText(asText(talk, names), t.calls.transcript.copied)}
+                  onCopy={() => void copyText(asText(said, names), t.calls.transcript.copied)}
                 />
               </>
             )}
