@@ -148,4 +148,10 @@ test('words settle where they stand, and all of them are there', async ({ page }
     await page.keyboard.press('Enter');
     await expect.poll(pasted).toBe(shown.at(-2));
   });
+
+  await test.step('keywords are marked on its page, too', async () => {
+    await page.getByRole('link', { name: 'Open this call' }).click();
+    const marks = page.getByRole('list', { name: 'Transcript' }).locator('mark');
+    await expect(marks).toHaveText([/^young$/i, /^man\W*$/i]);
+  });
 });

@@ -12,6 +12,7 @@ import { useSearch } from 'wouter';
 import type { CallDetail } from '../api/types';
 import { copyText } from '../call/copy';
 import { asText } from '../call/figures';
+import { markerOf } from '../call/keywords';
 import type { Names } from '../call/TranscriptLine';
 import { clockTime } from '../format';
 import { FindBar } from '../player/FindBar';
@@ -24,6 +25,7 @@ import { silencesOf, type Talk, talkOf, UNSURE_BELOW } from '../player/speech';
 import { Transcript } from '../player/Transcript';
 import { useFoundMarks, useSpokenMark } from '../player/useMarks';
 import { usePlayerKeys } from '../player/usePlayerKeys';
+import { usePreference } from '../settings/preferences';
 import { t } from '../strings';
 import { Banner, Button, Segmented } from '../ui/controls';
 import { Exports } from './Exports';
@@ -53,6 +55,8 @@ export function StoredCall({ call, names }: { call: CallDetail; names: Names }) 
   const { isAway, jump } = useSpokenMark(lines, talk, player);
   const find = useFind(talk, lines);
   const said = talk.lines.map(({ segment }) => segment);
+  const keywords = usePreference('keywords');
+  const marker = useMemo(() => markerOf(keywords), [keywords]);
   const hasWords = talk.lines.length > 0;
   const copyMoment = () => {
     const { timeMs } = player.store.getState();
@@ -84,7 +88,7 @@ export function StoredCall({ call, names }: { call: CallDetail; names: Names }) 
               <div className={css.find} data-print="never">
                 <FindBar {...find} field={field} />
               </div>
-              <Transcript ref={lines} talk={talk} names={names} onHear={hear} />
+              <Transcript ref={lines} talk={talk} names={names} marker={marker} onHear={hear} />
               {talk.words.some(({ confidence }) => (confidence ?? 1) < UNSURE_BELOW) && (
                 <p className={css.legend}>{t.calls.transcript.unsure}</p>
               )}
