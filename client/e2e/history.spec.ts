@@ -5,6 +5,7 @@ import type { Page } from '@playwright/test';
 import type { CallDetail, Word } from '../src/api/types';
 import { completedCall } from './history-calls';
 import { press, tabTo } from './keys';
+import { restingPlace } from './live';
 import { expect, test } from './server';
 
 test.use({ settings: { ARCHIVE: 'true' } });
@@ -129,7 +130,7 @@ test('keys move, play and change the speed', async ({ page }) => {
 test('it plays on without dragging a reader along, until one jumps back', async ({ page }) => {
   await page.setViewportSize({ width: 390, height: 600 });
   await open(page, '?t=4');
-  const scrolled = () => page.getByRole('main').evaluate((main) => main.scrollTop);
+  const scrolled = () => restingPlace(page.getByRole('main'));
   await page.getByRole('button', { name: 'Play', exact: true }).click();
   await expect.poll(async () => (await sound(page)).currentTime).toBeGreaterThan(4.5);
   await page.mouse.move(195, 250);

@@ -1,6 +1,6 @@
 /** What else one does in a day, without a mouse: `phone.spec.ts` and `history.spec.ts` have the rest. */
 import { press, tabTo } from './keys';
-import { expectOnline, ringing, timer } from './phone_steps';
+import { expectOnline, recordingIs, ringing, timer } from './phone_steps';
 import { ALICE } from './server';
 import { expect, test } from './twilio';
 
@@ -32,9 +32,9 @@ test('one signs in, takes a call, records it, notes something, and signs out', a
   const recording = page.getByRole('group', { name: 'Recording' });
   await expect(recording.getByRole('button', { name: 'Record' })).toBeVisible();
   await page.keyboard.press('r');
-  await expect(recording.getByRole('status')).toContainText('Recording');
+  await recordingIs(page, 'Recording');
   await press(page, recording.getByRole('button', { name: 'Stop' }));
-  await expect(recording.getByRole('status')).toContainText('Recording stopped');
+  await recordingIs(page, 'Recording stopped');
   expect(recordings.asked).toEqual(['start', 'stopped']);
 
   const notes = page.getByRole('textbox', { name: 'Notes' });

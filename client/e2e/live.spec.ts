@@ -1,4 +1,4 @@
-import { shownWords, simulate, transcriptOf, wordsOf } from './live';
+import { restingPlace, shownWords, simulate, transcriptOf, wordsOf } from './live';
 import { expect, test } from './server';
 
 // Low, so that the call is longer than the view.
@@ -92,7 +92,7 @@ test('words settle where they stand, and all of them are there', async ({ page }
     await transcript.hover();
     await page.mouse.wheel(0, -90);
     await expect(jump).toBeVisible();
-    const before = await transcript.evaluate((view) => view.scrollTop);
+    const before = await restingPlace(transcript);
     await expect(page.getByRole('button', { name: 'Jump to live (1 new)' })).toBeVisible();
     expect(await transcript.evaluate((view) => view.scrollTop)).toBe(before);
     await jump.click();
@@ -147,5 +147,11 @@ test('words settle where they stand, and all of them are there', async ({ page }
     await page.keyboard.press('ArrowUp');
     await page.keyboard.press('Enter');
     await expect.poll(pasted).toBe(shown.at(-2));
+  });
+
+  await test.step('keywords are marked on its page, too', async () => {
+    await page.getByRole('link', { name: 'Open this call' }).click();
+    const marks = page.getByRole('list', { name: 'Transcript' }).locator('mark');
+    await expect(marks).toHaveText([/^young$/i, /^man\W*$/i]);
   });
 });

@@ -1,5 +1,5 @@
 /** What the specs of live calls share. */
-import type { Page, WebSocketRoute } from '@playwright/test';
+import type { Locator, Page, WebSocketRoute } from '@playwright/test';
 import type { CallDetail, CallEvent, ListenerRequest } from '../src/api/types';
 import { expect } from './server';
 
@@ -20,8 +20,9 @@ export async function callOf(page: Page, callSid: string): Promise<CallDetail> {
   return answer.json();
 }
 
-/** The settled words as the server keeps them, in order of time. */
+/** The settled words as the server keeps them, in order of time, once no more of them come. */
 export async function wordsOf(page: Page, callSid: string): Promise<string[]> {
+  await expect.poll(async () => (await callOf(page, callSid)).transcript).not.toBe('live');
   const { segments } = await callOf(page, callSid);
   return segments
     .filter(({ text }) => text !== '')
@@ -34,6 +35,18 @@ export const transcriptOf = (page: Page) => page.getByRole('region', { name: 'Tr
 /** The settled words on the page, from top to bottom. */
 export const shownWords = (page: Page): Promise<string[]> =>
   transcriptOf(page).locator('[data-state="settled"] [lang]').allTextContents();
+
+/** Where a view has scrolled to, once it is at rest: a wheel's turn takes its time. */
+export async function restingPlace(view: Locator): Promise<number> {
+  let place = Number.NaN;
+  const isAtRest = async () => {
+    const before = place;
+    place = await view.evaluate((element) => element.scrollTop);
+    return place === before;
+  };
+  await expect.poll(isAtRest).toBe(true);
+  return place;
+}
 
 /**
  * Stands in for the server's channel, and for the record of a call that it does not know; everything

@@ -1,5 +1,5 @@
 /** A call that Twilio recorded, heard on its page. */
-import { dial, goOnline, timer } from './phone_steps';
+import { dial, goOnline, recordingIs, timer } from './phone_steps';
 import { expect, test } from './twilio';
 
 test('Twilio’s recording is played, and moved through', async ({ page, twilio, recordings }) => {
@@ -8,7 +8,7 @@ test('Twilio’s recording is played, and moved through', async ({ page, twilio,
   const leg = await twilio.answered();
   await expect(timer(page)).toBeVisible();
   await page.getByRole('group', { name: 'Recording' }).getByRole('button').click();
-  await expect.poll(() => recordings.asked).toEqual(['start']);
+  await recordingIs(page, 'Recording');
   await twilio.hangUp(leg);
   await page.getByRole('button', { name: 'Open the call' }).click();
   // It comes to the page when Twilio has it ready, which takes a while.

@@ -18,5 +18,12 @@ export async function dial(page: Page, number = THEIR_NUMBER) {
   await page.getByRole('button', { name: `Call ${number}` }).click();
 }
 
+/** The server has said so, and its answer to the page is there: the next command is heard. */
+export async function recordingIs(page: Page, state: string) {
+  const recording = page.getByRole('group', { name: 'Recording' });
+  await expect(recording.getByRole('strong')).toHaveText(state);
+  await expect(recording).toHaveAttribute('aria-busy', 'false');
+}
+
 export const timer = (page: Page) => page.getByRole('timer');
 export const ringing = (page: Page) => page.getByRole('alertdialog', { name: 'Incoming call' });

@@ -60,14 +60,14 @@ export const PLACES: readonly Place[] = [
     go: async (page) => {
       const sid = await simulatedCall(page);
       await page.goto(`/calls/${sid}/live`);
-      // Said in the first seconds of the recorded call.
-      await expect(page.getByRole('main')).toContainText('young man', { timeout: 45_000 });
+      // Said after a quarter of the recorded call: there is something to see.
+      await expect(page.getByRole('main')).toContainText('selfish', { timeout: 60_000 });
     },
   },
   {
     name: 'call',
     on: 'open',
-    go: async (page) => opened(page, `/calls/${await finishedCall(page)}`),
+    go: async (page) => opened(page, `/calls/${await finishedCall(page)}?t=7.3`),
   },
   {
     name: 'calls',

@@ -212,7 +212,9 @@ export const test = base.extend<
     await use(farEnd);
     await farEnd.close();
   },
-  twilio: async ({ server, signalling, farEnd }, use) => {
+  twilio: async ({ server, signalling, farEnd, recordings }, use) => {
+    // What the tests before this one asked for.
+    recordings.asked.length = 0;
     const twilio = new Twilio(server.url, signalling, farEnd);
     await use(twilio);
     await twilio.close();

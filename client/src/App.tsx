@@ -9,7 +9,7 @@ import { hearKeys, useKeys } from './keys/keys';
 import { Sheet } from './keys/Sheet';
 import { forgetCalls, keepAwake } from './live/store';
 import { CallBar } from './phone/CallBar';
-import { forgetPhone } from './phone/driver';
+import { forgetPhone, renewPass } from './phone/driver';
 import { IncomingCall } from './phone/IncomingCall';
 import { LineBanner } from './phone/LineState';
 import { isCarrying } from './phone/phone';
@@ -103,6 +103,7 @@ function Gate() {
 const phone: Ongoing = {
   isBusy: () => isCarrying(phoneStore.getState()),
   end: forgetPhone,
+  resume: renewPass,
 };
 
 /** Everything behind the gate, for one user. */

@@ -42,8 +42,8 @@ struct VoiceToken {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct TokenQuery {
-    /// Any text that this browser, or this tab of it, keeps for itself: its next token is then for
-    /// the same identity. Needed only where nobody signs in, or for two phones in one session.
+    /// Any text that this browser, or this tab of it, keeps for itself: its user's next token is
+    /// then for the same identity, also in another session.
     browser: Option<String>,
 }
 
@@ -116,16 +116,14 @@ fn session_of(caller: &Caller) -> Option<&SecretHash> {
     }
 }
 
-/// Names a browser among its user's by its session and what it calls itself; by chance if it has
-/// neither.
+/// Names a browser among its user's by what it calls itself: so a call outlasts its session. By the
+/// session if it calls itself nothing; by chance if it has neither.
 fn tag(session: Option<&SecretHash>, browser: Option<&str>) -> SessionTag {
     let mut hash = Sha256::new();
-    match (session, browser) {
+    match (browser, session) {
+        (Some(browser), _) => hash.update(browser),
+        (None, Some(session)) => hash.update(session),
         (None, None) => hash.update(Secret::random().hash()),
-        (session, browser) => {
-            hash.update(session.unwrap_or(&[0; 32]));
-            hash.update(browser.unwrap_or_default());
-        }
     }
     let digest = hash.finalize();
     let bytes = digest[..8].try_into().expect("a digest of 32 bytes");
@@ -141,11 +139,12 @@ mod tests {
         let (a, b) = (Some(&[1; 32]), Some(&[2; 32]));
         assert_eq!(tag(a, None), tag(a, None));
         assert_eq!(tag(None, Some("tab")), tag(None, Some("tab")));
+        assert_eq!(tag(a, Some("tab")), tag(b, Some("tab")));
         let all = [
             tag(a, None),
             tag(b, None),
             tag(a, Some("tab")),
-            tag(None, Some("tab")),
+            tag(a, Some("other")),
         ];
         for (n, one) in all.iter().enumerate() {
             assert!(all[n + 1..].iter().all(|other| other != one));

@@ -20,12 +20,17 @@ export async function shoot(page: Page, name: string) {
   }
 }
 
+/** That a server is open to all stands on one picture; it is enough. */
+const putNoticeAway = () =>
+  localStorage.setItem('callburner.preferences', JSON.stringify({ openNoticeAway: true }));
+
 /** Every screen that one kind of server has. */
 export function shootAll(on: (typeof PLACES)[number]['on']) {
   for (const place of PLACES.filter((one) => one.on === on))
     for (const [size, viewport] of Object.entries(SIZES))
       test(`${place.name} on a ${size}`, async ({ page, server }) => {
         await page.setViewportSize(viewport);
+        if (place.name !== 'phone') await page.addInitScript(putNoticeAway);
         await place.go(page, server);
         await shoot(page, `${place.name}-${size}`);
       });

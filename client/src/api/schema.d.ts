@@ -2023,8 +2023,8 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Any text that this browser, or this tab of it, keeps for itself: its next token is then for
-                 *     the same identity. Needed only where nobody signs in, or for two phones in one session.
+                 * @description Any text that this browser, or this tab of it, keeps for itself: its user's next token is
+                 *     then for the same identity, also in another session.
                  */
                 browser?: string;
             };
@@ -2067,8 +2067,8 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Any text that this browser, or this tab of it, keeps for itself: its next token is then for
-                 *     the same identity. Needed only where nobody signs in, or for two phones in one session.
+                 * @description Any text that this browser, or this tab of it, keeps for itself: its user's next token is
+                 *     then for the same identity, also in another session.
                  */
                 browser?: string;
             };

@@ -8,9 +8,9 @@ export function CallBody({ callSid }: { callSid: string }) {
   return (
     <div className={css.body}>
       <LiveTranscript callSid={callSid} />
-      <aside className={css.aside} aria-label={t.call.details}>
+      <section className={css.aside} aria-label={t.call.details}>
         <CallNotes callSid={callSid} />
-      </aside>
+      </section>
     </div>
   );
 }

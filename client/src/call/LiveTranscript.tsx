@@ -8,7 +8,7 @@ import { usePreference } from '../settings/preferences';
 import { t } from '../strings';
 import { Button, Empty } from '../ui/controls';
 import { Icon } from '../ui/icons';
-import { asText, countShown } from './figures';
+import { asText, countShown, settledIn } from './figures';
 import { markerOf } from './keywords';
 import css from './LiveTranscript.module.css';
 import { SpokenLog } from './SpokenLog';
@@ -49,7 +49,7 @@ function Words({ callSid }: { callSid: string }) {
         callSid={callSid}
         marker={marker}
         keywords={keywords}
-        textOf={() => asText(lines ?? [], names)}
+        textOf={() => asText(settledIn(lines ?? []), names)}
       />
       <div className={css.view}>
         <TroubleNote callSid={callSid} />

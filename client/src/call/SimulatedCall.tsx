@@ -9,6 +9,7 @@ import { messageOf } from '../api/client';
 import { callQuery, simulationQuery } from '../api/queries';
 import type { CallStatus } from '../api/types';
 import { clockTime } from '../format';
+import { isOver } from '../history/outcome';
 import type { LiveCall } from '../live/call';
 import { useLiveCall } from '../live/store';
 import { t } from '../strings';
@@ -23,7 +24,7 @@ export function SimulatedCall({ callSid }: { callSid: string }) {
   const record = useCallRecord(callSid);
   const name = useOtherName(callSid);
   const live = useLiveCall(callSid, (call) => call.status);
-  const isOver = useLiveCall(callSid, isOverNow) ?? isEnd(record.data?.status ?? null);
+  const isDone = useLiveCall(callSid, isOverNow) ?? isEnd(record.data?.status);
   if (record.isError)
     return (
       <Empty
@@ -35,21 +36,21 @@ export function SimulatedCall({ callSid }: { callSid: string }) {
     <CallFrame
       callSid={callSid}
       title={name}
-      state={<WatchedState status={live ?? record.data?.status} isOver={isOver} />}
-      controls={isOver ? <Summary callSid={callSid} /> : <RecordingControl callSid={callSid} />}
+      state={<WatchedState status={live ?? record.data?.status} isDone={isDone} />}
+      controls={isDone ? <Summary callSid={callSid} /> : <RecordingControl callSid={callSid} />}
     />
   );
 }
 
-function WatchedState({ status, isOver }: { status: CallStatus | undefined; isOver: boolean }) {
+function WatchedState({ status, isDone }: { status: CallStatus | undefined; isDone: boolean }) {
   const { data: simulation } = useQuery(simulationQuery);
   const about = simulation?.available ? t.call.watch.simulated : t.call.watch.elsewhere;
   return (
     <>
       <span role="status">
-        {isOver && !isEnd(status ?? null) ? t.call.watch.over : status && t.call.status[status]}
+        {isDone && !isEnd(status) ? t.call.watch.over : status && t.call.status[status]}
       </span>
-      {!isOver && simulation && <span>{about}</span>}
+      {!isDone && simulation && <span>{about}</span>}
     </>
   );
 }
@@ -91,21 +92,4 @@ const Figure = ({ name, value }: { name: string; value: string }) => (
 const isOverNow = (call: LiveCall) =>
   isEnd(call.status) || (call.ended !== null && call.status === null);
 
-function isEnd(status: CallStatus | null): boolean {
-  switch (status) {
-    case 'completed':
-    case 'busy':
-    case 'no-answer':
-    case 'canceled':
-    case 'failed':
-      return true;
-    case null:
-    case 'queued':
-    case 'initiated':
-    case 'ringing':
-    case 'in-progress':
-      return false;
-    default:
-      return status satisfies never;
-  }
-}
+const isEnd = (status: CallStatus | null | undefined) => status != null && isOver(status);

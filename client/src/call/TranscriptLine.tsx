@@ -48,8 +48,7 @@ export function TranscriptLine({
       <div className={css.bubble}>
         {name !== undefined && (
           <p className={css.name}>
-            {name}
-            {isOver && <span className={css.over}>{t.call.words.atOnce}</span>}
+            {name} {isOver && <span className={css.over}>{t.call.words.atOnce}</span>}
           </p>
         )}
         {children ? (

@@ -2,10 +2,10 @@
 import { t } from '../strings';
 import { complain, say } from '../ui/toasts';
 
-export async function copyText(text: string) {
+export async function copyText(text: string, done: string = t.call.words.copied) {
   try {
     await navigator.clipboard.writeText(text);
-    say(t.call.words.copied);
+    say(done);
   } catch {
     // Not allowed, or not a secure page.
     complain(t.call.words.copyFailed);

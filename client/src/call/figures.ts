@@ -3,6 +3,7 @@ import type { Segment } from '../api/types';
 import { clockTime } from '../format';
 import { isShown, type Lines } from '../live/lines';
 import { t } from '../strings';
+import type { Names } from './TranscriptLine';
 
 /** The shown lag is the median of this many finals: one slow one says little. */
 export const LAG_FINALS = 9;
@@ -29,20 +30,18 @@ export const countShown = (segments: readonly Segment[]) =>
 export const countWords = (segments: readonly Segment[]) =>
   segments.reduce((count, { text }) => count + (text.match(/\S+/g)?.length ?? 0), 0);
 
-/** The settled words as people paste them, in the order in which they stand on the page. */
-export function asText(lines: Lines, names: Readonly<Record<Segment['speaker'], string>>): string {
-  return lines
-    .flat()
-    .flatMap((line) =>
-      line.kind === 'settled'
-        ? [
-            t.call.words.line(
-              clockTime(line.startMs),
-              names[line.speaker],
-              line.segment.transcribed ? line.segment.text : t.call.words.missing,
-            ),
-          ]
-        : [],
+/** The settled words, in the order in which they stand on the page. */
+export const settledIn = (lines: Lines): Segment[] =>
+  lines.flat().flatMap((line) => (line.kind === 'settled' ? [line.segment] : []));
+
+/** Words as people paste them: time, name and words of each line. */
+export const asText = (segments: readonly Segment[], names: Names): string =>
+  segments
+    .map(({ startMs, speaker, transcribed, text }) =>
+      t.call.words.line(
+        clockTime(startMs),
+        names[speaker],
+        transcribed ? text : t.call.words.missing,
+      ),
     )
     .join('\n');
-}

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { countKeywords, markerOf } from './keywords';
+import { countKeywords, markerOf, wordsMarked } from './keywords';
 
 const marked = (keywords: string[], text: string) =>
   markerOf(keywords)?.(text).map(({ text, keyword }) => (keyword === null ? text : `[${text}]`));
@@ -49,4 +49,17 @@ it('counts by the word that was chosen, in the order of the list', () => {
     { keyword: 'Card', times: 2 },
     { keyword: 'refund', times: 2 },
   ]);
+});
+
+it('marks each word of a keyword, and no others', () => {
+  const marker = markerOf(['young man', 'invoice']);
+  if (!marker) throw new Error('there are keywords');
+  expect(wordsMarked(['A', 'young', 'man,', 'no', 'man'], marker)).toEqual([
+    false,
+    true,
+    true,
+    false,
+    false,
+  ]);
+  expect(wordsMarked([], marker)).toEqual([]);
 });

@@ -53,4 +53,19 @@ export function countKeywords(
   });
 }
 
+/** Which of the words that make up a text are of a keyword; one may be of several words. */
+export function wordsMarked(words: readonly string[], marker: Marker): boolean[] {
+  const marked: boolean[] = [];
+  // Every letter of the text, and every gap: whether it is of a keyword.
+  const isOf = marker(words.join(' ')).flatMap(({ text, keyword }) =>
+    Array.from({ length: text.length }, () => keyword !== null),
+  );
+  let from = 0;
+  for (const { length } of words) {
+    marked.push(isOf.slice(from, from + length).includes(true));
+    from += length + 1;
+  }
+  return marked;
+}
+
 const folded = (word: string) => word.toLocaleLowerCase().replace(/\s+/g, ' ');

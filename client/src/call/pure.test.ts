@@ -2,7 +2,15 @@ import { describe, expect, it } from 'vitest';
 import type { EndReason, RecordingStatus, Segment } from '../api/types';
 import { fold, type LiveCall } from '../live/call';
 import { withPartial, withSegment } from '../live/lines';
-import { asText, countShown, countWords, LAG_FINALS, lagMsOf, secondsOf } from './figures';
+import {
+  asText,
+  countShown,
+  countWords,
+  LAG_FINALS,
+  lagMsOf,
+  secondsOf,
+  settledIn,
+} from './figures';
 import { commandsOf } from './recording';
 import { freshOf, SPOKEN_MAX } from './spoken';
 import { troubleOf } from './trouble';
@@ -60,7 +68,7 @@ describe('what is counted and copied', () => {
       stable: 'not',
       unstable: 'yet',
     });
-    expect(asText(lines, { agent: 'You', customer: 'Anna' })).toBe(
+    expect(asText(settledIn(lines), { agent: 'You', customer: 'Anna' })).toBe(
       '[0:00] You: words 0\n' +
         '[0:02] Anna: Words are missing here: the server had too much to write down.',
     );

@@ -10,6 +10,9 @@ import {
 } from 'react';
 import { useSearch } from 'wouter';
 import type { CallDetail } from '../api/types';
+import { copyText } from '../call/copy';
+import { asText } from '../call/figures';
+import { markerOf } from '../call/keywords';
 import type { Names } from '../call/TranscriptLine';
 import { clockTime } from '../format';
 import { FindBar } from '../player/FindBar';
@@ -22,9 +25,9 @@ import { silencesOf, type Talk, talkOf, UNSURE_BELOW } from '../player/speech';
 import { Transcript } from '../player/Transcript';
 import { useFoundMarks, useSpokenMark } from '../player/useMarks';
 import { usePlayerKeys } from '../player/usePlayerKeys';
+import { usePreference } from '../settings/preferences';
 import { t } from '../strings';
 import { Banner, Button, Segmented } from '../ui/controls';
-import { asText, copyText } from './copy';
 import { Exports } from './Exports';
 import { Happened } from './Happened';
 import { Labels } from './Labels';
@@ -51,6 +54,9 @@ export function StoredCall({ call, names }: { call: CallDetail; names: Names }) 
   usePlayerKeys(player, talk, field);
   const { isAway, jump } = useSpokenMark(lines, talk, player);
   const find = useFind(talk, lines);
+  const said = talk.lines.map(({ segment }) => segment);
+  const keywords = usePreference('keywords');
+  const marker = useMemo(() => markerOf(keywords), [keywords]);
   const hasWords = talk.lines.length > 0;
   const copyMoment = () => {
     const { timeMs } = player.store.getState();
@@ -82,7 +88,7 @@ export function StoredCall({ call, names }: { call: CallDetail; names: Names }) 
               <div className={css.find} data-print="never">
                 <FindBar {...find} field={field} />
               </div>
-              <Transcript ref={lines} talk={talk} names={names} onHear={hear} />
+              <Transcript ref={lines} talk={talk} names={names} marker={marker} onHear={hear} />
               {talk.words.some(({ confidence }) => (confidence ?? 1) < UNSURE_BELOW) && (
                 <p className={css.legend}>{t.calls.transcript.unsure}</p>
               )}
@@ -110,7 +116,7 @@ export function StoredCall({ call, names }: { call: CallDetail; names: Names }) 
                 />
                 <Exports
                   sid={call.sid}
-                  onCopy={() => void copyText(asText(talk, names), t.calls.transcript.copied)}
+                  onCopy={() => void copyText(asText(said, names), t.calls.transcript.copied)}
                 />
               </>
             )}

@@ -3,8 +3,8 @@ import { useQuery } from '@tanstack/react-query';
 import { useEffect, useRef } from 'react';
 import { useLocation } from 'wouter';
 import { callQuery } from '../api/queries';
-import type { CallStatus } from '../api/types';
 import { clockTime } from '../format';
+import { isOver } from '../history/outcome';
 import { useFormatParty } from '../numbers/format';
 import { t } from '../strings';
 import { Button } from '../ui/controls';
@@ -18,8 +18,6 @@ type Ended = Extract<Stage, { name: 'ended' }>;
 /** Twilio tells the server how it ended a moment after the browser; it is asked this often. */
 const ASK_EVERY_MS = 1_000;
 const ASKS_MAX = 5;
-
-const OVER: readonly CallStatus[] = ['completed', 'busy', 'no-answer', 'canceled', 'failed'];
 
 export function EndedCall({
   call,
@@ -75,7 +73,7 @@ function useRecord(sid: string | null) {
     enabled: sid !== null,
     staleTime: 0,
     refetchInterval: ({ state }) =>
-      (state.data && OVER.includes(state.data.status)) || state.dataUpdateCount >= ASKS_MAX
+      (state.data && isOver(state.data.status)) || state.dataUpdateCount >= ASKS_MAX
         ? false
         : ASK_EVERY_MS,
   }).data;

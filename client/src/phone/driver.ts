@@ -79,6 +79,13 @@ export function forgetPhone() {
   phoneStore.setState(QUIET);
 }
 
+/** Signed in again: the server, which forgot this page with its session, has calls ring here anew. */
+export function renewPass() {
+  pass = undefined;
+  // In a call the sound would break off for a moment; it is mended when that is over.
+  if (!carries()) void mend();
+}
+
 function leave(why: Trouble | null) {
   clearTimeout(alarm);
   if (isWanted()) giveBack();

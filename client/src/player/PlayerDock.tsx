@@ -90,6 +90,7 @@ function Step({ by, player }: { by: 1 | -1; player: Player }) {
     <Button
       look="quiet"
       className={css.step}
+      dir="ltr"
       aria-label={label}
       title={label}
       aria-keyshortcuts={by < 0 ? 'J' : 'L'}
@@ -104,7 +105,7 @@ function Clock({ player }: { player: Player }) {
   const clock = usePlayer(player, (state) => clockTime(state.timeMs));
   const length = usePlayer(player, (state) => clockTime(state.durationMs));
   return (
-    <span className={css.clock}>
+    <span className={css.clock} dir="ltr">
       {clock} / {length}
     </span>
   );

@@ -1,5 +1,6 @@
 /** The settled words of a call, each of which can be heard. All of them are on the page. */
 import { memo, type Ref } from 'react';
+import { type Marker, wordsMarked } from '../call/keywords';
 import { isAtOnce, type Names, TranscriptLine } from '../call/TranscriptLine';
 import { clockTime } from '../format';
 import { t } from '../strings';
@@ -9,13 +10,21 @@ import css from './Transcript.module.css';
 interface TranscriptProps {
   talk: Talk;
   names: Names;
+  /** Marks keywords. */
+  marker?: Marker | undefined;
   /** A word was clicked, or the time beside a line was pressed. */
   onHear: (timeMs: number) => void;
   ref?: Ref<HTMLOListElement>;
 }
 
 /** Drawn once: words are marked from outside. */
-export const Transcript = memo(function Transcript({ talk, names, onHear, ref }: TranscriptProps) {
+export const Transcript = memo(function Transcript({
+  talk,
+  names,
+  marker,
+  onHear,
+  ref,
+}: TranscriptProps) {
   return (
     // One ear for all words. By keyboard, times are buttons, and keys go from word to word.
     // biome-ignore lint/a11y/useKeyWithClickEvents: see above
@@ -36,6 +45,7 @@ export const Transcript = memo(function Transcript({ talk, names, onHear, ref }:
           line={line}
           talk={talk}
           names={names}
+          marker={marker}
           before={talk.lines[at - 1]?.segment}
           onHear={onHear}
         />
@@ -48,18 +58,23 @@ function OneLine({
   line: { segment, first, count },
   talk,
   names,
+  marker,
   before,
   onHear,
 }: {
   line: Line;
   talk: Talk;
   names: Names;
+  marker: Marker | undefined;
   /** The line above. */
   before: Line['segment'] | undefined;
   onHear: (timeMs: number) => void;
 }) {
   const clock = clockTime(segment.startMs);
   const name = names[segment.speaker];
+  const words = talk.words.slice(first, first + count);
+  const texts = words.map(({ text }) => text);
+  const marked = marker ? wordsMarked(texts, marker) : [];
   const time = (
     <button
       type="button"
@@ -81,9 +96,15 @@ function OneLine({
         language={segment.language}
       >
         {segment.transcribed &&
-          talk.words.slice(first, first + count).map((word, at) => (
-            // biome-ignore lint/suspicious/noArrayIndexKey: a word's place is its name
-            <Word key={first + at} at={first + at} word={word} isFirst={at === 0} />
+          words.map((word, at) => (
+            <Word
+              // biome-ignore lint/suspicious/noArrayIndexKey: a word's place is its name
+              key={first + at}
+              at={first + at}
+              word={word}
+              isFirst={at === 0}
+              isKeyword={marked[at] === true}
+            />
           ))}
       </TranscriptLine>
     </li>
@@ -94,18 +115,21 @@ function Word({
   at,
   word,
   isFirst,
+  isKeyword,
 }: {
   at: number;
   word: Talk['words'][number];
   isFirst: boolean;
+  isKeyword: boolean;
 }) {
+  const Element = isKeyword ? 'mark' : 'span';
   const isUnsure = word.confidence !== null && word.confidence < UNSURE_BELOW;
   return (
     <>
       {!isFirst && ' '}
-      <span className={css.word} data-word={at} data-unsure={isUnsure || undefined}>
+      <Element className={css.word} data-word={at} data-unsure={isUnsure || undefined}>
         {word.text}
-      </span>
+      </Element>
     </>
   );
 }

@@ -29,6 +29,8 @@ export interface Ongoing {
   /** Whether a call goes on, so that one has to ask before it is ended. */
   isBusy: () => boolean;
   end: () => void | Promise<void>;
+  /** The user is signed in again, after a session that ended by itself. */
+  resume: () => void;
 }
 
 const ongoing = new Set<Ongoing>();
@@ -77,9 +79,11 @@ function enter(session: SessionState) {
   if (!isSame) leave();
   queries.setQueryData(sessionQuery.queryKey, session);
   // What failed while nobody was signed in is asked for again.
-  if (isSame)
+  if (isSame) {
+    for (const thing of ongoing) thing.resume();
     void queries.invalidateQueries({
       predicate: ({ queryKey }) => queryKey[0] !== sessionQuery.queryKey[0],
     });
+  }
   wakeLink();
 }

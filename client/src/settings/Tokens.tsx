@@ -1,12 +1,11 @@
-import { useMutation, useQuery } from '@tanstack/react-query';
+import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 import { messageOf } from '../api/client';
 import type { ApiToken, User } from '../api/types';
 import { dateAndTime } from '../format';
 import { t } from '../strings';
 import { Button, Chip, Empty, IconButton, Spinner } from '../ui/controls';
-import { Confirm } from '../ui/Dialog';
-import { complain, say } from '../ui/toasts';
+import { ConfirmRemoval } from './ConfirmRemoval';
 import { NewToken } from './NewToken';
 import { removeToken, tokensQuery } from './people';
 import { Section } from './Section';
@@ -46,7 +45,16 @@ export function Tokens({ user }: { user: User }) {
         </ul>
       )}
       {isAdding && <NewToken isAdmin={user.role === 'admin'} onClose={() => setIsAdding(false)} />}
-      {leaving && <TakeBack token={leaving} onClose={() => setLeaving(undefined)} />}
+      {leaving && (
+        <ConfirmRemoval
+          title={words.takeBackTitle(leaving.name)}
+          text={words.takeBackText}
+          action={words.takeBack}
+          done={words.takenBack(leaving.name)}
+          remove={() => removeToken(leaving.id)}
+          onClose={() => setLeaving(undefined)}
+        />
+      )}
     </Section>
   );
 }
@@ -72,30 +80,5 @@ function OneToken({ token, onTakeBack }: { token: ApiToken; onTakeBack: () => vo
       </div>
       <IconButton icon="trash" label={words.takeBackOf(token.name)} onClick={onTakeBack} />
     </li>
-  );
-}
-
-function TakeBack({ token, onClose }: { token: ApiToken; onClose: () => void }) {
-  const remove = useMutation({
-    mutationFn: () => removeToken(token.id),
-    onSuccess: () => {
-      say(words.takenBack(token.name));
-      onClose();
-    },
-    onError: (error) => {
-      complain(messageOf(error));
-      onClose();
-    },
-  });
-  return (
-    <Confirm
-      title={words.takeBackTitle(token.name)}
-      action={words.takeBack}
-      busy={remove.isPending}
-      onConfirm={() => remove.mutate()}
-      onClose={onClose}
-    >
-      {words.takeBackText}
-    </Confirm>
   );
 }

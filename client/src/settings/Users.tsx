@@ -5,8 +5,8 @@ import type { SessionState, User } from '../api/types';
 import { dateAndTime } from '../format';
 import { t } from '../strings';
 import { Button, Empty, IconButton, Select, Spinner } from '../ui/controls';
-import { Confirm } from '../ui/Dialog';
-import { complain, say } from '../ui/toasts';
+import { complain } from '../ui/toasts';
+import { ConfirmRemoval } from './ConfirmRemoval';
 import { NewPassword, NewUser } from './NewUser';
 import { removeUser, setRole, usersQuery } from './people';
 import { ROLES, roleOf } from './roles';
@@ -55,7 +55,16 @@ export function Users({ session }: { session: SessionState }) {
       )}
       {asked?.what === 'add' && <NewUser isFirst={session.open} onClose={close} />}
       {asked?.what === 'password' && <NewPassword user={asked.user} onClose={close} />}
-      {asked?.what === 'remove' && <Remove user={asked.user} onClose={close} />}
+      {asked?.what === 'remove' && (
+        <ConfirmRemoval
+          title={words.removeTitle(asked.user.name)}
+          text={words.removeText}
+          action={words.remove}
+          done={words.removed(asked.user.name)}
+          remove={() => removeUser(asked.user.id)}
+          onClose={close}
+        />
+      )}
     </Section>
   );
 }
@@ -106,30 +115,5 @@ function OneUser({
         onClick={() => onAsk('remove')}
       />
     </li>
-  );
-}
-
-function Remove({ user, onClose }: { user: User; onClose: () => void }) {
-  const remove = useMutation({
-    mutationFn: () => removeUser(user.id),
-    onSuccess: () => {
-      say(words.removed(user.name));
-      onClose();
-    },
-    onError: (error) => {
-      complain(messageOf(error));
-      onClose();
-    },
-  });
-  return (
-    <Confirm
-      title={words.removeTitle(user.name)}
-      action={words.remove}
-      busy={remove.isPending}
-      onConfirm={() => remove.mutate()}
-      onClose={onClose}
-    >
-      {words.removeText}
-    </Confirm>
   );
 }

@@ -103,7 +103,6 @@ export const calls = {
     unsure: 'Underlined: the recogniser was not sure',
     copy: 'Copy',
     copied: 'Transcript copied',
-    copyFailed: 'The browser did not let the page copy. Select the text, and copy it yourself.',
     jump: 'Jump to now',
     find: 'Find in transcript',
     findHint: 'Enter: next · Shift+Enter: previous',

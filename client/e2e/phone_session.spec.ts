@@ -1,0 +1,49 @@
+/** The session ends while a call goes on: another tab signs out, or an admin sees to it. */
+import { dial, expectOnline, goOnline, timer } from './phone_steps';
+import { ALICE } from './server';
+import { enter, expect, openSession, test } from './twilio';
+
+test('the call goes on, and one signs in again beside it', async ({
+  page,
+  server,
+  twilio,
+  farEnd,
+  signalling,
+}) => {
+  // Of its own: other tests go on with theirs.
+  const session = await openSession(server);
+  await enter(page, server, session);
+  await goOnline(page);
+  const identity = signalling.tokens.at(-1)?.identity ?? '';
+  await dial(page);
+  const leg = await twilio.answered();
+  await expect(timer(page)).toBeVisible();
+  const headers = { cookie: `${session.name}=${session.value}`, origin: server.url };
+  const ended = await fetch(`${server.url}/api/session`, { method: 'DELETE', headers });
+  expect(ended.status).toBe(204);
+
+  const lost = page.getByRole('status').filter({ hasText: 'Your screens stay as they are' });
+  await expect(lost).toBeVisible();
+  await expect(page.getByText('You are signed out: no new words come.')).toBeVisible();
+  const before = await timer(page).textContent();
+  await expect(timer(page)).not.toHaveText(before ?? '');
+  expect(await farEnd.loudness()).toBeGreaterThan(0);
+  await page.getByRole('button', { name: 'Mute', exact: true }).click();
+  await expect.poll(() => farEnd.loudness()).toBe(0);
+
+  await lost.getByRole('button', { name: 'Sign in' }).click();
+  const dialog = page.getByRole('dialog');
+  await expect(dialog.getByLabel('Name')).toHaveValue(ALICE.name);
+  await dialog.getByLabel('Password').fill(ALICE.password);
+  await page.keyboard.press('Enter');
+  await expect(lost).toBeHidden();
+  await expect(page.getByText('You are signed out: no new words come.')).toBeHidden();
+  await expect(page.getByRole('button', { name: 'Unmute' })).toBeVisible();
+  await page.getByRole('button', { name: 'Hang up' }).click();
+  await leg.heard('hangup');
+  await page.getByRole('button', { name: 'Done' }).click();
+  await expectOnline(page);
+  // The server forgot this browser with its session: calls ring here again, under the same name.
+  await expect.poll(async () => (await twilio.call('+442079460958')).rung).toContain(identity);
+  expect(signalling.tokens.at(-1)?.identity).toBe(identity);
+});
