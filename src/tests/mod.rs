@@ -10,6 +10,7 @@ mod doctor;
 mod hostile;
 mod live;
 mod media;
+mod metrics;
 mod oracles;
 mod page;
 mod phone;
