@@ -19,6 +19,7 @@ use crate::engine::{Engine, voice};
 use crate::hub::Hub;
 use crate::ids::CallSid;
 use crate::limits;
+use crate::metrics::Metrics;
 use crate::scribe::Scribe;
 use crate::store::Store;
 use crate::tasks::Tasks;
@@ -178,6 +179,7 @@ impl App {
 /// Puts the parts together, and sets going what looks after them.
 pub(crate) fn compose(parts: Parts, tasks: &Tasks) -> ApiState {
     let (hub, store) = (Hub::new(), parts.store);
+    let metrics = Metrics::new(store.times());
     hub.keep_swept(tasks);
     let media_socket = Some(format!("ws://{}/media", parts.doors.address));
     let scribe = Scribe::new(store.clone(), hub.clone(), tasks.clone());
@@ -202,6 +204,7 @@ pub(crate) fn compose(parts: Parts, tasks: &Tasks) -> ApiState {
         shelf: parts.shelf.filter(|_| parts.archives),
         tasks: tasks.clone(),
         voice: parts.voice,
+        metrics,
     };
     let about = About {
         model: parts.model,

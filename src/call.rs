@@ -31,6 +31,7 @@ use crate::engine::workers::{Addressed, Reply};
 use crate::hub::Hub;
 use crate::ids::{CallSid, StreamSid, Track};
 use crate::limits;
+use crate::metrics::Metrics;
 use crate::scribe::Scribe;
 use crate::store::CallRecord;
 use crate::store::StoreError;
@@ -40,6 +41,9 @@ use crate::twilio::stream::session::{Admission, Input, Output, Session, Start};
 
 /// How often a call looks at the engine's health.
 const HEALTH_EVERY: Duration = Duration::from_secs(1);
+
+/// Samples in a millisecond of the line.
+const SAMPLES_A_MS: u64 = 8;
 
 /// Time that a peer gets to answer our closing of its socket.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
@@ -59,6 +63,8 @@ pub struct Switchboard {
     pub tasks: Tasks,
     /// How voices are cut up and drafted.
     pub voice: voice::Config,
+    /// What is counted.
+    pub metrics: Metrics,
 }
 
 /// A stream that is over: no more audio of it comes.
@@ -360,6 +366,7 @@ impl Line {
 
     fn follow_voices(&mut self) {
         let mut events = Vec::new();
+        let metrics = &self.switchboard.metrics;
         let begun_ms = self
             .call
             .as_ref()
@@ -374,8 +381,18 @@ impl Line {
                     VoiceOutput::Job(job) => {
                         self.switchboard.engine.submit(job, self.reply.clone());
                     }
-                    VoiceOutput::Partial(partial) => events.push(Event::Partial { partial }),
-                    VoiceOutput::Segment(segment) => events.push(Event::Segment { segment }),
+                    VoiceOutput::Partial(partial) => {
+                        if partial.revision == 1 {
+                            let heard = voice.timeline().position() / SAMPLES_A_MS;
+                            let after = heard.saturating_sub(partial.start_ms);
+                            metrics.drafted(Duration::from_millis(after));
+                        }
+                        events.push(Event::Partial { partial });
+                    }
+                    VoiceOutput::Segment(segment) => {
+                        metrics.settled(&segment);
+                        events.push(Event::Segment { segment });
+                    }
                 }
             }
         }
@@ -449,6 +466,11 @@ impl Line {
             call = ?call.sid, ?reason, media = counts.media, duplicates = counts.duplicates,
             missing = counts.missing, faults = counts.faults, "media stream ended"
         );
+        let metrics = &self.switchboard.metrics;
+        metrics.stream_ended(reason);
+        metrics.media_lost("missing", counts.missing);
+        metrics.media_lost("duplicate", counts.duplicates);
+        metrics.media_lost("malformed", counts.faults.into());
         let is_over = call.is_alone && reason == EndReason::Stopped;
         let completed = is_over.then_some(Event::Call {
             status: CallStatus::Completed,
@@ -525,6 +547,7 @@ mod tests {
                 hub,
                 tasks,
                 voice: voice::Config::default(),
+                metrics: Metrics::default(),
             };
             let listener = switchboard
                 .hub

@@ -43,6 +43,7 @@
 //! clock ids                                   the time; names of things
 //! tasks telemetry                             what runs; what is logged
 //! transcript                                  what the engine says and a browser hears
+//! metrics                                     figures for the operator
 //! audio                                       bytes of the line, samples, recordings
 //! access archive dialing engine export hub measure models store twilio  strangers to each other
 //! config                                      settings, checked at the start
@@ -67,6 +68,8 @@ pub mod tasks;
 pub mod telemetry;
 
 pub mod transcript;
+
+pub mod metrics;
 
 pub mod audio;
 

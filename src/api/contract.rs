@@ -16,7 +16,7 @@ use utoipa::openapi::{
 };
 
 use super::error::Failure;
-use super::{health, live};
+use super::{health, live, metrics};
 use crate::transcript::CallEvent;
 
 /// What the API is, for whoever generates a client.
@@ -52,7 +52,7 @@ const TAGS: [(&str, &str); 6] = [
 /// The doors that no [`utoipa_axum`] router leads to.
 #[derive(utoipa::OpenApi)]
 #[openapi(
-    paths(live::transcriptions, health::alive, health::ready, document),
+    paths(live::transcriptions, health::alive, health::ready, metrics::read, document),
     components(schemas(CallEvent, live::Request, live::Reply<'static>, Failure<'static>))
 )]
 struct OtherDoors;

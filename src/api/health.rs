@@ -54,6 +54,21 @@ struct Ready {
     ready: bool,
     /// Why not, each with what to do.
     reasons: Vec<String>,
+    headroom: Headroom,
+}
+
+/// How much more could be taken now.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Headroom {
+    /// Media streams: each call has one.
+    media_streams: usize,
+    /// Pages that listen.
+    listeners: usize,
+    /// How far the oldest waiting words are behind their speech.
+    engine_lag_ms: u64,
+    /// Free space of the database's disk; none: it is in memory, or the disk does not say.
+    disk_free_bytes: Option<u64>,
 }
 
 /// Is the process alive?
@@ -73,6 +88,8 @@ pub(super) async fn ready(State(state): State<ApiState>) -> Response {
     let mut reasons = state.readiness.reasons();
     reasons.extend(of_store(&state).await);
     reasons.extend(of_archive(&state));
+    let headroom = headroom(&state).await;
+    reasons.extend(of_headroom(&headroom));
     if state.switchboard.tasks.is_stopping() {
         reasons.push("the server is stopping: send calls to another, or wait".to_owned());
     }
@@ -82,7 +99,15 @@ pub(super) async fn ready(State(state): State<ApiState>) -> Response {
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    (status, Json(Ready { ready, reasons })).into_response()
+    (
+        status,
+        Json(Ready {
+            ready,
+            reasons,
+            headroom,
+        }),
+    )
+        .into_response()
 }
 
 /// Why nothing could be written down now. Whoever asks may be anyone, so that the cause goes to the
@@ -96,6 +121,37 @@ async fn of_store(state: &ApiState) -> Option<String> {
     };
     tracing::warn!(cause, "not ready: the database cannot be used");
     Some("the database cannot be used: see the log, and run `callburner doctor`".to_owned())
+}
+
+async fn headroom(state: &ApiState) -> Headroom {
+    let free = state.desk.store().disk_free_bytes();
+    let free = tokio::time::timeout(limits::READY_WAIT_MAX, free).await;
+    Headroom {
+        media_streams: state.media_sockets_left(),
+        listeners: state.listeners_left(),
+        engine_lag_ms: state.switchboard.engine.health().1.as_millis() as u64,
+        disk_free_bytes: free.ok().and_then(Result::ok).flatten(),
+    }
+}
+
+/// Why there is no room for one more call.
+fn of_headroom(headroom: &Headroom) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if headroom.media_streams == 0 {
+        reasons.push(
+            "every media stream is taken: further calls are connected, and not transcribed"
+                .to_owned(),
+        );
+    }
+    if let Some(free) = headroom.disk_free_bytes
+        && free < limits::DISK_FREE_NEEDED
+    {
+        let free = free / (1024 * 1024);
+        reasons.push(format!(
+            "the disk of DATA_DIR has {free} MB left: make room, or set RETENTION_DAYS"
+        ));
+    }
+    reasons
 }
 
 /// Why audio could not be kept now.

@@ -12,6 +12,7 @@ mod guard;
 mod health;
 mod live;
 mod media;
+mod metrics;
 mod page;
 mod ranges;
 mod recordings;
@@ -112,13 +113,27 @@ impl ApiState {
     }
 }
 
+impl ApiState {
+    /// Media sockets that could be opened now.
+    fn media_sockets_left(&self) -> usize {
+        self.media_sockets.available_permits()
+    }
+
+    /// Pages that could begin to listen now.
+    fn listeners_left(&self) -> usize {
+        self.listeners.available_permits()
+    }
+}
+
 /// Every route.
 pub fn router(state: ApiState) -> Router {
     let doors = Arc::clone(&state.doors);
+    let metrics = state.switchboard.metrics.clone();
+    let counted = middleware::from_fn_with_state(metrics, twilio::count);
     let (browsers, _contract) = browsers().split_for_parts();
     let routes = browsers
         // Twilio
-        .merge(twilio::routes())
+        .merge(twilio::routes().route_layer(counted))
         .route("/media", get(media::stream))
         .route("/media/", get(media::stream))
         .route("/media/{*secret}", get(media::stream))
@@ -127,6 +142,7 @@ pub fn router(state: ApiState) -> Router {
         // operators
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::read))
         .route("/api/openapi.json", get(contract::document))
         // everything else
         .fallback(page::answer)

@@ -6,6 +6,7 @@ use axum::Router;
 use axum::body::to_bytes;
 use axum::extract::{FromRef, FromRequest, OriginalUri, Request, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, post};
 
@@ -13,6 +14,7 @@ use super::{ApiError, ApiState};
 use crate::config::Doors;
 use crate::desk::Desk;
 use crate::limits;
+use crate::metrics::Metrics;
 use crate::store::StoreError;
 use crate::twilio::signature::{HEADER, Payload, SETTINGS_HEADER, SignatureError, WhichKey};
 use crate::twilio::twiml::{CONTENT_TYPE, Response as Twiml, Say, Verb};
@@ -38,6 +40,18 @@ pub(crate) fn doors() -> [(&'static str, MethodRouter<ApiState>); 7] {
 pub(super) fn routes() -> Router<ApiState> {
     let add = |routes: Router<ApiState>, (path, door)| routes.route(path, door);
     doors().into_iter().fold(Router::new(), add)
+}
+
+/// Counts what Twilio posts, by the answer.
+pub(super) async fn count(
+    State(metrics): State<Metrics>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let path = request.uri().path().to_owned();
+    let answer = next.run(request).await;
+    metrics.webhook(&path, answer.status().as_u16());
+    answer
 }
 
 /// A form that Twilio signed.

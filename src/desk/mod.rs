@@ -23,6 +23,7 @@ mod streams;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use crate::access::secret::SecretHash;
 use crate::archive::Shelf;
@@ -171,6 +172,11 @@ impl Desk {
     /// What is kept of calls.
     pub fn store(&self) -> &Store {
         self.0.tools.scribe.store()
+    }
+
+    /// Calls that go on, as far as is known.
+    pub fn calls(&self, now: Instant) -> usize {
+        self.0.gate.calls(now)
     }
 
     /// How calls are answered.

@@ -28,9 +28,10 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::clock::UtcTime;
+use crate::clock::{self, UtcTime};
 use crate::ids::{CallSid, RecordingSid, StreamSid, UserId};
 use crate::limits;
+use crate::metrics::Times;
 use crate::transcript::{EndReason, Segment};
 
 use self::cursor::Cursor;
@@ -43,6 +44,7 @@ pub use self::record::*;
 #[derive(Clone)]
 pub struct Store {
     backend: Arc<Backend>,
+    times: Times,
 }
 
 enum Backend {
@@ -99,8 +101,14 @@ async fn within<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<
 /// The same verb on whichever backend there is.
 macro_rules! ask {
     ($store:expr, $verb:ident($($argument:expr),*)) => {
-        match &*$store.backend {
-            Backend::Sqlite(sqlite) => within(sqlite.$verb($($argument),*)).await,
+        {
+            let began = clock::now();
+            let done = match &*$store.backend {
+                Backend::Sqlite(sqlite) => within(sqlite.$verb($($argument),*)).await,
+            };
+            let verb = stringify!($verb);
+            $store.times.took(verb, clock::now() - began, done.is_ok());
+            done
         }
     };
 }
@@ -122,8 +130,15 @@ impl Store {
             Place::File(file) => Backend::Sqlite(Sqlite::open(Some(&file)).await?),
             Place::Memory => Backend::Sqlite(Sqlite::open(None).await?),
         };
-        let backend = Arc::new(backend);
-        Ok(Self { backend })
+        Ok(Self {
+            backend: Arc::new(backend),
+            times: Times::default(),
+        })
+    }
+
+    /// How long its verbs took.
+    pub fn times(&self) -> &Times {
+        &self.times
     }
 
     /// Whether it answers: a read that costs nothing.
@@ -134,6 +149,11 @@ impl Store {
     /// Bytes that it takes up, its journal included.
     pub async fn size_bytes(&self) -> Result<u64, StoreError> {
         ask!(self, size_bytes())
+    }
+
+    /// Free space of the disk that it is on; `None`: it is in memory.
+    pub async fn disk_free_bytes(&self) -> Result<Option<u64>, StoreError> {
+        ask!(self, disk_free_bytes())
     }
 
     /// Waits for what is being done, and closes; every verb fails from now on.

@@ -11,6 +11,7 @@ use super::{Answer, Server, request, serve};
 use crate::api::{ApiError, contract_json, with_errors};
 use crate::archive::Shelf;
 use crate::ids::{CallSid, Track};
+use crate::limits;
 use crate::tasks::Tasks;
 
 /// Asserts the shape, and returns the code.
@@ -117,7 +118,16 @@ async fn ready_says_why_not() {
     assert_eq!(answer.status, 200);
     assert_eq!(
         answer.json(),
-        serde_json::json!({ "ready": true, "reasons": [] })
+        serde_json::json!({
+            "ready": true,
+            "reasons": [],
+            "headroom": {
+                "mediaStreams": limits::MEDIA_SOCKETS_MAX,
+                "listeners": limits::LISTENERS_MAX,
+                "engineLagMs": 0,
+                "diskFreeBytes": null,
+            },
+        })
     );
 
     server.state.readiness.block("model", "still loading");
@@ -129,11 +139,14 @@ async fn ready_says_why_not() {
     let answer = server.get("/readyz", "").await;
     assert_eq!(answer.status, 503);
     assert_eq!(
-        answer.json(),
-        serde_json::json!({
-            "ready": false,
-            "reasons": ["no worker runs", "no model: run `callburner models pull tiny.en`"],
-        })
+        (&answer.json()["ready"], &answer.json()["reasons"]),
+        (
+            &serde_json::json!(false),
+            &serde_json::json!([
+                "no worker runs",
+                "no model: run `callburner models pull tiny.en`"
+            ])
+        )
     );
     server.state.readiness.clear("model");
     server.state.readiness.clear("engine");

@@ -11,6 +11,7 @@ mod doctor;
 mod hostile;
 mod live;
 mod media;
+mod metrics;
 mod oracles;
 mod page;
 mod phone;

@@ -186,6 +186,17 @@ impl Sqlite {
         Ok((pages * page_bytes) as u64 + log)
     }
 
+    pub(super) async fn disk_free_bytes(&self) -> Result<Option<u64>, StoreError> {
+        let Some(file) = self.file.clone() else {
+            return Ok(None);
+        };
+        // May wait for a disk that is not there.
+        let looked = tokio::task::spawn_blocking(move || rustix::fs::statvfs(&file));
+        let disk = looked.await.expect("it does not panic");
+        let disk = disk.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        Ok(Some(disk.f_bavail.saturating_mul(disk.f_frsize)))
+    }
+
     pub(super) async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
