@@ -50,6 +50,7 @@ impl Readiness {
 
 /// Whether a call could be taken now.
 #[derive(Debug, Serialize, ToSchema)]
+#[expect(clippy::struct_field_names, reason = "what operators look for")]
 struct Ready {
     ready: bool,
     /// Why not, each with what to do.

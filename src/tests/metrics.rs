@@ -38,14 +38,15 @@ async fn a_call_is_counted_while_it_goes_on_and_afterwards() {
     let segments = at("callburner_segments_total{transcribed=\"true\"}");
     assert!(segments >= 1.0, "{told}");
     assert!(at("callburner_words_total") >= segments);
-    assert_eq!(at("callburner_final_latency_seconds_count"), segments);
-    assert_eq!(
-        at("callburner_engine_jobs_total{what=\"finals\"}"),
-        segments
+    let as_many = |name| (at(name) - segments).abs() < 0.5;
+    assert!(as_many("callburner_final_latency_seconds_count"), "{told}");
+    assert!(
+        as_many("callburner_engine_jobs_total{what=\"finals\"}"),
+        "{told}"
     );
     assert!(at("callburner_engine_seconds_total{of=\"final_audio\"}") > 0.0);
     assert!(at("callburner_real_time_factor") >= 0.0);
-    assert_eq!(at("callburner_queue_age_seconds"), 0.0);
+    assert!(at("callburner_queue_age_seconds") < 1e-9);
     assert!(at("callburner_store_seconds_count{verb=\"open_stream\",result=\"ok\"}") >= 1.0);
     assert!(told.ends_with("# EOF\n"), "{told}");
 }
