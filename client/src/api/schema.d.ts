@@ -377,6 +377,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The operator's figures, in the format of `OpenMetrics`. */
+        get: operations["getMetrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/readyz": {
         parameters: {
             query?: never;
@@ -647,6 +664,23 @@ export interface components {
             /** @enum {string} */
             type: "ended";
         };
+        /** @description How much more could be taken now. */
+        Headroom: {
+            /**
+             * Format: int64
+             * @description Free space of the database's disk; none: it is in memory, or the disk does not say.
+             */
+            diskFreeBytes?: number | null;
+            /**
+             * Format: int64
+             * @description How far the oldest waiting words are behind their speech.
+             */
+            engineLagMs: number;
+            /** @description Pages that listen. */
+            listeners: number;
+            /** @description Media streams: each call has one. */
+            mediaStreams: number;
+        };
         /** @description A place in a transcript. */
         Hit: {
             /**
@@ -780,6 +814,7 @@ export interface components {
         Password: string;
         /** @description Whether a call could be taken now. */
         Ready: {
+            headroom: components["schemas"]["Headroom"];
             ready: boolean;
             /** @description Why not, each with what to do. */
             reasons: string[];
@@ -2498,6 +2533,44 @@ export interface operations {
                 };
                 content: {
                     "text/plain": string;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    getMetrics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/openmetrics-text": string;
+                };
+            };
+            /** @description `sign_in_required` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `not_allowed`: for admins, or an admin's token with the scope `metrics` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             default: components["responses"]["Error"];
