@@ -2,13 +2,14 @@
 # client the page, into client/dist, from where the next build takes it into the binary
 # test   formatting, lints, docs, every test, those with the real model and a real browser too
 # bench  criterion benches of every hot stage
+# soak   calls in a rising and falling number, with faults among them, for SOAK_MINUTES (30)
 # check  formatting, lints, docs alone, of server and page
 # oracles  Twilio's own libraries, which the tests compare ours with; only in target/
 
 MODEL ?= tiny.en
 ARGS  ?=
 
-.PHONY: demo client test test-client bench check fmt model oracles packages node browser
+.PHONY: demo client test test-client bench soak check fmt model oracles packages node browser
 
 demo: packages model
 	@$(MAKE) --no-print-directory client || echo "The page is left out: the call is shown on the terminal."
@@ -24,6 +25,9 @@ test-client: client
 
 bench: packages model
 	cargo bench --locked
+
+soak: packages model
+	cargo run --release --locked -- bench soak fixtures/calls/*.json --model $(MODEL)
 
 check: packages client
 	cd client && npm run -s check

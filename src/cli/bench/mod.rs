@@ -1,6 +1,7 @@
 //! `callburner bench`: what the engine is worth on recordings whose words are known, and what the
 //! server bears.
 
+mod soak;
 mod webhooks;
 
 use std::io::Write;
@@ -42,6 +43,8 @@ enum BenchCommand {
     Words(WordsArgs),
     /// Delays and steadiness, calls played in real time through the real server.
     Latency(LatencyArgs),
+    /// Calls in a rising and falling number for half an hour, with faults among them.
+    Soak(soak::SoakArgs),
     /// Status callbacks at a fixed rate, to the real server with a real database.
     Webhooks(webhooks::WebhooksArgs),
 }
@@ -83,6 +86,7 @@ pub(super) async fn run(args: BenchArgs) -> anyhow::Result<()> {
     match args.command {
         BenchCommand::Words(args) => tokio::task::spawn_blocking(move || words(&args)).await?,
         BenchCommand::Latency(args) => latency(&args).await,
+        BenchCommand::Soak(args) => soak::run(&args).await,
         BenchCommand::Webhooks(args) => webhooks::run(&args).await,
     }
 }
