@@ -4,6 +4,7 @@
 # test-functions  the Twilio Functions that stand in for the server, in Twilio's own local runtime
 # bench  criterion benches of every hot stage
 # peer   our engine beside faster-whisper: make peer FOLDERS="EVAL/harvard EVAL/bank_turns"
+# soak   calls in a rising and falling number, with faults among them, for SOAK_MINUTES (30)
 # check  formatting, lints, docs alone, of server and page
 # oracles  Twilio's own libraries, which the tests compare ours with; only in target/
 
@@ -13,7 +14,7 @@ ARGS  ?=
 # Where .ci/node puts a Node, if the system's does not build the page.
 export PATH := $(CURDIR)/target/node/bin:$(PATH)
 
-.PHONY: demo client test test-client test-functions bench peer check fmt model oracles packages node browser
+.PHONY: demo client test test-client test-functions bench peer soak check fmt model oracles packages node browser
 
 demo: packages model
 	@$(MAKE) --no-print-directory client || echo "The page is left out: the call is shown on the terminal."
@@ -42,6 +43,9 @@ bench: packages model
 
 peer: model
 	benches/peer.py $(ARGS) $(FOLDERS)
+
+soak: packages model
+	cargo run --release --locked -- bench soak fixtures/calls/*.json --model $(MODEL)
 
 check: packages client
 	cd client && npm run -s check

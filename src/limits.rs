@@ -6,6 +6,13 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+/// Connections that are open at once. Hit: a further one waits in the system's queue.
+pub const CONNECTIONS_MAX: usize = 4_096;
+
+/// Time that a client may take for the head of a request, and that an idle connection is kept. Hit: it
+/// is closed.
+pub const REQUEST_HEAD_WAIT_MAX: Duration = Duration::from_secs(15);
+
 /// Longest WebSocket message that the media socket reads. A `media` message of 20 ms is about
 /// 400 bytes; hit: the stream ends with a protocol error.
 pub const MEDIA_MESSAGE_BYTES_MAX: usize = 64 * 1024;
@@ -274,6 +281,11 @@ pub const TRANSCRIPTIONS_MAX: usize = 1_024;
 /// Time between two looks for calls that are old enough to be deleted.
 pub const RETENTION_EVERY: Duration = Duration::from_hours(1);
 
+/// Time that calls which go on get at a stop, while no new ones are taken. Hit: their streams end, what
+/// was heard is published, and the next start goes on with them. `TimeoutStopSec` of the systemd unit
+/// and `stop_grace_period` of the containers are longer.
+pub const DRAIN_MAX: Duration = Duration::from_mins(5);
+
 /// Calls that one such look deletes at most; the rest is for the next.
 pub const RETENTION_CALLS_MAX: u32 = 1_000;
 
@@ -311,8 +323,17 @@ pub const SEGMENTS_PER_CALL_MAX: usize = CHANNEL_EVENTS_MAX;
 /// Calls that a restart reports as not over. Hit: older ones are left as they are.
 pub const OPEN_CALLS_MAX: u32 = 10_000;
 
-/// Entries of one call's log, and of the server's own. Hit: the oldest leave.
+/// Entries of one call's log. Hit: the oldest leave.
 pub const LOG_ENTRIES_MAX: u32 = 1_000;
+
+/// Entries of the server's own log: what people did. Hit: the oldest leave.
+pub const SERVER_LOG_ENTRIES_MAX: u32 = 20_000;
+
+/// Time within which a second look of the same admin into the same call is not noted again.
+pub const LOOK_NOTED_EVERY: Duration = Duration::from_hours(1);
+
+/// Looks that are remembered for it. Hit: a further one is noted each time.
+pub const LOOKS_MAX: usize = 4_096;
 
 /// Longest kind or detail of a log entry. Hit: it is cut.
 pub const LOG_DETAIL_BYTES_MAX: usize = 512;

@@ -1,5 +1,5 @@
-//! The only place where tasks are born, so that shutdown can count them, and the two-stage stop:
-//! soft (take nothing new, finish what you hold), then hard (leave now).
+//! The only place where tasks are born, so that shutdown can count them, and the stop in stages:
+//! drain (take no new calls), soft (take nothing new, finish what you hold), hard (leave now).
 
 use std::future::Future;
 use std::time::Duration;
@@ -11,6 +11,9 @@ use tokio_util::task::TaskTracker;
 #[derive(Debug, Clone, Default)]
 pub struct Tasks {
     tracker: TaskTracker,
+    /// Those of them that carry a call.
+    calls: TaskTracker,
+    drain: CancellationToken,
     soft: CancellationToken,
     hard: CancellationToken,
 }
@@ -29,6 +32,27 @@ impl Tasks {
                 () = hard.cancelled() => {}
             }
         }));
+    }
+
+    /// Runs a task that carries a call: a drain waits for it.
+    pub fn spawn_call(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.spawn(self.calls.track_future(task));
+    }
+
+    /// From now on no new call is taken; those that go on, go on.
+    pub fn drain(&self) {
+        self.drain.cancel();
+    }
+
+    /// Whether no new call is taken.
+    pub fn is_draining(&self) -> bool {
+        self.drain.is_cancelled() || self.is_stopping()
+    }
+
+    /// Resolves when no call is carried.
+    pub async fn calls_over(&self) {
+        self.calls.close();
+        self.calls.wait().await;
     }
 
     /// Resolves when the soft stop has begun.
@@ -62,7 +86,26 @@ impl Tasks {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_drain_waits_for_calls_alone() {
+        let tasks = Tasks::default();
+        tasks.spawn(std::future::pending());
+        tasks.calls_over().await;
+        let call = CancellationToken::new();
+        let carried = call.clone();
+        tasks.spawn_call(async move { carried.cancelled().await });
+        tasks.drain();
+        assert!(tasks.is_draining() && !tasks.is_stopping());
+        let over = tasks.calls_over();
+        tokio::pin!(over);
+        assert!(over.as_mut().now_or_never().is_none());
+        call.cancel();
+        over.await;
+    }
 
     #[tokio::test]
     async fn a_soft_stop_lets_work_end_and_a_hard_stop_drops_it() {

@@ -1,4 +1,4 @@
-//! Where log lines go. Rules: one line where a failure is handled; fields to query, a message to
+//! Where log lines go, and what the process takes. Rules: one line where a failure is handled; fields to query, a message to
 //! read; SIDs as stubs; no phone number, transcript text, token or secret, ever.
 
 use std::io::IsTerminal;
@@ -31,4 +31,12 @@ pub fn start(format: LogFormat, filter: &str) -> anyhow::Result<()> {
     };
     whisper_rs::install_logging_hooks();
     Ok(())
+}
+
+/// Memory that this process has, where the system says so.
+pub fn resident_bytes() -> Option<u64> {
+    // https://man7.org/linux/man-pages/man5/proc_pid_statm.5.html
+    let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = pages.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
 }

@@ -7,6 +7,8 @@
 //! | session | SHA-256 of 256 random bits | a cookie |
 //! | API token | SHA-256 of 256 random bits | `Authorization: Bearer cb_…` |
 //! | first-run link | SHA-256 of 256 random bits, in memory | the body of `POST /api/setup` |
+//!
+//! Who may want what, and what stands in the way, is in [`threats`].
 
 pub mod origin;
 pub mod password;
@@ -14,4 +16,5 @@ pub mod proxies;
 pub mod secret;
 pub mod session;
 pub mod setup;
+pub mod threats;
 pub mod throttle;

@@ -304,6 +304,7 @@ async fn transcript(
     let (_, format, content_type) = format.ok_or_else(super::error::nothing_here)?;
     let record = find(&desk, &caller, Scope::CallsRead, &sid).await?;
     let segments = desk.store().segments(&record.sid).await?;
+    desk.exported(&record.sid, caller.user_id()).await;
     // The date, not the number: a file's name travels further than its words.
     let date = record.started_at.to_string();
     let name = format!("call-{}.{}", date[..19].replace(':', "-"), format.ending());
@@ -344,5 +345,11 @@ pub(super) async fn find(
     };
     let record = record.ok_or_else(no_such_call)?;
     caller.may_see(&record)?;
+    if let Some(user) = caller
+        .user_id()
+        .filter(|user| record.user_id != Some(*user))
+    {
+        desk.looked_into(&record.sid, user).await;
+    }
     Ok(record)
 }

@@ -50,8 +50,8 @@ impl Readiness {
 
 /// Whether a call could be taken now.
 #[derive(Debug, Serialize, ToSchema)]
-#[expect(clippy::struct_field_names, reason = "what operators look for")]
-struct Ready {
+#[schema(as = Ready)]
+struct Verdict {
     ready: bool,
     /// Why not, each with what to do.
     reasons: Vec<String>,
@@ -82,8 +82,8 @@ pub(super) async fn alive() -> &'static str {
 
 /// Could it take a call now, or why not?
 #[utoipa::path(get, path = "/readyz", tag = "operators", security(()), responses(
-    (status = 200, body = Ready, description = "it could"),
-    (status = 503, body = Ready, description = "it could not"),
+    (status = 200, body = Verdict, description = "it could"),
+    (status = 503, body = Verdict, description = "it could not"),
 ))]
 pub(super) async fn ready(State(state): State<ApiState>) -> Response {
     let mut reasons = state.readiness.reasons();
@@ -91,7 +91,7 @@ pub(super) async fn ready(State(state): State<ApiState>) -> Response {
     reasons.extend(of_archive(&state));
     let headroom = headroom(&state).await;
     reasons.extend(of_headroom(&headroom));
-    if state.switchboard.tasks.is_stopping() {
+    if state.switchboard.tasks.is_draining() {
         reasons.push("the server is stopping: send calls to another, or wait".to_owned());
     }
     let ready = reasons.is_empty();
@@ -102,7 +102,7 @@ pub(super) async fn ready(State(state): State<ApiState>) -> Response {
     };
     (
         status,
-        Json(Ready {
+        Json(Verdict {
             ready,
             reasons,
             headroom,

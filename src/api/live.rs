@@ -367,6 +367,14 @@ impl Session {
     async fn hearable(&mut self, leg: &CallSid) -> Result<CallSid, ApiError> {
         let store = self.state.gatehouse.store();
         let call = store.find_parent(leg).await?;
+        if let (Some(call), Some(user)) = (&call, self.caller.user_id()) {
+            let record = store.call_record(call).await?;
+            if record.is_some_and(|record| record.user_id != Some(user))
+                && self.caller.sees_only().is_none()
+            {
+                self.state.desk.looked_into(call, user).await;
+            }
+        }
         if self.caller.sees_only().is_some() {
             let known = call.as_ref().ok_or(StoreError::NoSuchCall)?;
             let record = store.call_record(known).await?;

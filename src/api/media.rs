@@ -35,13 +35,19 @@ pub(super) async fn stream(
             "the server is restarting: come back in a moment",
         );
     }
+    let (admission, number) = admit(&state, path)?;
     let Ok(permit) = Arc::clone(&state.media_sockets).try_acquire_owned() else {
+        if let Some(call) = &admission.call_sid {
+            state.desk.goes_unheard(call).await;
+        }
         return unavailable(
             "too_many_streams",
             "too many media streams are open: try again later",
         );
     };
-    let (admission, number) = admit(&state, path)?;
+    if let Some(call) = &admission.call_sid {
+        state.desk.is_heard(call);
+    }
     let switchboard = state.switchboard.clone();
     let upgrade = upgrade
         .max_message_size(limits::MEDIA_MESSAGE_BYTES_MAX)
@@ -57,7 +63,7 @@ pub(super) async fn stream(
             } = carried;
             desk.stream_ended(&call_sid, stream_sid, number, reason);
         };
-        tasks.spawn(call::carry(socket, switchboard, admission, permit, on_end));
+        tasks.spawn_call(call::carry(socket, switchboard, admission, permit, on_end));
     }))
 }
 

@@ -16,6 +16,7 @@ use super::{ApiError, ApiState, Caller};
 use crate::clock;
 use crate::limits;
 use crate::store::Scope;
+use crate::telemetry;
 
 /// What Prometheus takes for `OpenMetrics`.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -157,19 +158,11 @@ async fn places(state: &ApiState, to: &mut Registry) {
             archives,
         );
     }
-    if let Some(bytes) = resident_bytes() {
+    if let Some(bytes) = telemetry::resident_bytes() {
         to.register(
             "resident_memory_bytes",
             "Memory of the process",
             ConstGauge::new(bytes),
         );
     }
-}
-
-/// Memory that this process has, where the system says so.
-fn resident_bytes() -> Option<u64> {
-    // https://man7.org/linux/man-pages/man5/proc_pid_statm.5.html
-    let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = pages.split(' ').nth(1)?.parse().ok()?;
-    Some(pages * rustix::param::page_size() as u64)
 }

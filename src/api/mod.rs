@@ -11,12 +11,14 @@ mod gatehouse;
 mod guard;
 mod health;
 mod live;
+mod log;
 mod media;
 mod metrics;
 mod page;
 mod ranges;
 mod recordings;
 mod session;
+mod sessions;
 mod settings;
 mod simulation;
 mod token;
@@ -160,6 +162,8 @@ pub(crate) fn browsers() -> OpenApiRouter<ApiState> {
         .merge(simulation::routes())
         .merge(settings::routes())
         .merge(session::routes())
+        .merge(sessions::routes())
+        .merge(log::routes())
         .merge(users::routes())
         .merge(api_tokens::routes())
         .layer(DefaultBodyLimit::max(limits::API_BODY_BYTES_MAX))

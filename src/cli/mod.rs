@@ -1,10 +1,13 @@
-//! The command line: `callburner serve`, `setup`, `doctor`, `user`, `demo`, `replay`, `transcribe`,
-//! `models`, `bench`, `openapi`.
+//! The command line: `callburner serve`, `healthcheck`, `setup`, `doctor`, `user`, `demo`, `replay`, `transcribe`,
+//! `models`, `bench`, `erase`, `openapi`.
 
 mod bench;
 mod demo;
 pub(crate) mod doctor;
+mod erase;
+pub(crate) mod healthcheck;
 mod models;
+mod notify;
 mod replay;
 mod serve;
 pub(crate) mod setup;
@@ -36,6 +39,8 @@ struct Arguments {
 enum Command {
     /// Run the server.
     Serve(Box<serve::ServeArgs>),
+    /// Ask the server on this machine whether it is well; for containers.
+    Healthcheck(healthcheck::HealthcheckArgs),
     /// Make Twilio know this server: its TwiML application, its number, its API key.
     Setup(Box<setup::SetupArgs>),
     /// Look at everything that a server needs, and say what to do about what is not as it should be.
@@ -52,6 +57,8 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Say who may sign in.
     User(user::UserArgs),
+    /// Delete every call with a number, here and at Twilio.
+    Erase(Box<erase::EraseArgs>),
     /// Print the contract of the HTTP API, as OpenAPI.
     Openapi,
 }
@@ -73,6 +80,7 @@ pub fn run() -> anyhow::Result<()> {
     runtime.block_on(async {
         match arguments.command {
             Command::Serve(args) => serve::run(*args, &oddities).await,
+            Command::Healthcheck(args) => healthcheck::run(quietly().map(|()| args)?).await,
             Command::Doctor(args) => {
                 quietly()?;
                 doctor::run(*args, settings().unwrap_or_default(), oddities).await
@@ -84,6 +92,7 @@ pub fn run() -> anyhow::Result<()> {
             Command::Models(args) => models::run(quietly().map(|()| args)?).await,
             Command::User(args) => user::run(quietly().map(|()| args)?).await,
             Command::Bench(args) => bench::run(quietly().map(|()| args)?).await,
+            Command::Erase(args) => erase::run(*quietly().map(|()| args)?).await,
             Command::Openapi => print(api::contract_json()),
         }
     })

@@ -8,10 +8,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::app::{App, Parts};
 use crate::archive::Shelf;
 use crate::cli;
+use crate::cli::notify;
 use crate::cli::surroundings::Oddity;
 use crate::config::{CallSettings, Config, Settings, Twilio};
 use crate::desk::{self, Phone};
 use crate::dialing::{Limits, Policy};
+use crate::limits;
 use crate::store::Store;
 use crate::telemetry;
 use crate::twilio::rest::{Credentials, Rest, RestConfig};
@@ -50,8 +52,20 @@ pub(super) async fn run(args: ServeArgs, oddities: &[Oddity]) -> anyhow::Result<
     if let Some(link) = app.first_run_link().await? {
         invite(&link)?;
     }
+    notify::tell("READY=1");
     wait_for_signal().await?;
-    tracing::info!("stopping: calls publish what was heard");
+    notify::tell("STOPPING=1");
+    tracing::info!(
+        "stopping: no new calls, those that go on may finish; a second signal ends at once"
+    );
+    if !app.drain().await {
+        let minutes = limits::DRAIN_MAX.as_secs() / 60;
+        tracing::warn!(
+            minutes,
+            "calls still go on: the next start goes on with them"
+        );
+    }
+    tracing::info!("stopping: what was heard is written down");
     app.stop().await;
     Ok(())
 }
@@ -110,7 +124,7 @@ async fn parts(settings: &Settings, config: Config) -> anyhow::Result<Parts> {
 }
 
 /// Where calls' audio is: if the host wants it kept, or once did.
-fn open_shelf(calls: &CallSettings) -> anyhow::Result<Option<Shelf>> {
+pub(super) fn open_shelf(calls: &CallSettings) -> anyhow::Result<Option<Shelf>> {
     let folder = calls.data.archive_dir();
     if !calls.archive && !folder.exists() {
         return Ok(None);
@@ -120,7 +134,7 @@ fn open_shelf(calls: &CallSettings) -> anyhow::Result<Option<Shelf>> {
     Ok(Some(shelf))
 }
 
-fn rest(twilio: &Twilio) -> anyhow::Result<Rest> {
+pub(super) fn rest(twilio: &Twilio) -> anyhow::Result<Rest> {
     let credentials = match &twilio.api_key {
         Some(key) => Credentials::ApiKey {
             sid: key.sid.clone(),

@@ -45,6 +45,8 @@ enum No {
     NotSetUp(&'static str),
     /// The user is gone, though the browser's pass still lasts.
     NobodyCalls,
+    /// The server is about to stop.
+    Restarting,
 }
 
 impl No {
@@ -54,6 +56,7 @@ impl No {
             Self::NobodyHome => "nobody_home",
             Self::NotSetUp(_) => "not_set_up",
             Self::NobodyCalls => "unknown_user",
+            Self::Restarting => "restarting",
         }
     }
 
@@ -67,6 +70,9 @@ impl No {
                 format!("This phone cannot place calls yet. Its owner has to set {what}.")
             }
             Self::NobodyCalls => "This phone is not signed in any more.".to_owned(),
+            Self::Restarting => {
+                "This phone is about to restart. Please try again in a few minutes.".to_owned()
+            }
         }
     }
 }
@@ -74,6 +80,9 @@ impl No {
 impl Desk {
     /// What Twilio does with a call that begins. Never fails: what cannot be done is said.
     pub async fn answer(&self, request: &VoiceRequest) -> Response {
+        if self.0.tools.tasks.is_draining() {
+            return self.refuse(request, &No::Restarting, None).await;
+        }
         let answer = match &request.from {
             Some(Address::Client(identity)) => self.outgoing(request, identity).await,
             Some(Address::Number(_) | Address::Other(_)) | None => self.incoming(request).await,
@@ -345,7 +354,9 @@ impl Desk {
         self.open(new, Some(no.code())).await;
         let verbs = match (direction, no) {
             // Answering would cost the caller money.
-            (Direction::Incoming, No::Refused(_)) => vec![Verb::Reject(Reason::Busy)],
+            (Direction::Incoming, No::Refused(_) | No::Restarting) => {
+                vec![Verb::Reject(Reason::Busy)]
+            }
             _ => vec![say(&no.spoken()), Verb::Hangup],
         };
         Response::new(verbs).unwrap_or_else(unspeakable)

@@ -20,7 +20,7 @@ mod recording;
 mod simulation;
 mod streams;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -32,6 +32,7 @@ use crate::config::TranscriptionSource;
 use crate::dialing::{Gate, Limits, Policy};
 use crate::hub::Hub;
 use crate::ids::{ApplicationSid, CallSid, ClientIdentity, E164, UserId};
+use crate::limits;
 use crate::scribe::Scribe;
 use crate::store::Store;
 use crate::tasks::Tasks;
@@ -142,6 +143,10 @@ struct Shared {
     transcriptions: Mutex<Transcriptions>,
     /// Calls whose recording is being commanded; bounded by the requests that wait for Twilio.
     commanded: Mutex<BTreeSet<CallSid>>,
+    /// Which admin looked into whose call, and when.
+    looks: Mutex<BTreeMap<(UserId, CallSid), Instant>>,
+    /// Calls for whose stream there was no room.
+    unheard: Mutex<BTreeSet<CallSid>>,
     /// The simulated call that goes on.
     simulated: Mutex<Option<CallSid>>,
 }
@@ -165,6 +170,8 @@ impl Desk {
             restarts: Mutex::default(),
             transcriptions: Mutex::default(),
             commanded: Mutex::default(),
+            looks: Mutex::default(),
+            unheard: Mutex::default(),
             simulated: Mutex::default(),
         }))
     }
@@ -225,6 +232,38 @@ impl Desk {
     /// A user is gone.
     pub fn leave(&self, user: UserId) {
         lock(&self.0.presence).leave(user);
+    }
+
+    /// Somebody looks into a call that is not his: for the server's log.
+    pub async fn looked_into(&self, call: &CallSid, user: UserId) {
+        let now = clock::now();
+        {
+            let mut looks = lock(&self.0.looks);
+            looks.retain(|_, at| now.saturating_duration_since(*at) < limits::LOOK_NOTED_EVERY);
+            let look = (user, call.clone());
+            if looks.contains_key(&look) {
+                return;
+            }
+            if looks.len() < limits::LOOKS_MAX {
+                looks.insert(look, now);
+            }
+        }
+        self.log("looked_into_call", call, Some(user)).await;
+    }
+
+    /// What was said in a call leaves as a file: for the server's log.
+    pub async fn exported(&self, call: &CallSid, user: Option<UserId>) {
+        self.log("transcript_exported", call, user).await;
+    }
+
+    /// Adds to the server's log; one that cannot be written stops nothing.
+    async fn log(&self, kind: &str, call: &CallSid, user: Option<UserId>) {
+        tracing::info!(kind, ?call, ?user, "people");
+        let at = clock::utc_now();
+        let noted = self.store().log(None, kind, call.as_str(), user, at);
+        if let Err(error) = noted.await {
+            tracing::warn!(kind, ?call, %error, "the server's log could not be written");
+        }
     }
 
     /// Tells the call's listeners, if there are any.

@@ -256,12 +256,7 @@ impl Desk {
         // Once more, for a stream that came in between; from now on no other does.
         self.delete_audio(call).await?;
         self.0.tools.hub.forget(call);
-        tracing::info!(
-            ?call,
-            ?user,
-            recordings = detail.recordings.len(),
-            "call deleted"
-        );
+        self.log("call_deleted", call, user).await;
         Ok(())
     }
 

@@ -17,7 +17,7 @@ use crate::config::TranscriptionSource;
 use crate::ids::{CallSid, StreamSid};
 use crate::limits;
 use crate::store::CallRecord;
-use crate::transcript::{CallStatus, Direction, EndReason};
+use crate::transcript::{CallStatus, Direction, EndReason, EngineHealth, Event};
 use crate::twilio::rest::Rest;
 use crate::twilio::rest::calls::NewStream;
 use crate::twilio::tracks::Tracks;
@@ -164,6 +164,31 @@ impl Desk {
         }
     }
 
+    /// There is no room for the call's stream: the call goes on, and whoever looks at it is told that
+    /// it is not written down. Twilio tells of the refusal, and another stream is asked for.
+    pub async fn goes_unheard(&self, call: &CallSid) {
+        tracing::warn!(
+            ?call,
+            "a call is not transcribed: every media stream is taken"
+        );
+        {
+            let mut unheard = lock(&self.0.unheard);
+            if unheard.len() < limits::RESTARTS_MAX {
+                unheard.insert(call.clone());
+            }
+        }
+        self.tell(call, engine(EngineHealth::Degraded));
+        self.note(call, "not_transcribed", "too many streams", None)
+            .await;
+    }
+
+    /// The call's stream is open.
+    pub fn is_heard(&self, call: &CallSid) {
+        if lock(&self.0.unheard).remove(call) {
+            self.tell(call, engine(EngineHealth::Ok));
+        }
+    }
+
     /// Twilio says that it could not go on with the stream of this name.
     pub(super) fn stream_failed(&self, call: &CallSid, name: Option<&str>) {
         self.stream_lost(call, name.and_then(number));
@@ -270,6 +295,14 @@ impl Desk {
     async fn note_restart(&self, call: &CallSid, number: u32) {
         let detail = format!("stream {number}");
         self.note(call, RESTARTED, &detail, None).await;
+    }
+}
+
+fn engine(health: EngineHealth) -> Event {
+    Event::Engine {
+        health,
+        lag_ms: 0,
+        partials_missed: 0,
     }
 }
 

@@ -475,6 +475,11 @@ impl Store {
         ask!(self, session(hash))
     }
 
+    /// The user's sessions, however old they are, the latest used first.
+    pub async fn sessions(&self, user: UserId) -> Result<Vec<SessionRecord>, StoreError> {
+        ask!(self, sessions(user))
+    }
+
     /// The session was used.
     pub async fn touch_session(&self, hash: &[u8; 32], now: UtcTime) -> Result<(), StoreError> {
         ask!(self, touch_session(hash, now))

@@ -10,6 +10,7 @@ use axum::routing::{get, post};
 use super::{Answer, Server, request, serve};
 use crate::api::{ApiError, contract_json, with_errors};
 use crate::archive::Shelf;
+use crate::cli::healthcheck;
 use crate::ids::{CallSid, Track};
 use crate::limits;
 use crate::tasks::Tasks;
@@ -159,6 +160,18 @@ async fn ready_says_why_not() {
         (503, Some(false))
     );
     assert_eq!(server.get("/healthz", "").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_healthcheck_says_why_a_server_is_not_ready_and_that_it_is_alive() {
+    let server = Server::start().await;
+    healthcheck::ask(server.addr, true).await.unwrap();
+    server.state.readiness.block("model", "no model is there");
+    let why = healthcheck::ask(server.addr, true).await.unwrap_err();
+    assert!(why.to_string().contains("no model is there"), "{why}");
+    healthcheck::ask(server.addr, false).await.unwrap();
+    let nobody = healthcheck::ask(([127, 0, 0, 1], 1).into(), false).await;
+    assert!(nobody.unwrap_err().to_string().contains("no server"));
 }
 
 #[tokio::test]

@@ -35,18 +35,20 @@ async fn a_call_is_counted_while_it_goes_on_and_afterwards() {
     .await;
     let told = server.get("/metrics", "").await.body;
     let at = |name| figure(&told, name).unwrap_or_else(|| panic!("{name} in\n{told}"));
-    let segments = at("callburner_segments_total{transcribed=\"true\"}");
-    assert!(segments >= 1.0, "{told}");
-    assert!(at("callburner_words_total") >= segments);
-    let as_many = |name| (at(name) - segments).abs() < 0.5;
-    assert!(as_many("callburner_final_latency_seconds_count"), "{told}");
-    assert!(
-        as_many("callburner_engine_jobs_total{what=\"finals\"}"),
-        "{told}"
+    let segments = at("callburner_segments_total{transcribed=\"true\"}") as u64;
+    assert!(segments >= 1, "{told}");
+    assert!(at("callburner_words_total") as u64 >= segments);
+    assert_eq!(
+        at("callburner_final_latency_seconds_count") as u64,
+        segments
+    );
+    assert_eq!(
+        at("callburner_engine_jobs_total{what=\"finals\"}") as u64,
+        segments
     );
     assert!(at("callburner_engine_seconds_total{of=\"final_audio\"}") > 0.0);
     assert!(at("callburner_real_time_factor") >= 0.0);
-    assert!(at("callburner_queue_age_seconds") < 1e-9);
+    assert!(at("callburner_queue_age_seconds") <= 0.0);
     assert!(at("callburner_store_seconds_count{verb=\"open_stream\",result=\"ok\"}") >= 1.0);
     assert!(told.ends_with("# EOF\n"), "{told}");
 }

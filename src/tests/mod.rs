@@ -10,6 +10,7 @@ mod crash;
 mod doctor;
 mod hostile;
 mod live;
+mod log;
 mod media;
 mod metrics;
 mod oracles;

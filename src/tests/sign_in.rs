@@ -81,7 +81,7 @@ impl House {
         self.session_of(&user, now).await
     }
 
-    async fn session_of(&self, user: &User, since: UtcTime) -> String {
+    pub(crate) async fn session_of(&self, user: &User, since: UtcTime) -> String {
         let secret = Secret::random();
         let hash = secret.hash();
         self.store

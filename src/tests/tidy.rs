@@ -193,6 +193,26 @@ fn the_map_names_every_module_in_order() {
 }
 
 #[test]
+fn every_fault_names_a_test_that_is_there() {
+    let files = files();
+    let faults = files.iter().find(|file| file.path == "app/faults.rs");
+    let faults = faults.expect("a table of faults");
+    let rows = faults
+        .text
+        .lines()
+        .filter_map(|line| line.strip_prefix("//! | "));
+    let rows: Vec<&str> = rows.skip(1).collect();
+    assert!(rows.len() > 15, "{rows:?}");
+    let missing = rows.iter().filter_map(|row| {
+        let cell = row.trim_end_matches(" |").rsplit(" | ").next()?;
+        let test = cell.strip_prefix('`')?.strip_suffix('`')?;
+        let is_there = |file: &File| file.text.contains(&format!("fn {test}("));
+        (!files.iter().any(is_there)).then(|| format!("there is no test `{test}`"))
+    });
+    assert_none(&missing.collect::<Vec<_>>());
+}
+
+#[test]
 fn every_file_begins_by_saying_what_it_is_for() {
     let silent: Vec<String> = files()
         .iter()

@@ -4,6 +4,7 @@
 mod capacity;
 mod plot;
 mod score;
+mod soak;
 mod webhooks;
 
 use std::io::Write;
@@ -51,6 +52,8 @@ enum BenchCommand {
     Latency(LatencyArgs),
     /// How many calls at once, in real time through the real server.
     Capacity(capacity::CapacityArgs),
+    /// Calls in a rising and falling number for half an hour, with faults among them.
+    Soak(soak::SoakArgs),
     /// Status callbacks at a fixed rate, to the real server with a real database.
     Webhooks(webhooks::WebhooksArgs),
 }
@@ -108,6 +111,7 @@ pub(super) async fn run(args: BenchArgs) -> anyhow::Result<()> {
         BenchCommand::Score(args) => score::run(&args),
         BenchCommand::Latency(args) => latency(&args).await,
         BenchCommand::Capacity(args) => capacity::run(&args).await,
+        BenchCommand::Soak(args) => soak::run(&args).await,
         BenchCommand::Webhooks(args) => webhooks::run(&args).await,
     }
 }

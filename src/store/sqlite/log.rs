@@ -31,7 +31,10 @@ pub(super) async fn write(
          WHERE call_id IS ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
     )
     .bind(call)
-    .bind(limits::LOG_ENTRIES_MAX)
+    .bind(match call {
+        Some(_) => limits::LOG_ENTRIES_MAX,
+        None => limits::SERVER_LOG_ENTRIES_MAX,
+    })
     .execute(work)
     .await?;
     Ok(())

@@ -245,6 +245,27 @@ impl Sqlite {
     }
 }
 
+#[derive(sqlx::FromRow)]
+struct SessionRow {
+    #[sqlx(flatten)]
+    user: UserRow,
+    hash: Vec<u8>,
+    created_at: i64,
+    used_at: i64,
+}
+
+impl SessionRow {
+    fn session(self) -> Result<SessionRecord, StoreError> {
+        let hash = self.hash.try_into();
+        Ok(SessionRecord {
+            hash: hash.map_err(|_| StoreError::Damaged("a session's hash".to_owned()))?,
+            user: self.user.user()?,
+            created_at: UtcTime::from_millis(self.created_at),
+            used_at: UtcTime::from_millis(self.used_at),
+        })
+    }
+}
+
 impl Sqlite {
     pub(in crate::store) async fn open_session(
         &self,
@@ -282,30 +303,31 @@ impl Sqlite {
         &self,
         hash: &[u8; 32],
     ) -> Result<Option<SessionRecord>, StoreError> {
-        #[derive(sqlx::FromRow)]
-        struct Row {
-            #[sqlx(flatten)]
-            user: UserRow,
-            created_at: i64,
-            used_at: i64,
-        }
-        let row: Option<Row> = sqlx::query_as(
+        let row: Option<SessionRow> = sqlx::query_as(
             "SELECT u.id AS user_id, u.name AS user_name, u.role, \
-             u.created_at AS user_created_at, s.created_at, s.used_at \
+             u.created_at AS user_created_at, s.hash, s.created_at, s.used_at \
              FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.hash = ?",
         )
         .bind(&hash[..])
         .fetch_optional(&self.readers)
         .await?;
-        let record = |row: Row| {
-            Ok(SessionRecord {
-                hash: *hash,
-                user: row.user.user()?,
-                created_at: UtcTime::from_millis(row.created_at),
-                used_at: UtcTime::from_millis(row.used_at),
-            })
-        };
-        row.map(record).transpose()
+        row.map(SessionRow::session).transpose()
+    }
+
+    pub(in crate::store) async fn sessions(
+        &self,
+        user: UserId,
+    ) -> Result<Vec<SessionRecord>, StoreError> {
+        let rows: Vec<SessionRow> = sqlx::query_as(
+            "SELECT u.id AS user_id, u.name AS user_name, u.role, \
+             u.created_at AS user_created_at, s.hash, s.created_at, s.used_at \
+             FROM sessions s JOIN users u ON u.id = s.user_id WHERE u.id = ? \
+             ORDER BY s.used_at DESC, s.hash",
+        )
+        .bind(user.0)
+        .fetch_all(&self.readers)
+        .await?;
+        rows.into_iter().map(SessionRow::session).collect()
     }
 
     pub(in crate::store) async fn touch_session(

@@ -3,13 +3,15 @@
 use super::{Leg, OURS, Office, THEIRS, texts, url_of};
 use crate::clock;
 use crate::ids::Track;
+use crate::limits;
 use crate::store::Role;
-use crate::tests::browser::Browser;
-use crate::tests::phone::{Stream, eventually, speech};
+use crate::tests::browser::{Browser, Page};
+use crate::tests::phone::{Stream, eventually, patient, speech};
 use crate::tests::stories::call;
 use crate::tests::twilio_api::{ACCOUNT, Trouble};
-use crate::transcript::EndReason;
+use crate::transcript::{EndReason, EngineHealth};
 use crate::twilio::signature::Key;
+use futures_util::FutureExt;
 use serde_json::json;
 
 #[tokio::test]
@@ -205,6 +207,68 @@ async fn a_stream_that_twilio_could_not_open_is_started_again_under_another_secr
         204
     );
     assert_eq!(office.twilio.streams(&sid), ["callburner-2"]);
+}
+
+#[tokio::test]
+async fn a_drain_lets_calls_finish_and_tells_new_ones_to_come_back() {
+    let office = Office::open().await;
+    let (alice, twiml) = office.alice_calls().await;
+    let identity = office.identity(&alice).await;
+    let mut browser = office.listen(1, &alice).await;
+    let mut stream = office.stream(&twiml, 1, 1).await;
+    stream.settle().await;
+    let tasks = office.house.server.tasks.clone();
+    tasks.drain();
+    let ready = office.house.server.get("/readyz", "").await;
+    assert_eq!(ready.status, 503, "{}", ready.body);
+    let rejected = office.ring(2).await;
+    assert!(rejected.contains("<Reject "), "{rejected}");
+    let told = office.dial(3, &identity, THEIRS).await;
+    assert!(
+        told.contains("restart") && !told.contains("<Dial"),
+        "{told}"
+    );
+
+    let over = tasks.calls_over();
+    tokio::pin!(over);
+    assert!(over.as_mut().now_or_never().is_none());
+    stream.speak(&speech()).await;
+    stream.stop().await;
+    patient("the end of the calls", over).await;
+    let page = browser.until(&call(1), |page| page.ended.is_some()).await;
+    assert_eq!(page.texts(), ["one two three"]);
+}
+
+#[tokio::test]
+async fn a_call_that_there_is_no_room_to_hear_is_connected_and_says_so_until_there_is() {
+    let office = Office::open().await;
+    let sockets = office.house.server.state.media_sockets.clone();
+    let all = sockets.acquire_many_owned(limits::MEDIA_SOCKETS_MAX as u32);
+    let all = all.await.unwrap();
+    let (alice, twiml) = office.alice_calls().await;
+    assert!(twiml.contains("<Dial "), "{twiml}");
+    let mut browser = office.listen(1, &alice).await;
+    assert_eq!(office.socket(&url_of(&twiml)).await.err(), Some(503));
+    let is = |health| move |page: &Page| page.engine == health;
+    browser.until(&call(1), is(EngineHealth::Degraded)).await;
+    let events = office.read(1, &alice).await["events"].clone();
+    assert_eq!(events[0]["kind"], "not_transcribed", "{events}");
+
+    drop(all);
+    let sid = call(1);
+    let failed = [
+        ("CallSid", sid.as_str()),
+        ("StreamSid", "MZ00000000000000000000000000000001"),
+        ("StreamName", "callburner-1"),
+        ("StreamEvent", "stream-error"),
+    ];
+    office.post("/api/streams/status", &failed).await;
+    streams_asked_for(&office, 1).await;
+    let mut stream = speak_again(&office, &mut browser, 2).await;
+    browser.until(&call(1), is(EngineHealth::Ok)).await;
+    stream.stop().await;
+    let page = browser.until(&sid, |page| page.ended.is_some()).await;
+    assert_eq!(page.texts(), ["one two three"]);
 }
 
 #[tokio::test]

@@ -1,5 +1,8 @@
 //! The composition of the server: builds each part once, hands each only what it needs, and stops
-//! them in order.
+//! them in order. What happens when something goes wrong is in [`faults`].
+
+mod connections;
+pub mod faults;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -157,6 +160,14 @@ impl App {
         Ok(self.gatehouse.first_run_link(clock::utc_now()).await?)
     }
 
+    /// Takes no new calls, and lets those that go on finish, up to [`limits::DRAIN_MAX`]. `false`:
+    /// some go on still.
+    pub async fn drain(&self) -> bool {
+        self.tasks.drain();
+        let over = self.tasks.calls_over();
+        tokio::time::timeout(limits::DRAIN_MAX, over).await.is_ok()
+    }
+
     /// Takes nothing new, lets calls publish and write down what was heard, and ends.
     pub async fn stop(self) {
         if !self.tasks.shut_down(STOP_MAX).await {
@@ -220,15 +231,7 @@ async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 fn serve(listener: TcpListener, routes: axum::Router, tasks: &Tasks) {
-    let stopping = tasks.clone();
-    tasks.spawn(async move {
-        let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
-        let served = axum::serve(listener, routes)
-            .with_graceful_shutdown(async move { stopping.stopping().await });
-        if let Err(error) = served.await {
-            tracing::error!(%error, "the listener broke");
-        }
-    });
+    tasks.spawn(connections::serve(listener, routes, tasks.clone()));
 }
 
 /// After a crash: what was being written down is marked as broken off. The calls that were not over.
