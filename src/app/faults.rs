@@ -25,3 +25,8 @@
 //! | a page that does not read | its socket is closed; it comes back and misses nothing | nothing | every final | see `tests::live` |
 //! | the model is missing, or damaged | nothing: the server does not start | an error that says what to run; `callburner doctor` | everything | see `tests::doctor` |
 //! | the clock is set | nothing within a call: its clock is monotonic; new epochs make pages read anew | the doctor compares with Twilio | everything | see [`crate::hub`] |
+//!
+//! Proved in part alone: of "the database cannot be used" and "the disk is full", that `/readyz` says
+//! so and that the archive goes on; words kept in memory are proved for a locked database. Of "Twilio's
+//! REST API is down", that its failures are told apart. Rows that say "see" have no test of the whole
+//! row yet, and a slow disk and a clock that is set were never tried.
