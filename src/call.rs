@@ -24,6 +24,7 @@ use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 
 use crate::archive::{Shelf, Writer};
+use crate::audio::LINE_SAMPLES_PER_MS;
 use crate::clock;
 use crate::engine::Engine;
 use crate::engine::voice::{self, Identity, Output as VoiceOutput, Voice};
@@ -41,9 +42,6 @@ use crate::twilio::stream::session::{Admission, Input, Output, Session, Start};
 
 /// How often a call looks at the engine's health.
 const HEALTH_EVERY: Duration = Duration::from_secs(1);
-
-/// Samples in a millisecond of the line.
-const SAMPLES_A_MS: u64 = 8;
 
 /// Time that a peer gets to answer our closing of its socket.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
@@ -383,7 +381,7 @@ impl Line {
                     }
                     VoiceOutput::Partial(partial) => {
                         if partial.revision == 1 {
-                            let heard = voice.timeline().position() / SAMPLES_A_MS;
+                            let heard = voice.timeline().position() / LINE_SAMPLES_PER_MS;
                             let after = heard.saturating_sub(partial.start_ms);
                             metrics.drafted(Duration::from_millis(after));
                         }

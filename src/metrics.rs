@@ -9,7 +9,7 @@ use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 
 use crate::transcript::{EndReason, Segment};
 
@@ -24,7 +24,6 @@ const STORE_BUCKETS: [f64; 7] = [0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0];
 pub struct Metrics(Arc<Counted>);
 
 struct Counted {
-    registry: Registry,
     segments: Family<IsTranscribed, Counter>,
     words: Counter,
     final_latency: Histogram,
@@ -32,6 +31,7 @@ struct Counted {
     streams: Family<Ended, Counter>,
     media_lost: Family<Lost, Counter>,
     webhooks: Family<Webhook, Counter>,
+    registry: Registry,
 }
 
 /// How long the verbs of a part took; clones are the same.
@@ -91,58 +91,59 @@ impl Default for Metrics {
 impl Metrics {
     /// Nothing has happened yet; `store` is counted by the store itself.
     pub fn new(store: &Times) -> Self {
-        let mut counted = Counted {
-            registry: Registry::with_prefix("callburner"),
-            segments: Family::default(),
-            words: Counter::default(),
-            final_latency: Histogram::new(LATENCY_BUCKETS),
-            first_words_latency: Histogram::new(LATENCY_BUCKETS),
-            streams: Family::default(),
-            media_lost: Family::default(),
-            webhooks: Family::default(),
-        };
-        let registry = &mut counted.registry;
-        registry.register(
-            "segments",
-            "Utterances that were published, with their words or without",
-            counted.segments.clone(),
-        );
-        registry.register(
-            "words",
-            "Words that were published as final",
-            counted.words.clone(),
-        );
-        registry.register(
-            "final_latency_seconds",
-            "From the end of speech to the publication of its words",
-            counted.final_latency.clone(),
-        );
-        registry.register(
-            "first_words_latency_seconds",
-            "Audio from the beginning of speech to its first draft",
-            counted.first_words_latency.clone(),
-        );
-        registry.register(
-            "streams_ended",
-            "Media streams that are over, by why",
-            counted.streams.clone(),
-        );
-        registry.register(
-            "media_messages_lost",
-            "Media messages that did not count, by why",
-            counted.media_lost.clone(),
-        );
-        registry.register(
-            "webhooks",
-            "What Twilio posted, by path and answer",
-            counted.webhooks.clone(),
-        );
-        registry.register(
+        let mut registry = Registry::with_prefix("callburner");
+        let to = &mut registry;
+        add(
+            to,
             "store_seconds",
             "Time of the store's verbs, queueing included",
             store.0.clone(),
         );
-        Self(Arc::new(counted))
+        Self(Arc::new(Counted {
+            segments: add(
+                to,
+                "segments",
+                "Utterances that were published, with their words or without",
+                Family::default(),
+            ),
+            words: add(
+                to,
+                "words",
+                "Words that were published as final",
+                Counter::default(),
+            ),
+            final_latency: add(
+                to,
+                "final_latency_seconds",
+                "From the end of speech to the publication of its words",
+                Histogram::new(LATENCY_BUCKETS),
+            ),
+            first_words_latency: add(
+                to,
+                "first_words_latency_seconds",
+                "Audio from the beginning of speech to its first draft",
+                Histogram::new(LATENCY_BUCKETS),
+            ),
+            streams: add(
+                to,
+                "streams_ended",
+                "Media streams that are over, by why",
+                Family::default(),
+            ),
+            media_lost: add(
+                to,
+                "media_messages_lost",
+                "Media messages that did not count, by why",
+                Family::default(),
+            ),
+            webhooks: add(
+                to,
+                "webhooks",
+                "What Twilio posted, by path and answer",
+                Family::default(),
+            ),
+            registry,
+        }))
     }
 
     /// An utterance was published.
@@ -197,6 +198,12 @@ impl Metrics {
             .expect("a String takes any text");
         out
     }
+}
+
+/// Has a figure told from now on.
+fn add<M: Metric + Clone>(to: &mut Registry, name: &str, help: &str, figure: M) -> M {
+    to.register(name, help, figure.clone());
+    figure
 }
 
 impl fmt::Debug for Metrics {

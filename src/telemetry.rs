@@ -1,5 +1,6 @@
-//! Where log lines go, and what the process takes. Rules: one line where a failure is handled; fields to query, a message to
-//! read; SIDs as stubs; no phone number, transcript text, token or secret, ever.
+//! Where log lines go, and what the process takes. Rules of the log: one line where a failure is
+//! handled; fields to query, a message to read; SIDs as stubs; no phone number, transcript text,
+//! token or secret, ever.
 
 use std::io::IsTerminal;
 

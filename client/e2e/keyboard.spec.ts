@@ -1,7 +1,6 @@
 /** What else one does in a day, without a mouse: `phone.spec.ts` and `history.spec.ts` have the rest. */
-import { press, tabTo } from './keys';
+import { press, signInByKeyboard, tabTo } from './keys';
 import { expectOnline, recordingIs, ringing, timer } from './phone_steps';
-import { ALICE } from './server';
 import { expect, test } from './twilio';
 
 test('one signs in, takes a call, records it, notes something, and signs out', async ({
@@ -12,11 +11,7 @@ test('one signs in, takes a call, records it, notes something, and signs out', a
 }) => {
   await page.context().clearCookies();
   await page.goto('/');
-  await expect(page.getByLabel('Name')).toBeFocused();
-  await page.keyboard.type(ALICE.name);
-  await page.keyboard.press('Tab');
-  await page.keyboard.type(ALICE.password);
-  await page.keyboard.press('Enter');
+  await signInByKeyboard(page);
   await press(page, page.getByRole('button', { name: 'Go online' }));
   await expectOnline(page);
 

@@ -1,5 +1,6 @@
 /** For tests that have no mouse. */
 import type { Locator, Page } from '@playwright/test';
+import { ALICE, expect } from './server';
 
 /** More controls than any screen has. */
 const TABS_MAX = 80;
@@ -16,5 +17,14 @@ export async function tabTo(page: Page, target: Locator) {
 /** Goes there, and presses it. */
 export async function press(page: Page, target: Locator) {
   await tabTo(page, target);
+  await page.keyboard.press('Enter');
+}
+
+/** Signs in on the page that asks for it. */
+export async function signInByKeyboard(page: Page) {
+  await expect(page.getByLabel('Name')).toBeFocused();
+  await page.keyboard.type(ALICE.name);
+  await page.keyboard.press('Tab');
+  await page.keyboard.type(ALICE.password);
   await page.keyboard.press('Enter');
 }

@@ -1,4 +1,5 @@
 import type { Page } from '@playwright/test';
+import { signInByKeyboard } from './keys';
 import { ALICE, expect, test } from './server';
 
 const signIn = async (page: Page, { name, password } = ALICE) => {
@@ -65,11 +66,7 @@ test('a session that is lost in mid-use keeps the screen and what was typed', as
 
 test('the keyboard alone signs in, goes places, and changes a setting', async ({ page }) => {
   await page.goto('/');
-  await expect(page.getByLabel('Name')).toBeFocused();
-  await page.keyboard.type(ALICE.name);
-  await page.keyboard.press('Tab');
-  await page.keyboard.type(ALICE.password);
-  await page.keyboard.press('Enter');
+  await signInByKeyboard(page);
   await expect(page.getByRole('heading', { level: 1 })).toHaveText('Phone');
 
   await page.keyboard.press('Tab');

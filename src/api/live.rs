@@ -41,7 +41,7 @@ use tokio_tungstenite::tungstenite;
 use utoipa::{IntoParams, ToSchema};
 
 use super::error::ErrorBody;
-use super::{ApiError, ApiState, Caller, RequestId};
+use super::{ApiError, ApiState, Caller, RequestId, calls};
 use crate::clock;
 use crate::hub::{Resume, Subscription};
 use crate::ids::CallSid;
@@ -367,19 +367,14 @@ impl Session {
     async fn hearable(&mut self, leg: &CallSid) -> Result<CallSid, ApiError> {
         let store = self.state.gatehouse.store();
         let call = store.find_parent(leg).await?;
-        if let (Some(call), Some(user)) = (&call, self.caller.user_id()) {
-            let record = store.call_record(call).await?;
-            if record.is_some_and(|record| record.user_id != Some(user))
-                && self.caller.sees_only().is_none()
-            {
-                self.state.desk.looked_into(call, user).await;
-            }
-        }
-        if self.caller.sees_only().is_some() {
-            let known = call.as_ref().ok_or(StoreError::NoSuchCall)?;
-            let record = store.call_record(known).await?;
-            self.caller
-                .may_see(&record.ok_or(StoreError::NoSuchCall)?)?;
+        let record = match &call {
+            Some(call) if self.caller.user_id().is_some() => store.call_record(call).await?,
+            Some(_) | None => None,
+        };
+        match &record {
+            Some(record) => calls::look(&self.state.desk, &self.caller, record).await?,
+            None if self.caller.sees_only().is_some() => return Err(StoreError::NoSuchCall.into()),
+            None => {}
         }
         Ok(call.unwrap_or_else(|| leg.clone()))
     }

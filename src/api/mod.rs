@@ -113,9 +113,7 @@ impl ApiState {
             page: Page::default(),
         }
     }
-}
 
-impl ApiState {
     /// Media sockets that could be opened now.
     fn media_sockets_left(&self) -> usize {
         self.media_sockets.available_permits()

@@ -92,17 +92,21 @@ mod tests {
         (addr, tasks)
     }
 
+    /// A client's own address, and what it is answered.
+    async fn ask(addr: SocketAddr) -> (String, String) {
+        let mut stream = TcpStream::connect(addr).await.unwrap();
+        let own = stream.local_addr().unwrap().to_string();
+        let request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        (own, answer)
+    }
+
     #[tokio::test]
     async fn a_request_is_answered_and_knows_its_peer() {
         let (addr, tasks) = start().await;
-        let mut stream = TcpStream::connect(addr).await.unwrap();
-        let own = stream.local_addr().unwrap().to_string();
-        stream
-            .write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            .await
-            .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
+        let (own, answer) = ask(addr).await;
         assert!(answer.ends_with(&own), "{answer}");
         assert!(tasks.shut_down(Duration::from_secs(30)).await);
     }
@@ -129,13 +133,7 @@ mod tests {
         let patience = limits::REQUEST_HEAD_WAIT_MAX + Duration::from_secs(10);
         let ended = tokio::time::timeout(patience, drip()).await;
         assert_eq!(ended, Ok(true), "it still holds its connection");
-        let mut other = TcpStream::connect(addr).await.unwrap();
-        other
-            .write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            .await
-            .unwrap();
-        let mut answer = String::new();
-        other.read_to_string(&mut answer).await.unwrap();
+        let (_, answer) = ask(addr).await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 }

@@ -38,8 +38,8 @@ use std::time::Duration;
 use audiopus::coder::Encoder;
 use audiopus::{Application, Bitrate, Channels, SampleRate, Signal};
 
-use super::LINE_HZ;
 use super::ogg::{Page, Place};
+use super::{LINE_HZ, LINE_SAMPLES_PER_MS};
 use crate::ids::{CallSid, Track};
 use crate::limits;
 
@@ -82,14 +82,11 @@ const SET_DTX: i32 = 4_016;
 /// Finished pages that [`Archive::take_pages`] gives at a time, in bytes, about.
 const TAKE_BYTES: usize = 64 * 1_024;
 
-/// Samples of a millisecond.
-const SAMPLES_PER_MS: u64 = LINE_HZ as u64 / 1_000;
-
 /// How long a sample is.
 const SAMPLE: Duration = Duration::from_micros(1_000_000 / LINE_HZ as u64);
 
 /// Position on the call's clock that no archive reaches.
-const END_MAX: u64 = limits::ARCHIVE_MS_MAX * SAMPLES_PER_MS;
+const END_MAX: u64 = limits::ARCHIVE_MS_MAX * LINE_SAMPLES_PER_MS;
 
 /// What of a call's audio is in its archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -216,7 +213,7 @@ impl Archive {
     pub fn take_pages(&mut self) -> Vec<u8> {
         let (behind, ahead) = (self.inbound.next, self.outbound.next);
         let (behind, ahead) = (behind.min(ahead), behind.max(ahead));
-        let waited = ahead.saturating_sub(limits::ARCHIVE_WAIT_MS_MAX * SAMPLES_PER_MS);
+        let waited = ahead.saturating_sub(limits::ARCHIVE_WAIT_MS_MAX * LINE_SAMPLES_PER_MS);
         self.encode_to(behind.max(waited));
         std::mem::take(&mut self.ready)
     }
@@ -346,8 +343,8 @@ pub fn duration(tail: &[u8]) -> Option<Duration> {
     let (page, _) = Page::last(tail)?;
     let samples = page.granule.saturating_sub(PRE_SKIP) / GRANULES_PER_SAMPLE;
     Some(
-        Duration::from_millis(samples / SAMPLES_PER_MS)
-            + SAMPLE * (samples % SAMPLES_PER_MS) as u32,
+        Duration::from_millis(samples / LINE_SAMPLES_PER_MS)
+            + SAMPLE * (samples % LINE_SAMPLES_PER_MS) as u32,
     )
 }
 

@@ -11,6 +11,9 @@ pub mod timeline;
 /// Samples a second on the telephone line.
 pub const LINE_HZ: u32 = 8_000;
 
+/// Samples in a millisecond of line audio.
+pub const LINE_SAMPLES_PER_MS: u64 = LINE_HZ as u64 / 1_000;
+
 /// Samples a second that voice detection and Whisper want.
 pub const SPEECH_HZ: u32 = 16_000;
 

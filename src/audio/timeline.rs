@@ -23,7 +23,7 @@ use crate::limits::GAP_FILL_MS_MAX;
 use crate::limits::JUMP_MS_MAX;
 
 /// Samples in a millisecond of line audio.
-const SAMPLES_PER_MS: i64 = 8;
+const SAMPLES_PER_MS: i64 = super::LINE_SAMPLES_PER_MS as i64;
 
 /// 15 ms: more than the jitter of stamps (±10 ms), less than the shortest loss (one frame of 20 ms).
 const TOLERANCE: i64 = 15 * SAMPLES_PER_MS;

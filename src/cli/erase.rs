@@ -3,6 +3,7 @@
 
 use anyhow::{Context, bail, ensure};
 
+use crate::archive::Shelf;
 use crate::cli;
 use crate::cli::serve;
 use crate::config::Settings;
@@ -12,6 +13,8 @@ use crate::ids::CallSid;
 use crate::scribe::Scribe;
 use crate::store::Store;
 use crate::tasks::Tasks;
+use crate::twilio::public_url::PublicUrl;
+use crate::twilio::rest::Rest;
 
 /// Calls that are looked for at a time.
 const BATCH: u32 = 1_000;
@@ -31,19 +34,8 @@ pub(super) async fn run(args: EraseArgs) -> anyhow::Result<()> {
     let rest = config.twilio.as_ref().map(serve::rest).transpose()?;
     let url = settings.calls.data.database_url();
     let store = Store::open(&url).await.context("DATABASE_URL")?;
-    let (hub, tasks) = (Hub::new(), Tasks::default());
-    let tools = Tools {
-        scribe: Scribe::new(store.clone(), hub.clone(), tasks.clone()),
-        hub,
-        tasks,
-        rest,
-        shelf: serve::open_shelf(&settings.calls)?,
-        media_socket: None,
-    };
-    let desk = Desk::new(
-        desk::Config::without_account(config.doors.public_url),
-        tools,
-    );
+    let shelf = serve::open_shelf(&settings.calls)?;
+    let desk = desk_on(store.clone(), config.doors.public_url, rest, shelf);
     let erased = erase(&desk, args.number.trim()).await;
     store.close().await;
     let (deleted, left) = erased?;
@@ -52,6 +44,20 @@ pub(super) async fn run(args: EraseArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     bail!("{} calls are left:\n{}", left.len(), left.join("\n"))
+}
+
+/// A desk that nobody calls.
+fn desk_on(store: Store, url: PublicUrl, rest: Option<Rest>, shelf: Option<Shelf>) -> Desk {
+    let (hub, tasks) = (Hub::new(), Tasks::default());
+    let tools = Tools {
+        scribe: Scribe::new(store, hub.clone(), tasks.clone()),
+        hub,
+        tasks,
+        rest,
+        shelf,
+        media_socket: None,
+    };
+    Desk::new(desk::Config::without_account(url), tools)
 }
 
 /// How many calls were deleted, and which were not, each with the reason.
@@ -88,22 +94,12 @@ mod tests {
     use crate::clock;
     use crate::store::{NewCall, Party, TranscriptState};
     use crate::transcript::{CallStatus, Direction};
-    use crate::twilio::public_url::PublicUrl;
 
     #[tokio::test]
     async fn a_number_is_forgotten_with_every_call_that_is_over() {
         let store = Store::open("sqlite::memory:").await.unwrap();
-        let (hub, tasks) = (Hub::new(), Tasks::default());
-        let tools = Tools {
-            scribe: Scribe::new(store.clone(), hub.clone(), tasks.clone()),
-            hub,
-            tasks,
-            rest: None,
-            shelf: None,
-            media_socket: None,
-        };
         let public_url = PublicUrl::parse("http://localhost").unwrap();
-        let desk = Desk::new(desk::Config::without_account(public_url), tools);
+        let desk = desk_on(store.clone(), public_url, None, None);
         let call = |n: u32| CallSid::parse(&format!("CA{n:032x}")).unwrap();
         for (n, to, status) in [
             (1, "+442079460123", CallStatus::Completed),

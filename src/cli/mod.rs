@@ -1,5 +1,5 @@
-//! The command line: `callburner serve`, `healthcheck`, `setup`, `doctor`, `user`, `demo`, `replay`, `transcribe`,
-//! `models`, `bench`, `erase`, `openapi`.
+//! The command line: `callburner serve`, `healthcheck`, `setup`, `doctor`, `user`, `demo`, `replay`,
+//! `transcribe`, `models`, `bench`, `erase`, `openapi`.
 
 mod bench;
 mod demo;

@@ -21,6 +21,7 @@ use crate::measure::script::Script;
 use crate::measure::wer::Score;
 use crate::player::{Call, Options};
 use crate::rehearsal::{Rehearsal, rehearse};
+use crate::telemetry;
 use crate::transcript::Event;
 
 /// Calls of one round begin within this time of each other: nobody's turns come in step.
@@ -66,7 +67,7 @@ struct Round {
     finals_lost: u64,
     /// Finals made quickly because others waited, of all.
     hurried_share: f64,
-    /// Drafts that never ran, of all that were asked for.
+    /// Jobs that never ran, drafts nearly all of them, for each draft that was asked for.
     thinned_share: f64,
     /// Processor seconds in a second, of player, listeners and server together.
     processors: f64,
@@ -177,10 +178,7 @@ fn without_words(rehearsal: &Rehearsal) -> u64 {
 
 /// What the process has in memory; 0 where the system does not say.
 fn resident_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse().ok())
-        .unwrap_or(0)
+    telemetry::resident_bytes().unwrap_or(0) / 1_024
 }
 
 impl Round {

@@ -159,13 +159,19 @@ struct FolderFigures {
 }
 
 fn words(args: &WordsArgs) -> anyhow::Result<()> {
-    let path = models::resolve(&args.engine.model, &args.engine.models_dir)?;
-    let reference = whisper::Model::load(&path)?;
-    let mut whole = reference.recognizer()?.with_policy(Policy::FullContext);
+    let whisper_cpp = || -> anyhow::Result<Whisper> {
+        let path = models::resolve(&args.engine.model, &args.engine.models_dir)?;
+        Ok(whisper::Model::load(&path)?.recognizer()?)
+    };
     let mut live: Box<dyn Recognizer> = match args.finals {
         Finals::Careful => cli::load(&args.engine)?.recognizer()?,
         Finals::Hurried => Box::new(Hurried(cli::load(&args.engine)?.recognizer()?)),
-        Finals::WhisperCpp => Box::new(reference.recognizer()?),
+        Finals::WhisperCpp => Box::new(whisper_cpp()?),
+    };
+    let mut whole = if args.live_only {
+        None
+    } else {
+        Some(whisper_cpp()?.with_policy(Policy::FullContext))
     };
     let mut all = Vec::new();
     print(HEADING)?;
@@ -174,13 +180,13 @@ fn words(args: &WordsArgs) -> anyhow::Result<()> {
         let mut figures = FolderFigures {
             folder: folder.display().to_string(),
             live: PathFigures::default(),
-            offline: (!args.live_only).then(PathFigures::default),
+            offline: whole.as_ref().map(|_| PathFigures::default()),
         };
         for clip in &clips {
             let samples = read(&clip.path)?;
             figures.live.listen_live(clip, &samples, args, &mut *live)?;
-            if let Some(offline) = &mut figures.offline {
-                offline.listen_whole(clip, &samples, args, &mut whole)?;
+            if let (Some(offline), Some(whole)) = (&mut figures.offline, &mut whole) {
+                offline.listen_whole(clip, &samples, args, whole)?;
             }
         }
         let name = folder

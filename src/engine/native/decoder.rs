@@ -15,6 +15,7 @@ use super::algebra::softmax;
 use super::encoder::EVERY;
 use super::encoder::HEAD;
 use super::encoder::Memory;
+use super::encoder::Row;
 use super::file::File;
 use super::file::Parameters;
 use super::kernel;
@@ -179,6 +180,12 @@ impl Listener<'_> {
 
     /// Takes each path's token, adds its row to the path, and tells what may follow.
     pub(super) fn step(&mut self, paths: &mut [&mut Path]) -> Vec<Outlook> {
+        let rows = self.take(paths);
+        self.look_out(&rows)
+    }
+
+    /// The same where what may follow is known.
+    pub(super) fn take(&mut self, paths: &mut [&mut Path]) -> Vec<f32> {
         let decoder = self.decoder;
         let width = decoder.width;
         let mut hidden = Vec::with_capacity(paths.len() * width);
@@ -199,18 +206,23 @@ impl Listener<'_> {
             let attended: Vec<f32> = queries
                 .chunks_exact(width)
                 .zip(&*paths)
-                .flat_map(|(query, path)| attend_to_own(query, pool, &path.rows))
+                .flat_map(|(query, path)| {
+                    let own = path.rows.iter().map(|&row| pool.row(row, width));
+                    attend(query, &own, path.rows.len())
+                })
                 .collect();
             kernel::add_scaled(&mut hidden, 1.0, &layer.own_out.apply(&attended));
 
             let queries = layer.query.apply(&layer.before_heard.apply(&hidden));
-            let silence = self.silence_from.map_or((&[][..], &[][..]), |row| {
-                decoder.silence[n].from(row, width)
-            });
             let heard = &self.heard[n];
+            let rows = heard.keys.len() / width;
+            let silence = self
+                .silence_from
+                .map(|row| decoder.silence[n].rows(width).skip(row));
+            let all = heard.rows(width).chain(silence.into_iter().flatten());
             let attended: Vec<f32> = queries
                 .chunks_exact(width)
-                .flat_map(|query| attend_to_heard(query, (&heard.keys, &heard.values), silence))
+                .flat_map(|query| attend(query, &all, rows))
                 .collect();
             kernel::add_scaled(&mut hidden, 1.0, &layer.heard_out.apply(&attended));
 
@@ -218,7 +230,7 @@ impl Listener<'_> {
             kernel::gelu(&mut wide);
             kernel::add_scaled(&mut hidden, 1.0, &layer.down.apply(&wide));
         }
-        self.look_out(&decoder.norm.apply(&hidden))
+        decoder.norm.apply(&hidden)
     }
 
     fn look_out(&self, rows: &[f32]) -> Vec<Outlook> {
@@ -226,8 +238,8 @@ impl Listener<'_> {
         let (width, vocabulary) = (decoder.width, decoder.vocabulary);
         let words = vocabulary.words();
         let times = &decoder.embedding[vocabulary.first_timestamp as usize * width..];
-        let count = rows.len() / width;
-        let mut exact = vec![0.0; count * (times.len() / width)];
+        let each = times.len() / width;
+        let mut exact = vec![0.0; rows.len() / width * each];
         kernel::half_products(times, width, rows, &mut exact);
         let rough = decoder.sketch.products(rows, width);
         let outlook = |n: usize, row: &[f32]| {
@@ -236,7 +248,7 @@ impl Listener<'_> {
                 logits[token] = decoder.exact(row, token);
             }
             logits.resize(vocabulary.first_timestamp as usize, f32::NEG_INFINITY);
-            logits.extend(&exact[n * (times.len() / width)..][..times.len() / width]);
+            logits.extend(&exact[n * each..][..each]);
             Outlook {
                 logits,
                 last: row.to_vec(),
@@ -260,43 +272,27 @@ impl Decoder {
     }
 }
 
-/// One query over the rows of its own hypothesis.
-fn attend_to_own(query: &[f32], pool: &Memory, rows: &[usize]) -> Vec<f32> {
+/// One query over `rows`; from row `remembered` on each counts [`EVERY`] times.
+fn attend<'a>(
+    query: &[f32],
+    rows: &(impl Iterator<Item = Row<'a>> + Clone),
+    remembered: usize,
+) -> Vec<f32> {
     let (width, scale) = (query.len(), (HEAD as f32).sqrt().recip());
     let mut out = vec![0.0; width];
-    let mut scores = vec![0.0; rows.len()];
+    let mut scores = Vec::new();
     for head in (0..width).step_by(HEAD) {
-        let place = |row: usize| row * width + head..row * width + head + HEAD;
-        for (score, &row) in scores.iter_mut().zip(rows) {
-            *score = scale * kernel::dot(&query[head..head + HEAD], &pool.keys[place(row)]);
-        }
-        softmax(&mut scores, rows.len(), 1);
-        for (&share, &row) in scores.iter().zip(rows) {
-            kernel::add_scaled(&mut out[head..head + HEAD], share, &pool.values[place(row)]);
-        }
-    }
-    out
-}
-
-/// One query over the rows of a clip and the remembered silence after it.
-fn attend_to_heard(query: &[f32], heard: (&[f32], &[f32]), silence: (&[f32], &[f32])) -> Vec<f32> {
-    let (width, scale) = (query.len(), (HEAD as f32).sqrt().recip());
-    let rows = heard.0.len() / width;
-    let mut out = vec![0.0; width];
-    let mut scores = Vec::with_capacity(rows + silence.0.len() / width);
-    for head in (0..width).step_by(HEAD) {
-        let part = head..head + HEAD;
+        let part = |row: &'a [f32]| &row[head..head + HEAD];
+        let query = &query[head..head + HEAD];
         scores.clear();
-        for keys in [heard.0, silence.0] {
-            let keys = keys.chunks_exact(width);
-            scores.extend(
-                keys.map(|key| scale * kernel::dot(&query[part.clone()], &key[part.clone()])),
-            );
-        }
-        softmax(&mut scores, rows, EVERY);
-        let values = [heard.1, silence.1].map(|values| values.chunks_exact(width));
-        for (&share, value) in scores.iter().zip(values.into_iter().flatten()) {
-            kernel::add_scaled(&mut out[part.clone()], share, &value[part.clone()]);
+        scores.extend(
+            rows.clone()
+                .map(|(key, _)| scale * kernel::dot(query, part(key))),
+        );
+        softmax(&mut scores, remembered, EVERY);
+        let out = &mut out[head..head + HEAD];
+        for (&share, (_, value)) in scores.iter().zip(rows.clone()) {
+            kernel::add_scaled(out, share, part(value));
         }
     }
     out
@@ -402,11 +398,14 @@ mod tests {
         let width = 2 * HEAD;
         let value: Vec<f32> = (0..width).map(|n| n as f32).collect();
         let (query, key) = (vec![0.1; width], vec![0.2; width]);
-        assert_eq!(attend_to_heard(&query, (&key, &value), (&[], &[])), value);
+        assert_eq!(
+            attend(&query, &std::iter::once((&key[..], &value[..])), 1),
+            value
+        );
         let pool = Memory {
             keys: [key.clone(), key].concat(),
             values: [vec![9.0; width], value.clone()].concat(),
         };
-        assert_eq!(attend_to_own(&query, &pool, &[1]), value);
+        assert_eq!(attend(&query, &pool.rows(width).skip(1), 1), value);
     }
 }

@@ -61,10 +61,26 @@ pub(super) struct Memory {
     pub(super) values: Vec<f32>,
 }
 
+/// The key and the value of one row.
+pub(super) type Row<'a> = (&'a [f32], &'a [f32]);
+
 impl Memory {
     /// From a row on.
     pub(super) fn from(&self, row: usize, width: usize) -> (&[f32], &[f32]) {
         (&self.keys[row * width..], &self.values[row * width..])
+    }
+
+    /// One row.
+    pub(super) fn row(&self, row: usize, width: usize) -> Row<'_> {
+        let place = row * width..(row + 1) * width;
+        (&self.keys[place.clone()], &self.values[place])
+    }
+
+    /// Each row's key and value.
+    pub(super) fn rows(&self, width: usize) -> impl Iterator<Item = Row<'_>> + Clone {
+        self.keys
+            .chunks_exact(width)
+            .zip(self.values.chunks_exact(width))
     }
 }
 
@@ -78,7 +94,8 @@ pub(super) enum Rest {
 }
 
 impl Encoder {
-    pub(super) fn load(file: &mut File) -> Result<Self, Unfit> {
+    /// The encoder, and the rows of silence that it remembers, as they come out at the end.
+    pub(super) fn load(file: &mut File) -> Result<(Self, Vec<f32>), Unfit> {
         let Parameters {
             audio_state: width,
             audio_context: rows,
@@ -113,8 +130,8 @@ impl Encoder {
             norm: Norm::load(file, "encoder.ln_post", width)?,
             silence: Vec::new(),
         };
-        encoder.silence = encoder.listen_to_silence();
-        Ok(encoder)
+        let silence = encoder.listen_to_silence();
+        Ok((encoder, silence))
     }
 
     /// Rows of a whole window: 1,500, each of 20 ms.
@@ -128,40 +145,21 @@ impl Encoder {
         (2 * rows + 1).min(2 * self.rows)
     }
 
-    /// The rows of silence that are remembered, as they come out at the end.
-    pub(super) fn silence(&self) -> Vec<f32> {
-        let never = AtomicBool::new(false);
-        let encoded = self.encode(
-            &self.silent_window(),
-            self.rows,
-            Rest::Absent,
-            &never,
-            |_, _| {},
-        );
-        self.thinned(&encoded.unwrap_or_default(), self.width, 0)
-    }
-
-    fn silent_window(&self) -> Vec<f32> {
-        vec![SILENCE; self.frames(self.rows) * self.bands]
-    }
-
-    fn listen_to_silence(&self) -> Vec<Memory> {
+    /// Remembers, layer by layer, the rows of a window of nothing but silence; they themselves, as
+    /// they come out at the end.
+    fn listen_to_silence(&mut self) -> Vec<f32> {
+        let (width, never) = (self.width, AtomicBool::new(false));
+        let window = vec![SILENCE; self.frames(self.rows) * self.bands];
         let mut silence = Vec::new();
-        let never = AtomicBool::new(false);
-        let width = self.width;
-        self.encode(
-            &self.silent_window(),
-            self.rows,
-            Rest::Absent,
-            &never,
-            |_, qkv| {
-                silence.push(Memory {
-                    keys: self.thinned(qkv, 3 * width, width),
-                    values: self.thinned(qkv, 3 * width, 2 * width),
-                });
-            },
-        );
-        silence
+        let encoded = self.encode(&window, self.rows, Rest::Absent, &never, |qkv| {
+            silence.push(Memory {
+                keys: self.thinned(qkv, 3 * width, width),
+                values: self.thinned(qkv, 3 * width, 2 * width),
+            });
+        });
+        let rows = self.thinned(&encoded.unwrap_or_default(), width, 0);
+        self.silence = silence;
+        rows
     }
 
     /// The middle one of every few rows: `width` values from `offset` on, of rows that are `step`
@@ -181,7 +179,7 @@ impl Encoder {
         rows: usize,
         rest: Rest,
         cancelled: &AtomicBool,
-        mut see: impl FnMut(usize, &[f32]),
+        mut see: impl FnMut(&[f32]),
     ) -> Option<Vec<f32>> {
         debug_assert_eq!(frames.len(), self.frames(rows) * self.bands);
         debug_assert!(rows.is_multiple_of(EVERY));
@@ -194,7 +192,7 @@ impl Encoder {
             let qkv = layer
                 .query_key_value
                 .apply(&layer.before_attention.apply(&hidden));
-            see(n, &qkv);
+            see(&qkv);
             let silence = match rest {
                 Rest::Remembered => self.silence[n].from(rows / EVERY, width),
                 Rest::Absent => (&[][..], &[][..]),

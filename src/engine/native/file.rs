@@ -49,38 +49,21 @@ impl File {
         if rest.number()? != MAGIC {
             return Err(broken("it does not begin as a ggml file does"));
         }
-        let mut numbers = [0; 13];
-        for number in &mut numbers {
-            *number = rest.number()? as usize;
-        }
-        let [
-            vocabulary,
-            audio_context,
-            audio_state,
-            audio_heads,
-            audio_layers,
-            text_context,
-            text_state,
-            text_heads,
-            text_layers,
-            bands,
-            _,
-            filter_rows,
-            bins,
-        ] = numbers;
+        let mut next = || rest.number().map(|number| number as usize);
         let parameters = Parameters {
-            vocabulary,
-            audio_context,
-            audio_state,
-            audio_heads,
-            audio_layers,
-            text_context,
-            text_state,
-            text_heads,
-            text_layers,
-            bands,
+            vocabulary: next()?,
+            audio_context: next()?,
+            audio_state: next()?,
+            audio_heads: next()?,
+            audio_layers: next()?,
+            text_context: next()?,
+            text_state: next()?,
+            text_heads: next()?,
+            text_layers: next()?,
+            bands: next()?,
         };
-        if filter_rows != bands {
+        let (_kind, filter_rows, bins) = (next()?, next()?, next()?);
+        if filter_rows != parameters.bands {
             return Err(broken("its filters are for another number of bands"));
         }
         let filters = rest.floats(filter_rows.saturating_mul(bins))?;

@@ -114,8 +114,8 @@ impl Model {
         }
         let mel = Mel::new(&file.filters, file.bins)
             .ok_or_else(|| Unfit::Unsupported("its filters are for another window".to_owned()))?;
-        let encoder = Encoder::load(&mut file)?;
-        let decoder = Decoder::load(&mut file, vocabulary, &encoder.silence())?;
+        let (encoder, silence) = Encoder::load(&mut file)?;
+        let decoder = Decoder::load(&mut file, vocabulary, &silence)?;
         Ok(Self(Arc::new(Parts {
             mel,
             encoder,
@@ -183,7 +183,7 @@ impl Native {
             .spectrogram(request.samples, parts.encoder.frames(rows));
         let encoded = parts
             .encoder
-            .encode(&frames, rows, self.rest, request.cancelled, |_, _| {});
+            .encode(&frames, rows, self.rest, request.cancelled, |_| {});
         let Some(encoded) = encoded else {
             return Ok(None);
         };
@@ -232,7 +232,8 @@ impl Pass<'_> {
         if vocabulary.is_multilingual() {
             let (token, code) = self.language(&outlook);
             code.clone_into(&mut language);
-            self.say(&mut path, token);
+            path.token = token;
+            self.listener.take(&mut [&mut path]);
             outlook = self.say(&mut path, vocabulary.transcribe());
         }
         let prompt = path.rows.len();

@@ -2,7 +2,7 @@
 
 use super::{Leg, OURS, Office, THEIRS, texts, url_of};
 use crate::clock;
-use crate::ids::Track;
+use crate::ids::{CallSid, Track};
 use crate::limits;
 use crate::store::Role;
 use crate::tests::browser::{Browser, Page};
@@ -175,18 +175,23 @@ async fn a_stream_that_breaks_off_is_started_again_and_its_words_are_joined() {
     assert_eq!(office.twilio.streams(&call(1)), ["callburner-2"]);
 }
 
+/// What Twilio says of a call's first stream that it could not open.
+fn could_not_open(call: &CallSid) -> [(&str, &str); 4] {
+    [
+        ("CallSid", call.as_str()),
+        ("StreamSid", "MZ00000000000000000000000000000001"),
+        ("StreamName", "callburner-1"),
+        ("StreamEvent", "stream-error"),
+    ]
+}
+
 #[tokio::test]
 async fn a_stream_that_twilio_could_not_open_is_started_again_under_another_secret() {
     let office = Office::open().await;
     let (alice, twiml) = office.alice_calls().await;
     let mut browser = office.listen(1, &alice).await;
     let sid = call(1);
-    let failed = [
-        ("CallSid", sid.as_str()),
-        ("StreamSid", "MZ00000000000000000000000000000001"),
-        ("StreamName", "callburner-1"),
-        ("StreamEvent", "stream-error"),
-    ];
+    let failed = could_not_open(&sid);
     assert_eq!(
         office.post("/api/streams/status", &failed).await.status,
         204
@@ -256,12 +261,7 @@ async fn a_call_that_there_is_no_room_to_hear_is_connected_and_says_so_until_the
 
     drop(all);
     let sid = call(1);
-    let failed = [
-        ("CallSid", sid.as_str()),
-        ("StreamSid", "MZ00000000000000000000000000000001"),
-        ("StreamName", "callburner-1"),
-        ("StreamEvent", "stream-error"),
-    ];
+    let failed = could_not_open(&sid);
     office.post("/api/streams/status", &failed).await;
     streams_asked_for(&office, 1).await;
     let mut stream = speak_again(&office, &mut browser, 2).await;
