@@ -123,7 +123,7 @@ def contest(options, python, weights, folder, clips):
         words = scratch / "words.json"
         model = ("--model", "tiny.en", "--models-dir", options.models_dir)
         for finals in FINALS:
-            less = ("--live-only",) if options.no_offline or finals != FINALS[-1] else ()
+            less = ("--offline", "none") if options.no_offline or finals != FINALS[-1] else ()
             how = ("--finals", finals, "--json", words)
             run(*alone, ours, "bench", "words", part, *how, *model, *less)
             (figures,) = json.loads(words.read_text())

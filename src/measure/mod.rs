@@ -2,6 +2,8 @@
 //! and the latency and steadiness of what listeners receive. Knows transcripts and ids, and has
 //! never heard of engines, sockets or samples.
 
+pub mod calibration;
+pub mod frontier;
 pub mod knee;
 pub mod latency;
 pub mod normalise;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use cpu_time::ProcessTime;
+use plotters::chart::SeriesLabelPosition;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
@@ -215,12 +216,14 @@ fn draw(rounds: &[Round], bound_ms: i64) -> plot::Plot {
             .iter()
             .filter_map(|round| Some((round.calls as f64, of(&round.report)? as f64)))
             .collect(),
+        labels: vec![],
     };
     let most = rounds.last().map_or(1, |round| round.calls) as f64;
     plot::Plot {
         title: "Two-party calls at once, in real time".to_owned(),
         across: "calls".to_owned(),
         up: "ms".to_owned(),
+        names_at: SeriesLabelPosition::UpperLeft,
         lines: vec![
             line("end of speech to final, 95 %", &|r| {
                 r.final_words.map(|s| s.p95_ms)
@@ -232,6 +235,7 @@ fn draw(rounds: &[Round], bound_ms: i64) -> plot::Plot {
             plot::Line {
                 name: "bound".to_owned(),
                 points: vec![(0.0, bound_ms as f64), (most, bound_ms as f64)],
+                labels: vec![],
             },
         ],
     }

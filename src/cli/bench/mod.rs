@@ -2,6 +2,7 @@
 //! server bears.
 
 mod capacity;
+mod frontier;
 mod plot;
 mod score;
 mod soak;
@@ -27,6 +28,7 @@ use crate::engine::offline;
 use crate::engine::recognizer::{Effort, Hypothesis, RecognizeError, Recognizer, Request};
 use crate::engine::whisper::{self, Policy, Whisper};
 use crate::ids::Track;
+use crate::measure::calibration::Calibration;
 use crate::measure::latency::{Heard, Report, Tally};
 use crate::measure::script::{self, Clip};
 use crate::measure::wer::Score;
@@ -48,6 +50,8 @@ enum BenchCommand {
     Words(WordsArgs),
     /// Word error rate of what another recogniser heard, counted as ours is.
     Score(score::ScoreArgs),
+    /// Words against compute: each way to recognise, with each model, as a table and a drawing.
+    Frontier(frontier::FrontierArgs),
     /// Delays and steadiness, calls played in real time through the real server.
     Latency(LatencyArgs),
     /// How many calls at once, in real time through the real server.
@@ -63,15 +67,18 @@ struct WordsArgs {
     /// Folders with a `manifest.tsv` (columns: file, seconds, text, source, licence).
     #[arg(required = true)]
     folders: Vec<PathBuf>,
-    /// Leave out the offline reference.
-    #[arg(long)]
-    live_only: bool,
     /// What the live path's finals are made by.
     #[arg(long, value_enum, default_value_t)]
     finals: Finals,
+    /// What hears each recording whole, to compare with.
+    #[arg(long, value_enum, default_value_t = Offline::WhisperCpp)]
+    offline: Offline,
     /// Print every file whose words differ from the reference.
     #[arg(long)]
     differences: bool,
+    /// Print how many of the live path's words were right, by their confidence.
+    #[arg(long)]
+    calibration: bool,
     /// Write the figures as JSON to this file.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -87,6 +94,18 @@ enum Finals {
     /// As on a box where others wait.
     Hurried,
     /// By whisper.cpp, with its context trimmed.
+    WhisperCpp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Offline {
+    /// Nothing does.
+    None,
+    /// The engine, as it does finals where there is time.
+    Careful,
+    /// The engine, as it does finals where others wait.
+    Hurried,
+    /// whisper.cpp, with its whole context.
     WhisperCpp,
 }
 
@@ -109,6 +128,9 @@ pub(super) async fn run(args: BenchArgs) -> anyhow::Result<()> {
     match args.command {
         BenchCommand::Words(args) => tokio::task::spawn_blocking(move || words(&args)).await?,
         BenchCommand::Score(args) => score::run(&args),
+        BenchCommand::Frontier(args) => {
+            tokio::task::spawn_blocking(move || frontier::run(&args)).await?
+        }
         BenchCommand::Latency(args) => latency(&args).await,
         BenchCommand::Capacity(args) => capacity::run(&args).await,
         BenchCommand::Soak(args) => soak::run(&args).await,
@@ -159,6 +181,20 @@ struct FolderFigures {
 }
 
 fn words(args: &WordsArgs) -> anyhow::Result<()> {
+    print(HEADING)?;
+    let (all, calibration) = listen(args)?;
+    print(
+        "\nrevised: words of partials that were replaced, for each word of finals; final, drafts: \
+         audio seconds for each processor second of one core",
+    )?;
+    if args.calibration {
+        print(&table(&calibration))?;
+    }
+    write_json(args.json.as_deref(), &all)
+}
+
+/// Every folder's figures, each printed when it is there, and the live path's confidences.
+fn listen(args: &WordsArgs) -> anyhow::Result<(Vec<FolderFigures>, Calibration)> {
     let whisper_cpp = || -> anyhow::Result<Whisper> {
         let path = models::resolve(&args.engine.model, &args.engine.models_dir)?;
         Ok(whisper::Model::load(&path)?.recognizer()?)
@@ -168,13 +204,14 @@ fn words(args: &WordsArgs) -> anyhow::Result<()> {
         Finals::Hurried => Box::new(Hurried(cli::load(&args.engine)?.recognizer()?)),
         Finals::WhisperCpp => Box::new(whisper_cpp()?),
     };
-    let mut whole = if args.live_only {
-        None
-    } else {
-        Some(whisper_cpp()?.with_policy(Policy::FullContext))
+    let mut whole: Option<Box<dyn Recognizer>> = match args.offline {
+        Offline::None => None,
+        Offline::Careful => Some(cli::load(&args.engine)?.recognizer()?),
+        Offline::Hurried => Some(Box::new(Hurried(cli::load(&args.engine)?.recognizer()?))),
+        Offline::WhisperCpp => Some(Box::new(whisper_cpp()?.with_policy(Policy::FullContext))),
     };
     let mut all = Vec::new();
-    print(HEADING)?;
+    let mut calibration = Calibration::default();
     for folder in &args.folders {
         let clips = script::read_manifest(&folder.join("manifest.tsv"))?;
         let mut figures = FolderFigures {
@@ -184,9 +221,14 @@ fn words(args: &WordsArgs) -> anyhow::Result<()> {
         };
         for clip in &clips {
             let samples = read(&clip.path)?;
-            figures.live.listen_live(clip, &samples, args, &mut *live)?;
+            let run = figures.live.listen_live(clip, &samples, args, &mut *live)?;
+            let words = run.segments.iter().flat_map(|segment| &segment.words);
+            calibration.add(
+                &clip.text,
+                words.map(|word| (word.text.as_str(), word.confidence)),
+            );
             if let (Some(offline), Some(whole)) = (&mut figures.offline, &mut whole) {
-                offline.listen_whole(clip, &samples, args, whole)?;
+                offline.listen_whole(clip, &samples, args, &mut **whole)?;
             }
         }
         let name = folder
@@ -202,11 +244,24 @@ fn words(args: &WordsArgs) -> anyhow::Result<()> {
         }
         all.push(figures);
     }
-    print(
-        "\nrevised: words of partials that were replaced, for each word of finals; final, drafts: \
-         audio seconds for each processor second of one core",
-    )?;
-    write_json(args.json.as_deref(), &all)
+    Ok((all, calibration))
+}
+
+fn table(calibration: &Calibration) -> String {
+    let mut lines = vec!["\nconfidence  words  right   mean".to_owned()];
+    lines.extend(calibration.bins().map(|(from, bin)| {
+        let words = bin.words as f64;
+        format!(
+            "from {from:.1} {:>10} {:>5.0}% {:>5.0}%",
+            bin.words,
+            100.0 * bin.right as f64 / words,
+            100.0 * bin.confidence / words
+        )
+    }));
+    if let Some(error) = calibration.error() {
+        lines.push(format!("expected calibration error {error:.3}"));
+    }
+    lines.join("\n")
 }
 
 impl PathFigures {
@@ -217,7 +272,7 @@ impl PathFigures {
         samples: &[i16],
         args: &WordsArgs,
         recognizer: &mut dyn Recognizer,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<offline::Run> {
         let config = cli::voice_config(&args.engine);
         let start = ThreadTime::now();
         let meter = || start.elapsed();
@@ -233,16 +288,17 @@ impl PathFigures {
         self.final_seconds += run.final_time.as_secs_f64();
         self.draft_seconds += run.draft_time.as_secs_f64();
         self.follow(&run);
-        self.add(clip, &run.text(), args.differences)
+        self.add(clip, &run.text(), args.differences)?;
+        Ok(run)
     }
 
-    /// The whole file at once, full context.
+    /// The whole file at once.
     fn listen_whole(
         &mut self,
         clip: &Clip,
         samples: &[i16],
         args: &WordsArgs,
-        whisper: &mut Whisper,
+        recognizer: &mut dyn Recognizer,
     ) -> anyhow::Result<()> {
         let mut upsampler = Upsampler::new();
         let mut speech = Vec::new();
@@ -254,15 +310,15 @@ impl PathFigures {
         upsampler.flush(&mut speech);
         let language = args.engine.language();
         let start = ThreadTime::now();
-        let hypothesis = whisper.recognize(&Request {
+        let hypothesis = recognizer.recognize(&Request {
             samples: &speech,
             speech_end_ms: (clip.seconds * 1_000.0) as u32,
-            effort: Effort::Final,
+            effort: Effort::Careful,
             language: language.as_deref(),
             cancelled: &AtomicBool::new(false),
         })?;
         self.final_seconds += start.elapsed().as_secs_f64();
-        self.add(clip, &hypothesis.text(), false)
+        self.add(clip, &hypothesis.text(), args.differences)
     }
 
     fn add(&mut self, clip: &Clip, text: &str, differences: bool) -> anyhow::Result<()> {
@@ -299,6 +355,16 @@ impl PathFigures {
         let report = tally.report();
         self.revised_words += report.revised_words;
         self.settled_words += report.settled_words;
+    }
+
+    /// Takes another folder's in.
+    fn join(&mut self, more: &Self) {
+        self.score += more.score;
+        self.final_seconds += more.final_seconds;
+        self.draft_seconds += more.draft_seconds;
+        self.audio_seconds += more.audio_seconds;
+        self.revised_words += more.revised_words;
+        self.settled_words += more.settled_words;
     }
 
     fn finish(&mut self) {

@@ -11,12 +11,16 @@ pub(super) struct Plot {
     pub(super) across: String,
     pub(super) up: String,
     pub(super) lines: Vec<Line>,
+    /// Where the names stand: where no line goes.
+    pub(super) names_at: SeriesLabelPosition,
 }
 
 /// Points that belong together, in order.
 pub(super) struct Line {
     pub(super) name: String,
     pub(super) points: Vec<(f64, f64)>,
+    /// What stands beside each point; none: nothing does.
+    pub(super) labels: Vec<String>,
 }
 
 const SIZE: (u32, u32) = (800, 480);
@@ -67,10 +71,14 @@ impl Plot {
                 .legend(move |(x, y)| {
                     PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2))
                 });
+            let beside = line.points.iter().zip(&line.labels);
+            chart.draw_series(beside.map(|(&point, label)| {
+                EmptyElement::at(point) + Text::new(label.clone(), (6, 4), ("sans-serif", 12))
+            }))?;
         }
         chart
             .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
+            .position(self.names_at.clone())
             .background_style(WHITE.mix(0.8))
             .draw()?;
         area.present()?;

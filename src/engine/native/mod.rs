@@ -103,7 +103,7 @@ impl Model {
             && parameters.audio_heads == width / HEAD
             && parameters.text_heads == width / HEAD
             && parameters.audio_context.is_multiple_of(EVERY);
-        if !is_known || width > WIDTH_MAX {
+        if !is_known || !(HEAD..=WIDTH_MAX).contains(&width) {
             return Err(Unfit::Unsupported(format!("its layers are {width} wide")));
         }
         let vocabulary = Vocabulary::of(parameters.vocabulary).ok_or_else(|| {

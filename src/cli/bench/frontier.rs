@@ -1,0 +1,163 @@
+//! `callburner bench frontier`: words against compute, a point for each way to recognise.
+
+use std::path::PathBuf;
+
+use plotters::chart::SeriesLabelPosition;
+use serde::Serialize;
+
+use super::{Finals, HEADING, Offline, PathFigures, WordsArgs, listen, plot, print, write_json};
+use crate::config::EngineSettings;
+use crate::measure::frontier::frontier;
+
+/// Words against compute: each way to recognise, with each model, as a table and a drawing.
+#[derive(Debug, clap::Args)]
+pub(super) struct FrontierArgs {
+    /// Folders with a `manifest.tsv` (columns: file, seconds, text, source, licence).
+    #[arg(required = true)]
+    folders: Vec<PathBuf>,
+    /// Models, as for --model, with commas between.
+    #[arg(long, value_delimiter = ',', default_value = "tiny.en")]
+    models: Vec<String>,
+    /// Write the figures as JSON to this file.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Draw them into this file, as SVG.
+    #[arg(long)]
+    plot: Option<PathBuf>,
+    #[command(flatten)]
+    engine: EngineSettings,
+}
+
+/// Ways to recognise, each live and with the whole recording at once.
+const WAYS: [(&str, Finals, Offline); 3] = [
+    ("careful", Finals::Careful, Offline::Careful),
+    ("hurried", Finals::Hurried, Offline::Hurried),
+    ("whisper.cpp", Finals::WhisperCpp, Offline::WhisperCpp),
+];
+
+/// One point.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Point {
+    model: String,
+    way: &'static str,
+    is_live: bool,
+    is_best: bool,
+    figures: PathFigures,
+}
+
+pub(super) fn run(args: &FrontierArgs) -> anyhow::Result<()> {
+    let mut points = Vec::new();
+    print(HEADING)?;
+    for model in &args.models {
+        for (way, finals, offline) in WAYS {
+            let (folders, _) = listen(&WordsArgs {
+                folders: args.folders.clone(),
+                finals,
+                offline,
+                differences: false,
+                calibration: false,
+                json: None,
+                engine: EngineSettings {
+                    model: model.clone(),
+                    ..args.engine.clone()
+                },
+            })?;
+            let (mut live, mut whole) = (PathFigures::default(), PathFigures::default());
+            for folder in &folders {
+                live.join(&folder.live);
+                whole.join(folder.offline.as_ref().unwrap_or(&PathFigures::default()));
+            }
+            for (is_live, mut figures) in [(true, live), (false, whole)] {
+                figures.finish();
+                points.push(Point {
+                    model: model.clone(),
+                    way,
+                    is_live,
+                    is_best: false,
+                    figures,
+                });
+            }
+        }
+    }
+    let places: Vec<(f64, f64)> = points.iter().map(Point::place).collect();
+    for (point, is_best) in points.iter_mut().zip(frontier(&places)) {
+        point.is_best = is_best;
+    }
+    print(&table(&points))?;
+    if let Some(path) = &args.plot {
+        draw(&points).write(path)?;
+    }
+    write_json(args.json.as_deref(), &points)
+}
+
+impl Point {
+    /// Wrong words for each word, and speed.
+    fn place(&self) -> (f64, f64) {
+        let speed = 1.0 / self.figures.final_seconds_per_audio_second;
+        (self.figures.wer.unwrap_or(0.0), speed)
+    }
+
+    fn heard(&self) -> &'static str {
+        if self.is_live { "live" } else { "whole" }
+    }
+}
+
+/// Speeds are told beside that of the first model's whisper.cpp over the whole window.
+fn table(points: &[Point]) -> String {
+    let of = |point: &&Point| point.way == "whisper.cpp" && !point.is_live;
+    let base = points.iter().find(of).map_or(1.0, |point| point.place().1);
+    let mut lines = vec![format!(
+        "\n{:<12} {:<12} {:<6} {:>8} {:>12} {:>8} {:>7}  best",
+        "model", "way", "heard", "WER", "wrong/words", "speed", "ratio"
+    )];
+    for point in points {
+        let errors = point.figures.score.errors;
+        let (wer, speed) = point.place();
+        let wrong = format!("{}/{}", errors.total(), errors.reference_words());
+        lines.push(format!(
+            "{:<12} {:<12} {:<6} {:>6.2} % {wrong:>12} {speed:>7.1}× {:>6.1}×  {}",
+            point.model,
+            point.way,
+            point.heard(),
+            100.0 * wer,
+            speed / base,
+            if point.is_best { "•" } else { "" }
+        ));
+    }
+    lines.push(
+        "\nspeed: audio seconds for each processor second of one core that makes finals; ratio: to \
+         whisper.cpp over the whole window; best: nothing has better words for less"
+            .to_owned(),
+    );
+    lines.join("\n")
+}
+
+fn draw(points: &[Point]) -> plot::Plot {
+    let mut lines: Vec<plot::Line> = Vec::new();
+    let mut sorted: Vec<&Point> = points.iter().collect();
+    sorted.sort_by(|a, b| a.place().1.total_cmp(&b.place().1));
+    for point in sorted {
+        let name = format!("{}, {}", point.model, point.heard());
+        let (wer, speed) = point.place();
+        let n = lines.iter().position(|line| line.name == name);
+        let n = n.unwrap_or_else(|| {
+            lines.push(plot::Line {
+                name,
+                points: vec![],
+                labels: vec![],
+            });
+            lines.len() - 1
+        });
+        lines[n].points.push((speed, 100.0 * wer));
+        lines[n].labels.push(point.way.to_owned());
+    }
+    lines.sort_by(|a, b| a.name.cmp(&b.name));
+    plot::Plot {
+        title: "Words against compute".to_owned(),
+        across: "audio seconds for each processor second of one core".to_owned(),
+        up: "word error rate, %".to_owned(),
+        names_at: SeriesLabelPosition::LowerRight,
+        lines,
+    }
+}
