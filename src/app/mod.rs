@@ -193,7 +193,7 @@ pub(crate) fn compose(parts: Parts, tasks: &Tasks) -> ApiState {
     let metrics = Metrics::new(store.times());
     hub.keep_swept(tasks);
     let media_socket = Some(format!("ws://{}/media", parts.doors.address));
-    let scribe = Scribe::new(store.clone(), hub.clone(), tasks.clone());
+    let scribe = Scribe::new(store, hub.clone(), tasks.clone());
     let tools = Tools {
         scribe: scribe.clone(),
         hub: hub.clone(),
@@ -206,7 +206,7 @@ pub(crate) fn compose(parts: Parts, tasks: &Tasks) -> ApiState {
     if let Some(age) = parts.retention {
         keep_young(desk.clone(), age, tasks);
     }
-    let gatehouse = Gatehouse::new(store, &parts.doors, parts.proxies, clock::now());
+    let gatehouse = Gatehouse::new(desk.clone(), &parts.doors, parts.proxies, clock::now());
     gatehouse.keep_swept(tasks);
     let switchboard = Switchboard {
         engine: Arc::new(parts.engine),

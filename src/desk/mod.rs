@@ -229,6 +229,16 @@ impl Desk {
         lock(&self.0.presence).end(session);
     }
 
+    /// A session goes on as `next`: calls ring its browsers as before.
+    pub fn renew_session(&self, session: &SecretHash, next: SecretHash) {
+        lock(&self.0.presence).renew(session, next);
+    }
+
+    /// All sessions of a user but this one are over: no call rings their browsers.
+    pub fn end_sessions(&self, user: UserId, but: Option<&SecretHash>) {
+        lock(&self.0.presence).end_all(user, but);
+    }
+
     /// A user is gone.
     pub fn leave(&self, user: UserId) {
         lock(&self.0.presence).leave(user);

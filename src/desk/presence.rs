@@ -59,6 +59,23 @@ impl Presence {
             .retain(|_, browser| browser.session.as_ref() != Some(session));
     }
 
+    /// A session goes on under another name: its browsers are called as before.
+    pub(super) fn renew(&mut self, session: &SecretHash, next: SecretHash) {
+        let browsers = self.browsers.values_mut();
+        for browser in browsers.filter(|browser| browser.session.as_ref() == Some(session)) {
+            browser.session = Some(next);
+        }
+    }
+
+    /// All sessions of a user but this one are over.
+    pub(super) fn end_all(&mut self, user: UserId, but: Option<&SecretHash>) {
+        let is_over = |browser: &Browser| {
+            let session = browser.session.as_ref();
+            browser.user == Some(user) && session.is_some() && session != but
+        };
+        self.browsers.retain(|_, browser| !is_over(browser));
+    }
+
     /// A user is gone: none of that user's browsers is called any more.
     pub(super) fn leave(&mut self, user: UserId) {
         self.browsers
@@ -125,6 +142,20 @@ mod tests {
         assert_eq!(presence.ring(at(7)), [browser(2), browser(3), browser(1)]);
         presence.end(&[1; 32]);
         assert_eq!(presence.ring(at(8)), [browser(3)]);
+    }
+
+    #[test]
+    fn a_session_that_goes_on_keeps_its_browsers_when_the_users_others_end() {
+        let mut presence = Presence::default();
+        for (n, user, session) in [(1, 1, [1; 32]), (2, 1, [2; 32]), (3, 2, [3; 32])] {
+            let user = Some(UserId(user));
+            presence.arrive(browser(n), user, Some(session), at(60), at(n as i64));
+        }
+        presence.renew(&[1; 32], [4; 32]);
+        presence.end_all(UserId(1), Some(&[4; 32]));
+        assert_eq!(presence.ring(at(5)), [browser(3), browser(1)]);
+        presence.end_all(UserId(1), None);
+        assert_eq!(presence.ring(at(5)), [browser(3)]);
     }
 
     #[test]

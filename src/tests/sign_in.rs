@@ -25,7 +25,7 @@ use crate::limits;
 use crate::store::{CallRecord, NewCall, Party, Role, Store, TranscriptState, User};
 use crate::transcript::{CallStatus, Direction};
 
-const PASSWORD: &str = "correct horse";
+pub(crate) const PASSWORD: &str = "correct horse";
 
 /// How the page of the server asks.
 const PAGE: &str = "Origin: https://calls.example.org\r\nContent-Type: application/json\r\n";
