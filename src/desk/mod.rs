@@ -186,6 +186,11 @@ impl Desk {
         self.0.gate.calls(now)
     }
 
+    /// Whether the user placed this call, and it goes on: known without the database.
+    pub fn is_placed_by(&self, call: &CallSid, user: UserId) -> bool {
+        self.0.gate.is_of(call, user, clock::now())
+    }
+
     /// How calls are answered.
     pub fn config(&self) -> &Config {
         &self.0.config
@@ -207,15 +212,15 @@ impl Desk {
         Ok(minted.expect("an hour is a lifetime that Twilio takes"))
     }
 
-    /// A browser got a token: incoming calls ring it until then.
+    /// A browser got a token: incoming calls ring it until the token's end.
     pub fn arrive(
         &self,
         identity: ClientIdentity,
         user: Option<UserId>,
         session: Option<SecretHash>,
-        until: UtcTime,
     ) {
-        let now = clock::utc_now();
+        let now = clock::now();
+        let until = now + token::LIFETIME;
         lock(&self.0.presence).arrive(identity, user, session, until, now);
     }
 
