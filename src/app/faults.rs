@@ -23,7 +23,7 @@
 //! | media that floods, lies or is garbage | nothing: it is its own call alone | `callburner_media_messages_lost` | what was heard before | `beside_attackers_a_good_call_loses_no_word` |
 //! | too many media sockets | 503, until one leaves | `callburner_media_streams` | the open ones | `one_socket_too_many_is_refused_until_another_has_left` |
 //! | connections that ask slowly | nothing | nothing | their place is free again | `who_asks_slowly_is_hung_up_on_and_costs_nobody_else` |
-//! | bodies without end | nothing | 413, if the sender reads an answer at all | nothing | `a_body_without_end_is_not_read_to_its_end` |
+//! | bodies without end | nothing | 413, if the sender may ask at all, and reads an answer | nothing | `a_body_without_end_is_not_read_to_its_end` |
 //! | requests that are nonsense | nothing | 4xx | everything | `nonsense_gets_a_defined_answer_where_everyone_may_everything` |
 //! | a page that reads slowly, or not at all | drafts are left out; then its socket is closed, and it comes back and misses nothing | nothing | every final | `a_listener_that_does_not_read_loses_partials_only_and_harms_nobody`, `a_listener_that_never_reads_is_hung_up_on_and_comes_back_to_every_final` |
 //! | the model is missing, or damaged | nothing: the server does not start | an error that says what to run; `callburner doctor` | everything | `without_its_model_or_with_a_damaged_one_a_server_does_not_start_and_says_what_to_do`, `a_broken_set_up_is_looked_at_to_the_end` |

@@ -41,6 +41,8 @@ fn without_its_model_or_with_a_damaged_one_a_server_does_not_start_and_says_what
     let missing = run(folder.path(), &serve);
     refuses(&missing, &["tiny.en", "callburner models pull tiny.en"]);
     let model = folder.path().join("ggml-tiny.en.bin");
+    let own = folder.path().join("mine.bin");
+    let own_one = ["serve", "--port=0", "--model=./mine.bin"];
     for damaged in [
         Vec::new(),
         b"<html>sign in to the hotel's network</html>".repeat(100),
@@ -48,10 +50,11 @@ fn without_its_model_or_with_a_damaged_one_a_server_does_not_start_and_says_what
         [beheaded(), vec![0xff; 1_000_000]].concat(),
     ] {
         fs::write(&model, &damaged).unwrap();
-        refuses(
-            &run(folder.path(), &serve),
-            &["ggml-tiny.en.bin", "callburner models"],
-        );
+        fs::write(&own, &damaged).unwrap();
+        let words = ["ggml-tiny.en.bin", "pull the model again"];
+        refuses(&run(folder.path(), &serve), &words);
+        let words = ["mine.bin", "callburner models"];
+        refuses(&run(folder.path(), &own_one), &words);
     }
     assert!(model.exists(), "it is the owner's to delete");
     // What else there is, is untouched, and can be used.
