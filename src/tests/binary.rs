@@ -14,7 +14,7 @@ fn run(folder: &Path, arguments: &[&str]) -> Output {
         .env_clear()
         .stdin(Stdio::null())
         .output()
-        .unwrap()
+        .expect("the program was built")
 }
 
 #[track_caller]

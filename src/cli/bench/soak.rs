@@ -204,7 +204,7 @@ impl Full {
         let before = getrlimit(Resource::Fsize);
         let none = Rlimit {
             current: Some(0),
-            ..before.clone()
+            ..before
         };
         setrlimit(Resource::Fsize, none)?;
         Ok(Self(before))
@@ -213,7 +213,7 @@ impl Full {
 
 impl Drop for Full {
     fn drop(&mut self) {
-        let restored = setrlimit(Resource::Fsize, self.0.clone());
+        let restored = setrlimit(Resource::Fsize, self.0);
         restored.expect("the soft limit may be raised to the hard one");
     }
 }
@@ -280,8 +280,8 @@ impl Figures {
     fn verdict(&self) -> anyhow::Result<()> {
         let [middle, last] = self.memory_mb;
         ensure!(self.finals > 0, "not one final was heard: nothing is shown");
-        let lost = self.finals_missing + self.finals_not_kept;
-        ensure!(lost == 0, "{lost} finals were lost");
+        let gone = self.finals_missing + self.finals_not_kept;
+        ensure!(gone == 0, "{gone} finals were lost");
         ensure!(self.panics == 0, "something panicked {} times", self.panics);
         let grown = last / middle - 1.0;
         ensure!(

@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use sqlx::error::DatabaseError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode};
 use sqlx::{ConnectOptions, Connection};
 
@@ -111,7 +112,7 @@ async fn alone(file: &Path) -> Result<SqliteConnection, StoreError> {
         .pragma("secure_delete", "ON")
         .disable_statement_logging();
     options.connect().await.map_err(|error| {
-        let code = error.as_database_error().and_then(|error| error.code());
+        let code = error.as_database_error().and_then(DatabaseError::code);
         if code.is_some_and(|code| code == BUSY) {
             return wrong(file, "is in use: stop the server first");
         }
