@@ -30,10 +30,13 @@ use std::sync::Arc;
 #[cfg(test)]
 use std::sync::Mutex;
 
+use tracing::Instrument;
+
 use crate::clock::{self, UtcTime};
 use crate::ids::{CallSid, RecordingSid, StreamSid, UserId};
 use crate::limits;
 use crate::metrics::Times;
+use crate::telemetry::SPANS;
 use crate::transcript::{EndReason, Segment};
 
 use self::cursor::Cursor;
@@ -167,7 +170,10 @@ macro_rules! ask {
             #[cfg(test)]
             $store.fail(verb)?;
             let done = match &*$store.backend {
-                Backend::Sqlite(sqlite) => within(sqlite.$verb($($argument),*)).await,
+                Backend::Sqlite(sqlite) => {
+                    let span = tracing::trace_span!(target: SPANS, "store", otel.name = verb);
+                    within(sqlite.$verb($($argument),*)).instrument(span).await
+                }
             };
             $store.times.took(verb, clock::now() - began, done.is_ok());
             done
