@@ -37,7 +37,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions, SqliteConnection, Transaction};
+use sqlx::{ConnectOptions, Connection, SqliteConnection, Transaction};
 
 pub use self::migrate::Held;
 
@@ -86,10 +86,19 @@ impl Sqlite {
             .pragma("temp_store", "MEMORY")
             .disable_statement_logging();
         // A database in memory is gone with its connection, so that one is kept.
-        let pool = SqlitePoolOptions::new()
+        let mut pool = SqlitePoolOptions::new()
             .acquire_timeout(limits::STORE_WAIT_MAX)
             .idle_timeout(None)
             .max_lifetime(None);
+        if file.is_some() {
+            // SQLite ends a transaction by itself when it cannot write, and sqlx does not hear of it:
+            // that connection would begin no other for ever
+            // (<https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction>).
+            pool = pool.before_acquire(|connection, _| {
+                let is_free = !connection.is_in_transaction();
+                Box::pin(async move { Ok(is_free) })
+            });
+        }
         let wrong = |error: StoreError| Self::wrong_place(file, error);
         let writer = pool.clone().max_connections(1);
         let writer = writer.connect_with(options.clone()).await;
@@ -449,6 +458,19 @@ mod tests {
             store.segments(&call(1)).await.unwrap().len(),
             41 + kept as usize
         );
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_sqlite_ends_by_itself_is_not_the_last() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder).await;
+        for n in 1..=3 {
+            let mut work = store.write().await.unwrap();
+            // As it does when the disk fails.
+            sqlx::query("ROLLBACK").execute(&mut *work).await.unwrap();
+            drop(work);
+            fill(&store, n, "word").await;
+        }
     }
 
     #[tokio::test]
