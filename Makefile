@@ -5,22 +5,25 @@
 # bench  criterion benches of every hot stage
 # peer   our engine beside faster-whisper: make peer FOLDERS="EVAL/harvard EVAL/bank_turns"
 # soak   calls in a rising and falling number, with faults among them, for SOAK_MINUTES (30)
+# fuzz   every fuzz target for SECONDS (600) each
 # check  formatting, lints, docs alone, of server and page
 # oracles  Twilio's own libraries, which the tests compare ours with; only in target/
 
 MODEL ?= tiny.en
 ARGS  ?=
+SECONDS ?= 600
 
 # Where .ci/node puts a Node, if the system's does not build the page.
 export PATH := $(CURDIR)/target/node/bin:$(PATH)
 
-.PHONY: demo client test test-client test-functions bench peer soak check fmt model oracles packages node browser
+.PHONY: demo client test test-client test-functions bench peer soak fuzz check fmt model oracles packages node browser
 
 demo: packages model
 	@$(MAKE) --no-print-directory client || echo "The page is left out: the call is shown on the terminal."
 	cargo run --release --locked -- demo --model $(MODEL) $(ARGS)
 
 test: check oracles test-client test-functions browser
+	$(MAKE) --no-print-directory fuzz SECONDS=20
 	cargo run --locked -- models pull $(MODEL)
 	cargo test --locked --all-targets -- --include-ignored
 	cd client && npm run -s e2e
@@ -46,6 +49,9 @@ peer: model
 
 soak: packages model
 	cargo run --release --locked -- bench soak fixtures/calls/*.json --model $(MODEL)
+
+fuzz: packages
+	.fuzz/run $(SECONDS)
 
 check: packages client
 	cd client && npm run -s check

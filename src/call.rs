@@ -134,7 +134,7 @@ async fn enrol(scribe: &Scribe, start: &Start) -> Enrolled {
     match store.open_stream(call, stream, clock::utc_now()).await {
         Ok(stream) => Enrolled {
             number: stream.number,
-            begun_ms: stream.begun_ms,
+            begun_ms: Some(stream.begun_ms),
             record,
             is_deleted: false,
         },
@@ -153,8 +153,8 @@ async fn enrol(scribe: &Scribe, start: &Start) -> Enrolled {
 #[derive(Debug, Default)]
 struct Enrolled {
     number: u32,
-    /// Where the stream's own clock is on the call's.
-    begun_ms: u64,
+    /// Where the stream's own clock is on the call's, by its date.
+    begun_ms: Option<u64>,
     /// The call's record, if it was announced before its stream came.
     record: Option<CallRecord>,
     /// Somebody wants nothing of this call to be kept.
@@ -296,6 +296,8 @@ impl Line {
 
     fn start(&mut self, start: Start, enrolled: Enrolled) {
         let stream = self.switchboard.hub.open(&start.call_sid, enrolled.number);
+        let begun_ms = enrolled.begun_ms;
+        let begun_ms = (self.switchboard.hub).begin(&start.call_sid, begun_ms, clock::now());
         self.switchboard.scribe.follow(&start.call_sid);
         tracing::info!(
             call = ?start.call_sid, stream = ?start.stream_sid, number = stream,
@@ -309,7 +311,7 @@ impl Line {
             None => (Direction::Outgoing, CallStatus::InProgress),
         };
         let stream_sid = start.stream_sid.clone();
-        let begun = Duration::from_millis(enrolled.begun_ms);
+        let begun = Duration::from_millis(begun_ms);
         let archives = self.switchboard.shelf.as_ref();
         let archives = archives.filter(|_| !enrolled.is_deleted);
         let archive = archives.map(|shelf| shelf.writer(&start.call_sid, begun));
@@ -325,7 +327,7 @@ impl Line {
             direction,
             voices: BTreeMap::new(),
             archive,
-            begun_ms: enrolled.begun_ms,
+            begun_ms,
         });
         if let Some(call) = &self.call {
             self.switchboard.hub.carried(&call.sid, stream_sid, status);

@@ -23,9 +23,31 @@ pub fn now() -> Instant {
     reason = "this is the one place that may ask"
 )]
 pub fn unix_now() -> Duration {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
+    let now = SystemTime::now();
+    #[cfg(test)]
+    let now = set::applied_to(now);
+    now.duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// The clock of this machine, as a test sets it: for the whole process, so that such a test runs in
+/// one of its own.
+#[cfg(test)]
+pub(crate) mod set {
+    use std::sync::atomic::{AtomicI64, Ordering};
+    use std::time::{Duration, SystemTime};
+
+    static AHEAD_SECONDS: AtomicI64 = AtomicI64::new(0);
+
+    /// From now on it is this much ahead of the time, or behind it.
+    pub(crate) fn ahead(seconds: i64) {
+        AHEAD_SECONDS.store(seconds, Ordering::SeqCst);
+    }
+
+    pub(super) fn applied_to(now: SystemTime) -> SystemTime {
+        let seconds = AHEAD_SECONDS.load(Ordering::SeqCst);
+        let time = Duration::from_secs(seconds.unsigned_abs());
+        if seconds < 0 { now - time } else { now + time }
+    }
 }
 
 /// The first moment of the year 1, in milliseconds since 1970.
@@ -123,6 +145,29 @@ pub fn utc_now() -> UtcTime {
     UtcTime::from_millis(unix_now().as_millis() as i64)
 }
 
+/// Notices when somebody sets this machine's clock: the date then goes on otherwise than the
+/// monotonic clock does. (A machine that was asleep looks the same.)
+#[derive(Debug, Clone, Copy)]
+pub struct ClockWatch {
+    date: UtcTime,
+    at: Instant,
+}
+
+impl ClockWatch {
+    /// From now on.
+    pub fn new(date: UtcTime, at: Instant) -> Self {
+        Self { date, at }
+    }
+
+    /// How far the date has gone ahead of the time that has passed since the last look.
+    pub fn ahead(&mut self, date: UtcTime, at: Instant) -> Duration {
+        let passed = at.saturating_duration_since(self.at);
+        let ahead = date.since(self.date).saturating_sub(passed);
+        *self = Self { date, at };
+        ahead
+    }
+}
+
 /// Waits until `deadline`; for ever when there is none.
 pub async fn until(deadline: Option<Instant>) {
     match deadline {
@@ -150,6 +195,24 @@ mod tests {
         for wrong in ["", "now", "2026-11-22", "2026-11-22T25:00:00Z"] {
             assert_eq!(UtcTime::parse(wrong), Err(UtcTimeError), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_forwards_is_noticed_once() {
+        let (date, at) = (UtcTime::from_millis(1_795_341_600_000), now());
+        let hour = Duration::from_hours(1);
+        let mut watch = ClockWatch::new(date, at);
+        assert_eq!(watch.ahead(date.plus(hour), at + hour), Duration::ZERO);
+        assert_eq!(watch.ahead(date.plus(hour * 5), at + hour * 2), hour * 3);
+        assert_eq!(
+            watch.ahead(date.plus(hour * 6), at + hour * 3),
+            Duration::ZERO
+        );
+        assert_eq!(
+            watch.ahead(date, at + hour * 4),
+            Duration::ZERO,
+            "backwards"
+        );
     }
 
     #[test]

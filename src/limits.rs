@@ -278,6 +278,16 @@ pub const RESTARTS_MAX: usize = 1_024;
 
 /// Calls that Twilio transcribes at once. Hit: the one that began first is not listened to any more.
 pub const TRANSCRIPTIONS_MAX: usize = 1_024;
+
+/// Difference between the date and the time that has passed up to which dates are believed. Hit: this
+/// machine's clock was set; streams of a call are laid out by the time that has passed, and no old
+/// calls are deleted for [`RETENTION_DOUBT`].
+pub const CLOCK_OFF_MAX: Duration = Duration::from_mins(1);
+
+/// Time that nothing is deleted for its age after the clock was set forwards, so that somebody can see
+/// the warning and set it right.
+pub const RETENTION_DOUBT: Duration = Duration::from_hours(24);
+
 /// Time between two looks for calls that are old enough to be deleted.
 pub const RETENTION_EVERY: Duration = Duration::from_hours(1);
 

@@ -268,6 +268,11 @@ impl Drop for AtWork {
     fn drop(&mut self) {
         if !self.has_left {
             self.scribe.at_work().remove(&self.call);
+            tracing::error!(
+                call = ?self.call,
+                "the last words of this call are lost: the server stopped before the database took \
+                 them; its audio, where it is kept, has them"
+            );
         }
     }
 }

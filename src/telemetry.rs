@@ -1,10 +1,16 @@
 //! Where log lines go, and what the process takes. Rules of the log: one line where a failure is
 //! handled; fields to query, a message to read; SIDs as stubs; no phone number, transcript text,
-//! token or secret, ever.
+//! token or secret, ever. The same for spans, which only a build with the feature `otel` sends
+//! anywhere: requests, the store's verbs, media streams.
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
+
+/// The target of spans.
+pub const SPANS: &str = "callburner::spans";
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -21,17 +27,82 @@ pub enum LogFormat {
 pub fn start(format: LogFormat, filter: &str) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(filter)
         .map_err(|e| anyhow::anyhow!("LOG is not a log filter ({e}); try LOG=info"))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
-    // An Err means that a subscriber is there already, which is what was asked for.
-    let _ = match format {
-        LogFormat::Text => builder.with_target(false).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    let lines = match format {
+        LogFormat::Text => lines.with_target(false).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
+    let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter));
+    #[cfg(feature = "otel")]
+    let subscriber = subscriber.with(traces::layer()?);
+    // An Err means that a subscriber is there already, which is what was asked for.
+    let _ = subscriber.try_init();
     whisper_rs::install_logging_hooks();
     Ok(())
+}
+
+/// Sends what is left to be sent.
+pub fn stop() {
+    #[cfg(feature = "otel")]
+    traces::stop();
+}
+
+/// Spans to an OpenTelemetry collector, by its own settings: `OTEL_EXPORTER_OTLP_ENDPOINT` and the
+/// like. Without an endpoint nothing is sent.
+#[cfg(feature = "otel")]
+mod traces {
+    use std::sync::OnceLock;
+
+    use opentelemetry::trace::TracerProvider;
+    use opentelemetry_otlp::SpanExporter;
+    use opentelemetry_sdk::Resource;
+    use opentelemetry_sdk::trace::SdkTracerProvider;
+    use tracing::level_filters::LevelFilter;
+    use tracing::subscriber::Subscriber;
+    use tracing_subscriber::Layer;
+    use tracing_subscriber::filter::Targets;
+    use tracing_subscriber::registry::LookupSpan;
+
+    use super::SPANS;
+
+    /// Where the collector is, in OpenTelemetry's own words.
+    const ENDPOINTS: [&str; 2] = [
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    ];
+
+    static PROVIDER: OnceLock<SdkTracerProvider> = OnceLock::new();
+
+    pub(super) fn layer<S>() -> anyhow::Result<Option<impl Layer<S>>>
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        if ENDPOINTS
+            .iter()
+            .all(|name| std::env::var_os(name).is_none())
+        {
+            return Ok(None);
+        }
+        let exporter = SpanExporter::builder().with_http().build()?;
+        let resource = Resource::builder().with_service_name("callburner").build();
+        let provider = SdkTracerProvider::builder()
+            .with_batch_exporter(exporter)
+            .with_resource(resource)
+            .build();
+        let tracer = provider.tracer("callburner");
+        let _ = PROVIDER.set(provider);
+        let spans = Targets::new().with_target(SPANS, LevelFilter::TRACE);
+        let layer = tracing_opentelemetry::layer().with_tracer(tracer);
+        Ok(Some(layer.with_filter(spans)))
+    }
+
+    pub(super) fn stop() {
+        if let Some(Err(error)) = PROVIDER.get().map(SdkTracerProvider::shutdown) {
+            tracing::warn!(%error, "the last spans were not sent");
+        }
+    }
 }
 
 /// Memory that this process has, where the system says so.

@@ -13,11 +13,13 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use tracing::{Instrument, field};
 use utoipa::ToSchema;
 
 use super::auth::no_such_call;
 use crate::desk::DeskError;
 use crate::store::{Conflict, StoreError};
+use crate::telemetry;
 use crate::twilio::rest::RestError;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -228,9 +230,15 @@ pub(super) async fn shape(mut request: Request, next: Next) -> Response {
     request.extensions_mut().insert(id.clone());
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let response = next.run(request).await;
+    let span = tracing::trace_span!(
+        target: telemetry::SPANS, "request", otel.kind = "server", %id,
+        otel.name = route.as_ref().map_or("nowhere", MatchedPath::as_str),
+        http.request.method = %method, http.response.status_code = field::Empty,
+    );
+    let response = next.run(request).instrument(span.clone()).await;
 
     let status = response.status();
+    span.record("http.response.status_code", status.as_u16());
     let mut response = if status.is_client_error() || status.is_server_error() {
         fail(response, &id, &method, route.as_ref()).await
     } else {

@@ -1,6 +1,7 @@
 //! The gatehouse: everything that sign-in needs, in one place that all doors share: the people in
 //! the store, passwords, the throttle, the first-run link, the cookie, and a bell that rings when
-//! someone's rights have changed.
+//! someone's rights have changed. A session that ends here takes its browsers off the desk's list, so
+//! that no call rings them.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -23,6 +24,8 @@ use crate::access::setup::{self, FirstRun};
 use crate::access::throttle::{Throttle, TooSoon};
 use crate::clock::{self, UtcTime};
 use crate::config::Doors;
+use crate::desk::Desk;
+use crate::ids::UserId;
 use crate::limits;
 use crate::store::{Store, StoreError, User};
 use crate::tasks::Tasks;
@@ -37,6 +40,7 @@ pub struct Gatehouse(Arc<Gates>);
 
 struct Gates {
     store: Store,
+    desk: Desk,
     passwords: Passwords,
     throttle: Throttle,
     first_run: FirstRun,
@@ -55,13 +59,14 @@ struct Gates {
 
 impl Gatehouse {
     /// For a server behind `doors`, whose proxies among `proxies` are believed.
-    pub fn new(store: Store, doors: &Doors, proxies: Proxies, now: Instant) -> Self {
+    pub fn new(desk: Desk, doors: &Doors, proxies: Proxies, now: Instant) -> Self {
         let public_base_url = doors.public_base_url.clone();
         let base_url = public_base_url
             .as_ref()
             .map_or_else(|| format!("http://{}", doors.address), Uri::to_string);
         Self(Arc::new(Gates {
-            store,
+            store: desk.store().clone(),
+            desk,
             passwords: Passwords::default(),
             throttle: Throttle::new(now),
             first_run: FirstRun::default(),
@@ -246,6 +251,46 @@ impl Gatehouse {
         SetCookie::new(&self.0.cookies.set(&secret))
     }
 
+    /// Ends every session of a user who comes from this browser, and goes on there with a new one.
+    pub(super) async fn renew_session(
+        &self,
+        user: UserId,
+        headers: &HeaderMap,
+        now: UtcTime,
+    ) -> Result<SetCookie, ApiError> {
+        let secret = Secret::random();
+        let hash = secret.hash();
+        self.0.store.close_sessions(user).await?;
+        if let Some(own) = self.0.cookies.read(headers) {
+            self.0.desk.renew_session(&own.hash(), hash);
+        }
+        self.0.desk.end_sessions(user, Some(&hash));
+        self.revoke();
+        if let Err(error) = self.0.store.open_session(&hash, user, now).await {
+            self.0.desk.end_session(&hash);
+            return Err(error.into());
+        }
+        SetCookie::new(&self.0.cookies.set(&secret))
+    }
+
+    /// Ends every session of a user.
+    pub(super) async fn close_sessions(&self, user: UserId) -> Result<(), StoreError> {
+        self.0.store.close_sessions(user).await?;
+        self.0.desk.end_sessions(user, None);
+        self.revoke();
+        Ok(())
+    }
+
+    /// Ends sessions.
+    pub(super) async fn close(&self, sessions: &[SecretHash]) -> Result<(), StoreError> {
+        for session in sessions {
+            self.0.store.close_session(session).await?;
+            self.0.desk.end_session(session);
+            self.revoke();
+        }
+        Ok(())
+    }
+
     /// Ends the browser's session, if it has one; the answer takes its cookie away.
     pub(super) async fn end_session(&self, headers: &HeaderMap) -> Result<SetCookie, ApiError> {
         self.close_session(headers).await?;
@@ -266,12 +311,10 @@ impl Gatehouse {
     }
 
     async fn close_session(&self, headers: &HeaderMap) -> Result<(), StoreError> {
-        if let Some(secret) = self.0.cookies.read(headers)
-            && self.0.store.close_session(&secret.hash()).await?
-        {
-            self.revoke();
+        match self.0.cookies.read(headers) {
+            Some(secret) => self.close(&[secret.hash()]).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
     async fn session_caller(

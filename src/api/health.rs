@@ -1,6 +1,7 @@
 //! `/healthz`: the process is alive. `/readyz`: it could take a call now, or why not.
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Json;
@@ -13,10 +14,15 @@ use utoipa::ToSchema;
 use super::ApiState;
 use crate::limits;
 
-/// Reasons why no call can be taken now, by the part that has them; clones are the same list.
+/// Reasons why no call can be taken now, by the part that has them.
+type Reasons = BTreeMap<&'static str, String>;
+
+/// The reasons of parts that say so themselves, and what was last found; clones are the same.
 #[derive(Debug, Clone, Default)]
 pub struct Readiness {
-    reasons: Arc<Mutex<BTreeMap<&'static str, String>>>,
+    reasons: Arc<Mutex<Reasons>>,
+    /// The parts with reasons when somebody last asked.
+    found: Arc<Mutex<Vec<&'static str>>>,
 }
 
 impl Readiness {
@@ -37,14 +43,17 @@ impl Readiness {
             .remove(part);
     }
 
-    /// Every reason, in the order of the parts' names; empty when calls can be taken.
-    pub fn reasons(&self) -> Vec<String> {
-        self.reasons
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .values()
-            .cloned()
-            .collect()
+    fn reasons(&self) -> Reasons {
+        let reasons = self.reasons.lock();
+        reasons.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether other parts have reasons than when somebody last asked: probes ask every few seconds,
+    /// and the log is to have what is new.
+    fn is_news(&self, reasons: &Reasons) -> bool {
+        let found: Vec<&str> = reasons.keys().copied().collect();
+        let mut last = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        mem::replace(&mut *last, found) != *last
     }
 }
 
@@ -87,14 +96,28 @@ pub(super) async fn alive() -> &'static str {
 ))]
 pub(super) async fn ready(State(state): State<ApiState>) -> Response {
     let mut reasons = state.readiness.reasons();
-    reasons.extend(of_store(&state).await);
+    let store_fault = store_fault(&state).await;
+    if store_fault.is_some() {
+        // Whoever asks may be anyone, so that the cause goes to the log only.
+        let reason = "the database cannot be used: see the log, and run `callburner doctor`";
+        reasons.insert("store", reason.to_owned());
+    }
     reasons.extend(of_archive(&state));
     let headroom = headroom(&state).await;
     reasons.extend(of_headroom(&headroom));
     if state.switchboard.tasks.is_draining() {
-        reasons.push("the server is stopping: send calls to another, or wait".to_owned());
+        let reason = "the server is stopping: send calls to another, or wait";
+        reasons.insert("stop", reason.to_owned());
     }
     let ready = reasons.is_empty();
+    if state.readiness.is_news(&reasons) {
+        if ready {
+            tracing::info!("ready again");
+        } else {
+            tracing::warn!(?reasons, store_fault, "not ready");
+        }
+    }
+    let reasons = reasons.into_values().collect();
     let status = if ready {
         StatusCode::OK
     } else {
@@ -111,17 +134,14 @@ pub(super) async fn ready(State(state): State<ApiState>) -> Response {
         .into_response()
 }
 
-/// Why nothing could be written down now. Whoever asks may be anyone, so that the cause goes to the
-/// log only.
-async fn of_store(state: &ApiState) -> Option<String> {
+/// Why nothing could be written down now.
+async fn store_fault(state: &ApiState) -> Option<String> {
     let checked = tokio::time::timeout(limits::READY_WAIT_MAX, state.desk.store().check()).await;
-    let cause = match checked {
-        Ok(Ok(())) => return None,
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => "it did not answer in time".to_owned(),
-    };
-    tracing::warn!(cause, "not ready: the database cannot be used");
-    Some("the database cannot be used: see the log, and run `callburner doctor`".to_owned())
+    match checked {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(_) => Some("it did not answer in time".to_owned()),
+    }
 }
 
 async fn headroom(state: &ApiState) -> Headroom {
@@ -136,29 +156,59 @@ async fn headroom(state: &ApiState) -> Headroom {
 }
 
 /// Why there is no room for one more call.
-fn of_headroom(headroom: &Headroom) -> Vec<String> {
-    let mut reasons = Vec::new();
+fn of_headroom(headroom: &Headroom) -> Reasons {
+    let mut reasons = Reasons::new();
     if headroom.media_streams == 0 {
-        reasons.push(
-            "every media stream is taken: further calls are connected, and not transcribed"
-                .to_owned(),
-        );
+        let reason =
+            "every media stream is taken: further calls are connected, and not transcribed";
+        reasons.insert("media", reason.to_owned());
     }
     if let Some(free) = headroom.disk_free_bytes
         && free < limits::DISK_FREE_NEEDED
     {
         let free = free / (1024 * 1024);
-        reasons.push(format!(
-            "the disk of DATA_DIR has {free} MB left: make room, or set RETENTION_DAYS"
-        ));
+        let reason =
+            format!("the disk of DATA_DIR has {free} MB left: make room, or set RETENTION_DAYS");
+        reasons.insert("disk", reason);
     }
     reasons
 }
 
 /// Why audio could not be kept now.
-fn of_archive(state: &ApiState) -> Option<String> {
+fn of_archive(state: &ApiState) -> Option<(&'static str, String)> {
     let shelf = state.switchboard.shelf.as_ref()?;
-    shelf.health().is_failing.then(|| {
-        "calls' audio cannot be written: see whether the disk of DATA_DIR is full".to_owned()
-    })
+    let reason = "calls' audio cannot be written: see whether the disk of DATA_DIR is full";
+    let is_failing = shelf.health().is_failing;
+    is_failing.then(|| ("archive", reason.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_hears_of_a_change_and_not_of_every_probe() {
+        let readiness = Readiness::default();
+        let reasons = |parts: &[(&'static str, &str)]| {
+            let parts = parts
+                .iter()
+                .map(|&(part, reason)| (part, reason.to_owned()));
+            parts.collect::<Reasons>()
+        };
+        for (found, is_news) in [
+            (reasons(&[]), false),
+            (reasons(&[("disk", "63 MB left")]), true),
+            (reasons(&[("disk", "62 MB left")]), false),
+            (
+                reasons(&[("disk", "62 MB left"), ("store", "locked")]),
+                true,
+            ),
+            (reasons(&[("store", "locked")]), true),
+            (reasons(&[("store", "locked")]), false),
+            (reasons(&[]), true),
+            (reasons(&[]), false),
+        ] {
+            assert_eq!(readiness.is_news(&found), is_news, "{found:?}");
+        }
+    }
 }

@@ -41,7 +41,7 @@ use tokio_tungstenite::tungstenite;
 use utoipa::{IntoParams, ToSchema};
 
 use super::error::ErrorBody;
-use super::{ApiError, ApiState, Caller, RequestId, calls};
+use super::{ApiError, ApiState, Caller, RequestId, Via, calls};
 use crate::clock;
 use crate::hub::{Resume, Subscription};
 use crate::ids::CallSid;
@@ -338,7 +338,9 @@ impl Session {
         match self.state.switchboard.hub.subscribe(&call_sid, resume) {
             Ok(subscription) => {
                 // A call from before this server's time, or one that is over.
-                if let Err(error) = self.state.switchboard.scribe.recall(&call_sid).await {
+                if let Err(error) = self.state.switchboard.scribe.recall(&call_sid).await
+                    && !self.has_placed(&call_sid)
+                {
                     return self.refuse(Some(&call_sid), &error.into()).await;
                 }
                 self.subscriptions.insert(call_sid, subscription);
@@ -365,6 +367,9 @@ impl Session {
     /// The call of a leg, if the caller may hear it; asked for every subscription. A call that
     /// nobody knows yet may be waited for only by those who see all calls.
     async fn hearable(&mut self, leg: &CallSid) -> Result<CallSid, ApiError> {
+        if self.has_placed(leg) {
+            return Ok(leg.clone());
+        }
         let store = self.state.gatehouse.store();
         let call = store.find_parent(leg).await?;
         let record = match &call {
@@ -379,6 +384,12 @@ impl Session {
         Ok(call.unwrap_or_else(|| leg.clone()))
     }
 
+    /// Whether it is the caller's own call, which goes on: heard even without the database.
+    fn has_placed(&self, call: &CallSid) -> bool {
+        let user = self.caller.user_id();
+        user.is_some_and(|user| self.state.desk.is_placed_by(call, user))
+    }
+
     /// Ends the socket of someone who has signed out, or whose rights are not what they were: at
     /// once when it happened in this server, at the next ping when it happened elsewhere.
     async fn check_rights(&mut self) -> Result<(), End> {
@@ -388,7 +399,17 @@ impl Session {
             .is_still(&self.caller, clock::utc_now());
         match checked.await {
             Ok(true) => Ok(()),
-            Ok(false) => Err(SIGNED_OUT),
+            Ok(false) => {
+                // It may have ended without this server.
+                if let Caller::User {
+                    via: Via::Session(session),
+                    ..
+                } = &self.caller
+                {
+                    self.state.desk.end_session(session);
+                }
+                Err(SIGNED_OUT)
+            }
             Err(error) => {
                 // Nobody can have signed out while the store cannot be reached.
                 tracing::warn!(request_id = %self.request_id, %error, "rights were not checked");

@@ -6,10 +6,12 @@ use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{OriginalUri, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use tracing::Instrument;
 
 use super::{ApiError, ApiState, twilio};
 use crate::call::{self, Carried};
 use crate::limits;
+use crate::telemetry;
 use crate::twilio::signature::Payload;
 use crate::twilio::stream::session::Admission;
 
@@ -63,7 +65,9 @@ pub(super) async fn stream(
             } = carried;
             desk.stream_ended(&call_sid, stream_sid, number, reason);
         };
-        tasks.spawn_call(call::carry(socket, switchboard, admission, permit, on_end));
+        let span = tracing::trace_span!(target: telemetry::SPANS, "media stream");
+        let carried = call::carry(socket, switchboard, admission, permit, on_end);
+        tasks.spawn_call(carried.instrument(span));
     }))
 }
 

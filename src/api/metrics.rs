@@ -46,11 +46,6 @@ fn connections(state: &ApiState, to: &mut Registry) {
     let mut gauge = |name: &str, help: &str, value: usize| {
         to.register(name, help, ConstGauge::new(value as u64));
     };
-    gauge(
-        "calls",
-        "Calls that go on, transcribed or not",
-        state.desk.calls(clock::now()),
-    );
     let (streams, listeners) = (state.media_sockets_left(), state.listeners_left());
     gauge(
         "media_streams",
@@ -72,6 +67,15 @@ fn connections(state: &ApiState, to: &mut Registry) {
         "Calls whose words are being written down",
         switchboard.scribe.calls(),
     );
+    let calls: Family<Vec<(&str, &str)>, Gauge> = Family::default();
+    for (kind, number) in [
+        ("telephone", state.desk.calls(clock::now())),
+        ("simulated", usize::from(state.desk.simulated().is_some())),
+    ] {
+        let calls = calls.get_or_create_owned(&vec![("kind", kind)]);
+        calls.set(number as i64);
+    }
+    to.register("calls", "Calls that go on, transcribed or not", calls);
     let refused = ConstCounter::new(switchboard.hub.refused());
     to.register("events_refused", "Events that channels refused", refused);
 }

@@ -9,12 +9,11 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::auth::{Caller, ClientAddress, Via, Visitor, not_allowed};
+use super::auth::{Caller, ClientAddress, Visitor, not_allowed};
 use super::gatehouse::{Gatehouse, SetCookie};
 use super::{ApiError, ApiState, users};
 use crate::access::password::Password;
 use crate::clock;
-use crate::desk::Desk;
 use crate::store::User;
 
 /// `/api/session` and `/api/setup`.
@@ -122,18 +121,10 @@ async fn sign_in(
 ))]
 async fn sign_out(
     State(gates): State<Gatehouse>,
-    State(desk): State<Desk>,
     Visitor(caller): Visitor,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let SetCookie(cookie) = gates.end_session(&headers).await?;
-    if let Some(Caller::User {
-        via: Via::Session(session),
-        ..
-    }) = &caller
-    {
-        desk.end_session(session);
-    }
     if let Some(user) = caller.as_ref().and_then(Caller::user_id) {
         users::log(&gates, "signed_out", String::new(), user, clock::utc_now()).await?;
     }

@@ -116,17 +116,14 @@ async fn close(
     all: Vec<SessionRecord>,
     is_meant: impl Fn(&SecretHash) -> bool,
 ) -> Result<usize, ApiError> {
-    let mut closed = 0;
-    for session in all.iter().filter(|session| is_meant(&session.hash)) {
-        gates.store().close_session(&session.hash).await?;
-        closed += 1;
-    }
-    if closed > 0 {
-        gates.revoke();
-        let (detail, now) = (format!("{closed} sessions"), clock::utc_now());
+    let meant = all.into_iter().map(|session| session.hash);
+    let meant: Vec<SecretHash> = meant.filter(is_meant).collect();
+    if !meant.is_empty() {
+        gates.close(&meant).await?;
+        let (detail, now) = (format!("{} sessions", meant.len()), clock::utc_now());
         users::log(gates, "sessions_ended", detail, caller.user_id(), now).await?;
     }
-    Ok(closed)
+    Ok(meant.len())
 }
 
 fn current(caller: &Caller) -> Option<SecretHash> {

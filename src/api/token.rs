@@ -71,7 +71,7 @@ async fn token(
     })?;
     let expires_at = minted.expires_at;
     let session = session_of(&caller).copied();
-    desk.arrive(identity.clone(), caller.user_id(), session, expires_at);
+    desk.arrive(identity.clone(), caller.user_id(), session);
     Ok(Json(VoiceToken {
         token: minted.jwt,
         identity,

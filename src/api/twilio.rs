@@ -72,7 +72,11 @@ where
         let doors = std::sync::Arc::<Doors>::from_ref(state);
         let (parts, body) = request.into_parts();
         let bytes = to_bytes(body, limits::WEBHOOK_BODY_BYTES_MAX).await;
-        let bytes = bytes.map_err(|_| unreadable("its body is too long"))?;
+        let bytes = bytes.map_err(|_| {
+            let max = limits::WEBHOOK_BODY_BYTES_MAX;
+            let message = format!("a webhook's body has at most {max} bytes");
+            ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
+        })?;
         let form = webhook::form(&bytes).map_err(|error| unreadable(error.to_string()))?;
         let path = parts
             .extensions

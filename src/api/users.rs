@@ -148,13 +148,13 @@ async fn edit(
     let mut cookie = None;
     if let Some(hash) = hash {
         gates.store().set_password(id, &hash).await?;
-        gates.store().close_sessions(id).await?;
-        gates.revoke();
-        log(&gates, "password_changed", about(id), me.id, now).await?;
         if is_me {
-            let SetCookie(header) = gates.begin_session(&user, &headers, now).await?;
+            let SetCookie(header) = gates.renew_session(id, &headers, now).await?;
             cookie = Some(header);
+        } else {
+            gates.close_sessions(id).await?;
         }
+        log(&gates, "password_changed", about(id), me.id, now).await?;
     }
     let user = gates
         .store()

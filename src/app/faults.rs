@@ -1,32 +1,30 @@
 //! What happens when something goes wrong: what the user sees, what the operator sees, what is kept.
-//! Each row names the test that holds it; `tests::tidy` looks whether there is such a test.
+//! Each row names the tests that hold it; `tests::tidy` looks whether there are such tests.
 //!
-//! | fault | the user | the operator | kept | test |
+//! | fault | the user | the operator | kept | tests |
 //! |---|---|---|---|---|
 //! | more calls than media streams | the call is connected; the page says that words are missing, until there is room | `/readyz` says so; `not_transcribed` in the call's log | words from when there is room | `a_call_that_there_is_no_room_to_hear_is_connected_and_says_so_until_there_is` |
 //! | more speech than the engine can follow | drafts thin out, then finals come late; the page says "behind" | `callburner_queue_age_seconds`, `engine_jobs` | every final, up to two hours of speech | `while_the_recogniser_is_stuck_the_socket_is_read_and_afterwards_every_final_comes` |
-//! | a recogniser panics | one utterance is marked as not transcribed | an error in the log, `callburner_segments{transcribed="false"}` | everything else; the worker lives on | `a_recogniser_that_panics_costs_one_utterance_and_no_thread` |
-//! | the database is locked, or slow | calls go through; words come live | warnings in the log, `callburner_store_seconds` | what happened meanwhile, written down afterwards | `while_the_database_is_held_calls_go_through_and_are_made_up_for_afterwards` |
-//! | the database cannot be used | calls go through; the list and old calls do not | `/readyz` is 503 | words in memory, until the database is back | `not_ready_without_its_database_or_its_disk` |
-//! | the disk is full, or gone | the call goes on; its audio has a hole, or none | `/readyz` is 503, `callburner_archives` | words in memory, until there is room | `not_ready_without_its_database_or_its_disk` |
-//! | a newer database | nothing: the server does not start | an error that says which version to run | the file is left alone | `a_newer_database_is_left_alone` |
-//! | Twilio's REST API is down or slow | recording says `twilio_unreachable`; calls and words go on | the log | what Twilio tells later | `nobody_there_is_told_from_a_lost_answer` |
+//! | a recogniser panics | one utterance is marked as not transcribed | an error in the log, `callburner_segments{transcribed="false"}` | everything else; the worker lives on | `a_recogniser_that_panics_marks_one_utterance_and_hears_the_next`, `a_recogniser_that_panics_costs_one_utterance_and_no_thread` |
+//! | the database is locked, or slow | calls go through; words come live | warnings in the log, `callburner_store_seconds` | what happened meanwhile, written down afterwards | `while_the_database_is_held_calls_go_through_and_are_made_up_for_afterwards`, `a_locked_database_is_waited_for_only_so_long` |
+//! | the database cannot be used | calls go through, and words of a call that one has placed come live to a page that is open; the list, old calls and sign-in do not | `/readyz` is 503, the cause in the log | words in memory, until the database is back | `without_a_database_a_call_goes_through_and_its_words_wait_in_memory`, `not_ready_without_its_database_or_its_disk` |
+//! | the server stops before the database is back | nothing | an error in the log names each call that lost its last words | what was written before; the audio | `a_server_that_stops_without_a_database_says_that_words_are_lost` |
+//! | the disk is full, or gone | the call goes on; its audio ends there | `/readyz` is 503, `callburner_archives` | words in memory, until there is room; the audio until then | `on_a_full_disk_a_call_goes_on_and_its_words_wait_for_room`, `a_full_disk_refuses_words_and_takes_them_once_there_is_room`, `a_transaction_that_sqlite_ends_by_itself_is_not_the_last`, `a_disk_that_fills_up_leaves_what_was_written` |
+//! | the disk hangs | nothing; after a minute the call's audio has a hole | `callburner_archives` (`lost_ms`), a warning in the log | every word; a minute of audio in memory | `while_the_disk_hangs_words_go_on_and_sound_waits_in_memory`, `a_slow_disk_costs_audio_and_never_the_call` |
+//! | a newer database | nothing: the server does not start | an error that says which version to run, or how to go back | the file is left alone | `a_newer_database_is_left_alone`, `no_step_is_taken_beside_a_server_without_a_copy_or_into_the_unknown` |
+//! | Twilio's REST API is down | recording and hanging up say `twilio_unreachable`; calls and words go on, but a stream that breaks off is not started again | the log | words until then; what Twilio tells later | `while_twilios_api_is_down_calls_and_words_go_on_and_the_page_is_told` |
+//! | Twilio's REST API is slow, or says 429 | what was asked says `twilio_lost` or `twilio_busy`; calls and words go on | the log | everything; nothing is asked again before its time | `a_twilio_that_is_slow_or_busy_costs_what_was_asked_and_nothing_else`, `nobody_there_is_told_from_a_lost_answer` |
 //! | an answer of Twilio's is lost | nothing twice | the log | one recording | `a_recording_whose_answer_was_lost_is_found_not_made_twice` |
 //! | a stream breaks off | a gap; words go on under the same call | `stream_restarted` in the call's log | all that was heard | `a_stream_that_breaks_off_is_started_again_and_its_words_are_joined` |
-//! | a callback is lost, repeated or late | at most a late state | nothing | the right state | `a_callback_counts_once_even_if_it_says_something_new` |
+//! | a callback is lost, repeated or late | at most a late state | nothing | the right state | `a_callback_counts_once_even_if_it_says_something_new`, `any_order_and_any_repetition_of_callbacks_end_in_the_same_record`, `a_call_whose_end_was_never_told_is_over_when_twilio_says_so` |
 //! | `kill -9`, a crash | the page comes back, with all words until then | a warning at the next start | what was published | `words_outlive_a_server_that_is_killed_in_mid_call_and_the_next_one_goes_on` |
 //! | SIGTERM | calls finish; new ones are told to come back | `/readyz` is 503; the log says each stage | everything | `a_drain_lets_calls_finish_and_tells_new_ones_to_come_back` |
 //! | a stop in mid-word | the last words, then "comes back" | the log | the last words | `a_stop_in_the_middle_of_a_word_publishes_it_says_goodbye_and_ends_every_worker` |
 //! | media that floods, lies or is garbage | nothing: it is its own call alone | `callburner_media_messages_lost` | what was heard before | `beside_attackers_a_good_call_loses_no_word` |
 //! | too many media sockets | 503, until one leaves | `callburner_media_streams` | the open ones | `one_socket_too_many_is_refused_until_another_has_left` |
 //! | connections that ask slowly | nothing | nothing | their place is free again | `who_asks_slowly_is_hung_up_on_and_costs_nobody_else` |
-//! | bodies without end | nothing | 413 | nothing | `a_body_without_end_is_not_read_to_its_end` |
+//! | bodies without end | nothing | 413, if the sender may ask at all, and reads an answer | nothing | `a_body_without_end_is_not_read_to_its_end` |
 //! | requests that are nonsense | nothing | 4xx | everything | `nonsense_gets_a_defined_answer_where_everyone_may_everything` |
-//! | a page that does not read | its socket is closed; it comes back and misses nothing | nothing | every final | see `tests::live` |
-//! | the model is missing, or damaged | nothing: the server does not start | an error that says what to run; `callburner doctor` | everything | see `tests::doctor` |
-//! | the clock is set | nothing within a call: its clock is monotonic; new epochs make pages read anew | the doctor compares with Twilio | everything | see [`crate::hub`] |
-//!
-//! Proved in part alone: of "the database cannot be used" and "the disk is full", that `/readyz` says
-//! so and that the archive goes on; words kept in memory are proved for a locked database. Of "Twilio's
-//! REST API is down", that its failures are told apart. Rows that say "see" have no test of the whole
-//! row yet, and a slow disk and a clock that is set were never tried.
+//! | a page that reads slowly, or not at all | drafts are left out; then its socket is closed, and it comes back and misses nothing | nothing | every final | `a_listener_that_does_not_read_loses_partials_only_and_harms_nobody`, `a_listener_that_never_reads_is_hung_up_on_and_comes_back_to_every_final` |
+//! | the model is missing, or damaged | nothing: the server does not start | an error that says what to run; `callburner doctor` | everything | `without_its_model_or_with_a_damaged_one_a_server_does_not_start_and_says_what_to_do`, `a_broken_set_up_is_looked_at_to_the_end` |
+//! | the clock is set | nothing within a call, and browsers that are there ring; forwards by days, one signs in again; Twilio refuses passes of another time | forwards, a warning; the doctor compares with Twilio | everything: for a day after a clock was set forwards no call is deleted for its age | `a_clock_that_is_set_moves_no_word_and_hides_no_browser`, `after_a_clock_that_was_set_forwards_nothing_is_deleted_for_a_day` |

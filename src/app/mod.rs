@@ -6,7 +6,7 @@ pub mod faults;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::net::TcpListener;
@@ -15,7 +15,7 @@ use crate::access::proxies::Proxies;
 use crate::api::{self, About, ApiState, Gatehouse};
 use crate::archive::Shelf;
 use crate::call::Switchboard;
-use crate::clock;
+use crate::clock::{self, ClockWatch, UtcTime};
 use crate::config::Doors;
 use crate::desk::{self, Desk, Tools};
 use crate::engine::{Engine, voice};
@@ -193,7 +193,7 @@ pub(crate) fn compose(parts: Parts, tasks: &Tasks) -> ApiState {
     let metrics = Metrics::new(store.times());
     hub.keep_swept(tasks);
     let media_socket = Some(format!("ws://{}/media", parts.doors.address));
-    let scribe = Scribe::new(store.clone(), hub.clone(), tasks.clone());
+    let scribe = Scribe::new(store, hub.clone(), tasks.clone());
     let tools = Tools {
         scribe: scribe.clone(),
         hub: hub.clone(),
@@ -206,7 +206,7 @@ pub(crate) fn compose(parts: Parts, tasks: &Tasks) -> ApiState {
     if let Some(age) = parts.retention {
         keep_young(desk.clone(), age, tasks);
     }
-    let gatehouse = Gatehouse::new(store, &parts.doors, parts.proxies, clock::now());
+    let gatehouse = Gatehouse::new(desk.clone(), &parts.doors, parts.proxies, clock::now());
     gatehouse.keep_swept(tasks);
     let switchboard = Switchboard {
         engine: Arc::new(parts.engine),
@@ -222,6 +222,33 @@ pub(crate) fn compose(parts: Parts, tasks: &Tasks) -> ApiState {
         retention: parts.retention,
     };
     ApiState::new(switchboard, desk, parts.doors, gatehouse, about)
+}
+
+/// Whether the date may be wrong: a clock that is set forwards makes every call look old.
+struct Doubt {
+    watch: ClockWatch,
+    until: Instant,
+}
+
+impl Doubt {
+    fn new(date: UtcTime, at: Instant) -> Self {
+        let watch = ClockWatch::new(date, at);
+        Self { watch, until: at }
+    }
+
+    /// Whether calls may be deleted for their age.
+    fn is_over(&mut self, date: UtcTime, at: Instant) -> bool {
+        let ahead = self.watch.ahead(date, at);
+        if ahead > limits::CLOCK_OFF_MAX {
+            self.until = at + limits::RETENTION_DOUBT;
+            tracing::warn!(
+                seconds = ahead.as_secs(),
+                "this machine's clock was set forwards: no old calls are deleted for a day; if the \
+                 date is wrong, set it right and restart the server"
+            );
+        }
+        at >= self.until
+    }
 }
 
 async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -264,10 +291,14 @@ fn find_audio(desk: Desk, tasks: &Tasks) {
 fn keep_young(desk: Desk, age: Duration, tasks: &Tasks) {
     let stop = tasks.clone();
     tasks.spawn(async move {
+        let mut doubt = Doubt::new(clock::utc_now(), clock::now());
         loop {
-            let deleted = desk.delete_before(clock::utc_now().minus(age)).await;
-            if deleted > 0 {
-                tracing::info!(calls = deleted, "calls were deleted: they were old enough");
+            let now = clock::utc_now();
+            if doubt.is_over(now, clock::now()) {
+                let deleted = desk.delete_before(now.minus(age)).await;
+                if deleted > 0 {
+                    tracing::info!(calls = deleted, "calls were deleted: they were old enough");
+                }
             }
             let next = clock::now() + limits::RETENTION_EVERY;
             tokio::select! {
@@ -276,4 +307,24 @@ fn keep_young(desk: Desk, age: Duration, tasks: &Tasks) {
             }
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_clock_that_was_set_forwards_nothing_is_deleted_for_a_day() {
+        let (date, at) = (UtcTime::from_millis(1_795_341_600_000), clock::now());
+        let hour = Duration::from_hours(1);
+        let mut doubt = Doubt::new(date, at);
+        assert!(doubt.is_over(date.plus(hour), at + hour));
+        // Years ahead, and a day later still so.
+        let wrong = date.plus(hour * 24 * 1_000);
+        assert!(!doubt.is_over(wrong, at + hour * 2));
+        assert!(!doubt.is_over(wrong.plus(hour * 23), at + hour * 25));
+        assert!(doubt.is_over(wrong.plus(hour * 24), at + hour * 26));
+        // Set right again, and backwards, which deletes nothing that is too young.
+        assert!(doubt.is_over(date.plus(hour * 27), at + hour * 27));
+    }
 }

@@ -268,6 +268,13 @@ impl Shelf {
         }
     }
 
+    /// From now on the call's file is another one, on a disk that is full or slow.
+    #[cfg(test)]
+    pub(crate) fn replace_file(&self, call: &CallSid, file: File) {
+        let line = lock(&self.shared.lines).get(call).cloned();
+        lock(&line.expect("the call is being archived").sheet).replace_file(file);
+    }
+
     /// Writes what is queued, ends every file, and the thread. What comes later is not kept.
     pub fn stop(&self) {
         self.shared.stopping.store(true, Ordering::SeqCst);
@@ -670,9 +677,9 @@ mod tests {
         let before = desk.bytes(&call(1));
         {
             // A file that cannot be written stands in for the full disk.
-            let lines = lock(&desk.shelf.shared.lines);
             let path = desk.shelf.path(&call(1));
-            lock(&lines[&call(1)].sheet).replace_file(File::open(path).unwrap());
+            let file = File::open(path).unwrap();
+            desk.shelf.replace_file(&call(1), file);
         }
         talk(&writer, 5, 10);
         desk.turn();

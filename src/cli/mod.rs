@@ -1,11 +1,12 @@
-//! The command line: `callburner serve`, `healthcheck`, `setup`, `doctor`, `user`, `demo`, `replay`,
-//! `transcribe`, `models`, `bench`, `erase`, `openapi`.
+//! The command line: `callburner serve`, `healthcheck`, `setup`, `doctor`, `user`, `migrate`, `demo`,
+//! `replay`, `transcribe`, `models`, `bench`, `erase`, `openapi`.
 
 mod bench;
 mod demo;
 pub(crate) mod doctor;
 mod erase;
 pub(crate) mod healthcheck;
+mod migrate;
 mod models;
 mod notify;
 mod replay;
@@ -57,6 +58,8 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Say who may sign in.
     User(user::UserArgs),
+    /// Say which step the database is at, or bring it to another.
+    Migrate(migrate::MigrateArgs),
     /// Delete every call with a number, here and at Twilio.
     Erase(Box<erase::EraseArgs>),
     /// Print the contract of the HTTP API, as OpenAPI.
@@ -91,6 +94,7 @@ pub fn run() -> anyhow::Result<()> {
             Command::Transcribe(args) => quietly().and_then(|()| transcribe::run(&args)),
             Command::Models(args) => models::run(quietly().map(|()| args)?).await,
             Command::User(args) => user::run(quietly().map(|()| args)?).await,
+            Command::Migrate(args) => migrate::run(quietly().map(|()| args)?).await,
             Command::Bench(args) => bench::run(quietly().map(|()| args)?).await,
             Command::Erase(args) => erase::run(*quietly().map(|()| args)?).await,
             Command::Openapi => print(api::contract_json()),

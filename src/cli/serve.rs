@@ -67,6 +67,7 @@ pub(super) async fn run(args: ServeArgs, oddities: &[Oddity]) -> anyhow::Result<
     }
     tracing::info!("stopping: what was heard is written down");
     app.stop().await;
+    tokio::task::spawn_blocking(telemetry::stop).await?;
     Ok(())
 }
 

@@ -17,11 +17,12 @@ const ENV_FILE: &str = ".env";
 const PREFIXES: [&str; 2] = ["TWILIO_", "CALLBURNER_"];
 
 /// What others in this process read, and may stand in the file.
-const FOREIGN: [&str; 6] = [
+const FOREIGN: [&str; 7] = [
     "ALL_PROXY",
     "HTTPS_PROXY",
     "HTTP_PROXY",
     "NO_PROXY",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
     "RUST_BACKTRACE",
     "TZ",
 ];

@@ -177,7 +177,7 @@ impl Desk {
     /// A number calls the browsers.
     async fn incoming(&self, request: &VoiceRequest) -> Result<Response, (No, Option<UserId>)> {
         let no = |no| (no, None);
-        let browsers = lock(&self.0.presence).ring(clock::utc_now());
+        let browsers = lock(&self.0.presence).ring(clock::now());
         if browsers.is_empty() {
             return Err(no(No::NobodyHome));
         }

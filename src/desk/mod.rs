@@ -186,6 +186,11 @@ impl Desk {
         self.0.gate.calls(now)
     }
 
+    /// Whether the user placed this call, and it goes on: known without the database.
+    pub fn is_placed_by(&self, call: &CallSid, user: UserId) -> bool {
+        self.0.gate.is_of(call, user, clock::now())
+    }
+
     /// How calls are answered.
     pub fn config(&self) -> &Config {
         &self.0.config
@@ -207,15 +212,15 @@ impl Desk {
         Ok(minted.expect("an hour is a lifetime that Twilio takes"))
     }
 
-    /// A browser got a token: incoming calls ring it until then.
+    /// A browser got a token: incoming calls ring it until the token's end.
     pub fn arrive(
         &self,
         identity: ClientIdentity,
         user: Option<UserId>,
         session: Option<SecretHash>,
-        until: UtcTime,
     ) {
-        let now = clock::utc_now();
+        let now = clock::now();
+        let until = now + token::LIFETIME;
         lock(&self.0.presence).arrive(identity, user, session, until, now);
     }
 
@@ -227,6 +232,16 @@ impl Desk {
     /// A session is over: no call rings its browsers.
     pub fn end_session(&self, session: &SecretHash) {
         lock(&self.0.presence).end(session);
+    }
+
+    /// A session goes on as `next`: calls ring its browsers as before.
+    pub fn renew_session(&self, session: &SecretHash, next: SecretHash) {
+        lock(&self.0.presence).renew(session, next);
+    }
+
+    /// All sessions of a user but this one are over: no call rings their browsers.
+    pub fn end_sessions(&self, user: UserId, but: Option<&SecretHash>) {
+        lock(&self.0.presence).end_all(user, but);
     }
 
     /// A user is gone.

@@ -1,10 +1,11 @@
 //! Which browsers can be called: each is ready from its token's minting to the token's end, or until
-//! it goes offline. Pure: no I/O; takes `now`.
+//! it goes offline. On the monotonic clock: a date that is set neither hides a browser nor brings one
+//! back. Pure: no I/O; takes `now`.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use crate::access::secret::SecretHash;
-use crate::clock::UtcTime;
 use crate::ids::{ClientIdentity, UserId};
 use crate::limits;
 
@@ -18,8 +19,8 @@ pub(super) struct Presence {
 struct Browser {
     user: Option<UserId>,
     session: Option<SecretHash>,
-    since: UtcTime,
-    until: UtcTime,
+    since: Instant,
+    until: Instant,
 }
 
 impl Presence {
@@ -29,8 +30,8 @@ impl Presence {
         identity: ClientIdentity,
         user: Option<UserId>,
         session: Option<SecretHash>,
-        until: UtcTime,
-        now: UtcTime,
+        until: Instant,
+        now: Instant,
     ) {
         self.browsers.retain(|_, browser| browser.until > now);
         if self.browsers.len() >= limits::BROWSERS_MAX && !self.browsers.contains_key(&identity) {
@@ -59,6 +60,23 @@ impl Presence {
             .retain(|_, browser| browser.session.as_ref() != Some(session));
     }
 
+    /// A session goes on under another name: its browsers are called as before.
+    pub(super) fn renew(&mut self, session: &SecretHash, next: SecretHash) {
+        let browsers = self.browsers.values_mut();
+        for browser in browsers.filter(|browser| browser.session.as_ref() == Some(session)) {
+            browser.session = Some(next);
+        }
+    }
+
+    /// All sessions of a user but this one are over.
+    pub(super) fn end_all(&mut self, user: UserId, but: Option<&SecretHash>) {
+        let is_over = |browser: &Browser| {
+            let session = browser.session.as_ref();
+            browser.user == Some(user) && session.is_some() && session != but
+        };
+        self.browsers.retain(|_, browser| !is_over(browser));
+    }
+
     /// A user is gone: none of that user's browsers is called any more.
     pub(super) fn leave(&mut self, user: UserId) {
         self.browsers
@@ -66,7 +84,7 @@ impl Presence {
     }
 
     /// Those that an incoming call rings: up to [`limits::RINGING_MAX`], the latest to arrive first.
-    pub(super) fn ring(&self, now: UtcTime) -> Vec<ClientIdentity> {
+    pub(super) fn ring(&self, now: Instant) -> Vec<ClientIdentity> {
         let ready = self.browsers.iter().filter(|(_, b)| b.until > now);
         let mut ready: Vec<_> = ready.collect();
         ready.sort_by_key(|(_, browser)| std::cmp::Reverse(browser.since));
@@ -77,9 +95,11 @@ impl Presence {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::OnceLock;
     use std::time::Duration;
 
     use super::*;
+    use crate::clock;
 
     const HOUR: Duration = Duration::from_hours(1);
 
@@ -87,8 +107,10 @@ mod tests {
         ClientIdentity::parse(&format!("browser_{n}")).unwrap()
     }
 
-    fn at(minute: i64) -> UtcTime {
-        UtcTime::from_millis(1_795_341_600_000 + minute * 60_000)
+    /// So many minutes into the test.
+    fn at(minute: u64) -> Instant {
+        static BEGAN: OnceLock<Instant> = OnceLock::new();
+        *BEGAN.get_or_init(clock::now) + Duration::from_mins(minute)
     }
 
     #[test]
@@ -96,13 +118,7 @@ mod tests {
         let mut presence = Presence::default();
         for (n, minute) in [(1, 0), (2, 10), (3, 20)] {
             let now = at(minute);
-            presence.arrive(
-                browser(n),
-                Some(UserId(n as i64)),
-                None,
-                now.plus(HOUR),
-                now,
-            );
+            presence.arrive(browser(n), Some(UserId(n as i64)), None, now + HOUR, now);
         }
         presence.arrive(browser(1), Some(UserId(1)), None, at(90), at(30));
         assert_eq!(presence.ring(at(31)), [browser(1), browser(3), browser(2)]);
@@ -117,7 +133,7 @@ mod tests {
         let mut presence = Presence::default();
         for (n, session) in [(1, [1; 32]), (2, [1; 32]), (3, [2; 32])] {
             let user = Some(UserId(1));
-            presence.arrive(browser(n), user, Some(session), at(60), at(n as i64));
+            presence.arrive(browser(n), user, Some(session), at(60), at(n as u64));
         }
         presence.go_offline(&browser(2));
         assert_eq!(presence.ring(at(5)), [browser(3), browser(1)]);
@@ -128,11 +144,25 @@ mod tests {
     }
 
     #[test]
+    fn a_session_that_goes_on_keeps_its_browsers_when_the_users_others_end() {
+        let mut presence = Presence::default();
+        for (n, user, session) in [(1, 1, [1; 32]), (2, 1, [2; 32]), (3, 2, [3; 32])] {
+            let user = Some(UserId(user));
+            presence.arrive(browser(n), user, Some(session), at(60), at(n as u64));
+        }
+        presence.renew(&[1; 32], [4; 32]);
+        presence.end_all(UserId(1), Some(&[4; 32]));
+        assert_eq!(presence.ring(at(5)), [browser(3), browser(1)]);
+        presence.end_all(UserId(1), None);
+        assert_eq!(presence.ring(at(5)), [browser(3)]);
+    }
+
+    #[test]
     fn neither_the_ringing_nor_the_ready_grow_without_bound() {
         let mut presence = Presence::default();
         for n in 0..=limits::BROWSERS_MAX {
-            let now = UtcTime::from_millis(at(0).millis() + n as i64);
-            presence.arrive(browser(n), None, None, now.plus(HOUR), now);
+            let now = at(0) + Duration::from_millis(n as u64);
+            presence.arrive(browser(n), None, None, now + HOUR, now);
         }
         assert_eq!(presence.browsers.len(), limits::BROWSERS_MAX);
         assert!(!presence.browsers.contains_key(&browser(0)), "the first");

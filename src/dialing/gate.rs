@@ -94,6 +94,12 @@ impl Gate {
         self.state(now).places.remove(call);
     }
 
+    /// Whether the user placed this call, and it goes on.
+    pub fn is_of(&self, call: &CallSid, user: UserId, now: Instant) -> bool {
+        let place = self.state(now).places.get(call).map(|place| place.user);
+        place == Some(Some(user))
+    }
+
     /// Calls that go on.
     pub fn calls(&self, now: Instant) -> usize {
         self.state(now).places.len()

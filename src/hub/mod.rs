@@ -70,6 +70,17 @@ struct State {
     listeners: usize,
     /// When [`Hub::sweep`] first found the call ended and nobody listening.
     quiet_since: Option<Instant>,
+    /// When the first stream here began.
+    began: Option<Began>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Began {
+    at: Instant,
+    /// Where that is on the call's clock.
+    ms: u64,
+    /// Where the latest stream began.
+    latest_ms: u64,
 }
 
 impl Default for Hub {
@@ -114,6 +125,29 @@ impl Hub {
             line.bell.send_replace(());
         }
         state.streams
+    }
+
+    /// Where a stream of an open call that begins `now` is on the call's clock, in milliseconds.
+    /// `dated_ms` is where it would be by its date; `None`: nobody knows. From the second stream on,
+    /// a date before the last one's, or more than [`limits::CLOCK_OFF_MAX`] off, is not believed:
+    /// somebody has set this machine's clock.
+    pub fn begin(&self, call: &CallSid, dated_ms: Option<u64>, now: Instant) -> u64 {
+        let Some(line) = self.shared.find(call) else {
+            return dated_ms.unwrap_or(0);
+        };
+        let mut state = line.state();
+        let first_ms = dated_ms.unwrap_or(0);
+        let began = state.began.get_or_insert(Began {
+            at: now,
+            ms: first_ms,
+            latest_ms: first_ms,
+        });
+        let passed_ms = began.ms + now.saturating_duration_since(began.at).as_millis() as u64;
+        let off_max_ms = limits::CLOCK_OFF_MAX.as_millis() as u64;
+        let is_likely =
+            |dated: &u64| *dated >= began.latest_ms && dated.abs_diff(passed_ms) <= off_max_ms;
+        began.latest_ms = dated_ms.filter(is_likely).unwrap_or(passed_ms);
+        began.latest_ms
     }
 
     /// What happened of a call before this channel's time: its durable events, in order. Fills the
@@ -293,6 +327,7 @@ impl Hub {
                 streams_open: 0,
                 listeners: 0,
                 quiet_since: None,
+                began: None,
             };
             Arc::new(Line {
                 state: Mutex::new(state),

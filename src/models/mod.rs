@@ -22,7 +22,15 @@ mod import;
 mod mel;
 mod packages;
 mod pull;
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzz"))]
+#[expect(
+    clippy::unwrap_used,
+    reason = "what is made up here is as it should be"
+)]
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the fuzz targets want its bytes alone")
+)]
 mod synthetic;
 mod vocabulary;
 mod watcher;
@@ -37,6 +45,13 @@ pub use packages::{Packages, Pip};
 pub use pull::{Pulled, Sources, pull};
 pub use store::{Origin, State, Verified, state, verify};
 pub use watcher::{Step, Watcher};
+
+/// A made-up model in `CTranslate2`'s format, for the fuzz targets: its weights and its vocabulary.
+#[cfg(feature = "fuzz")]
+pub fn synthetic_files() -> (Vec<u8>, Vec<u8>) {
+    let model = synthetic::Model::new(synthetic::Stored::I8);
+    (model.bytes(), synthetic::vocabulary().into_bytes())
+}
 
 /// The file of a model: a catalogue name that is in `folder`, or a path to a ggml file.
 ///

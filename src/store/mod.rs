@@ -27,11 +27,16 @@ use std::fmt;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+#[cfg(test)]
+use std::sync::Mutex;
+
+use tracing::Instrument;
 
 use crate::clock::{self, UtcTime};
 use crate::ids::{CallSid, RecordingSid, StreamSid, UserId};
 use crate::limits;
 use crate::metrics::Times;
+use crate::telemetry::SPANS;
 use crate::transcript::{EndReason, Segment};
 
 use self::cursor::Cursor;
@@ -39,13 +44,51 @@ use self::sqlite::Sqlite;
 
 pub use self::error::{Conflict, StoreError};
 pub use self::record::*;
+pub use self::sqlite::Held;
 
 /// The database; clones are the same one.
 #[derive(Clone)]
 pub struct Store {
     backend: Arc<Backend>,
     times: Times,
+    #[cfg(test)]
+    fault: Arc<Mutex<Option<Fault>>>,
 }
+
+/// What a test lets go wrong with every verb from now on.
+#[cfg(test)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Nothing can be read or written.
+    Gone,
+    /// The disk is full: what is there can be read.
+    Full,
+}
+
+/// Verbs that only read.
+#[cfg(test)]
+const READS: [&str; 20] = [
+    "api_token",
+    "api_tokens",
+    "call",
+    "call_record",
+    "calls",
+    "calls_before",
+    "calls_with",
+    "check",
+    "credentials",
+    "disk_free_bytes",
+    "find_parent",
+    "has_users",
+    "recording",
+    "recording_of",
+    "segments",
+    "server_log",
+    "session",
+    "sessions",
+    "size_bytes",
+    "user",
+];
 
 enum Backend {
     Sqlite(Sqlite),
@@ -90,6 +133,27 @@ impl Place {
     }
 }
 
+fn file_of(url: &str) -> Result<PathBuf, StoreError> {
+    match Place::parse(url)? {
+        Place::File(file) => Ok(file),
+        Place::Memory => Err(StoreError::Place {
+            place: "in memory".to_owned(),
+            problem: "is made anew at each start: it has no steps".to_owned(),
+        }),
+    }
+}
+
+/// What came of a database's move.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// The step that it was at.
+    pub from: i64,
+    /// The step that it is at.
+    pub to: i64,
+    /// How it was, if it went back.
+    pub copy: Option<PathBuf>,
+}
+
 /// Does the work, in a time that is bounded.
 async fn within<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
     match tokio::time::timeout(limits::STORE_WAIT_MAX, work).await {
@@ -102,11 +166,15 @@ async fn within<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<
 macro_rules! ask {
     ($store:expr, $verb:ident($($argument:expr),*)) => {
         {
-            let began = clock::now();
+            let (verb, began) = (stringify!($verb), clock::now());
+            #[cfg(test)]
+            $store.fail(verb)?;
             let done = match &*$store.backend {
-                Backend::Sqlite(sqlite) => within(sqlite.$verb($($argument),*)).await,
+                Backend::Sqlite(sqlite) => {
+                    let span = tracing::trace_span!(target: SPANS, "store", otel.name = verb);
+                    within(sqlite.$verb($($argument),*)).instrument(span).await
+                }
             };
-            let verb = stringify!($verb);
             $store.times.took(verb, clock::now() - began, done.is_ok());
             done
         }
@@ -133,7 +201,45 @@ impl Store {
         Ok(Self {
             backend: Arc::new(backend),
             times: Times::default(),
+            #[cfg(test)]
+            fault: Arc::default(),
         })
+    }
+
+    /// From now on this goes wrong, on every clone; `None`: nothing any more.
+    #[cfg(test)]
+    pub(crate) fn suffer(&self, fault: Option<Fault>) {
+        *self.fault.lock().unwrap() = fault;
+    }
+
+    #[cfg(test)]
+    fn fail(&self, verb: &str) -> Result<(), StoreError> {
+        match *self.fault.lock().unwrap() {
+            Some(Fault::Gone) => Err(StoreError::Unavailable("disk I/O error".to_owned())),
+            Some(Fault::Full) if !READS.contains(&verb) => Err(StoreError::Full),
+            Some(Fault::Full) | None => Ok(()),
+        }
+    }
+
+    /// The step that the tables of the file are at; 0: there are none.
+    pub async fn step(url: &str) -> Result<i64, StoreError> {
+        Sqlite::step(&file_of(url)?).await
+    }
+
+    /// The newest step that this program knows.
+    pub fn newest_step() -> i64 {
+        Sqlite::newest_step()
+    }
+
+    /// Brings the tables of a file that nobody has open to a step; on the way back to an older one, the
+    /// file is copied first. [`StoreError::Place`]: it is in use, or there is no such step.
+    pub async fn move_to(url: &str, step: i64) -> Result<Moved, StoreError> {
+        Sqlite::move_to(&file_of(url)?, step).await
+    }
+
+    /// Keeps everybody else from writing to the file, as another program may: for `bench soak`.
+    pub async fn hold(url: &str) -> Result<Held, StoreError> {
+        Sqlite::hold(&file_of(url)?).await
     }
 
     /// How long its verbs took.

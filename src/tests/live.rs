@@ -1,6 +1,7 @@
 //! Stories on the client channel: real sockets, several browsers, bad networks and bad manners.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio_tungstenite::tungstenite::Message;
@@ -251,6 +252,39 @@ async fn a_listener_that_does_not_read_loses_partials_only_and_harms_nobody() {
     );
     assert!(read + told.partials_missed <= published);
     assert!(read < published, "no partial was left out");
+}
+
+#[tokio::test]
+async fn a_listener_that_never_reads_is_hung_up_on_and_comes_back_to_every_final() {
+    let server = Server::start().await;
+    server.hub.open(&call(1), 1);
+    let mut slow = Browser::connect(server.addr).await;
+    slow.subscribe(&call(1)).await;
+    say(&server, 1);
+    slow.until(&call(1), finals(1)).await;
+    let is_gone = || server.state.listeners.available_permits() == limits::LISTENERS_MAX;
+    assert!(!is_gone());
+    let ramble = "well ".repeat(20_000);
+    let until_gone = async {
+        for n in 2.. {
+            if is_gone() {
+                return n;
+            }
+            let event = segment(id(Track::Inbound, n), Track::Inbound, 0, &ramble);
+            server.hub.publish(&call(1), event).unwrap();
+            let next = clock::now() + Duration::from_millis(200);
+            clock::until(Some(next)).await;
+        }
+        unreachable!()
+    };
+    let patience = limits::LISTENER_WRITE_MAX + PATIENCE;
+    let said = tokio::time::timeout(patience, until_gone).await;
+    let said = said.expect("it still holds its socket") - 1;
+    assert!(said > 1, "it was hung up on at once");
+    let mut back = Browser::back(server.addr, slow.drop_connection()).await;
+    back.subscribe(&call(1)).await;
+    let page = back.until(&call(1), finals(said as usize)).await;
+    assert_eq!(page.segments.len(), said as usize);
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::Server;
 use super::browser::{Browser, Page};
+use super::metrics::figure;
 use super::phone::{
     Gate, Stream, fixture, patient, speech, stream_sid, unhurried, unhurried_voice,
 };
@@ -23,7 +24,7 @@ use crate::engine::recognizer::ScriptedRecognizer;
 use crate::ids::{CallSid, Track};
 use crate::limits;
 use crate::player::{self, Call, Options, PlayError, Signer};
-use crate::transcript::{CallStatus, EndReason, Event, Segment, Speaker};
+use crate::transcript::{CallStatus, EndReason, EngineHealth, Event, Segment, Speaker};
 use crate::twilio::signature::{Key, Keyring};
 
 /// A call of 25 s.
@@ -580,6 +581,11 @@ async fn while_the_recogniser_is_stuck_the_socket_is_read_and_afterwards_every_f
         (page.segments.len(), page.partials.len(), page.ended),
         (0, 0, None)
     );
+    let behind = |page: &Page| page.engine == EngineHealth::Behind;
+    browser.until(&call(1), behind).await;
+    let told = server.get("/metrics", "").await.body;
+    let age = figure(&told, "callburner_queue_age_seconds");
+    assert!(age.is_some_and(|seconds| seconds > 1.0), "{age:?}");
     gate.open();
     let page = browser.until(&call(1), is_over).await;
     assert_eq!(outline(page), wanted);

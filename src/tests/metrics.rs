@@ -8,7 +8,7 @@ use super::sign_in::{House, assert_refused};
 use crate::store::Role;
 
 /// The value of a line of figures; `None`: there is no such line.
-fn figure(told: &str, name: &str) -> Option<f64> {
+pub(crate) fn figure(told: &str, name: &str) -> Option<f64> {
     let line = told.lines().find_map(|line| line.strip_prefix(name))?;
     line.strip_prefix(' ')?.parse().ok()
 }

@@ -32,11 +32,16 @@ mod twilio_api;
 mod webhooks;
 mod words;
 
+use std::io;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
+use tracing::Dispatch;
+use tracing::dispatcher::DefaultGuard;
+use tracing::subscriber::NoSubscriber;
 
 use crate::api::{ApiState, router};
 use crate::app::{Parts, compose};
@@ -182,5 +187,52 @@ pub(crate) async fn request(
         status,
         head: head.to_owned(),
         body: body.to_owned(),
+    }
+}
+
+/// What is logged on this thread, on which all of a test's server runs but the hashing.
+pub(crate) struct Log {
+    lines: Lines,
+    _deaf: Dispatch,
+    _guard: DefaultGuard,
+}
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// From now on.
+    pub(crate) fn listen() -> Self {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        // With one subscriber alone, a line that another test's thread passes first would count as
+        // wanted by nobody: tracing asks the one of that thread, and remembers the answer.
+        let heard = Dispatch::new(subscriber);
+        Self {
+            lines,
+            _deaf: Dispatch::new(NoSubscriber::default()),
+            _guard: tracing::dispatcher::set_default(&heard),
+        }
+    }
+
+    /// All of it.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.lines.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

@@ -7,7 +7,6 @@ use super::phone::{eventually, fixture, patient, unhurried_voice};
 use super::stories::call;
 use super::twilio_api::{ACCOUNT, AUTH_TOKEN};
 use crate::app::Parts;
-use crate::clock;
 use crate::config::{Doors, TranscriptionSource};
 use crate::engine::Engine;
 use crate::engine::recognizer::ScriptedRecognizer;
@@ -126,8 +125,7 @@ async fn a_browser_calls_a_number_and_the_call_is_written_down_as_with_twilio() 
 async fn a_number_calls_the_browser() {
     let office = Office::open(|_| {}).await;
     let browser = ClientIdentity::parse("u1_0000000000000001").unwrap();
-    let until = clock::utc_now().plus(std::time::Duration::from_hours(1));
-    office.server.state.desk.arrive(browser, None, None, until);
+    office.server.state.desk.arrive(browser, None, None);
     office.place(THEIRS, OURS).await.unwrap();
     let detail = office.written().await;
     assert_eq!(detail.call.direction, Direction::Incoming);

@@ -1,17 +1,14 @@
 //! Stories at the gate: a real server, a real database on disk, browsers, machines and strangers.
 
-use std::io;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tracing::subscriber::NoSubscriber;
 use utoipa::openapi::OpenApi;
 
 use super::browser::Browser;
 use super::stories::call;
-use super::{Answer, Server, request};
+use super::{Answer, Log, Server, request};
 use crate::access::password::Passwords;
 use crate::access::secret::Secret;
 use crate::api::{self, Caller, Via};
@@ -25,7 +22,7 @@ use crate::limits;
 use crate::store::{CallRecord, NewCall, Party, Role, Store, TranscriptState, User};
 use crate::transcript::{CallStatus, Direction};
 
-const PASSWORD: &str = "correct horse";
+pub(crate) const PASSWORD: &str = "correct horse";
 
 /// How the page of the server asks.
 const PAGE: &str = "Origin: https://calls.example.org\r\nContent-Type: application/json\r\n";
@@ -119,13 +116,13 @@ impl House {
     }
 
     /// Signs in; the answer.
-    async fn sign_in(&self, name: &str, password: &str) -> Answer {
+    pub(crate) async fn sign_in(&self, name: &str, password: &str) -> Answer {
         let body = json!({ "name": name, "password": password });
         self.ask("POST", "/api/session", PAGE, &body).await
     }
 
     /// The name of whoever the server takes the cookie's owner for.
-    async fn who(&self, cookie: &str) -> Option<String> {
+    pub(crate) async fn who(&self, cookie: &str) -> Option<String> {
         let state = self.page("GET", "/api/session", cookie, &Value::Null).await;
         let name = &state.json()["user"]["name"];
         name.as_str().map(str::to_owned)
@@ -166,7 +163,7 @@ pub(crate) fn database(folder: &TempDir) -> String {
 }
 
 /// The cookie that an answer sets, as a browser sends it back.
-fn cookie(answer: &Answer) -> String {
+pub(crate) fn cookie(answer: &Answer) -> String {
     let set = answer.header("set-cookie").expect("no cookie was set");
     set.split(';').next().unwrap().to_owned()
 }
@@ -719,35 +716,9 @@ async fn on_this_machine_without_users_nobody_needs_to_sign_in() {
     );
 }
 
-/// What is logged on this thread, on which all of a test's server runs but the hashing.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn nothing_of_a_secret_is_in_the_log() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    let heard = tracing::Dispatch::new(subscriber);
-    // With one subscriber alone, a line that another test's thread passes first would count as
-    // wanted by nobody: tracing asks the one of that thread, and remembers the answer.
-    let _deaf = tracing::Dispatch::new(NoSubscriber::default());
-    let _guard = tracing::dispatcher::set_default(&heard);
+    let log = Log::listen();
 
     let house = House::open().await;
     let gates = &house.server.state.gatehouse;
@@ -768,7 +739,7 @@ async fn nothing_of_a_secret_is_in_the_log() {
     let body = json!({ "name": "x", "password": ["wrong horse"] });
     house.ask("POST", "/api/session", &broken, &body).await;
 
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let text = log.text();
     assert!(text.contains("api_token_added"), "the log was not heard");
     assert!(text.contains("sign-in refused"), "the log was not heard");
     let session = session.split_once('=').unwrap().1;

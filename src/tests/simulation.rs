@@ -47,6 +47,16 @@ async fn a_page_asks_for_a_call_and_watches_it_until_the_server_stops() {
     let json = begun.json();
     let sid = CallSid::parse(json["callSid"].as_str().unwrap()).unwrap();
     assert_eq!(state(&app).await["callSid"], json["callSid"]);
+    let figures = ask(&app, "GET", "/metrics").await.body;
+    for line in [
+        "callburner_calls{kind=\"simulated\"} 1",
+        "callburner_calls{kind=\"telephone\"} 0",
+    ] {
+        assert!(
+            figures.lines().any(|told| told == line),
+            "{line} in\n{figures}"
+        );
+    }
 
     let second = ask(&app, "POST", "/api/simulation").await;
     assert_eq!(second.status, 409);

@@ -1,23 +1,31 @@
 //! `callburner bench soak`: recorded calls in a rising and falling number, through the real server and
-//! the real engine, with faults among them: calls that break off, and sockets that send garbage. Then:
-//! is every final there, heard and kept, did anything panic, does the memory stay flat?
+//! the real engine, with faults among them: calls that break off, sockets that send garbage, a database
+//! that somebody holds, a disk that is full, a recogniser that panics, and a Twilio that cannot be
+//! reached at all. Then: is every final there, heard and kept, did anything else panic, does the memory
+//! stay flat?
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
+use anyhow::ensure;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{SinkExt, StreamExt};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{print, write_json};
 use crate::app::{App, Parts};
+use crate::archive::Shelf;
 use crate::cli;
 use crate::cli::demo::read_call;
 use crate::clock;
-use crate::config::EngineSettings;
+use crate::config::{Doors, EngineSettings};
+use crate::engine::Engine;
+use crate::engine::recognizer::{Effort, Hypothesis, RecognizeError, Recognizer, Request};
+use crate::ids::AccountSid;
 use crate::measure::latency::Tally;
 use crate::measure::script::Script;
 use crate::player::{Call, Options};
@@ -25,6 +33,7 @@ use crate::rehearsal::rehearse;
 use crate::store::Store;
 use crate::telemetry;
 use crate::transcript::Event;
+use crate::twilio::rest::{Credentials, Rest, RestConfig};
 
 /// Time from one crest of calls to the next.
 const WAVE: Duration = Duration::from_mins(4);
@@ -32,13 +41,27 @@ const WAVE: Duration = Duration::from_mins(4);
 /// How often the number of calls is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// Time that the database may take to have a call's last words.
-const KEPT_WAIT_MAX: Duration = Duration::from_secs(20);
+/// Time that the database may take to have a call's last words: a fault, and the pause after it.
+const KEPT_WAIT_MAX: Duration = Duration::from_mins(1);
+
+/// Time between two faults of the machine, and how long each lasts.
+const FAULT_EVERY: Duration = Duration::from_secs(40);
+const FAULT_TIME: Duration = Duration::from_secs(15);
+
+/// Where nobody listens: the server's Twilio.
+const NOWHERE: &str = "http://127.0.0.1:1";
+
+/// `SIGXFSZ`, which comes with the error when a file may not grow; unheard, it ends the process.
+const FILE_TOO_LARGE: i32 = 25;
 
 /// Growth of the memory from the middle third to the last above which it is not flat.
 const GROWTH_MAX: f64 = 0.1;
 
 static PANICS: AtomicUsize = AtomicUsize::new(0);
+
+/// Panics that are wanted, and those that have been.
+static STUMBLES_WANTED: AtomicUsize = AtomicUsize::new(0);
+static STUMBLES: AtomicUsize = AtomicUsize::new(0);
 
 /// Recorded calls in a rising and falling number, with faults among them.
 #[derive(Debug, clap::Args)]
@@ -69,13 +92,21 @@ struct Figures {
     broken: usize,
     /// Sockets that sent garbage.
     garbage: usize,
+    /// Times that somebody held the database, and that the disk was full.
+    held: usize,
+    full: usize,
+    /// Drafts at which a recogniser panicked on purpose.
+    stumbles: usize,
     /// Finals that were heard in whole calls.
     finals: usize,
     /// Utterances of whole calls for which no final came.
     finals_missing: usize,
     /// Finals that were heard and are not in the database.
     finals_not_kept: usize,
+    /// Panics that nobody wanted.
     panics: usize,
+    /// Archives that ended early, which a full disk explains.
+    archives_failed: u64,
     /// Most memory of the middle third, and of the last.
     memory_mb: [f64; 2],
 }
@@ -99,21 +130,168 @@ pub(super) async fn run(args: &SoakArgs) -> anyhow::Result<()> {
     }));
     let calls = args.calls.iter().map(|path| read_call(path, None));
     let calls: Vec<(Script, Call)> = calls.collect::<anyhow::Result<_>>()?;
-    let engine = cli::start_engine(&args.engine)?;
-    let voice = cli::voice_config(&args.engine);
-    let parts = Parts::local(([127, 0, 0, 1], 0).into(), engine, voice);
-    let app = App::start(parts.await?).await?;
-    let figures = soak(&app, &calls, args).await;
+    let _heard = signal(SignalKind::from_raw(FILE_TOO_LARGE))?;
+    let folder = tempfile::tempdir()?;
+    let database = format!("sqlite://{}", folder.path().join("soak.db").display());
+    let shelf = Shelf::open(&folder.path().join("audio"))?;
+    let app = App::start(parts(args, &database, &shelf).await?).await?;
+    let calls = soak(&app, &calls, args);
+    let mut faults = Figures::default();
+    let figures = tokio::select! {
+        figures = calls => figures,
+        error = trouble(&database, &mut faults) => Err(error),
+    };
+    let archives_failed = shelf.health().failed;
     app.stop().await;
-    let figures = figures?;
-    print(&serde_json::to_string_pretty(&figures)?)?;
+    let figures = Figures {
+        held: faults.held,
+        full: faults.full,
+        archives_failed,
+        ..figures?
+    };
+    print(&figures.table())?;
     write_json(args.json.as_deref(), &figures)?;
-    let [middle, last] = figures.memory_mb;
-    let is_flat = last <= middle * (1.0 + GROWTH_MAX);
-    if figures.finals_missing + figures.finals_not_kept + figures.panics > 0 || !is_flat {
-        bail!("finals were lost, something panicked, or the memory grew");
+    figures.verdict()
+}
+
+/// A server that keeps everything in a folder, and whose Twilio cannot be reached.
+async fn parts(args: &SoakArgs, database: &str, shelf: &Shelf) -> anyhow::Result<Parts> {
+    let model = cli::load(&args.engine)?;
+    let stumbling = |_| -> anyhow::Result<Box<dyn Recognizer>> {
+        let inner = model.recognizer()?;
+        Ok(Box::new(Stumbling { inner }))
+    };
+    let recognizers = (0..args.engine.workers()).map(stumbling);
+    let engine = Engine::start(recognizers.collect::<anyhow::Result<_>>()?);
+    let voice = cli::voice_config(&args.engine);
+    let doors = Doors::local(([127, 0, 0, 1], 0).into());
+    let account = AccountSid::parse("AC00000000000000000000000000000001")?;
+    let credentials = Credentials::AuthToken("nobody".to_owned().into());
+    let twilio = RestConfig {
+        base_url: NOWHERE.to_owned(),
+        ..RestConfig::new(account, credentials)
+    };
+    let mut parts = Parts::behind(doors, Store::open(database).await?, engine, voice);
+    (parts.shelf, parts.archives) = (Some(shelf.clone()), true);
+    parts.rest = Some(Rest::new(twilio)?);
+    Ok(parts)
+}
+
+/// Panics at a draft when that is wanted: one draft, and no word, is lost.
+struct Stumbling {
+    inner: Box<dyn Recognizer>,
+}
+
+impl Recognizer for Stumbling {
+    fn recognize(&mut self, request: &Request<'_>) -> Result<Hypothesis, RecognizeError> {
+        let wanted = request.effort == Effort::Draft
+            && STUMBLES_WANTED
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1))
+                .is_ok();
+        if wanted {
+            STUMBLES.fetch_add(1, Ordering::Relaxed);
+            panic!("as the soak wants");
+        }
+        self.inner.recognize(request)
     }
-    Ok(())
+}
+
+/// No file of this process may grow until it is dropped: to whoever writes, the disk is full.
+struct Full(Rlimit);
+
+impl Full {
+    fn begin() -> anyhow::Result<Self> {
+        let before = getrlimit(Resource::Fsize);
+        let none = Rlimit {
+            current: Some(0),
+            ..before
+        };
+        setrlimit(Resource::Fsize, none)?;
+        Ok(Self(before))
+    }
+}
+
+impl Drop for Full {
+    fn drop(&mut self) {
+        let restored = setrlimit(Resource::Fsize, self.0);
+        restored.expect("the soft limit may be raised to the hard one");
+    }
+}
+
+/// Faults of the machine, one after the other, until it is dropped; returns only an error.
+async fn trouble(database: &str, figures: &mut Figures) -> anyhow::Error {
+    let pause = async |time| clock::until(Some(clock::now() + time)).await;
+    loop {
+        pause(FAULT_EVERY).await;
+        let held = match Store::hold(database).await {
+            Ok(held) => held,
+            Err(error) => return error.into(),
+        };
+        figures.held += 1;
+        pause(FAULT_TIME).await;
+        drop(held);
+
+        pause(FAULT_EVERY).await;
+        let full = match Full::begin() {
+            Ok(full) => full,
+            Err(error) => return error,
+        };
+        figures.full += 1;
+        pause(FAULT_TIME).await;
+        drop(full);
+
+        STUMBLES_WANTED.fetch_add(2, Ordering::Relaxed);
+    }
+}
+
+impl Figures {
+    fn table(&self) -> String {
+        let [middle, last] = self.memory_mb;
+        let rows = [
+            ("calls played whole", self.whole.to_string()),
+            ("calls broken off", self.broken.to_string()),
+            ("sockets that sent garbage", self.garbage.to_string()),
+            (
+                "database held",
+                format!("{} times, {} s each", self.held, FAULT_TIME.as_secs()),
+            ),
+            (
+                "disk full",
+                format!("{} times, {} s each", self.full, FAULT_TIME.as_secs()),
+            ),
+            ("recogniser panicked on purpose", self.stumbles.to_string()),
+            (
+                "archives that a full disk ended",
+                self.archives_failed.to_string(),
+            ),
+            ("finals", self.finals.to_string()),
+            ("finals missing", self.finals_missing.to_string()),
+            ("finals not kept", self.finals_not_kept.to_string()),
+            ("panics", self.panics.to_string()),
+            (
+                "memory, middle and last third",
+                format!("{middle:.0} MB, {last:.0} MB"),
+            ),
+        ];
+        let rows = rows.map(|(what, value)| format!("{what:<32} {value}"));
+        rows.join("\n")
+    }
+
+    fn verdict(&self) -> anyhow::Result<()> {
+        let [middle, last] = self.memory_mb;
+        ensure!(self.finals > 0, "not one final was heard: nothing is shown");
+        let gone = self.finals_missing + self.finals_not_kept;
+        ensure!(gone == 0, "{gone} finals were lost");
+        ensure!(self.panics == 0, "something panicked {} times", self.panics);
+        let grown = last / middle - 1.0;
+        ensure!(
+            grown <= GROWTH_MAX,
+            "the memory grew by {:.0} %, more than {:.0} %",
+            grown * 100.0,
+            GROWTH_MAX * 100.0
+        );
+        Ok(())
+    }
 }
 
 async fn soak(app: &App, calls: &[(Script, Call)], args: &SoakArgs) -> anyhow::Result<Figures> {
@@ -136,7 +314,8 @@ async fn soak(app: &App, calls: &[(Script, Call)], args: &SoakArgs) -> anyhow::R
             () = clock::until(Some(clock::now() + LOOK_EVERY)) => {}
         }
     }
-    figures.panics = PANICS.load(Ordering::Relaxed);
+    figures.stumbles = STUMBLES.load(Ordering::Relaxed);
+    figures.panics = PANICS.load(Ordering::Relaxed) - figures.stumbles;
     Ok(figures)
 }
 
@@ -237,6 +416,56 @@ async fn garbage(app: &App) -> anyhow::Result<Done> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lost_final_a_panic_and_growth_are_failures() {
+        let good = || Figures {
+            finals: 100,
+            memory_mb: [200.0, 210.0],
+            ..Figures::default()
+        };
+        assert!(good().verdict().is_ok());
+        for (bad, why) in [
+            (
+                Figures {
+                    finals: 0,
+                    ..good()
+                },
+                "not one",
+            ),
+            (
+                Figures {
+                    finals_missing: 1,
+                    ..good()
+                },
+                "lost",
+            ),
+            (
+                Figures {
+                    finals_not_kept: 1,
+                    ..good()
+                },
+                "lost",
+            ),
+            (
+                Figures {
+                    panics: 1,
+                    ..good()
+                },
+                "panicked",
+            ),
+            (
+                Figures {
+                    memory_mb: [200.0, 230.0],
+                    ..good()
+                },
+                "grew by 15 %",
+            ),
+        ] {
+            let told = bad.verdict().unwrap_err().to_string();
+            assert!(told.contains(why), "{told}");
+        }
+    }
 
     #[test]
     fn the_number_of_calls_rises_to_the_crest_and_falls_again() {

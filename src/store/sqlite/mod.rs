@@ -23,6 +23,7 @@ mod calls;
 mod erase;
 mod list;
 mod log;
+mod migrate;
 mod people;
 mod recordings;
 mod status;
@@ -36,13 +37,15 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions, SqliteConnection, Transaction};
+use sqlx::{ConnectOptions, Connection, SqliteConnection, Transaction};
+
+pub use self::migrate::Held;
 
 use super::error::StoreError;
 use crate::limits;
 
 /// The steps of `migrations/sqlite`, in order. A step that has been released never changes; a new
-/// one is seen when this file is compiled again.
+/// one is seen when this file is compiled again. From the second on, each has its way back.
 static MIGRATOR: Migrator = sqlx::migrate!("src/store/migrations/sqlite");
 
 /// A database file, open.
@@ -83,10 +86,19 @@ impl Sqlite {
             .pragma("temp_store", "MEMORY")
             .disable_statement_logging();
         // A database in memory is gone with its connection, so that one is kept.
-        let pool = SqlitePoolOptions::new()
+        let mut pool = SqlitePoolOptions::new()
             .acquire_timeout(limits::STORE_WAIT_MAX)
             .idle_timeout(None)
             .max_lifetime(None);
+        if file.is_some() {
+            // SQLite ends a transaction by itself when it cannot write, and sqlx does not hear of it:
+            // that connection would begin no other for ever
+            // (<https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction>).
+            pool = pool.before_acquire(|connection, _| {
+                let is_free = !connection.is_in_transaction();
+                Box::pin(async move { Ok(is_free) })
+            });
+        }
         let wrong = |error: StoreError| Self::wrong_place(file, error);
         let writer = pool.clone().max_connections(1);
         let writer = writer.connect_with(options.clone()).await;
@@ -132,8 +144,10 @@ impl Sqlite {
         )]
         let problem = match error {
             MigrateError::VersionMissing(version) => format!(
-                "was written by a newer CallBurner (step {version}): run that version, or restore \
-                 the copy from before the upgrade"
+                "was written by a newer CallBurner (step {version}): run that version, or have it \
+                 go back with `callburner migrate --to {}`, or restore the copy from before the \
+                 upgrade",
+                Self::newest_step()
             ),
             MigrateError::VersionMismatch(version) => format!(
                 "was made by another CallBurner than this one (step {version} differs): run the \
@@ -272,7 +286,7 @@ async fn call_of(work: &mut SqliteConnection, leg: &str) -> Result<Option<i64>, 
 mod tests {
     use std::time::Duration;
 
-    use sqlx::Row;
+    use sqlx::{AssertSqlSafe, Row};
     use tempfile::TempDir;
 
     use super::*;
@@ -303,6 +317,21 @@ mod tests {
         }
     }
 
+    fn segment(number: u32) -> Segment {
+        Segment {
+            id: SegmentId::new(1, Track::Inbound, number),
+            track: Track::Inbound,
+            speaker: Speaker::Agent,
+            start_ms: 0,
+            end_ms: 1,
+            text: String::new(),
+            words: Vec::new(),
+            language: "en".into(),
+            latency_ms: 0,
+            transcribed: true,
+        }
+    }
+
     async fn fill(store: &Sqlite, n: u32, word: &str) {
         let new = NewCall {
             sid: call(n),
@@ -316,19 +345,11 @@ mod tests {
             announced: false,
         };
         store.open_call(&new).await.unwrap();
-        let segment = |number| Segment {
-            id: SegmentId::new(1, Track::Inbound, number),
-            track: Track::Inbound,
-            speaker: Speaker::Agent,
-            start_ms: 0,
-            end_ms: 1,
+        let said = |number| Segment {
             text: format!("They said {word} {number} times"),
-            words: Vec::new(),
-            language: "en".into(),
-            latency_ms: 0,
-            transcribed: true,
+            ..segment(number)
         };
-        let segments: Vec<Segment> = (0..40).map(segment).collect();
+        let segments: Vec<Segment> = (0..40).map(said).collect();
         store.keep_segments(&call(n), &segments).await.unwrap();
         let edit = CallEdit {
             notes: Some(format!("About {word}.")),
@@ -401,6 +422,55 @@ mod tests {
         let told = problem(Sqlite::open(Some(&place)).await);
         assert!(told.contains("newer CallBurner"), "{told}");
         assert!(told.contains("calls.db"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_refuses_words_and_takes_them_once_there_is_room() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder).await;
+        fill(&store, 1, "word").await;
+        // As many pages as there are.
+        let limit = |pages: u32| format!("PRAGMA max_page_count = {pages}");
+        let set = |pages| sqlx::query(AssertSqlSafe(limit(pages)));
+        set(1).execute(&store.writer).await.unwrap();
+        let long = |number| Segment {
+            text: "many words ".repeat(1_000),
+            ..segment(number)
+        };
+        let mut kept = 0;
+        let refused = loop {
+            match store.keep_segments(&call(1), &[long(100 + kept)]).await {
+                Ok(()) => kept += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(refused, StoreError::Full), "{refused:?}");
+        assert_eq!(
+            store.segments(&call(1)).await.unwrap().len(),
+            40 + kept as usize
+        );
+        set(u32::MAX - 1).execute(&store.writer).await.unwrap();
+        store
+            .keep_segments(&call(1), &[long(100 + kept)])
+            .await
+            .unwrap();
+        assert_eq!(
+            store.segments(&call(1)).await.unwrap().len(),
+            41 + kept as usize
+        );
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_sqlite_ends_by_itself_is_not_the_last() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder).await;
+        for n in 1..=3 {
+            let mut work = store.write().await.unwrap();
+            // As it does when the disk fails.
+            sqlx::query("ROLLBACK").execute(&mut *work).await.unwrap();
+            drop(work);
+            fill(&store, n, "word").await;
+        }
     }
 
     #[tokio::test]

@@ -3,11 +3,12 @@
 use serde_json::{Value, json};
 
 use super::{Leg, OURS, Office, THEIRS, sid, texts};
+use crate::clock;
 use crate::ids::Track;
 use crate::store::Role;
 use crate::tests::browser::Frame;
 use crate::tests::phone::speech;
-use crate::tests::sign_in::assert_refused;
+use crate::tests::sign_in::{PASSWORD, assert_refused};
 use crate::tests::stories::call;
 use crate::transcript::Speaker;
 
@@ -74,6 +75,86 @@ async fn a_call_rings_the_browsers_that_are_ready_and_belongs_to_whoever_answers
     );
     assert_eq!(texts(&kept), ["one two three"]);
     assert_eq!(kept["segments"][0]["speaker"], "customer");
+}
+
+/// Which of these browsers the `n`th call rings.
+async fn rings(office: &Office, n: u32, browsers: &[&String]) -> Vec<bool> {
+    let twiml = office.ring(n).await;
+    let is_rung = |identity: &&String| twiml.contains(identity.as_str());
+    browsers.iter().map(is_rung).collect()
+}
+
+#[tokio::test]
+async fn a_browser_whose_session_ends_anywhere_rings_no_more() {
+    let office = Office::open().await;
+    let (house, now) = (&office.house, clock::utc_now());
+    let ada = house.user("ada", Role::User).await;
+    let admin = house.session("carol", Role::Admin).await;
+    let [here, there, far] = [
+        house.session_of(&ada, now).await,
+        house.session_of(&ada, now).await,
+        house.session_of(&ada, now).await,
+    ];
+    let mut browsers = Vec::new();
+    for cookie in [&here, &there, &far, &admin] {
+        browsers.push(office.identity(cookie).await);
+    }
+    let browsers: Vec<&String> = browsers.iter().collect();
+    assert_eq!(rings(&office, 1, &browsers).await, [true; 4]);
+
+    let listed = house
+        .page("GET", "/api/sessions", &there, &Value::Null)
+        .await;
+    let listed = listed.json()["sessions"].as_array().unwrap().clone();
+    let current = listed.iter().find(|s| s["isCurrent"] == true).unwrap();
+    let path = format!("/api/sessions/{}", current["id"].as_str().unwrap());
+    let ended = house.page("DELETE", &path, &here, &Value::Null).await;
+    assert_eq!(ended.status, 204, "{}", ended.body);
+    let rung = rings(&office, 2, &browsers).await;
+    assert_eq!(rung, [true, false, true, true], "one session was ended");
+
+    // With one's own new password the browser that gives it goes on, and no other.
+    let edit = json!({ "password": "better horse", "oldPassword": PASSWORD });
+    let me = format!("/api/users/{}", ada.id.0);
+    let changed = house.page("PATCH", &me, &here, &edit).await;
+    assert_eq!(changed.status, 200, "{}", changed.body);
+    let rung = rings(&office, 3, &browsers).await;
+    assert_eq!(rung, [true, false, false, true], "one's own new password");
+
+    let edit = json!({ "password": "borrowed horse" });
+    let changed = house.page("PATCH", &me, &admin, &edit).await;
+    assert_eq!(changed.status, 200, "{}", changed.body);
+    let rung = rings(&office, 4, &browsers).await;
+    assert_eq!(
+        rung,
+        [false, false, false, true],
+        "a password from an admin"
+    );
+}
+
+#[tokio::test]
+async fn a_browser_whose_session_ended_behind_the_servers_back_rings_no_more() {
+    let office = Office::open().await;
+    let alice = office.house.session("alice", Role::User).await;
+    let mut page = office.house.listen(&alice).await.ok().unwrap();
+    page.settle().await;
+    let identity = office.identity(&alice).await;
+    let (user, _) = office
+        .house
+        .store
+        .credentials("alice")
+        .await
+        .unwrap()
+        .unwrap();
+    // As `callburner user passwd` does, in a process of its own.
+    office.house.store.close_sessions(user.id).await.unwrap();
+    // Somebody else's end has the server look at everyone who listens.
+    let bob = office.house.session("bob", Role::User).await;
+    office
+        .page("DELETE", "/api/session", &bob, &Value::Null)
+        .await;
+    page.closed().await;
+    assert_eq!(rings(&office, 1, &[&identity]).await, [false]);
 }
 
 #[tokio::test]

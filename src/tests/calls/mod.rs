@@ -1,12 +1,14 @@
 //! Stories of whole calls: a real server with an account, a database on disk, browsers that have
 //! signed in, and Twilio on the other side: its webhooks, its REST API and its media sockets.
 
+mod clock;
 mod incoming;
 mod outage;
 mod outgoing;
 mod realtime;
 mod recordings;
 mod streams;
+mod trouble;
 
 use serde_json::{Value, json};
 
@@ -24,6 +26,7 @@ use crate::ids::{AccountSid, ApiKeySid, ApplicationSid, CallSid, E164};
 use crate::store::Role;
 use crate::tasks::Tasks;
 use crate::twilio::rest::Rest;
+use crate::twilio::rest::retry::Patience;
 use crate::twilio::signature::{Key, Keyring};
 use crate::twilio::token::Keys;
 use crate::twilio::twiml::Stream as StartStream;
@@ -78,10 +81,16 @@ impl Office {
 
     /// `change` sees what the server is made of.
     pub(crate) async fn open_with(change: impl FnOnce(&mut Parts)) -> Self {
+        let patience = FakeTwilio::patience();
+        Self::open_patient(patience, change).await
+    }
+
+    /// A server that waits for Twilio as long as is said.
+    async fn open_patient(patience: Patience, change: impl FnOnce(&mut Parts)) -> Self {
         let world = Tasks::default();
         let twilio = FakeTwilio::start(&world);
         let furnish = |parts: &mut Parts| {
-            furnish(parts, Some(twilio.rest()));
+            furnish(parts, Some(twilio.rest_with(patience)));
             change(parts);
         };
         Self {

@@ -94,7 +94,7 @@ fn asked_for(office: &Office) -> (String, String) {
 }
 
 /// Waits until Twilio was asked for this many streams of the first call.
-async fn streams_asked_for(office: &Office, count: usize) {
+pub(super) async fn streams_asked_for(office: &Office, count: usize) {
     let wanted = format!("POST /Calls/{}/Streams.json", call(1).as_str());
     let asked = async || {
         office
@@ -109,7 +109,7 @@ async fn streams_asked_for(office: &Office, count: usize) {
 }
 
 /// Speaks on the stream that Twilio was asked for last; `n` is its number.
-async fn speak_again(office: &Office, browser: &mut Browser, n: u32) -> Stream {
+pub(super) async fn speak_again(office: &Office, browser: &mut Browser, n: u32) -> Stream {
     let (name, url) = asked_for(office);
     assert_eq!(name, format!("callburner-{n}"));
     let mut stream = office.socket(&url).await.unwrap();

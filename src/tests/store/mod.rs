@@ -3,6 +3,7 @@
 mod calls;
 mod list;
 mod people;
+mod steps;
 mod transcript;
 
 use std::time::Duration;

@@ -116,22 +116,33 @@ impl FakeTwilio {
         let account = AccountSid::parse(ACCOUNT).unwrap();
         RestConfig {
             base_url: format!("http://{}", self.addr),
-            patience: Patience {
-                pause: Duration::from_millis(1),
-                ..Patience::default()
-            },
+            patience: Self::patience(),
             ..RestConfig::new(account, Credentials::AuthToken(AUTH_TOKEN.into()))
+        }
+    }
+
+    /// Next to none between attempts.
+    pub(crate) fn patience() -> Patience {
+        Patience {
+            pause: Duration::from_millis(1),
+            ..Patience::default()
         }
     }
 
     /// A client with an API key, as the server has it.
     pub(crate) fn rest(&self) -> Rest {
+        self.rest_with(Self::patience())
+    }
+
+    /// The same, as patient as is said.
+    pub(crate) fn rest_with(&self, patience: Patience) -> Rest {
         let credentials = Credentials::ApiKey {
             sid: ApiKeySid::parse(KEY).unwrap(),
             secret: KEY_SECRET.into(),
         };
         Rest::new(RestConfig {
             credentials,
+            patience,
             ..self.config()
         })
         .unwrap()

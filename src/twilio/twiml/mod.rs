@@ -347,7 +347,8 @@ fn check_stream(stream: &Stream) -> Result<(), TwimlError> {
 
 fn check_parameter(parameter: &Parameter) -> Result<(), TwimlError> {
     let chars = parameter.name.chars().count() + parameter.value.chars().count();
-    let fits = !parameter.name.is_empty() && chars <= PARAMETER_CHARS_MAX;
+    let has_name = !xml::legal(&parameter.name).is_empty();
+    let fits = has_name && chars <= PARAMETER_CHARS_MAX;
     fits.then_some(()).ok_or(TwimlError::Parameter)
 }
 
@@ -554,6 +555,8 @@ mod tests {
         assert!(with("ab", "ü".repeat(497)).is_ok());
         assert_eq!(with("ab", "ü".repeat(498)), Err(TwimlError::Parameter));
         assert_eq!(with("", "x".to_owned()), Err(TwimlError::Parameter));
+        // Nothing that XML can hold.
+        assert_eq!(with("\0", "x".to_owned()), Err(TwimlError::Parameter));
         let client = Noun::Client {
             identity: ClientIdentity::parse("u1").unwrap(),
             parameters: vec![Parameter::new("a", "x".repeat(499))],

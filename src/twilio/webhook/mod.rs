@@ -98,7 +98,7 @@ pub enum Address {
 impl Address {
     /// Reads what Twilio writes; `None` for nothing.
     pub fn parse(text: &str) -> Option<Self> {
-        let text = cut(text.trim(), limits::ADDRESS_BYTES_MAX);
+        let text = cut(text.trim(), limits::ADDRESS_BYTES_MAX).trim_end();
         if text.is_empty() {
             return None;
         }
@@ -247,6 +247,10 @@ mod tests {
         ] {
             assert_eq!(Address::parse(text).unwrap().to_text(), text);
         }
+        // Cut in a gap between two words.
+        let long = format!("{} b", "a".repeat(limits::ADDRESS_BYTES_MAX - 1));
+        let cut = Address::parse(&long);
+        assert_eq!(Address::parse(&cut.as_ref().unwrap().to_text()), cut);
     }
 
     proptest! {

@@ -1,0 +1,104 @@
+//! Somebody sets this machine's clock in the middle of calls: nothing of a call goes by the date.
+
+use std::process::Command;
+
+use serde_json::json;
+
+use super::streams::{speak_again, streams_asked_for};
+use super::{Leg, Office, THEIRS, texts};
+use crate::clock;
+use crate::ids::Track;
+use crate::store::Role;
+use crate::tests::phone::speech;
+use crate::tests::sign_in::{PASSWORD, cookie};
+use crate::tests::stories::call;
+use crate::transcript::EndReason;
+
+const HOUR_SECONDS: i64 = 3_600;
+
+/// Says that this process's clock may be set.
+const ALONE: &str = "CALLBURNER_TEST_CLOCK";
+
+#[test]
+#[ignore = "sets the clock of its process, so that the next test runs it in one of its own"]
+fn a_machine_whose_clock_is_set() {
+    if std::env::var_os(ALONE).is_none() {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.enable_all().build().unwrap();
+    runtime.block_on(async {
+        calls_go_on().await;
+        sessions_go_by_the_date().await;
+    });
+}
+
+#[test]
+fn a_clock_that_is_set_moves_no_word_and_hides_no_browser() {
+    let told = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "--nocapture"])
+        .arg("tests::calls::clock::a_machine_whose_clock_is_set")
+        .env(ALONE, "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&told.stdout);
+    assert!(told.status.success(), "{said}");
+    assert!(said.contains("1 passed"), "it did not run: {said}");
+}
+
+/// Two hours ahead in the middle of a call, then two behind: streams that follow each other within
+/// seconds are laid out so, and a browser that is there is called.
+async fn calls_go_on() {
+    let office = Office::open().await;
+    let (alice, twiml) = office.alice_calls().await;
+    let identity = office.identity(&alice).await;
+    let mut page = office.listen(1, &alice).await;
+    let mut stream = office.stream(&twiml, 1, 1).await;
+    stream.speak_on(Track::Outbound, &speech()).await;
+    for (n, hours) in [(2, 2), (3, -2)] {
+        stream.reset();
+        page.until(&call(1), |page| page.ended == Some(EndReason::Dropped))
+            .await;
+        clock::set::ahead(hours * HOUR_SECONDS);
+        let rung = office.ring(10 + n).await;
+        assert!(rung.contains(&identity), "{hours} h: {rung}");
+        streams_asked_for(&office, n as usize - 1).await;
+        stream = speak_again(&office, &mut page, n).await;
+    }
+    stream.stop().await;
+    let over = page
+        .until(&call(1), |page| page.ended == Some(EndReason::Stopped))
+        .await;
+    let starts: Vec<u64> = over.segments.iter().map(|s| s.start_ms).collect();
+    assert_eq!(starts.len(), 3, "{starts:?}");
+    assert!(starts.is_sorted() && starts[2] < 60_000, "{starts:?}");
+    // What Twilio tells has Twilio's times.
+    let child = Leg::child(4, 1, THEIRS, THEIRS);
+    let at = ("Timestamp", "Sun, 22 Nov 2026 10:00:09 +0000");
+    let more = [("SequenceNumber", "2"), at];
+    assert_eq!(office.moved(&child, "in-progress", &more).await, 204);
+    let kept = office
+        .becomes(1, &alice, "transcript", &json!("complete"))
+        .await;
+    assert_eq!(texts(&kept).len(), 3);
+    assert_eq!(kept["answeredAt"], "2026-11-22T10:00:09.000Z");
+    clock::set::ahead(0);
+}
+
+/// A session of which it seems that it was left long ago is over; one signs in again, also when the
+/// clock is right again.
+async fn sessions_go_by_the_date() {
+    let office = Office::open().await;
+    let house = &office.house;
+    house.user("ada", Role::User).await;
+    for (days, lasts) in [(40, false), (-40, true), (0, false), (0, true)] {
+        let begun = house.sign_in("ada", PASSWORD).await;
+        assert_eq!(begun.status, 200, "{}", begun.body);
+        let session = cookie(&begun);
+        assert_eq!(house.who(&session).await.as_deref(), Some("ada"));
+        clock::set::ahead(days * 24 * HOUR_SECONDS);
+        // Set backwards, it makes a session last longer by that.
+        let who = house.who(&session).await;
+        assert_eq!(who.is_some(), lasts, "{days} days");
+    }
+}
