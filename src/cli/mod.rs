@@ -88,7 +88,7 @@ pub fn run() -> anyhow::Result<()> {
             Command::Setup(args) => setup::run(*quietly().map(|()| args)?).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Replay(args) => replay::run(args).await,
-            Command::Transcribe(args) => quietly().and_then(|()| transcribe::run(&args)),
+            Command::Transcribe(args) => transcribe::run(quietly().map(|()| args)?).await,
             Command::Models(args) => models::run(quietly().map(|()| args)?).await,
             Command::User(args) => user::run(quietly().map(|()| args)?).await,
             Command::Bench(args) => bench::run(quietly().map(|()| args)?).await,
