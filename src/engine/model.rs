@@ -28,7 +28,7 @@ pub enum ModelError {
 /// A loaded model, shared by all workers.
 #[derive(Debug, Clone)]
 pub enum Model {
-    /// Plain weights, up to the size of small: our own forward pass.
+    /// Up to the size of small: our own forward pass.
     Native(native::Model),
     /// Everything else.
     WhisperCpp(whisper::Model),

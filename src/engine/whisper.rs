@@ -343,3 +343,37 @@ fn processor_is_able() -> bool {
 fn processor_is_able() -> bool {
     true
 }
+
+/// What ggml itself makes of floats and of blocks of fewer bits.
+#[cfg(test)]
+pub(crate) mod reference {
+    use whisper_rs::whisper_rs_sys as ggml;
+
+    /// Blocks of ggml's type `kind` out of whole blocks of values.
+    #[expect(unsafe_code, reason = "ggml is C")]
+    pub(crate) fn quantise(kind: u32, values: &[f32]) -> Vec<u8> {
+        let mut blocks = vec![0_u8; values.len() * 4];
+        let length = values.len() as i64;
+        // SAFETY: one row of `length` floats goes in, and no block needs more than four bytes a
+        // value; no importance matrix is wanted.
+        let written = unsafe {
+            let (from, to) = (values.as_ptr(), blocks.as_mut_ptr().cast());
+            ggml::ggml_quantize_chunk(kind, from, to, 0, 1, length, std::ptr::null())
+        };
+        blocks.truncate(written);
+        blocks
+    }
+
+    /// The `count` values of blocks that [`quantise`] made.
+    #[expect(unsafe_code, reason = "ggml is C")]
+    pub(crate) fn dequantise(kind: u32, blocks: &[u8], count: usize) -> Vec<f32> {
+        let mut values = vec![0.0; count];
+        // SAFETY: the table of types is static; `blocks` holds `count` values.
+        unsafe {
+            let to_float = (*ggml::ggml_get_type_traits(kind)).to_float;
+            let to_float = to_float.expect("every quantised type can be read");
+            to_float(blocks.as_ptr().cast(), values.as_mut_ptr(), count as i64);
+        }
+        values
+    }
+}
