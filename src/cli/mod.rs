@@ -122,6 +122,11 @@ fn load(settings: &EngineSettings) -> anyhow::Result<Model> {
 /// One recogniser for each worker, on the model that the settings name.
 fn start_engine(settings: &EngineSettings) -> anyhow::Result<Engine> {
     let model = load(settings)?;
+    tracing::info!(
+        model = settings.model,
+        backend = model.backend(),
+        "the model is loaded"
+    );
     let recognizers = (0..settings.workers())
         .map(|_| model.recognizer())
         .collect::<Result<Vec<_>, _>>()?;

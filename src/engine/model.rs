@@ -50,6 +50,20 @@ impl Model {
         }
     }
 
+    /// Who runs it, and on what.
+    pub fn backend(&self) -> String {
+        let can_use_cards = cfg!(any(feature = "cuda", feature = "vulkan"));
+        match (self, whisper::graphics_card()) {
+            (Self::Native(_), _) => "our own forward pass on the processor".to_owned(),
+            (Self::WhisperCpp(_), Some(card)) => format!("whisper.cpp on {card}"),
+            (Self::WhisperCpp(_), None) if can_use_cards => {
+                "whisper.cpp on the processor: this build can use a graphics card, and found none"
+                    .to_owned()
+            }
+            (Self::WhisperCpp(_), None) => "whisper.cpp on the processor".to_owned(),
+        }
+    }
+
     /// Whether it knows more than English.
     pub fn is_multilingual(&self) -> bool {
         match self {

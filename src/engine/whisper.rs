@@ -116,6 +116,26 @@ impl Model {
     }
 }
 
+/// The graphics card that whisper.cpp computes on; `None`: the processor does. Only a build with the
+/// feature `cuda` or `vulkan` ever finds one.
+#[expect(unsafe_code, reason = "ggml is C")]
+pub fn graphics_card() -> Option<String> {
+    use whisper_rs::whisper_rs_sys as ggml;
+    let cards = [
+        ggml::ggml_backend_dev_type_GGML_BACKEND_DEVICE_TYPE_GPU,
+        ggml::ggml_backend_dev_type_GGML_BACKEND_DEVICE_TYPE_IGPU,
+    ];
+    // SAFETY: ggml's list of devices is filled once and never freed; each place below its count holds
+    // one, whose description ends with a zero.
+    unsafe {
+        let mut devices =
+            (0..ggml::ggml_backend_dev_count()).map(|n| ggml::ggml_backend_dev_get(n));
+        let card = devices.find(|&device| cards.contains(&ggml::ggml_backend_dev_type(device)))?;
+        let name = std::ffi::CStr::from_ptr(ggml::ggml_backend_dev_description(card));
+        Some(name.to_string_lossy().into_owned())
+    }
+}
+
 /// How much of the encoder a pass uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Policy {
