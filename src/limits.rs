@@ -435,3 +435,10 @@ pub const RECORDING_BLOCK_FRAMES_MAX: usize = 256 * 1_024;
 /// Segments that wait to be written until no earlier one of the other channel can come; half a
 /// minute of talk has a few dozen. Hit: the earliest is written.
 pub const SEGMENTS_HELD_MAX: usize = 1_024;
+
+/// Words that the engine may be told to expect; a few dozen names help, thousands would help any
+/// noise. Hit: the setting is refused.
+pub const EXPECTED_WORDS_MAX: usize = 500;
+
+/// Longest of them, spaces included. Hit: the setting is refused.
+pub const EXPECTED_WORD_BYTES_MAX: usize = 64;

@@ -116,7 +116,7 @@ fn quietly() -> anyhow::Result<()> {
 /// Loads the model that the settings name.
 fn load(settings: &EngineSettings) -> anyhow::Result<Model> {
     let path = catalogue::resolve(&settings.model, &settings.models_dir)?;
-    Ok(Model::load(&path)?)
+    Ok(Model::load(&path)?.expecting(&settings.vocabulary()?))
 }
 
 /// One recogniser for each worker, on the model that the settings name.

@@ -50,6 +50,20 @@ impl Model {
         }
     }
 
+    /// The same model, that expects `words`: names and products that it would write otherwise.
+    #[must_use]
+    pub fn expecting(self, words: &[String]) -> Self {
+        match self {
+            Self::Native(model) => Self::Native(model.expecting(words)),
+            Self::WhisperCpp(model) => {
+                if !words.is_empty() {
+                    tracing::warn!("VOCABULARY has no effect: whisper.cpp runs this model");
+                }
+                Self::WhisperCpp(model)
+            }
+        }
+    }
+
     /// Who runs it, and on what.
     pub fn backend(&self) -> String {
         let can_use_cards = cfg!(any(feature = "cuda", feature = "vulkan"));
