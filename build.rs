@@ -1,5 +1,6 @@
 //! Puts the built client (`client/dist`) into the binary: each file as it is, as brotli and as gzip,
-//! in a table that `src/api/page.rs` includes. Without a built client the table is empty.
+//! in a table that `src/api/page.rs` includes. Without a built client the table is empty. Before, it
+//! looks whether a build for graphics cards has what it needs.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -55,7 +56,40 @@ const KINDS: [Kind; 13] = [
     packed("mp3", "audio/mpeg"),
 ];
 
+/// What a build for graphics cards needs: Cargo's name of the feature, a program, and where it is from.
+const COMPILERS: [(&str, &str, &str); 2] = [
+    (
+        "CUDA",
+        "nvcc",
+        "the CUDA toolkit (Debian: nvidia-cuda-toolkit)",
+    ),
+    (
+        "VULKAN",
+        "glslc",
+        "the Vulkan SDK (Debian: glslc libvulkan-dev)",
+    ),
+];
+
+/// Says what a build for graphics cards lacks, before `CMake` fails over it in a thousand lines.
+fn check_compilers() -> Result<(), String> {
+    println!("cargo:rerun-if-env-changed=PATH");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    for (feature, program, package) in COMPILERS {
+        let is_wanted = std::env::var_os(format!("CARGO_FEATURE_{feature}")).is_some();
+        let is_there = std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
+        if is_wanted && !is_there {
+            return Err(format!(
+                "the feature `{}` needs the program `{program}` on the PATH: install {package}, or \
+                 build without the feature, for the processor alone",
+                feature.to_lowercase()
+            ));
+        }
+    }
+    Ok(())
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
+    check_compilers()?;
     let root = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?);
     let dist = root.join(DIST);
     // Cargo runs this at every build while a path that it watches is not there. Where nothing may

@@ -437,3 +437,18 @@ pub const DISK_FREE_NEEDED: u64 = 64 * 1024 * 1024;
 /// Bytes of an archive that are read at a time for whoever listens: half a minute of a call. What a
 /// slow listener has not taken yet is not read.
 pub const AUDIO_CHUNK_BYTES: usize = 64 * 1_024;
+
+/// Samples of one channel that a packet of a recording may hold; FLAC's largest block has 65,535.
+/// Hit: the recording counts as damaged from there on.
+pub const RECORDING_BLOCK_FRAMES_MAX: usize = 256 * 1_024;
+
+/// Segments that wait to be written until no earlier one of the other channel can come; half a
+/// minute of talk has a few dozen. Hit: the earliest is written.
+pub const SEGMENTS_HELD_MAX: usize = 1_024;
+
+/// Words that the engine may be told to expect; a few dozen names help, thousands would help any
+/// noise. Hit: the setting is refused.
+pub const EXPECTED_WORDS_MAX: usize = 500;
+
+/// Longest of them, spaces included. Hit: the setting is refused.
+pub const EXPECTED_WORD_BYTES_MAX: usize = 64;

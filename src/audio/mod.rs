@@ -4,6 +4,7 @@
 pub mod archive;
 pub mod mulaw;
 pub mod ogg;
+pub mod opus;
 pub mod recording;
 pub mod resample;
 pub mod timeline;

@@ -1,9 +1,10 @@
-//! Recordings on disk: reads WAV (PCM, float, μ-law, A-law), MP3, FLAC and Ogg Vorbis, block by
-//! block, so that a file of any length needs the memory of one block; writes μ-law WAV.
+//! Recordings on disk: reads WAV (PCM, float, μ-law, A-law), MP3, FLAC, Ogg Vorbis and Ogg Opus,
+//! block by block, so that a file of any length needs the memory of one block; writes μ-law WAV.
 
 use std::fmt;
 use std::fs::File;
 use std::io;
+use std::ops::Deref;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -11,6 +12,8 @@ use symphonia::core::audio::Channels;
 use symphonia::core::codecs::CodecParameters;
 use symphonia::core::codecs::audio::AudioDecoder;
 use symphonia::core::codecs::audio::AudioDecoderOptions;
+use symphonia::core::codecs::audio::well_known::CODEC_ID_MP3;
+use symphonia::core::codecs::audio::well_known::CODEC_ID_OPUS;
 use symphonia::core::errors::Error as SymphoniaError;
 use symphonia::core::formats::FormatOptions;
 use symphonia::core::formats::FormatReader;
@@ -19,10 +22,13 @@ use symphonia::core::formats::probe::Hint;
 use symphonia::core::io::MediaSourceStream;
 use symphonia::core::io::MediaSourceStreamOptions;
 use symphonia::core::meta::MetadataOptions;
+use symphonia::core::packet::Packet;
 
 use crate::audio::LINE_HZ;
+use crate::audio::opus::OpusStream;
 use crate::audio::resample::Converter;
 use crate::audio::resample::RATE_HZ_MAX;
+use crate::limits;
 
 /// Channels that a recording may have. More is a broken header.
 pub const CHANNELS_MAX: usize = 32;
@@ -50,7 +56,7 @@ pub enum RecordingError {
     },
     /// No known format, or none of the codecs that are read.
     #[error(
-        "{} is not a recording that can be read ({cause}); WAV, MP3, FLAC and Ogg Vorbis can",
+        "{} is not a recording that can be read ({cause}); WAV, MP3, FLAC, Ogg Vorbis and Ogg Opus can",
         path.display()
     )]
     Unknown {
@@ -77,18 +83,35 @@ pub enum RecordingError {
     },
 }
 
+/// What is wrong with a packet.
+enum Broken {
+    /// It alone; the next one may do.
+    Packet(String),
+    /// All that follows.
+    Stream(String),
+}
+
 /// A recording that is being read.
 pub struct Recording {
     path: PathBuf,
     format: Box<dyn FormatReader>,
-    decoder: Box<dyn AudioDecoder>,
+    decoder: Decoder,
     track_id: u32,
     rate_hz: u32,
     channels: usize,
+    /// How many samples each channel should have, by the header or by the file's size.
+    frames: Option<u64>,
+    /// Whether that is more than a guess.
+    frames_are_known: bool,
     block: Vec<Vec<f32>>,
     frames_read: u64,
     packets_skipped: u64,
     cut_off: bool,
+}
+
+enum Decoder {
+    Symphonia(Box<dyn AudioDecoder>),
+    Opus(OpusStream),
 }
 
 impl fmt::Debug for Recording {
@@ -141,12 +164,20 @@ impl Recording {
                 "it claims {channels} channels at {rate_hz} Hz"
             )));
         }
-        let decoder = symphonia::default::get_codecs()
-            .make_audio_decoder(params, &AudioDecoderOptions::default())
-            .map_err(|error| unknown(&error.to_string()))?;
+        let decoder = if params.codec == CODEC_ID_OPUS {
+            let head = params.extra_data.as_deref().unwrap_or_default();
+            Decoder::Opus(OpusStream::new(head).map_err(|cause| unknown(&cause))?)
+        } else {
+            let decoder = symphonia::default::get_codecs()
+                .make_audio_decoder(params, &AudioDecoderOptions::default());
+            Decoder::Symphonia(decoder.map_err(|error| unknown(&error.to_string()))?)
+        };
         Ok(Self {
             path: path.to_owned(),
             track_id: track.id,
+            frames: track.num_frames,
+            // An MP3 that does not say is guessed at by its first frames.
+            frames_are_known: params.codec != CODEC_ID_MP3 || track.delay.is_some(),
             format,
             decoder,
             rate_hz,
@@ -168,6 +199,17 @@ impl Recording {
         self.channels
     }
 
+    /// About how long it is, if the file says so.
+    pub fn seconds(&self) -> Option<f64> {
+        let frames = self.frames.filter(|&frames| frames > 0)?;
+        Some(frames as f64 / f64::from(self.rate_hz))
+    }
+
+    /// How much of it was read.
+    pub fn seconds_read(&self) -> f64 {
+        self.frames_read as f64 / f64::from(self.rate_hz)
+    }
+
     /// Broken packets that were left out so far.
     pub fn packets_skipped(&self) -> u64 {
         self.packets_skipped
@@ -185,7 +227,10 @@ impl Recording {
         loop {
             let packet = match self.format.next_packet() {
                 Ok(Some(packet)) => packet,
-                Ok(None) => return Ok(None),
+                Ok(None) => {
+                    self.cut_off |= self.is_short();
+                    return Ok(None);
+                }
                 Err(SymphoniaError::IoError(error))
                     if error.kind() == io::ErrorKind::UnexpectedEof =>
                 {
@@ -197,59 +242,73 @@ impl Recording {
             if packet.track_id != self.track_id {
                 continue;
             }
-            match self.decoder.decode(&packet) {
-                Ok(audio) if audio.frames() == 0 => {}
-                Ok(audio) => {
-                    let (rate_hz, channels) = (audio.spec().rate(), audio.num_planes());
-                    if rate_hz != self.rate_hz || channels != self.channels {
-                        let now = format!("it changes to {channels} channels at {rate_hz} Hz");
-                        return Err(self.damaged(&now));
-                    }
-                    self.frames_read += audio.frames() as u64;
-                    audio.copy_to_vecs_planar(&mut self.block);
+            match self.decode(&packet) {
+                Ok(0) => {}
+                Ok(frames) if frames > limits::RECORDING_BLOCK_FRAMES_MAX => {
+                    return Err(self.damaged(&format!("it has a packet of {frames} samples")));
+                }
+                Ok(frames) => {
+                    self.frames_read += frames as u64;
                     return Ok(Some(&self.block));
                 }
-                Err(SymphoniaError::DecodeError(cause)) if broken < BROKEN_PACKETS_MAX => {
+                Err(Broken::Packet(cause)) if broken < BROKEN_PACKETS_MAX => {
                     tracing::debug!(cause, "left out a broken packet of a recording");
                     broken += 1;
                     self.packets_skipped += 1;
                 }
-                Err(error) => return Err(self.damaged(&error.to_string())),
+                Err(Broken::Packet(cause) | Broken::Stream(cause)) => {
+                    return Err(self.damaged(&cause));
+                }
             }
         }
     }
 
+    /// Whether more than a second is missing. Encoders miscount by a packet or two.
+    fn is_short(&self) -> bool {
+        let promised = self.frames.filter(|_| self.frames_are_known).unwrap_or(0);
+        self.frames_read + u64::from(self.rate_hz) < promised
+    }
+
+    /// Fills the block; the samples of one channel.
+    fn decode(&mut self, packet: &Packet) -> Result<usize, Broken> {
+        let audio = match &mut self.decoder {
+            Decoder::Opus(stream) => {
+                let padding = packet.trim_end.get() as usize;
+                let decoded = stream.decode(&packet.data, padding, &mut self.block);
+                decoded.map_err(Broken::Packet)?;
+                return Ok(self.block[0].len());
+            }
+            Decoder::Symphonia(decoder) => decoder.decode(packet),
+        };
+        let audio = audio.map_err(|error| {
+            if let SymphoniaError::DecodeError(cause) = error {
+                Broken::Packet(cause.to_owned())
+            } else {
+                Broken::Stream(error.to_string())
+            }
+        })?;
+        let (rate_hz, channels) = (audio.spec().rate(), audio.num_planes());
+        if audio.frames() > 0 && (rate_hz != self.rate_hz || channels != self.channels) {
+            let now = format!("it changes to {channels} channels at {rate_hz} Hz");
+            return Err(Broken::Stream(now));
+        }
+        audio.copy_to_vecs_planar(&mut self.block);
+        Ok(audio.frames())
+    }
+
     /// A whole file at `to_hz`, one vector for each channel.
     pub fn read_all(path: &Path, to_hz: u32) -> Result<Vec<Vec<f32>>, RecordingError> {
-        let mut recording = Self::open(path)?;
-        let rate_hz = recording.rate_hz;
-        let mut converters = Vec::new();
-        if rate_hz != to_hz {
-            for _ in 0..recording.channels {
-                converters.push(Converter::new(rate_hz, to_hz).map_err(|error| {
-                    RecordingError::Unknown {
-                        path: path.to_owned(),
-                        cause: error.to_string(),
-                    }
-                })?);
-            }
-        }
-        let mut whole = vec![Vec::new(); recording.channels];
+        let mut recording = Converted::new(Self::open(path)?, to_hz)?;
+        let mut whole = vec![Vec::new(); recording.channels()];
         while let Some(block) = recording.next_block()? {
-            for (channel, samples) in block.iter().enumerate() {
-                match converters.get_mut(channel) {
-                    Some(converter) => converter.push(samples, &mut whole[channel]),
-                    None => whole[channel].extend_from_slice(samples),
-                }
+            for (samples, channel) in block.iter().zip(&mut whole) {
+                channel.extend_from_slice(samples);
             }
-            if recording.frames_read > WHOLE_SECONDS_MAX * u64::from(rate_hz) {
+            if recording.seconds_read() > WHOLE_SECONDS_MAX as f64 {
                 return Err(RecordingError::TooLong {
                     path: path.to_owned(),
                 });
             }
-        }
-        for (converter, channel) in converters.iter_mut().zip(&mut whole) {
-            converter.flush(channel);
         }
         Ok(whole)
     }
@@ -257,9 +316,74 @@ impl Recording {
     fn damaged(&self, cause: &str) -> RecordingError {
         RecordingError::Damaged {
             path: self.path.clone(),
-            seconds: self.frames_read as f64 / f64::from(self.rate_hz),
+            seconds: self.seconds_read(),
             cause: cause.to_owned(),
         }
+    }
+}
+
+/// A recording at another rate, block by block.
+#[derive(Debug)]
+pub struct Converted {
+    recording: Recording,
+    /// One for each channel; none where the rate is the right one.
+    converters: Vec<Converter>,
+    block: Vec<Vec<f32>>,
+    ended: bool,
+}
+
+impl Converted {
+    /// Reads on from where `recording` is.
+    pub fn new(recording: Recording, to_hz: u32) -> Result<Self, RecordingError> {
+        let mut converters = Vec::new();
+        if recording.rate_hz != to_hz {
+            for _ in 0..recording.channels {
+                let converter = Converter::new(recording.rate_hz, to_hz);
+                converters.push(converter.map_err(|error| RecordingError::Unknown {
+                    path: recording.path.clone(),
+                    cause: error.to_string(),
+                })?);
+            }
+        }
+        Ok(Self {
+            block: vec![Vec::new(); recording.channels],
+            recording,
+            converters,
+            ended: false,
+        })
+    }
+
+    /// The next samples, as [`Recording::next_block`] gives them. A block may be empty: converters
+    /// wait until theirs is full.
+    pub fn next_block(&mut self) -> Result<Option<&[Vec<f32>]>, RecordingError> {
+        if self.ended {
+            return Ok(None);
+        }
+        for channel in &mut self.block {
+            channel.clear();
+        }
+        if let Some(block) = self.recording.next_block()? {
+            for (channel, (samples, out)) in block.iter().zip(&mut self.block).enumerate() {
+                match self.converters.get_mut(channel) {
+                    Some(converter) => converter.push(samples, out),
+                    None => out.extend_from_slice(samples),
+                }
+            }
+        } else {
+            self.ended = true;
+            for (converter, out) in self.converters.iter_mut().zip(&mut self.block) {
+                converter.flush(out);
+            }
+        }
+        Ok(Some(&self.block))
+    }
+}
+
+impl Deref for Converted {
+    type Target = Recording;
+
+    fn deref(&self) -> &Recording {
+        &self.recording
     }
 }
 
@@ -314,12 +438,30 @@ mod tests {
     /// Two channels of five seconds at `rate_hz` in the coding that sox's `options` name; without
     /// sox's own options for the source, a tone of 440 Hz and one of 1,000 Hz.
     fn sox(folder: &TempDir, name: &str, rate_hz: u32, options: &[&str]) -> PathBuf {
+        synth(
+            folder,
+            name,
+            rate_hz,
+            options,
+            ["sine", "440", "sine", "1000"],
+        )
+    }
+
+    fn synth(
+        folder: &TempDir,
+        name: &str,
+        rate_hz: u32,
+        options: &[&str],
+        sound: [&str; 4],
+    ) -> PathBuf {
         let path = folder.path().join(name);
         let status = Command::new("sox")
             .args(["-V1", "-R", "-n", "-r", &rate_hz.to_string(), "-c", "2"])
             .args(options)
             .arg(&path)
-            .args(["synth", "5", "sine", "440", "sine", "1000", "gain", "-12"])
+            .args(["synth", "5"])
+            .args(sound)
+            .args(["gain", "-12"])
             .status()
             .expect("this test needs the program `sox`; install the package of that name");
         assert!(status.success(), "sox failed");
@@ -443,6 +585,72 @@ mod tests {
         }
         assert!(recording.is_cut_off());
         assert!((35_000..=40_000).contains(&frames), "{frames} frames");
+    }
+
+    /// Two channels of five seconds in Ogg Opus.
+    fn opus(folder: &TempDir) -> PathBuf {
+        let wav = sox(folder, "source.wav", 48_000, &["-b", "16"]);
+        let path = folder.path().join("tones.opus");
+        let status = Command::new("opusenc")
+            .args(["--quiet"])
+            .arg(&wav)
+            .arg(&path)
+            .status();
+        let status = status.expect("this test needs `opusenc`; install opus-tools");
+        assert!(status.success(), "opusenc failed");
+        path
+    }
+
+    #[test]
+    fn opus_is_read_to_the_sample() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = opus(&folder);
+        let recording = Recording::open(&path).unwrap();
+        assert_eq!((recording.rate_hz(), recording.channels()), (48_000, 2));
+        let seconds = recording.seconds().unwrap();
+        assert!((seconds - 5.0).abs() < 0.1, "{seconds}");
+        let channels = Recording::read_all(&path, 48_000).unwrap();
+        for (channel, hz) in channels.iter().zip([440.0, 1_000.0]) {
+            assert_eq!(channel.len(), 240_000);
+            assert!(is_tone(channel, hz, 48_000), "no tone of {hz} Hz");
+        }
+    }
+
+    #[test]
+    fn a_compressed_file_that_was_cut_off_says_so_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let whole = [
+            sox(&folder, "whole.wav", 16_000, &["-b", "16"]),
+            sox(&folder, "whole.flac", 16_000, &[]),
+            // Of a tone there would be hardly more than the header.
+            synth(
+                &folder,
+                "whole.ogg",
+                16_000,
+                &[],
+                ["noise", "0", "noise", "0"],
+            ),
+            opus(&folder),
+        ];
+        for path in whole {
+            let name = path.extension().unwrap().to_str().unwrap();
+            let read = |path: &Path| {
+                let mut recording = Recording::open(path).expect(name);
+                while recording.next_block().unwrap().is_some() {}
+                (recording.is_cut_off(), recording.seconds_read())
+            };
+            let (cut_off, seconds) = read(&path);
+            assert!(
+                !cut_off && (4.9..5.1).contains(&seconds),
+                "{name}: {seconds} s"
+            );
+            let bytes = std::fs::read(&path).unwrap();
+            let cut = folder.path().join(format!("cut.{name}"));
+            std::fs::write(&cut, &bytes[..bytes.len() * 6 / 10]).unwrap();
+            let (cut_off, seconds) = read(&cut);
+            assert!(cut_off, "{name}: {seconds} s");
+            assert!((0.9..3.9).contains(&seconds), "{name}: {seconds} s");
+        }
     }
 
     #[test]

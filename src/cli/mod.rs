@@ -91,7 +91,7 @@ pub fn run() -> anyhow::Result<()> {
             Command::Setup(args) => setup::run(*quietly().map(|()| args)?).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Replay(args) => replay::run(args).await,
-            Command::Transcribe(args) => quietly().and_then(|()| transcribe::run(&args)),
+            Command::Transcribe(args) => transcribe::run(quietly().map(|()| args)?).await,
             Command::Models(args) => models::run(quietly().map(|()| args)?).await,
             Command::User(args) => user::run(quietly().map(|()| args)?).await,
             Command::Migrate(args) => migrate::run(quietly().map(|()| args)?).await,
@@ -120,12 +120,17 @@ fn quietly() -> anyhow::Result<()> {
 /// Loads the model that the settings name.
 fn load(settings: &EngineSettings) -> anyhow::Result<Model> {
     let path = catalogue::resolve(&settings.model, &settings.models_dir)?;
-    Ok(Model::load(&path)?)
+    Ok(Model::load(&path)?.expecting(&settings.vocabulary()?))
 }
 
 /// One recogniser for each worker, on the model that the settings name.
 fn start_engine(settings: &EngineSettings) -> anyhow::Result<Engine> {
     let model = load(settings)?;
+    tracing::info!(
+        model = settings.model,
+        backend = model.backend(),
+        "the model is loaded"
+    );
     let recognizers = (0..settings.workers())
         .map(|_| model.recognizer())
         .collect::<Result<Vec<_>, _>>()?;

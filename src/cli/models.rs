@@ -1,4 +1,4 @@
-//! `callburner models`: what can be had, and getting, importing and checking it.
+//! `callburner models`: what can be had, and getting, importing, quantising and checking it.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -7,9 +7,13 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::models::{self, CATALOGUE, Entry, ModelError, Sources, State, Step, Verified, Watcher};
+use crate::models::catalogue::{LICENCE, variants};
+use crate::models::{
+    self, CATALOGUE, Entry, ModelError, Quantisation, Sources, State, Step, Variant, Verified,
+    Watcher,
+};
 
-/// Lists, fetches, imports and checks Whisper models.
+/// Lists, fetches, imports, quantises and checks Whisper models.
 #[derive(Debug, Args)]
 pub(super) struct ModelsArgs {
     /// The folder of the models
@@ -49,6 +53,17 @@ enum ModelsCommand {
         #[arg(long, short, value_name = "FILE")]
         output: PathBuf,
     },
+    /// Make a smaller model out of a plain one, as whisper.cpp's own tool does
+    Quantise {
+        /// A plain model: a name from `models list`, or a ggml file
+        model: String,
+        /// How many bits a value is kept in
+        #[arg(value_enum)]
+        kind: Quantisation,
+        /// The ggml file to write; without it, beside the plain one
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
     /// Compare checksums with the published ones and with the notes of origin
     Verify {
         /// A name from `models list`, or a file; everything that is here if left out
@@ -71,6 +86,11 @@ pub(super) async fn run(args: ModelsArgs) -> anyhow::Result<()> {
         }
         ModelsCommand::Pull { name } => pull(&name, &folder).await,
         ModelsCommand::Import { folder, output } => import(folder, output).await,
+        ModelsCommand::Quantise {
+            model,
+            kind,
+            output,
+        } => quantise(&model, kind, output, &folder).await,
         ModelsCommand::Verify { name } => verify(name.as_deref(), &folder).await,
     }
 }
@@ -78,18 +98,23 @@ pub(super) async fn run(args: ModelsArgs) -> anyhow::Result<()> {
 /// One line of `list`, as JSON has it.
 #[derive(Serialize)]
 struct Line {
-    name: &'static str,
+    name: String,
     bytes: u64,
-    sha256: &'static str,
+    sha256: Option<String>,
     licence: &'static str,
-    url: String,
+    /// Where it is published, if it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<String>,
 }
 
+/// Everything that is published, and what was made here.
 fn list(folder: &Path, json: bool, to: &mut impl Write) -> anyhow::Result<()> {
-    let lines = CATALOGUE.iter().map(|entry| line(entry, folder));
+    let published = CATALOGUE.iter().map(|entry| line(entry, folder));
+    let made = variants().filter_map(|variant| made(&variant, folder));
+    let lines = published.chain(made);
     if json {
         serde_json::to_writer_pretty(&mut *to, &lines.collect::<Vec<_>>())?;
         writeln!(to)?;
@@ -115,6 +140,11 @@ fn list(folder: &Path, json: bool, to: &mut impl Write) -> anyhow::Result<()> {
             line.state
         )?;
     }
+    let kinds = Quantisation::ALL.map(Quantisation::name).join(", ");
+    writeln!(
+        to,
+        "`callburner models quantise NAME KIND` makes more: {kinds} of each plain one."
+    )?;
     Ok(())
 }
 
@@ -126,14 +156,30 @@ fn line(entry: &Entry, folder: &Path) -> Line {
         State::WrongSize { .. } => ("wrong size", None),
     };
     Line {
-        name: entry.name,
+        name: entry.name.to_owned(),
         bytes: entry.bytes,
-        sha256: entry.sha256,
-        licence: models::catalogue::LICENCE,
-        url: entry.url(),
+        sha256: Some(entry.sha256.to_owned()),
+        licence: LICENCE,
+        url: Some(entry.url()),
         state,
         from,
     }
+}
+
+fn made(variant: &Variant, folder: &Path) -> Option<Line> {
+    let path = folder.join(variant.file_name());
+    let bytes = std::fs::metadata(&path).ok()?.len();
+    let origin = models::store::origin(&path);
+    let (sha256, from) = origin.map(|origin| (origin.sha256, origin.from)).unzip();
+    Some(Line {
+        name: variant.name(),
+        bytes,
+        sha256,
+        licence: LICENCE,
+        url: None,
+        state: "yes",
+        from,
+    })
 }
 
 async fn pull(name: &str, folder: &Path) -> anyhow::Result<()> {
@@ -177,12 +223,46 @@ async fn import(folder: PathBuf, output: PathBuf) -> anyhow::Result<()> {
     Ok(())
 }
 
+async fn quantise(
+    model: &str,
+    kind: Quantisation,
+    output: Option<PathBuf>,
+    folder: &Path,
+) -> anyhow::Result<()> {
+    let input = models::resolve(model, folder)?;
+    let output = output.unwrap_or_else(|| {
+        let mut name = input.file_stem().unwrap_or_default().to_owned();
+        name.push(format!("-{}.bin", kind.name()));
+        input.with_file_name(name)
+    });
+    anyhow::ensure!(
+        !output.exists(),
+        "{} is there already; move it away, or give another file with --output",
+        output.display()
+    );
+    let bar = bar();
+    let (told, path) = (watcher(&bar), output.clone());
+    let work = move || models::quantise(&input, kind, &path, &told);
+    let made = tokio::task::spawn_blocking(work).await?;
+    bar.finish_and_clear();
+    let made = made?;
+    let (bytes, sum) = (made.bytes, made.sha256);
+    writeln!(
+        io::stdout(),
+        "{}: {bytes} bytes, SHA-256 {sum}",
+        output.display()
+    )?;
+    Ok(())
+}
+
 async fn verify(name: Option<&str>, folder: &Path) -> anyhow::Result<()> {
     let files: Vec<PathBuf> = match name {
         Some(name) => vec![models::store::place(name, folder)],
         None => CATALOGUE
             .iter()
-            .map(|entry| folder.join(entry.file_name()))
+            .map(Entry::file_name)
+            .chain(variants().map(|variant| variant.file_name()))
+            .map(|name| folder.join(name))
             .filter(|path| path.exists())
             .collect(),
     };
@@ -232,6 +312,7 @@ fn watcher(bar: &ProgressBar) -> Watcher {
     Watcher::new(move |step| match step {
         Step::Downloading { done, total } => advance(&bar, "downloading", done, total),
         Step::Importing { done, total } => advance(&bar, "importing", done, total),
+        Step::Quantising { done, total } => advance(&bar, "quantising", done, total),
         Step::Checking => bar.set_message("checking"),
         Step::Waiting => say(&bar, "waiting for another process that gets the same model"),
         Step::Retrying { reason } => say(&bar, &format!("trying again: {reason}")),
@@ -300,5 +381,17 @@ mod tests {
         assert_eq!(named("tiny.en").unwrap()["state"], "yes");
         assert_eq!(named("tiny.en").unwrap()["bytes"], 77_704_715);
         assert_eq!(json.as_array().unwrap().len(), CATALOGUE.len());
+        assert!(named("tiny.en-q5_0").is_none());
+
+        std::fs::write(folder.path().join("ggml-tiny.en-q5_0.bin"), vec![0; 31_000]).unwrap();
+        let mut json = Vec::new();
+        list(folder.path(), true, &mut json).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        let made = json.as_array().unwrap().last().unwrap();
+        assert_eq!(
+            (&made["name"], &made["bytes"]),
+            (&"tiny.en-q5_0".into(), &31_000.into())
+        );
+        assert!(made.get("url").is_none());
     }
 }

@@ -1,30 +1,41 @@
-//! `callburner transcribe`: recordings to text, by the live path in audio time.
+//! `callburner transcribe`: recordings to text, by the live path in audio time. A recording is read,
+//! recognised and written piece by piece, so that one of many hours needs no more memory than a
+//! short one, and what ends early (damage, Ctrl-C) leaves all that was heard.
 
-use std::io::{IsTerminal, Write};
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::audio;
-use crate::audio::recording::Recording;
+use crate::audio::recording::{Converted, Recording};
 use crate::cli;
 use crate::clock;
 use crate::config::EngineSettings;
-use crate::engine::offline;
+use crate::engine::offline::{Playback, Run};
 use crate::engine::recognizer::Recognizer;
-use crate::export::{self, Format};
+use crate::engine::voice;
+use crate::export::{Format, Order, Writer};
 use crate::ids::Track;
-use crate::transcript::Segment;
+use crate::transcript::Direction;
 
 /// Endings of files that a folder is searched for.
-const ENDINGS: [&str; 5] = ["wav", "mp3", "flac", "ogg", "oga"];
+const ENDINGS: [&str; 6] = ["wav", "mp3", "flac", "ogg", "oga", "opus"];
+
+/// An utterance that began longer ago than this has been published: it is Whisper's window.
+const UTTERANCE_MS_MAX: u64 = 30_000;
 
 /// Write down recordings.
 #[derive(Debug, clap::Args)]
 pub(super) struct TranscribeArgs {
-    /// Recordings (WAV, MP3, FLAC, Ogg Vorbis), or folders of them. Of two channels, the first is
-    /// the agent and the second the customer.
+    /// Recordings (WAV, MP3, FLAC, Ogg Vorbis, Ogg Opus), or folders of them; of any length. Of two
+    /// channels, the first is the agent and the second the customer.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// How the transcript is written.
@@ -37,75 +48,217 @@ pub(super) struct TranscribeArgs {
     engine: EngineSettings,
 }
 
-pub(super) fn run(args: &TranscribeArgs) -> anyhow::Result<()> {
+/// Writes down every recording that can be read, and fails if there was one that could not, or not
+/// wholly. Ctrl-C ends the recording where it is.
+pub(super) async fn run(args: TranscribeArgs) -> anyhow::Result<()> {
+    let stopped = Arc::new(AtomicBool::new(false));
+    let asked = stopped.clone();
+    let mut work = tokio::task::spawn_blocking(move || write_down_all(&args, &asked));
+    tokio::select! {
+        done = &mut work => return done?,
+        heard = tokio::signal::ctrl_c() => heard.context("cannot wait for Ctrl-C")?,
+    }
+    stopped.store(true, Ordering::Relaxed);
+    work.await?
+}
+
+fn write_down_all(args: &TranscribeArgs, stopped: &AtomicBool) -> anyhow::Result<()> {
     let files = recordings(&args.files)?;
-    if let Some(folder) = &args.output {
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    }
+    let outputs = outputs(&files, args)?;
     let mut recognizer = cli::load(&args.engine)?.recognizer()?;
-    for file in &files {
-        let (segments, channels) = transcribe(file, args, &mut *recognizer)?;
-        let text = export::write(&segments, args.format, channels > 1);
-        if let Some(folder) = &args.output {
-            let stem = file.file_stem().unwrap_or_default();
-            let path = folder.join(stem).with_extension(args.format.ending());
-            std::fs::write(&path, text)
-                .with_context(|| format!("cannot write {}", path.display()))?;
-            continue;
+    let count = files.len();
+    let mut bad = 0;
+    for (file, output) in files.iter().zip(outputs) {
+        let heading = output.is_none() && count > 1;
+        let result = write_down(
+            file,
+            output.as_deref(),
+            heading,
+            args,
+            &mut *recognizer,
+            stopped,
+        );
+        match result {
+            Ok(()) => {}
+            Err(error) if is_broken_pipe(&error) => return Ok(()), // `| head` has seen enough
+            Err(error) if count == 1 || stopped.load(Ordering::Relaxed) => return Err(error),
+            Err(error) => {
+                bad += 1;
+                // A closed standard error is no reason to stop.
+                drop(writeln!(io::stderr(), "callburner: {error:#}"));
+            }
         }
-        let mut out = std::io::stdout().lock();
-        if files.len() > 1 {
-            writeln!(out, "{}", file.display())?;
-        }
-        out.write_all(text.as_bytes())?;
     }
+    anyhow::ensure!(
+        bad == 0,
+        "{bad} of {count} recordings were not written down, or not wholly"
+    );
     Ok(())
 }
 
-/// The segments of all channels, and how many channels there were.
-fn transcribe(
-    file: &Path,
-    args: &TranscribeArgs,
-    recognizer: &mut dyn Recognizer,
-) -> anyhow::Result<(Vec<Segment>, usize)> {
-    let channels = Recording::read_all(file, audio::LINE_HZ)?;
-    let count = channels.len();
-    let mut segments = Vec::new();
-    for (channel, track) in channels.iter().zip(Track::ALL) {
-        let samples = audio::to_i16(channel);
-        let seconds = samples.len() as f64 / f64::from(audio::LINE_HZ);
-        let bar = progress(file, seconds);
-        let config = crate::engine::voice::Config {
-            first_draft_ms: u64::MAX / 4, // nobody watches: finals only
-            ..cli::voice_config(&args.engine)
-        };
-        let run = offline::transcribe(
-            &samples,
-            track,
-            config,
-            recognizer,
-            clock::now(),
-            std::time::Duration::default,
-            |done| bar.set_position(done as u64),
+/// Where each transcript goes; `None`: to standard output.
+fn outputs(files: &[PathBuf], args: &TranscribeArgs) -> anyhow::Result<Vec<Option<PathBuf>>> {
+    let Some(folder) = &args.output else {
+        return Ok(vec![None; files.len()]);
+    };
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    let mut taken = BTreeSet::new();
+    let mut outputs = Vec::new();
+    for file in files {
+        let mut name = file.file_stem().unwrap_or_default().to_owned();
+        name.push(".");
+        name.push(args.format.ending());
+        let path = folder.join(name);
+        anyhow::ensure!(
+            taken.insert(path.clone()),
+            "two of the recordings would be written to {}: write them to two folders",
+            path.display()
         );
-        bar.finish_and_clear();
-        segments.extend(run.segments);
+        outputs.push(Some(path));
     }
-    for segment in &mut segments {
-        segment.speaker = crate::transcript::Direction::Outgoing.speaker(segment.track);
-    }
-    Ok((segments, count))
+    Ok(outputs)
 }
 
-fn progress(file: &Path, seconds: f64) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
+/// One recording, from its beginning until it ends, breaks or `stopped` is set.
+fn write_down(
+    file: &Path,
+    output: Option<&Path>,
+    heading: bool,
+    args: &TranscribeArgs,
+    recognizer: &mut dyn Recognizer,
+    stopped: &AtomicBool,
+) -> anyhow::Result<()> {
+    let recording = Recording::open(file)?;
+    let channels = recording.channels();
+    let mut to: Box<dyn Write> = match output {
+        Some(path) => Box::new(BufWriter::new(
+            File::create(path).with_context(|| format!("cannot write {}", path.display()))?,
+        )),
+        None => Box::new(io::stdout().lock()),
+    };
+    if heading {
+        writeln!(to, "{}", file.display())?;
+    }
+    let bar = progress(file, recording.seconds());
+    let config = voice::Config {
+        first_draft_ms: u64::MAX / 4, // nobody watches: finals only
+        ..cli::voice_config(&args.engine)
+    };
+    let mut scribe = Scribe::new(channels, &config, args.format, to);
+    let mut recording = Converted::new(recording, audio::LINE_HZ)?;
+    let ending = loop {
+        if stopped.load(Ordering::Relaxed) {
+            break Ok(());
+        }
+        match recording.next_block() {
+            Ok(Some(block)) => scribe.hear(block, recognizer)?,
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+        bar.set_position(recording.seconds_read() as u64);
+    };
+    scribe.finish(recognizer)?;
+    bar.finish_and_clear();
+    ending.context("what was heard until then is written")?;
+    let (name, heard) = (file.display(), recording.seconds_read());
+    anyhow::ensure!(
+        !stopped.load(Ordering::Relaxed),
+        "stopped after {heard:.0} s of {name}; what was heard until then is written"
+    );
+    anyhow::ensure!(
+        !recording.is_cut_off(),
+        "{name} was cut off after {heard:.1} s; what is there is written"
+    );
+    let skipped = recording.packets_skipped();
+    anyhow::ensure!(
+        skipped == 0,
+        "{name} is damaged in {skipped} places, which were left out"
+    );
+    Ok(())
+}
+
+/// Hears a recording's channels at once, and writes what they say in order of time.
+struct Scribe {
+    playbacks: Vec<Playback>,
+    run: Run,
+    order: Order,
+    writer: Writer,
+    to: Box<dyn Write>,
+}
+
+impl Scribe {
+    fn new(channels: usize, config: &voice::Config, format: Format, to: Box<dyn Write>) -> Self {
+        let begin = clock::now();
+        let tracks = Track::ALL.into_iter().take(channels);
+        Self {
+            playbacks: tracks
+                .map(|track| Playback::new(track, config.clone(), begin))
+                .collect(),
+            run: Run::default(),
+            order: Order::default(),
+            writer: Writer::new(format, channels > 1),
+            to,
+        }
+    }
+
+    fn hear(&mut self, block: &[Vec<f32>], recognizer: &mut dyn Recognizer) -> io::Result<()> {
+        for (samples, playback) in block.iter().zip(&mut self.playbacks) {
+            let samples = audio::to_i16(samples);
+            playback.push(&samples, recognizer, &Duration::default, &mut self.run);
+        }
+        let heard_ms = self.playbacks.iter().map(Playback::position_ms).min();
+        self.write(heard_ms.unwrap_or(0).saturating_sub(UTTERANCE_MS_MAX))
+    }
+
+    fn finish(mut self, recognizer: &mut dyn Recognizer) -> io::Result<()> {
+        for playback in self.playbacks.drain(..) {
+            playback.finish(recognizer, &Duration::default, &mut self.run);
+        }
+        self.write(u64::MAX)?;
+        let end = self.writer.finish();
+        self.to.write_all(end.as_bytes())?;
+        self.to.flush()
+    }
+
+    /// Writes what begins before `settled_ms`.
+    fn write(&mut self, settled_ms: u64) -> io::Result<()> {
+        self.run.partials.clear();
+        for mut segment in self.run.segments.drain(..) {
+            segment.speaker = Direction::Outgoing.speaker(segment.track);
+            self.order.push(segment);
+        }
+        let mut text = String::new();
+        while let Some(segment) = self.order.take(settled_ms) {
+            text.push_str(&self.writer.push(&segment));
+        }
+        if text.is_empty() {
+            return Ok(());
+        }
+        self.to.write_all(text.as_bytes())?;
+        self.to.flush()
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let cause = error.downcast_ref::<io::Error>();
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Hidden where standard error is no terminal.
+fn progress(file: &Path, seconds: Option<f64>) -> ProgressBar {
+    if !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{msg} {bar:30} {pos}/{len} s of audio, {eta} left")
-        .expect("the template is right");
-    ProgressBar::new(seconds as u64)
-        .with_style(style)
+    let (bar, template) = match seconds {
+        Some(seconds) => (
+            ProgressBar::new(seconds as u64),
+            "{msg} {bar:30} {pos}/{len} s of audio, {eta} left",
+        ),
+        None => (ProgressBar::no_length(), "{msg} {spinner} {pos} s of audio"),
+    };
+    let style = ProgressStyle::with_template(template).expect("the template is right");
+    bar.with_style(style)
         .with_message(file.display().to_string())
 }
 
@@ -123,7 +276,7 @@ fn recordings(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
             .filter_map(|entry| Some(entry.ok()?.path()))
             .filter(|path| {
                 path.extension()
-                    .is_some_and(|e| ENDINGS.iter().any(|known| e == *known))
+                    .is_some_and(|e| ENDINGS.iter().any(|known| e.eq_ignore_ascii_case(known)))
             })
             .collect();
         found.sort();
@@ -135,4 +288,175 @@ fn recordings(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
         files.extend(found);
     }
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::audio::mulaw;
+    use crate::audio::recording;
+    use crate::engine::recognizer::ScriptedRecognizer;
+
+    /// What was written so far, for the test to look at.
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl Page {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    impl Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Both parties of a recorded call.
+    fn call() -> Vec<Vec<f32>> {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/calls");
+        let mut channels: Vec<Vec<f32>> = ["cards_inbound.wav", "cards_outbound.wav"]
+            .iter()
+            .map(|name| {
+                Recording::read_all(&fixtures.join(name), audio::LINE_HZ)
+                    .unwrap()
+                    .remove(0)
+            })
+            .collect();
+        let length = channels.iter().map(Vec::len).min().unwrap();
+        for channel in &mut channels {
+            channel.truncate(length);
+        }
+        channels
+    }
+
+    fn scribe(format: Format, page: &Page) -> Scribe {
+        Scribe::new(2, &voice::Config::default(), format, Box::new(page.clone()))
+    }
+
+    #[test]
+    fn two_channels_are_two_parties_in_order_of_time() {
+        let (page, mut recognizer) = (Page::default(), ScriptedRecognizer::default());
+        let mut scribe = scribe(Format::Txt, &page);
+        let call = call();
+        for at in (0..call[0].len()).step_by(1_000) {
+            let end = (at + 1_000).min(call[0].len());
+            let block: Vec<Vec<f32>> = call
+                .iter()
+                .map(|channel| channel[at..end].to_vec())
+                .collect();
+            scribe.hear(&block, &mut recognizer).unwrap();
+        }
+        scribe.finish(&mut recognizer).unwrap();
+        let text = page.text();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines.len() >= 8, "{text}");
+        assert!(lines.is_sorted_by_key(|line| &line[..10]), "{text}");
+        assert!(
+            text.contains("] Agent: one") && text.contains("] Customer: one"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn hours_are_written_as_they_are_heard_and_little_is_held() {
+        let (page, mut recognizer) = (Page::default(), ScriptedRecognizer::default());
+        let mut scribe = scribe(Format::Vtt, &page);
+        let call = call();
+        let mut written = 0;
+        for round in 0..40 {
+            scribe.hear(&call, &mut recognizer).unwrap();
+            assert!(scribe.run.segments.is_empty() && scribe.run.partials.is_empty());
+            let now = page.text().len();
+            assert!(round == 0 || now > written, "round {round} wrote nothing");
+            written = now;
+        }
+        scribe.finish(&mut recognizer).unwrap();
+        assert!(page.text().len() - written < written / 10);
+    }
+
+    fn args(files: &[&Path], output: &Path) -> TranscribeArgs {
+        let mut words = vec!["transcribe".into(), "--output".into(), output.into()];
+        words.extend(files.iter().map(|file| file.as_os_str().to_owned()));
+        let command = <TranscribeArgs as clap::Args>::augment_args(clap::Command::new("test"));
+        let matches = command.try_get_matches_from(words).unwrap();
+        <TranscribeArgs as clap::FromArgMatches>::from_arg_matches(&matches).unwrap()
+    }
+
+    fn wav(path: &Path, channel: &[f32]) {
+        let codes: Vec<u8> = audio::to_i16(channel)
+            .into_iter()
+            .map(mulaw::encode)
+            .collect();
+        std::fs::write(path, recording::mulaw_wav(&codes).unwrap()).unwrap();
+    }
+
+    /// What one file gives: its transcript, and the complaint about it.
+    fn write_one(file: &Path, stopped: bool) -> (String, Option<String>) {
+        let folder = tempfile::tempdir().unwrap();
+        let args = args(&[file], folder.path());
+        let output = outputs(&[file.to_owned()], &args)
+            .unwrap()
+            .remove(0)
+            .unwrap();
+        let (mut recognizer, stopped) = (ScriptedRecognizer::default(), AtomicBool::new(stopped));
+        let result = write_down(file, Some(&output), false, &args, &mut recognizer, &stopped);
+        let text = std::fs::read_to_string(&output).unwrap_or_default();
+        (text, result.err().map(|error| format!("{error:#}")))
+    }
+
+    #[test]
+    fn a_recording_that_breaks_off_is_written_as_far_as_it_goes_and_complained_about() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cut.wav");
+        wav(&path, &call()[0]);
+        let (whole, complaint) = write_one(&path, false);
+        assert_eq!((whole.lines().count(), complaint), (5, None));
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+        let (half, complaint) = write_one(&path, false);
+        assert!((2..5).contains(&half.lines().count()), "{half}");
+        let complaint = complaint.unwrap();
+        assert!(
+            complaint.contains("cut.wav was cut off after 1"),
+            "{complaint}"
+        );
+    }
+
+    #[test]
+    fn stopped_by_hand_it_says_how_far_it_came() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("long.wav");
+        wav(&path, &call()[0]);
+        let (text, complaint) = write_one(&path, true);
+        assert_eq!(text, "");
+        let complaint = complaint.unwrap();
+        assert!(complaint.starts_with("stopped after 0 s of"), "{complaint}");
+    }
+
+    #[test]
+    fn two_recordings_of_one_name_are_refused_before_any_work() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = [Path::new("monday/call.wav"), Path::new("tuesday/call.mp3")];
+        let args = args(&files, folder.path());
+        let files: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();
+        let error = outputs(&files, &args).unwrap_err().to_string();
+        assert!(error.contains("call.txt"), "{error}");
+    }
+
+    #[test]
+    fn a_name_with_dots_keeps_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let args = args(&[Path::new("call.2026.01.wav")], folder.path());
+        let outputs = outputs(&args.files, &args).unwrap();
+        assert!(outputs[0].as_ref().unwrap().ends_with("call.2026.01.txt"));
+    }
 }

@@ -14,6 +14,7 @@ use secrecy::ExposeSecret;
 
 use crate::access::proxies::Proxies;
 use crate::ids::AccountSid;
+use crate::limits;
 use crate::telemetry::LogFormat;
 use crate::twilio::public_url::{PublicUrl, PublicUrlError};
 use crate::twilio::signature::Keyring;
@@ -67,6 +68,10 @@ pub struct EngineSettings {
     /// Language that is spoken, as an ISO 639-1 code, or `auto`: each track's first words decide.
     #[arg(long, env = "LANGUAGE", default_value = "en", value_parser = language)]
     pub language: String,
+    /// Names and other words that are expected, with commas between them: they are heard rather than
+    /// what sounds alike.
+    #[arg(long, env = "VOCABULARY", default_value = "")]
+    pub vocabulary: String,
     /// Recognisers that run at once, one thread each; 0: one for each core.
     #[arg(long, env = "WORKERS", default_value_t = 0)]
     pub workers: usize,
@@ -203,6 +208,27 @@ impl EngineSettings {
     /// The language, if it is known beforehand.
     pub fn language(&self) -> Option<String> {
         (self.language != "auto").then(|| self.language.clone())
+    }
+
+    /// The words that are expected.
+    pub fn vocabulary(&self) -> Result<Vec<String>, ConfigError> {
+        let words = self.vocabulary.split(',').map(str::trim);
+        let words: Vec<String> = words
+            .filter(|word| !word.is_empty())
+            .map(str::to_owned)
+            .collect();
+        let refused = |reason| Err(ConfigError::Unusable("VOCABULARY", reason));
+        if words.len() > limits::EXPECTED_WORDS_MAX {
+            let (count, most) = (words.len(), limits::EXPECTED_WORDS_MAX);
+            return refused(format!("it has {count} words, and {most} are the most"));
+        }
+        let is_long = |word: &&String| word.len() > limits::EXPECTED_WORD_BYTES_MAX;
+        match words.iter().find(is_long) {
+            Some(word) => refused(format!(
+                "\"{word}\" is too long for a name: put commas between names"
+            )),
+            None => Ok(words),
+        }
     }
 
     /// What people call the model: its catalogue name, or the name of its file.

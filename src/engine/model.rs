@@ -28,7 +28,7 @@ pub enum ModelError {
 /// A loaded model, shared by all workers.
 #[derive(Debug, Clone)]
 pub enum Model {
-    /// Plain weights, up to the size of small: our own forward pass.
+    /// Up to the size of small: our own forward pass.
     Native(native::Model),
     /// Everything else.
     WhisperCpp(whisper::Model),
@@ -47,6 +47,34 @@ impl Model {
                 path: path.display().to_string(),
                 reason,
             }),
+        }
+    }
+
+    /// The same model, that expects `words`: names and products that it would write otherwise.
+    #[must_use]
+    pub fn expecting(self, words: &[String]) -> Self {
+        match self {
+            Self::Native(model) => Self::Native(model.expecting(words)),
+            Self::WhisperCpp(model) => {
+                if !words.is_empty() {
+                    tracing::warn!("VOCABULARY has no effect: whisper.cpp runs this model");
+                }
+                Self::WhisperCpp(model)
+            }
+        }
+    }
+
+    /// Who runs it, and on what.
+    pub fn backend(&self) -> String {
+        let can_use_cards = cfg!(any(feature = "cuda", feature = "vulkan"));
+        match (self, whisper::graphics_card()) {
+            (Self::Native(_), _) => "our own forward pass on the processor".to_owned(),
+            (Self::WhisperCpp(_), Some(card)) => format!("whisper.cpp on {card}"),
+            (Self::WhisperCpp(_), None) if can_use_cards => {
+                "whisper.cpp on the processor: this build can use a graphics card, and found none"
+                    .to_owned()
+            }
+            (Self::WhisperCpp(_), None) => "whisper.cpp on the processor".to_owned(),
         }
     }
 

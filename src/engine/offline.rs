@@ -24,7 +24,10 @@ use crate::transcript::Partial;
 use crate::transcript::Segment;
 use crate::transcript::Speaker;
 
-/// Samples of one Media Streams frame.
+/// Length of one Media Streams frame.
+const FRAME_MS: u64 = 20;
+
+/// Samples of one.
 const FRAME_SAMPLES: usize = 160;
 
 /// What a run over one recording gave.
@@ -51,9 +54,129 @@ impl Run {
     }
 }
 
-/// Feeds `samples` (8 kHz) through μ-law and a voice, 20 ms at a time, as if they came in real
-/// time from `begin` on and recognition took none. Nothing hurries a final. `meter` reads the compute time so far, and
-/// `progress` hears the seconds done.
+/// One voice that hears audio as it is read, as if it came in real time and recognition took none.
+/// Nothing hurries a final.
+#[derive(Debug)]
+pub struct Playback {
+    voice: Voice,
+    begin: Instant,
+    /// Whole frames that the voice has heard.
+    frames: u64,
+    /// Samples that do not fill a frame yet.
+    pending: Vec<i16>,
+}
+
+impl Playback {
+    /// A voice that hears its first sample at `begin`.
+    pub fn new(track: Track, config: Config, begin: Instant) -> Self {
+        let identity = Identity {
+            voice: VoiceId(0),
+            stream: 1,
+            track,
+            speaker: Speaker::Customer,
+        };
+        Self {
+            voice: Voice::new(identity, config),
+            begin,
+            frames: 0,
+            pending: Vec::with_capacity(FRAME_SAMPLES),
+        }
+    }
+
+    /// Where the voice has come to, in milliseconds.
+    pub fn position_ms(&self) -> u64 {
+        self.frames * FRAME_MS
+    }
+
+    /// Hears `samples` (8 kHz) through μ-law, 20 ms at a time. What it makes of them is added to
+    /// `run`; `meter` reads the compute time so far.
+    pub fn push(
+        &mut self,
+        samples: &[i16],
+        recognizer: &mut dyn Recognizer,
+        meter: &impl Fn() -> Duration,
+        run: &mut Run,
+    ) {
+        for &sample in samples {
+            self.pending.push(sample);
+            if self.pending.len() == FRAME_SAMPLES {
+                self.hear();
+                self.drain(recognizer, meter, run);
+            }
+        }
+    }
+
+    /// Hears that no more will come.
+    pub fn finish(
+        mut self,
+        recognizer: &mut dyn Recognizer,
+        meter: &impl Fn() -> Duration,
+        run: &mut Run,
+    ) {
+        if !self.pending.is_empty() {
+            self.hear();
+            self.drain(recognizer, meter, run);
+        }
+        self.voice.handle(self.now(), Input::Finish);
+        self.drain(recognizer, meter, run);
+        debug_assert!(self.voice.is_settled());
+    }
+
+    fn now(&self) -> Instant {
+        self.begin + Duration::from_millis(self.position_ms())
+    }
+
+    fn hear(&mut self) {
+        let frame = self.pending.drain(..);
+        let mulaw: Vec<u8> = frame.map(mulaw::encode).collect();
+        let timestamp_ms = self.position_ms();
+        self.frames += 1;
+        let input = Input::Audio {
+            timestamp_ms,
+            mulaw: &mulaw,
+        };
+        self.voice.handle(self.now(), input);
+    }
+
+    fn drain(
+        &mut self,
+        recognizer: &mut dyn Recognizer,
+        meter: &impl Fn() -> Duration,
+        run: &mut Run,
+    ) {
+        let never = AtomicBool::new(false);
+        while let Some(output) = self.voice.poll() {
+            match output {
+                Output::Partial(partial) => run.partials.push(partial),
+                Output::Segment(segment) => run.segments.push(segment),
+                Output::Job(job) => {
+                    let began = meter();
+                    let effort = if job.purpose == Purpose::Final {
+                        Effort::Careful
+                    } else {
+                        Effort::Draft
+                    };
+                    let outcome = workers::recognize(recognizer, &job, effort, &never);
+                    let took = meter().saturating_sub(began);
+                    if job.purpose == Purpose::Final {
+                        run.final_time += took;
+                    } else {
+                        run.draft_time += took;
+                    }
+                    let answer = Answer {
+                        utterance: job.utterance,
+                        question: job.question,
+                        outcome,
+                    };
+                    self.voice.handle(self.now(), Input::Answer(answer));
+                }
+            }
+        }
+    }
+}
+
+/// Plays the whole of `samples` (8 kHz) to a voice from `begin` on. `progress` hears the seconds
+/// done.
 pub fn transcribe(
     samples: &[i16],
     track: Track,
@@ -63,69 +186,14 @@ pub fn transcribe(
     meter: impl Fn() -> Duration,
     mut progress: impl FnMut(f64),
 ) -> Run {
-    let identity = Identity {
-        voice: VoiceId(0),
-        stream: 1,
-        track,
-        speaker: Speaker::Customer,
-    };
-    let mut voice = Voice::new(identity, config);
+    let mut playback = Playback::new(track, config, begin);
     let mut run = Run::default();
-    let at = |frame: usize| Duration::from_millis(20 * frame as u64);
-    for (n, chunk) in samples.chunks(FRAME_SAMPLES).enumerate() {
-        let mulaw: Vec<u8> = chunk.iter().map(|&sample| mulaw::encode(sample)).collect();
-        let input = Input::Audio {
-            timestamp_ms: at(n).as_millis() as u64,
-            mulaw: &mulaw,
-        };
-        voice.handle(begin + at(n + 1), input);
-        drain(&mut voice, begin + at(n + 1), recognizer, &meter, &mut run);
-        if n % 50 == 0 {
-            progress((n * FRAME_SAMPLES) as f64 / f64::from(audio::LINE_HZ));
-        }
+    for second in samples.chunks(audio::LINE_HZ as usize) {
+        progress(playback.position_ms() as f64 / 1_000.0);
+        playback.push(second, recognizer, &meter, &mut run);
     }
-    let end = begin + at(samples.len().div_ceil(FRAME_SAMPLES));
-    voice.handle(end, Input::Finish);
-    drain(&mut voice, end, recognizer, &meter, &mut run);
-    debug_assert!(voice.is_settled());
+    playback.finish(recognizer, &meter, &mut run);
     run
-}
-
-fn drain(
-    voice: &mut Voice,
-    now: Instant,
-    recognizer: &mut dyn Recognizer,
-    meter: &impl Fn() -> Duration,
-    run: &mut Run,
-) {
-    let never = AtomicBool::new(false);
-    while let Some(output) = voice.poll() {
-        match output {
-            Output::Partial(partial) => run.partials.push(partial),
-            Output::Segment(segment) => run.segments.push(segment),
-            Output::Job(job) => {
-                let began = meter();
-                let effort = if job.purpose == Purpose::Final {
-                    Effort::Careful
-                } else {
-                    Effort::Draft
-                };
-                let outcome = workers::recognize(recognizer, &job, effort, &never);
-                let took = meter().saturating_sub(began);
-                if job.purpose == Purpose::Final {
-                    run.final_time += took;
-                } else {
-                    run.draft_time += took;
-                }
-                let answer = Answer {
-                    utterance: job.utterance,
-                    question: job.question,
-                    outcome,
-                };
-                voice.handle(now, Input::Answer(answer));
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -116,6 +116,26 @@ impl Model {
     }
 }
 
+/// The graphics card that whisper.cpp computes on; `None`: the processor does. Only a build with the
+/// feature `cuda` or `vulkan` ever finds one.
+#[expect(unsafe_code, reason = "ggml is C")]
+pub fn graphics_card() -> Option<String> {
+    use whisper_rs::whisper_rs_sys as ggml;
+    let cards = [
+        ggml::ggml_backend_dev_type_GGML_BACKEND_DEVICE_TYPE_GPU,
+        ggml::ggml_backend_dev_type_GGML_BACKEND_DEVICE_TYPE_IGPU,
+    ];
+    // SAFETY: ggml's list of devices is filled once and never freed; each place below its count holds
+    // one, whose description ends with a zero.
+    unsafe {
+        let mut devices =
+            (0..ggml::ggml_backend_dev_count()).map(|n| ggml::ggml_backend_dev_get(n));
+        let card = devices.find(|&device| cards.contains(&ggml::ggml_backend_dev_type(device)))?;
+        let name = std::ffi::CStr::from_ptr(ggml::ggml_backend_dev_description(card));
+        Some(name.to_string_lossy().into_owned())
+    }
+}
+
 /// How much of the encoder a pass uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Policy {
@@ -342,4 +362,38 @@ fn processor_is_able() -> bool {
 #[cfg(not(target_arch = "x86_64"))]
 fn processor_is_able() -> bool {
     true
+}
+
+/// What ggml itself makes of floats and of blocks of fewer bits.
+#[cfg(test)]
+pub(crate) mod reference {
+    use whisper_rs::whisper_rs_sys as ggml;
+
+    /// Blocks of ggml's type `kind` out of whole blocks of values.
+    #[expect(unsafe_code, reason = "ggml is C")]
+    pub(crate) fn quantise(kind: u32, values: &[f32]) -> Vec<u8> {
+        let mut blocks = vec![0_u8; values.len() * 4];
+        let length = values.len() as i64;
+        // SAFETY: one row of `length` floats goes in, and no block needs more than four bytes a
+        // value; no importance matrix is wanted.
+        let written = unsafe {
+            let (from, to) = (values.as_ptr(), blocks.as_mut_ptr().cast());
+            ggml::ggml_quantize_chunk(kind, from, to, 0, 1, length, std::ptr::null())
+        };
+        blocks.truncate(written);
+        blocks
+    }
+
+    /// The `count` values of blocks that [`quantise`] made.
+    #[expect(unsafe_code, reason = "ggml is C")]
+    pub(crate) fn dequantise(kind: u32, blocks: &[u8], count: usize) -> Vec<f32> {
+        let mut values = vec![0.0; count];
+        // SAFETY: the table of types is static; `blocks` holds `count` values.
+        unsafe {
+            let to_float = (*ggml::ggml_get_type_traits(kind)).to_float;
+            let to_float = to_float.expect("every quantised type can be read");
+            to_float(blocks.as_ptr().cast(), values.as_mut_ptr(), count as i64);
+        }
+        values
+    }
 }

@@ -4,6 +4,8 @@
 //! Sizes and SHA-256 are the Git LFS metadata of [`REVISION`]; each pair was compared in two
 //! independent public copies (November 2026) and agreed.
 
+use crate::models::Quantisation;
+
 /// Where the files are published.
 pub const PUBLISHER: &str = "https://huggingface.co/ggerganov/whisper.cpp";
 
@@ -73,6 +75,39 @@ impl Entry {
 /// The entry of that name, if there is one.
 pub fn find(name: &str) -> Option<&'static Entry> {
     CATALOGUE.iter().find(|entry| entry.name == name)
+}
+
+/// A published model in blocks of a kind that it is not published in: it can be made here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Variant {
+    /// The plain model.
+    pub entry: &'static Entry,
+    /// How it is quantised.
+    pub kind: Quantisation,
+}
+
+impl Variant {
+    /// `base.en-q4_0`.
+    pub fn name(&self) -> String {
+        format!("{}-{}", self.entry.name, self.kind.name())
+    }
+
+    /// The file's name in the models folder.
+    pub fn file_name(&self) -> String {
+        format!("ggml-{}.bin", self.name())
+    }
+}
+
+/// Everything that can be made here and is not published.
+pub fn variants() -> impl Iterator<Item = Variant> {
+    let plain = CATALOGUE.iter().filter(|entry| !entry.name.contains("-q"));
+    let all = plain.flat_map(|entry| Quantisation::ALL.map(|kind| Variant { entry, kind }));
+    all.filter(|variant| find(&variant.name()).is_none())
+}
+
+/// The one of that name, if there is one.
+pub fn variant(name: &str) -> Option<Variant> {
+    variants().find(|variant| variant.name() == name)
 }
 
 /// Every published model, smallest family first. `.en` understands English alone, and better for
@@ -229,6 +264,19 @@ mod tests {
             if let Some((parent, _)) = entry.name.rsplit_once("-q") {
                 assert!(entry.bytes < find(parent).unwrap().bytes, "{}", entry.name);
             }
+        }
+    }
+
+    #[test]
+    fn a_variant_is_named_as_the_published_ones_are_and_is_none_of_them() {
+        let variant = variant("tiny.en-q5_0").unwrap();
+        assert_eq!(
+            (variant.entry.name, variant.kind),
+            ("tiny.en", Quantisation::Q5)
+        );
+        assert_eq!(variant.file_name(), "ggml-tiny.en-q5_0.bin");
+        for name in ["tiny.en-q8_0", "tiny.en-q5_1", "tiny.de-q5_0", "tiny.en"] {
+            assert!(super::variant(name).is_none(), "{name}");
         }
     }
 

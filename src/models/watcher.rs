@@ -32,6 +32,13 @@ pub enum Step {
         /// Bytes of the whole.
         total: u64,
     },
+    /// So many bytes of the plain model are quantised.
+    Quantising {
+        /// Bytes read.
+        done: u64,
+        /// Bytes of the whole.
+        total: u64,
+    },
     /// The checksum is being computed.
     Checking,
 }

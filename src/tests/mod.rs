@@ -17,6 +17,7 @@ mod oracles;
 mod page;
 mod phone;
 mod prism;
+mod quantised;
 mod replay;
 mod rest;
 mod security;

@@ -98,6 +98,25 @@ fn both_recognisers_write_what_faster_whisper_writes() {
 
 #[test]
 #[ignore = "needs models/ggml-tiny.en.bin"]
+fn what_is_expected_is_heard_and_what_is_not_stays_as_it_was() {
+    let plain = native::Model::load(&file()).unwrap();
+    let expected = ["four of clubs", "Kowalczyk", "Nimbus Mortgage", "Okonkwo"];
+    let expecting = plain.clone().expecting(&expected.map(str::to_owned));
+    for clip in script::read_manifest(&fixture("prompts/manifest.tsv")).unwrap() {
+        let samples = line_audio(&clip.path);
+        let [without, with] =
+            [&plain, &expecting].map(|model| live(&samples, &mut model.recognizer()).text());
+        if clip.name == "three-cards.wav" {
+            assert!(!without.contains("clubs"), "{without}");
+            assert!(with.contains("four of clubs"), "{with}");
+        } else {
+            assert_eq!(without, with, "{}", clip.name);
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs models/ggml-tiny.en.bin"]
 fn remembered_silence_is_as_good_as_silence() {
     let model = native::Model::load(&file()).unwrap();
     let mut remembering = model.recognizer();

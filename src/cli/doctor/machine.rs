@@ -51,11 +51,14 @@ pub(super) fn model(settings: &EngineSettings) -> Vec<Finding> {
         }
         Err(error) => return failure(error.to_string()),
     }];
-    let recognizer = cli::load(settings).and_then(|model| Ok(model.recognizer()?));
-    findings.push(match recognizer {
-        Ok(mut recognizer) => speed(&mut *recognizer, settings),
+    let loaded = cli::load(settings).and_then(|model| Ok((model.backend(), model.recognizer()?)));
+    match loaded {
+        Ok((backend, mut recognizer)) => {
+            findings.push(Finding::ok("engine", backend));
+            findings.push(speed(&mut *recognizer, settings));
+        }
         Err(error) => return failure(format!("{error:#}")),
-    });
+    }
     findings
 }
 

@@ -1,5 +1,6 @@
 //! Reads the ggml file of a Whisper model: parameters, mel filters, vocabulary, tensors of 16- and
-//! 32-bit floats. The format is described where it is written, in `models::ggml`.
+//! 32-bit floats, and of blocks of fewer bits. The format is described where it is written, in
+//! `models::ggml` and `models::quantise`.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -12,6 +13,9 @@ use super::Unfit;
 
 /// "ggml", as a number.
 const MAGIC: u32 = 0x6767_6d6c;
+
+/// Values in a block of a quantised tensor.
+const BLOCK: usize = 32;
 
 /// Numbers of the parameters in a row, before those of the filters.
 #[derive(Debug, Clone, Copy)]
@@ -109,8 +113,15 @@ impl File {
                 self.tensors.insert(name, halves.collect());
             }
             _ => {
-                let reason = format!("{name} is quantised");
-                return Err(Unfit::Unsupported(reason));
+                let Some(blocks) = Blocks::of(kind) else {
+                    let reason = format!("{name} is quantised in a way of its own");
+                    return Err(Unfit::Unsupported(reason));
+                };
+                if !count.is_multiple_of(BLOCK) {
+                    return Err(broken(&format!("{name} does not fill its blocks")));
+                }
+                let bytes = rest.take((count / BLOCK).saturating_mul(blocks.bytes()))?;
+                self.tensors.insert(name, blocks.halves(bytes));
             }
         }
         Ok(())
@@ -137,6 +148,65 @@ impl File {
     fn take(&mut self, name: &str) -> Result<Vec<f16>, Unfit> {
         let tensor = self.tensors.remove(name);
         tensor.ok_or_else(|| broken(&format!("it has no {name}")))
+    }
+}
+
+/// How a quantised tensor's blocks are laid out: a scale, an offset for some, a fifth bit for some,
+/// then the values.
+#[derive(Debug, Clone, Copy)]
+struct Blocks {
+    bits: usize,
+    has_offset: bool,
+}
+
+impl Blocks {
+    /// By the number of the type that ggml gives to `q4_0`, `q4_1`, `q5_0`, `q5_1`, `q8_0`.
+    fn of(kind: u32) -> Option<Self> {
+        let (bits, has_offset) = match kind {
+            2 => (4, false),
+            3 => (4, true),
+            6 => (5, false),
+            7 => (5, true),
+            8 => (8, false),
+            _ => return None,
+        };
+        Some(Self { bits, has_offset })
+    }
+
+    fn bytes(self) -> usize {
+        2 + if self.has_offset { 2 } else { 0 } + self.bits * BLOCK / 8
+    }
+
+    fn halves(self, bytes: &[u8]) -> Vec<f16> {
+        let mut halves = Vec::with_capacity(bytes.len() / self.bytes() * BLOCK);
+        for block in bytes.chunks_exact(self.bytes()) {
+            let half = |at: usize| f16::from_le_bytes([block[at], block[at + 1]]).to_f32();
+            let scale = half(0);
+            let (offset, levels) = if self.has_offset {
+                (half(2), &block[4..])
+            } else {
+                (0.0, &block[2..])
+            };
+            let value = |n| f16::from_f32(self.level(levels, n) * scale + offset);
+            halves.extend((0..BLOCK).map(value));
+        }
+        halves
+    }
+
+    /// The `n`th value of a block before it is scaled; without an offset, zero is in the middle.
+    fn level(self, levels: &[u8], n: usize) -> f32 {
+        if self.bits == 8 {
+            return f32::from(levels[n] as i8);
+        }
+        let (fifth_bits, nibbles) = levels.split_at(if self.bits == 5 { BLOCK / 8 } else { 0 });
+        let nibble = nibbles[n % (BLOCK / 2)] >> if n < BLOCK / 2 { 0 } else { 4 } & 15;
+        let fifth = fifth_bits.get(n / 8).map_or(0, |bits| bits >> (n % 8) & 1);
+        let middle = if self.has_offset {
+            0
+        } else {
+            1 << (self.bits - 1)
+        };
+        f32::from(nibble | fifth << 4) - f32::from(middle as u8)
     }
 }
 
@@ -186,6 +256,7 @@ impl<'a> Bytes<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::whisper::reference;
 
     fn numbers(numbers: &[u32]) -> Vec<u8> {
         numbers.iter().flat_map(|n| n.to_le_bytes()).collect()
@@ -247,10 +318,40 @@ mod tests {
     }
 
     #[test]
-    fn quantised_tensors_are_left_to_others() {
+    fn blocks_are_read_as_ggml_reads_them() {
+        let wave = |n: usize| (n as f32 / 5.0).sin() * (n % 37) as f32 / 10.0;
+        let values: Vec<f32> = (0..8 * BLOCK).map(wave).collect();
+        for kind in [2, 3, 6, 7, 8] {
+            let blocks = reference::quantise(kind, &values);
+            let layout = Blocks::of(kind).unwrap();
+            assert_eq!(blocks.len(), 8 * layout.bytes(), "type {kind}");
+            let expected = reference::dequantise(kind, &blocks, values.len());
+            let halves = layout.halves(&blocks);
+            let expected: Vec<f16> = expected.into_iter().map(f16::from_f32).collect();
+            assert_eq!(halves, expected, "type {kind}");
+        }
+    }
+
+    #[test]
+    fn a_quantised_tensor_is_read_whole_or_not_at_all() {
+        let mut bytes = bytes();
+        bytes.extend(numbers(&[1, 1, 8, 32]));
+        bytes.extend(b"c");
+        bytes.extend(f16::from_f32(0.5).to_le_bytes());
+        bytes.extend((0..32).map(|n| 10_u8.wrapping_sub(n)));
+        let mut file = read(&bytes).unwrap();
+        let values = file.floats("c", 32).unwrap();
+        assert_eq!((values[0], values[10], values[31]), (5.0, 0.0, -10.5));
+        let short = read(&bytes[..bytes.len() - 1]);
+        assert!(matches!(short, Err(Unfit::Broken(reason)) if reason.contains("too early")));
+    }
+
+    #[test]
+    fn tensors_in_blocks_that_are_not_known_are_left_to_others() {
         let mut bytes = bytes();
         let kind = bytes.len() - 17;
-        bytes[kind] = 8;
+        assert_eq!(bytes[kind], 1);
+        bytes[kind] = 10;
         assert!(matches!(read(&bytes), Err(Unfit::Unsupported(_))));
     }
 }

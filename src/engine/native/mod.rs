@@ -14,6 +14,7 @@
 mod algebra;
 mod decoder;
 mod encoder;
+mod expected;
 mod file;
 mod kernel;
 mod mel;
@@ -31,6 +32,7 @@ use encoder::EVERY;
 use encoder::Encoder;
 use encoder::HEAD;
 use encoder::Rest;
+use expected::Expected;
 use file::File;
 use mel::Mel;
 use search::Search;
@@ -74,7 +76,7 @@ pub enum Unfit {
 
 /// A loaded model, shared by all workers.
 #[derive(Clone)]
-pub struct Model(Arc<Parts>);
+pub struct Model(Arc<Parts>, Arc<Expected>);
 
 struct Parts {
     mel: Mel,
@@ -116,13 +118,21 @@ impl Model {
             .ok_or_else(|| Unfit::Unsupported("its filters are for another window".to_owned()))?;
         let (encoder, silence) = Encoder::load(&mut file)?;
         let decoder = Decoder::load(&mut file, vocabulary, &silence)?;
-        Ok(Self(Arc::new(Parts {
+        let parts = Parts {
             mel,
             encoder,
             decoder,
             vocabulary,
             spellings: file.tokens,
-        })))
+        };
+        Ok(Self(Arc::new(parts), Arc::default()))
+    }
+
+    /// The same model, that expects `words`.
+    #[must_use]
+    pub fn expecting(self, words: &[String]) -> Self {
+        let words = Expected::new(words, &self.0.spellings);
+        Self(self.0, Arc::new(words))
     }
 
     /// Whether it knows more than English.
@@ -189,6 +199,7 @@ impl Native {
         };
         let mut pass = Pass {
             parts,
+            expected: &self.model.1,
             request,
             listener: parts
                 .decoder
@@ -217,6 +228,7 @@ impl Native {
 /// One request's way through the decoder.
 struct Pass<'a> {
     parts: &'a Parts,
+    expected: &'a Expected,
     request: &'a Request<'a>,
     listener: Listener<'a>,
 }
@@ -239,6 +251,7 @@ impl Pass<'_> {
         let prompt = path.rows.len();
         let search = Search {
             vocabulary,
+            expected: self.expected,
             width,
             speech_end_ms: Some(self.request.speech_end_ms).filter(|&ms| ms > 0),
             tokens_max: tokens_max(self.request).min(self.listener.context() - prompt),

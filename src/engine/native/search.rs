@@ -1,6 +1,8 @@
 //! Which text fits what was heard best: beam search, of which width one is to take the likeliest
 //! token each time. Pure: no I/O.
 //!
+//! Words that are expected are helped on the way (`expected`).
+//!
 //! The rules of what may follow what are Whisper's own: a text begins with a time, times come in
 //! pairs and never run backwards, and where times together are likelier than any word, a time comes
 //! next. Source: <https://github.com/openai/whisper>, `whisper/decoding.py`
@@ -13,6 +15,9 @@ use super::decoder::Listener;
 use super::decoder::Outlook;
 use super::decoder::Path;
 use super::decoder::likeliest;
+use super::expected::Expected;
+use super::expected::Place;
+use super::expected::REACH;
 use super::kernel;
 use super::vocabulary::Vocabulary;
 use crate::engine::guard::TIMESTAMP_MS;
@@ -28,6 +33,8 @@ const LENGTH_POWER: f32 = 0.5;
 /// What to look for.
 pub(super) struct Search<'a> {
     pub(super) vocabulary: Vocabulary,
+    /// Words that are made likelier.
+    pub(super) expected: &'a Expected,
     /// Hypotheses kept from token to token.
     pub(super) width: usize,
     /// Where the text is ended by force; `None`: nowhere.
@@ -43,7 +50,9 @@ pub(super) struct Text {
     pub(super) tokens: Vec<i32>,
     /// How likely each was.
     pub(super) logprobs: Vec<f32>,
+    /// Of all, and of what expected words earned.
     sum: f32,
+    place: Place,
     path: Path,
 }
 
@@ -91,15 +100,19 @@ impl Search<'_> {
         let mut steps: Vec<(f32, usize, i32, f32)> = Vec::new();
         for (n, (text, outlook)) in texts.iter().zip(outlooks).enumerate() {
             if self.must_end(&text.tokens) {
-                steps.push((text.sum, n, self.vocabulary.end, 0.0));
+                let (_, lost) = self.expected.follow(text.place, self.vocabulary.end);
+                steps.push((text.sum + lost, n, self.vocabulary.end, 0.0));
                 continue;
             }
             let logits = &mut outlook.logits;
             allow(logits, &text.tokens, self.vocabulary);
             let norm = log_sum_exp(logits);
-            for token in likeliest(logits, self.width + 1) {
+            let mut tokens = likeliest(logits, self.width + 1);
+            self.help(text.place, logits, &mut tokens);
+            for token in tokens {
                 let logprob = logits[token] - norm;
-                steps.push((text.sum + logprob, n, token as i32, logprob));
+                let (_, earned) = self.expected.follow(text.place, token as i32);
+                steps.push((text.sum + logprob + earned, n, token as i32, logprob));
             }
         }
         steps.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -112,12 +125,26 @@ impl Search<'_> {
                 });
                 continue;
             }
-            next.push(texts[n].with(token, logprob));
+            let mut text = texts[n].with(token, logprob);
+            text.sum = sum;
+            text.place = self.expected.follow(text.place, token).0;
+            next.push(text);
             if next.len() == self.width {
                 break;
             }
         }
         next
+    }
+
+    /// Adds what would make an expected word to the tokens that may come next.
+    fn help(&self, place: Place, logits: &[f32], tokens: &mut Vec<usize>) {
+        let least = kernel::highest(logits) - REACH;
+        for token in self.expected.helped(place) {
+            let token = token as usize;
+            if logits[token] > least && !tokens.contains(&token) {
+                tokens.push(token);
+            }
+        }
     }
 
     fn must_end(&self, tokens: &[i32]) -> bool {
@@ -132,7 +159,6 @@ impl Text {
         let mut text = self.clone();
         text.tokens.push(token);
         text.logprobs.push(logprob);
-        text.sum += logprob;
         text.path.token = token;
         text
     }

@@ -1,0 +1,346 @@
+//! A transcript as a file: plain text, SubRip, WebVTT, JSON. Pure: no I/O.
+//!
+//! Speech is a stranger's text: what would end a cue or open a tag is escaped.
+
+mod cues;
+mod order;
+
+use std::collections::VecDeque;
+
+use crate::export::cues::Cue;
+pub use crate::export::order::Order;
+use crate::transcript::{Segment, Speaker};
+
+/// How a transcript is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Format {
+    /// One line for each segment: time, speaker, words.
+    #[default]
+    Txt,
+    /// SubRip subtitles.
+    Srt,
+    /// WebVTT subtitles (<https://www.w3.org/TR/webvtt1/>), speakers as voice tags.
+    Vtt,
+    /// Every segment with its words, times and confidence.
+    Json,
+}
+
+impl Format {
+    /// The ending of a file's name.
+    pub fn ending(self) -> &'static str {
+        match self {
+            Self::Txt => "txt",
+            Self::Srt => "srt",
+            Self::Vtt => "vtt",
+            Self::Json => "json",
+        }
+    }
+}
+
+/// The whole of `segments`, which are put in order of time. `named` adds who speaks.
+pub fn write(segments: &[Segment], format: Format, named: bool) -> String {
+    let mut segments: Vec<&Segment> = segments.iter().collect();
+    segments.sort_by_key(|segment| (segment.start_ms, segment.end_ms));
+    let mut writer = Writer::new(format, named);
+    let mut out: String = segments
+        .into_iter()
+        .map(|segment| writer.push(segment))
+        .collect();
+    out.push_str(&writer.finish());
+    out
+}
+
+/// Writes a transcript piece by piece, so that one of hours needs the memory of a few segments.
+#[derive(Debug)]
+pub struct Writer {
+    format: Format,
+    named: bool,
+    /// Segments or subtitles written so far.
+    written: usize,
+    /// Subtitles in order of time that a segment to come may shorten, or precede.
+    waiting: VecDeque<Cue>,
+}
+
+impl Writer {
+    /// A writer that has written nothing. `named` adds who speaks.
+    pub fn new(format: Format, named: bool) -> Self {
+        Self {
+            format,
+            named,
+            written: 0,
+            waiting: VecDeque::new(),
+        }
+    }
+
+    /// What can be written now that `segment` is known: all that is before it, and what of it stays
+    /// as it is. Segments come in order of their beginning; one without words is left out.
+    pub fn push(&mut self, segment: &Segment) -> String {
+        if segment.text.is_empty() {
+            return String::new();
+        }
+        match self.format {
+            Format::Txt => text(segment, self.named),
+            Format::Json => self.json(segment),
+            Format::Srt | Format::Vtt => {
+                let indent = self.indent(segment.speaker);
+                for cue in cues::cues(segment, indent) {
+                    let place = self.waiting.partition_point(|w| w.start_ms <= cue.start_ms);
+                    self.waiting.insert(place, cue);
+                }
+                let mut out = String::new();
+                while self
+                    .waiting
+                    .get(1)
+                    .is_some_and(|next| next.start_ms <= segment.start_ms)
+                {
+                    out.push_str(&self.next_cue());
+                }
+                out
+            }
+        }
+    }
+
+    /// The rest.
+    pub fn finish(&mut self) -> String {
+        let mut out = String::new();
+        while !self.waiting.is_empty() {
+            out.push_str(&self.next_cue());
+        }
+        let empty = match self.format {
+            Format::Txt | Format::Srt => "",
+            Format::Vtt => WEBVTT,
+            Format::Json => "{\n  \"segments\": []\n}\n",
+        };
+        if self.written == 0 {
+            return empty.to_owned();
+        }
+        if self.format == Format::Json {
+            out.push_str("\n  ]\n}\n");
+        }
+        out
+    }
+
+    fn indent(&self, speaker: Speaker) -> usize {
+        match self.format {
+            Format::Srt if self.named => name(speaker).len() + ": ".len(),
+            Format::Srt | Format::Vtt | Format::Txt | Format::Json => 0,
+        }
+    }
+
+    fn next_cue(&mut self) -> String {
+        let Some(mut cue) = self.waiting.pop_front() else {
+            return String::new();
+        };
+        if let Some(next) = self.waiting.front() {
+            cue.read_ms = cue.read_ms.min(next.start_ms).max(cue.end_ms);
+        }
+        self.written += 1;
+        match self.format {
+            Format::Vtt => {
+                let head = if self.written == 1 { WEBVTT } else { "" };
+                head.to_owned() + &webvtt(&cue, self.named)
+            }
+            Format::Srt | Format::Txt | Format::Json => subrip(&cue, self.written, self.named),
+        }
+    }
+
+    /// An element of the one list, as `serde_json` would set it.
+    fn json(&mut self, segment: &Segment) -> String {
+        let mut out = if self.written == 0 {
+            "{\n  \"segments\": [\n".to_owned()
+        } else {
+            ",\n".to_owned()
+        };
+        self.written += 1;
+        let json = serde_json::to_string_pretty(segment);
+        let json = json.expect("segments hold nothing that JSON cannot");
+        out.push_str("    ");
+        out.push_str(&json.replace('\n', "\n    "));
+        out
+    }
+}
+
+/// How a WebVTT file begins.
+const WEBVTT: &str = "WEBVTT\n\n";
+
+fn name(speaker: Speaker) -> &'static str {
+    match speaker {
+        Speaker::Agent => "Agent",
+        Speaker::Customer => "Customer",
+    }
+}
+
+fn text(segment: &Segment, named: bool) -> String {
+    let at = segment.start_ms / 1_000;
+    let (hours, minutes, seconds) = (at / 3_600, at / 60 % 60, at % 60);
+    let who = if named {
+        format!("{}: ", name(segment.speaker))
+    } else {
+        String::new()
+    };
+    format!(
+        "[{hours:02}:{minutes:02}:{seconds:02}] {who}{}\n",
+        one_line(&segment.text)
+    )
+}
+
+fn subrip(cue: &Cue, number: usize, named: bool) -> String {
+    let who = if named {
+        format!("{}: ", name(cue.speaker))
+    } else {
+        String::new()
+    };
+    let (from, to) = (stamp(cue.start_ms, ','), stamp(cue.read_ms, ','));
+    let lines = cue.lines.join("\n").replace("-->", "→");
+    format!("{number}\n{from} --> {to}\n{who}{lines}\n\n")
+}
+
+fn webvtt(cue: &Cue, named: bool) -> String {
+    let who = if named {
+        format!("<v {}>", name(cue.speaker))
+    } else {
+        String::new()
+    };
+    let (from, to) = (stamp(cue.start_ms, '.'), stamp(cue.read_ms, '.'));
+    let lines = cue
+        .lines
+        .join("\n")
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;");
+    format!("{from} --> {to}\n{who}{lines}\n\n")
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn stamp(ms: u64, point: char) -> String {
+    let (seconds, ms) = (ms / 1_000, ms % 1_000);
+    format!(
+        "{:02}:{:02}:{:02}{point}{ms:03}",
+        seconds / 3_600,
+        seconds / 60 % 60,
+        seconds % 60
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{SegmentId, Track};
+
+    fn segment(start_ms: u64, speaker: Speaker, text: &str) -> Segment {
+        Segment {
+            id: SegmentId::new(1, Track::Inbound, 1),
+            track: Track::Inbound,
+            speaker,
+            start_ms,
+            end_ms: start_ms + 1_500,
+            text: text.to_owned(),
+            words: vec![],
+            language: "en".to_owned(),
+            latency_ms: 0,
+            transcribed: true,
+        }
+    }
+
+    fn two() -> Vec<Segment> {
+        vec![
+            segment(3_661_500, Speaker::Customer, "a --> b <i>\nc & d"),
+            segment(250, Speaker::Agent, "Hello."),
+            segment(900, Speaker::Agent, ""),
+        ]
+    }
+
+    #[test]
+    fn text_is_in_order_of_time_and_names_speakers_when_asked() {
+        assert_eq!(
+            write(&two(), Format::Txt, true),
+            "[00:00:00] Agent: Hello.\n[01:01:01] Customer: a --> b <i> c & d\n"
+        );
+        assert!(write(&two(), Format::Txt, false).starts_with("[00:00:00] Hello.\n"));
+    }
+
+    #[test]
+    fn a_strangers_words_cannot_break_out_of_a_subtitle() {
+        assert_eq!(
+            write(&two(), Format::Srt, false),
+            "1\n00:00:00,250 --> 00:00:01,750\nHello.\n\n\
+             2\n01:01:01,500 --> 01:01:03,000\na → b <i> c & d\n\n"
+        );
+        assert_eq!(
+            write(&two(), Format::Vtt, true),
+            "WEBVTT\n\n00:00:00.250 --> 00:00:01.750\n<v Agent>Hello.\n\n\
+             01:01:01.500 --> 01:01:03.000\n<v Customer>a --&gt; b &lt;i&gt; c &amp; d\n\n"
+        );
+    }
+
+    #[test]
+    fn a_transcript_comes_out_the_same_piece_by_piece() {
+        let mut segments = vec![];
+        for n in 0..20 {
+            let speaker = if n % 3 == 0 {
+                Speaker::Agent
+            } else {
+                Speaker::Customer
+            };
+            let text = "so many words, and then some. And more of them,".repeat(n as usize % 3);
+            segments.push(segment(n * 1_100, speaker, &text));
+        }
+        for format in [Format::Txt, Format::Srt, Format::Vtt, Format::Json] {
+            let mut writer = Writer::new(format, true);
+            let mut out = String::new();
+            let mut early = 0;
+            for segment in &segments {
+                out.push_str(&writer.push(segment));
+                early = out.len();
+            }
+            out.push_str(&writer.finish());
+            assert_eq!(out, write(&segments, format, true));
+            assert!(early * 10 > out.len() * 8, "{format:?} is held back");
+        }
+    }
+
+    #[test]
+    fn subtitles_of_two_who_talk_at_once_are_in_order_of_time() {
+        let long = "one two three four five six seven eight nine ten eleven twelve thirteen \
+                    fourteen fifteen sixteen seventeen eighteen nineteen twenty";
+        let mut agent = segment(0, Speaker::Agent, long);
+        agent.end_ms = 9_000;
+        let srt = write(
+            &[agent, segment(5_000, Speaker::Customer, "Stop.")],
+            Format::Srt,
+            true,
+        );
+        let starts: Vec<&str> = srt
+            .lines()
+            .filter_map(|line| line.split_once(" --> "))
+            .map(|(from, _)| from)
+            .collect();
+        assert_eq!(starts.len(), 3, "{srt}");
+        assert!(starts.is_sorted(), "{srt}");
+        assert!(
+            srt.contains("Agent: one two") && srt.contains("\nCustomer: Stop.\n"),
+            "{srt}"
+        );
+    }
+
+    #[test]
+    fn nothing_said_is_a_file_all_the_same() {
+        assert_eq!(write(&[], Format::Vtt, false), "WEBVTT\n\n");
+        assert_eq!(
+            write(&[], Format::Json, false),
+            "{\n  \"segments\": []\n}\n"
+        );
+        assert_eq!(write(&[], Format::Srt, false), "");
+    }
+
+    #[test]
+    fn json_holds_the_segments_as_listeners_hear_them() {
+        let json: serde_json::Value =
+            serde_json::from_str(&write(&two(), Format::Json, true)).unwrap();
+        assert_eq!(json["segments"][0]["startMs"], 250);
+        assert_eq!(json["segments"].as_array().unwrap().len(), 2);
+    }
+}
