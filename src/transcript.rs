@@ -78,8 +78,9 @@ pub struct Segment {
     pub language: String,
     /// Milliseconds from the end of speech to publication.
     pub latency_ms: u64,
-    /// Whether the engine heard the audio. `false` only above the queue's last bound, where the
-    /// segment tells that something was said, and that its words are missing.
+    /// Whether the engine heard all of the audio. `false` above the queue's last bound and where
+    /// recognition failed: something was said, and of its words only those are here, if any, that a
+    /// partial had shown.
     pub transcribed: bool,
 }
 

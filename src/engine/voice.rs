@@ -522,15 +522,19 @@ impl Voice {
             return;
         };
         let Some(clip) = utterance.closed else { return };
-        let transcribed = matches!(outcome, Outcome::Heard(_));
         let hypothesis = match outcome {
-            Outcome::Heard(hypothesis) => hypothesis,
-            Outcome::Failed(_) | Outcome::Dropped | Outcome::Refused => Hypothesis::default(),
+            Outcome::Heard(hypothesis) => Some(hypothesis),
+            Outcome::Failed(_) | Outcome::Dropped | Outcome::Refused => None,
         };
+        let transcribed = hypothesis.is_some();
+        let heard = match &hypothesis {
+            Some(hypothesis) => utterance.stabilizer.finish(&hypothesis.words),
+            None => utterance.stabilizer.finish_as_shown(),
+        };
+        let hypothesis = hypothesis.unwrap_or_default();
         if self.language.is_none() && !hypothesis.words.is_empty() {
             self.language = Some(hypothesis.language.clone());
         }
-        let heard = utterance.stabilizer.finish(&hypothesis.words);
         if heard.is_empty() && transcribed && utterance.revision == 0 {
             return; // No words, and nobody was shown any.
         }
@@ -622,6 +626,7 @@ mod tests {
     use crate::audio::LINE_HZ;
     use crate::audio::recording::Recording;
     use crate::clock;
+    use crate::engine::stabilizer::UNSETTLED_TAIL_MS;
 
     const SILENCE: u8 = 0xff;
     const FRAME_BYTES: usize = 160;
@@ -1025,13 +1030,14 @@ mod tests {
     }
 
     #[test]
-    fn settled_words_outlive_a_final_pass_that_failed() {
+    fn what_was_shown_outlives_a_final_pass_that_failed() {
         let mut stage = Stage::new();
-        stage.play(&sentence("busy-line.wav")[..20_000], all);
-        let stable = stage.partials.last().unwrap().stable.clone();
-        assert!(!stable.is_empty());
+        stage.play(&sentence("busy-line.wav")[..28_000], all);
+        let last = stage.partials.last().unwrap();
+        assert!(!last.stable.is_empty() && !last.unstable.is_empty());
+        let shown = format!("{} {}", last.stable, last.unstable);
         stage.finish(|_| Some(Outcome::Refused));
-        assert_eq!(stage.texts(), [stable]);
+        assert_eq!(stage.texts(), [shown]);
         assert!(!stage.segments[0].transcribed);
     }
 
@@ -1099,7 +1105,7 @@ mod tests {
     fn words_at_the_end_of_a_clip_stay_unsettled_however_late_its_answer_is() {
         let speech = sentence("busy-line.wav");
         let mut stage = Stage::new();
-        stage.play(&speech[..12_000], all);
+        stage.play(&speech[..20_000], all);
         let job = loop {
             stage.play(&speech[stage.sent as usize..][..FRAME_BYTES], none);
             if let Some(job) = stage.jobs.pop() {
@@ -1107,14 +1113,14 @@ mod tests {
             }
         };
         // The speaker is seconds ahead of the recogniser when the answers come.
-        stage.play(&speech[stage.sent as usize..][..8_000], none);
+        stage.play(&speech[stage.sent as usize..][..6_000], none);
         let Outcome::Heard(hypothesis) = count(&job) else {
             panic!()
         };
         let settled = |words: &[HeardWord], heard_ms: u32| {
             words
                 .iter()
-                .filter(|word| word.end_ms + 900 <= heard_ms)
+                .filter(|word| word.end_ms + UNSETTLED_TAIL_MS <= heard_ms)
                 .count()
         };
         let most = settled(&hypothesis.words, job.clip.speech_end_ms());

@@ -110,11 +110,11 @@ mod tests {
 
     #[test]
     fn who_is_as_right_as_sure_has_no_error() {
-        let half = of("one two", &[("one", 0.5), ("three", 0.5)]);
+        let half = of("cat dog", &[("cat", 0.5), ("cow", 0.5)]);
         assert!(half.error().unwrap() < 1e-9);
-        let boaster = of("one two", &[("one", 1.0), ("three", 1.0)]);
+        let boaster = of("cat dog", &[("cat", 1.0), ("cow", 1.0)]);
         assert!((boaster.error().unwrap() - 0.5).abs() < 1e-9);
-        let modest = of("one two", &[("one", 0.0), ("two", 0.0)]);
+        let modest = of("cat dog", &[("cat", 0.0), ("dog", 0.0)]);
         assert!((modest.error().unwrap() - 1.0).abs() < 1e-9);
         assert_eq!(Calibration::default().error(), None);
     }

@@ -939,8 +939,9 @@ export interface components {
             /** @description The track it was heard on. */
             track: components["schemas"]["Track"];
             /**
-             * @description Whether the engine heard the audio. `false` only above the queue's last bound, where the
-             *     segment tells that something was said, and that its words are missing.
+             * @description Whether the engine heard all of the audio. `false` above the queue's last bound and where
+             *     recognition failed: something was said, and of its words only those are here, if any, that a
+             *     partial had shown.
              */
             transcribed: boolean;
             /** @description The words one by one, in order of time. */

@@ -8,6 +8,7 @@ import { isShown } from '../live/lines';
 import { useLiveCall } from '../live/store';
 import { usePreference } from '../settings/preferences';
 import { t } from '../strings';
+import { saidIn } from './figures';
 import css from './SpokenLog.module.css';
 import { freshOf, SPOKEN_MAX } from './spoken';
 import type { Names } from './TranscriptLine';
@@ -37,7 +38,7 @@ function Log({ callSid, names }: { callSid: string; names: Names }) {
     >
       {spoken.map((segment) => (
         <p key={segment.id}>
-          {names[segment.speaker]}: {segment.transcribed ? segment.text : t.call.words.missing}
+          {names[segment.speaker]}: {saidIn(segment)}
         </p>
       ))}
     </div>

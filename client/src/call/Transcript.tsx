@@ -106,7 +106,7 @@ const LineView = memo(function LineView({
 }) {
   const name = names[line.speaker];
   const time = clockTime(line.startMs);
-  const segment = line.kind === 'settled' && line.segment.transcribed ? line.segment : undefined;
+  const segment = line.kind === 'settled' ? line.segment : undefined;
   return (
     <TranscriptLine
       id={line.id}
@@ -115,9 +115,10 @@ const LineView = memo(function LineView({
       time={time}
       isOpen={line.kind === 'open'}
       isOver={isOver}
+      isMissing={segment?.transcribed === false}
       language={segment?.language}
       action={
-        segment && (
+        segment?.text && (
           <IconButton
             className={css.copy ?? ''}
             icon="copy"
@@ -147,8 +148,7 @@ function wordsOf(line: Shown, marker: Marker | undefined): ReactNode {
       );
     }
     case 'settled': {
-      const { text, transcribed } = line.segment;
-      if (!transcribed) return undefined;
+      const { text } = line.segment;
       return marker ? marked(text, marker) : text;
     }
     default:

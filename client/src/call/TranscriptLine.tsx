@@ -17,6 +17,7 @@ export function TranscriptLine({
   time,
   isOpen = false,
   isOver = false,
+  isMissing = false,
   language,
   action,
   children,
@@ -30,10 +31,12 @@ export function TranscriptLine({
   isOpen?: boolean;
   /** The other one was still speaking. */
   isOver?: boolean;
+  /** Words are missing, all or some. */
+  isMissing?: boolean;
   language?: string | undefined;
   /** Behind the words. */
   action?: ReactNode;
-  /** The words; none: they are missing. */
+  /** The words. */
   children?: ReactNode;
 }) {
   return (
@@ -51,13 +54,12 @@ export function TranscriptLine({
             {name} {isOver && <span className={css.over}>{t.call.words.atOnce}</span>}
           </p>
         )}
-        {children ? (
+        {children && (
           <p className={css.text} lang={language || undefined}>
             {children}
           </p>
-        ) : (
-          <p className={css.missing}>{t.call.words.missing}</p>
         )}
+        {isMissing && <p className={css.missing}>{t.call.words.missing}</p>}
       </div>
       {action}
     </div>

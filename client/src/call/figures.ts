@@ -34,14 +34,14 @@ export const countWords = (segments: readonly Segment[]) =>
 export const settledIn = (lines: Lines): Segment[] =>
   lines.flat().flatMap((line) => (line.kind === 'settled' ? [line.segment] : []));
 
+/** The words of one, and whether some are missing. */
+export const saidIn = ({ text, transcribed }: Segment): string =>
+  [text, transcribed ? '' : t.call.words.missing].filter(Boolean).join(' ');
+
 /** Words as people paste them: time, name and words of each line. */
 export const asText = (segments: readonly Segment[], names: Names): string =>
   segments
-    .map(({ startMs, speaker, transcribed, text }) =>
-      t.call.words.line(
-        clockTime(startMs),
-        names[speaker],
-        transcribed ? text : t.call.words.missing,
-      ),
+    .map((segment) =>
+      t.call.words.line(clockTime(segment.startMs), names[segment.speaker], saidIn(segment)),
     )
     .join('\n');

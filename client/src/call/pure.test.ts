@@ -59,6 +59,8 @@ describe('what is counted and copied', () => {
 
   it('is what stands on the page, without what is still spoken', () => {
     const settled = [segment(0), quiet, missing].reduce(withSegment, []);
+    const cut = segment(4, { text: 'half of', transcribed: false });
+    expect(asText([cut], { agent: 'You', customer: 'Anna' })).toMatch(/ half of Words are missing/);
     const lines = withPartial(settled, {
       segmentId: 's9',
       revision: 1,

@@ -93,9 +93,10 @@ function OneLine({
         name={before?.speaker === segment.speaker ? undefined : name}
         time={time}
         isOver={isAtOnce(before, segment)}
+        isMissing={!segment.transcribed}
         language={segment.language}
       >
-        {segment.transcribed &&
+        {words.length > 0 &&
           words.map((word, at) => (
             <Word
               // biome-ignore lint/suspicious/noArrayIndexKey: a word's place is its name
