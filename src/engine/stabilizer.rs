@@ -17,7 +17,7 @@ pub(super) const UNSETTLED_TAIL_MS: u32 = 2_200;
 
 /// A word that a draft is less sure of than this does not settle, nor what follows it: two drafts
 /// hear almost the same, and agree on the same mistakes.
-const SETTLED_CONFIDENCE: f32 = 0.6;
+const SETTLED_CONFIDENCE: f32 = 0.7;
 
 /// A draft's last word is held back when it ends so near the end of the audio: it may be half of
 /// another.
