@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use crate::models::catalogue::{LICENCE, variants};
 use crate::models::{
-    self, CATALOGUE, Entry, ModelError, Quantisation, Sources, State, Step, Variant, Verified,
-    Watcher,
+    self, CATALOGUE, Entry, Imported, ModelError, Quantisation, Sources, State, Step, Variant,
+    Verified, Watcher,
 };
 
 /// Lists, fetches, imports, quantises and checks Whisper models.
@@ -208,13 +208,20 @@ async fn pull(name: &str, folder: &Path) -> anyhow::Result<()> {
 }
 
 async fn import(folder: PathBuf, output: PathBuf) -> anyhow::Result<()> {
+    let import = move |path: &Path, told: &Watcher| models::import(&folder, path, told);
+    make(output, import).await
+}
+
+/// Has a file made while a bar tells how far it is, then says what became of it.
+async fn make(
+    output: PathBuf,
+    work: impl FnOnce(&Path, &Watcher) -> Result<Imported, ModelError> + Send + 'static,
+) -> anyhow::Result<()> {
     let bar = bar();
     let (told, path) = (watcher(&bar), output.clone());
-    let import = move || models::import(&folder, &path, &told);
-    let imported = tokio::task::spawn_blocking(import).await?;
+    let made = tokio::task::spawn_blocking(move || work(&path, &told)).await?;
     bar.finish_and_clear();
-    let imported = imported?;
-    let (bytes, sum) = (imported.bytes, imported.sha256);
+    let Imported { bytes, sha256: sum } = made?;
     writeln!(
         io::stdout(),
         "{}: {bytes} bytes, SHA-256 {sum}",
@@ -240,19 +247,8 @@ async fn quantise(
         "{} is there already; move it away, or give another file with --output",
         output.display()
     );
-    let bar = bar();
-    let (told, path) = (watcher(&bar), output.clone());
-    let work = move || models::quantise(&input, kind, &path, &told);
-    let made = tokio::task::spawn_blocking(work).await?;
-    bar.finish_and_clear();
-    let made = made?;
-    let (bytes, sum) = (made.bytes, made.sha256);
-    writeln!(
-        io::stdout(),
-        "{}: {bytes} bytes, SHA-256 {sum}",
-        output.display()
-    )?;
-    Ok(())
+    let quantise = move |path: &Path, told: &Watcher| models::quantise(&input, kind, path, told);
+    make(output, quantise).await
 }
 
 async fn verify(name: Option<&str>, folder: &Path) -> anyhow::Result<()> {

@@ -122,8 +122,8 @@ impl Writer {
 
     fn indent(&self, speaker: Speaker) -> usize {
         match self.format {
-            Format::Srt if self.named => name(speaker).len() + ": ".len(),
-            Format::Srt | Format::Vtt | Format::Txt | Format::Json => 0,
+            Format::Srt => who(speaker, self.named).len(),
+            Format::Vtt | Format::Txt | Format::Json => 0,
         }
     }
 
@@ -170,14 +170,19 @@ fn name(speaker: Speaker) -> &'static str {
     }
 }
 
+/// What a line without tags begins with.
+fn who(speaker: Speaker, named: bool) -> String {
+    if named {
+        format!("{}: ", name(speaker))
+    } else {
+        String::new()
+    }
+}
+
 fn text(segment: &Segment, named: bool) -> String {
     let at = segment.start_ms / 1_000;
     let (hours, minutes, seconds) = (at / 3_600, at / 60 % 60, at % 60);
-    let who = if named {
-        format!("{}: ", name(segment.speaker))
-    } else {
-        String::new()
-    };
+    let who = who(segment.speaker, named);
     format!(
         "[{hours:02}:{minutes:02}:{seconds:02}] {who}{}\n",
         one_line(&segment.text)
@@ -185,11 +190,7 @@ fn text(segment: &Segment, named: bool) -> String {
 }
 
 fn subrip(cue: &Cue, number: usize, named: bool) -> String {
-    let who = if named {
-        format!("{}: ", name(cue.speaker))
-    } else {
-        String::new()
-    };
+    let who = who(cue.speaker, named);
     let (from, to) = (stamp(cue.start_ms, ','), stamp(cue.read_ms, ','));
     let lines = cue.lines.join("\n").replace("-->", "→");
     format!("{number}\n{from} --> {to}\n{who}{lines}\n\n")

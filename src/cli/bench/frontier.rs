@@ -1,5 +1,6 @@
 //! `callburner bench frontier`: words against compute, a point for each way to recognise.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use plotters::chart::SeriesLabelPosition;
@@ -134,30 +135,24 @@ fn table(points: &[Point]) -> String {
 }
 
 fn draw(points: &[Point]) -> plot::Plot {
-    let mut lines: Vec<plot::Line> = Vec::new();
     let mut sorted: Vec<&Point> = points.iter().collect();
     sorted.sort_by(|a, b| a.place().1.total_cmp(&b.place().1));
+    let mut groups: BTreeMap<String, Vec<&Point>> = BTreeMap::new();
     for point in sorted {
         let name = format!("{}, {}", point.model, point.heard());
-        let (wer, speed) = point.place();
-        let n = lines.iter().position(|line| line.name == name);
-        let n = n.unwrap_or_else(|| {
-            lines.push(plot::Line {
-                name,
-                points: vec![],
-                labels: vec![],
-            });
-            lines.len() - 1
-        });
-        lines[n].points.push((speed, 100.0 * wer));
-        lines[n].labels.push(point.way.to_owned());
+        groups.entry(name).or_default().push(point);
     }
-    lines.sort_by(|a, b| a.name.cmp(&b.name));
+    let place = |point: &&Point| (point.place().1, 100.0 * point.place().0);
+    let lines = groups.into_iter().map(|(name, points)| plot::Line {
+        name,
+        points: points.iter().map(place).collect(),
+        labels: points.iter().map(|point| point.way.to_owned()).collect(),
+    });
     plot::Plot {
         title: "Words against compute".to_owned(),
         across: "audio seconds for each processor second of one core".to_owned(),
         up: "word error rate, %".to_owned(),
         names_at: SeriesLabelPosition::LowerRight,
-        lines,
+        lines: lines.collect(),
     }
 }

@@ -199,15 +199,16 @@ fn listen(args: &WordsArgs) -> anyhow::Result<(Vec<FolderFigures>, Calibration)>
         let path = models::resolve(&args.engine.model, &args.engine.models_dir)?;
         Ok(whisper::Model::load(&path)?.recognizer()?)
     };
+    let engine = || Ok::<_, anyhow::Error>(cli::load(&args.engine)?.recognizer()?);
     let mut live: Box<dyn Recognizer> = match args.finals {
-        Finals::Careful => cli::load(&args.engine)?.recognizer()?,
-        Finals::Hurried => Box::new(Hurried(cli::load(&args.engine)?.recognizer()?)),
+        Finals::Careful => engine()?,
+        Finals::Hurried => Box::new(Hurried(engine()?)),
         Finals::WhisperCpp => Box::new(whisper_cpp()?),
     };
     let mut whole: Option<Box<dyn Recognizer>> = match args.offline {
         Offline::None => None,
-        Offline::Careful => Some(cli::load(&args.engine)?.recognizer()?),
-        Offline::Hurried => Some(Box::new(Hurried(cli::load(&args.engine)?.recognizer()?))),
+        Offline::Careful => Some(engine()?),
+        Offline::Hurried => Some(Box::new(Hurried(engine()?))),
         Offline::WhisperCpp => Some(Box::new(whisper_cpp()?.with_policy(Policy::FullContext))),
     };
     let mut all = Vec::new();
