@@ -23,6 +23,9 @@ pub const TIMESTAMP_MS: u32 = 20;
 /// A timestamp this close to the end of speech is taken for the end of the text.
 const END_SLACK_MS: u32 = 500;
 
+/// A text whose last words end longer than this before the end of speech is not whole.
+const EARLY_MS: u32 = 1_000;
+
 /// A run of at least this many tokens that comes twice in a row is a loop …
 const LOOP_TOKENS_MIN: usize = 4;
 
@@ -47,6 +50,15 @@ impl Vocabulary {
             .filter(|&token| token < self.end)
             .collect();
         ends_in_a_loop(&text)
+    }
+
+    /// Whether the text so far may end here: not where a timestamp says that its last words were
+    /// said long before the end of speech.
+    pub fn may_end(self, tokens: &[i32], speech_end_ms: u32) -> bool {
+        tokens.last().is_none_or(|&last| {
+            let at_ms = (last - self.first_timestamp).max(0) as u32 * TIMESTAMP_MS;
+            last < self.first_timestamp || at_ms + EARLY_MS >= speech_end_ms
+        })
     }
 }
 
@@ -197,6 +209,13 @@ mod tests {
         assert!(VOCABULARY.must_end(&[at(0), 5, 6, at(2_600)], 3_000));
         assert!(!VOCABULARY.must_end(&[at(0), 5, 6, at(1_400)], 3_000));
         assert!(!VOCABULARY.must_end(&[at(0)], 300), "no words yet");
+    }
+
+    #[test]
+    fn a_text_does_not_end_long_before_the_end_of_speech() {
+        assert!(!VOCABULARY.may_end(&[at(0), 5, 6, at(1_400)], 3_000));
+        assert!(VOCABULARY.may_end(&[at(0), 5, 6, at(2_000)], 3_000));
+        assert!(VOCABULARY.may_end(&[at(0), 5, 6], 3_000), "no time says so");
     }
 
     #[test]

@@ -3,6 +3,10 @@
 //!
 //! Words that are expected are helped on the way (`expected`).
 //!
+//! Of texts that differ only in their times, the best alone goes on: a beam of five would otherwise
+//! begin with five times and no second word, and end as often as not with five times again. And no
+//! text ends where somebody still speaks (`guard`).
+//!
 //! The rules of what may follow what are Whisper's own: a text begins with a time, times come in
 //! pairs and never run backwards, and where times together are likelier than any word, a time comes
 //! next. Source: <https://github.com/openai/whisper>, `whisper/decoding.py`
@@ -106,6 +110,9 @@ impl Search<'_> {
             }
             let logits = &mut outlook.logits;
             allow(logits, &text.tokens, self.vocabulary);
+            if !self.may_end(&text.tokens) {
+                logits[self.vocabulary.end as usize] = f32::NEG_INFINITY;
+            }
             let norm = log_sum_exp(logits);
             let mut tokens = likeliest(logits, self.width + 1);
             self.help(text.place, logits, &mut tokens);
@@ -116,7 +123,7 @@ impl Search<'_> {
             }
         }
         steps.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let mut next = Vec::with_capacity(self.width);
+        let mut next: Vec<Text> = Vec::with_capacity(self.width);
         for (sum, n, token, logprob) in steps {
             if token == self.vocabulary.end {
                 finished.push(Text {
@@ -128,6 +135,12 @@ impl Search<'_> {
             let mut text = texts[n].with(token, logprob);
             text.sum = sum;
             text.place = self.expected.follow(text.place, token).0;
+            if next
+                .iter()
+                .any(|better| better.says_the_same(&text, self.vocabulary))
+            {
+                continue;
+            }
             next.push(text);
             if next.len() == self.width {
                 break;
@@ -152,6 +165,12 @@ impl Search<'_> {
         self.speech_end_ms
             .is_some_and(|end_ms| guard.must_end(tokens, end_ms))
     }
+
+    fn may_end(&self, tokens: &[i32]) -> bool {
+        let guard = self.vocabulary.guard();
+        self.speech_end_ms
+            .is_none_or(|end_ms| guard.may_end(tokens, end_ms))
+    }
 }
 
 impl Text {
@@ -161,6 +180,18 @@ impl Text {
         text.logprobs.push(logprob);
         text.path.token = token;
         text
+    }
+
+    /// Whether two texts differ in nothing but when their words are said.
+    fn says_the_same(&self, other: &Self, vocabulary: Vocabulary) -> bool {
+        let is_word = |token: &&i32| **token < vocabulary.first_timestamp;
+        let (ours, theirs) = (self.tokens.iter(), other.tokens.iter());
+        let times_last = |tokens: std::slice::Iter<'_, i32>| {
+            let from_last = tokens.rev();
+            from_last.take_while(|token| !is_word(token)).count()
+        };
+        times_last(ours.clone()) == times_last(theirs.clone())
+            && ours.filter(is_word).eq(theirs.filter(is_word))
     }
 
     fn score(&self) -> f32 {
@@ -277,6 +308,23 @@ mod tests {
     fn where_times_are_likelier_than_any_word_a_time_comes() {
         let at = |n: i32| vocabulary().first_timestamp + n;
         assert_eq!(allowed(&[at(5), 7], &[]), (false, false, Some(6)));
+    }
+
+    #[test]
+    fn texts_that_differ_in_their_times_say_the_same() {
+        let at = |n: i32| vocabulary().first_timestamp + n;
+        let text = |tokens: &[i32]| Text {
+            tokens: tokens.to_vec(),
+            ..Text::default()
+        };
+        let same = |a: &[i32], b: &[i32]| text(a).says_the_same(&text(b), vocabulary());
+        assert!(same(&[at(0)], &[at(3)]));
+        assert!(same(&[at(0), 7, at(9), at(9), 8], &[at(1), 7, 8]));
+        assert!(!same(&[at(0), 7], &[at(0), 8]));
+        assert!(
+            !same(&[at(0), 7], &[at(0), 7, at(9)]),
+            "what may follow differs"
+        );
     }
 
     #[test]
