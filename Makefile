@@ -30,7 +30,7 @@ test: check deny oracles test-client test-functions browser
 	$(MAKE) --no-print-directory fuzz SECONDS=20
 	cargo test --locked --all-targets --no-run
 	$(BUILT)/debug/callburner models pull $(MODEL)
-	cargo test --locked --all-targets -- --include-ignored --test-threads $$(($$(nproc) + 1))
+	RUST_TEST_THREADS=$$(($$(nproc) + 1)) cargo test --locked --all-targets -- --include-ignored
 	cd client && npm run -s e2e
 
 test-client: client
