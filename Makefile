@@ -7,25 +7,30 @@
 # soak   calls in a rising and falling number, with faults among them, for SOAK_MINUTES (30)
 # fuzz   every fuzz target for SECONDS (600) each
 # check  formatting, lints, docs alone, of server and page
+# deny   licences and sources of what is built in; part of test
 # oracles  Twilio's own libraries, which the tests compare ours with; only in target/
 
 MODEL ?= tiny.en
 ARGS  ?=
 SECONDS ?= 600
+BUILT := $(or $(CARGO_TARGET_DIR),target)
 
 # Where .ci/node puts a Node, if the system's does not build the page.
 export PATH := $(CURDIR)/target/node/bin:$(PATH)
 
-.PHONY: demo client test test-client test-functions bench peer soak fuzz check fmt model oracles packages node browser
+.PHONY: demo client test test-client test-functions bench peer soak fuzz check deny fmt model oracles packages node browser
 
 demo: packages model
 	@$(MAKE) --no-print-directory client || echo "The page is left out: the call is shown on the terminal."
 	cargo run --release --locked -- demo --model $(MODEL) $(ARGS)
 
-test: check oracles test-client test-functions browser
+# All is built before the program is run: `cargo run` would build another one, on other features. Some tests only
+# wait, so one more of them than there are processors.
+test: check deny oracles test-client test-functions browser
 	$(MAKE) --no-print-directory fuzz SECONDS=20
-	cargo run --locked -- models pull $(MODEL)
-	cargo test --locked --all-targets -- --include-ignored
+	cargo test --locked --all-targets --no-run
+	$(BUILT)/debug/callburner models pull $(MODEL)
+	RUST_TEST_THREADS=$$(($$(nproc) + 1)) cargo test --locked --all-targets -- --include-ignored
 	cd client && npm run -s e2e
 
 test-client: client
@@ -58,6 +63,9 @@ check: packages client
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+deny: packages
+	@.ci/deny check licenses bans sources
 
 fmt: client/node_modules/.package-lock.json
 	cargo fmt

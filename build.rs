@@ -72,10 +72,12 @@ const COMPILERS: [(&str, &str, &str); 2] = [
 
 /// Says what a build for graphics cards lacks, before `CMake` fails over it in a thousand lines.
 fn check_compilers() -> Result<(), String> {
-    println!("cargo:rerun-if-env-changed=PATH");
     let path = std::env::var_os("PATH").unwrap_or_default();
     for (feature, program, package) in COMPILERS {
         let is_wanted = std::env::var_os(format!("CARGO_FEATURE_{feature}")).is_some();
+        if is_wanted {
+            println!("cargo:rerun-if-env-changed=PATH");
+        }
         let is_there = std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
         if is_wanted && !is_there {
             return Err(format!(

@@ -19,10 +19,7 @@ use callburner::twilio::stream::message::Message;
 use callburner::twilio::stream::session::{Admission, Input, Output, Session};
 use callburner::twilio::tracks::Tracks;
 use callburner::twilio::twiml::{self, Parameter, Response, Say, Stream, Verb};
-use callburner::twilio::webhook::{
-    self, CallStatusCallback, DialEnded, RecordingCallback, StreamCallback, TranscriptionCallback,
-    VoiceRequest,
-};
+use callburner::twilio::webhook;
 use libfuzzer_sys::fuzz_target;
 
 type Target = fn(&[u8]);
@@ -82,12 +79,7 @@ fn webhook_form(data: &[u8]) {
     let Ok(form) = webhook::form(data) else {
         return;
     };
-    let _ = VoiceRequest::read(&form);
-    let _ = DialEnded::read(&form);
-    let _ = CallStatusCallback::read(&form);
-    let _ = RecordingCallback::read(&form);
-    let _ = StreamCallback::read(&form);
-    let _ = TranscriptionCallback::read(&form);
+    webhook::read_as_each(&form);
     for (_, value) in &form {
         if let Some(address) = webhook::Address::parse(value) {
             assert_eq!(webhook::Address::parse(&address.to_text()), Some(address));

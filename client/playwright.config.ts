@@ -22,8 +22,8 @@ export default defineConfig({
   // A call takes its time: the recorded one plays for 42 s.
   timeout: 120_000,
   expect: { timeout: 15_000 },
-  // Two cores, and most of a test is waiting.
-  workers: 2,
+  // Most of a test is waiting: three do not crowd two cores.
+  workers: 3,
   // On a machine that others share a browser may stall once. The list says "flaky": look at it.
   retries: 1,
   forbidOnly: Boolean(process.env.CI),
