@@ -20,8 +20,10 @@ export PATH := $(CURDIR)/target/node/bin:$(PATH)
 
 .PHONY: demo client test test-client test-functions bench peer soak fuzz check deny fmt model oracles packages node browser
 
-demo: packages model
+# The page first: the program that pulls the model is compiled with it, and need not be compiled again.
+demo: packages
 	@$(MAKE) --no-print-directory client || echo "The page is left out: the call is shown on the terminal."
+	@$(MAKE) --no-print-directory model
 	cargo run --release --locked -- demo --model $(MODEL) $(ARGS)
 
 # All is built before the program is run: `cargo run` would build another one, on other features. Some tests only
