@@ -1,8 +1,8 @@
 //! `callburner bench soak`: recorded calls in a rising and falling number, through the real server and
 //! the real engine, with faults among them: calls that break off, sockets that send garbage, a database
 //! that somebody holds, a disk that is full, a recogniser that panics, and a Twilio that cannot be
-//! reached at all. Then: is every final there, heard and kept, did anything else panic, does the memory
-//! stay flat?
+//! reached at all. Then: is every final there, heard and kept, did anything else panic, do memory
+//! and latency stay flat?
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,8 +26,8 @@ use crate::config::{Doors, EngineSettings};
 use crate::engine::Engine;
 use crate::engine::recognizer::{Effort, Hypothesis, RecognizeError, Recognizer, Request};
 use crate::ids::AccountSid;
-use crate::measure::latency::Tally;
-use crate::measure::script::Script;
+use crate::measure::latency::{Heard, Spread, Tally};
+use crate::measure::script::{Script, Utterance};
 use crate::player::{Call, Options};
 use crate::rehearsal::rehearse;
 use crate::store::Store;
@@ -109,13 +109,16 @@ struct Figures {
     archives_failed: u64,
     /// Most memory of the middle third, and of the last.
     memory_mb: [f64; 2],
+    /// Last words of the calls that ended in the middle third, and in the last.
+    last_words: [Option<Spread>; 2],
 }
 
 /// What one turn came to.
-enum Done {
+enum Done<'a> {
     Whole {
+        truth: &'a [Utterance],
+        heard: Vec<Heard>,
         finals: usize,
-        missing: usize,
         not_kept: usize,
     },
     Broken,
@@ -272,6 +275,8 @@ impl Figures {
                 "memory, middle and last third",
                 format!("{middle:.0} MB, {last:.0} MB"),
             ),
+            ("last words, middle third", spread(self.last_words[0])),
+            ("last words, last third", spread(self.last_words[1])),
         ];
         let rows = rows.map(|(what, value)| format!("{what:<32} {value}"));
         rows.join("\n")
@@ -297,6 +302,7 @@ impl Figures {
 async fn soak(app: &App, calls: &[(Script, Call)], args: &SoakArgs) -> anyhow::Result<Figures> {
     let (began, time) = (clock::now(), Duration::from_secs_f64(args.minutes * 60.0));
     let mut figures = Figures::default();
+    let mut tallies: [Tally; 3] = Default::default();
     let mut turns = FuturesUnordered::new();
     let mut number = 0;
     loop {
@@ -308,15 +314,31 @@ async fn soak(app: &App, calls: &[(Script, Call)], args: &SoakArgs) -> anyhow::R
         if elapsed >= time && turns.is_empty() {
             break;
         }
-        note_memory(&mut figures, elapsed.as_secs_f64() / time.as_secs_f64());
+        let third = third(elapsed, time);
+        note_memory(&mut figures, third);
         tokio::select! {
-            Some(done) = turns.next() => count(&mut figures, &done?),
+            Some(done) = turns.next() => count(&mut figures, &mut tallies[third], done?),
             () = clock::until(Some(clock::now() + LOOK_EVERY)) => {}
         }
     }
+    let [first, middle, last] = tallies.map(|tally| tally.report());
+    figures.finals_missing = [&first, &middle, &last]
+        .map(|report| report.missing.len())
+        .iter()
+        .sum();
+    figures.last_words = [middle.final_words, last.final_words];
     figures.stumbles = STUMBLES.load(Ordering::Relaxed);
     figures.panics = PANICS.load(Ordering::Relaxed) - figures.stumbles;
     Ok(figures)
+}
+
+fn spread(spread: Option<Spread>) -> String {
+    spread.map_or("none".to_owned(), |last_words| {
+        format!(
+            "p50 {} ms, p95 {} ms, p99 {} ms",
+            last_words.p50_ms, last_words.p95_ms, last_words.p99_ms
+        )
+    })
 }
 
 /// How many calls there should be: from one to the crest, and back.
@@ -326,26 +348,32 @@ fn wanted(elapsed: Duration, crest: usize) -> usize {
     1 + (height * crest.saturating_sub(1) as f64).round() as usize
 }
 
-fn note_memory(figures: &mut Figures, part: f64) {
+/// Which third of the time it is, from 0; calls that end after it belong to the last.
+fn third(elapsed: Duration, time: Duration) -> usize {
+    let part = elapsed.as_secs_f64() / time.as_secs_f64();
+    ((part * 3.0) as usize).min(2)
+}
+
+fn note_memory(figures: &mut Figures, third: usize) {
     let bytes = telemetry::resident_bytes().unwrap_or_default();
-    let third = (part * 3.0) as usize; // What is loaded and made once belongs to the first.
-    let Some(third) = third.min(2).checked_sub(1) else {
-        return;
+    let Some(later) = third.checked_sub(1) else {
+        return; // What is loaded and made once belongs to the first.
     };
-    let most = &mut figures.memory_mb[third];
+    let most = &mut figures.memory_mb[later];
     *most = most.max(bytes as f64 / 1e6);
 }
 
-fn count(figures: &mut Figures, done: &Done) {
+fn count(figures: &mut Figures, tally: &mut Tally, done: Done<'_>) {
     match done {
         Done::Whole {
+            truth,
+            heard,
             finals,
-            missing,
             not_kept,
         } => {
+            tally.add(truth, &heard);
             figures.whole += 1;
             figures.finals += finals;
-            figures.finals_missing += missing;
             figures.finals_not_kept += not_kept;
         }
         Done::Broken => figures.broken += 1,
@@ -354,7 +382,11 @@ fn count(figures: &mut Figures, done: &Done) {
 }
 
 /// A call, or a fault.
-async fn turn(app: &App, (script, call): &(Script, Call), number: usize) -> anyhow::Result<Done> {
+async fn turn<'a>(
+    app: &App,
+    (script, call): &'a (Script, Call),
+    number: usize,
+) -> anyhow::Result<Done<'a>> {
     match number % 4 {
         2 => garbage(app).await,
         3 => {
@@ -368,17 +400,16 @@ async fn turn(app: &App, (script, call): &(Script, Call), number: usize) -> anyh
     }
 }
 
-async fn whole(app: &App, script: &Script, call: &Call) -> anyhow::Result<Done> {
+async fn whole<'a>(app: &App, script: &'a Script, call: &Call) -> anyhow::Result<Done<'a>> {
     let options = Options::fresh();
     let rehearsal = rehearse(app.address(), call, &options, |_| {}).await?;
     let is_final = |event: &Event| matches!(event, Event::Segment { .. });
     let finals = rehearsal.events.iter();
     let finals = finals.filter(|(_, heard)| is_final(&heard.event)).count();
-    let mut tally = Tally::default();
-    tally.add(&script.truth, &rehearsal.heard());
     Ok(Done::Whole {
+        truth: &script.truth,
+        heard: rehearsal.heard(),
         finals,
-        missing: tally.report().missing.len(),
         not_kept: finals - kept(app.store(), &options, finals).await?,
     })
 }
@@ -396,7 +427,7 @@ async fn kept(store: &Store, options: &Options, finals: usize) -> anyhow::Result
 }
 
 /// A media socket that sends what is no Media Stream, until the server has had enough.
-async fn garbage(app: &App) -> anyhow::Result<Done> {
+async fn garbage(app: &App) -> anyhow::Result<Done<'static>> {
     let url = format!("ws://{}/media", app.address());
     let (mut socket, _) = tokio_tungstenite::connect_async(url).await?;
     let lies = [
