@@ -14,6 +14,7 @@
 //!   cover. Segments that only go on with an utterance have no first-words latency.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +64,18 @@ pub struct Spread {
     pub max_ms: i64,
 }
 
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            p50_ms,
+            p95_ms,
+            p99_ms,
+            ..
+        } = self;
+        write!(f, "p50 {p50_ms} ms, p95 {p95_ms} ms, p99 {p99_ms} ms")
+    }
+}
+
 impl Spread {
     /// Of `values` in any order; `None` of none.
     pub fn of(mut values: Vec<i64>) -> Option<Self> {
@@ -109,6 +122,9 @@ pub struct Report {
     pub final_words: Option<Spread>,
     /// The parts of that.
     pub breakdown: Breakdown,
+    /// How far off, either way, the first word's start and the last word's end are, over the segments
+    /// that begin an utterance and those that end one.
+    pub word_times: Option<Spread>,
     /// Reference utterances longer than [`MISSABLE_MS_MAX`] for which no words arrived.
     pub missing: Vec<Missing>,
     /// Words of partials that the next partial, or the final, replaced or took back.
@@ -153,6 +169,7 @@ pub struct Tally {
     end_error: Vec<i64>,
     engine: Vec<i64>,
     delivery: Vec<i64>,
+    word_times: Vec<i64>,
 }
 
 impl Tally {
@@ -187,6 +204,7 @@ impl Tally {
             engine: Spread::of(self.engine.clone()),
             delivery: Spread::of(self.delivery.clone()),
         };
+        report.word_times = Spread::of(self.word_times.clone());
         let words = report.settled_words;
         report.unstable_partial_word_ratio =
             (words > 0).then(|| report.revised_words as f64 / words as f64);
@@ -296,6 +314,9 @@ impl Tally {
             self.first_words.push(after(start_ms, first_words_ms));
             self.first_partial
                 .extend(life.first_partial_ms.map(|ms| after(start_ms, ms)));
+            let first_word = life.segment.words.first();
+            self.word_times
+                .extend(first_word.map(|word| after(start_ms, word.start_ms).abs()));
         }
         for (at, end_ms) in speech_ends {
             let Settled { at_ms, segment, .. } = &lives[at];
@@ -304,6 +325,9 @@ impl Tally {
             self.end_error.push(after(end_ms, segment.end_ms));
             self.engine.push(after(segment.end_ms, published_ms));
             self.delivery.push(after(published_ms, *at_ms));
+            let last_word = segment.words.last();
+            self.word_times
+                .extend(last_word.map(|word| after(end_ms, word.end_ms).abs()));
         }
     }
 }
@@ -407,7 +431,7 @@ fn revised(before: &[String], now: &[String]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transcript::{EndReason, EngineHealth, Speaker};
+    use crate::transcript::{EndReason, EngineHealth, Speaker, Word};
 
     fn said(track: Track, start_ms: u64, end_ms: u64, text: &str) -> Utterance {
         Utterance {
@@ -508,6 +532,24 @@ mod tests {
         assert_eq!(only(report.final_words), 600);
         assert_eq!((report.utterances, report.segments), (1, 1));
         assert_eq!((report.missing.len(), report.retractions), (0, 0));
+    }
+
+    #[test]
+    fn words_may_begin_or_end_beside_what_was_said() {
+        let truth = [said(Track::Inbound, 1_000, 3_000, "good morning")];
+        let mut heard = final_at(3_650, 1, (980, 3_100), "good morning");
+        let Event::Segment { segment } = &mut heard.event else {
+            panic!()
+        };
+        let word = |start_ms, end_ms| Word {
+            text: "good".to_owned(),
+            start_ms,
+            end_ms,
+            confidence: 1.0,
+        };
+        segment.words = vec![word(990, 1_500), word(1_500, 3_040)];
+        let off = measure(&truth, &[heard]).word_times.unwrap();
+        assert_eq!((off.count, off.p50_ms, off.max_ms), (2, 10, 40));
     }
 
     #[test]

@@ -469,10 +469,16 @@ fn breakdown(report: &Report) -> String {
         ),
         ("publication to arrival", parts.delivery),
     ];
-    let lines = named.iter().filter_map(|(name, spread)| {
-        spread.map(|s| format!("  {name}: p50 {} ms, p95 {} ms", s.p50_ms, s.p95_ms))
-    });
-    format!("of last words\n{}", lines.collect::<Vec<_>>().join("\n"))
+    let lines = named
+        .iter()
+        .filter_map(|(name, spread)| spread.map(|spread| format!("  {name}: {spread}")));
+    let word_times = report
+        .word_times
+        .map_or("none measured".to_owned(), |spread| spread.to_string());
+    format!(
+        "of last words\n{}\nword times {word_times} off, at both ends of what was said",
+        lines.collect::<Vec<_>>().join("\n")
+    )
 }
 
 fn write_json(path: Option<&Path>, figures: &impl Serialize) -> anyhow::Result<()> {

@@ -250,6 +250,8 @@ async fn trouble(database: &str, figures: &mut Figures) -> anyhow::Error {
 impl Figures {
     fn table(&self) -> String {
         let [middle, last] = self.memory_mb;
+        let last_words =
+            |third: usize| self.last_words[third].map_or("none".to_owned(), |s| s.to_string());
         let rows = [
             ("calls played whole", self.whole.to_string()),
             ("calls broken off", self.broken.to_string()),
@@ -275,8 +277,8 @@ impl Figures {
                 "memory, middle and last third",
                 format!("{middle:.0} MB, {last:.0} MB"),
             ),
-            ("last words, middle third", spread(self.last_words[0])),
-            ("last words, last third", spread(self.last_words[1])),
+            ("last words, middle third", last_words(0)),
+            ("last words, last third", last_words(1)),
         ];
         let rows = rows.map(|(what, value)| format!("{what:<32} {value}"));
         rows.join("\n")
@@ -330,15 +332,6 @@ async fn soak(app: &App, calls: &[(Script, Call)], args: &SoakArgs) -> anyhow::R
     figures.stumbles = STUMBLES.load(Ordering::Relaxed);
     figures.panics = PANICS.load(Ordering::Relaxed) - figures.stumbles;
     Ok(figures)
-}
-
-fn spread(spread: Option<Spread>) -> String {
-    spread.map_or("none".to_owned(), |last_words| {
-        format!(
-            "p50 {} ms, p95 {} ms, p99 {} ms",
-            last_words.p50_ms, last_words.p95_ms, last_words.p99_ms
-        )
-    })
 }
 
 /// How many calls there should be: from one to the crest, and back.

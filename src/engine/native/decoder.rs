@@ -15,10 +15,11 @@ use super::algebra::softmax;
 use super::encoder::EVERY;
 use super::encoder::HEAD;
 use super::encoder::Memory;
-use super::encoder::Row;
+use super::encoder::Rows;
 use super::file::File;
 use super::file::Parameters;
 use super::kernel;
+use super::kernel::View;
 use super::kernel::WHOLE_MAX;
 use super::vocabulary::Vocabulary;
 
@@ -208,22 +209,17 @@ impl Listener<'_> {
                 .zip(&*paths)
                 .flat_map(|(query, path)| {
                     let own = path.rows.iter().map(|&row| pool.row(row, width));
-                    attend(query, &own, path.rows.len())
+                    attend(query, width, &own.collect::<Vec<_>>(), path.rows.len())
                 })
                 .collect();
             kernel::add_scaled(&mut hidden, 1.0, &layer.own_out.apply(&attended));
 
             let queries = layer.query.apply(&layer.before_heard.apply(&hidden));
-            let heard = &self.heard[n];
-            let rows = heard.keys.len() / width;
+            let heard = self.heard[n].from(0, width);
             let silence = self
                 .silence_from
-                .map(|row| decoder.silence[n].rows(width).skip(row));
-            let all = heard.rows(width).chain(silence.into_iter().flatten());
-            let attended: Vec<f32> = queries
-                .chunks_exact(width)
-                .flat_map(|query| attend(query, &all, rows))
-                .collect();
+                .map_or_else(Rows::default, |row| decoder.silence[n].from(row, width));
+            let attended = attend(&queries, width, &[heard, silence], heard.0.len() / width);
             kernel::add_scaled(&mut hidden, 1.0, &layer.heard_out.apply(&attended));
 
             let mut wide = layer.up.apply(&layer.before_mlp.apply(&hidden));
@@ -272,27 +268,32 @@ impl Decoder {
     }
 }
 
-/// One query over `rows`; from row `remembered` on each counts [`EVERY`] times.
-fn attend<'a>(
-    query: &[f32],
-    rows: &(impl Iterator<Item = Row<'a>> + Clone),
-    remembered: usize,
-) -> Vec<f32> {
-    let (width, scale) = (query.len(), (HEAD as f32).sqrt().recip());
-    let mut out = vec![0.0; width];
-    let mut scores = Vec::new();
+/// Queries over `stretches` of rows; from row `remembered` on each counts [`EVERY`] times.
+fn attend(queries: &[f32], width: usize, stretches: &[Rows<'_>], remembered: usize) -> Vec<f32> {
+    let scale = (HEAD as f32).sqrt().recip();
+    let queries: Vec<f32> = queries.iter().map(|x| scale * x).collect();
+    let rows = stretches.iter().map(|(keys, _)| keys.len() / width).sum();
+    let mut shares = vec![0.0; rows];
+    let mut out = vec![0.0; queries.len()];
+    // A head's keys and values stay near while one query after another looks at them.
     for head in (0..width).step_by(HEAD) {
-        let part = |row: &'a [f32]| &row[head..head + HEAD];
-        let query = &query[head..head + HEAD];
-        scores.clear();
-        scores.extend(
-            rows.clone()
-                .map(|(key, _)| scale * kernel::dot(query, part(key))),
-        );
-        softmax(&mut scores, remembered, EVERY);
-        let out = &mut out[head..head + HEAD];
-        for (&share, (_, value)) in scores.iter().zip(rows.clone()) {
-            kernel::add_scaled(out, share, part(value));
+        let part = |rows| View::new(rows, width).columns(head, HEAD);
+        let place = head..head + HEAD;
+        let queries = queries.chunks_exact(width);
+        for (query, out) in queries.zip(out.chunks_exact_mut(width)) {
+            let mut from = 0;
+            for (keys, _) in stretches {
+                let to = from + keys.len() / width;
+                kernel::row_products(part(keys), &query[place.clone()], &mut shares[from..to]);
+                from = to;
+            }
+            softmax(&mut shares, remembered, EVERY);
+            let mut from = 0;
+            for (_, values) in stretches {
+                let to = from + values.len() / width;
+                kernel::add_rows(&mut out[place.clone()], &shares[from..to], part(values));
+                from = to;
+            }
         }
     }
     out
@@ -398,14 +399,32 @@ mod tests {
         let width = 2 * HEAD;
         let value: Vec<f32> = (0..width).map(|n| n as f32).collect();
         let (query, key) = (vec![0.1; width], vec![0.2; width]);
-        assert_eq!(
-            attend(&query, &std::iter::once((&key[..], &value[..])), 1),
-            value
-        );
+        assert_eq!(attend(&query, width, &[(&key, &value)], 1), value);
         let pool = Memory {
             keys: [key.clone(), key].concat(),
             values: [vec![9.0; width], value.clone()].concat(),
         };
-        assert_eq!(attend(&query, &pool.rows(width).skip(1), 1), value);
+        let nothing = Rows::default();
+        let stretches = [nothing, pool.from(1, width), nothing];
+        assert_eq!(attend(&query, width, &stretches, 1), value);
+    }
+
+    #[test]
+    fn a_row_counts_alike_in_whatever_stretch_it_is() {
+        let width = 2 * HEAD;
+        let number = |n: usize| (n * 29 % 31) as f32 / 31.0 - 0.5;
+        let numbers = |from: usize, rows: usize| -> Vec<f32> {
+            (from..from + rows * width).map(number).collect()
+        };
+        let (queries, keys, values) = (numbers(3, 2), numbers(5, 7), numbers(11, 7));
+        let pool = Memory { keys, values };
+        let all = attend(&queries, width, &[pool.from(0, width)], 7);
+        let one_by_one: Vec<Rows<'_>> = (0..7).map(|row| pool.row(row, width)).collect();
+        assert_eq!(attend(&queries, width, &one_by_one, 7).len(), all.len());
+        for (a, b) in attend(&queries, width, &one_by_one, 7).iter().zip(&all) {
+            assert!((a - b).abs() < 1e-5, "{a} {b}");
+        }
+        let second = attend(&queries[width..], width, &one_by_one, 7);
+        assert_eq!(second, attend(&queries, width, &one_by_one, 7)[width..]);
     }
 }

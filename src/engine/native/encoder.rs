@@ -61,26 +61,19 @@ pub(super) struct Memory {
     pub(super) values: Vec<f32>,
 }
 
-/// The key and the value of one row.
-pub(super) type Row<'a> = (&'a [f32], &'a [f32]);
+/// The keys and the values of some rows that follow each other.
+pub(super) type Rows<'a> = (&'a [f32], &'a [f32]);
 
 impl Memory {
     /// From a row on.
-    pub(super) fn from(&self, row: usize, width: usize) -> (&[f32], &[f32]) {
+    pub(super) fn from(&self, row: usize, width: usize) -> Rows<'_> {
         (&self.keys[row * width..], &self.values[row * width..])
     }
 
     /// One row.
-    pub(super) fn row(&self, row: usize, width: usize) -> Row<'_> {
+    pub(super) fn row(&self, row: usize, width: usize) -> Rows<'_> {
         let place = row * width..(row + 1) * width;
         (&self.keys[place.clone()], &self.values[place])
-    }
-
-    /// Each row's key and value.
-    pub(super) fn rows(&self, width: usize) -> impl Iterator<Item = Row<'_>> + Clone {
-        self.keys
-            .chunks_exact(width)
-            .zip(self.values.chunks_exact(width))
     }
 }
 
@@ -237,7 +230,7 @@ fn patches(rows: &[f32], channels: usize, stride: usize) -> Vec<f32> {
 }
 
 /// Rows of queries, keys and values attend to each other and to remembered silence.
-fn attend(qkv: &[f32], width: usize, silence: (&[f32], &[f32])) -> Vec<f32> {
+fn attend(qkv: &[f32], width: usize, silence: Rows<'_>) -> Vec<f32> {
     let (rows, silent) = (qkv.len() / (3 * width), silence.0.len() / width);
     let columns = rows + silent;
     let qkv = View::new(qkv, 3 * width);

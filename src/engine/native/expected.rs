@@ -65,6 +65,11 @@ impl Expected {
         tree
     }
 
+    /// Whether no word is expected.
+    pub(super) fn is_empty(&self) -> bool {
+        self.nodes.len() == 1
+    }
+
     fn add(&mut self, tokens: &[i32]) {
         let mut node = 0;
         for &token in tokens {

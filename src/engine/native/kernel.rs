@@ -48,6 +48,10 @@ impl<'a> View<'a> {
         }
     }
 
+    fn row(&self, row: usize) -> &'a [f32] {
+        &self.data[row * self.row_step..][..self.columns]
+    }
+
     fn is_within(&self) -> bool {
         let last = self.rows.saturating_sub(1) * self.row_step
             + self.columns.saturating_sub(1) * self.column_step;
@@ -123,6 +127,20 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     dispatch!(dot(a, b))
 }
 
+/// Each of `rows` times `by`.
+pub(super) fn row_products(rows: View<'_>, by: &[f32], into: &mut [f32]) {
+    assert!(rows.column_step == 1 && rows.rows == into.len() && rows.columns == by.len());
+    assert!(rows.columns.is_multiple_of(LANES));
+    dispatch!(row_products(rows, by, into));
+}
+
+/// `to += Σ by[n] · rows[n]`.
+pub(super) fn add_rows(to: &mut [f32], by: &[f32], rows: View<'_>) {
+    assert!(rows.column_step == 1 && rows.rows == by.len() && rows.columns == to.len());
+    assert!(rows.columns.is_multiple_of(LANES));
+    dispatch!(add_rows(to, by, rows));
+}
+
 /// `to += by · from`.
 pub(super) fn add_scaled(to: &mut [f32], by: f32, from: &[f32]) {
     assert_eq!(to.len(), from.len());
@@ -174,10 +192,23 @@ pub(super) fn gelu(row: &mut [f32]) {
     reason = "what they are called from has the vectors"
 )]
 mod plain {
+    use super::View;
     use super::f16;
 
     pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
         a.iter().zip(b).map(|(a, b)| a * b).sum()
+    }
+
+    pub(super) fn row_products(rows: View<'_>, by: &[f32], into: &mut [f32]) {
+        for (r, product) in into.iter_mut().enumerate() {
+            *product = dot(rows.row(r), by);
+        }
+    }
+
+    pub(super) fn add_rows(to: &mut [f32], by: &[f32], rows: View<'_>) {
+        for (r, &by) in by.iter().enumerate() {
+            add_scaled(to, by, rows.row(r));
+        }
     }
 
     #[inline(always)]
@@ -273,14 +304,16 @@ mod plain {
 #[expect(unsafe_code, reason = "vectors are loaded through pointers")]
 mod x86 {
     use std::arch::x86_64::{
-        __m256, __m256i, _mm_add_epi32, _mm_add_ps, _mm_add_ss, _mm_cvtsi128_si32, _mm_cvtss_f32,
-        _mm_loadu_si128, _mm_movehl_ps, _mm_shuffle_epi32, _mm_shuffle_ps, _mm256_add_epi32,
-        _mm256_add_ps, _mm256_castps256_ps128, _mm256_castsi256_si128, _mm256_cvtepi8_epi16,
-        _mm256_cvtph_ps, _mm256_extractf128_ps, _mm256_extracti128_si256, _mm256_fmadd_ps,
-        _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_setzero_ps,
+        __m128, __m256, __m256i, _mm_add_epi32, _mm_add_ps, _mm_add_ss, _mm_cvtsi128_si32,
+        _mm_cvtss_f32, _mm_loadu_si128, _mm_movehl_ps, _mm_shuffle_epi32, _mm_shuffle_ps,
+        _mm_storeu_ps, _mm256_add_epi32, _mm256_add_ps, _mm256_castps256_ps128,
+        _mm256_castsi256_si128, _mm256_cvtepi8_epi16, _mm256_cvtph_ps, _mm256_extractf128_ps,
+        _mm256_extracti128_si256, _mm256_fmadd_ps, _mm256_hadd_ps, _mm256_loadu_ps,
+        _mm256_loadu_si256, _mm256_madd_epi16, _mm256_set1_ps, _mm256_setzero_ps,
         _mm256_setzero_si256, _mm256_storeu_ps,
     };
 
+    use super::View;
     use super::f16;
 
     #[inline]
@@ -346,6 +379,61 @@ mod x86 {
         ];
         let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
         sum_lanes(_mm256_add_ps(pairs[0], pairs[1])) + rest
+    }
+
+    /// The sums of the lanes of four vectors.
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn sum_four(v: [__m256; 4]) -> __m128 {
+        let (front, back) = (_mm256_hadd_ps(v[0], v[1]), _mm256_hadd_ps(v[2], v[3]));
+        let halves = _mm256_hadd_ps(front, back);
+        let upper = _mm256_extractf128_ps::<1>(halves);
+        _mm_add_ps(_mm256_castps256_ps128(halves), upper)
+    }
+
+    #[target_feature(enable = "avx2,fma,f16c")]
+    pub(super) fn row_products(rows: View<'_>, by: &[f32], into: &mut [f32]) {
+        let (fours, rest) = into.as_chunks_mut::<4>();
+        let first_rest = 4 * fours.len();
+        for (n, four) in fours.iter_mut().enumerate() {
+            let rows: [&[[f32; 8]]; 4] = std::array::from_fn(|i| rows.row(4 * n + i).as_chunks().0);
+            let mut sums = [_mm256_setzero_ps(); 4];
+            for (k, by) in by.as_chunks::<8>().0.iter().enumerate() {
+                let by = load(by);
+                for (sum, row) in sums.iter_mut().zip(rows) {
+                    *sum = _mm256_fmadd_ps(by, load(&row[k]), *sum);
+                }
+            }
+            // SAFETY: there is room for four values.
+            unsafe { _mm_storeu_ps(four.as_mut_ptr(), sum_four(sums)) };
+        }
+        for (n, product) in rest.iter_mut().enumerate() {
+            *product = dot(by, rows.row(first_rest + n));
+        }
+    }
+
+    #[target_feature(enable = "avx2,fma,f16c")]
+    pub(super) fn add_rows(to: &mut [f32], by: &[f32], rows: View<'_>) {
+        const TOGETHER: usize = 8;
+        let (whole, rest) = to.as_chunks_mut::<{ 8 * TOGETHER }>();
+        let first_rest = 8 * TOGETHER * whole.len();
+        for (n, to) in whole.iter_mut().enumerate() {
+            let mut sums: [__m256; TOGETHER] = std::array::from_fn(|k| load(&to.as_chunks().0[k]));
+            for (r, &by) in by.iter().enumerate() {
+                let by = _mm256_set1_ps(by);
+                let row = rows.row(r)[8 * TOGETHER * n..].as_chunks::<8>().0;
+                for (sum, row) in sums.iter_mut().zip(row) {
+                    *sum = _mm256_fmadd_ps(by, load(row), *sum);
+                }
+            }
+            for (sum, to) in sums.into_iter().zip(to.as_chunks_mut::<8>().0) {
+                // SAFETY: there is room for eight values.
+                unsafe { _mm256_storeu_ps(to.as_mut_ptr(), sum) };
+            }
+        }
+        for (r, &by) in by.iter().enumerate() {
+            super::plain::add_scaled(rest, by, &rows.row(r)[first_rest..]);
+        }
     }
 
     #[target_feature(enable = "avx2,fma,f16c")]
@@ -493,6 +581,30 @@ mod tests {
 
         let row = numbers(77, 5);
         assert_near(&[dot(&row, &row)], &[plain::dot(&row, &row)]);
+
+        let (data, by) = (numbers(rows * 3 * width, 5), numbers(width, 6));
+        let part = View::new(&data, 3 * width).columns(width, width);
+        let (mut ours, mut plainly) = (vec![0.0; rows], vec![0.0; rows]);
+        row_products(part, &by, &mut ours);
+        plain::row_products(part, &by, &mut plainly);
+        assert_near(&ours, &plainly);
+
+        let (mut ours, mut plainly) = (numbers(width, 7), numbers(width, 7));
+        let shares = numbers(rows, 8);
+        add_rows(&mut ours, &shares, part);
+        plain::add_rows(&mut plainly, &shares, part);
+        assert_near(&ours, &plainly);
+    }
+
+    #[test]
+    #[should_panic(expected = "out of range")]
+    fn rows_that_leave_their_slice_are_refused() {
+        let numbers = numbers(40, 1);
+        let view = View {
+            rows: 3,
+            ..View::new(&numbers, 16)
+        };
+        row_products(view, &numbers[..16], &mut [0.0; 3]);
     }
 
     #[test]
