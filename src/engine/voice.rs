@@ -38,7 +38,6 @@ use crate::engine::segmenter::Cue;
 use crate::engine::segmenter::Segmenter;
 use crate::engine::segmenter::ms;
 use crate::engine::stabilizer::Stabilizer;
-use crate::engine::stabilizer::worth_showing;
 use crate::engine::vad::FRAME;
 use crate::engine::vad::Vad;
 use crate::ids::SegmentId;
@@ -78,6 +77,10 @@ impl Default for Config {
 /// A draft costs about as much as the speech it covers is long, so the step between drafts grows
 /// with the utterance: at least a fifth of what has been said.
 const DRAFT_STEP_SHARE: u64 = 5;
+
+/// So near to where speech begins and ends, the voice detector knows better than Whisper, whose times
+/// are those of subtitles, when the first word began and the last one ended.
+const EDGE_MS: u64 = 500;
 
 /// Which voice of which call this is.
 #[derive(Debug, Clone, Copy)]
@@ -489,7 +492,7 @@ impl Voice {
         {
             utterance.shown = answer.question;
             let words = if is_draft {
-                worth_showing(words, heard_ms)
+                utterance.stabilizer.worth_showing(words, heard_ms)
             } else {
                 words
             };
@@ -594,11 +597,12 @@ impl Voice {
     }
 }
 
-/// Words on the call's clock: never before the clip, after the speech, or running backwards.
+/// Words on the call's clock: never before the clip, after the speech, or running backwards; the first
+/// and the last from and to where speech does, if they are near it.
 fn place(heard: Vec<HeardWord>, clip: &Clip) -> Vec<Word> {
     let (start, end) = (ms(clip.speech.start), ms(clip.speech.end));
     let mut earliest = start;
-    heard
+    let mut words: Vec<Word> = heard
         .into_iter()
         .map(|word| {
             let from =
@@ -612,7 +616,18 @@ fn place(heard: Vec<HeardWord>, clip: &Clip) -> Vec<Word> {
                 confidence: word.confidence,
             }
         })
-        .collect()
+        .collect();
+    if let Some(first) = words.first_mut()
+        && first.start_ms - start <= EDGE_MS
+    {
+        first.start_ms = start;
+    }
+    if let Some(last) = words.last_mut()
+        && end.saturating_sub(last.end_ms) <= EDGE_MS
+    {
+        last.end_ms = end.max(last.end_ms);
+    }
+    words
 }
 
 #[cfg(test)]
@@ -1078,6 +1093,34 @@ mod tests {
             "{} ms",
             after.end_ms
         );
+    }
+
+    #[test]
+    fn the_first_and_the_last_word_keep_to_the_edges_of_speech() {
+        let samples = |ms| segmenter::samples(ms);
+        let clip = Clip {
+            samples: vec![0; samples(5_000) as usize].into(),
+            start: samples(10_000),
+            speech: samples(10_300)..samples(14_800),
+        };
+        let word = |start_ms, end_ms| HeardWord {
+            text: "word".to_owned(),
+            start_ms,
+            end_ms,
+            confidence: 1.0,
+        };
+        let times = |heard: &[HeardWord]| -> Vec<(u64, u64)> {
+            let placed = place(heard.to_vec(), &clip);
+            placed.iter().map(|w| (w.start_ms, w.end_ms)).collect()
+        };
+        let near = [word(0, 900), word(900, 2_000), word(2_000, 4_400)];
+        let placed = [(10_300, 10_900), (10_900, 12_000), (12_000, 14_800)];
+        assert_eq!(times(&near), placed);
+        let near = [word(700, 900), word(4_000, 4_999)];
+        assert_eq!(times(&near), [(10_300, 10_900), (14_000, 14_800)]);
+        let far = [word(1_000, 1_500), word(1_500, 4_000)];
+        assert_eq!(times(&far), [(11_000, 11_500), (11_500, 14_000)]);
+        assert_eq!(times(&[word(600, 4_500)]), [(10_300, 14_800)]);
     }
 
     #[test]
