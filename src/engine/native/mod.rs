@@ -63,6 +63,9 @@ const ROW: usize = 2 * mel::HOP;
 /// Hypotheses kept where there is time for them. Source: Whisper's own `beam_size`.
 const BEAMS: usize = 5;
 
+/// The same while others wait: a sixth slower than one, and half of the words that five would mend.
+const BEAMS_HURRIED: usize = 2;
+
 /// Why a file cannot be used here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
@@ -205,10 +208,10 @@ impl Native {
                 .decoder
                 .listen(&encoded, self.rest == Rest::Remembered),
         };
-        let width = if request.effort == Effort::Careful {
-            BEAMS
-        } else {
-            1
+        let width = match request.effort {
+            Effort::Draft => 1,
+            Effort::Final => BEAMS_HURRIED,
+            Effort::Careful => BEAMS,
         };
         let Some((mut heard, language)) = pass.run(width) else {
             return Ok(None);
