@@ -94,7 +94,8 @@ fn engine(state: &ApiState, to: &mut Registry) {
         ("finals", counts.finals),
         ("finals_refused", counts.finals_refused),
         ("partials", counts.partials),
-        ("dropped", counts.dropped),
+        ("partials_dropped", counts.partials_dropped),
+        ("finals_called_off", counts.finals_called_off),
     ] {
         jobs.get_or_create_owned(&vec![("what", what)])
             .inc_by(number);

@@ -79,9 +79,10 @@ pub struct Counts {
     pub finals_refused: u64,
     /// Partials taken in.
     pub partials: u64,
-    /// Jobs that never ran: partials replaced by newer ones, overtaken by their final or gone
-    /// stale, and finals begun at a pause after which the speaker went on.
-    pub dropped: u64,
+    /// Partials that never ran: replaced by newer ones, overtaken by their final, or gone stale.
+    pub partials_dropped: u64,
+    /// Finals that never ran: begun at a pause after which the speaker went on.
+    pub finals_called_off: u64,
 }
 
 impl<T> Default for Scheduler<T> {
@@ -174,8 +175,12 @@ impl<T> Scheduler<T> {
             .collect();
         for (job, _) in &taken {
             self.forget(job);
+            if job.purpose == Purpose::Final {
+                self.counts.finals_called_off += 1;
+            } else {
+                self.counts.partials_dropped += 1;
+            }
         }
-        self.counts.dropped += taken.len() as u64;
         taken
     }
 
@@ -245,7 +250,7 @@ mod tests {
             ["new"]
         );
         assert_eq!(order(&mut scheduler, now), ["final", "another voice"]);
-        assert_eq!(scheduler.counts().dropped, 2);
+        assert_eq!(scheduler.counts().partials_dropped, 2);
     }
 
     #[test]
@@ -301,6 +306,7 @@ mod tests {
         assert!(next.is_none());
         assert_eq!(dropped.len(), 1);
         assert_eq!(scheduler.final_bytes, 0);
+        assert_eq!(scheduler.counts().finals_called_off, 1);
     }
 
     #[test]

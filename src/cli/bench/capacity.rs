@@ -68,7 +68,7 @@ struct Round {
     finals_lost: u64,
     /// Finals made quickly because others waited, of all.
     hurried_share: f64,
-    /// Jobs that never ran, drafts nearly all of them, for each draft that was asked for.
+    /// Drafts that never ran, of all that were asked for.
     thinned_share: f64,
     /// Processor seconds in a second, of player, listeners and server together.
     processors: f64,
@@ -156,13 +156,12 @@ async fn play(
     let (counts, work) = app.engine().tally();
     app.stop().await;
     let report = tally.report();
-    let asked = (counts.partials as f64).max(1.0);
     Ok(Round {
         calls: count,
         wer: score.wer(),
         finals_lost: report.without_final + unheard + counts.finals_refused,
         hurried_share: work.hurried as f64 / (counts.finals as f64).max(1.0),
-        thinned_share: counts.dropped as f64 / asked,
+        thinned_share: counts.partials_dropped as f64 / (counts.partials as f64).max(1.0),
         processors,
         kib_per_track: grown_kib / (2 * count as u64),
         report,

@@ -447,13 +447,13 @@ async fn latency(args: &LatencyArgs) -> anyhow::Result<()> {
     print(&breakdown(&all))?;
     let audio = work.final_audio.max(Duration::from_millis(1)).as_secs_f64();
     print(&format!(
-        "engine     {} final passes over {audio:.0} s of audio in {:.1} s, {} drafts in {:.1} s, {} \
-         jobs dropped, {} finals refused",
+        "engine     {} final passes over {audio:.0} s of audio in {:.1} s, {} drafts in {:.1} s; {} \
+         drafts dropped, {} finals refused",
         counts.finals,
         work.final_time.as_secs_f64(),
         counts.partials,
         work.partial_time.as_secs_f64(),
-        counts.dropped,
+        counts.partials_dropped,
         counts.finals_refused
     ))?;
     write_json(args.json.as_deref(), &LatencyFigures { calls, all })
