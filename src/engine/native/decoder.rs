@@ -420,11 +420,12 @@ mod tests {
         let pool = Memory { keys, values };
         let all = attend(&queries, width, &[pool.from(0, width)], 7);
         let one_by_one: Vec<Rows<'_>> = (0..7).map(|row| pool.row(row, width)).collect();
-        assert_eq!(attend(&queries, width, &one_by_one, 7).len(), all.len());
-        for (a, b) in attend(&queries, width, &one_by_one, 7).iter().zip(&all) {
+        let each = attend(&queries, width, &one_by_one, 7);
+        assert_eq!(each.len(), all.len());
+        for (a, b) in each.iter().zip(&all) {
             assert!((a - b).abs() < 1e-5, "{a} {b}");
         }
         let second = attend(&queries[width..], width, &one_by_one, 7);
-        assert_eq!(second, attend(&queries, width, &one_by_one, 7)[width..]);
+        assert_eq!(second, each[width..]);
     }
 }
