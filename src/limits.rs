@@ -168,19 +168,35 @@ pub const PASSWORDS_WAITING_MAX: usize = 32;
 /// When whoever found no place among them is told to come back.
 pub const PASSWORDS_RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// Attempts to sign in that one address may make in a row; a whole office may be behind it. Hit:
-/// 429, and one more for each [`SIGN_IN_ADDRESS_EVERY`].
-pub const SIGN_INS_PER_ADDRESS_MAX: NonZeroU32 = NonZeroU32::new(30).unwrap();
+/// Attempts to sign in that one network may make in a row; a whole office may be behind it. Hit:
+/// 429, and one more for each [`SIGN_IN_NETWORK_EVERY`].
+pub const SIGN_INS_PER_NETWORK_MAX: NonZeroU32 = NonZeroU32::new(30).unwrap();
 
-/// Time after which an address may try once more.
-pub const SIGN_IN_ADDRESS_EVERY: Duration = Duration::from_secs(5);
+/// Time after which a network may try once more.
+pub const SIGN_IN_NETWORK_EVERY: Duration = Duration::from_secs(5);
 
-/// Attempts to sign in under one name in a row, from anywhere. Hit: 429, and one more for each
+/// Attempts of one network to sign in under one name in a row. Hit: 429, and one more for each
 /// [`SIGN_IN_NAME_EVERY`].
-pub const SIGN_INS_PER_NAME_MAX: NonZeroU32 = NonZeroU32::new(10).unwrap();
+pub const SIGN_INS_PER_NETWORK_AND_NAME_MAX: NonZeroU32 = NonZeroU32::new(10).unwrap();
+
+/// Attempts to sign in under one name in a row, from all browsers that never signed in under it. Hit:
+/// 429, and one more for each [`SIGN_IN_NAME_EVERY`]; browsers that did sign in are not held back.
+pub const SIGN_INS_PER_NAME_MAX: NonZeroU32 = NonZeroU32::new(100).unwrap();
+
+/// Attempts in a row of one browser that has signed in under the name before. Hit: 429, and one more
+/// for each [`SIGN_IN_NAME_EVERY`].
+pub const SIGN_INS_PER_KNOWN_BROWSER_MAX: NonZeroU32 = NonZeroU32::new(10).unwrap();
 
 /// Time after which a name may be tried once more: fewer than 3,000 guesses a day.
 pub const SIGN_IN_NAME_EVERY: Duration = Duration::from_secs(30);
+
+/// Browsers of one user that are remembered to have signed in. Hit: the one that signed in least
+/// recently is forgotten, and counts as unknown.
+pub const KNOWN_BROWSERS_PER_USER_MAX: u32 = 32;
+
+/// Time after its last sign-in for which a browser is remembered; browsers keep no cookie for longer
+/// than 400 days.
+pub const KNOWN_BROWSER_AGE_MAX: Duration = Duration::from_hours(400 * 24);
 
 /// Proxies whose words about the client are followed. Hit: the last one counts as the client.
 pub const PROXY_HOPS_MAX: usize = 16;
@@ -196,6 +212,13 @@ pub const SESSION_TOUCH_EVERY: Duration = Duration::from_mins(5);
 
 /// Time between two looks for sessions to forget.
 pub const SESSION_SWEEP_EVERY: Duration = Duration::from_hours(1);
+
+/// Sessions that ended while the database could not write it. Hit: a further one does not end until
+/// the database writes again, and its user is told so.
+pub const SESSIONS_ENDED_MAX: usize = 4_096;
+
+/// Time between two tries to write down what ended.
+pub const ENDED_RETRY_EVERY: Duration = Duration::from_mins(1);
 
 /// Time that a first-run link is good for. Hit: it is refused, and a restart makes another.
 pub const SETUP_TIME_MAX: Duration = Duration::from_mins(30);

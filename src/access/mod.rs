@@ -6,10 +6,12 @@
 //! | password | argon2id, as a PHC string | the body of `POST /api/session` |
 //! | session | SHA-256 of 256 random bits | a cookie |
 //! | API token | SHA-256 of 256 random bits | `Authorization: Bearer cb_…` |
+//! | known browser | SHA-256 of 256 random bits | a cookie, which lets nobody in |
 //! | first-run link | SHA-256 of 256 random bits, in memory | the body of `POST /api/setup` |
 //!
 //! Who may want what, and what stands in the way, is in [`threats`].
 
+pub mod ended;
 pub mod origin;
 pub mod password;
 pub mod proxies;

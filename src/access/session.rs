@@ -69,24 +69,52 @@ impl CookiePolicy {
 
     /// The value of `Set-Cookie` that begins a session.
     pub fn set(self, secret: &Secret) -> String {
-        self.text(secret.expose(), limits::SESSION_AGE_MAX.as_secs())
+        self.text(
+            self.name(),
+            secret.expose(),
+            limits::SESSION_AGE_MAX.as_secs(),
+        )
     }
 
     /// The value of `Set-Cookie` that ends one.
     pub fn clear(self) -> String {
-        self.text("", 0)
+        self.text(self.name(), "", 0)
     }
 
-    /// The secret that a request carries, if it could be one.
+    /// The session's secret that a request carries, if it could be one.
     pub fn read(self, headers: &HeaderMap) -> Option<Secret> {
-        Secret::parse(CookieJar::from_headers(headers).get(self.name())?.value())
+        read(headers, self.name())
     }
 
-    fn text(self, value: &str, seconds: u64) -> String {
-        let name = self.name();
+    /// The name of the cookie by which a browser that has signed in before is known again. It lets
+    /// nobody in: see [`throttle`](super::throttle).
+    pub fn browser_name(self) -> &'static str {
+        if self.secure {
+            "__Host-callburner-browser"
+        } else {
+            "callburner-browser"
+        }
+    }
+
+    /// The value of `Set-Cookie` that makes a browser known.
+    pub fn set_browser(self, secret: &Secret) -> String {
+        let seconds = limits::KNOWN_BROWSER_AGE_MAX.as_secs();
+        self.text(self.browser_name(), secret.expose(), seconds)
+    }
+
+    /// The browser's secret that a request carries, if it could be one.
+    pub fn read_browser(self, headers: &HeaderMap) -> Option<Secret> {
+        read(headers, self.browser_name())
+    }
+
+    fn text(self, name: &str, value: &str, seconds: u64) -> String {
         let secure = if self.secure { "; Secure" } else { "" };
         format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}")
     }
+}
+
+fn read(headers: &HeaderMap, name: &str) -> Option<Secret> {
+    Secret::parse(CookieJar::from_headers(headers).get(name)?.value())
 }
 
 #[cfg(test)]
@@ -138,6 +166,11 @@ mod tests {
         let public: Uri = "http://calls.example.org".parse().unwrap();
         assert_eq!(CookiePolicy::of(Some(&public)).set(&secret), plain);
         assert_eq!(CookiePolicy::of(None).set(&secret), plain);
+        let age = limits::KNOWN_BROWSER_AGE_MAX.as_secs();
+        assert_eq!(
+            CookiePolicy::of(None).set_browser(&secret),
+            format!("callburner-browser={text}; Path=/; Max-Age={age}; HttpOnly; SameSite=Lax")
+        );
         assert_eq!(
             CookiePolicy::of(None).clear(),
             "callburner=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"

@@ -10,7 +10,8 @@
 //! | who | at | wants | what stands in the way |
 //! |---|---|---|---|
 //! | a stranger | every route | anything | without a session or a token, 401 before anything else is learned ([`crate::api`]); calls of others are 404, as if there were none |
-//! | a stranger | sign-in | to guess | argon2id; a throttle for each address and each name; the same time for a name that is not there |
+//! | a stranger | sign-in | to guess | argon2id; passwords that a million guesses find are refused; attempts are bounded for each network, each name, and both ([`throttle`](super::throttle)), and do not hold back a browser that has signed in before; the same time for a name that is not there |
+//! | a user | a name | to be taken for another | names have no invisible characters, and no two look the same ([`crate::ids::user_name`]) |
 //! | a stranger | webhooks | to invent calls, or words | Twilio's signature over the public URL, compared in constant time; callbacks are idempotent |
 //! | a stranger | the media socket | to speak in a call, or to fill the engine | a signed upgrade, and a secret of 256 bits for one stream of one call, good once, for minutes |
 //! | a stranger | connections | time and memory | every connection, queue, body, message and retry has a bound in [`crate::limits`]; who asks slowly is hung up on |

@@ -1,10 +1,14 @@
-//! Who knocks too often: attempts to sign in, counted for each address and for each user name.
-//! Pure: no I/O.
+//! Bounds on attempts to sign in. Pure: no I/O.
 //!
-//! Every attempt counts, right or wrong, before the password is looked at. An address that guesses
-//! many names is stopped by the first count, many addresses that guess at one name by the second.
-//! The price of the second: whoever knows a name can make its owner wait, at most
-//! [`limits::SIGN_IN_NAME_EVERY`] for each try, while sessions that are open stay so.
+//! Every attempt counts, right or wrong, before the password is compared. A browser that has signed in
+//! as this user before has a count of its own, so that nobody else can lock its user out (a "device
+//! cookie": <https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies>).
+//! Any other attempt counts three times:
+//!
+//! - for its network, which stops one client that tries many names;
+//! - for its network and name, which stops one client that tries one name;
+//! - for its name, which slows many clients that try one name. Only this count can make the owner of
+//!   a name wait because of others, and only in a browser that never signed in as this user.
 
 use core::net::IpAddr;
 use std::fmt;
@@ -19,6 +23,7 @@ use governor::nanos::Nanos;
 use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
 
+use crate::access::secret::SecretHash;
 use crate::limits;
 
 /// An attempt that came too soon.
@@ -41,8 +46,21 @@ pub struct Throttle {
     began: Instant,
     told: Told,
     hasher: RandomState,
-    addresses: Limiter,
+    networks: Limiter,
+    names_of_network: Limiter,
     names: Limiter,
+    known_browsers: Limiter,
+}
+
+/// An attempt to sign in.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempt<'a> {
+    /// The client's address.
+    pub address: IpAddr,
+    /// The name that it gives.
+    pub name: &'a str,
+    /// The browser, if it has signed in under this name before: the hash of its secret.
+    pub known_browser: Option<SecretHash>,
 }
 
 impl Throttle {
@@ -54,22 +72,37 @@ impl Throttle {
             RateLimiter::dashmap_with_clock(quota.allow_burst(burst), told.clone())
         };
         Self {
-            addresses: limiter(
-                limits::SIGN_IN_ADDRESS_EVERY,
-                limits::SIGN_INS_PER_ADDRESS_MAX,
+            networks: limiter(
+                limits::SIGN_IN_NETWORK_EVERY,
+                limits::SIGN_INS_PER_NETWORK_MAX,
+            ),
+            names_of_network: limiter(
+                limits::SIGN_IN_NAME_EVERY,
+                limits::SIGN_INS_PER_NETWORK_AND_NAME_MAX,
             ),
             names: limiter(limits::SIGN_IN_NAME_EVERY, limits::SIGN_INS_PER_NAME_MAX),
+            known_browsers: limiter(
+                limits::SIGN_IN_NAME_EVERY,
+                limits::SIGN_INS_PER_KNOWN_BROWSER_MAX,
+            ),
             hasher: RandomState::new(),
             began: now,
             told,
         }
     }
 
-    /// Counts an attempt of a client at `address` to come in as `name`.
-    pub fn knock(&self, address: IpAddr, name: &str, now: Instant) -> Result<(), TooSoon> {
+    /// Counts an attempt, or refuses it. A count that refuses an attempt stops the ones behind it
+    /// from counting, so that one network alone cannot use up a name's count.
+    pub fn check(&self, attempt: &Attempt<'_>, now: Instant) -> Result<(), TooSoon> {
         self.told.tell(now.saturating_duration_since(self.began));
-        self.count(&self.addresses, neighbourhood(address))?;
-        self.count(&self.names, name.trim().to_lowercase())
+        let name = attempt.name.trim().to_lowercase();
+        if let Some(browser) = attempt.known_browser {
+            return self.count(&self.known_browsers, (browser, name));
+        }
+        let network = network(attempt.address);
+        self.count(&self.networks, network)?;
+        self.count(&self.names_of_network, (network, name.as_str()))?;
+        self.count(&self.names, name)
     }
 
     fn count(&self, limiter: &Limiter, key: impl Hash) -> Result<(), TooSoon> {
@@ -86,8 +119,8 @@ impl fmt::Debug for Throttle {
     }
 }
 
-/// The addresses that one client can take at will: of IPv6 a whole /64.
-fn neighbourhood(address: IpAddr) -> IpAddr {
+/// The network of an address, whose addresses one client can take at will: of IPv6 the /64.
+fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(v4) => v4.into(),
         IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
@@ -124,42 +157,89 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn from(address: IpAddr, name: &str) -> Attempt<'_> {
+        Attempt {
+            address,
+            name,
+            known_browser: None,
+        }
+    }
+
+    fn in_network(n: u32) -> IpAddr {
+        IpAddr::V4((0x0a00_0000 + n).into())
+    }
+
     /// Attempts until one is refused.
-    fn attempts(mut knock: impl FnMut(u32) -> Result<(), TooSoon>) -> (u32, Duration) {
+    fn attempts(mut attempt: impl FnMut(u32) -> Result<(), TooSoon>) -> (u32, Duration) {
         (0..10_000)
-            .find_map(|n| knock(n).err().map(|refused| (n, refused.wait)))
+            .find_map(|n| attempt(n).err().map(|refused| (n, refused.wait)))
             .expect("nobody was ever refused")
     }
 
     #[test]
-    fn an_address_that_tries_many_names_is_stopped_and_told_when_to_come_back() {
+    fn a_network_that_tries_many_names_is_stopped_and_told_when_to_come_back() {
         let start = clock::now();
         let throttle = Throttle::new(start);
-        let (let_in, wait) = attempts(|n| throttle.knock(HERE, &format!("user{n}"), start));
-        assert_eq!(let_in, limits::SIGN_INS_PER_ADDRESS_MAX.get());
-        assert!(!wait.is_zero() && wait <= limits::SIGN_IN_ADDRESS_EVERY);
-        assert!(throttle.knock(address("192.0.2.2"), "x", start).is_ok());
+        let (allowed, wait) = attempts(|n| throttle.check(&from(HERE, &format!("user{n}")), start));
+        assert_eq!(allowed, limits::SIGN_INS_PER_NETWORK_MAX.get());
+        assert!(!wait.is_zero() && wait <= limits::SIGN_IN_NETWORK_EVERY);
+        let other = from(address("192.0.2.2"), "x");
+        assert!(throttle.check(&other, start).is_ok());
 
         let back = start + wait;
         let early = back.checked_sub(Duration::from_millis(1)).unwrap();
-        assert!(throttle.knock(HERE, "someone", early).is_err());
-        assert!(throttle.knock(HERE, "someone", back).is_ok());
-        assert!(throttle.knock(HERE, "someone", back).is_err());
+        let someone = from(HERE, "someone");
+        assert!(throttle.check(&someone, early).is_err());
+        assert!(throttle.check(&someone, back).is_ok());
+        assert!(throttle.check(&someone, back).is_err());
     }
 
     #[test]
-    fn a_name_that_many_addresses_try_is_stopped_whatever_its_case() {
+    fn a_network_that_tries_one_name_is_stopped_and_its_owner_elsewhere_is_not() {
         let start = clock::now();
         let throttle = Throttle::new(start);
         let spellings = ["alice", "Alice", " ALICE "];
-        let (let_in, wait) = attempts(|n| {
-            let from = IpAddr::V4((0x0a00_0000 + n).into());
-            throttle.knock(from, spellings[n as usize % 3], start)
-        });
-        assert_eq!(let_in, limits::SIGN_INS_PER_NAME_MAX.get());
+        let (allowed, wait) =
+            attempts(|n| throttle.check(&from(HERE, spellings[n as usize % 3]), start));
+        assert_eq!(allowed, limits::SIGN_INS_PER_NETWORK_AND_NAME_MAX.get());
         assert!(wait <= limits::SIGN_IN_NAME_EVERY);
-        assert!(throttle.knock(HERE, "bob", start).is_ok());
-        assert!(throttle.knock(HERE, "alice", start + wait).is_ok());
+        // For an hour the client tries again every 2.6 s, and the owner every minute.
+        for second in 0..3_600_u32 {
+            let now = start + Duration::from_secs(second.into());
+            if second.is_multiple_of(2) {
+                let _ = throttle.check(&from(HERE, "alice"), now);
+            }
+            if second.is_multiple_of(60) {
+                let owner = from(in_network(second), "alice");
+                assert_eq!(throttle.check(&owner, now), Ok(()), "after {second} s");
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_that_many_networks_try_is_slowed_and_a_browser_that_is_known_is_not() {
+        let start = clock::now();
+        let throttle = Throttle::new(start);
+        let (allowed, _) = attempts(|n| throttle.check(&from(in_network(n), "alice"), start));
+        assert_eq!(allowed, limits::SIGN_INS_PER_NAME_MAX.get());
+        assert!(throttle.check(&from(HERE, "bob"), start).is_ok());
+
+        let known = Attempt {
+            known_browser: Some([7; 32]),
+            ..from(in_network(0), "alice")
+        };
+        let (allowed, _) = attempts(|_| throttle.check(&known, start));
+        assert_eq!(allowed, limits::SIGN_INS_PER_KNOWN_BROWSER_MAX.get());
+        let other = Attempt {
+            known_browser: Some([8; 32]),
+            ..known
+        };
+        assert!(throttle.check(&other, start).is_ok());
+        let of_another_user = Attempt {
+            name: "bob",
+            ..known
+        };
+        assert!(throttle.check(&of_another_user, start).is_ok());
     }
 
     #[test]
@@ -170,7 +250,7 @@ mod tests {
             ("192.0.2.1", "::ffff:192.0.2.1", true),
             ("192.0.2.1", "192.0.2.2", false),
         ] {
-            let [first, second] = [one, other].map(|text| neighbourhood(address(text)));
+            let [first, second] = [one, other].map(|text| network(address(text)));
             assert_eq!(first == second, same, "{one} and {other}");
         }
     }
@@ -180,16 +260,32 @@ mod tests {
         let start = clock::now();
         let throttle = Throttle::new(start);
         for n in 0..200_000_u32 {
-            let _ = throttle.knock(IpAddr::V4(n.into()), &format!("user{n}"), start);
+            let mut browser = [0; 32];
+            browser[..4].copy_from_slice(&n.to_be_bytes());
+            let name = format!("user{n}");
+            let unknown = from(IpAddr::V4(n.into()), &name);
+            let known = Attempt {
+                known_browser: Some(browser),
+                ..unknown
+            };
+            let _ = throttle.check(&unknown, start);
+            let _ = throttle.check(&known, start);
         }
-        assert!(throttle.addresses.len() <= 65_536 && throttle.names.len() <= 65_536);
+        for limiter in [
+            &throttle.networks,
+            &throttle.names_of_network,
+            &throttle.names,
+            &throttle.known_browsers,
+        ] {
+            assert!(limiter.len() <= 65_536);
+        }
     }
 
     #[test]
     fn time_that_goes_back_lets_nobody_in() {
         let start = clock::now();
         let throttle = Throttle::new(start + Duration::from_mins(1));
-        let (let_in, _) = attempts(|_| throttle.knock(HERE, "alice", start));
-        assert_eq!(let_in, limits::SIGN_INS_PER_NAME_MAX.get());
+        let (allowed, _) = attempts(|_| throttle.check(&from(HERE, "alice"), start));
+        assert_eq!(allowed, limits::SIGN_INS_PER_NETWORK_AND_NAME_MAX.get());
     }
 }

@@ -93,7 +93,7 @@ async fn add(
     let hash = secret.hash();
     let added = gates
         .store()
-        .add_api_token(&hash, user, name, &scopes, new.expires_at, now);
+        .add_api_token(&hash, user, &name, &scopes, new.expires_at, now);
     let token = added.await?;
     users::log(&gates, "api_token_added", about(token.id), user, now).await?;
     let secret = secret.expose().to_owned();

@@ -126,6 +126,17 @@ impl Caller {
         }
     }
 
+    /// The session that the caller signed in with; none: a machine, or nobody needs to sign in.
+    pub(super) fn session(&self) -> Option<&SecretHash> {
+        match self {
+            Self::User {
+                via: Via::Session(hash),
+                ..
+            } => Some(hash),
+            Self::User { .. } | Self::Open => None,
+        }
+    }
+
     /// Whether a browser sends the credentials, or none, by itself, whatever page made it.
     pub(super) fn is_browser(&self) -> bool {
         match self {

@@ -5,23 +5,25 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use axum::extract::FromRef;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::response::AppendHeaders;
 use tokio::sync::watch;
 
 use super::auth::{Caller, Via, sign_in_required};
 use super::{ApiError, ApiState};
+use crate::access::ended::Ended;
 use crate::access::origin;
 use crate::access::password::{self, HashError, Password, Passwords, Verdict, WeakPassword};
 use crate::access::proxies::{FORWARDED_FOR, Proxies};
 use crate::access::secret::{Secret, SecretHash};
 use crate::access::session::{self, CookiePolicy, Life};
 use crate::access::setup::{self, FirstRun};
-use crate::access::throttle::{Throttle, TooSoon};
+use crate::access::throttle::{Attempt, Throttle, TooSoon};
 use crate::clock::{self, UtcTime};
 use crate::config::Doors;
 use crate::desk::Desk;
@@ -53,6 +55,8 @@ struct Gates {
     is_local: bool,
     /// Whether a user was ever seen; the last admin cannot go, so it stays true.
     has_users: AtomicBool,
+    /// What ended and is not written down.
+    ended: Mutex<Ended>,
     /// Rings when someone's rights have changed.
     revoked: watch::Sender<()>,
 }
@@ -76,6 +80,7 @@ impl Gatehouse {
             public_base_url,
             base_url,
             has_users: AtomicBool::new(false),
+            ended: Mutex::default(),
             revoked: watch::Sender::new(()),
         }))
     }
@@ -108,6 +113,42 @@ impl Gatehouse {
                 }
             }
         });
+    }
+
+    /// Writes down, now and then until the soft stop, what could not be written when it ended.
+    pub fn keep_retrying(&self, tasks: &Tasks) {
+        let (gates, stop) = (self.clone(), tasks.clone());
+        tasks.spawn(async move {
+            loop {
+                let next = clock::now() + limits::ENDED_RETRY_EVERY;
+                tokio::select! {
+                    () = clock::until(Some(next)) => {}
+                    () = stop.stopping() => return,
+                }
+                gates.write_ended().await;
+            }
+        });
+    }
+
+    pub(crate) async fn write_ended(&self) {
+        let (sessions, users) = self.ended().all();
+        for session in sessions {
+            if self.0.store.close_session(&session).await.is_err() {
+                return;
+            }
+            self.ended().forget_session(&session);
+        }
+        for user in users {
+            match self.0.store.remove_user(user).await {
+                Ok(()) | Err(StoreError::NoSuchUser) => self.ended().forget_user(user),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn ended(&self) -> MutexGuard<'_, Ended> {
+        // A panic in here leaves whole entries behind.
+        self.0.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The people, and their calls.
@@ -206,13 +247,38 @@ impl Gatehouse {
         self.0.proxies.client(peer, headers)
     }
 
-    /// Counts an attempt to come in.
-    pub(super) fn knock(&self, from: IpAddr, name: &str) -> Result<(), ApiError> {
-        let knocked = self.0.throttle.knock(from, name, clock::now());
-        knocked.map_err(|too_soon| {
-            tracing::warn!(address = %from, "sign-in held back: {too_soon}");
+    /// Counts an attempt to sign in as `name`. `session`: the attempt is made by a signed-in user, to
+    /// prove the password again.
+    pub(super) async fn check_rate_limit(
+        &self,
+        address: IpAddr,
+        name: &str,
+        headers: &HeaderMap,
+        session: Option<SecretHash>,
+    ) -> Result<(), ApiError> {
+        let known_browser = match session {
+            Some(session) => Some(session),
+            None => self.known_browser(name, headers).await,
+        };
+        let attempt = Attempt {
+            address,
+            name,
+            known_browser,
+        };
+        let checked = self.0.throttle.check(&attempt, clock::now());
+        checked.map_err(|too_soon| {
+            tracing::warn!(%address, "a sign-in attempt was refused: {too_soon}");
             too_soon.into()
         })
+    }
+
+    /// The browser, if it has signed in under this name before. Without a database every browser is
+    /// unknown.
+    async fn known_browser(&self, name: &str, headers: &HeaderMap) -> Option<SecretHash> {
+        let hash = self.0.cookies.read_browser(headers)?.hash();
+        let after = clock::utc_now().minus(limits::KNOWN_BROWSER_AGE_MAX);
+        let known = self.0.store.knows_browser(&hash, name.trim(), after).await;
+        known.unwrap_or(false).then_some(hash)
     }
 
     /// The user with this name and password, if there is one; takes the same time if not.
@@ -222,6 +288,7 @@ impl Gatehouse {
         password: Password,
     ) -> Result<Option<User>, ApiError> {
         let (user, kept) = self.0.store.credentials(name.trim()).await?.unzip();
+        let user = user.filter(|user: &User| !self.ended().is_barred(user.id));
         let verdict = self.0.passwords.verify(password.clone(), kept).await?;
         let user = user.filter(|_| verdict != Verdict::Wrong);
         if let (Some(user), Verdict::RightButOld) = (&user, verdict) {
@@ -248,7 +315,18 @@ impl Gatehouse {
         let secret = Secret::random();
         let hash = secret.hash();
         self.0.store.open_session(&hash, user.id, now).await?;
-        SetCookie::new(&self.0.cookies.set(&secret))
+        let browser = self.0.cookies.read_browser(headers);
+        let browser = browser.unwrap_or_else(Secret::random);
+        let known = browser.hash();
+        let remembered = self.0.store.remember_browser(&known, user.id, now).await;
+        if let Err(error) = remembered {
+            tracing::warn!(%error, "a browser that signed in is not remembered");
+        }
+        let cookies = [
+            self.0.cookies.set(&secret),
+            self.0.cookies.set_browser(&browser),
+        ];
+        SetCookie::new(&cookies)
     }
 
     /// Ends every session of a user who comes from this browser, and goes on there with a new one.
@@ -270,7 +348,7 @@ impl Gatehouse {
             self.0.desk.end_session(&hash);
             return Err(error.into());
         }
-        SetCookie::new(&self.0.cookies.set(&secret))
+        SetCookie::new(&[self.0.cookies.set(&secret)])
     }
 
     /// Ends every session of a user.
@@ -284,17 +362,37 @@ impl Gatehouse {
     /// Ends sessions.
     pub(super) async fn close(&self, sessions: &[SecretHash]) -> Result<(), StoreError> {
         for session in sessions {
-            self.0.store.close_session(session).await?;
+            if let Err(error) = self.0.store.close_session(session).await {
+                if !self.ended().end_session(*session) {
+                    return Err(error);
+                }
+                tracing::warn!(%error, "a session ended, and the database does not know it yet");
+            }
             self.0.desk.end_session(session);
             self.revoke();
         }
         Ok(())
     }
 
+    /// Removes a user, who may do nothing any more even if the database cannot write it: it is tried
+    /// again until it is written. Whoever removes himself may be the last admin, which the database
+    /// has to say first.
+    pub(super) async fn remove_user(&self, user: UserId, by: UserId) -> Result<(), StoreError> {
+        let removed = self.0.store.remove_user(user).await;
+        match &removed {
+            Ok(()) => self.ended().forget_user(user),
+            Err(StoreError::Full | StoreError::Unavailable(_)) if user != by => {
+                self.ended().bar(user);
+            }
+            Err(_) => {}
+        }
+        removed
+    }
+
     /// Ends the browser's session, if it has one; the answer takes its cookie away.
     pub(super) async fn end_session(&self, headers: &HeaderMap) -> Result<SetCookie, ApiError> {
         self.close_session(headers).await?;
-        SetCookie::new(&self.0.cookies.clear())
+        SetCookie::new(&[self.0.cookies.clear()])
     }
 
     /// Whether `text` is the secret of the first-run link.
@@ -325,6 +423,9 @@ impl Gatehouse {
         let Some(session) = self.0.store.session(&hash).await? else {
             return Ok(None);
         };
+        if self.ended().is_over(&hash, session.user.id) {
+            return Ok(None);
+        }
         match session::life(session.created_at, session.used_at, now) {
             Life::Good => {}
             Life::GoodTouchIt => self.0.store.touch_session(&hash, now).await?,
@@ -342,6 +443,9 @@ impl Gatehouse {
         let Some((token, user)) = self.0.store.api_token(&hash).await? else {
             return Ok(None);
         };
+        if self.ended().is_barred(user.id) {
+            return Ok(None);
+        }
         if token.expires_at.is_some_and(|end| now >= end) {
             return Ok(None);
         }
@@ -367,14 +471,18 @@ impl FromRef<ApiState> for Gatehouse {
     }
 }
 
-/// A cookie that an answer sets or takes away. `Debug` does not show it.
-pub(super) struct SetCookie(pub(super) [(header::HeaderName, HeaderValue); 1]);
+/// The cookies that an answer sets or takes away. `Debug` does not show them.
+pub(super) struct SetCookie(pub(super) AppendHeaders<Vec<(HeaderName, HeaderValue)>>);
 
 impl SetCookie {
-    fn new(text: &str) -> Result<Self, ApiError> {
-        let mut value = HeaderValue::from_str(text).map_err(ApiError::internal)?;
-        value.set_sensitive(true);
-        Ok(Self([(header::SET_COOKIE, value)]))
+    fn new(cookies: &[String]) -> Result<Self, ApiError> {
+        let header = |text: &String| {
+            let mut value = HeaderValue::from_str(text).map_err(ApiError::internal)?;
+            value.set_sensitive(true);
+            Ok((header::SET_COOKIE, value))
+        };
+        let headers: Result<_, ApiError> = cookies.iter().map(header).collect();
+        Ok(Self(AppendHeaders(headers?)))
     }
 }
 

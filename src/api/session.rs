@@ -100,7 +100,9 @@ async fn sign_in(
     headers: HeaderMap,
     Json(SignIn { name, password }): Json<SignIn>,
 ) -> Result<Response, ApiError> {
-    gates.knock(address, &name)?;
+    gates
+        .check_rate_limit(address, &name, &headers, None)
+        .await?;
     let Some(user) = gates.recognise(&name, password).await? else {
         tracing::warn!(%address, "sign-in refused: wrong name or password");
         return Err(ApiError::new(

@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::auth::{Caller, Via};
+use super::auth::Caller;
 use super::{ApiError, ApiState};
 use crate::access::secret::{Secret, SecretHash};
 use crate::clock::{self, UtcTime};
@@ -70,7 +70,7 @@ async fn token(
         )
     })?;
     let expires_at = minted.expires_at;
-    let session = session_of(&caller).copied();
+    let session = caller.session().copied();
     desk.arrive(identity.clone(), caller.user_id(), session);
     Ok(Json(VoiceToken {
         token: minted.jwt,
@@ -102,18 +102,8 @@ fn identity_of(caller: &Caller, browser: Option<&str>) -> Result<ClientIdentity,
         }
         Caller::Open => (NOBODY, "local"),
     };
-    let tag = tag(session_of(caller), browser);
+    let tag = tag(caller.session(), browser);
     Ok(token::identity_for(user, name, tag))
-}
-
-fn session_of(caller: &Caller) -> Option<&SecretHash> {
-    match caller {
-        Caller::User {
-            via: Via::Session(hash),
-            ..
-        } => Some(hash),
-        Caller::User { .. } | Caller::Open => None,
-    }
 }
 
 /// Names a browser among its user's by what it calls itself: so a call outlasts its session. By the

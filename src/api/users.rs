@@ -17,7 +17,7 @@ use crate::access::password::Password;
 use crate::clock::{self, UtcTime};
 use crate::desk::Desk;
 use crate::ids::UserId;
-use crate::limits;
+use crate::ids::user_name;
 use crate::store::{Role, StoreError, User};
 
 /// `/api/users`.
@@ -89,8 +89,8 @@ async fn add(
         return Ok((StatusCode::CREATED, Json(user)));
     };
     let name = tidy_name(&name)?;
-    let hash = gates.hash(password, name).await?;
-    let user = gates.store().add_user(name, &hash, role, now).await?;
+    let hash = gates.hash(password, &name).await?;
+    let user = gates.store().add_user(&name, &hash, role, now).await?;
     log(&gates, "user_added", about(user.id), admin, now).await?;
     Ok((StatusCode::CREATED, Json(user)))
 }
@@ -124,7 +124,10 @@ async fn edit(
         .await?
         .ok_or(StoreError::NoSuchUser)?;
     if is_me && edit.password.is_some() {
-        gates.knock(address, &user.name)?;
+        let session = caller.session().copied();
+        gates
+            .check_rate_limit(address, &user.name, &headers, session)
+            .await?;
         let old = edit.old_password.unwrap_or_else(|| String::new().into());
         if gates.recognise(&user.name, old).await?.is_none() {
             let message = "the old password is wrong";
@@ -183,9 +186,10 @@ async fn remove(
 ) -> Result<StatusCode, ApiError> {
     caller.require_admin()?;
     let admin = caller.require_person()?.id;
-    gates.store().remove_user(id).await?;
+    let removed = gates.remove_user(id, admin).await;
     gates.revoke();
     desk.leave(id);
+    removed?;
     // Whoever removed himself is nobody any more.
     let by = (id != admin).then_some(admin);
     log(&gates, "user_removed", about(id), by, clock::utc_now()).await?;
@@ -200,8 +204,8 @@ pub(super) async fn add_first(
     now: UtcTime,
 ) -> Result<User, ApiError> {
     let name = tidy_name(name)?;
-    let hash = gates.hash(password, name).await?;
-    let user = gates.store().first_user(name, &hash, now).await?;
+    let hash = gates.hash(password, &name).await?;
+    let user = gates.store().first_user(&name, &hash, now).await?;
     gates.close_first_run();
     log(gates, "user_added", about(user.id), user.id, now).await?;
     Ok(user)
@@ -225,16 +229,13 @@ fn about(user: UserId) -> String {
     format!("user {}", user.0)
 }
 
-/// A name that can be typed, and told from others by looking.
-pub(super) fn tidy_name(text: &str) -> Result<&str, ApiError> {
-    let name = text.trim();
-    let fits = (1..=limits::NAME_BYTES_MAX).contains(&name.len());
-    if fits && !name.chars().any(char::is_control) {
-        return Ok(name);
-    }
-    Err(ApiError::new(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "bad_name",
-        format!("a name has 1 to {} bytes", limits::NAME_BYTES_MAX),
-    ))
+/// The name as it is kept, if it can be typed and seen.
+pub(super) fn tidy_name(text: &str) -> Result<String, ApiError> {
+    user_name::parse(text).map_err(|bad| {
+        ApiError::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "bad_name",
+            bad.to_string(),
+        )
+    })
 }

@@ -208,6 +208,7 @@ pub(crate) fn compose(parts: Parts, tasks: &Tasks) -> ApiState {
     }
     let gatehouse = Gatehouse::new(desk.clone(), &parts.doors, parts.proxies, clock::now());
     gatehouse.keep_swept(tasks);
+    gatehouse.keep_retrying(tasks);
     let switchboard = Switchboard {
         engine: Arc::new(parts.engine),
         hub,

@@ -4,13 +4,14 @@
 
 use std::io::{self, IsTerminal, Read};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use console::Term;
 
 use crate::access::password::{self, Password, Passwords};
 use crate::cli;
 use crate::clock::{self, UtcTime};
 use crate::config::DataSettings;
+use crate::ids::user_name;
 use crate::limits;
 use crate::store::{Role, Store, User};
 
@@ -63,14 +64,13 @@ async fn obey(
 ) -> anyhow::Result<String> {
     match command {
         UserCommand::Add { name, admin } => {
-            let name = name.trim();
-            ensure!(!name.is_empty(), "a user needs a name");
-            let hash = hash(ask()?, name).await?;
+            let name = user_name::parse(&name)?;
+            let hash = hash(ask()?, &name).await?;
             let user = if store.has_users().await? {
                 let role = if admin { Role::Admin } else { Role::User };
-                store.add_user(name, &hash, role, now).await?
+                store.add_user(&name, &hash, role, now).await?
             } else {
-                store.first_user(name, &hash, now).await?
+                store.first_user(&name, &hash, now).await?
             };
             Ok(format!("{} may sign in, as {}\n", user.name, role(&user)))
         }

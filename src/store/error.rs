@@ -53,8 +53,8 @@ pub enum StoreError {
 /// What does not go together with what is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Conflict {
-    /// Names are unique, whatever the case.
-    #[error("there is a user of this name already: take another")]
+    /// Names are unique, whatever the case, and look different.
+    #[error("there is a user of this name, or of one that looks the same: choose another name")]
     NameTaken,
     /// Somebody must be able to let others in.
     #[error("this is the last admin: make another one first")]

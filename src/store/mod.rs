@@ -67,7 +67,7 @@ pub(crate) enum Fault {
 
 /// Verbs that only read.
 #[cfg(test)]
-const READS: [&str; 20] = [
+const READS: [&str; 21] = [
     "api_token",
     "api_tokens",
     "call",
@@ -80,6 +80,7 @@ const READS: [&str; 20] = [
     "disk_free_bytes",
     "find_parent",
     "has_users",
+    "knows_browser",
     "recording",
     "recording_of",
     "segments",
@@ -599,6 +600,27 @@ impl Store {
     /// Signs a user out everywhere; returns from how many browsers.
     pub async fn close_sessions(&self, user: UserId) -> Result<u64, StoreError> {
         ask!(self, close_sessions(user))
+    }
+
+    /// Remembers that a browser has signed in as a user, by the hash of its secret. Forgets the browser
+    /// that signed in least recently beyond [`limits::KNOWN_BROWSERS_PER_USER_MAX`].
+    pub async fn remember_browser(
+        &self,
+        hash: &[u8; 32],
+        user: UserId,
+        now: UtcTime,
+    ) -> Result<(), StoreError> {
+        ask!(self, remember_browser(hash, user, now))
+    }
+
+    /// Whether a browser has signed in under this name, and not before `signed_in_after`.
+    pub async fn knows_browser(
+        &self,
+        hash: &[u8; 32],
+        name: &str,
+        signed_in_after: UtcTime,
+    ) -> Result<bool, StoreError> {
+        ask!(self, knows_browser(hash, name, signed_in_after))
     }
 
     /// Forgets sessions that began before one time, or were last used before the other; returns

@@ -141,10 +141,14 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().find_map(|line| {
-            let (key, value) = line.split_once(':')?;
-            key.eq_ignore_ascii_case(name).then_some(value.trim())
-        })
+        self.headers(name).first().copied()
+    }
+
+    /// The values of all headers of this name, in order.
+    pub(crate) fn headers(&self, name: &str) -> Vec<&str> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(':'));
+        let named = lines.filter(|(key, _)| key.eq_ignore_ascii_case(name));
+        named.map(|(_, value)| value.trim()).collect()
     }
 
     pub(crate) fn json(&self) -> serde_json::Value {

@@ -19,7 +19,7 @@ use crate::engine::recognizer::ScriptedRecognizer;
 use crate::engine::{Engine, voice};
 use crate::ids::CallSid;
 use crate::limits;
-use crate::store::{CallRecord, NewCall, Party, Role, Store, TranscriptState, User};
+use crate::store::{CallRecord, Fault, NewCall, Party, Role, Store, TranscriptState, User};
 use crate::transcript::{CallStatus, Direction};
 
 pub(crate) const PASSWORD: &str = "correct horse";
@@ -166,6 +166,13 @@ pub(crate) fn database(folder: &TempDir) -> String {
 pub(crate) fn cookie(answer: &Answer) -> String {
     let set = answer.header("set-cookie").expect("no cookie was set");
     set.split(';').next().unwrap().to_owned()
+}
+
+/// All cookies that an answer sets, as a browser sends them back.
+fn cookies(answer: &Answer) -> String {
+    let set = answer.headers("set-cookie");
+    let pairs = set.iter().filter_map(|cookie| cookie.split(';').next());
+    pairs.collect::<Vec<_>>().join("; ")
 }
 
 fn code(answer: &Answer) -> String {
@@ -333,7 +340,7 @@ async fn use_keeps_a_session_alive_and_is_not_written_down_each_time() {
 async fn who_guesses_is_held_back_and_told_when_to_come_back() {
     let house = House::open().await;
     house.user("alice", Role::User).await;
-    for _ in 0..limits::SIGN_INS_PER_NAME_MAX.get() {
+    for _ in 0..limits::SIGN_INS_PER_NETWORK_AND_NAME_MAX.get() {
         let wrong = house.sign_in("alice", "wrong horse").await;
         assert_refused(&wrong, 401, "wrong_credentials");
     }
@@ -344,6 +351,99 @@ async fn who_guesses_is_held_back_and_told_when_to_come_back() {
 
     let stranger = house.sign_in("nobody", PASSWORD).await;
     assert_refused(&stranger, 401, "wrong_credentials");
+}
+
+#[tokio::test]
+async fn a_browser_that_has_signed_in_before_is_not_locked_out_by_guesses_of_others() {
+    let house = House::open().await;
+    house.user("alice", Role::User).await;
+    let first = house.sign_in("alice", PASSWORD).await;
+    let cookies = cookies(&first);
+    let session = cookie(&first);
+    // A stranger, whom the server sees at the same address.
+    for _ in 0..limits::SIGN_INS_PER_NETWORK_MAX.get() {
+        house.sign_in("alice", "wrong horse").await;
+    }
+    let held = house.sign_in("alice", PASSWORD).await;
+    assert_refused(&held, 429, "too_many_attempts");
+    let right = json!({ "name": "Alice", "password": PASSWORD });
+    let again = house.page("POST", "/api/session", &cookies, &right).await;
+    assert_eq!(again.status, 200, "{}", again.body);
+    let changed = json!({ "password": "another horse", "oldPassword": PASSWORD });
+    let session = if house.who(&session).await.is_some() {
+        session
+    } else {
+        cookie(&again)
+    };
+    let own = house
+        .page("PATCH", "/api/users/1", &session, &changed)
+        .await;
+    assert_eq!(own.status, 200, "{}", own.body);
+
+    // A browser that is known as alice's is a stranger's for anybody else's name, and does not sign in
+    // without the password.
+    house.user("bob", Role::User).await;
+    let other = json!({ "name": "bob", "password": PASSWORD });
+    let other = house.page("POST", "/api/session", &cookies, &other).await;
+    assert_refused(&other, 429, "too_many_attempts");
+    let wrong = json!({ "name": "alice", "password": PASSWORD });
+    let known = cookies.split("; ").nth(1).unwrap();
+    let wrong = house.page("POST", "/api/session", known, &wrong).await;
+    assert_refused(&wrong, 401, "wrong_credentials");
+}
+
+#[tokio::test]
+async fn on_a_full_disk_one_signs_out_and_a_removed_user_may_do_nothing() {
+    let house = House::open().await;
+    let ada = house.session("ada", Role::Admin).await;
+    let (bob, eve) = (
+        house.user("bob", Role::User).await,
+        house.user("eve", Role::User).await,
+    );
+    let now = clock::utc_now();
+    let (of_bob, of_eve) = (
+        house.session_of(&bob, now).await,
+        house.session_of(&eve, now).await,
+    );
+    house.store.suffer(Some(Fault::Full));
+    let out = house
+        .page("DELETE", "/api/session", &of_bob, &Value::Null)
+        .await;
+    assert_eq!((out.status, house.who(&of_bob).await), (204, None));
+    let path = format!("/api/users/{}", eve.id.0);
+    let removed = house.page("DELETE", &path, &ada, &Value::Null).await;
+    assert_eq!((removed.status, house.who(&of_eve).await), (503, None));
+    assert_refused(
+        &house.sign_in("eve", PASSWORD).await,
+        401,
+        "wrong_credentials",
+    );
+    // Whoever removes himself may be the last admin.
+    let own = house
+        .page("DELETE", "/api/users/1", &ada, &Value::Null)
+        .await;
+    assert_eq!(own.status, 503);
+    assert_eq!(house.who(&ada).await.as_deref(), Some("ada"));
+
+    house.store.suffer(None);
+    house.server.state.gatehouse.write_ended().await;
+    assert!(house.store.sessions(bob.id).await.unwrap().is_empty());
+    assert!(house.store.user(eve.id).await.unwrap().is_none());
+    assert_eq!(house.sign_in("bob", PASSWORD).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_name_that_looks_like_anothers_or_hides_something_is_refused() {
+    let house = House::open().await;
+    let ada = house.session("ada", Role::Admin).await;
+    let add = async |name: &str| {
+        let body = json!({ "name": name, "password": PASSWORD, "role": "user" });
+        house.page("POST", "/api/users", &ada, &body).await
+    };
+    assert_refused(&add("ada\u{200b}").await, 422, "bad_name");
+    assert_refused(&add("\u{202e}ada").await, 422, "bad_name");
+    assert_refused(&add("\u{430}da").await, 409, "name_taken");
+    assert_eq!(add("ida").await.status, 201);
 }
 
 #[tokio::test]

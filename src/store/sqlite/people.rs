@@ -5,6 +5,7 @@ use sqlx::SqliteConnection;
 use super::Sqlite;
 use crate::clock::UtcTime;
 use crate::ids::UserId;
+use crate::ids::user_name::look_alike;
 use crate::limits;
 use crate::store::error::{Conflict, StoreError};
 use crate::store::words::{json, read, read_json, word};
@@ -79,6 +80,12 @@ async fn add(
     if users >= limits::USERS_MAX {
         let (what, max) = ("users", limits::USERS_MAX as usize);
         return Err(StoreError::TooMany { what, max });
+    }
+    let names: Vec<String> = sqlx::query_scalar("SELECT name FROM users")
+        .fetch_all(&mut *work)
+        .await?;
+    if names.iter().any(|taken| look_alike(taken, name)) {
+        return Err(Conflict::NameTaken.into());
     }
     let id: Option<i64> = sqlx::query_scalar(
         "INSERT INTO users (name, name_key, password_hash, role, created_at) \
@@ -360,6 +367,53 @@ impl Sqlite {
             .execute(&self.writer)
             .await?;
         Ok(closed.rows_affected())
+    }
+
+    pub(in crate::store) async fn remember_browser(
+        &self,
+        hash: &[u8; 32],
+        user: UserId,
+        now: UtcTime,
+    ) -> Result<(), StoreError> {
+        let mut work = self.write().await?;
+        sqlx::query(
+            "INSERT INTO known_browsers (hash, user_id, signed_in_at) \
+             SELECT ?1, id, ?2 FROM users WHERE id = ?3 \
+             ON CONFLICT (hash, user_id) DO UPDATE SET signed_in_at = ?2",
+        )
+        .bind(&hash[..])
+        .bind(now.millis())
+        .bind(user.0)
+        .execute(&mut *work)
+        .await?;
+        sqlx::query(
+            "DELETE FROM known_browsers WHERE user_id = ?1 AND hash NOT IN (SELECT hash \
+             FROM known_browsers WHERE user_id = ?1 ORDER BY signed_in_at DESC, hash LIMIT ?2)",
+        )
+        .bind(user.0)
+        .bind(limits::KNOWN_BROWSERS_PER_USER_MAX)
+        .execute(&mut *work)
+        .await?;
+        work.commit().await?;
+        Ok(())
+    }
+
+    pub(in crate::store) async fn knows_browser(
+        &self,
+        hash: &[u8; 32],
+        name: &str,
+        signed_in_after: UtcTime,
+    ) -> Result<bool, StoreError> {
+        let found: Option<i64> = sqlx::query_scalar(
+            "SELECT 1 FROM known_browsers b JOIN users u ON u.id = b.user_id \
+             WHERE b.hash = ? AND u.name_key = ? AND b.signed_in_at >= ?",
+        )
+        .bind(&hash[..])
+        .bind(key(name))
+        .bind(signed_in_after.millis())
+        .fetch_optional(&self.readers)
+        .await?;
+        Ok(found.is_some())
     }
 
     pub(in crate::store) async fn sweep_sessions(

@@ -107,7 +107,9 @@ async fn fill(file: &Path) {
         .await
         .unwrap();
     store.open_session(&[1; 32], ada.id, at(0)).await.unwrap();
+    store.await.unwrap();
     store
+        .remember_browser(&[3; 32], ada.id, at(0))
         .await
         .unwrap();
     let scopes = [Scope::Metrics];

@@ -1,6 +1,8 @@
 //! Names of things, parsed once at the edge. `Debug` shows a stub, so that a whole SID never
 //! lands in a log by accident; `as_str` is the deliberate way to the text.
 
+pub mod user_name;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};

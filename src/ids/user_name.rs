@@ -1,0 +1,84 @@
+//! Names of users: which may be taken, and which look the same. Pure: no I/O.
+
+use unicode_normalization::UnicodeNormalization;
+use unicode_security::skeleton;
+
+use crate::limits;
+
+/// Why a name is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadName {
+    /// Nothing, or too much.
+    #[error("a name has 1 to {} bytes", limits::NAME_BYTES_MAX)]
+    Length,
+    /// Control characters, characters of no width, marks that change the direction of writing.
+    #[error("a name has no invisible characters: type it anew")]
+    Invisible,
+}
+
+/// The name as it is kept: without space around it, composed (Unicode normalisation form C), so that
+/// one name is one sequence of bytes however it was typed.
+pub fn parse(text: &str) -> Result<String, BadName> {
+    let name: String = text.trim().nfc().collect();
+    if !(1..=limits::NAME_BYTES_MAX).contains(&name.len()) {
+        return Err(BadName::Length);
+    }
+    if name.chars().any(is_invisible) {
+        return Err(BadName::Invisible);
+    }
+    Ok(name)
+}
+
+/// Whether people take the two names for one, or the server does, which ignores case. Letters are
+/// compared by their shapes (Unicode Technical Standard 39, section 4), so that a Cyrillic `а` is an
+/// `a`, and `rn` is an `m`.
+pub fn look_alike(one: &str, other: &str) -> bool {
+    shape(one) == shape(other)
+}
+
+fn shape(name: &str) -> String {
+    let lower = name.to_lowercase();
+    let shape: String = skeleton(&lower).collect();
+    shape.to_lowercase()
+}
+
+/// Whether the character shows nothing: a control character, or one that UTS 39 leaves out of shapes.
+fn is_invisible(character: char) -> bool {
+    let mut bytes = [0; 4];
+    let text: &str = character.encode_utf8(&mut bytes);
+    character.is_control() || skeleton(text).next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_kept_as_it_is_seen() {
+        assert_eq!(parse(" Ada Lovelace "), Ok("Ada Lovelace".to_owned()));
+        assert_eq!(parse("Jose\u{301}"), Ok("Jos\u{e9}".to_owned()));
+        assert_eq!(parse("田中 太郎"), Ok("田中 太郎".to_owned()));
+        assert_eq!(parse(""), Err(BadName::Length));
+        assert_eq!(
+            parse(&"x".repeat(limits::NAME_BYTES_MAX + 1)),
+            Err(BadName::Length)
+        );
+        for invisible in ["a\nb", "ada\u{200b}", "\u{202e}ada", "a\u{2060}da"] {
+            assert_eq!(parse(invisible), Err(BadName::Invisible), "{invisible:?}");
+        }
+    }
+
+    #[test]
+    fn names_that_differ_to_the_eye_differ() {
+        for (one, other, alike) in [
+            ("ada", "ADA", true),
+            ("ada", "\u{430}da", true),
+            ("bernd", "bemd", true),
+            ("ada", "ida", false),
+            ("Jos\u{e9}", "Jose", false),
+            ("agent 1", "agent 2", false),
+        ] {
+            assert_eq!(look_alike(one, other), alike, "{one} and {other}");
+        }
+    }
+}
