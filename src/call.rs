@@ -361,6 +361,12 @@ impl Line {
             let (at, samples) = voice.laid();
             archive.push(track, at, samples);
         }
+        let position_ms = voice.timeline().position() / LINE_SAMPLES_PER_MS;
+        for (other, (_, voice)) in &mut call.voices {
+            if *other != track {
+                voice.handle(now, voice::Input::OtherTrack { position_ms });
+            }
+        }
         self.follow_voices();
     }
 
@@ -651,7 +657,7 @@ mod tests {
         stage.start();
         stage.speak();
         let silent_since = stage.now;
-        stage.wait(Duration::from_secs(1));
+        stage.wait(voice::Config::default().stall_endpoint);
         assert_eq!(stage.line.ended, None);
         let voices = &stage.line.call.as_ref().unwrap().voices;
         assert_eq!(
@@ -678,7 +684,7 @@ mod tests {
         stage.start();
         stage.speak();
         stage.listener.read();
-        stage.wait(Duration::from_millis(800));
+        stage.wait(voice::Config::default().stall_endpoint);
         while stage.line.health != EngineHealth::Degraded {
             let answer = stage.answers.recv().await.unwrap();
             stage.line.answer(stage.now, answer);

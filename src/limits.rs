@@ -39,8 +39,10 @@ pub const MEDIA_SOCKETS_MAX: usize = 256;
 /// the clock instead, which costs nothing.
 pub const GAP_FILL_MS_MAX: u64 = 2_000;
 
-/// Largest forward jump of a timestamp that is believed. Hit: the jump is ignored, and the frames
-/// are laid on right after the last one.
+/// Largest forward jump of a timestamp that is believed without evidence; a longer one is believed
+/// where this machine's clock or the other track has gone on as far, but for
+/// [`MEDIA_AHEAD_MS_MAX`]. Hit: the jump is ignored, and the frames are laid on right after the last
+/// one.
 pub const JUMP_MS_MAX: u64 = 10 * 60 * 1_000;
 
 /// Longest message that a client-channel socket reads. Hit: the socket is closed.

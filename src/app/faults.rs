@@ -21,6 +21,7 @@
 //! | `kill -9`, a crash | the page comes back, with all words until then | a warning at the next start | what was published | `words_outlive_a_server_that_is_killed_in_mid_call_and_the_next_one_goes_on` |
 //! | SIGTERM | calls finish; new ones are told to come back | `/readyz` is 503; the log says each stage | everything | `a_drain_lets_calls_finish_and_tells_new_ones_to_come_back` |
 //! | a stop in mid-word | the last words, then "comes back" | the log | the last words | `a_stop_in_the_middle_of_a_word_publishes_it_says_goodbye_and_ends_every_worker` |
+//! | frames come in bunches, or not at all | nothing: an utterance ends by the stamps' clock; what was said last before the frames stopped is a draft at once, and final after 2 s of the other track, or 10 s without either | nothing | every word, at its place | `frames_that_come_in_bunches_make_the_same_segments_as_frames_in_time`, `the_other_track_s_clock_ends_the_utterance_of_a_track_without_frames`, `a_track_without_frames_for_eleven_minutes_keeps_its_place` |
 //! | media that floods, lies or is garbage | nothing: it is its own call alone | `callburner_media_messages_lost` | what was heard before | `beside_attackers_a_good_call_loses_no_word` |
 //! | too many media sockets | 503, until one leaves | `callburner_media_streams` | the open ones | `one_socket_too_many_is_refused_until_another_has_left` |
 //! | connections that ask slowly | nothing | nothing | their place is free again | `who_asks_slowly_is_hung_up_on_and_costs_nobody_else` |

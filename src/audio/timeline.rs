@@ -21,6 +21,7 @@
 
 use crate::limits::GAP_FILL_MS_MAX;
 use crate::limits::JUMP_MS_MAX;
+use crate::limits::MEDIA_AHEAD_MS_MAX;
 
 /// Samples in a millisecond of line audio.
 const SAMPLES_PER_MS: i64 = super::LINE_SAMPLES_PER_MS as i64;
@@ -119,6 +120,8 @@ pub struct Timeline {
     averaged: u32,
     stamp_last: i64,
     strange_in_a_row: u32,
+    /// Milliseconds since the chunk before, as other clocks say.
+    passed_ms: u64,
     received: u64,
     filled: u64,
     counts: Counts,
@@ -130,12 +133,21 @@ impl Timeline {
         Self::default()
     }
 
+    /// Says before a [`Timeline::push`] that so many milliseconds went by since the one before, by
+    /// another clock than this track's stamps. A stamp that jumps as far is believed, however far
+    /// that is.
+    pub fn time_passed(&mut self, ms: u64) {
+        self.passed_ms = ms.min(STAMP_MS_MAX);
+    }
+
     /// Appends to `out` what `samples` (8 kHz), stamped `timestamp_ms`, become on the call's clock.
     /// `position()` moves by exactly what is appended, except over a jump.
     pub fn push(&mut self, timestamp_ms: u64, samples: &[i16], out: &mut Vec<i16>) -> Placed {
         if samples.is_empty() {
             return Placed::Next;
         }
+        let passed_ms = std::mem::take(&mut self.passed_ms);
+        let jump_ms_max = JUMP_MS_MAX.max(passed_ms + MEDIA_AHEAD_MS_MAX);
         let stamp = timestamp_ms.min(STAMP_MS_MAX).cast_signed() * SAMPLES_PER_MS;
         if !self.started {
             self.start(timestamp_ms, stamp);
@@ -163,7 +175,7 @@ impl Timeline {
                 return Placed::Late;
             }
             self.rebase(stamp);
-        } else if off > JUMP_MS_MAX.cast_signed() * SAMPLES_PER_MS {
+        } else if off > jump_ms_max.cast_signed() * SAMPLES_PER_MS {
             if self.strange_in_a_row < STRANGE_CHUNKS_MAX {
                 self.strange_in_a_row += 1;
                 self.counts.unbelieved += 1;
@@ -486,6 +498,33 @@ mod tests {
                 ..Counts::default()
             }
         );
+    }
+
+    #[test]
+    fn a_jump_as_long_as_the_time_that_passed_is_believed_and_a_longer_one_is_not() {
+        let (passed_ms, frame) = (3 * 60 * 60 * 1_000, loud(FRAME));
+        for (jump_ms, is_believed) in [
+            (passed_ms, true),
+            (passed_ms + MEDIA_AHEAD_MS_MAX, true),
+            (passed_ms + MEDIA_AHEAD_MS_MAX + 1_000, false),
+            (u64::MAX - 1_000, false),
+        ] {
+            let mut line = Timeline::new();
+            let mut out = Vec::new();
+            line.push(100, &frame, &mut out);
+            line.time_passed(passed_ms);
+            line.push(120 + jump_ms, &frame, &mut out);
+            let counts = line.counts();
+            assert_eq!(
+                (counts.jumps, counts.unbelieved),
+                if is_believed { (1, 0) } else { (0, 1) },
+                "{jump_ms}"
+            );
+            // It counts for one chunk.
+            let before = line.counts().unbelieved;
+            line.push(120 + 3 * passed_ms, &frame, &mut out);
+            assert_eq!(line.counts().unbelieved, before + 1);
+        }
     }
 
     #[test]

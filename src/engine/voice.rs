@@ -21,6 +21,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
+use crate::audio::LINE_SAMPLES_PER_MS;
 use crate::audio::mulaw;
 use crate::audio::resample::Upsampler;
 use crate::audio::timeline::Placed;
@@ -56,8 +57,18 @@ pub struct Config {
     pub first_draft_ms: u64,
     /// New audio before the next draft. Shorter follows the speaker closer and costs a pass each.
     pub draft_step_ms: u64,
-    /// Silence on the wire after which an open utterance ends without waiting for a frame.
+    /// Time without a frame after which the words so far are drafted and shown. The utterance stays
+    /// open: frames that come late belong to it.
     pub stall: Duration,
+    /// Time without a frame after which an open utterance ends. Longer than what TCP takes to send
+    /// a segment again that was lost five times (6.2 s, RFC 6298), so that a bunch of frames after it
+    /// goes on where the frames before it stopped.
+    pub stall_endpoint: Duration,
+    /// Audio of the other track that goes by without a frame of this one, after which an open
+    /// utterance ends: the call's clock moves, and this track says nothing. Shorter gives earlier
+    /// finals on a track that skips silent frames, and cuts utterances where Twilio's frames come in
+    /// bunches of one track each.
+    pub absent_ms: u64,
     /// ISO 639-1 code of what is spoken; `None`: the first final's language, from then on.
     pub language: Option<String>,
 }
@@ -69,6 +80,8 @@ impl Default for Config {
             first_draft_ms: 416,
             draft_step_ms: 640,
             stall: Duration::from_millis(700),
+            stall_endpoint: Duration::from_secs(10),
+            absent_ms: 2_000,
             language: Some("en".to_owned()),
         }
     }
@@ -104,6 +117,12 @@ pub enum Input<'a> {
         timestamp_ms: u64,
         /// G.711 bytes; any number.
         mulaw: &'a [u8],
+    },
+    /// The other track of the call is here now: evidence that time goes by without a frame of this
+    /// track.
+    OtherTrack {
+        /// Where its next sample goes, in milliseconds from the start of the stream.
+        position_ms: u64,
     },
     /// A job ended.
     Answer(Answer),
@@ -167,6 +186,12 @@ pub struct Voice {
     latest: u32,
     language: Option<String>,
     heard_at: Option<Instant>,
+    /// Whether no frame has come for [`Config::stall`].
+    is_stalled: bool,
+    /// Where the other track is, in milliseconds from the start of the stream.
+    other_ms: u64,
+    /// Where it was when the latest frame of this track came.
+    other_ms_at_frame: u64,
     finished: bool,
     outputs: VecDeque<Output>,
 }
@@ -218,6 +243,9 @@ impl Voice {
             utterances: BTreeMap::new(),
             latest: 0,
             heard_at: None,
+            is_stalled: false,
+            other_ms: 0,
+            other_ms_at_frame: 0,
             finished: false,
             outputs: VecDeque::new(),
         }
@@ -234,12 +262,14 @@ impl Voice {
                     self.hear(now, timestamp_ms, mulaw);
                 }
             }
-            Input::Answer(answer) => self.answer(now, answer),
-            Input::Tick => {
-                if self.deadline().is_some_and(|deadline| deadline <= now) {
+            Input::OtherTrack { position_ms } => {
+                self.other_ms = self.other_ms.max(position_ms);
+                if self.is_speaking() && self.absent_ms() >= self.config.absent_ms {
                     self.close(now);
                 }
             }
+            Input::Answer(answer) => self.answer(now, answer),
+            Input::Tick => self.tick(now),
             Input::Finish => self.finish(now),
         }
     }
@@ -251,15 +281,19 @@ impl Voice {
 
     /// When to come back with [`Input::Tick`], if nothing else happens.
     pub fn deadline(&self) -> Option<Instant> {
-        let speaking = self.segmenter.as_ref().is_some_and(|s| s.length() > 0);
+        let wait = if self.is_stalled {
+            self.config.stall_endpoint
+        } else {
+            self.config.stall
+        };
         self.heard_at
-            .filter(|_| speaking)
-            .map(|at| at + self.config.stall)
+            .filter(|_| self.is_speaking())
+            .map(|at| at + wait)
     }
 
     /// Whether every word that was heard has been published.
     pub fn is_settled(&self) -> bool {
-        self.utterances.is_empty() && self.segmenter.as_ref().is_none_or(|s| s.length() == 0)
+        self.utterances.is_empty() && !self.is_speaking()
     }
 
     /// What became of the frames so far.
@@ -274,8 +308,43 @@ impl Voice {
         (start, &self.laid)
     }
 
+    fn is_speaking(&self) -> bool {
+        self.segmenter.as_ref().is_some_and(|s| s.length() > 0)
+    }
+
+    /// How far the other track went on since the latest frame of this one. Where it only caught up
+    /// with this one, or always was ahead of it, that is no evidence.
+    fn absent_ms(&self) -> u64 {
+        let own_ms = self.timeline.position() / LINE_SAMPLES_PER_MS;
+        self.other_ms
+            .saturating_sub(self.other_ms_at_frame.max(own_ms))
+    }
+
+    /// The time since the latest frame, by this machine's clock or the other track's stamps.
+    fn passed_ms(&self, now: Instant) -> u64 {
+        let waited = self
+            .heard_at
+            .map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        self.absent_ms().max(waited.as_millis() as u64)
+    }
+
+    fn tick(&mut self, now: Instant) {
+        if self.deadline().is_none_or(|deadline| deadline > now) {
+            return;
+        }
+        if self.is_stalled {
+            self.close(now);
+        } else {
+            self.is_stalled = true;
+            self.draft_if_due();
+        }
+    }
+
     fn hear(&mut self, now: Instant, timestamp_ms: u64, mulaw: &[u8]) {
+        self.timeline.time_passed(self.passed_ms(now));
         self.heard_at = Some(now);
+        self.is_stalled = false;
+        self.other_ms_at_frame = self.other_ms;
         let samples: Vec<i16> = mulaw.iter().map(|&byte| mulaw::decode(byte)).collect();
         self.laid.clear();
         match self.timeline.push(timestamp_ms, &samples, &mut self.laid) {
@@ -381,6 +450,8 @@ impl Voice {
         } else {
             self.config.draft_step_ms.max(ms(length) / DRAFT_STEP_SHARE)
         };
+        // Nothing more comes for now: what there is is drafted, however little it is.
+        let due_ms = if self.is_stalled { 1 } else { due_ms };
         if ms(length - utterance.drafted) < due_ms {
             return;
         }
@@ -497,6 +568,9 @@ impl Voice {
                 words
             };
             self.show(answer.utterance, words, heard_ms);
+        }
+        if self.is_stalled {
+            self.draft_if_due();
         }
     }
 
@@ -760,9 +834,15 @@ mod tests {
 
         /// Sends a piece of the track's audio right after the last.
         fn chunk(&mut self, mulaw: &[u8]) {
+            let sent = self.sent + mulaw.len() as u64;
+            self.chunk_at(self.begin + Duration::from_micros(sent * 125), mulaw);
+        }
+
+        /// The same, with another time of arrival.
+        fn chunk_at(&mut self, now: Instant, mulaw: &[u8]) {
             let timestamp_ms = FIRST_STAMP_MS + self.sent / 8;
             self.sent += mulaw.len() as u64;
-            self.now = self.begin + Duration::from_micros(self.sent * 125);
+            self.now = now;
             self.input(Input::Audio {
                 timestamp_ms,
                 mulaw,
@@ -815,6 +895,18 @@ mod tests {
                 question: job.question,
                 outcome,
             }));
+        }
+
+        /// Lets time go by without a frame, from deadline to deadline.
+        fn wait(&mut self, time: Duration) {
+            let until = self.now + time;
+            while let Some(at) = self.voice.deadline().filter(|at| *at <= until) {
+                self.now = self.now.max(at);
+                self.input(Input::Tick);
+                let next = self.voice.deadline();
+                assert!(next.is_none_or(|next| next > self.now), "a deadline stays");
+            }
+            self.now = until;
         }
 
         fn finish(&mut self, mut hear: impl FnMut(&Job) -> Option<Outcome>) {
@@ -969,18 +1061,28 @@ mod tests {
     }
 
     #[test]
-    fn audio_that_stops_coming_ends_the_utterance_at_its_deadline() {
+    fn audio_that_stops_coming_is_drafted_soon_and_ends_the_utterance_later() {
         let speech = sentence("weasels.wav");
         let mut stage = Stage::new();
         assert_eq!(stage.voice.deadline(), None);
         stage.play(&speech[..12_000], none);
-        let deadline = stage.voice.deadline().expect("somebody speaks");
-        assert_eq!(deadline, stage.now + Config::default().stall);
-        stage.now += Config::default()
-            .stall
-            .saturating_sub(Duration::from_millis(1));
-        stage.input(Input::Tick);
-        assert!(stage.jobs.iter().all(|job| job.purpose != Purpose::Final));
+        let silent_since = stage.now;
+        let drafted = stage.jobs.pop().unwrap();
+        stage.answer(&drafted, heard("weasels"));
+        let (moment, stall) = (Duration::from_millis(1), Config::default().stall);
+        stage.wait(stall.saturating_sub(moment));
+        assert!(stage.jobs.is_empty());
+        stage.wait(moment);
+        let draft = stage.jobs.pop().unwrap();
+        assert_eq!(draft.purpose, Purpose::Partial);
+        assert!(draft.clip.samples.len() > drafted.clip.samples.len());
+        stage.answer(&draft, heard("weasels have"));
+        assert_eq!(stage.partials.last().unwrap().unstable, "weasels have");
+
+        let deadline = stage.voice.deadline().expect("the utterance is open");
+        assert_eq!(deadline, silent_since + Config::default().stall_endpoint);
+        stage.wait(deadline.saturating_duration_since(stage.now + moment));
+        assert!(stage.jobs.is_empty(), "nothing new was heard");
         stage.now = deadline;
         stage.input(Input::Tick);
         assert_eq!(stage.voice.deadline(), None);
@@ -989,6 +1091,118 @@ mod tests {
         stage.answer(&job, heard("weasels"));
         assert_eq!(stage.texts(), ["weasels"]);
         assert!(stage.voice.is_settled());
+    }
+
+    #[test]
+    fn a_draft_under_way_when_the_audio_stops_is_followed_by_one_of_the_rest() {
+        let mut stage = Stage::new();
+        stage.play(&sentence("weasels.wav")[..12_000], none);
+        let first = stage.jobs.pop().unwrap();
+        stage.wait(Config::default().stall);
+        assert!(stage.jobs.is_empty(), "two drafts at a time");
+        stage.answer(&first, heard("weasels"));
+        let rest = stage.jobs.pop().expect("what came after the first draft");
+        assert!(rest.clip.samples.len() > first.clip.samples.len());
+        stage.answer(&rest, heard("weasels have"));
+        assert!(stage.jobs.is_empty(), "all is drafted");
+    }
+
+    #[test]
+    fn frames_that_come_in_bunches_make_the_same_segments_as_frames_in_time() {
+        let audio = three_utterances();
+        let mut steady = Stage::new();
+        steady.play(&audio, all);
+        steady.finish(all);
+        assert!(steady.segments.len() >= 3);
+        for bunch_ms in [500, 800, 1_000, 1_500, 3_000, 6_000] {
+            let mut bunched = Stage::new();
+            for bunch in audio.chunks(bunch_ms * 8) {
+                bunched.wait(Duration::from_millis(bunch.len() as u64 / 8));
+                bunched.answer_all(&mut all);
+                let arrived = bunched.now;
+                for frame in bunch.chunks(FRAME_BYTES) {
+                    bunched.chunk_at(arrived, frame);
+                    bunched.answer_all(&mut all);
+                }
+            }
+            bunched.finish(all);
+            assert_eq!(
+                outline(&steady.segments),
+                outline(&bunched.segments),
+                "bunches of {bunch_ms} ms"
+            );
+        }
+    }
+
+    #[test]
+    fn the_other_track_s_clock_ends_the_utterance_of_a_track_without_frames() {
+        let absent_ms = Config::default().absent_ms;
+        let mut stage = Stage::new();
+        for frame in sentence("weasels.wav")[..12_000].chunks(FRAME_BYTES) {
+            stage.chunk(frame);
+            // It is ahead of this one all the time, as after a jump that was not believed.
+            let position_ms = 60_000 + stage.sent / 8;
+            stage.input(Input::OtherTrack { position_ms });
+        }
+        let position_ms = 60_000 + stage.sent / 8 + absent_ms - 1;
+        stage.input(Input::OtherTrack { position_ms });
+        assert!(stage.jobs.iter().all(|job| job.purpose != Purpose::Final));
+        let position_ms = position_ms + 1;
+        stage.input(Input::OtherTrack { position_ms });
+        assert_eq!(stage.jobs.last().unwrap().purpose, Purpose::Final);
+        assert_eq!(stage.voice.deadline(), None);
+    }
+
+    #[test]
+    fn another_track_that_comes_back_from_silence_ends_nobody_s_utterance() {
+        let mut stage = Stage::new();
+        stage.input(Input::OtherTrack { position_ms: 100 });
+        stage.sent = 30_000 * 8;
+        stage.play(&sentence("weasels.wav")[..12_000], none);
+        let position_ms = FIRST_STAMP_MS + stage.sent / 8 + 20;
+        stage.input(Input::OtherTrack { position_ms });
+        assert!(stage.jobs.iter().all(|job| job.purpose != Purpose::Final));
+    }
+
+    #[test]
+    fn a_track_without_frames_for_eleven_minutes_keeps_its_place() {
+        let speech = sentence("weasels.wav");
+        let minutes_ms = 11 * 60_000;
+        // The time is told by this machine's clock, or, where a call is played faster, by the other
+        // track.
+        for by_the_other_track in [false, true] {
+            let mut stage = Stage::new();
+            stage.play(&speech, all);
+            stage.play_silence(1_000, all);
+            let silent_since = stage.now;
+            stage.sent += minutes_ms * 8;
+            let position_ms = FIRST_STAMP_MS + stage.sent / 8;
+            if by_the_other_track {
+                stage.input(Input::OtherTrack { position_ms });
+            }
+            for frame in speech.chunks(FRAME_BYTES) {
+                let in_time = stage.begin + Duration::from_micros(stage.sent * 125);
+                let at = if by_the_other_track {
+                    silent_since
+                } else {
+                    in_time
+                };
+                stage.chunk_at(at, frame);
+                stage.answer_all(&mut all);
+            }
+            stage.finish(all);
+            let [before, after] = &stage.segments[..] else {
+                panic!("{:?}", stage.texts())
+            };
+            let apart_ms = minutes_ms + speech.len() as u64 / 8 + 1_000;
+            assert!(
+                (after.start_ms - before.start_ms).abs_diff(apart_ms) < 50,
+                "{} and {}",
+                before.start_ms,
+                after.start_ms
+            );
+            assert_eq!(stage.voice.timeline().counts().unbelieved, 0);
+        }
     }
 
     #[test]

@@ -35,6 +35,7 @@ pub(crate) fn unhurried(state: &mut ApiState) {
 pub(crate) fn unhurried_voice() -> voice::Config {
     voice::Config {
         stall: Duration::from_hours(1),
+        stall_endpoint: Duration::from_hours(1),
         ..voice::Config::default()
     }
 }
