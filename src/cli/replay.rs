@@ -1,5 +1,5 @@
-//! `callburner replay`: any recording as a Media Stream, to any server, at any speed; with an auth
-//! token, as the whole call that Twilio would make of it.
+//! `callburner replay`: any recording as a Media Stream, to any server, at any speed that the server
+//! reads at; with an auth token, as the whole call that Twilio would make of it.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use anyhow::Context;
 
 use crate::cli::demo::read_call;
 use crate::ids::AccountSid;
+use crate::limits::MEDIA_AHEAD_MS_MAX;
 use crate::player::exchange::{Exchange, Parties, Sound};
 use crate::player::{self, Call, Options, Played, Step};
 use crate::twilio::public_url::PublicUrl;
@@ -30,7 +31,9 @@ pub(super) struct ReplayArgs {
     /// address is where everything is sent.
     #[arg(long)]
     url: Option<String>,
-    /// Times real time; 0: as fast as the server reads.
+    /// Times real time; 0: as fast as the server reads. This server reads at most 30 s ahead of the
+    /// clock, so that nobody's stream costs others anything: of a call of 10 minutes at any speed the
+    /// last word is read after 9.5 minutes.
     #[arg(long, default_value_t = 1.0)]
     speed: f64,
     /// Folder of a call script's recordings, if not beside it.
@@ -184,7 +187,23 @@ fn given(value: Option<&str>) -> Option<&str> {
 
 fn announce(options: &Options, call: &Call, url: &str) -> anyhow::Result<()> {
     let (sid, seconds) = (options.call_sid.as_str(), call.seconds());
-    print(&format!("call {sid}: {seconds:.1} s of audio to {url}"))
+    print(&format!("call {sid}: {seconds:.1} s of audio to {url}"))?;
+    match held_back(seconds, options.speed) {
+        Some(soonest) => print(&format!(
+            "a CallBurner server reads at most {} s ahead of the clock, whatever --speed says: this \
+             takes at least {soonest:.0} s",
+            MEDIA_AHEAD_MS_MAX / 1_000
+        )),
+        None => Ok(()),
+    }
+}
+
+/// How many seconds a server takes at least that reads ahead of the clock no further than ours does;
+/// `None`: it keeps to the speed.
+fn held_back(seconds: f64, speed: f64) -> Option<f64> {
+    let asked = if speed > 0.0 { seconds / speed } else { 0.0 };
+    let soonest = seconds - MEDIA_AHEAD_MS_MAX as f64 / 1_000.0;
+    (soonest > asked).then_some(soonest)
 }
 
 fn print(line: &str) -> anyhow::Result<()> {
@@ -201,6 +220,22 @@ mod tests {
     struct Command {
         #[command(flatten)]
         args: ReplayArgs,
+    }
+
+    #[test]
+    fn a_call_that_the_server_holds_back_says_how_long_it_takes() {
+        assert_eq!(held_back(600.0, 4.0), Some(570.0));
+        assert_eq!(held_back(600.0, 0.0), Some(570.0));
+        assert_eq!(held_back(600.0, f64::INFINITY), Some(570.0));
+        for (seconds, speed) in [
+            (600.0, 1.0),
+            (600.0, 0.5),
+            (600.0, 1.05),
+            (30.0, 0.0),
+            (35.0, 4.0),
+        ] {
+            assert_eq!(held_back(seconds, speed), None, "{seconds} s at {speed}");
+        }
     }
 
     fn found(arguments: &[&str]) -> anyhow::Result<(String, String)> {
