@@ -41,15 +41,15 @@ impl Proxies {
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
         let lines = headers.get_all(FORWARDED_FOR).iter().rev();
-        let hops = lines
-            .filter_map(|line| line.to_str().ok())
-            .flat_map(|line| line.rsplit(','));
+        // As bytes: what a client wrote to begin with need not be text, and its proxy's address stands
+        // on the same line.
+        let hops = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
         for hop in hops.take(limits::PROXY_HOPS_MAX) {
             if !self.trusts(client) {
                 return client;
             }
             // A trusted proxy writes addresses; anything else is where the trail ends.
-            let Some(address) = address(hop.trim()) else {
+            let Some(address) = str::from_utf8(hop).ok().and_then(address) else {
                 return client;
             };
             client = address;
@@ -57,7 +57,9 @@ impl Proxies {
         client
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    /// Whether this is one of the proxies.
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
         self.0.iter().any(|network| network.holds(address))
     }
 }
@@ -108,6 +110,7 @@ fn number(address: IpAddr) -> u128 {
 
 /// An address as proxies write it: some add the port.
 fn address(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
     let with_port = || text.parse::<core::net::SocketAddr>().ok().map(|a| a.ip());
     let address = text.parse().ok().or_else(with_port)?;
     Some(IpAddr::to_canonical(&address))
@@ -115,6 +118,8 @@ fn address(text: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     fn client(proxies: &str, peer: &str, forwarded: &[&str]) -> String {
@@ -147,6 +152,26 @@ mod tests {
         assert_eq!(client(proxies, "10.0.0.1", &one), "203.0.113.9");
         let two = ["1.1.1.1", "203.0.113.9:5000", "[2001:db8:1::7]:443"];
         assert_eq!(client(proxies, "10.0.0.1", &two), "203.0.113.9");
+    }
+
+    #[test]
+    fn what_is_no_text_does_not_hide_the_address_that_a_proxy_wrote_after_it() {
+        let mut headers = HeaderMap::new();
+        for line in [
+            &b"\xe9\xff, 203.0.113.1"[..],
+            b"203.0.113.9, \xe9, 10.0.0.2",
+        ] {
+            let value = HeaderValue::from_bytes(line).unwrap();
+            headers.insert(FORWARDED_FOR, value);
+            let proxies: Proxies = "10.0.0.0/8".parse().unwrap();
+            let client = proxies.client("10.0.0.1".parse().unwrap(), &headers);
+            let expected = if line.starts_with(b"\xe9") {
+                "203.0.113.1"
+            } else {
+                "10.0.0.2"
+            };
+            assert_eq!(client.to_string(), expected, "{line:?}");
+        }
     }
 
     #[test]
