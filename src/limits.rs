@@ -6,12 +6,46 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// Connections that are open at once. Hit: a further one waits in the system's queue.
+/// HTTP connections that are open at once; half of the files that the process may open, if that is
+/// fewer. WebSockets have bounds of their own. Hit: the connection that has waited longest for its client
+/// is closed.
 pub const CONNECTIONS_MAX: usize = 4_096;
+
+/// HTTP connections of one address, or of one IPv6 /64; behind a trusted proxy, requests in progress of
+/// one client. Hit: that one's connection that has waited longest for its client is closed; if none
+/// waits, 429 at once.
+pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 256;
+
+/// Of [`CONNECTIONS_MAX`], those that only webhooks and media sockets may use; of idle connections that
+/// Twilio's requests came on, as many are closed after all others. Hit: a request of anybody else is
+/// answered with 503, at once.
+pub const CONNECTIONS_FOR_TWILIO: usize = 512;
+
+/// When whoever found no place for a request is told to come back.
+pub const FULL_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Time that a client may take for the head of a request, and that an idle connection is kept. Hit: it
 /// is closed.
 pub const REQUEST_HEAD_WAIT_MAX: Duration = Duration::from_secs(15);
+
+/// Time from the head of a request to the end of its body; no body is longer than 128 KiB. Hit: 408, and
+/// the connection is closed.
+pub const REQUEST_BODY_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Time that an answer may be held up by its reader. Hit: the connection is closed; a player that was
+/// paused asks for the rest.
+pub const ANSWER_HELD_UP_MAX: Duration = Duration::from_secs(30);
+
+/// Least rate at which an answer that is held up is read; a recording is played at four times that.
+/// Slower: what is missing counts as time that it is held up.
+pub const ANSWER_BYTES_PER_SECOND_MIN: u32 = 1_024;
+
+/// Bytes of answers that the system keeps for each connection, so that a client that does not read is
+/// noticed soon.
+pub const SEND_BUFFER_BYTES: u32 = 64 * 1024;
+
+/// Connections that the system keeps until they are accepted. Hit: clients try again, or are refused.
+pub const ACCEPT_QUEUE_MAX: u32 = 1_024;
 
 /// Longest WebSocket message that the media socket reads. A `media` message of 20 ms is about
 /// 400 bytes; hit: the stream ends with a protocol error.
@@ -54,6 +88,9 @@ pub const SUBSCRIPTIONS_PER_LISTENER_MAX: usize = 32;
 /// Client-channel sockets open at once. Hit: the upgrade is refused with 503.
 pub const LISTENERS_MAX: usize = 1_024;
 
+/// Client-channel sockets of one user: a page has one. Hit: the upgrade is refused with 429.
+pub const LISTENERS_PER_USER_MAX: usize = 16;
+
 /// Time that one write to a client-channel socket may take. Hit: the socket is closed; the browser
 /// comes back with its offset and misses nothing.
 pub const LISTENER_WRITE_MAX: Duration = Duration::from_secs(20);
@@ -61,6 +98,10 @@ pub const LISTENER_WRITE_MAX: Duration = Duration::from_secs(20);
 /// Call channels that are open at once. Hit: a subscription to a call that nobody knows is refused;
 /// calls themselves always get their channel.
 pub const CHANNELS_MAX: usize = 4_096;
+
+/// Channels of calls that do not go on which one user's subscriptions keep open. Hit: a subscription to
+/// a further such call is refused.
+pub const CHANNELS_PER_USER_MAX: usize = 64;
 
 /// Durable events (finals, states) that one call's channel keeps for those who come late. An
 /// eight-hour call of two fast talkers stays below it. Hit: the oldest leave the snapshot.
@@ -84,7 +125,7 @@ pub const LISTENER_PING_EVERY: Duration = Duration::from_secs(20);
 /// the socket is closed.
 pub const LISTENER_MUTE_MAX: Duration = Duration::from_secs(65);
 
-/// Requests that a listener may send between two pings. Hit: the socket is closed with 1008.
+/// Messages of any kind, WebSocket pings too, that a listener may send between two pings. Hit: the socket is closed with 1008.
 pub const LISTENER_REQUESTS_MAX: u32 = 600;
 
 /// Requests that one listener may get wrong. Hit: the socket is closed with 1008.
@@ -164,8 +205,12 @@ pub const PASSWORD_BYTES_MAX: usize = 256;
 /// the next one waits.
 pub const PASSWORDS_AT_ONCE_MAX: usize = 1;
 
-/// Passwords that may wait to be hashed. Hit: the sign-in is answered with 503.
-pub const PASSWORDS_WAITING_MAX: usize = 32;
+/// Passwords that may wait to be hashed: about 8 seconds of work. Hit: the one that has the most of its
+/// own address before it is answered with 503.
+pub const PASSWORDS_WAITING_MAX: usize = 256;
+
+/// Those of one address, or of one IPv6 /64, among them. Hit: the sign-in is answered with 503.
+pub const PASSWORDS_WAITING_PER_ADDRESS_MAX: usize = 8;
 
 /// When whoever found no place among them is told to come back.
 pub const PASSWORDS_RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -340,7 +385,7 @@ pub const STORE_LOCK_WAIT_MAX: Duration = Duration::from_secs(3);
 /// Connections that read the database at once. Hit: a further reader waits.
 pub const STORE_READERS_MAX: u32 = 4;
 
-/// Calls in one page of a list. Hit: the page is shorter than was asked for.
+/// Calls in one page of a list. Hit: what asks for more is refused with 400.
 pub const CALLS_PAGE_MAX: u32 = 200;
 
 /// Places in a transcript that a list shows of each call. Hit: later ones are left out.
@@ -372,6 +417,16 @@ pub const LOOKS_MAX: usize = 4_096;
 
 /// Longest kind or detail of a log entry. Hit: it is cut.
 pub const LOG_DETAIL_BYTES_MAX: usize = 512;
+
+/// Time in which only so many lines of the log are about the same thing that anybody can cause. Hit: the
+/// next line says how many were left out.
+pub const LOG_LINES_EVERY: Duration = Duration::from_mins(1);
+
+/// Lines about refusals of one kind in that time.
+pub const LOG_REFUSALS_MAX: u32 = 1;
+
+/// Lines about failures of one kind in that time: each has its own cause.
+pub const LOG_FAILURES_MAX: u32 = 30;
 
 /// How long the token of a callback is remembered; Twilio repeats within seconds. Hit: it is
 /// forgotten, and a repetition is known by its content.

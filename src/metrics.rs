@@ -1,9 +1,11 @@
 //! Figures for the operator, as Prometheus reads them: what only grows, and how long things took,
 //! counted where it happens. What is so at the moment is looked up when somebody asks.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
+use std::mem;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -11,6 +13,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
+use crate::limits::LOG_LINES_EVERY;
 use crate::transcript::{EndReason, Segment};
 
 /// Bounds of words' latencies in seconds: fine where the promises are.
@@ -31,6 +34,9 @@ struct Counted {
     streams: Family<Ended, Counter>,
     media_lost: Family<Lost, Counter>,
     webhooks: Family<Webhook, Counter>,
+    refused: Family<Code, Counter>,
+    /// What was logged of refusals lately, by their code.
+    lines: Mutex<BTreeMap<&'static str, Lines>>,
     registry: Registry,
 }
 
@@ -57,6 +63,19 @@ struct Lost {
 struct Webhook {
     path: String,
     status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Code {
+    code: &'static str,
+}
+
+/// Lines of the log about one thing.
+#[derive(Debug, Clone, Copy)]
+struct Lines {
+    since: Instant,
+    written: u32,
+    left_out: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -142,6 +161,13 @@ impl Metrics {
                 "What Twilio posted, by path and answer",
                 Family::default(),
             ),
+            refused: add(
+                to,
+                "refused",
+                "Requests that were refused or not met, by the error's code",
+                Family::default(),
+            ),
+            lines: Mutex::default(),
             registry,
         }))
     }
@@ -189,6 +215,29 @@ impl Metrics {
             .inc();
     }
 
+    /// A request was refused, or not met. Whether that is to be logged: anybody can make requests, and
+    /// the log has a disk, so that of one code there are `lines_max` lines in each
+    /// [`LOG_LINES_EVERY`](crate::limits::LOG_LINES_EVERY). If so, how many were left out since the
+    /// last line.
+    pub fn refused(&self, code: &'static str, lines_max: u32, now: Instant) -> Option<u64> {
+        self.0.refused.get_or_create(&Code { code }).inc();
+        let mut lines = self.0.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = lines.entry(code).or_insert(Lines {
+            since: now,
+            written: 0,
+            left_out: 0,
+        });
+        if now.saturating_duration_since(lines.since) >= LOG_LINES_EVERY {
+            (lines.since, lines.written) = (now, 0);
+        }
+        if lines.written >= lines_max {
+            lines.left_out += 1;
+            return None;
+        }
+        lines.written += 1;
+        Some(mem::take(&mut lines.left_out))
+    }
+
     /// Everything, and what is so at the moment, in the format of `OpenMetrics`.
     pub fn render(&self, moment: &Registry) -> String {
         let mut out = String::new();
@@ -215,6 +264,26 @@ impl fmt::Debug for Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock;
+
+    #[test]
+    fn what_anybody_can_cause_is_counted_and_logged_once_a_minute_with_the_number() {
+        let (metrics, start) = (Metrics::default(), clock::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(metrics.refused("bad_signature", 1, at(0)), Some(0));
+        for n in 1..1_000 {
+            let line = metrics.refused("bad_signature", 1, at(n % 60));
+            assert_eq!(line, None);
+        }
+        assert_eq!(metrics.refused("internal", 2, at(59)), Some(0));
+        assert_eq!(metrics.refused("internal", 2, at(59)), Some(0));
+        assert_eq!(metrics.refused("internal", 2, at(59)), None);
+        assert_eq!(metrics.refused("bad_signature", 1, at(60)), Some(999));
+        assert_eq!(metrics.refused("bad_signature", 1, at(61)), None);
+        let told = metrics.render(&Registry::default());
+        let counted = "callburner_refused_total{code=\"bad_signature\"} 1002";
+        assert!(told.contains(counted), "{told}");
+    }
 
     #[test]
     fn what_is_counted_is_told_once_with_its_labels() {

@@ -11,6 +11,8 @@
 //!
 //! Who may want what, and what stands in the way, is in [`threats`].
 
+pub mod connection_table;
+pub mod connections;
 pub mod ended;
 pub mod origin;
 pub mod password;
@@ -18,5 +20,6 @@ pub mod proxies;
 pub mod secret;
 pub mod session;
 pub mod setup;
+pub mod shares;
 pub mod threats;
 pub mod throttle;

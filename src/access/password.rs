@@ -1,17 +1,21 @@
 //! Passwords: what makes one good enough, and how it is kept and compared, a few at a time and on
-//! threads of their own, so that a flood of sign-ins cannot eat the cores that calls need.
+//! threads of their own, so that a flood of sign-ins cannot eat the cores that calls need. Addresses take
+//! turns, so that a flood from one of them does not keep out the others.
 
+use core::net::IpAddr;
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{self, PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use tokio::sync::{Semaphore, TryAcquireError};
+use tokio::sync::oneshot;
 use utoipa::ToSchema;
 
+use super::throttle::network;
 use crate::limits;
 
 /// Memory of one hash. This and the next two are the second row of
@@ -127,64 +131,149 @@ pub enum HashError {
 }
 
 /// Hashes and compares; clones share their bounds.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Passwords {
-    /// A permit for each request that works or waits.
-    places: Arc<Semaphore>,
-    /// A permit for each that works.
-    cores: Arc<Semaphore>,
+    queue: Arc<Mutex<Queue>>,
 }
 
-impl Default for Passwords {
-    fn default() -> Self {
-        let places = limits::PASSWORDS_AT_ONCE_MAX + limits::PASSWORDS_WAITING_MAX;
-        Self {
-            places: Arc::new(Semaphore::new(places)),
-            cores: Arc::new(Semaphore::new(limits::PASSWORDS_AT_ONCE_MAX)),
+/// Where a password comes from; none: somebody who has signed in already, or the command line.
+type Origin = Option<IpAddr>;
+
+/// When it is whose turn: first in the order of how many of the same origin waited already, then in the
+/// order of time.
+type Turn = (usize, u64);
+
+/// Those who wait. An address that sends many passwords waits for itself: whoever sends one is before
+/// its second.
+#[derive(Debug, Default)]
+struct Queue {
+    working: usize,
+    waiting: BTreeMap<Turn, (Origin, oneshot::Sender<Worker>)>,
+    next: u64,
+}
+
+/// The right to work. Dropping it gives it to the next who waits.
+#[derive(Debug)]
+struct Worker(Option<Arc<Mutex<Queue>>>);
+
+/// A place in the queue. Dropping it is leaving.
+struct Place<'a> {
+    queue: &'a Mutex<Queue>,
+    turn: Turn,
+}
+
+impl Queue {
+    /// A place for one more of `origin`, if there is one.
+    fn wait(&mut self, origin: Origin) -> Option<(Turn, oneshot::Receiver<Worker>)> {
+        let others = self.waiting.values().filter(|(other, _)| *other == origin);
+        let ahead = others.count();
+        if ahead >= limits::PASSWORDS_WAITING_PER_ADDRESS_MAX {
+            return None;
         }
+        if self.waiting.len() >= limits::PASSWORDS_WAITING_MAX {
+            let last = self.waiting.last_entry()?;
+            if last.key().0 <= ahead {
+                return None;
+            }
+            last.remove(); // It is told that there is no room.
+        }
+        let turn = (ahead, self.next);
+        self.next += 1;
+        let (worker, granted) = oneshot::channel();
+        self.waiting.insert(turn, (origin, worker));
+        Some((turn, granted))
+    }
+}
+
+fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
+    // Nothing in the queue can fail half way.
+    queue.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let Some(queue) = self.0.take() else {
+            return;
+        };
+        loop {
+            let next = {
+                let mut queue = lock(&queue);
+                let next = queue.waiting.pop_first();
+                queue.working -= usize::from(next.is_none());
+                next
+            };
+            let Some((_, (_, next))) = next else {
+                return;
+            };
+            match next.send(Self(Some(Arc::clone(&queue)))) {
+                Ok(()) => return,
+                Err(mut unwanted) => unwanted.0 = None, // Whoever waited has left.
+            }
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let left = lock(self.queue).waiting.remove(&self.turn);
+        drop(left);
     }
 }
 
 impl Passwords {
     /// What to keep of `password`: a PHC string with its salt and parameters.
     pub async fn hash(&self, password: Password) -> Result<String, HashError> {
-        self.work(move || hash(&password)).await
+        self.work(None, move || hash(&password)).await
     }
 
-    /// Compares with what is `kept`. When nothing is, because there is no such user, that takes the
-    /// same time, so that nobody learns from it who exists.
+    /// Compares with what is `kept` a password that came from this address. When nothing is kept, because
+    /// there is no such user, that takes the same time, so that nobody learns from it who exists.
     pub async fn verify(
         &self,
         password: Password,
         kept: Option<String>,
+        from: Option<IpAddr>,
     ) -> Result<Verdict, HashError> {
-        self.work(move || match kept {
+        let from = from.map(network);
+        self.work(from, move || match kept {
             Some(kept) => verify(&password, &kept),
             None => hash(&password).map(|_| Verdict::Wrong),
         })
         .await
     }
 
-    /// Does `work` on a thread that may block. A permit is held to the work's end, even when
+    /// Does `work` on a thread that may block. The right to work is held to the work's end, even when
     /// whoever asked has left.
     async fn work<T: Send + 'static>(
         &self,
+        origin: Origin,
         work: impl FnOnce() -> Result<T, password_hash::Error> + Send + 'static,
     ) -> Result<T, HashError> {
-        let place = match Arc::clone(&self.places).try_acquire_owned() {
-            Ok(place) => place,
-            Err(TryAcquireError::NoPermits) => return Err(HashError::Busy),
-            Err(TryAcquireError::Closed) => return Err(HashError::Lost),
-        };
-        let core = Arc::clone(&self.cores).acquire_owned().await;
-        let core = core.map_err(|_| HashError::Lost)?;
+        let worker = self.worker(origin).await?;
         let done = tokio::task::spawn_blocking(move || {
-            let _held = (place, core);
+            let _held = worker;
             work()
         });
         done.await
             .map_err(|_| HashError::Lost)?
             .map_err(HashError::Broken)
+    }
+
+    /// Waits for the right to work.
+    async fn worker(&self, origin: Origin) -> Result<Worker, HashError> {
+        let (turn, granted) = {
+            let mut queue = lock(&self.queue);
+            if queue.working < limits::PASSWORDS_AT_ONCE_MAX {
+                queue.working += 1;
+                return Ok(Worker(Some(Arc::clone(&self.queue))));
+            }
+            queue.wait(origin).ok_or(HashError::Busy)?
+        };
+        let _place = Place {
+            queue: &self.queue,
+            turn,
+        };
+        granted.await.map_err(|_| HashError::Busy)
     }
 }
 
@@ -220,6 +309,11 @@ fn is_current(kept: &PasswordHash) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+
+    use futures_util::FutureExt;
+    use futures_util::future::join_all;
+
     use super::*;
 
     fn password(text: &str) -> Password {
@@ -281,10 +375,14 @@ mod tests {
             ("Correct horse", Verdict::Wrong),
             ("", Verdict::Wrong),
         ] {
-            let compared = passwords.verify(password(typed), Some(kept.clone())).await;
+            let compared = passwords
+                .verify(password(typed), Some(kept.clone()), None)
+                .await;
             assert_eq!(compared.unwrap(), verdict, "{typed:?}");
         }
-        let nobody = passwords.verify(password("correct horse"), None).await;
+        let nobody = passwords
+            .verify(password("correct horse"), None, None)
+            .await;
         assert_eq!(nobody.unwrap(), Verdict::Wrong);
     }
 
@@ -294,7 +392,7 @@ mod tests {
         let weaker = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         let kept: PasswordHash = weaker.hash_password(b"correct horse").unwrap();
         let passwords = Passwords::default();
-        let verify = |typed| passwords.verify(password(typed), Some(kept.to_string()));
+        let verify = |typed| passwords.verify(password(typed), Some(kept.to_string()), None);
         assert_eq!(verify("correct horse").await.unwrap(), Verdict::RightButOld);
         assert_eq!(verify("wrong horse").await.unwrap(), Verdict::Wrong);
     }
@@ -304,7 +402,9 @@ mod tests {
         let passwords = Passwords::default();
         for kept in ["", "correct horse", "$argon2id$v=19$m=19456,t=2,p=1"] {
             let kept = Some(kept.to_owned());
-            let outcome = passwords.verify(password("correct horse"), kept).await;
+            let outcome = passwords
+                .verify(password("correct horse"), kept, None)
+                .await;
             assert!(!matches!(
                 outcome,
                 Ok(Verdict::Right | Verdict::RightButOld)
@@ -312,16 +412,88 @@ mod tests {
         }
     }
 
+    /// What is done in its turn: nothing but to write down who it was.
+    fn turns(passwords: &Passwords) -> (Arc<Mutex<Vec<u8>>>, impl Fn(u8) -> Waiting) {
+        let done = Arc::new(Mutex::new(Vec::new()));
+        let (passwords, log) = (passwords.clone(), done.clone());
+        let work = move |from: u8| -> Waiting {
+            let (passwords, log) = (passwords.clone(), log.clone());
+            Box::pin(async move {
+                let from_address = Some(IpAddr::from([192, 0, 2, from]));
+                let write = move || {
+                    log.lock().unwrap().push(from);
+                    Ok(())
+                };
+                passwords.work(from_address, write).await
+            })
+        };
+        (done, work)
+    }
+
+    type Waiting = Pin<Box<dyn Future<Output = Result<(), HashError>>>>;
+
+    /// Lets each begin to wait, in order; their ends.
+    async fn queue_up(waiting: Vec<Waiting>, hold: Worker) -> Vec<Result<(), HashError>> {
+        let mut waiting = waiting;
+        let begun = waiting.iter_mut().map(|one| one.as_mut().now_or_never());
+        let begun: Vec<Option<Result<(), HashError>>> = begun.collect();
+        drop(hold);
+        let ends = begun.into_iter().zip(waiting);
+        join_all(ends.map(async |(end, one)| match end {
+            Some(end) => end,
+            None => one.await,
+        }))
+        .await
+    }
+
     #[tokio::test]
-    async fn who_comes_when_all_places_are_taken_is_sent_away() {
+    async fn whoever_sends_many_passwords_waits_behind_those_who_send_one() {
         let passwords = Passwords::default();
-        let places = passwords.places.available_permits() as u32;
-        let taken = passwords.places.try_acquire_many(places).unwrap();
-        let refused = passwords.hash(password("correct horse")).await;
-        assert!(matches!(refused, Err(HashError::Busy)), "{refused:?}");
-        drop(taken);
+        let hold = passwords.worker(None).await.unwrap();
+        let (done, work) = turns(&passwords);
+        let mut waiting: Vec<Waiting> = Vec::new();
+        for _ in 0..limits::PASSWORDS_WAITING_PER_ADDRESS_MAX {
+            waiting.push(work(1));
+        }
+        waiting.extend([work(2), work(3), work(2)]);
+        let ends = queue_up(waiting, hold).await;
+        assert!(ends.iter().all(Result::is_ok), "{ends:?}");
+        assert_eq!(done.lock().unwrap()[..5], [1, 2, 3, 1, 2]);
+    }
+
+    #[tokio::test]
+    async fn an_address_has_its_share_of_the_queue_and_a_full_one_makes_room_for_others() {
+        let passwords = Passwords::default();
+        let hold = passwords.worker(None).await.unwrap();
+        let (done, work) = turns(&passwords);
+        let share = limits::PASSWORDS_WAITING_PER_ADDRESS_MAX;
+        let mut waiting: Vec<Waiting> = Vec::new();
+        for n in 0..limits::PASSWORDS_WAITING_MAX {
+            waiting.push(work((n / share) as u8));
+        }
+        waiting.push(work(0)); // One more than its share.
+        waiting.push(work(255)); // The first of its address.
+        let ends = queue_up(waiting, hold).await;
+        let busy = |end: &Result<(), HashError>| matches!(end, Err(HashError::Busy));
+        assert_eq!(ends.iter().filter(|end| busy(end)).count(), 2);
+        assert!(busy(&ends[limits::PASSWORDS_WAITING_MAX]));
+        assert!(done.lock().unwrap().contains(&255));
+    }
+
+    #[tokio::test]
+    async fn whoever_leaves_gives_up_his_place() {
+        let passwords = Passwords::default();
+        let hold = passwords.worker(None).await.unwrap();
+        let (done, work) = turns(&passwords);
+        let mut left = work(1);
+        assert!(left.as_mut().now_or_never().is_none());
+        assert_eq!(lock(&passwords.queue).waiting.len(), 1);
+        drop(left);
+        assert_eq!(lock(&passwords.queue).waiting.len(), 0);
+        assert!(queue_up(vec![work(2)], hold).await[0].is_ok());
+        assert_eq!(done.lock().unwrap()[..], [2]);
         assert!(passwords.hash(password("correct horse")).await.is_ok());
-        assert_eq!(passwords.places.available_permits() as u32, places);
+        assert_eq!(lock(&passwords.queue).working, 0);
     }
 
     #[test]

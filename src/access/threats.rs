@@ -14,7 +14,9 @@
 //! | a user | a name | to be taken for another | names have no invisible characters, and no two look the same ([`crate::ids::user_name`]) |
 //! | a stranger | webhooks | to invent calls, or words | Twilio's signature over the public URL, compared in constant time; callbacks are idempotent |
 //! | a stranger | the media socket | to speak in a call, or to fill the engine | a signed upgrade, and a secret of 256 bits for one stream of one call, good once, for minutes |
-//! | a stranger | connections | time and memory | every connection, queue, body, message and retry has a bound in [`crate::limits`]; who asks slowly is hung up on |
+//! | a stranger | connections | time and memory | every connection, queue, body, message and retry has a bound in [`crate::limits`]; a client that sends a request slowly, or does not read its answer, is hung up on; an address has its share of the connections, and Twilio has places of its own |
+//! | a stranger | the log | to fill the disk, or to hide in it | refusals are counted, and one line a minute tells of each kind ([`crate::metrics::Metrics::refused`]); containers' logs have a bound |
+//! | a user | what all users share | all of it | nobody can take all of it: see below |
 //! | another page, in a user's browser | the API, the channel | to act as him | the cookie is `__Host-`, `HttpOnly`, `SameSite`; what changes something must come from a page of this server; a strict policy of content |
 //! | a name that points to this machine | a server without users | to act as its owner | only addresses and `localhost` are served there, and nothing that came through a proxy |
 //! | a user | calls of others; expensive numbers | to read; to spend | every call has its user, also on the channel; countries, kinds of numbers, calls at once and in a minute are bounded ([`crate::dialing`]) |
@@ -24,6 +26,22 @@
 //! | who steals the disk | the data folder | all of it | files are for the server's user alone; encryption is the disk's to do. Deleted words are overwritten, also in the journal |
 //! | whoever is called | being written down unknowingly | to know | an announcement ([`ANNOUNCEMENT`](crate::config::CallSettings)); each call's record says whether it was configured (`announced`); erasure by number (`callburner erase`) |
 //! | who supplies a model, or a package | the build, the folder of models | to run code | models are data, read with bounds, and pinned by SHA-256; crates are locked, and their sources and licences checked (`.cargo/deny.toml`) |
+//!
+//! # What all share, and how much of it one may take
+//!
+//! `tests::shares` holds each row to its numbers, and to its tests.
+//!
+//! | all have | one may take | of | and then | tests |
+//! |---|---|---|---|---|
+//! | `CONNECTIONS_MAX` | `CONNECTIONS_PER_ADDRESS_MAX` | an address, or an IPv6 /64; behind a trusted proxy, a client | its own connection that has waited longest is closed | `one_address_has_its_share_and_pushes_out_itself_alone`, `behind_a_trusted_proxy_each_client_has_its_share` |
+//! | `CONNECTIONS_MAX` | `CONNECTIONS_FOR_TWILIO` | only webhooks and media sockets | other requests are answered with 503, webhooks go on | `when_the_server_is_busy_the_last_places_are_for_webhooks` |
+//! | `LISTENERS_MAX` | `LISTENERS_PER_USER_MAX` | a user | 429 | `one_user_has_so_many_sockets_and_leaves_the_others_theirs` |
+//! | `CHANNELS_MAX` | `CHANNELS_PER_USER_MAX` | a user, of calls that do not go on | the subscription is refused; there are none to calls that nobody made | `one_user_cannot_use_up_the_channels_of_others`, `nobody_opens_channels_for_calls_that_there_are_not` |
+//! | `PASSWORDS_WAITING_MAX` | `PASSWORDS_WAITING_PER_ADDRESS_MAX` | an address | 503; those of other addresses come before its second | `whoever_sends_many_passwords_waits_behind_those_who_send_one`, `an_address_has_its_share_of_the_queue_and_a_full_one_makes_room_for_others` |
+//! | `MEDIA_SOCKETS_MAX` | `CALLS_AT_ONCE_PER_USER_MAX` | a user: a call has one | the call is refused | `a_user_has_some_places_and_everyone_together_more` |
+//! | `CALL_PLACES_MAX` | `CALLS_AT_ONCE_PER_USER_MAX` | a user | the call is refused | `a_user_has_some_places_and_everyone_together_more` |
+//! | `CALLS_BEGUN_MAX` | `CALLS_PER_MINUTE_MAX` | a user, in a minute | the call is refused | `a_user_begins_so_many_calls_a_minute` |
+//! | `ADMISSIONS_MAX` | `CALLS_PER_MINUTE_MAX` | a user, in a minute: a call expects one stream | the call is refused | `a_user_begins_so_many_calls_a_minute` |
 //!
 //! # What does not stand in the way
 //!

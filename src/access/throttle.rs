@@ -120,7 +120,7 @@ impl fmt::Debug for Throttle {
 }
 
 /// The network of an address, whose addresses one client can take at will: of IPv6 the /64.
-fn network(address: IpAddr) -> IpAddr {
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(v4) => v4.into(),
         IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),

@@ -34,6 +34,7 @@ pub(super) struct TokenList {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct NewToken {
     /// What it is for, in your words.
+    #[schema(min_length = 1, max_length = 128)]
     name: String,
     /// What it may do; at least one thing.
     scopes: Vec<Scope>,

@@ -19,6 +19,7 @@ use crate::clock::{self, UtcTime};
 use crate::desk::{Command, Desk};
 use crate::export::{self, Format};
 use crate::ids::CallSid;
+use crate::limits;
 use crate::store::{
     CallDetail, CallEdit, CallFilter, CallPage, CallRecord, NewCall, Party, Recording, Scope,
     TranscriptState,
@@ -69,6 +70,7 @@ struct ListQuery {
     /// `next` of the page before.
     cursor: Option<String>,
     /// Calls on the page, 50 by default.
+    #[param(minimum = 1, maximum = 200)]
     limit: Option<u32>,
 }
 
@@ -85,7 +87,7 @@ struct KnownCall {
 /// The calls that one may see, the latest first.
 #[utoipa::path(get, path = "/api/calls", tag = "calls", params(ListQuery), responses(
     (status = 200, body = CallPage),
-    (status = 400, description = "`bad_cursor`: begin again without it"),
+    (status = 400, description = "`bad_cursor`: begin again without it; `bad_limit`"),
 ))]
 async fn list(
     caller: Caller,
@@ -103,7 +105,7 @@ async fn list(
         recorded: query.recorded,
         label: query.label,
     };
-    let limit = query.limit.unwrap_or(PAGE);
+    let limit = limit_of(query.limit, PAGE, limits::CALLS_PAGE_MAX)?;
     let (only, cursor) = (caller.sees_only(), query.cursor.as_deref());
     Ok(Json(
         desk.store().calls(&filter, only, cursor, limit).await?,
@@ -316,6 +318,16 @@ async fn transcript(
         ),
     ];
     Ok((headers, export::write(&segments, format, true)).into_response())
+}
+
+/// How many entries of a list are asked for.
+pub(super) fn limit_of(asked: Option<u32>, default: u32, max: u32) -> Result<u32, ApiError> {
+    let limit = asked.unwrap_or(default);
+    if (1..=max).contains(&limit) {
+        return Ok(limit);
+    }
+    let message = format!("the limit is a number from 1 to {max}");
+    Err(ApiError::new(StatusCode::BAD_REQUEST, "bad_limit", message))
 }
 
 async fn record(

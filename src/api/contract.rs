@@ -8,6 +8,7 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use utoipa::OpenApi as _;
 use utoipa::openapi::path::Operation;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
@@ -17,6 +18,7 @@ use utoipa::openapi::{
 
 use super::error::Failure;
 use super::{health, live, metrics};
+use crate::ids::{CallSid, RecordingSid};
 use crate::transcript::CallEvent;
 
 /// What the API is, for whoever generates a client.
@@ -139,12 +141,27 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut O
 /// Says of an operation what is true of all of them.
 fn complete(operation: &mut Operation, method: &str, path: &str) {
     operation.operation_id = Some(operation_id(method, path));
+    let parameters = operation.parameters.iter_mut().flatten();
+    let mut takes_input = operation.request_body.is_some();
+    for parameter in parameters {
+        takes_input = true;
+        if let RefOr::T(parameter) = parameter
+            && parameter.name == "sid"
+        {
+            parameter.schema = Some(sid_of(path));
+        }
+    }
     let responses = &mut operation.responses.responses;
     if operation.security.is_none() {
         let stranger = failed("`sign_in_required`");
         responses
             .entry("401".to_owned())
             .or_insert(RefOr::T(stranger));
+    }
+    if takes_input {
+        let unreadable = failed("`bad_request`: a parameter or the body cannot be read");
+        let known = responses.entry("400".to_owned());
+        known.or_insert(RefOr::T(unreadable));
     }
     for (status, response) in responses.iter_mut() {
         if let RefOr::T(response) = response
@@ -156,6 +173,18 @@ fn complete(operation: &mut Operation, method: &str, path: &str) {
     }
     let error = RefOr::Ref(Ref::from_response_name("Error"));
     responses.insert("default".to_owned(), error);
+}
+
+/// What a SID in this path looks like.
+fn sid_of(path: &str) -> RefOr<Schema> {
+    let is_recording = path.starts_with("/api/recordings");
+    let pattern = if is_recording {
+        RecordingSid::PATTERN
+    } else {
+        CallSid::PATTERN
+    };
+    let text = ObjectBuilder::new().schema_type(Type::String);
+    text.pattern(Some(pattern)).into()
 }
 
 /// `postCallsBySidHangup` for `POST /api/calls/{sid}/hangup`: handlers' own names are unique in
@@ -295,6 +324,34 @@ mod tests {
                 .map(|rest| rest.split('}').next().unwrap());
             assert_eq!(declared, inner.collect(), "{place}");
         }
+    }
+
+    #[test]
+    fn what_is_refused_is_declared_with_its_bounds() {
+        let document = document();
+        for (place, operation) in operations(&document) {
+            let parameters = operation["parameters"].as_array();
+            let takes_input = parameters.is_some() || operation["requestBody"].is_object();
+            let is_declared = operation["responses"]["400"].is_object();
+            assert_eq!(is_declared, takes_input, "{place}");
+            for parameter in parameters.into_iter().flatten() {
+                let schema = &parameter["schema"];
+                match parameter["name"].as_str().unwrap() {
+                    "sid" => assert!(schema["pattern"].is_string(), "{place}: {schema}"),
+                    "limit" => assert!(schema["maximum"].is_number(), "{place}: {schema}"),
+                    _ => {}
+                }
+            }
+        }
+        let schemas = &document["components"]["schemas"];
+        for name in ["NewUser", "NewToken", "SetUp"] {
+            assert_eq!(
+                schemas[name]["properties"]["name"]["minLength"], 1,
+                "{name}"
+            );
+        }
+        let sid = &schemas["CallSid"]["pattern"];
+        assert_eq!(sid, "^CA[0-9a-fA-F]{32}$", "{}", schemas["CallSid"]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::{Body, to_bytes};
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -17,7 +17,10 @@ use tracing::{Instrument, field};
 use utoipa::ToSchema;
 
 use super::auth::no_such_call;
+use crate::clock;
 use crate::desk::DeskError;
+use crate::limits;
+use crate::metrics::Metrics;
 use crate::store::{Conflict, StoreError};
 use crate::telemetry;
 use crate::twilio::rest::RestError;
@@ -38,6 +41,7 @@ pub struct ApiError {
     code: &'static str,
     message: String,
     cause: Option<anyhow::Error>,
+    hint: Option<String>,
     retry_after: Option<Duration>,
 }
 
@@ -49,6 +53,7 @@ impl ApiError {
             code,
             message: message.into(),
             cause: None,
+            hint: None,
             retry_after: None,
         }
     }
@@ -61,6 +66,15 @@ impl ApiError {
         Self {
             cause,
             ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
+        }
+    }
+
+    /// Tells the operator, in the log, what may be wrong and what to do.
+    #[must_use]
+    pub fn for_operator(self, hint: impl Into<String>) -> Self {
+        Self {
+            hint: Some(hint.into()),
+            ..self
         }
     }
 
@@ -225,7 +239,11 @@ pub(super) fn nothing_here() -> ApiError {
 
 /// The outermost layer: gives each request its id, and each failure its shape and its log line.
 /// A failure that has a body of its own (JSON, TwiML) keeps it.
-pub(super) async fn shape(mut request: Request, next: Next) -> Response {
+pub(super) async fn shape(
+    State(metrics): State<Metrics>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let id = RequestId::of(request.headers());
     request.extensions_mut().insert(id.clone());
     let method = request.method().clone();
@@ -240,7 +258,13 @@ pub(super) async fn shape(mut request: Request, next: Next) -> Response {
     let status = response.status();
     span.record("http.response.status_code", status.as_u16());
     let mut response = if status.is_client_error() || status.is_server_error() {
-        fail(response, &id, &method, route.as_ref()).await
+        let about = About {
+            id: &id,
+            method: &method,
+            route: route.as_ref(),
+            metrics: &metrics,
+        };
+        fail(response, &about).await
     } else {
         response
     };
@@ -250,15 +274,19 @@ pub(super) async fn shape(mut request: Request, next: Next) -> Response {
     response
 }
 
-async fn fail(
-    response: Response,
-    id: &RequestId,
-    method: &Method,
-    route: Option<&MatchedPath>,
-) -> Response {
+/// What the log says of a request. Its path may name a call, so that its route stands for it.
+struct About<'a> {
+    id: &'a RequestId,
+    method: &'a Method,
+    route: Option<&'a MatchedPath>,
+    metrics: &'a Metrics,
+}
+
+async fn fail(response: Response, about: &About<'_>) -> Response {
     let known = response.extensions().get::<Arc<ApiError>>().cloned();
     if known.is_none() && has_own_body(&response) {
-        log(response.status(), "own_body", None, id, method, route);
+        let error = ApiError::new(response.status(), "own_body", "");
+        about.log(response.status(), &error);
         return response;
     }
     let (mut parts, body) = response.into_parts();
@@ -266,19 +294,12 @@ async fn fail(
         Some(error) => error,
         None => Arc::new(explain(parts.status, body).await),
     };
-    log(
-        parts.status,
-        error.code,
-        error.cause.as_ref(),
-        id,
-        method,
-        route,
-    );
+    about.log(parts.status, &error);
 
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.remove(header::CONTENT_TYPE);
     let json = Json(Failure {
-        error: error.body(id),
+        error: error.body(about.id),
     });
     (parts, json).into_response()
 }
@@ -323,23 +344,32 @@ fn code_of(status: StatusCode) -> &'static str {
     }
 }
 
-/// The request's path may name a call, so that its route is logged instead.
-fn log(
-    status: StatusCode,
-    code: &str,
-    cause: Option<&anyhow::Error>,
-    id: &RequestId,
-    method: &Method,
-    route: Option<&MatchedPath>,
-) {
-    let route = route.map_or("none", MatchedPath::as_str);
-    let status = status.as_u16();
-    if let Some(cause) = cause {
-        tracing::error!(%method, route, status, code, request_id = %id, "request failed: {cause:#}");
-    } else if status >= 500 {
-        tracing::warn!(%method, route, status, code, request_id = %id, "request not met");
-    } else {
-        tracing::debug!(%method, route, status, code, request_id = %id, "request refused");
+impl About<'_> {
+    /// Counts the failure, and logs it, as often as one of its kind may be.
+    fn log(&self, status: StatusCode, error: &ApiError) {
+        let &Self { id, method, .. } = self;
+        let route = self.route.map_or("none", MatchedPath::as_str);
+        let (code, status) = (error.code, status.as_u16());
+        let lines_max = if error.cause.is_some() {
+            limits::LOG_FAILURES_MAX
+        } else {
+            limits::LOG_REFUSALS_MAX
+        };
+        let line = self.metrics.refused(code, lines_max, clock::now());
+        match (line, &error.cause, &error.hint) {
+            (Some(left_out), Some(cause), _) => tracing::error!(
+                %method, route, status, code, request_id = %id, left_out, "request failed: {cause:#}"
+            ),
+            (Some(left_out), None, Some(hint)) => tracing::warn!(
+                %method, route, status, code, request_id = %id, left_out, "request refused: {hint}"
+            ),
+            (Some(left_out), None, None) if status >= 500 => tracing::warn!(
+                %method, route, status, code, request_id = %id, left_out, "request not met"
+            ),
+            (_, _, _) => tracing::debug!(
+                %method, route, status, code, request_id = %id, "request refused"
+            ),
+        }
     }
 }
 

@@ -242,6 +242,11 @@ impl Gatehouse {
         ))
     }
 
+    /// The proxies that are believed.
+    pub(super) fn proxies(&self) -> &Proxies {
+        &self.0.proxies
+    }
+
     /// The address of a client, as far as proxies are believed.
     pub(super) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         self.0.proxies.client(peer, headers)
@@ -286,10 +291,12 @@ impl Gatehouse {
         &self,
         name: &str,
         password: Password,
+        from: IpAddr,
     ) -> Result<Option<User>, ApiError> {
         let (user, kept) = self.0.store.credentials(name.trim()).await?.unzip();
         let user = user.filter(|user: &User| !self.ended().is_barred(user.id));
-        let verdict = self.0.passwords.verify(password.clone(), kept).await?;
+        let verdict = self.0.passwords.verify(password.clone(), kept, Some(from));
+        let verdict = verdict.await?;
         let user = user.filter(|_| verdict != Verdict::Wrong);
         if let (Some(user), Verdict::RightButOld) = (&user, verdict) {
             let hash = self.0.passwords.hash(password).await?;

@@ -42,9 +42,10 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::error::ErrorBody;
 use super::{ApiError, ApiState, Caller, RequestId, Via, calls};
+use crate::access::shares::Share;
 use crate::clock;
-use crate::hub::{Resume, Subscription};
-use crate::ids::CallSid;
+use crate::hub::{HubError, Resume, Subscription};
+use crate::ids::{CallSid, UserId};
 use crate::limits;
 use crate::store::{Scope, StoreError};
 
@@ -56,6 +57,7 @@ use crate::store::{Scope, StoreError};
     (status = 101, description = "the socket is open"),
     (status = 400, description = "`bad_request`: no WebSocket, or a query that cannot be read"),
     (status = 403, description = "`origin_refused`: another server's page; `not_allowed`: a token without the scope"),
+    (status = 429, description = "`too_many_of_your_listeners`: close some of your pages"),
     (status = 503, description = "`restarting`, `too_many_listeners`: come back in a moment"),
 ))]
 pub(super) async fn transcriptions(
@@ -78,6 +80,15 @@ pub(super) async fn transcriptions(
             message,
         ));
     }
+    let share = match caller.user_id() {
+        Some(user) => Some(
+            state
+                .listeners_of
+                .take(&user)
+                .ok_or_else(too_many_of_yours)?,
+        ),
+        None => None,
+    };
     let permit = Arc::clone(&state.listeners)
         .try_acquire_owned()
         .map_err(|_| {
@@ -106,10 +117,20 @@ pub(super) async fn transcriptions(
             subscriptions: BTreeMap::new(),
             faults: 0,
             requests: 0,
-            _permit: permit,
+            _places: (permit, share),
         };
         tasks.spawn(session.run(first));
     }))
+}
+
+fn too_many_of_yours() -> ApiError {
+    let max = limits::LISTENERS_PER_USER_MAX;
+    let message = format!("you have {max} pages or programs that listen to calls: close some");
+    ApiError::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        "too_many_of_your_listeners",
+        message,
+    )
 }
 
 /// The query of the upgrade.
@@ -203,9 +224,9 @@ struct Session {
     caller: Caller,
     subscriptions: BTreeMap<CallSid, Subscription>,
     faults: u32,
-    /// Since the last ping.
+    /// Messages of any kind since the last ping.
     requests: u32,
-    _permit: OwnedSemaphorePermit,
+    _places: (OwnedSemaphorePermit, Option<Share<UserId>>),
 }
 
 impl Session {
@@ -278,15 +299,12 @@ impl Session {
     }
 
     async fn hear(&mut self, message: Option<Result<Message, axum::Error>>) -> Result<(), End> {
-        let text = match message {
-            Some(Ok(Message::Text(text))) => text,
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => return Ok(()),
-            Some(Ok(Message::Binary(_))) => {
-                return self.fault("not_text", "send JSON in text frames").await;
-            }
-            Some(Ok(Message::Close(_))) | None => return Err(End::Gone),
+        let message = match message {
+            Some(Ok(message)) => message,
             Some(Err(error)) => return Err(end_of(error)),
+            None => return Err(End::Gone),
         };
+        // A ping is work too: it is answered.
         self.requests += 1;
         if self.requests > limits::LISTENER_REQUESTS_MAX {
             return Err(End::Close {
@@ -294,6 +312,14 @@ impl Session {
                 reason: "too many requests",
             });
         }
+        let text = match message {
+            Message::Text(text) => text,
+            Message::Ping(_) | Message::Pong(_) => return Ok(()),
+            Message::Binary(_) => {
+                return self.fault("not_text", "send JSON in text frames").await;
+            }
+            Message::Close(_) => return Err(End::Gone),
+        };
         match serde_json::from_str(&text) {
             Ok(Request::Subscribe(target)) => self.subscribe(target).await,
             Ok(Request::Unsubscribe { call_sid }) => self.unsubscribe(&call_sid).await,
@@ -335,7 +361,8 @@ impl Session {
             return self.refuse(Some(&call_sid), &error).await;
         }
         let resume = offset.map(|offset| Resume { offset, epoch });
-        match self.state.switchboard.hub.subscribe(&call_sid, resume) {
+        let (hub, user) = (&self.state.switchboard.hub, self.caller.user_id());
+        match hub.subscribe_for(user, &call_sid, resume) {
             Ok(subscription) => {
                 // A call from before this server's time, or one that is over.
                 if let Err(error) = self.state.switchboard.scribe.recall(&call_sid).await
@@ -347,7 +374,10 @@ impl Session {
                 Ok(())
             }
             Err(full) => {
-                let status = StatusCode::SERVICE_UNAVAILABLE;
+                let status = match full {
+                    HubError::TooManyChannels => StatusCode::SERVICE_UNAVAILABLE,
+                    HubError::TooManyOfUser => StatusCode::TOO_MANY_REQUESTS,
+                };
                 let error = ApiError::new(status, "too_many_channels", full.to_string());
                 self.refuse(Some(&call_sid), &error).await
             }
@@ -365,7 +395,7 @@ impl Session {
     }
 
     /// The call of a leg, if the caller may hear it; asked for every subscription. A call that
-    /// nobody knows yet may be waited for only by those who see all calls.
+    /// nobody knows yet may be waited for only where nobody needs to sign in.
     async fn hearable(&mut self, leg: &CallSid) -> Result<CallSid, ApiError> {
         if self.has_placed(leg) {
             return Ok(leg.clone());
@@ -378,7 +408,7 @@ impl Session {
         };
         match &record {
             Some(record) => calls::look(&self.state.desk, &self.caller, record).await?,
-            None if self.caller.sees_only().is_some() => return Err(StoreError::NoSuchCall.into()),
+            None if self.caller.user_id().is_some() => return Err(StoreError::NoSuchCall.into()),
             None => {}
         }
         Ok(call.unwrap_or_else(|| leg.clone()))

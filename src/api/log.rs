@@ -12,6 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::calls::limit_of;
 use super::gatehouse::Gatehouse;
 use super::{ApiError, ApiState, Caller};
 use crate::limits;
@@ -33,12 +34,14 @@ pub(super) struct ServerLog {
 #[into_params(parameter_in = Query)]
 pub(super) struct LogQuery {
     /// The latest entries; all that are kept by default.
+    #[param(minimum = 1, maximum = 20_000)]
     limit: Option<u32>,
 }
 
 /// What people did on this server.
 #[utoipa::path(get, path = "/api/log", tag = "operators", params(LogQuery), responses(
     (status = 200, body = ServerLog),
+    (status = 400, description = "`bad_limit`"),
     (status = 403, description = "`not_allowed`: for admins"),
 ))]
 async fn read(
@@ -48,9 +51,7 @@ async fn read(
 ) -> Result<Json<ServerLog>, ApiError> {
     caller.require_admin()?;
     let max = limits::SERVER_LOG_ENTRIES_MAX;
-    let entries = gates
-        .store()
-        .server_log(query.limit.unwrap_or(max).min(max));
-    let entries = entries.await?;
+    let limit = limit_of(query.limit, max, max)?;
+    let entries = gates.store().server_log(limit).await?;
     Ok(Json(ServerLog { entries }))
 }

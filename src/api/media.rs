@@ -15,6 +15,12 @@ use crate::telemetry;
 use crate::twilio::signature::Payload;
 use crate::twilio::stream::session::Admission;
 
+/// Whether this is the path of a media socket.
+pub(super) fn is_media(path: &str) -> bool {
+    path.strip_prefix("/media")
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// `GET /media/…`
 pub(super) async fn stream(
     State(state): State<ApiState>,

@@ -17,6 +17,7 @@ mod metrics;
 mod page;
 mod ranges;
 mod recordings;
+mod request_bounds;
 mod session;
 mod sessions;
 mod settings;
@@ -34,10 +35,13 @@ use axum::routing::get;
 use tokio::sync::Semaphore;
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::access::shares::Shares;
 use crate::call::Switchboard;
 use crate::config::Doors;
 use crate::desk::Desk;
+use crate::ids::UserId;
 use crate::limits;
+use crate::metrics::Metrics;
 
 pub use self::auth::{Caller, ClientAddress, Via};
 pub(crate) use self::contract::json as contract_json;
@@ -47,6 +51,7 @@ pub use self::health::Readiness;
 #[cfg(test)]
 pub(crate) use self::page::File as PageFile;
 pub use self::page::Page;
+pub(crate) use self::request_bounds::{RequestBounds, bound};
 pub use self::settings::About;
 #[cfg(test)]
 pub(crate) use self::twilio::doors as twilio_doors;
@@ -64,6 +69,8 @@ pub struct ApiState {
     pub media_sockets: Arc<Semaphore>,
     /// A permit for each client-channel socket.
     pub listeners: Arc<Semaphore>,
+    /// What of them each user has.
+    pub listeners_of: Shares<UserId>,
     /// What happens to calls beside their audio.
     pub desk: Desk,
     /// Who may come in.
@@ -107,6 +114,7 @@ impl ApiState {
             readiness: Readiness::default(),
             media_sockets: Arc::new(Semaphore::new(limits::MEDIA_SOCKETS_MAX)),
             listeners: Arc::new(Semaphore::new(limits::LISTENERS_MAX)),
+            listeners_of: Shares::new(limits::LISTENERS_PER_USER_MAX),
             desk,
             gatehouse,
             about: Arc::new(about),
@@ -129,7 +137,8 @@ impl ApiState {
 pub fn router(state: ApiState) -> Router {
     let doors = Arc::clone(&state.doors);
     let metrics = state.switchboard.metrics.clone();
-    let counted = middleware::from_fn_with_state(metrics, twilio::count);
+    let bounds = RequestBounds::new(state.gatehouse.proxies().clone());
+    let counted = middleware::from_fn_with_state(metrics.clone(), twilio::count);
     let (browsers, _contract) = browsers().split_for_parts();
     let routes = browsers
         // Twilio
@@ -147,7 +156,8 @@ pub fn router(state: ApiState) -> Router {
         // everything else
         .fallback(page::answer)
         .with_state(state);
-    guard::guard(with_errors(routes), &doors)
+    let routes = with_errors(bound(routes, bounds), metrics);
+    guard::guard(routes, &doors)
 }
 
 /// The routes of browsers and machines, and their contract.
@@ -167,7 +177,7 @@ pub(crate) fn browsers() -> OpenApiRouter<ApiState> {
         .layer(DefaultBodyLimit::max(limits::API_BODY_BYTES_MAX))
 }
 
-/// Gives every answer of `routes` its request id and every failure its shape.
-pub(crate) fn with_errors(routes: Router) -> Router {
-    routes.layer(middleware::from_fn(error::shape))
+/// Gives every answer of `routes` its request id and every failure its shape, and counts failures.
+pub(crate) fn with_errors(routes: Router, metrics: Metrics) -> Router {
+    routes.layer(middleware::from_fn_with_state(metrics, error::shape))
 }

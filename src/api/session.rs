@@ -60,6 +60,7 @@ pub(super) struct SetUp {
     /// From the link that the server printed: what follows the `#`.
     #[schema(format = Password)]
     secret: String,
+    #[schema(min_length = 1, max_length = 128)]
     name: String,
     password: Password,
 }
@@ -103,7 +104,7 @@ async fn sign_in(
     gates
         .check_rate_limit(address, &name, &headers, None)
         .await?;
-    let Some(user) = gates.recognise(&name, password).await? else {
+    let Some(user) = gates.recognise(&name, password, address).await? else {
         tracing::warn!(%address, "sign-in refused: wrong name or password");
         return Err(ApiError::new(
             StatusCode::UNAUTHORIZED,

@@ -118,24 +118,22 @@ pub(super) fn check(
             Ok(())
         }
         Err(error) => {
-            refused(doors, error, is_socket);
-            Err(ApiError::new(
-                StatusCode::FORBIDDEN,
-                "bad_signature",
-                "this request was not signed by Twilio",
-            ))
+            let message = "this request was not signed by Twilio";
+            let refused = ApiError::new(StatusCode::FORBIDDEN, "bad_signature", message);
+            Err(refused.for_operator(hint(doors, error, is_socket)))
         }
     }
 }
 
 /// For the operator: what to look at. A media socket's path holds its secret, so no path is shown.
-fn refused(doors: &Doors, error: SignatureError, is_socket: bool) {
-    tracing::warn!(
-        %error, public_base_url = %doors.public_url, is_socket,
-        "a request was not signed by Twilio; if it was Twilio's, then PUBLIC_BASE_URL is not the \
-         address that Twilio calls (check scheme, host, port and path behind your proxy), or \
-         TWILIO_AUTH_TOKEN is not the account's primary one"
-    );
+fn hint(doors: &Doors, error: SignatureError, is_socket: bool) -> String {
+    let what = if is_socket { "media socket" } else { "webhook" };
+    let url = &doors.public_url;
+    format!(
+        "a {what} was not signed by Twilio ({error}); if it was Twilio's, then PUBLIC_BASE_URL ({url}) \
+         is not the address that Twilio calls (check scheme, host, port and path behind your proxy), \
+         or TWILIO_AUTH_TOKEN is not the account's primary one"
+    )
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {

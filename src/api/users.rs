@@ -37,6 +37,7 @@ pub(super) struct UserList {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewUser {
+    #[schema(min_length = 1, max_length = 128)]
     name: String,
     password: Password,
     /// The first user becomes an admin, whatever is asked.
@@ -129,7 +130,7 @@ async fn edit(
             .check_rate_limit(address, &user.name, &headers, session)
             .await?;
         let old = edit.old_password.unwrap_or_else(|| String::new().into());
-        if gates.recognise(&user.name, old).await?.is_none() {
+        if gates.recognise(&user.name, old, address).await?.is_none() {
             let message = "the old password is wrong";
             return Err(ApiError::new(
                 StatusCode::FORBIDDEN,

@@ -1,74 +1,155 @@
-//! Connections: how many there are at once, and how long a client may take to ask. A client that asks
-//! slowly, or not at all, costs a place for a while and nobody else anything.
+//! Connections: how many there are at once, and how long a client may take to ask and to read. A client
+//! that is slow costs a place for a while, and nobody else anything.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use anyhow::Context;
+use axum::Router;
 use axum::extract::ConnectInfo;
-use axum::{Extension, Router};
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
+use super::unread_answer::MustRead;
+use crate::access::connection_table::Bounds;
+use crate::access::connections::{Connection, Connections};
+use crate::access::proxies::Proxies;
+use crate::access::throttle::network;
 use crate::clock;
 use crate::limits;
 use crate::tasks::Tasks;
 
 /// Time until the next try after the system could not accept a connection.
-const ACCEPT_AGAIN: Duration = Duration::from_secs(1);
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
-/// Serves `routes` until the soft stop, then lets open requests finish.
-pub(super) async fn serve(listener: TcpListener, routes: Router, tasks: Tasks) {
-    let places = Arc::new(Semaphore::new(limits::CONNECTIONS_MAX));
-    loop {
-        let accepted = tokio::select! {
-            accepted = accept(&listener, &places) => accepted,
-            () = tasks.stopping() => return,
-        };
-        let Some((stream, peer, place)) = accepted else {
-            clock::until(Some(clock::now() + ACCEPT_AGAIN)).await;
-            continue;
-        };
-        let _ = stream.set_nodelay(true); // Words are small, and wanted at once.
-        let routes = routes.clone().layer(Extension(ConnectInfo(peer)));
-        tasks.spawn(hold(stream, routes, tasks.clone(), place));
-    }
+/// What connections are measured by.
+#[derive(Debug, Clone)]
+pub(super) struct Measures {
+    pub(super) proxies: Proxies,
+    pub(super) bounds: Bounds,
+    pub(super) answer_held_up_max: Duration,
 }
 
-/// The next connection, once there is a place for it; until then the system keeps it waiting.
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await;
-    let place = place.expect("the places are never closed");
-    match listener.accept().await {
-        Ok((stream, peer)) => Some((stream, peer, place)),
-        Err(error) => {
-            tracing::warn!(%error, "a connection could not be accepted");
-            None
+impl Measures {
+    /// Those of a server that believes `proxies`, on this machine.
+    pub(super) fn new(proxies: Proxies) -> Self {
+        Self {
+            proxies,
+            bounds: Bounds::within(open_files()),
+            answer_held_up_max: limits::ANSWER_HELD_UP_MAX,
         }
     }
 }
 
-async fn hold(stream: TcpStream, routes: Router, tasks: Tasks, _place: OwnedSemaphorePermit) {
-    let service = TowerToHyperService::new(routes);
-    let connection = http1::Builder::new()
+/// The files that this process may open: as many as the system lets it.
+fn open_files() -> u64 {
+    let allowed = getrlimit(Resource::Nofile);
+    let all = Rlimit {
+        current: allowed.maximum,
+        ..allowed
+    };
+    let allowed = match setrlimit(Resource::Nofile, all) {
+        Ok(()) => all,
+        Err(error) => {
+            tracing::debug!(%error, "the number of open files could not be raised");
+            allowed
+        }
+    };
+    allowed.current.unwrap_or(u64::MAX)
+}
+
+/// Listens at `address`.
+pub(super) fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listen = || {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4(),
+            SocketAddr::V6(_) => TcpSocket::new_v6(),
+        }?;
+        socket.set_reuseaddr(true)?;
+        // Accepted connections inherit it.
+        socket.set_send_buffer_size(limits::SEND_BUFFER_BYTES)?;
+        socket.bind(address)?;
+        socket.listen(limits::ACCEPT_QUEUE_MAX)
+    };
+    listen().with_context(|| {
+        format!("cannot listen on {address}; is another server there? Try another PORT")
+    })
+}
+
+/// Serves `routes` until the soft stop, then lets open requests finish.
+pub(super) async fn serve(listener: TcpListener, routes: Router, tasks: Tasks, measures: Measures) {
+    let connections = Connections::new(measures.bounds);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = tasks.stopping() => return,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                let made_room = connections.make_room();
+                tracing::warn!(%error, made_room, "a connection could not be accepted");
+                clock::until(Some(clock::now() + ACCEPT_AGAIN)).await;
+                continue;
+            }
+        };
+        let is_proxy = measures.proxies.trusts(peer.ip());
+        let address = (!is_proxy).then(|| network(peer.ip()));
+        let Ok(connection) = connections.open(address) else {
+            continue; // Every place is one that the server works for: it hangs up.
+        };
+        let _ = stream.set_nodelay(true); // Words are small, and wanted at once.
+        let stream = MustRead::new(stream, connection.handle(), measures.answer_held_up_max);
+        tasks.spawn(hold(
+            stream,
+            peer,
+            routes.clone(),
+            tasks.clone(),
+            connection,
+        ));
+    }
+}
+
+async fn hold(
+    stream: MustRead<TcpStream>,
+    peer: SocketAddr,
+    routes: Router,
+    tasks: Tasks,
+    connection: Connection,
+) {
+    let is_upgraded = stream.upgraded();
+    let (routes, handle) = (TowerToHyperService::new(routes), connection.handle());
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(handle.clone());
+        routes.call(request)
+    });
+    let http = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits::REQUEST_HEAD_WAIT_MAX)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
-    tokio::pin!(connection);
+    tokio::pin!(http);
     let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
+        ended = http.as_mut() => ended,
+        () = connection.closed() => return,
         () = tasks.stopping() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+            http.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = http.as_mut() => ended,
+                () = connection.closed() => return,
+            }
         }
     };
+    // A WebSocket has the stream now, if anybody.
+    is_upgraded.store(true, Ordering::Relaxed);
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended early");
     }
@@ -76,46 +157,152 @@ async fn hold(stream: TcpStream, routes: Router, tasks: Tasks, _place: OwnedSema
 
 #[cfg(test)]
 mod tests {
-    use axum::routing::get;
+    use std::sync::Arc;
+
+    use axum::body::to_bytes;
+    use axum::extract::{Request as Asked, State};
+    use axum::http::StatusCode;
+    use axum::routing::{get, post};
+    use futures_util::future::select_all;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::Semaphore;
 
     use super::*;
+    use crate::api::{RequestBounds, bound};
 
-    async fn start() -> (SocketAddr, Tasks) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (addr, tasks) = (listener.local_addr().unwrap(), Tasks::default());
-        let routes = Router::new().route(
-            "/",
-            get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.to_string() }),
-        );
-        tasks.spawn(serve(listener, routes, tasks.clone()));
-        (addr, tasks)
+    const HEAD: &str = "HTTP/1.1\r\nHost: x\r\n";
+
+    /// Longer than any test takes.
+    const LONG: Duration = Duration::from_mins(10);
+
+    /// So short that a test can wait for it, and so long that nobody who is quick is late.
+    const SHORT: Duration = Duration::from_secs(2);
+
+    /// A server with few places.
+    struct Small {
+        addr: SocketAddr,
+        tasks: Tasks,
+        /// A permit for each request to `/held` that may be answered.
+        may_answer: Arc<Semaphore>,
     }
 
-    /// A client's own address, and what it is answered.
-    async fn ask(addr: SocketAddr) -> (String, String) {
-        let mut stream = TcpStream::connect(addr).await.unwrap();
-        let own = stream.local_addr().unwrap().to_string();
-        let request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-        stream.write_all(request).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        (own, answer)
+    const BOUNDS: Bounds = Bounds {
+        open_max: 12,
+        per_address_max: 6,
+        kept_for_twilio: 4,
+    };
+
+    impl Small {
+        fn start(proxies: &str, bounds: Bounds, body: Duration, answer: Duration) -> Self {
+            let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+            let (addr, tasks) = (listener.local_addr().unwrap(), Tasks::default());
+            let may_answer = Arc::new(Semaphore::new(0));
+            let routes = Router::new()
+                .route("/", get(who))
+                .route("/whole", get(|| async { "x".repeat(16 * 1024 * 1024) }))
+                .route("/held", get(held))
+                .route("/body", post(read))
+                .route("/voice", post(signed))
+                .with_state(may_answer.clone());
+            let proxies: Proxies = proxies.parse().unwrap();
+            let routes = bound(
+                routes,
+                RequestBounds::new(proxies.clone()).with_body_time(body),
+            );
+            let measures = Measures {
+                proxies,
+                bounds,
+                answer_held_up_max: answer,
+            };
+            tasks.spawn(serve(listener, routes, tasks.clone(), measures));
+            Self {
+                addr,
+                tasks,
+                may_answer,
+            }
+        }
+
+        fn patient() -> Self {
+            Self::start("", BOUNDS, LONG, LONG)
+        }
+
+        /// Connects from another address of this machine, and sends this.
+        async fn send(&self, from: &str, text: &str) -> TcpStream {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.set_recv_buffer_size(4_096).unwrap();
+            socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
+            let mut stream = socket.connect(self.addr).await.unwrap();
+            stream.write_all(text.as_bytes()).await.unwrap();
+            stream
+        }
+
+        /// The status that a whole request is answered with.
+        async fn status(&self, from: &str, first_line: &str) -> Option<u16> {
+            let text = format!("{first_line} {HEAD}Connection: close\r\nContent-Length: 0\r\n\r\n");
+            status(&mut self.send(from, &text).await).await
+        }
     }
+
+    async fn who(ConnectInfo(peer): ConnectInfo<SocketAddr>) -> String {
+        peer.to_string()
+    }
+
+    async fn held(State(may_answer): State<Arc<Semaphore>>) {
+        may_answer.acquire().await.unwrap().forget();
+    }
+
+    async fn read(request: Asked) -> StatusCode {
+        match to_bytes(request.into_body(), 1_000).await {
+            Ok(_) => StatusCode::NO_CONTENT,
+            Err(_) => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// Stands in for a webhook: what is signed has no query.
+    async fn signed(request: Asked) -> StatusCode {
+        let is_signed = request.uri().query().is_none();
+        match to_bytes(request.into_body(), 1_000).await {
+            Ok(_) if is_signed => StatusCode::OK,
+            Ok(_) | Err(_) => StatusCode::FORBIDDEN,
+        }
+    }
+
+    /// The status of the answer; `None`: the connection was closed without one.
+    async fn status(stream: &mut TcpStream) -> Option<u16> {
+        let mut answer = [0; 12];
+        let patience = Duration::from_secs(30);
+        let read = tokio::time::timeout(patience, stream.read_exact(&mut answer)).await;
+        read.expect("neither an answer nor an end").ok()?;
+        let answer = str::from_utf8(&answer).unwrap();
+        Some(answer.strip_prefix("HTTP/1.1 ").unwrap().parse().unwrap())
+    }
+
+    /// Waits until the server has closed the connection.
+    async fn is_closed(stream: &mut TcpStream) -> bool {
+        let mut rest = Vec::new();
+        let patience = limits::REQUEST_HEAD_WAIT_MAX + Duration::from_secs(15);
+        let read = tokio::time::timeout(patience, stream.read_to_end(&mut rest));
+        read.await.is_ok()
+    }
+
+    const SLOW_BODY: &str = "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nA";
 
     #[tokio::test]
     async fn a_request_is_answered_and_knows_its_peer() {
-        let (addr, tasks) = start().await;
-        let (own, answer) = ask(addr).await;
+        let server = Small::patient();
+        let request = format!("GET / {HEAD}Connection: close\r\n\r\n");
+        let mut stream = server.send("127.0.0.1", &request).await;
+        let own = stream.local_addr().unwrap().to_string();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
         assert!(answer.ends_with(&own), "{answer}");
-        assert!(tasks.shut_down(Duration::from_secs(30)).await);
+        assert!(server.tasks.shut_down(Duration::from_secs(30)).await);
     }
 
     #[tokio::test]
     async fn who_asks_slowly_is_hung_up_on_and_costs_nobody_else() {
-        let (addr, _tasks) = start().await;
-        let mut slow = TcpStream::connect(addr).await.unwrap();
-        slow.write_all(b"GET / HTTP/1.1\r\nX-A:").await.unwrap();
+        let server = Small::patient();
+        let mut slow = server.send("127.0.0.1", "GET / HTTP/1.1\r\nX-A:").await;
         let mut drip = async || {
             // A byte each second, as such clients do, until the server has had enough.
             let mut answer = Vec::new();
@@ -133,7 +320,156 @@ mod tests {
         let patience = limits::REQUEST_HEAD_WAIT_MAX + Duration::from_secs(10);
         let ended = tokio::time::timeout(patience, drip()).await;
         assert_eq!(ended, Ok(true), "it still holds its connection");
-        let (_, answer) = ask(addr).await;
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert_eq!(server.status("127.0.0.1", "GET /").await, Some(200));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_comes_slowly_is_answered_with_408_and_hung_up_on() {
+        let server = Small::start("", BOUNDS, SHORT, LONG);
+        for (path, late) in [("/body", Some(408)), ("/voice", Some(408))] {
+            let body = SLOW_BODY.replace("/body", path);
+            let mut slow = server.send("127.0.0.1", &body).await;
+            assert_eq!(status(&mut slow).await, late, "{path}");
+            assert!(is_closed(&mut slow).await);
+        }
+        assert_eq!(server.status("127.0.0.1", "POST /body").await, Some(204));
+    }
+
+    #[tokio::test]
+    async fn who_does_not_read_an_answer_is_hung_up_on_and_a_slow_reader_is_not() {
+        let server = Small::start("", BOUNDS, LONG, SHORT);
+        let request = format!("GET /whole {HEAD}\r\n");
+        let mut mute = server.send("127.0.0.1", &request).await;
+        let mut slow = server.send("127.0.0.1", &request).await;
+        // The slow one takes more than twice the time that the mute one has.
+        let until = clock::now() + SHORT * 2 + SHORT / 2;
+        let mut some = vec![0; 128 * 1024];
+        while clock::now() < until {
+            clock::until(Some(clock::now() + SHORT / 8)).await;
+            slow.read_exact(&mut some)
+                .await
+                .expect("a slow reader was hung up on");
+        }
+        let mut rest = Vec::new();
+        let read = mute.read_to_end(&mut rest).await;
+        assert!(
+            read.is_err() || rest.len() < 16 * 1024 * 1024,
+            "{}",
+            rest.len()
+        );
+        slow.read_exact(&mut some)
+            .await
+            .expect("a slow reader was hung up on");
+    }
+
+    #[tokio::test]
+    async fn one_address_has_its_share_and_pushes_out_itself_alone() {
+        let server = Small::patient();
+        let mut slow = Vec::new();
+        for _ in 0..BOUNDS.open_max {
+            slow.push(server.send("127.0.0.2", SLOW_BODY).await);
+        }
+        let (early, late) = slow.split_at_mut(BOUNDS.open_max - BOUNDS.per_address_max);
+        for stream in early {
+            assert!(is_closed(stream).await);
+        }
+        // Others are served, and so is whoever shares the address.
+        for from in ["127.0.0.3", "127.0.0.2", "127.0.0.2"] {
+            assert_eq!(server.status(from, "GET /").await, Some(200), "{from}");
+        }
+        // The latest of the slow ones is still heard.
+        let latest = late.last_mut().unwrap();
+        latest.write_all(&[b'A'; 99]).await.unwrap();
+        assert_eq!(status(latest).await, Some(204));
+    }
+
+    #[tokio::test]
+    async fn behind_a_trusted_proxy_each_client_has_its_share() {
+        let server = Small::start("127.0.0.1", BOUNDS, LONG, LONG);
+        let from = |client: &str, text: &str| {
+            text.replace(
+                "Host: x",
+                &format!("Host: x\r\nX-Forwarded-For: 6.6.6.6, {client}"),
+            )
+        };
+        let mut slow = Vec::new();
+        for _ in 0..=BOUNDS.per_address_max {
+            slow.push(
+                server
+                    .send("127.0.0.1", &from("203.0.113.9", SLOW_BODY))
+                    .await,
+            );
+        }
+        // One was too many; none has an answer, so that only its end can be read.
+        let ends = slow.iter().map(|stream| Box::pin(stream.readable()));
+        let end = tokio::time::timeout(Duration::from_secs(30), select_all(ends)).await;
+        let (_, first, _) = end.expect("all of them were kept");
+        drop(slow.remove(first));
+        let mut other = server
+            .send("127.0.0.1", &from("203.0.113.10", SLOW_BODY))
+            .await;
+        for stream in slow.iter_mut().chain([&mut other]) {
+            stream.write_all(&[b'A'; 99]).await.unwrap();
+            assert_eq!(status(stream).await, Some(204), "another was pushed out");
+        }
+    }
+
+    #[tokio::test]
+    async fn when_the_server_is_busy_the_last_places_are_for_webhooks() {
+        let bounds = Bounds {
+            per_address_max: BOUNDS.open_max,
+            ..BOUNDS
+        };
+        let server = Small::start("", bounds, LONG, LONG);
+        let mut held = Vec::new();
+        let request = format!("GET /held {HEAD}\r\n");
+        for _ in 0..bounds.open_max - bounds.kept_for_twilio {
+            held.push(server.send("127.0.0.2", &request).await);
+        }
+        // Those are in progress once another is refused, without its body being read.
+        let refused = async {
+            loop {
+                let mut stream = server.send("127.0.0.3", SLOW_BODY).await;
+                let soon = Duration::from_millis(200);
+                if let Ok(answer) = tokio::time::timeout(soon, status(&mut stream)).await {
+                    return answer;
+                }
+            }
+        };
+        let refused = tokio::time::timeout(Duration::from_secs(30), refused).await;
+        assert_eq!(refused, Ok(Some(503)));
+        assert_eq!(server.status("127.0.0.4", "POST /voice").await, Some(200));
+        // Whoever only says that he is Twilio holds up nobody who is.
+        let mut liars = Vec::new();
+        for _ in 0..bounds.open_max {
+            let lie = SLOW_BODY.replace("/body", "/voice?unsigned");
+            liars.push(server.send("127.0.0.3", &lie).await);
+        }
+        assert_eq!(server.status("127.0.0.4", "POST /voice").await, Some(200));
+        server.may_answer.add_permits(held.len());
+        for stream in &mut held {
+            assert_eq!(status(stream).await, Some(200));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_twilio_came_on_stays_and_one_that_lied_is_closed() {
+        let server = Small::patient();
+        let webhook = |query: &str| format!("POST /voice{query} {HEAD}Content-Length: 1\r\n\r\na");
+        let mut twilio = server.send("127.0.0.2", &webhook("")).await;
+        assert_eq!(status(&mut twilio).await, Some(200));
+        let mut liar = server.send("127.0.0.2", &webhook("?unsigned")).await;
+        assert_eq!(status(&mut liar).await, Some(403));
+        assert!(is_closed(&mut liar).await);
+        let mut slow = Vec::new();
+        for _ in 0..BOUNDS.open_max {
+            slow.push(server.send("127.0.0.2", SLOW_BODY).await);
+        }
+        assert!(is_closed(&mut slow[0]).await);
+        let mut rest = vec![0; 4_096];
+        let read = twilio.try_read(&mut rest).unwrap_or_default();
+        assert!(str::from_utf8(&rest[..read]).unwrap().ends_with("\r\n\r\n"));
+        twilio.write_all(webhook("").as_bytes()).await.unwrap();
+        assert_eq!(status(&mut twilio).await, Some(200));
     }
 }

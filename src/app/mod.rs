@@ -3,14 +3,13 @@
 
 mod connections;
 pub mod faults;
+mod unread_answer;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
-use tokio::net::TcpListener;
-
+use self::connections::Measures;
 use crate::access::proxies::Proxies;
 use crate::api::{self, About, ApiState, Gatehouse};
 use crate::archive::Shelf;
@@ -106,12 +105,13 @@ pub struct App {
 impl App {
     /// Opens the doors. Calls can be taken when it returns.
     pub async fn start(mut parts: Parts) -> anyhow::Result<Self> {
-        let listener = listen(parts.doors.address).await?;
+        let listener = connections::listen(parts.doors.address)?;
         let address = listener.local_addr()?;
         parts.doors.address = address; // The port may have been free to choose.
         let tasks = Tasks::default();
         let open = recover(&parts.store).await?;
         let shelf = parts.shelf.clone();
+        let measures = Measures::new(parts.proxies.clone());
         let state = compose(parts, &tasks);
         state.desk.take_up(open);
         find_audio(state.desk.clone(), &tasks);
@@ -125,7 +125,13 @@ impl App {
             shelf,
             gatehouse: state.gatehouse.clone(),
         };
-        serve(listener, api::router(state), &tasks);
+        let routes = api::router(state);
+        tasks.spawn(connections::serve(
+            listener,
+            routes,
+            tasks.clone(),
+            measures,
+        ));
         Ok(app)
     }
 
@@ -250,16 +256,6 @@ impl Doubt {
         }
         at >= self.until
     }
-}
-
-async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
-        format!("cannot listen on {address}; is another server there? Try another PORT")
-    })
-}
-
-fn serve(listener: TcpListener, routes: axum::Router, tasks: &Tasks) {
-    tasks.spawn(connections::serve(listener, routes, tasks.clone()));
 }
 
 /// After a crash: what was being written down is marked as broken off. The calls that were not over.

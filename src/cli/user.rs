@@ -174,7 +174,10 @@ mod tests {
     async fn verdict(store: &Store, name: &str, password: &str) -> Verdict {
         let kept = store.credentials(name).await.unwrap().map(|(_, kept)| kept);
         let password = password.to_owned().into();
-        Passwords::default().verify(password, kept).await.unwrap()
+        Passwords::default()
+            .verify(password, kept, None)
+            .await
+            .unwrap()
     }
 
     #[tokio::test]

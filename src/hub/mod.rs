@@ -24,7 +24,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use crate::clock;
-use crate::ids::{CallSid, StreamSid};
+use crate::ids::{CallSid, StreamSid, UserId};
 use crate::limits;
 use crate::tasks::Tasks;
 use crate::transcript::{CallEvent, CallStatus, Event};
@@ -43,6 +43,10 @@ pub enum HubError {
     /// Nobody knows the call, and [`limits::CHANNELS_MAX`] channels are open.
     #[error("too many calls are being listened to: try again when some have ended")]
     TooManyChannels,
+    /// The call does not go on, and [`limits::CHANNELS_PER_USER_MAX`] channels of such calls are open
+    /// for this user.
+    #[error("you are listening to too many calls that are over: unsubscribe from some first")]
+    TooManyOfUser,
 }
 
 #[derive(Debug)]
@@ -68,6 +72,8 @@ struct State {
     /// Streams that carry it now.
     streams_open: u32,
     listeners: usize,
+    /// Whose subscription made the channel, as long as no stream has carried the call here.
+    opened_by: Option<UserId>,
     /// When [`Hub::sweep`] first found the call ended and nobody listening.
     quiet_since: Option<Instant>,
     /// When the first stream here began.
@@ -119,6 +125,7 @@ impl Hub {
         let mut state = line.state();
         state.streams = (state.streams + 1).max(number);
         state.streams_open += 1;
+        state.opened_by = None;
         state.quiet_since = None;
         if state.channel.has_ended() {
             state.channel.reopen(self.shared.next_epoch());
@@ -236,18 +243,38 @@ impl Hub {
         call: &CallSid,
         resume: Option<Resume>,
     ) -> Result<Subscription, HubError> {
+        self.subscribe_for(None, call, resume)
+    }
+
+    /// The same for a user, who keeps only so many channels open.
+    pub fn subscribe_for(
+        &self,
+        user: Option<UserId>,
+        call: &CallSid,
+        resume: Option<Resume>,
+    ) -> Result<Subscription, HubError> {
         let mut lines = self
             .shared
             .lines
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        if lines.len() >= limits::CHANNELS_MAX && !lines.contains_key(call) {
+        let is_new = !lines.contains_key(call);
+        if is_new && user.is_some() {
+            let opened = lines.values().filter(|line| line.state().opened_by == user);
+            if opened.count() >= limits::CHANNELS_PER_USER_MAX {
+                return Err(HubError::TooManyOfUser);
+            }
+        }
+        if is_new && lines.len() >= limits::CHANNELS_MAX {
             return Err(HubError::TooManyChannels);
         }
         let line = self.line(&mut lines, call);
         let rung = line.bell.subscribe();
         {
             let mut state = line.state();
+            if is_new {
+                state.opened_by = user;
+            }
             state.listeners += 1;
             state.quiet_since = None;
         }
@@ -326,6 +353,7 @@ impl Hub {
                 streams: 0,
                 streams_open: 0,
                 listeners: 0,
+                opened_by: None,
                 quiet_since: None,
                 began: None,
             };
@@ -654,6 +682,27 @@ mod tests {
         assert_eq!(hub.publish(&call(limits::CHANNELS_MAX), status()), Some(1));
         drop(hold);
         assert_eq!(hub.channels(), 1);
+    }
+
+    #[test]
+    fn one_user_cannot_use_up_the_channels_of_others() {
+        let hub = Hub::new();
+        let (eve, bob) = (Some(UserId(1)), Some(UserId(2)));
+        let max = limits::CHANNELS_PER_USER_MAX;
+        let mut hold: Vec<_> = (0..max)
+            .map(|n| hub.subscribe_for(eve, &call(n), None).unwrap())
+            .collect();
+        let refused = hub.subscribe_for(eve, &call(max), None);
+        assert_eq!(refused.unwrap_err(), HubError::TooManyOfUser);
+        assert!(hub.subscribe_for(bob, &call(max + 1), None).is_ok());
+        // What goes on is heard, and counts no more.
+        hub.open(&call(max), 1);
+        assert!(hub.subscribe_for(eve, &call(max), None).is_ok());
+        hub.open(&call(0), 1);
+        hold.push(hub.subscribe_for(eve, &call(max + 2), None).unwrap());
+        // Whoever leaves has room again.
+        drop(hold);
+        assert!(hub.subscribe_for(eve, &call(max + 3), None).is_ok());
     }
 
     #[tokio::test]

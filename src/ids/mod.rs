@@ -17,14 +17,17 @@ pub struct SidError {
 }
 
 macro_rules! sid {
-    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal, $pattern:literal) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
         #[serde(try_from = "String", into = "String")]
-        #[schema(value_type = String)]
+        #[schema(value_type = String, pattern = $pattern)]
         pub struct $name(String);
 
         impl $name {
+            /// What it looks like, as a regular expression.
+            pub const PATTERN: &'static str = $pattern;
+
             /// Parses the two-letter prefix and 32 hexadecimal digits.
             pub fn parse(text: &str) -> Result<Self, SidError> {
                 let digits = text.strip_prefix($prefix);
@@ -72,48 +75,56 @@ macro_rules! sid {
 sid!(
     /// A call leg at Twilio, `CA…`.
     CallSid,
-    "CA"
+    "CA",
+    "^CA[0-9a-fA-F]{32}$"
 );
 sid!(
     /// A Media Stream at Twilio, `MZ…`: one WebSocket.
     StreamSid,
-    "MZ"
+    "MZ",
+    "^MZ[0-9a-fA-F]{32}$"
 );
 
 sid!(
     /// An account at Twilio, `AC…`.
     AccountSid,
-    "AC"
+    "AC",
+    "^AC[0-9a-fA-F]{32}$"
 );
 
 sid!(
     /// A key of Twilio's API, `SK…`; its secret signs access tokens.
     ApiKeySid,
-    "SK"
+    "SK",
+    "^SK[0-9a-fA-F]{32}$"
 );
 
 sid!(
     /// A TwiML application at Twilio, `AP…`: where browsers' calls ask for instructions.
     ApplicationSid,
-    "AP"
+    "AP",
+    "^AP[0-9a-fA-F]{32}$"
 );
 
 sid!(
     /// A telephone number that the account owns at Twilio, `PN…`.
     PhoneNumberSid,
-    "PN"
+    "PN",
+    "^PN[0-9a-fA-F]{32}$"
 );
 
 sid!(
     /// A recording at Twilio, `RE…`.
     RecordingSid,
-    "RE"
+    "RE",
+    "^RE[0-9a-fA-F]{32}$"
 );
 
 sid!(
     /// A Real-Time Transcription at Twilio, `GT…`.
     TranscriptionSid,
-    "GT"
+    "GT",
+    "^GT[0-9a-fA-F]{32}$"
 );
 
 /// Text that names no party of a call.

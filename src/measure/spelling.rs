@@ -267,7 +267,7 @@ mod tests {
                 "maneuver maneuvered maneuvering",
             ),
             (
-                "colour discoloured neighbourhood",
+                "colour discoloured network",
                 "color discolored neighborhood",
             ),
             (

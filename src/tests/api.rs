@@ -13,6 +13,7 @@ use crate::archive::Shelf;
 use crate::cli::healthcheck;
 use crate::ids::{CallSid, Track};
 use crate::limits;
+use crate::metrics::Metrics;
 use crate::tasks::Tasks;
 
 /// Asserts the shape, and returns the code.
@@ -67,7 +68,7 @@ async fn what_handlers_and_extractors_refuse_has_the_one_shape() {
         .route("/post", post(|body: String| async { body }))
         .layer(DefaultBodyLimit::max(10));
     let tasks = Tasks::default();
-    let addr = serve(with_errors(routes), &tasks);
+    let addr = serve(with_errors(routes, Metrics::default()), &tasks);
 
     let answer = request(addr, "GET", "/broken", "", "").await;
     assert_eq!((answer.status, code(&answer).as_str()), (500, "internal"));

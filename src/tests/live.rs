@@ -374,6 +374,63 @@ async fn one_that_floods_is_shown_out() {
 }
 
 #[tokio::test]
+async fn one_that_floods_with_pings_is_shown_out() {
+    let server = Server::start().await;
+    let mut browser = Browser::connect(server.addr).await;
+    for _ in 0..limits::LISTENER_REQUESTS_MAX {
+        let ping = Message::Ping(vec![7].into());
+        browser.send_frame(ping).await.unwrap();
+    }
+    // Once too often.
+    let _ = browser.send_frame(Message::Ping(vec![7].into())).await;
+    assert_eq!(browser.closed().await, Some(1008));
+}
+
+#[tokio::test]
+async fn one_user_has_so_many_sockets_and_leaves_the_others_theirs() {
+    let house = House::open().await;
+    let eve = house.session("eve", Role::User).await;
+    let bob = house.session("bob", Role::User).await;
+    let mut open = Vec::new();
+    for _ in 0..limits::LISTENERS_PER_USER_MAX {
+        open.push(house.listen(&eve).await.ok().unwrap());
+    }
+    // It is the user that counts, not the browser.
+    let user = house.store.credentials("eve").await.unwrap().unwrap().0;
+    let other_browser = house.session_of(&user, clock::utc_now()).await;
+    for cookie in [&eve, &other_browser] {
+        assert_eq!(house.listen(cookie).await.err(), Some(429));
+    }
+    assert!(house.listen(&bob).await.is_ok());
+    open.pop().unwrap().leave().await;
+    let free = async {
+        while house.server.state.listeners_of.held_by(&user.id) == limits::LISTENERS_PER_USER_MAX {
+            tokio::task::yield_now().await;
+        }
+    };
+    let free = tokio::time::timeout(PATIENCE, free).await;
+    free.expect("the socket's place did not come back");
+    assert!(house.listen(&eve).await.is_ok());
+}
+
+#[tokio::test]
+async fn nobody_opens_channels_for_calls_that_there_are_not() {
+    let house = House::open().await;
+    let cookies = [
+        house.session("ada", Role::Admin).await,
+        house.session("eve", Role::User).await,
+    ];
+    for cookie in &cookies {
+        let mut browser = house.listen(cookie).await.ok().unwrap();
+        for n in 1..=3 {
+            browser.subscribe(&call(n)).await;
+            assert_eq!(browser.next_error().await, "no_such_call");
+        }
+        assert_eq!(house.server.hub.channels(), 0);
+    }
+}
+
+#[tokio::test]
 async fn too_long_a_message_closes_the_socket() {
     let server = Server::start().await;
     let mut browser = Browser::connect(server.addr).await;

@@ -23,6 +23,7 @@ mod rest;
 mod security;
 mod settings;
 mod setup;
+mod shares;
 mod shutdown;
 mod sign_in;
 mod simulation;

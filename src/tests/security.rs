@@ -1,13 +1,17 @@
 //! Nobody comes in who should not: nobody but Twilio at its doors, and no user at another's calls.
 
+use std::fs;
+use std::path::Path;
+
+use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 
 use super::calls::{BASE, Office, THEIRS, doors};
-use super::request;
 use super::sign_in::assert_refused;
 use super::stories::call;
 use super::twilio_api::AUTH_TOKEN;
 use super::webhooks;
+use super::{Log, request};
 use crate::api;
 use crate::store::Role;
 use crate::twilio::signature::Key;
@@ -58,6 +62,43 @@ async fn nobody_but_twilio_is_heard_on_its_routes() {
         office.house.store.call_record(&call(1)).await.unwrap(),
         None
     );
+}
+
+#[tokio::test]
+async fn strangers_fill_no_log_and_are_counted() {
+    let log = Log::listen();
+    let office = Office::open().await;
+    let addr = office.house.server.addr;
+    for (path, _) in api::twilio_doors().iter().cycle().take(70) {
+        let unsigned = request(addr, "POST", path, "", "CallSid=CA1").await;
+        assert_refused(&unsigned, 403, "bad_signature");
+    }
+    let text = log.text();
+    let is_shown = |line: &&str| line.contains(" WARN ") && line.contains("bad_signature");
+    let lines: Vec<&str> = text.lines().filter(is_shown).collect();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains("not signed by Twilio"), "{lines:?}");
+    let metrics = office
+        .house
+        .server
+        .state
+        .switchboard
+        .metrics
+        .render(&Registry::default());
+    let counted = "callburner_refused_total{code=\"bad_signature\"} 70";
+    assert!(metrics.contains(counted), "{metrics}");
+}
+
+#[test]
+fn what_a_container_logs_has_a_bound() {
+    for file in ["compose.yaml", "compose.caddy.yaml"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join(".deploy")
+            .join(file);
+        let text = fs::read_to_string(path).unwrap();
+        let images = text.matches("    image: ").count();
+        assert_eq!(text.matches("max-size: ").count(), images, "{file}");
+    }
 }
 
 #[tokio::test]

@@ -22,10 +22,10 @@ const IMPURE: [&str; 7] = [
 const PURE: &str = "Pure: no I/O";
 
 /// A file of `src/`.
-struct File {
+pub(super) struct File {
     /// From `src/` on.
-    path: String,
-    text: String,
+    pub(super) path: String,
+    pub(super) text: String,
 }
 
 impl File {
@@ -51,7 +51,7 @@ impl File {
     }
 }
 
-fn files() -> Vec<File> {
+pub(super) fn files() -> Vec<File> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut folders = vec![src.clone()];
     let mut paths: Vec<PathBuf> = Vec::new();

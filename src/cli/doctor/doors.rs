@@ -18,6 +18,7 @@ use super::findings::Finding;
 use crate::api::{self, ApiError};
 use crate::clock;
 use crate::limits::{DOCTOR_ANSWER_BYTES_MAX, DOCTOR_WAIT_MAX};
+use crate::metrics::Metrics;
 use crate::tasks::Tasks;
 use crate::twilio::public_url::PublicUrl;
 use crate::twilio::rest::root_cause;
@@ -111,7 +112,7 @@ fn stand_in(listener: TcpListener, tasks: &Tasks) -> Behind {
     let routes = Router::new()
         .route("/healthz", get(alive))
         .route(MEDIA, get(refuse));
-    let routes = api::with_errors(routes);
+    let routes = api::with_errors(routes, Metrics::default());
     let stop = tasks.clone();
     tasks.spawn(async move {
         let served = axum::serve(listener, routes);
