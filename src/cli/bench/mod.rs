@@ -1,6 +1,7 @@
 //! `callburner bench`: what the engine is worth on recordings whose words are known, and what the
 //! server bears.
 
+mod attack;
 mod capacity;
 mod frontier;
 mod plot;
@@ -58,7 +59,8 @@ enum BenchCommand {
     Capacity(capacity::CapacityArgs),
     /// Calls in a rising and falling number for half an hour, with faults among them.
     Soak(soak::SoakArgs),
-    /// Status callbacks at a fixed rate, to the real server with a real database.
+    /// Status callbacks at a fixed rate, to the real server with a real database; with calls and
+    /// attackers beside them, if wanted.
     Webhooks(webhooks::WebhooksArgs),
 }
 

@@ -408,7 +408,7 @@ async fn whole<'a>(app: &App, script: &'a Script, call: &Call) -> anyhow::Result
 }
 
 /// How many of the call's finals the database has, once it has had time.
-async fn kept(store: &Store, options: &Options, finals: usize) -> anyhow::Result<usize> {
+pub(super) async fn kept(store: &Store, options: &Options, finals: usize) -> anyhow::Result<usize> {
     let latest: Instant = clock::now() + KEPT_WAIT_MAX;
     loop {
         let kept = store.segments(&options.call_sid).await?.len();

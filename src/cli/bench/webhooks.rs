@@ -1,5 +1,6 @@
 //! `callburner bench webhooks`: Twilio's status callbacks at a fixed rate, to the real server with
-//! a real database, and whether the records are right afterwards.
+//! a real database, and whether the records are right afterwards. Beside them, if that is wanted, calls
+//! are played and heard, and [attackers](super::attack) take places.
 //!
 //! A callback is due at its own moment, whatever became of those before it, and its latency counts
 //! from then: one that waits for a connection, because the server is slow, is late too.
@@ -16,15 +17,23 @@ use axum::http::header;
 use futures_util::future::join_all;
 use serde::Serialize;
 
+use super::attack::{Attack, AttackArgs, AttackFigures};
+use super::soak::kept;
 use super::{print, write_json};
 use crate::app::{App, Parts};
+use crate::cli;
+use crate::cli::demo::read_call;
 use crate::clock::{self, UtcTime};
-use crate::config::Doors;
-use crate::engine::{Engine, voice};
-use crate::ids::CallSid;
-use crate::measure::latency::Spread;
+use crate::config::{Doors, EngineSettings};
+use crate::engine::Engine;
+use crate::ids::{CallSid, Track};
+use crate::measure::latency::{Spread, Tally};
+use crate::measure::script::Script;
+use crate::measure::wer::Score;
+use crate::player::{Call, Options, Signer};
+use crate::rehearsal::rehearse;
 use crate::store::{CallRecord, Store};
-use crate::transcript::{CallStatus, Direction};
+use crate::transcript::{CallStatus, Direction, Event};
 use crate::twilio::public_url::PublicUrl;
 use crate::twilio::signature::{self, Key, Keyring};
 use crate::twilio::webhook::IDEMPOTENCY_HEADER;
@@ -78,6 +87,14 @@ pub(super) struct WebhooksArgs {
     /// Write the figures as JSON to this file.
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Call script that is played meanwhile, and heard; may be given several times. Each is played
+    /// before, too, with nothing beside it, to compare with.
+    #[arg(long = "call")]
+    calls: Vec<PathBuf>,
+    #[command(flatten)]
+    attack: AttackArgs,
+    #[command(flatten)]
+    engine: EngineSettings,
 }
 
 /// What came of it.
@@ -103,6 +120,33 @@ struct Figures {
     /// Calls whose record is not what the callbacks said.
     wrong_records: usize,
     database_bytes: u64,
+    /// Who took places meanwhile.
+    attack: AttackFigures,
+    /// The calls that were played before, with nothing beside them.
+    calls_alone: CallFigures,
+    /// The calls that were played meanwhile.
+    calls_beside: CallFigures,
+}
+
+/// What was heard of calls.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CallFigures {
+    played: usize,
+    /// Utterances that were said.
+    utterances: usize,
+    /// Those for which no final came.
+    finals_missing: usize,
+    /// Finals that drafts announced, and that did not come.
+    finals_lost: u64,
+    /// Finals that came, and are not in the database.
+    finals_not_kept: usize,
+    /// Words that were said.
+    words: u64,
+    /// Those that are missing in the finals.
+    words_missing: u64,
+    /// From the end of speech to its final.
+    last_words: Option<Spread>,
 }
 
 pub(super) async fn run(args: &WebhooksArgs) -> anyhow::Result<()> {
@@ -113,12 +157,26 @@ pub(super) async fn run(args: &WebhooksArgs) -> anyhow::Result<()> {
         figures.errors.is_empty() && figures.wrong_records == 0,
         "the server did not do all that it was told"
     );
+    let (alone, beside) = (&figures.calls_alone, &figures.calls_beside);
+    anyhow::ensure!(
+        beside.finals_missing <= alone.finals_missing
+            && beside.finals_lost == 0
+            && beside.finals_not_kept == 0,
+        "finals were lost"
+    );
     Ok(())
 }
 
 async fn measure(args: &WebhooksArgs) -> anyhow::Result<Figures> {
+    let scripts = args.calls.iter().map(|path| read_call(path, None));
+    let scripts: Vec<(Script, Call)> = scripts.collect::<anyhow::Result<_>>()?;
     let scratch = Scratch::new(args.folder.as_deref());
-    let app = serve(&scratch).await?;
+    let app = serve(&scratch, args).await?;
+    let calls_alone = play(&app, &scripts).await?;
+    let attack = args
+        .attack
+        .is_wanted()
+        .then(|| args.attack.begin(app.address()));
     let total = args.rate * args.seconds;
     let (plan, calls) = plan(total);
     let caller = Caller::new(app.address(), args.connections)?;
@@ -129,7 +187,10 @@ async fn measure(args: &WebhooksArgs) -> anyhow::Result<Figures> {
         start: clock::now() + Duration::from_millis(100),
         rate: args.rate,
     };
-    let talks = join_all((0..args.connections).map(|_| run.talk())).await;
+    let talks = join_all((0..args.connections).map(|_| run.talk()));
+    let (talks, calls_beside) = tokio::join!(talks, play(&app, &scripts));
+    let calls_beside = calls_beside?;
+    let attack = attack.map(Attack::end).unwrap_or_default();
     let took = clock::now().saturating_duration_since(run.start);
     let mut latencies_ms = Vec::new();
     let mut errors = BTreeMap::new();
@@ -157,6 +218,9 @@ async fn measure(args: &WebhooksArgs) -> anyhow::Result<Figures> {
         took_seconds: took.as_secs_f64(),
         wrong_records,
         database_bytes,
+        attack,
+        calls_alone,
+        calls_beside,
     })
 }
 
@@ -169,7 +233,8 @@ fn table(figures: &Figures) -> String {
     let errors: Vec<String> = errors.map(|(what, n)| format!("{n} × {what}")).collect();
     format!(
         "callbacks  {} in {:.1} s on {} connections, of {} calls, {} of them repeated\n\
-         answered   {}\nerrors     {}\nlatency    {late}\nrecords    {} wrong\ndatabase   {:.1} MB",
+         answered   {}\nerrors     {}\nlatency    {late}\nrecords    {} wrong\ndatabase   {:.1} MB\n\
+         attack     {}\ncalls      alone:  {}\n           beside: {}",
         figures.callbacks,
         figures.took_seconds,
         figures.connections,
@@ -183,7 +248,66 @@ fn table(figures: &Figures) -> String {
         },
         figures.wrong_records,
         figures.database_bytes as f64 / 1e6,
+        figures.attack.row(),
+        figures.calls_alone.row(),
+        figures.calls_beside.row(),
     )
+}
+
+impl CallFigures {
+    fn row(&self) -> String {
+        let last_words = self.last_words.map_or("none".to_owned(), |s| s.to_string());
+        format!(
+            "{}; of {} utterances {} have no final; {} finals lost, {} not kept; of {} words {} are \
+             missing; last words {last_words}",
+            self.played,
+            self.utterances,
+            self.finals_missing,
+            self.finals_lost,
+            self.finals_not_kept,
+            self.words,
+            self.words_missing,
+        )
+    }
+}
+
+/// Plays all the calls at once, and listens.
+async fn play(app: &App, scripts: &[(Script, Call)]) -> anyhow::Result<CallFigures> {
+    let mut figures = CallFigures::default();
+    let (mut tally, mut score) = (Tally::default(), Score::default());
+    let plays = scripts.iter().map(async |(script, call)| {
+        let options = Options {
+            signer: Some(Signer {
+                key: Key::auth_token(TOKEN),
+                public_url: Some(PublicUrl::parse(PUBLIC_URL)?.wss("/media")),
+            }),
+            ..Options::fresh()
+        };
+        let rehearsal = rehearse(app.address(), call, &options, |_| {}).await?;
+        anyhow::Ok((script, options, rehearsal))
+    });
+    for played in join_all(plays).await {
+        let (script, options, rehearsal) = played?;
+        tally.add(&script.truth, &rehearsal.heard());
+        for track in Track::ALL {
+            score.add(&script.text(track), &rehearsal.words(track), script.seconds);
+        }
+        let is_final = |event: &Event| matches!(event, Event::Segment { .. });
+        let finals = rehearsal.events.iter().filter(|(_, e)| is_final(&e.event));
+        let finals = finals.count();
+        figures.finals_not_kept += finals - kept(app.store(), &options, finals).await?;
+        figures.played += 1;
+    }
+    let report = tally.report();
+    Ok(CallFigures {
+        utterances: report.utterances,
+        finals_missing: report.missing.len(),
+        finals_lost: report.without_final,
+        words: score.errors.reference_words(),
+        words_missing: score.errors.deletions,
+        last_words: report.final_words,
+        ..figures
+    })
 }
 
 /// A folder that is gone with this.
@@ -209,22 +333,20 @@ impl Drop for Scratch {
     }
 }
 
-/// The server, as a host runs it; but nobody can speak to it.
-async fn serve(scratch: &Scratch) -> anyhow::Result<App> {
+/// The server, as a host runs it, on this machine alone.
+async fn serve(scratch: &Scratch, args: &WebhooksArgs) -> anyhow::Result<App> {
     let mut doors = Doors::local(([127, 0, 0, 1], 0).into());
     doors.public_url = PublicUrl::parse(PUBLIC_URL)?;
-    doors.public_base_url = Some(PUBLIC_URL.parse()?);
     doors.keyring = Some(Keyring::new(TOKEN)?);
     let file = scratch.0.join("calls.db");
     let store = Store::open(&format!("sqlite://{}", file.display())).await?;
-    let engine = Engine::start(Vec::new());
-    App::start(Parts::behind(
-        doors,
-        store,
-        engine,
-        voice::Config::default(),
-    ))
-    .await
+    let engine = if args.calls.is_empty() {
+        Engine::start(Vec::new())
+    } else {
+        cli::start_engine(&args.engine)?
+    };
+    let voice = cli::voice_config(&args.engine);
+    App::start(Parts::behind(doors, store, engine, voice)).await
 }
 
 /// One callback: which call's, which leg's, and how far that is.
@@ -430,6 +552,8 @@ async fn is_right(store: &Store, caller: &Caller, call: u32) -> anyhow::Result<b
 mod tests {
     use std::collections::BTreeSet;
 
+    use clap::Parser;
+
     use super::*;
 
     #[test]
@@ -444,17 +568,51 @@ mod tests {
         assert_eq!(plan(1), (plan(8).0, 1), "a call is whole");
     }
 
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: WebhooksArgs,
+    }
+
+    fn args(folder: &Path, more: &[&str]) -> WebhooksArgs {
+        let folder = folder.to_str().unwrap();
+        let line = [
+            "bench",
+            "--rate",
+            "400",
+            "--seconds",
+            "1",
+            "--connections",
+            "8",
+        ];
+        let folder = ["--folder", folder];
+        let line = line.iter().chain(&folder).chain(more);
+        Line::parse_from(line).args
+    }
+
+    /// More attackers than an address has places for, from the address of the callbacks.
+    #[tokio::test]
+    async fn beside_slow_bodies_and_mute_readers_the_server_does_all_that_it_is_told() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let more = [
+            "--slow-bodies",
+            "300",
+            "--mute-readers",
+            "300",
+            "--attack-from",
+            "127.0.0.1",
+        ];
+        let figures = measure(&args(folder.path(), &more)).await.unwrap();
+        assert_eq!((figures.answered, figures.callbacks), (400, 400));
+        assert!(figures.errors.is_empty(), "{:?}", figures.errors);
+        assert_eq!(figures.wrong_records, 0);
+        assert!(figures.attack.row().contains("600 clients"));
+    }
+
     #[tokio::test]
     async fn the_server_does_all_that_it_is_told() {
         let folder = tempfile::TempDir::new().unwrap();
-        let args = WebhooksArgs {
-            rate: 400,
-            seconds: 1,
-            connections: 8,
-            folder: Some(folder.path().to_owned()),
-            json: None,
-        };
-        let figures = measure(&args).await.unwrap();
+        let figures = measure(&args(folder.path(), &[])).await.unwrap();
         assert_eq!((figures.answered, figures.callbacks), (400, 400));
         assert_eq!((figures.calls, figures.repeated), (47, 24));
         assert!(figures.errors.is_empty(), "{:?}", figures.errors);

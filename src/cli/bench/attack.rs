@@ -1,0 +1,180 @@
+//! Clients that only take places: they begin requests that they never end, and ask for answers that they
+//! never read. When the server hangs up on one of them, it comes back.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinSet;
+
+use crate::clock;
+
+/// Time after which a client that was hung up on comes back.
+const BACK_AFTER: Duration = Duration::from_secs(5);
+
+/// Time within which all of them first come.
+const STAGGER: Duration = Duration::from_secs(2);
+
+/// Time between two signs of life of a client that does not read.
+const ALIVE_EVERY: Duration = Duration::from_secs(1);
+
+/// A webhook's head, and one byte of its body.
+const SLOW_BODY: &str = "POST /voice HTTP/1.1\r\nHost: bench.example\r\n\
+    Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n\r\nA";
+
+/// The largest answer that anybody gets.
+const LARGE: &str = "GET /api/openapi.json HTTP/1.1\r\nHost: bench.example\r\n\r\n";
+
+/// Times that a client asks for it without reading.
+const LARGE_TIMES: usize = 30;
+
+/// Clients that only take places.
+#[derive(Debug, clap::Args)]
+pub(super) struct AttackArgs {
+    /// Clients that send the head of a webhook, one byte of its body, and nothing more.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=20_000))]
+    slow_bodies: u32,
+    /// Clients that ask for a large answer thirty times and read none of it.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=20_000))]
+    mute_readers: u32,
+    /// The address of this machine that they come from; the callbacks come from 127.0.0.1.
+    #[arg(long, default_value = "127.0.0.2")]
+    attack_from: IpAddr,
+}
+
+/// What they came to.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AttackFigures {
+    clients: u32,
+    from: Option<IpAddr>,
+    /// Connections that they opened.
+    opened: usize,
+    /// Connections that the server closed.
+    hung_up: usize,
+    /// Connections that they had at the end.
+    open_at_the_end: usize,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    opened: AtomicUsize,
+    hung_up: AtomicUsize,
+}
+
+/// Clients that come back until this is dropped.
+#[derive(Debug)]
+pub(super) struct Attack {
+    figures: AttackFigures,
+    counts: Arc<Counts>,
+    _clients: JoinSet<()>,
+}
+
+impl AttackArgs {
+    /// Whether there are any.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.slow_bodies + self.mute_readers > 0
+    }
+
+    /// Begins to send them to the server at `to`.
+    pub(super) fn begin(&self, to: SocketAddr) -> Attack {
+        let counts = Arc::new(Counts::default());
+        let mut clients = JoinSet::new();
+        let all = self.slow_bodies + self.mute_readers;
+        for n in 0..all {
+            // Of both kinds from the first on.
+            let share = u64::from(n) * u64::from(self.slow_bodies) / u64::from(all);
+            let next = u64::from(n + 1) * u64::from(self.slow_bodies) / u64::from(all);
+            let (from, is_slow_body) = (self.attack_from, next > share);
+            let (counts, wait) = (
+                Arc::clone(&counts),
+                STAGGER.mul_f64(f64::from(n) / f64::from(all)),
+            );
+            clients.spawn(async move {
+                clock::until(Some(clock::now() + wait)).await;
+                loop {
+                    if let Ok(stream) = connect(from, to).await {
+                        counts.opened.fetch_add(1, Ordering::Relaxed);
+                        let _ = if is_slow_body {
+                            send_slowly(stream).await
+                        } else {
+                            read_nothing(stream).await
+                        };
+                        counts.hung_up.fetch_add(1, Ordering::Relaxed);
+                    }
+                    clock::until(Some(clock::now() + BACK_AFTER)).await;
+                }
+            });
+        }
+        let figures = AttackFigures {
+            clients: all,
+            from: Some(self.attack_from),
+            ..AttackFigures::default()
+        };
+        Attack {
+            figures,
+            counts,
+            _clients: clients,
+        }
+    }
+}
+
+impl Attack {
+    /// Ends it.
+    pub(super) fn end(self) -> AttackFigures {
+        let opened = self.counts.opened.load(Ordering::Relaxed);
+        let hung_up = self.counts.hung_up.load(Ordering::Relaxed);
+        AttackFigures {
+            opened,
+            hung_up,
+            open_at_the_end: opened - hung_up,
+            ..self.figures
+        }
+    }
+}
+
+impl AttackFigures {
+    /// A line of the table.
+    pub(super) fn row(&self) -> String {
+        let Some(from) = self.from else {
+            return "none".to_owned();
+        };
+        format!(
+            "{} clients from {from}, {} connections, of which the server closed {} and {} were open at \
+             the end",
+            self.clients, self.opened, self.hung_up, self.open_at_the_end
+        )
+    }
+}
+
+async fn connect(from: IpAddr, to: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = match from {
+        IpAddr::V4(_) => TcpSocket::new_v4(),
+        IpAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    socket.bind((from, 0).into())?;
+    socket.connect(to).await
+}
+
+/// Until the server hangs up.
+async fn send_slowly(mut stream: TcpStream) -> std::io::Result<()> {
+    stream.write_all(SLOW_BODY.as_bytes()).await?;
+    let mut answer = [0; 1_024];
+    while stream.read(&mut answer).await? > 0 {}
+    Ok(())
+}
+
+/// Until the server hangs up. Empty lines before a request count for nothing, and tell whether it has.
+async fn read_nothing(mut stream: TcpStream) -> std::io::Result<()> {
+    stream
+        .write_all(LARGE.repeat(LARGE_TIMES).as_bytes())
+        .await?;
+    loop {
+        clock::until(Some(clock::now() + ALIVE_EVERY)).await;
+        stream.write_all(b"\r\n").await?;
+    }
+}
