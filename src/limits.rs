@@ -358,6 +358,29 @@ pub const CLOCK_OFF_MAX: Duration = Duration::from_mins(1);
 /// the warning and set it right.
 pub const RETENTION_DOUBT: Duration = Duration::from_hours(24);
 
+/// Calls and recordings of which Twilio is asked what it did not tell. Hit: a further one is entered
+/// when one of them is finished, at the next look for what is not.
+pub const RECONCILED_MAX: usize = 16_384;
+
+/// Time from a sign that a call is over, such as the end of its media stream, to the question whether
+/// it is: Twilio's own word may be on its way.
+pub const CALL_ASKED_AFTER_SIGN: Duration = Duration::from_secs(5);
+
+/// Time beyond the ringing after which Twilio is asked about a call that nobody answered, and time after
+/// a call's end after which it is asked whether the recording is ready.
+pub const CALL_RINGING_SLACK: Duration = Duration::from_secs(30);
+
+/// Time without news after which Twilio is asked whether a call is still on, the longest pause between
+/// two such questions, and the time between two looks for calls that nobody watches.
+pub const CALL_QUIET_MAX: Duration = Duration::from_mins(5);
+
+/// Time between two questions to Twilio about calls and recordings, whatever they are about.
+pub const QUESTION_GAP: Duration = Duration::from_millis(200);
+
+/// Time after a call's end for which Twilio is asked whether its recording is ready. Hit: it stays
+/// stopped.
+pub const RECORDING_WAIT_MAX: Duration = Duration::from_hours(24);
+
 /// Time between two looks for calls that are old enough to be deleted.
 pub const RETENTION_EVERY: Duration = Duration::from_hours(1);
 

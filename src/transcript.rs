@@ -138,6 +138,16 @@ impl CallStatus {
     }
 }
 
+impl RecordingStatus {
+    /// Whether nothing more becomes of it.
+    pub fn is_settled(self) -> bool {
+        match self {
+            Self::InProgress | Self::Paused | Self::Stopped => false,
+            Self::Completed | Self::Absent | Self::Failed => true,
+        }
+    }
+}
+
 /// Where Twilio's recording of the call is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -212,6 +212,7 @@ pub(crate) fn compose(parts: Parts, tasks: &Tasks) -> ApiState {
     if let Some(age) = parts.retention {
         keep_young(desk.clone(), age, tasks);
     }
+    desk.keep_reconciled();
     let gatehouse = Gatehouse::new(desk.clone(), &parts.doors, parts.proxies, clock::now());
     gatehouse.keep_swept(tasks);
     gatehouse.keep_retrying(tasks);

@@ -167,7 +167,7 @@ impl Desk {
         let announcement = config.announcement.as_ref();
         let noun = Noun::Number {
             number,
-            announcement: announcement.map(|_| config.public_url.https("/voice/announcement")),
+            announcement: announcement.map(|_| self.callback("/voice/announcement")),
             status,
         };
         let direction = Direction::Outgoing;
@@ -195,7 +195,14 @@ impl Desk {
     }
 
     fn admit(&self, call: &CallSid, user: Option<UserId>) -> Result<(), No> {
-        let admitted = self.0.gate.admit(call, user, clock::now());
+        let now = clock::now();
+        let admitted = self.0.gate.admit(call, user, now);
+        if let (Err(Refusal::TooManyCallsOfUser), Some(user)) = (&admitted, user) {
+            // Whether they are still on is asked now, for the next try.
+            for call in self.0.gate.calls_of(user, now) {
+                self.may_be_over(&call);
+            }
+        }
         admitted.map_err(No::Refused)
     }
 
@@ -286,6 +293,7 @@ impl Desk {
 
     /// Announcement, stream, connection.
     fn connect(&self, call: &CallSid, direction: Direction, nouns: Vec<Noun>) -> Response {
+        self.watch(call);
         let config = &self.0.config;
         let caller_id = match direction {
             Direction::Outgoing => config.caller_id.clone(),
@@ -297,7 +305,7 @@ impl Desk {
             answer_on_bridge: true,
             timeout_seconds: config.ring_seconds,
             time_limit_seconds: config.limits.call_seconds_max,
-            action: Some(config.public_url.https("/voice/ended")),
+            action: Some(self.callback("/voice/ended")),
             nouns,
         });
         let verbs = announcement
@@ -352,6 +360,7 @@ impl Desk {
         };
         let direction = new.direction;
         self.open(new, Some(no.code())).await;
+        self.may_be_over(call);
         let verbs = match (direction, no) {
             // Answering would cost the caller money.
             (Direction::Incoming, No::Refused(_) | No::Restarting) => {

@@ -2,6 +2,7 @@
 //! in the wrong order; the store decides what counts.
 
 use super::realtime::{Content, Transcriptions};
+use super::reconcile::Subject;
 use super::{Desk, lock};
 use crate::clock::{self, UtcTime};
 use crate::ids::CallSid;
@@ -32,7 +33,13 @@ impl Desk {
             parties: parties.map(|(from, to)| (party(from), party(to))),
             token,
         };
-        self.follow_leg(&update).await
+        self.follow_leg(&update).await?;
+        if let Some(parent) = &update.parent
+            && update.status.is_over()
+        {
+            self.may_be_over(parent);
+        }
+        Ok(())
     }
 
     /// Takes in news of a leg, and tells the page if its call moved.
@@ -54,11 +61,16 @@ impl Desk {
                 stream_sid: None,
             },
         );
+        if status == CallStatus::InProgress {
+            lock(&self.0.schedule).talks(&parent, clock::now());
+        }
         if status.is_over() {
+            lock(&self.0.schedule).remove(&Subject::Call(parent.clone()));
             self.0.gate.release(&parent, clock::now());
             lock(&self.0.restarts).forget(&parent);
             self.end_transcription(&parent, EndReason::Stopped);
             self.stop_waiting(&parent).await?;
+            self.end_recording(&parent).await?;
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ mod audio;
 mod callbacks;
 mod presence;
 mod realtime;
+mod reconcile;
 mod recording;
 mod simulation;
 mod streams;
@@ -24,6 +25,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+
+use tokio::sync::Notify;
 
 use crate::access::secret::SecretHash;
 use crate::archive::Shelf;
@@ -44,10 +47,12 @@ use crate::twilio::token::{self, AccessToken, Grant};
 use self::admission::Admissions;
 use self::presence::Presence;
 use self::realtime::Transcriptions;
+use self::reconcile::Schedule;
 use self::streams::Restarts;
 
 pub use self::admission::Expected;
 pub use self::answer::NOBODY;
+pub use self::reconcile::Pace;
 pub use self::recording::{Command, DeskError};
 
 /// What browsers' passes to Twilio are made with.
@@ -80,6 +85,8 @@ pub struct Config {
     pub language: Option<String>,
     /// How long the other end may ring.
     pub ring_seconds: u16,
+    /// How soon, and how often, Twilio is asked what it did not tell.
+    pub pace: Pace,
 }
 
 impl Config {
@@ -108,6 +115,7 @@ impl Config {
             source: TranscriptionSource::Whisper,
             language: None,
             ring_seconds: 30,
+            pace: Pace::default(),
         }
     }
 }
@@ -141,6 +149,10 @@ struct Shared {
     gate: Gate,
     restarts: Mutex<Restarts>,
     transcriptions: Mutex<Transcriptions>,
+    /// What Twilio is asked about.
+    schedule: Mutex<Schedule>,
+    /// A question may be due earlier than was thought.
+    due: Notify,
     /// Calls whose recording is being commanded; bounded by the requests that wait for Twilio.
     commanded: Mutex<BTreeSet<CallSid>>,
     /// Which admin looked into whose call, and when.
@@ -161,6 +173,7 @@ impl Desk {
     /// A desk that nobody has called yet.
     pub fn new(config: Config, tools: Tools) -> Self {
         let gate = Gate::new(config.limits.clone());
+        let schedule = Schedule::new(config.pace);
         Self(Arc::new(Shared {
             config,
             tools,
@@ -169,6 +182,8 @@ impl Desk {
             gate,
             restarts: Mutex::default(),
             transcriptions: Mutex::default(),
+            schedule: Mutex::new(schedule),
+            due: Notify::new(),
             commanded: Mutex::default(),
             looks: Mutex::default(),
             unheard: Mutex::default(),
@@ -296,11 +311,9 @@ impl Desk {
         }
     }
 
-    /// A path of this server as Twilio calls it. What no callback answers in time is asked again:
-    /// Twilio's default is once, and only if it could not connect
-    /// (<https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides>).
+    /// A path of this server as Twilio calls it, again if it was not answered.
     fn callback(&self, path: &str) -> String {
-        format!("{}#rc=3&rp=5xx,ct,rt", self.0.config.public_url.https(path))
+        self.0.config.public_url.retried(path)
     }
 }
 

@@ -153,6 +153,8 @@ impl Desk {
                 tracing::warn!(?stream, %error, "the end of a stream is not written down");
             }
         });
+        // It ends with its call, most often.
+        self.may_be_over(call);
         match reason {
             EndReason::Dropped | EndReason::Idle => self.stream_lost(call, number),
             // Twilio stopped it, or it is not to come again: this server is leaving, or what came

@@ -100,6 +100,23 @@ impl Gate {
         place == Some(Some(user))
     }
 
+    /// The calls that go on, as far as is known, and how long they have.
+    pub fn ages(&self, now: Instant) -> Vec<(CallSid, Duration)> {
+        let state = self.state(now);
+        let age = |(call, place): (&CallSid, &Place)| {
+            (call.clone(), now.saturating_duration_since(place.since))
+        };
+        state.places.iter().map(age).collect()
+    }
+
+    /// The calls of a user that go on, as far as is known.
+    pub fn calls_of(&self, user: UserId, now: Instant) -> Vec<CallSid> {
+        let state = self.state(now);
+        let places = state.places.iter();
+        let of_user = places.filter(|(_, place)| place.user == Some(user));
+        of_user.map(|(call, _)| call.clone()).collect()
+    }
+
     /// Calls that go on.
     pub fn calls(&self, now: Instant) -> usize {
         self.state(now).places.len()
@@ -151,6 +168,11 @@ mod tests {
         assert_eq!(gate.admit(&call(5), BOB, now), of_all);
         assert_eq!(gate.admit(&call(5), None, now), of_all);
         assert_eq!(gate.calls(now), 3);
+        let of_alice = gate.calls_of(UserId(1), now);
+        assert_eq!(of_alice, [call(1), call(2)]);
+        let age = Duration::from_secs(7);
+        let ages = [1, 2, 4].map(|n| (call(n), age));
+        assert_eq!(gate.ages(now + age), ages);
         gate.release(&call(1), now);
         assert_eq!(gate.admit(&call(3), ALICE, now), Ok(()));
     }

@@ -182,6 +182,12 @@ impl Hub {
         })
     }
 
+    /// Whether something publishes the call's words now.
+    pub fn is_carried(&self, call: &CallSid) -> bool {
+        let line = self.shared.find(call);
+        line.is_some_and(|line| line.state().streams_open > 0)
+    }
+
     /// For the side that publishes: one stream of the call is over. `farewell` is published if it
     /// was the only one: a stream that came in place of one that broke carries the call on, however
     /// late the end of the broken one is noticed.

@@ -88,6 +88,7 @@ const READS: [&str; 21] = [
     "session",
     "sessions",
     "size_bytes",
+    "unfinished",
     "user",
 ];
 
@@ -371,6 +372,13 @@ impl Store {
     /// Calls with exactly this number or name on any of their legs, the oldest first: for erasure.
     pub async fn calls_with(&self, number: &str, limit: u32) -> Result<Vec<CallSid>, StoreError> {
         ask!(self, calls_with(number, limit))
+    }
+
+    /// Calls that are not over, the latest first, and recordings that are not settled of calls that
+    /// are: those that may still run, and of the others those whose call ended `since` then. At most
+    /// `limit` of each.
+    pub async fn unfinished(&self, since: UtcTime, limit: u32) -> Result<Unfinished, StoreError> {
+        ask!(self, unfinished(since, limit))
     }
 
     /// Adds to the log of a call, or without one to the server's own: what happened, in snake case,

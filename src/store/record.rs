@@ -216,6 +216,15 @@ pub struct RecordingUpdate {
     pub token: Option<String>,
 }
 
+/// What Twilio has yet to say the end of.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Unfinished {
+    /// Calls that are not over, and when they began.
+    pub calls: Vec<(CallSid, UtcTime)>,
+    /// Recordings that are not settled, and when their call ended.
+    pub recordings: Vec<(RecordingSid, UtcTime)>,
+}
+
 /// What changed by an update; `None` instead of it when nothing did (a repetition, something late).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StatusChange {

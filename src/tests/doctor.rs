@@ -22,7 +22,7 @@ use crate::engine::recognizer::ScriptedRecognizer;
 use crate::ids::{AccountSid, ApplicationSid, E164};
 use crate::store::Store;
 use crate::tasks::Tasks;
-use crate::twilio::public_url::PublicUrl;
+use crate::twilio::public_url::{PublicUrl, RETRIES};
 use crate::twilio::rest::Rest;
 use crate::twilio::signature::{Key, Keyring};
 
@@ -66,9 +66,12 @@ impl House {
         let twilio = FakeTwilio::start(&Tasks::default());
         let application = twilio.has_application(&[
             ("friendly_name", "CallBurner"),
-            ("voice_url", &format!("{BASE}/voice")),
+            ("voice_url", &format!("{BASE}/voice{RETRIES}")),
             ("voice_method", "POST"),
-            ("status_callback", &format!("{BASE}/api/calls/status")),
+            (
+                "status_callback",
+                &format!("{BASE}/api/calls/status{RETRIES}"),
+            ),
             ("status_callback_method", "POST"),
         ]);
         twilio.owns_number(NUMBER, "", "");

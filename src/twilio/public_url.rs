@@ -8,6 +8,12 @@ use std::str::FromStr;
 
 use url::Url;
 
+/// What stands behind a webhook's URL so that Twilio asks up to three more times when the connection,
+/// the answer or the server fails: its default is once, and only if it could not connect. It is
+/// neither sent nor signed
+/// (<https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides>).
+pub const RETRIES: &str = "#rc=3&rp=5xx,ct,rt";
+
 /// `PUBLIC_BASE_URL`, checked: a scheme, a host, maybe a port, maybe a path that a proxy takes off
 /// before it hands a request on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +71,11 @@ impl PublicUrl {
     /// public URL is one, which only this machine's own tools can use.
     pub fn https(&self, path_and_query: &str) -> String {
         self.with_scheme(if self.secure { "https" } else { "http" }, path_and_query)
+    }
+
+    /// [`Self::https`] for a webhook, with [`RETRIES`].
+    pub fn retried(&self, path_and_query: &str) -> String {
+        format!("{}{RETRIES}", self.https(path_and_query))
     }
 
     /// The URL of a WebSocket of this server: `wss`, or `ws` beside `http`.

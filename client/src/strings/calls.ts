@@ -83,6 +83,7 @@ export const calls = {
     no_answer: 'Nobody answered.',
     canceled: 'It was cancelled before anybody answered.',
     failed: 'Twilio could not place it.',
+    end_unknown: 'Twilio could not be asked when it ended.',
     refused: 'This server did not put it through.',
     bad_number: 'This is not a telephone number that can be called.',
     country_not_allowed: 'Calls to this country are not allowed here. An admin can allow it.',

@@ -14,6 +14,7 @@ use secrecy::ExposeSecret;
 use self::plan::{Found, NumberWish, Step, Wanted, plan};
 use crate::config::{Twilio, TwilioSettings};
 use crate::ids::ApplicationSid;
+use crate::twilio::public_url::RETRIES;
 use crate::twilio::rest::account::ApplicationSettings;
 use crate::twilio::rest::{Credentials, Rest, RestConfig};
 
@@ -133,7 +134,8 @@ pub(super) fn application(
         is_https(base),
         "PUBLIC_BASE_URL={base} must begin with https://: Twilio sends audio to nothing else"
     );
-    let at = |path: &str| format!("{}{path}", base.to_string().trim_end_matches('/'));
+    let base = base.to_string();
+    let at = |path: &str| format!("{}{path}{RETRIES}", base.trim_end_matches('/'));
     let post = || "POST".to_owned();
     let fallback = fallback.filter(|url| !url.is_empty());
     Ok(ApplicationSettings {
@@ -324,8 +326,9 @@ mod tests {
     fn addresses_are_made_from_the_public_one() {
         let order = order(&["--public-base-url=https://calls.example.org/"]).unwrap();
         let application = order.wanted.application;
-        assert_eq!(application.voice_url, "https://calls.example.org/voice");
-        let status = "https://calls.example.org/api/calls/status";
+        let voice = "https://calls.example.org/voice#rc=3&rp=5xx,ct,rt";
+        assert_eq!(application.voice_url, voice);
+        let status = "https://calls.example.org/api/calls/status#rc=3&rp=5xx,ct,rt";
         assert_eq!(application.status_callback, status);
         assert_eq!(application.voice_fallback_method, "");
         assert_eq!(order.wanted.number_wish, NumberWish::Look);

@@ -278,7 +278,10 @@ fn elsewhere(number: &IncomingNumber, is_ours: bool, voice_url: &str) -> Option<
         return (!is_ours).then(|| format!("the application {}", number.voice_application_sid));
     }
     let url = &number.voice_url;
-    let is_free = url.is_empty() || url.starts_with(DEMO_URL) || url == voice_url;
+    // What is said of repetitions does not make it another's.
+    let address = |url: &str| url.split('#').next().map(str::to_owned);
+    let is_ours = address(url) == address(voice_url);
+    let is_free = url.is_empty() || url.starts_with(DEMO_URL) || is_ours;
     (!is_free).then(|| url.clone())
 }
 
@@ -486,6 +489,7 @@ mod tests {
             ("", "", "", false),
             ("", "https://demo.twilio.com/welcome/voice/", "", false),
             ("", "https://x/voice", "", false),
+            ("", "https://x/voice#rc=1", "", false),
             ("", "https://y/voice", "", true),
             (other.as_str(), "", "", true),
             ("", "", "TK1", true),

@@ -2,12 +2,14 @@
 
 use sqlx::SqliteConnection;
 
-use super::calls::{Case, save_leg};
-use super::{Sqlite, call_of};
+use super::calls::{Case, save_leg, sid};
+use super::{Sqlite, call_of, recordings};
 use crate::clock::UtcTime;
 use crate::limits;
 use crate::store::error::StoreError;
-use crate::store::{LegUpdate, StatusChange};
+use crate::store::words::word;
+use crate::store::{LegUpdate, StatusChange, Unfinished};
+use crate::transcript::RecordingStatus;
 
 impl Sqlite {
     pub(in crate::store) async fn apply_leg(
@@ -25,6 +27,47 @@ impl Sqlite {
         };
         work.commit().await?;
         Ok(heard)
+    }
+}
+
+impl Sqlite {
+    pub(in crate::store) async fn unfinished(
+        &self,
+        since: UtcTime,
+        limit: u32,
+    ) -> Result<Unfinished, StoreError> {
+        let calls: Vec<(String, i64)> = sqlx::query_as(
+            "SELECT sid, started_at FROM calls WHERE ended_at IS NULL \
+             ORDER BY started_at DESC LIMIT ?",
+        )
+        .bind(limit)
+        .fetch_all(&self.readers)
+        .await?;
+        let running: Vec<(String, i64)> = sqlx::query_as(
+            "SELECT r.sid, c.ended_at FROM recordings r JOIN calls c ON c.id = r.call_id \
+             WHERE c.ended_at IS NOT NULL AND (r.status IN (?, ?) OR r.status = ? AND c.ended_at > ?) \
+             ORDER BY c.ended_at DESC LIMIT ?",
+        )
+        .bind(word(&RecordingStatus::InProgress))
+        .bind(word(&RecordingStatus::Paused))
+        .bind(word(&RecordingStatus::Stopped))
+        .bind(since.millis())
+        .bind(limit)
+        .fetch_all(&self.readers)
+        .await?;
+        let call = |(text, at): (String, i64)| Ok((sid(&text)?, UtcTime::from_millis(at)));
+        let recording =
+            |(text, at): (String, i64)| Ok((recordings::sid(&text)?, UtcTime::from_millis(at)));
+        Ok(Unfinished {
+            calls: calls
+                .into_iter()
+                .map(call)
+                .collect::<Result<_, StoreError>>()?,
+            recordings: running
+                .into_iter()
+                .map(recording)
+                .collect::<Result<_, StoreError>>()?,
+        })
     }
 }
 

@@ -9,6 +9,7 @@ mod realtime;
 mod recordings;
 mod streams;
 mod trouble;
+mod untold;
 
 use serde_json::{Value, json};
 

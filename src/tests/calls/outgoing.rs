@@ -57,7 +57,8 @@ async fn a_call_is_announced_streamed_and_connected() {
          statusCallback=\"{BASE}/api/streams/status{overrides}\">\
          <Parameter name=\"direction\" value=\"outgoing\"/></Stream></Start>\
          <Dial callerId=\"{OURS}\" answerOnBridge=\"true\" timeout=\"30\" timeLimit=\"14400\" \
-         action=\"{BASE}/voice/ended\"><Number url=\"{BASE}/voice/announcement\" \
+         action=\"{BASE}/voice/ended{overrides}\">\
+         <Number url=\"{BASE}/voice/announcement{overrides}\" \
          statusCallback=\"{BASE}/api/calls/status{overrides}\" \
          statusCallbackEvent=\"initiated ringing answered completed\">{THEIRS}</Number></Dial>\
          </Response>"

@@ -163,6 +163,29 @@ impl FakeTwilio {
             .insert(sid.as_str().to_owned(), "in-progress");
     }
 
+    /// Lets a leg be known that another dialled, and where it is.
+    pub(crate) fn knows_leg(&self, sid: &CallSid, parent: &CallSid, status: &'static str) {
+        let mut world = self.world();
+        world.calls.insert(sid.as_str().to_owned(), status);
+        let parent = parent.as_str().to_owned();
+        world.parents.insert(sid.as_str().to_owned(), parent);
+    }
+
+    /// A leg is elsewhere now, in Twilio's words; nobody is told.
+    pub(crate) fn moves_call(&self, sid: &CallSid, status: &'static str) {
+        self.world().calls.insert(sid.as_str().to_owned(), status);
+    }
+
+    /// Questions where a call is, so far.
+    pub(crate) fn asked_about(&self, sid: &CallSid) -> usize {
+        let path = format!("/Calls/{}.json", sid.as_str());
+        let requests = self.requests();
+        let asked = requests
+            .iter()
+            .filter(|s| s.method == "GET" && s.path == path);
+        asked.count()
+    }
+
     /// Both hang up: streams stop, recordings are being made ready.
     pub(crate) fn end_call(&self, sid: &CallSid) {
         self.world().end_call(sid.as_str());

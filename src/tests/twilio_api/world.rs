@@ -18,6 +18,8 @@ use crate::ids::CallSid;
 pub(super) struct World {
     pub(super) made: u32,
     pub(super) calls: BTreeMap<String, &'static str>,
+    /// Legs that others dialled, and those others.
+    pub(super) parents: BTreeMap<String, String>,
     pub(super) recordings: Vec<FakeRecording>,
     pub(super) running: Vec<Running>,
     pub(super) applications: BTreeMap<String, BTreeMap<String, String>>,
@@ -239,6 +241,20 @@ impl World {
         sid
     }
 
+    /// A leg, as it is looked up.
+    fn call_json(&self, sid: &str) -> Value {
+        let status = self.calls[sid];
+        let is_over = !["queued", "ringing", "in-progress"].contains(&status);
+        let talked = if status == "completed" { "33" } else { "0" };
+        json!({
+            "account_sid": ACCOUNT, "api_version": "2010-04-01", "sid": sid,
+            "parent_call_sid": self.parents.get(sid), "status": status, "to": "", "from": "",
+            "direction": "inbound", "start_time": "Sun, 22 Nov 2026 10:00:00 +0000",
+            "end_time": is_over.then_some("Sun, 22 Nov 2026 10:00:33 +0000"),
+            "duration": is_over.then_some(talked), "answered_by": null, "price": null,
+        })
+    }
+
     /// A call that something can be done to.
     pub(super) fn live(&self, call: &str) -> Result<(), No> {
         match self.calls.get(call) {
@@ -260,6 +276,15 @@ impl World {
                         "auth_token": AUTH_TOKEN,
                     }),
                 ))
+            }
+            ("GET", ["Calls"]) => {
+                let parent = ask.query.get("ParentCallSid");
+                let children = self.parents.iter().filter(|(_, of)| *of == parent);
+                let all = children.map(|(sid, _)| self.call_json(sid)).collect();
+                Ok(page(ask, "calls", all))
+            }
+            ("GET", ["Calls", call]) if self.calls.contains_key(*call) => {
+                Ok(yes(200, &self.call_json(call)))
             }
             ("POST", ["Calls", call]) => {
                 ask.form.check(&["Status"], &[])?;

@@ -6,17 +6,19 @@
 //! <https://www.twilio.com/docs/voice/api/stream-resource>,
 //! <https://www.twilio.com/docs/voice/api/realtime-transcription-resource>.
 
+use std::fmt;
+
 use reqwest::Method;
 use serde::Deserialize;
 use serde::de::Deserializer;
 
 use super::error::RestError;
 use super::retry::Kind;
-use super::{Form, Rest, number};
+use super::{Form, Rest, number, text};
 use crate::clock::UtcTime;
 use crate::ids::{CallSid, RecordingSid, StreamSid, TranscriptionSid};
-use crate::limits::STREAM_PARAMETERS_MAX;
-use crate::transcript::RecordingStatus;
+use crate::limits::{LEGS_PER_CALL_MAX, STREAM_PARAMETERS_MAX};
+use crate::transcript::{CallStatus, RecordingStatus};
 use crate::twilio::tracks::Tracks;
 
 /// How a call is to be recorded.
@@ -89,6 +91,39 @@ pub struct RestRecording {
     /// Why it is [`RecordingStatus::Absent`].
     #[serde(default, deserialize_with = "number")]
     pub error_code: Option<u32>,
+}
+
+/// A leg of a call as Twilio describes it. `Debug` shows no number.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+pub struct RestCall {
+    /// Its SID.
+    pub sid: CallSid,
+    /// The leg that dialled it; none: it is the call's first.
+    #[serde(default, rename = "parent_call_sid")]
+    pub parent: Option<CallSid>,
+    /// Where it is.
+    pub status: CallStatus,
+    /// Who calls.
+    #[serde(default, deserialize_with = "text")]
+    pub from: String,
+    /// Who is called.
+    #[serde(default, deserialize_with = "text")]
+    pub to: String,
+    /// Seconds that it lasted, once it is over.
+    #[serde(default, rename = "duration", deserialize_with = "number")]
+    pub duration_seconds: Option<u32>,
+    /// When it ended.
+    #[serde(default, rename = "end_time", deserialize_with = "time")]
+    pub ended_at: Option<UtcTime>,
+}
+
+impl fmt::Debug for RestCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RestCall")
+            .field("sid", &self.sid)
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A Media Stream to be started. No `Debug`: its address or parameters hold the stream's secret.
@@ -247,6 +282,20 @@ impl Rest {
         }
     }
 
+    /// A leg of a call as it is now.
+    pub async fn call(&self, leg: &CallSid) -> Result<RestCall, RestError> {
+        self.get(self.url(&["Calls", leg.as_str()], "json")).await
+    }
+
+    /// The legs that a leg dialled.
+    pub async fn children_of(&self, leg: &CallSid) -> Result<Vec<RestCall>, RestError> {
+        let query = [("ParentCallSid", leg.as_str()), ("PageSize", "50")];
+        let mut legs: Vec<RestCall> = self.list(&["Calls"], &query, "calls").await?;
+        legs.retain(|found| found.parent.as_ref() == Some(leg));
+        legs.truncate(LEGS_PER_CALL_MAX);
+        Ok(legs)
+    }
+
     /// Ends a call.
     pub async fn hang_up(&self, call: &CallSid) -> Result<(), RestError> {
         let form = Form::default().with("Status", "completed");
@@ -384,6 +433,26 @@ mod tests {
         ] {
             assert_eq!(read(("in-progress", word)).status, status, "{word}");
         }
+    }
+
+    #[test]
+    fn a_call_reads_as_twilio_writes_it() {
+        let text = r#"{
+            "sid": "CAaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "answered_by": "human",
+            "parent_call_sid": "CAbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", "status": "no-answer",
+            "from": "+14155550100", "to": "client:u1_ada", "duration": "0", "price": null,
+            "start_time": null, "end_time": "Fri, 18 Oct 2019 17:03:00 +0000"
+        }"#;
+        let call: RestCall = serde_json::from_str(text).unwrap();
+        assert_eq!(call.status, CallStatus::NoAnswer);
+        assert_eq!(call.parent.as_ref().unwrap().as_str()[..3], *"CAb");
+        assert_eq!(call.duration_seconds, Some(0));
+        assert_eq!(call.ended_at, UtcTime::parse("2019-10-18T17:03:00Z").ok());
+        assert!(!format!("{call:?}").contains("4155550100"));
+        let first = text.replace("\"CAbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\"", "null");
+        let first = first.replace("\"+14155550100\"", "null");
+        let call: RestCall = serde_json::from_str(&first).unwrap();
+        assert_eq!((call.parent, call.from.as_str()), (None, ""));
     }
 
     #[test]
