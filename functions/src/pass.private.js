@@ -14,7 +14,7 @@ const CLOCK_SKEW_SECONDS = 30;
 const IDENTITY = /^\w{1,121}$/;
 
 /** What `GET /api/token` of the server answers. */
-function mint({ accountSid, apiKey, apiSecret, applicationSid }, identity, nowMs) {
+function mint({ accountSid, apiKey, apiSecret, applicationSid, region }, identity, nowMs) {
   const now = Math.floor(nowMs / 1000);
   const exp = now + LIFETIME_SECONDS;
   const claims = {
@@ -31,7 +31,7 @@ function mint({ accountSid, apiKey, apiSecret, applicationSid }, identity, nowMs
       },
     },
   };
-  const header = { cty: 'twilio-fpa;v=1' };
+  const header = { cty: 'twilio-fpa;v=1', ...(region && { twr: region }) };
   const token = sign(claims, apiSecret, { algorithm: 'HS256', header, noTimestamp: true });
   return { token, identity, expiresAt: new Date(exp * 1000).toISOString() };
 }

@@ -30,6 +30,7 @@ exports.handler = (context, { identity = '' }, callback) => {
     apiKey: context.TWILIO_API_KEY,
     apiSecret: context.TWILIO_API_SECRET,
     applicationSid: context.TWILIO_TWIML_APP_SID,
+    region: context.TWILIO_REGION,
   };
   return answer(200, mint(keys, identity, Date.now()));
 };

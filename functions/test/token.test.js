@@ -34,6 +34,8 @@ describe('/token', () => {
     assert.deepEqual(decoded.header, header);
     assert.deepEqual(decoded.payload, claims);
     assert.equal(minted.identity, answer.identity);
+    const regional = mint({ ...keys, region: 'ie1' }, answer.identity, nowMs).token;
+    assert.equal(jwt.decode(regional, { complete: true }).header.twr, 'ie1');
     assert.equal(Date.parse(minted.expiresAt), Date.parse(answer.expiresAt));
   });
 
@@ -69,7 +71,7 @@ describe('/token', () => {
     const access = Object.fromEntries(functions.map((found) => [found.path, found.access]));
     assert.deepEqual(access, {
       '/token': 'protected',
-      '/voice': 'public',
+      '/voice': 'protected',
       '/dialing': 'private',
       '/emergency': 'private',
       '/pass': 'private',

@@ -2,6 +2,7 @@
  * `/voice`: what Twilio does with a call while the server does not answer. The parties are connected
  * under the server's rules (`src/desk/answer.rs`), and nothing is written down.
  *
+ * Protected: Twilio lets in only what is signed with the account's auth token, as its own questions are.
  * Twilio comes here as the fallback of whatever the server was asked, and with what it was asked:
  * only a call that begins is connected, and none a second time.
  */
@@ -29,7 +30,7 @@ function answer(context, event) {
   return isBrowser(event.From) ? outgoing(context, event) : incoming(context, event);
 }
 
-/** Whether a call is of this account: strangers, who may ask here, do not know its SID. */
+/** Whether a call is of this account. */
 const isOurs = ({ ACCOUNT_SID }, { AccountSid }) => !ACCOUNT_SID || AccountSid === ACCOUNT_SID;
 
 const isBrowser = (from) => from?.startsWith?.('client:') && IDENTITY.test(from.slice(7));
