@@ -36,6 +36,9 @@ struct VoiceToken {
     identity: ClientIdentity,
     /// Ask for another before then.
     expires_at: UtcTime,
+    /// The edge of Twilio's that the browser is to connect to; none: the nearest.
+    #[schema(example = "dublin")]
+    edge: Option<String>,
 }
 
 /// Which browser asks.
@@ -76,6 +79,7 @@ async fn token(
         token: minted.jwt,
         identity,
         expires_at,
+        edge: desk.edge().map(str::to_owned),
     }))
 }
 

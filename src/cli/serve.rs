@@ -144,7 +144,7 @@ pub(super) fn rest(twilio: &Twilio) -> anyhow::Result<Rest> {
         None => Credentials::AuthToken(twilio.auth_token.clone()),
     };
     let mut config = RestConfig::new(twilio.account_sid.clone(), credentials);
-    config.base_url = twilio.api_base_url.to_string();
+    config.base_url = twilio.api_base_url.clone();
     Rest::new(config).context("TWILIO_API_BASE_URL")
 }
 
@@ -186,6 +186,7 @@ fn phone(twilio: &Twilio) -> Result<Phone, Vec<&'static str>> {
                 account_sid: twilio.account_sid.clone(),
                 api_key_sid: key.sid.clone(),
                 secret: key.secret.clone(),
+                region: twilio.region.clone(),
             },
             application_sid: application_sid.clone(),
         }),

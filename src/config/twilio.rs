@@ -8,6 +8,8 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{ConfigError, given, secret};
 use crate::ids::{AccountSid, ApiKeySid, ApplicationSid, E164, SidError};
+use crate::twilio::region::{Region, RegionError};
+use crate::twilio::rest::TWILIO_API;
 
 /// What can be set. Everything is optional: what is missing is said at the start.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -49,13 +51,16 @@ pub struct TwilioSettings {
     /// The number that calls come from, and that people call back: `+14155550100`.
     #[arg(long, env = "TWILIO_CALLER_ID")]
     pub twilio_caller_id: Option<String>,
-    /// Where Twilio's REST API is.
-    #[arg(
-        long,
-        env = "TWILIO_API_BASE_URL",
-        default_value = "https://api.twilio.com"
-    )]
-    pub twilio_api_base_url: Uri,
+    /// The region that the account's calls are handled in, such as `ie1` or `au1`; `us1` unless set. Its
+    /// auth token, API keys and `TwiML` applications are its own.
+    #[arg(long, env = "TWILIO_REGION")]
+    pub twilio_region: Option<String>,
+    /// The edge by which the region is reached; unless set, the region's own, such as `dublin`.
+    #[arg(long, env = "TWILIO_EDGE")]
+    pub twilio_edge: Option<String>,
+    /// Where Twilio's REST API is, if that is not where the region has it: for tests.
+    #[arg(long, env = "TWILIO_API_BASE_URL")]
+    pub twilio_api_base_url: Option<Uri>,
 }
 
 /// The account, checked.
@@ -75,8 +80,10 @@ pub struct Twilio {
     pub application_sid: Option<ApplicationSid>,
     /// The number that calls come from.
     pub caller_id: Option<E164>,
+    /// Where its calls are handled; none: Twilio's default.
+    pub region: Option<Region>,
     /// Where the REST API is.
-    pub api_base_url: Uri,
+    pub api_base_url: String,
 }
 
 /// A key of Twilio's API.
@@ -126,6 +133,7 @@ impl TwilioSettings {
             }
             (None, None) => return self.nothing(),
         };
+        let region = self.region()?;
         Ok(Some(Twilio {
             account_sid,
             auth_token,
@@ -142,8 +150,39 @@ impl TwilioSettings {
                 ApplicationSid::parse,
             )?,
             caller_id: self.caller_id()?,
-            api_base_url: self.twilio_api_base_url.clone(),
+            api_base_url: self.api_base_url(region.as_ref())?,
+            region,
         }))
+    }
+
+    fn region(&self) -> Result<Option<Region>, ConfigError> {
+        let (name, edge) = (&self.twilio_region, &self.twilio_edge);
+        let parsed = Region::parse(given(name.as_deref()), given(edge.as_deref()));
+        parsed.map_err(|error| {
+            let name = match error {
+                RegionError::Name | RegionError::NoEdge => "TWILIO_REGION",
+                RegionError::Edge => "TWILIO_EDGE",
+            };
+            ConfigError::Unusable(name, error.to_string())
+        })
+    }
+
+    /// An address of a region alone would leave the browsers' tokens, and where they connect, in
+    /// another.
+    fn api_base_url(&self, region: Option<&Region>) -> Result<String, ConfigError> {
+        let Some(url) = &self.twilio_api_base_url else {
+            return Ok(region.map_or_else(|| TWILIO_API.to_owned(), Region::api_url));
+        };
+        match Region::of_host(url.host().unwrap_or_default()) {
+            Some(named) if region.map(Region::name) != Some(named) => Err(ConfigError::Unusable(
+                "TWILIO_API_BASE_URL",
+                format!(
+                    "it is of the region {named}: set TWILIO_REGION={named} instead, which the \
+                     browsers follow too"
+                ),
+            )),
+            Some(_) | None => Ok(url.to_string()),
+        }
     }
 
     /// No account: then nothing else may be set that only makes sense with one.
@@ -155,6 +194,8 @@ impl TwilioSettings {
                 given(self.twilio_twiml_app_sid.as_deref()),
             ),
             ("TWILIO_CALLER_ID", given(self.twilio_caller_id.as_deref())),
+            ("TWILIO_REGION", given(self.twilio_region.as_deref())),
+            ("TWILIO_EDGE", given(self.twilio_edge.as_deref())),
         ];
         match lonely.into_iter().find(|(_, value)| value.is_some()) {
             Some((name, _)) => Err(ConfigError::Half(name, "TWILIO_ACCOUNT_SID")),
@@ -289,6 +330,40 @@ mod tests {
             (ids, keys[1].1.expose_secret()),
             (vec!["WK1", "WK2"], "b=c")
         );
+    }
+
+    #[test]
+    fn a_region_says_where_the_rest_api_is() {
+        let with = |region: Option<&str>, edge: Option<&str>, url: Option<&str>| {
+            let settings = TwilioSettings {
+                twilio_region: region.map(str::to_owned),
+                twilio_edge: edge.map(str::to_owned),
+                twilio_api_base_url: url.map(|url| url.parse().unwrap()),
+                ..settings()
+            };
+            let checked = settings.check().map(|twilio| twilio.unwrap().api_base_url);
+            checked.map_err(|error| error.to_string())
+        };
+        assert_eq!(with(None, None, None).unwrap(), "https://api.twilio.com");
+        assert_eq!(
+            with(Some(""), Some(""), None).unwrap(),
+            "https://api.twilio.com"
+        );
+        let dublin = "https://api.dublin.ie1.twilio.com";
+        assert_eq!(with(Some("ie1"), None, None).unwrap(), dublin);
+        let own = "http://127.0.0.1:4010/";
+        assert_eq!(with(Some("ie1"), None, Some(own)).unwrap(), own);
+        assert!(with(Some("ie1"), None, Some(dublin)).is_ok());
+        for (region, edge, url, name) in [
+            (Some("Dublin, Ireland"), None, None, "TWILIO_REGION"),
+            (Some("zz1"), None, None, "TWILIO_REGION"),
+            (Some("ie1"), Some("a.b"), None, "TWILIO_EDGE"),
+            (None, None, Some(dublin), "TWILIO_API_BASE_URL"),
+            (Some("au1"), None, Some(dublin), "TWILIO_API_BASE_URL"),
+        ] {
+            let error = with(region, edge, url).unwrap_err();
+            assert!(error.starts_with(name), "{error}");
+        }
     }
 
     #[test]

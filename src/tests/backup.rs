@@ -46,6 +46,7 @@ fn a_token_has_the_same_claims() {
         account_sid: AccountSid::parse(ACCOUNT).unwrap(),
         api_key_sid: ApiKeySid::parse(KEY).unwrap(),
         secret: KEY_SECRET.into(),
+        region: None,
     };
     let now = UtcTime::from_millis(1_763_800_000_250);
     let identity = token::identity_for(UserId(42), "Jo", SessionTag(0xc0_ffee));

@@ -87,7 +87,7 @@ impl House {
             twilio_api_secret: Some(KEY_SECRET.into()),
             twilio_twiml_app_sid: Some(application),
             twilio_caller_id: Some(NUMBER.to_owned()),
-            twilio_api_base_url: twilio.config().base_url.parse().unwrap(),
+            twilio_api_base_url: Some(twilio.config().base_url.parse().unwrap()),
             ..TwilioSettings::default()
         };
         let mut doors = Doors::local(([127, 0, 0, 1], 0).into());
@@ -122,6 +122,21 @@ async fn nothing_is_wrong_with_an_account_as_setup_leaves_it() {
     finding(&findings, "caller ID", "calls to it come here");
     finding(&findings, "API key", "opens Twilio's REST API");
     assert_eq!(house.twilio.changes().len(), changes, "it only looks");
+}
+
+#[tokio::test]
+async fn a_region_is_named_and_credentials_of_another_are_told() {
+    let mut house = House::new().await;
+    house.settings.twilio_region = Some("ie1".to_owned());
+    let findings = house.examine().await;
+    assert_eq!(complaints(&findings), Vec::<String>::new());
+    finding(&findings, "region", "ie1 by dublin");
+    // Such as that of the account in another region.
+    house.settings.twilio_auth_token = Some("another".into());
+    let findings = house.examine().await;
+    let account = finding(&findings, "Twilio account", "401");
+    let advice = account.advice.as_deref().unwrap();
+    assert!(advice.contains("TWILIO_REGION"), "{advice}");
 }
 
 #[tokio::test]
@@ -206,7 +221,7 @@ async fn twilio_out_of_reach_is_one_failure() {
         .unwrap()
         .local_addr()
         .unwrap();
-    house.settings.twilio_api_base_url = format!("http://{nobody}").parse().unwrap();
+    house.settings.twilio_api_base_url = Some(format!("http://{nobody}").parse().unwrap());
     let findings = house.examine().await;
     assert_eq!(findings.len(), 1, "{findings:?}");
     finding(&findings, "Twilio account", "cannot be reached");

@@ -137,6 +137,7 @@ fn twilios_libraries_take_our_tokens() {
         account_sid: AccountSid::parse(ACCOUNT).unwrap(),
         api_key_sid: ApiKeySid::parse(API_KEY).unwrap(),
         secret: SECRET.into(),
+        region: None,
     };
     let identity = token::identity_for(UserId(42), "jörg@example.org", SessionTag(7));
     let now = clock::utc_now();

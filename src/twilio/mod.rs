@@ -17,6 +17,7 @@
 //! callback too: of recordings, of streams, and of Twilio's own transcription ([`webhook`]).
 
 pub mod public_url;
+pub mod region;
 pub mod rest;
 pub mod signature;
 pub mod stream;

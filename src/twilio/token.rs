@@ -25,6 +25,7 @@ use crate::ids::ApiKeySid;
 use crate::ids::ApplicationSid;
 use crate::ids::ClientIdentity;
 use crate::ids::UserId;
+use crate::twilio::region::Region;
 
 /// How long a token is good for, if nothing else is asked for.
 pub const LIFETIME: Duration = Duration::from_hours(1);
@@ -37,6 +38,9 @@ const CLOCK_SKEW: Duration = Duration::from_secs(30);
 
 /// What marks a JWT as Twilio's.
 const CONTENT_TYPE: &str = "twilio-fpa;v=1";
+
+/// What names the region in a token's head.
+const REGION: &str = "twr";
 
 /// Longest identity that Twilio takes.
 const IDENTITY_BYTES_MAX: usize = 121;
@@ -53,6 +57,9 @@ pub struct Keys {
     pub api_key_sid: ApiKeySid,
     /// The API key's secret.
     pub secret: SecretString,
+    /// The region that the key is of; none: Twilio's default. A token that names another is refused
+    /// (20101).
+    pub region: Option<Region>,
 }
 
 /// What a token lets its bearer do.
@@ -159,6 +166,9 @@ pub fn mint(
     };
     let mut header = Header::new(Algorithm::HS256);
     header.cty = Some(CONTENT_TYPE.to_owned());
+    if let Some(region) = &keys.region {
+        header.extras.insert(REGION, region.name());
+    }
     let secret = EncodingKey::from_secret(keys.secret.expose_secret().as_bytes());
     let jwt = jsonwebtoken::encode(&header, &claims, &secret)
         .expect("these claims are plain JSON, and HMAC takes a key of any length");
@@ -222,6 +232,7 @@ mod tests {
             account_sid: AccountSid::parse("AC00000000000000000000000000000001").unwrap(),
             api_key_sid: ApiKeySid::parse("SK00000000000000000000000000000002").unwrap(),
             secret: SECRET.into(),
+            region: None,
         }
     }
 
@@ -273,6 +284,24 @@ mod tests {
             })
         );
         assert_eq!(token.expires_at.millis(), 1_763_803_600_000);
+    }
+
+    #[test]
+    fn a_token_names_the_region_of_its_key() {
+        let keys = Keys {
+            region: Region::parse(Some("ie1"), None).unwrap(),
+            ..keys()
+        };
+        let grant = Grant {
+            identity: &ClientIdentity::parse("alice").unwrap(),
+            application_sid: &application(),
+            incoming: true,
+        };
+        let token = mint(&keys, &grant, UtcTime::from_millis(0), LIFETIME).unwrap();
+        assert_eq!(
+            parts(&token).0,
+            json!({"alg": "HS256", "cty": "twilio-fpa;v=1", "typ": "JWT", "twr": "ie1"})
+        );
     }
 
     #[test]

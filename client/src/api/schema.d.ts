@@ -1120,6 +1120,11 @@ export interface components {
         UtcTime: string;
         /** @description A pass to Twilio. */
         VoiceToken: {
+            /**
+             * @description The edge of Twilio's that the browser is to connect to; none: the nearest.
+             * @example dublin
+             */
+            edge?: string | null;
             /** @description Ask for another before then. */
             expiresAt: components["schemas"]["UtcTime"];
             /** @description What this browser is called at Twilio; its own for each session. */
@@ -1783,7 +1788,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `call_over`, `busy`: try again */
+            /** @description `call_over`, `call_not_answered`: when somebody has, `busy`: try again */
             409: {
                 headers: {
                     [name: string]: unknown;

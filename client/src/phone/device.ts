@@ -77,10 +77,15 @@ class NoSound {
   setSinkIds() {}
 }
 
-/** Sets out to register; `onRegistered` tells when it is there. */
-export async function openTelephone(token: string, events: DeviceEvents): Promise<Telephone> {
+/** Sets out to register; `onRegistered` tells when it is there. `edge` null: the nearest. */
+export async function openTelephone(
+  token: string,
+  edge: string | null,
+  events: DeviceEvents,
+): Promise<Telephone> {
   const { Device: SdkDevice } = await import('@twilio/voice-sdk');
   const options = {
+    ...(edge === null ? {} : { edge }),
     appName: 'callburner',
     // Speaks only while a call goes on.
     closeProtection: true,

@@ -139,9 +139,9 @@ async function askForPass(): Promise<Pass> {
     receivedAt = answered.response.headers.get('date') ?? receivedAt;
     return answered;
   });
-  const { token, expiresAt } = await unwrap(answer);
+  const { token, expiresAt, edge } = await unwrap(answer);
   const lifeMs = Date.parse(expiresAt) - Date.parse(receivedAt);
-  return { token, receivedAtMs: Date.now(), lifeMs };
+  return { token, edge: edge ?? null, receivedAtMs: Date.now(), lifeMs };
 }
 
 /** Calls to us ring here no more, whatever becomes of the page. A server that is gone rings nobody. */
@@ -170,7 +170,7 @@ async function open() {
   const before = telephone;
   telephone = undefined;
   before?.destroy();
-  const phone = await openTelephone(pass?.token ?? '', {
+  const phone = await openTelephone(pass?.token ?? '', pass?.edge ?? null, {
     onRegistered: () => {
       if (!isMine()) return;
       failures = 0;

@@ -13,6 +13,8 @@ export type Ending =
   | 'declined'
   | 'not-connected'
   | 'connection-lost'
+  | 'caller-gone'
+  | 'no-line'
   | 'bad-number'
   | 'country-not-allowed'
   | 'special-number'
@@ -60,12 +62,15 @@ export function endingOf(
     case 'no-answer':
       return 'no-answer';
     case 'failed':
-      return 'not-connected';
+      return direction === 'incoming' ? 'no-line' : 'not-connected';
     default:
       break;
   }
   if (trouble?.cause === 'busy') return 'busy';
   if (trouble?.cause === 'declined') return 'declined';
-  if (by === 'failure') return talkedMs > 0 ? 'connection-lost' : 'not-connected';
-  return talkedMs > 0 ? 'they-hung-up' : 'not-connected';
+  if (talkedMs > 0) return by === 'failure' ? 'connection-lost' : 'they-hung-up';
+  // Nothing is wrong with the number where the line, or this browser, is at fault.
+  if (trouble && trouble.cause !== 'not-found') return 'no-line';
+  if (direction === 'incoming') return by === 'failure' ? 'no-line' : 'caller-gone';
+  return 'not-connected';
 }

@@ -5,6 +5,8 @@
 
 export interface Pass {
   readonly token: string;
+  /** Twilio's edge to connect to; null: the nearest. */
+  readonly edge: string | null;
   /** By this browser's clock. */
   readonly receivedAtMs: number;
   /** By the server's clock, which may be another. */

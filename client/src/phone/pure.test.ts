@@ -49,7 +49,7 @@ describe('an error', () => {
 });
 
 describe('a pass', () => {
-  const pass: Pass = { token: '', receivedAtMs: 1_000, lifeMs: 100_000 };
+  const pass: Pass = { token: '', edge: null, receivedAtMs: 1_000, lifeMs: 100_000 };
 
   it('is replaced at four fifths of its life, and later in a call', () => {
     expect(dueInMs(pass, 1_000, false)).toBe(80_000);
@@ -98,5 +98,12 @@ describe('the end of a call', () => {
     [{ ...seen, trouble: troubleOfCode(31603) }, undefined, 'declined'],
     [{ ...seen, by: 'failure', talkedMs: 5 }, undefined, 'connection-lost'],
     [{ ...seen, by: 'failure' }, undefined, 'not-connected'],
+    [{ ...seen, direction: 'incoming' }, undefined, 'caller-gone'],
+    [{ ...seen, direction: 'incoming' }, { status: 'canceled' }, 'caller-gone'],
+    [{ ...seen, direction: 'incoming', by: 'failure' }, undefined, 'no-line'],
+    [{ ...seen, by: 'failure', trouble: troubleOfCode(31005) }, undefined, 'no-line'],
+    [{ ...seen, by: 'failure', trouble: troubleOfCode(53000) }, undefined, 'no-line'],
+    [{ ...seen, by: 'failure', trouble: troubleOfCode(53405) }, undefined, 'no-line'],
+    [{ ...seen, by: 'failure', trouble: troubleOfCode(31404) }, undefined, 'not-connected'],
   ] as const)('%o, %o: %s', (what, record, ending) => expect(endingOf(what, record)).toBe(ending));
 });

@@ -102,6 +102,11 @@ const ending: Record<Ending, { title: string; hint: string }> = {
   busy: { title: 'The line is busy', hint: 'Try again in a while.' },
   'no-answer': { title: 'Nobody answered', hint: 'Try again later.' },
   declined: { title: 'They declined the call', hint: 'Try again later.' },
+  'caller-gone': { title: 'The caller hung up before you were connected', hint: '' },
+  'no-line': {
+    title: 'The call was not connected',
+    hint: 'The number is not at fault. Try again in a moment.',
+  },
   'not-connected': {
     title: 'The call was not connected',
     hint: 'Check the number, then try again.',

@@ -9,6 +9,7 @@ use crate::clock::{self, UtcTime};
 use crate::config::{Doors, Twilio};
 use crate::ids::E164;
 use crate::limits::{CLOCK_SKEW_MAX, CLOCK_SKEW_WARNED, DOCTOR_WAIT_MAX};
+use crate::twilio::region::Region;
 use crate::twilio::rest::retry::Patience;
 use crate::twilio::rest::{Credentials, Rest, RestConfig, RestError};
 use crate::twilio::signature::{Key, Payload, WhichKey, sign};
@@ -56,10 +57,14 @@ pub(crate) async fn examine(twilio: &Twilio, doors: &Doors) -> Vec<Finding> {
         Ok(rest) => rest,
         Err(error) => return vec![of_rest(ACCOUNT, &error)],
     };
-    let mut findings = match rest.date().await {
-        Ok(theirs) => vec![clock(clock::utc_now(), theirs)],
-        Err(error) => return vec![of_rest(ACCOUNT, &error)],
-    };
+    let mut findings: Vec<Finding> = twilio.region.as_ref().map(region).into_iter().collect();
+    match rest.date().await {
+        Ok(theirs) => findings.push(clock(clock::utc_now(), theirs)),
+        Err(error) => {
+            findings.push(of_rest(ACCOUNT, &error));
+            return findings;
+        }
+    }
     let (account, is_open) = account(&rest).await;
     findings.push(account);
     if is_open {
@@ -71,7 +76,7 @@ pub(crate) async fn examine(twilio: &Twilio, doors: &Doors) -> Vec<Finding> {
 
 fn client(twilio: &Twilio, credentials: Credentials) -> Result<Rest, RestError> {
     Rest::new(RestConfig {
-        base_url: twilio.api_base_url.to_string(),
+        base_url: twilio.api_base_url.clone(),
         patience: Patience {
             request: DOCTOR_WAIT_MAX,
             attempts_max: 1,
@@ -83,6 +88,19 @@ fn client(twilio: &Twilio, credentials: Credentials) -> Result<Rest, RestError> 
 
 fn of_rest(part: &'static str, error: &RestError) -> Finding {
     Finding::of_error(part, Verdict::Failure, &error.to_string())
+}
+
+/// Where calls are handled. Whether the credentials are of that region, the questions to its own host
+/// tell.
+fn region(region: &Region) -> Finding {
+    let (name, edge) = (region.name(), region.edge());
+    Finding::ok(
+        "region",
+        format!(
+            "{name} by {edge}; a number's calls are handled there if Twilio's console names {name} \
+             as its inbound processing region"
+        ),
+    )
 }
 
 /// Whether this machine's clock is Twilio's.

@@ -164,6 +164,7 @@ fn parts(store: Store) -> Parts {
             account_sid: AccountSid::parse(ACCOUNT).unwrap(),
             api_key_sid: ApiKeySid::parse(KEY).unwrap(),
             secret: KEY_SECRET.into(),
+            region: None,
         },
         application_sid: ApplicationSid::parse("AP00000000000000000000000000000001").unwrap(),
     });

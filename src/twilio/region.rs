@@ -1,0 +1,146 @@
+//! The region that an account's calls are handled in, and the way there. Pure: no I/O.
+//!
+//! A region has credentials, applications, calls and recordings of its own: an auth token or an API
+//! key of one is refused by another. What belongs together is said in one place, under the names
+//! that Twilio's own libraries use: the host of the REST API
+//! (<https://www.twilio.com/docs/global-infrastructure/using-the-twilio-rest-api-in-a-non-us-region>),
+//! the region in the browsers' tokens and the edge that they connect to
+//! (<https://www.twilio.com/docs/global-infrastructure/use-the-programmable-voice-javascript-sdk-with-a-non-us-twilio-region>).
+
+/// Regions and their edges. `api.<region>.twilio.com`, without the edge, has ended
+/// (<https://www.twilio.com/docs/global-infrastructure/api-domain-migration-guide>).
+const EDGES: [(&str, &str); 4] = [
+    ("us1", "ashburn"),
+    ("ie1", "dublin"),
+    ("au1", "sydney"),
+    ("jp1", "tokyo"),
+];
+
+/// The region of an account that does not say one.
+const DEFAULT: &str = "us1";
+
+/// What follows a host's region.
+const DOMAIN: &str = ".twilio.com";
+
+/// A region, and the edge by which it is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Region {
+    name: String,
+    edge: String,
+}
+
+/// Why a region cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RegionError {
+    /// It is not written as one.
+    #[error("expected a region such as ie1 or au1")]
+    Name,
+    /// The edge is not written as one.
+    #[error("expected an edge such as dublin or sydney")]
+    Edge,
+    /// Its edge is not known here.
+    #[error("this program does not know the edge of this region: set TWILIO_EDGE too")]
+    NoEdge,
+}
+
+impl Region {
+    /// What `TWILIO_REGION` and `TWILIO_EDGE` say; `None`: nothing, which is Twilio's default. An edge
+    /// alone is one to the default region.
+    pub fn parse(name: Option<&str>, edge: Option<&str>) -> Result<Option<Self>, RegionError> {
+        if name.is_none() && edge.is_none() {
+            return Ok(None);
+        }
+        let name = name.unwrap_or(DEFAULT).to_ascii_lowercase();
+        let edge = edge.map(str::to_ascii_lowercase);
+        let is_word = |text: &str| {
+            let is_part = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+            text.bytes().all(is_part) && (2..=16).contains(&text.len())
+        };
+        if !is_word(&name) {
+            return Err(RegionError::Name);
+        }
+        // `dublin`, `ashburn-ix`.
+        if edge
+            .as_deref()
+            .is_some_and(|edge| !edge.split('-').all(is_word))
+        {
+            return Err(RegionError::Edge);
+        }
+        let known = EDGES.iter().find(|(region, _)| *region == name);
+        let known = known.map(|(_, edge)| (*edge).to_owned());
+        let edge = edge.or(known).ok_or(RegionError::NoEdge)?;
+        Ok(Some(Self { name, edge }))
+    }
+
+    /// The region that the host of a REST address names, such as `api.dublin.ie1.twilio.com`.
+    pub fn of_host(host: &str) -> Option<&str> {
+        let labels = host.strip_suffix(DOMAIN)?.strip_prefix("api.")?;
+        labels.rsplit('.').next().filter(|name| !name.is_empty())
+    }
+
+    /// `ie1`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// `dublin`: where browsers connect.
+    pub fn edge(&self) -> &str {
+        &self.edge
+    }
+
+    /// Where its REST API is.
+    pub fn api_url(&self) -> String {
+        format!("https://api.{}.{}{DOMAIN}", self.edge, self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_region_has_a_host_and_an_edge_of_its_own() {
+        for (name, edge, host, by) in [
+            (Some("ie1"), None, "api.dublin.ie1.twilio.com", "dublin"),
+            (Some("AU1"), None, "api.sydney.au1.twilio.com", "sydney"),
+            (Some("us1"), None, "api.ashburn.us1.twilio.com", "ashburn"),
+            (None, Some("tokyo"), "api.tokyo.us1.twilio.com", "tokyo"),
+            (
+                Some("xx9"),
+                Some("far-ix"),
+                "api.far-ix.xx9.twilio.com",
+                "far-ix",
+            ),
+        ] {
+            let region = Region::parse(name, edge).unwrap().unwrap();
+            assert_eq!(region.api_url(), format!("https://{host}"));
+            assert_eq!(
+                (region.edge(), Region::of_host(host)),
+                (by, Some(region.name()))
+            );
+        }
+        assert_eq!(Region::parse(None, None), Ok(None));
+    }
+
+    #[test]
+    fn what_is_no_region_is_refused_and_leads_nowhere_else() {
+        for (name, edge, error) in [
+            (Some("Ireland!"), None, RegionError::Name),
+            (Some("ie1.example.org/"), None, RegionError::Name),
+            (Some("x"), None, RegionError::Name),
+            (Some("ie1"), Some("dub.lin"), RegionError::Edge),
+            (Some("ie1"), Some("-"), RegionError::Edge),
+            (Some("br1"), None, RegionError::NoEdge),
+        ] {
+            assert_eq!(Region::parse(name, edge), Err(error), "{name:?} {edge:?}");
+        }
+    }
+
+    #[test]
+    fn a_host_without_a_region_has_none() {
+        assert_eq!(Region::of_host("api.ie1.twilio.com"), Some("ie1"));
+        for host in ["api.twilio.com", "127.0.0.1", "api.ie1.example.org"] {
+            assert_eq!(Region::of_host(host), None, "{host}");
+        }
+    }
+}
