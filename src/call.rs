@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::ws::{Message, WebSocket};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 
@@ -79,11 +79,14 @@ pub struct Carried {
 /// Carries one Media Stream from its socket's opening to its last published word. `on_end` hears
 /// of the end of the audio at once, while the last words are still being recognised; of a socket
 /// that never said which stream it is, it hears nothing.
+///
+/// `frames` changes with each message of Twilio's that arrives, and is dropped with the last.
 pub async fn carry(
     mut socket: WebSocket,
     switchboard: Switchboard,
     admission: Admission,
     permit: OwnedSemaphorePermit,
+    frames: watch::Sender<()>,
     on_end: impl FnOnce(Carried) + Send,
 ) {
     let (reply, mut answers) = mpsc::channel(limits::ANSWERS_WAITING_MAX);
@@ -95,12 +98,18 @@ pub async fn carry(
             line.start(start, number);
         }
         tokio::select! {
-            message = socket.recv(), if line.is_reading(clock::now()) => line.read(clock::now(), message),
+            message = socket.recv(), if line.is_reading(clock::now()) => {
+                if let Some(Ok(Message::Text(_))) = &message {
+                    frames.send_replace(());
+                }
+                line.read(clock::now(), message);
+            }
             Some(answer) = answers.recv() => line.answer(clock::now(), answer),
             () = clock::until(line.deadline()) => line.tick(clock::now()),
             () = switchboard.tasks.stopping() => line.session(clock::now(), Input::Stopping),
         }
     }
+    drop(frames);
     if let Some(carried) = line.carried() {
         on_end(carried);
     }
@@ -430,12 +439,10 @@ impl Line {
         self.ended = Some(reason);
         self.session_deadline = None;
         self.read_again_at = None;
-        if let Some(fault) = self
-            .session
-            .last_fault()
-            .filter(|_| reason == EndReason::ProtocolError)
+        if reason == EndReason::ProtocolError
+            && let Some((first, fault)) = self.session.first_fault().zip(self.session.last_fault())
         {
-            tracing::warn!(%fault, "media stream refused");
+            tracing::warn!(first_fault = %first, %fault, "media stream refused");
         }
         let voices = self
             .call

@@ -27,6 +27,7 @@
 //!     ▲                              signatures       │ │                finals, as they settle
 //!     │                                               │ └────► hub ──► api::live ──wss──► browser
 //!     └──── twilio::rest ◄── recordings, new streams ─┘
+//!                            where a call is, if it was not told
 //!           browser ──► api::{token, calls, recordings} ──► desk         access: who may
 //!           call ── samples ──► archive                                  dialing: whom one may call
 //! ```

@@ -346,8 +346,19 @@ pub const STREAM_PARAMETERS_MAX: usize = 99;
 /// not started again.
 pub const RESTARTS_MAX: usize = 1_024;
 
+/// Time within which audio must arrive of an open stream that Twilio calls failed. Hit: it is stopped,
+/// and another is started.
+pub const STREAM_PROOF_WAIT_MAX: Duration = Duration::from_secs(2);
+
 /// Calls that Twilio transcribes at once. Hit: the one that began first is not listened to any more.
 pub const TRANSCRIPTIONS_MAX: usize = 1_024;
+
+/// Names of finals of Twilio's transcriptions, two of each, by which a repetition is known; Twilio
+/// repeats within seconds. Hit: the oldest are forgotten.
+pub const TRANSCRIPTION_FINALS_MAX: usize = 20_000;
+
+/// Transcriptions of one call that are told apart. Hit: the oldest counts as a new one.
+pub const TRANSCRIPTIONS_PER_CALL_MAX: usize = 16;
 
 /// Difference between the date and the time that has passed up to which dates are believed. Hit: this
 /// machine's clock was set; streams of a call are laid out by the time that has passed, and no old

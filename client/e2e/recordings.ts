@@ -5,6 +5,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { join } from 'node:path';
 
 const CALL = /\/Calls\/(CA[0-9a-f]{32})\/Recordings(?:\/(\w+))?\.json$/;
+const WHERE = /\/Calls(?:\/CA[0-9a-f]{32})?\.json(?:\?.*)?$/;
 const MEDIA = /\/Recordings\/RE[0-9a-f]{32}\.wav\?RequestedChannels=\d$/;
 
 /** What every recording sounds like: some seconds of speech. */
@@ -31,6 +32,12 @@ export class Recordings {
   async #answer(request: IncomingMessage, response: ServerResponse) {
     if (request.method === 'GET' && MEDIA.test(request.url ?? '')) {
       this.#play(request, response);
+      return;
+    }
+    if (request.method === 'GET' && WHERE.test(request.url ?? '')) {
+      // Where a call is it does not know: the stories tell it by callbacks.
+      response.writeHead(503, { 'content-type': 'application/json' });
+      response.end(JSON.stringify({ code: 20503, message: 'not known here', status: 503 }));
       return;
     }
     let body = '';

@@ -219,7 +219,7 @@ async fn hang_up(
     params(("sid" = String, Path, description = "any leg of the call")), responses(
     (status = 200, body = Recording, description = "as Twilio has it"),
     (status = 404, description = "`no_such_call`"),
-    (status = 409, description = "`call_over`, `busy`: try again"),
+    (status = 409, description = "`call_over`, `call_not_answered`: when somebody has, `busy`: try again"),
     (status = 502, description = "`twilio_…`: what Twilio said, and what to do"),
 ))]
 async fn start_recording(

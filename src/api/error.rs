@@ -152,6 +152,7 @@ impl From<DeskError> for ApiError {
             DeskError::NoSuchCall => return no_such_call(),
             DeskError::NoAccount => (StatusCode::SERVICE_UNAVAILABLE, "twilio_not_set_up"),
             DeskError::CallIsOver => (StatusCode::CONFLICT, "call_over"),
+            DeskError::NotAnswered => (StatusCode::CONFLICT, "call_not_answered"),
             DeskError::CallInProgress => (StatusCode::CONFLICT, "call_in_progress"),
             DeskError::Busy => (StatusCode::CONFLICT, "busy"),
             DeskError::NoSimulation => (StatusCode::CONFLICT, "simulation_off"),

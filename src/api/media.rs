@@ -6,6 +6,7 @@ use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{OriginalUri, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use tokio::sync::watch;
 use tracing::Instrument;
 
 use super::{ApiError, ApiState, twilio};
@@ -56,6 +57,10 @@ pub(super) async fn stream(
     if let Some(call) = &admission.call_sid {
         state.desk.is_heard(call);
     }
+    let frames = match (&admission.call_sid, number) {
+        (Some(call), Some(number)) => state.desk.stream_opened(call, number),
+        _ => watch::Sender::new(()),
+    };
     let switchboard = state.switchboard.clone();
     let upgrade = upgrade
         .max_message_size(limits::MEDIA_MESSAGE_BYTES_MAX)
@@ -72,7 +77,7 @@ pub(super) async fn stream(
             desk.stream_ended(&call_sid, stream_sid, number, reason);
         };
         let span = tracing::trace_span!(target: telemetry::SPANS, "media stream");
-        let carried = call::carry(socket, switchboard, admission, permit, on_end);
+        let carried = call::carry(socket, switchboard, admission, permit, frames, on_end);
         tasks.spawn_call(carried.instrument(span));
     }))
 }

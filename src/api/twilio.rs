@@ -2,6 +2,8 @@
 //! signed comes in. What it tells is kept before it is answered, in milliseconds; what follows from
 //! it goes on after.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::to_bytes;
 use axum::extract::{FromRef, FromRequest, OriginalUri, Request, State};
@@ -64,12 +66,12 @@ struct Signed {
 impl<S> FromRequest<S> for Signed
 where
     S: Send + Sync,
-    std::sync::Arc<Doors>: FromRef<S>,
+    Arc<Doors>: FromRef<S>,
 {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let doors = std::sync::Arc::<Doors>::from_ref(state);
+        let doors = Arc::<Doors>::from_ref(state);
         let (parts, body) = request.into_parts();
         let bytes = to_bytes(body, limits::WEBHOOK_BODY_BYTES_MAX).await;
         let bytes = bytes.map_err(|_| {
@@ -157,26 +159,61 @@ fn xml(twiml: &Twiml) -> Response {
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], twiml.to_xml()).into_response()
 }
 
+/// What a call hears that Twilio's question could not be read of.
+fn not_understood() -> Response {
+    let sorry = Say::text("Sorry, this call could not be understood.");
+    let said = Twiml::new(vec![Verb::Say(sorry), Verb::Hangup]);
+    xml(&said.expect("a short text, no URL"))
+}
+
+/// An answer to a question that could not be read. Whoever is no Twilio is told so; Twilio plays what
+/// is no TwiML as its own "application error", so that it hears `spoken`.
+fn unheard(error: ApiError, spoken: impl FnOnce() -> Response) -> Response {
+    if error.status() == StatusCode::FORBIDDEN {
+        return error.into_response();
+    }
+    tracing::error!(%error, "a question of a call's that could not be read");
+    spoken()
+}
+
 /// `POST /voice`: a call begins. Errors are spoken, never a bare 500.
-async fn voice(State(desk): State<Desk>, signed: Signed) -> Response {
+async fn voice(
+    State(desk): State<Desk>,
+    State(doors): State<Arc<Doors>>,
+    signed: Result<Signed, ApiError>,
+) -> Response {
+    let signed = match signed {
+        Ok(signed) => signed,
+        Err(error) => return unheard(error, not_understood),
+    };
     match VoiceRequest::read(&signed.form) {
-        Ok(request) => xml(&desk.answer(&request).await),
+        Ok(request) => {
+            let ours = doors.account_sid.as_ref();
+            let is_ours = ours.is_none_or(|ours| *ours == request.account_sid);
+            xml(&desk.answer(&request, is_ours).await)
+        }
         Err(error) => {
             tracing::error!(%error, "a voice request that could not be read");
-            let sorry = Say::text("Sorry, this call could not be understood.");
-            let said = Twiml::new(vec![Verb::Say(sorry), Verb::Hangup]);
-            xml(&said.expect("a short text, no URL"))
+            not_understood()
         }
     }
 }
 
 /// `POST /voice/announcement`: what the called person hears first.
-async fn announcement(State(desk): State<Desk>, _: Signed) -> Response {
-    xml(&desk.announce())
+async fn announcement(State(desk): State<Desk>, signed: Result<Signed, ApiError>) -> Response {
+    match signed {
+        Ok(_) => xml(&desk.announce()),
+        // Neither of it needs anything of the question.
+        Err(error) => unheard(error, || xml(&desk.announce())),
+    }
 }
 
 /// `POST /voice/ended`: the dialled leg is over, or never came about.
-async fn ended(State(desk): State<Desk>, signed: Signed) -> Response {
+async fn ended(State(desk): State<Desk>, signed: Result<Signed, ApiError>) -> Response {
+    let signed = match signed {
+        Ok(signed) => signed,
+        Err(error) => return unheard(error, || xml(&Twiml::empty())),
+    };
     match DialEnded::read(&signed.form) {
         Ok(ended) => xml(&desk.ended(&ended).await),
         Err(error) => {
@@ -217,6 +254,8 @@ async fn stream_status(State(desk): State<Desk>, signed: Signed) -> Result<Statu
 /// `POST /api/transcriptions/realtime`
 async fn realtime(State(desk): State<Desk>, signed: Signed) -> Result<StatusCode, ApiError> {
     let callback = TranscriptionCallback::read(&signed.form).map_err(untold)?;
-    desk.words_came(&callback).await.map_err(unkept)?;
+    desk.words_came(&callback, signed.token)
+        .await
+        .map_err(unkept)?;
     Ok(StatusCode::NO_CONTENT)
 }

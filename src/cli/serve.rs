@@ -144,7 +144,7 @@ pub(super) fn rest(twilio: &Twilio) -> anyhow::Result<Rest> {
         None => Credentials::AuthToken(twilio.auth_token.clone()),
     };
     let mut config = RestConfig::new(twilio.account_sid.clone(), credentials);
-    config.base_url = twilio.api_base_url.clone();
+    config.base_url.clone_from(&twilio.api_base_url);
     Rest::new(config).context("TWILIO_API_BASE_URL")
 }
 

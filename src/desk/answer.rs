@@ -27,6 +27,9 @@ use crate::twilio::webhook::{Address, DialEnded, VoiceRequest};
 /// Where media sockets open; the stream's secret follows.
 const MEDIA: &str = "/media/";
 
+/// What Twilio's transcription of a call is called.
+const TRANSCRIPTION: &str = "callburner";
+
 /// Time before each further try to write down what could not be.
 const WRITE_AGAIN: [Duration; 4] = [
     Duration::from_millis(500),
@@ -45,6 +48,8 @@ enum No {
     NotSetUp(&'static str),
     /// The user is gone, though the browser's pass still lasts.
     NobodyCalls,
+    /// It is a call of another account, whose audio and callbacks would not be taken.
+    AnotherAccount,
     /// The server is about to stop.
     Restarting,
 }
@@ -56,6 +61,7 @@ impl No {
             Self::NobodyHome => "nobody_home",
             Self::NotSetUp(_) => "not_set_up",
             Self::NobodyCalls => "unknown_user",
+            Self::AnotherAccount => "another_account",
             Self::Restarting => "restarting",
         }
     }
@@ -70,6 +76,11 @@ impl No {
                 format!("This phone cannot place calls yet. Its owner has to set {what}.")
             }
             Self::NobodyCalls => "This phone is not signed in any more.".to_owned(),
+            Self::AnotherAccount => {
+                "This phone belongs to another Twilio account. Its owner has to set the account of \
+                 this number."
+                    .to_owned()
+            }
             Self::Restarting => {
                 "This phone is about to restart. Please try again in a few minutes.".to_owned()
             }
@@ -78,8 +89,12 @@ impl No {
 }
 
 impl Desk {
-    /// What Twilio does with a call that begins. Never fails: what cannot be done is said.
-    pub async fn answer(&self, request: &VoiceRequest) -> Response {
+    /// What Twilio does with a call that begins. Never fails: what cannot be done is said. `is_ours`:
+    /// it is of the account that is set here.
+    pub async fn answer(&self, request: &VoiceRequest, is_ours: bool) -> Response {
+        if !is_ours {
+            return self.refuse(request, &No::AnotherAccount, None).await;
+        }
         if self.0.tools.tasks.is_draining() {
             return self.refuse(request, &No::Restarting, None).await;
         }
@@ -102,23 +117,13 @@ impl Desk {
     /// What Twilio does after the other end has hung up, or never answered.
     pub async fn ended(&self, ended: &DialEnded) -> Response {
         let call = &ended.call_sid;
-        let child = ended.child.as_ref().map(|child| LegUpdate {
-            duration_seconds: ended.duration_seconds,
-            parent: Some(call.clone()),
-            ..LegUpdate::new(child, ended.status)
-        });
-        // The call ends with what is answered here, whether or not Twilio tells of it once more. If
-        // it came to no leg, the call is what that leg would have been.
-        let status = match child {
-            Some(_) => CallStatus::Completed,
-            None => ended.status,
-        };
-        let parent = LegUpdate::new(call, status);
+        let stop = self.stop_listening(call);
+        let legs = legs(ended);
         self.0.gate.release(call, clock::now());
         self.write_down(call, move |desk| {
-            let updates: Vec<LegUpdate> = child.iter().chain([&parent]).cloned().collect();
+            let legs = legs.clone();
             async move {
-                for update in &updates {
+                for update in &legs {
                     desk.follow_leg(update).await?;
                 }
                 Ok(())
@@ -126,6 +131,7 @@ impl Desk {
         })
         .await;
         let why = match ended.status {
+            _ if ended.bridged == Some(true) => return hang_up(),
             CallStatus::Busy => "The line is busy.",
             CallStatus::NoAnswer => "Nobody answered.",
             CallStatus::Failed => "The call could not be connected. Please check the number.",
@@ -134,11 +140,11 @@ impl Desk {
             | CallStatus::Ringing
             | CallStatus::InProgress
             | CallStatus::Completed
-            | CallStatus::Canceled => {
-                return Response::new(vec![Verb::Hangup]).expect("no text, no URL");
-            }
+            | CallStatus::Canceled => return hang_up(),
         };
-        Response::new(vec![say(why), Verb::Hangup]).expect("a short text, no URL")
+        // What is said now is not the other party's.
+        let verbs = stop.into_iter().chain([say(why), Verb::Hangup]);
+        Response::new(verbs.collect()).expect("a short text, no URL")
     }
 
     /// A browser calls a number.
@@ -197,11 +203,17 @@ impl Desk {
     fn admit(&self, call: &CallSid, user: Option<UserId>) -> Result<(), No> {
         let now = clock::now();
         let admitted = self.0.gate.admit(call, user, now);
-        if let (Err(Refusal::TooManyCallsOfUser), Some(user)) = (&admitted, user) {
-            // Whether they are still on is asked now, for the next try.
-            for call in self.0.gate.calls_of(user, now) {
-                self.may_be_over(&call);
+        // Whether those are still on is asked now, for the next try.
+        let others = match (&admitted, user) {
+            (Err(Refusal::TooManyCallsOfUser), Some(user)) => self.0.gate.calls_of(user, now),
+            (Err(Refusal::TooManyCalls), _) => {
+                let ages = self.0.gate.ages(now).into_iter();
+                ages.map(|(call, _)| call).collect()
             }
+            (_, _) => Vec::new(),
+        };
+        for call in &others {
+            self.may_be_over(call);
         }
         admitted.map_err(No::Refused)
     }
@@ -330,12 +342,24 @@ impl Desk {
                 )],
             })),
             TranscriptionSource::Twilio => Some(Verb::StartTranscription(Transcription {
-                name: Some("callburner".to_owned()),
+                name: Some(TRANSCRIPTION.to_owned()),
                 status_callback: self.callback("/api/transcriptions/realtime"),
                 language: self.0.config.language.clone(),
                 tracks: Tracks::Both,
                 partial_results: true,
             })),
+        }
+    }
+
+    /// Ends what [`Self::listen`] began.
+    fn stop_listening(&self, call: &CallSid) -> Option<Verb> {
+        match self.0.config.source {
+            TranscriptionSource::Off => None,
+            TranscriptionSource::Whisper => {
+                let latest = lock(&self.0.restarts).latest(call);
+                Some(Verb::StopStream(streams::name(latest)))
+            }
+            TranscriptionSource::Twilio => Some(Verb::StopTranscription(TRANSCRIPTION.to_owned())),
         }
     }
 
@@ -374,6 +398,39 @@ impl Desk {
 
 /// Who calls from a server without users.
 pub const NOBODY: UserId = UserId(0);
+
+/// What the end of a `Dial` says of the call's legs, in order.
+fn legs(ended: &DialEnded) -> Vec<LegUpdate> {
+    let call = &ended.call_sid;
+    let child = ended.child.as_ref().map(|child| LegUpdate {
+        duration_seconds: ended.duration_seconds,
+        parent: Some(call.clone()),
+        ..LegUpdate::new(child, ended.status)
+    });
+    // Legs that were joined were answered, whatever is told of their ends.
+    let joined = child.as_ref().filter(|_| ended.bridged == Some(true));
+    let answer = joined.map(|child| {
+        let talk = Duration::from_secs(ended.duration_seconds.unwrap_or_default().into());
+        LegUpdate {
+            at: Some(clock::utc_now().minus(talk)),
+            status: CallStatus::InProgress,
+            duration_seconds: None,
+            ..child.clone()
+        }
+    });
+    // The call ends with what is answered here, whether or not Twilio tells of it once more. If it
+    // came to no leg, the call is what that leg would have been.
+    let status = match child {
+        Some(_) => CallStatus::Completed,
+        None => ended.status,
+    };
+    let parent = LegUpdate::new(call, status);
+    answer.into_iter().chain(child).chain([parent]).collect()
+}
+
+fn hang_up() -> Response {
+    Response::new(vec![Verb::Hangup]).expect("no text, no URL")
+}
 
 fn say(text: &str) -> Verb {
     Verb::Say(Say::text(text))

@@ -63,6 +63,7 @@ impl Desk {
         );
         if status == CallStatus::InProgress {
             lock(&self.0.schedule).talks(&parent, clock::now());
+            self.stream_answered(&parent);
         }
         if status.is_over() {
             lock(&self.0.schedule).remove(&Subject::Call(parent.clone()));
@@ -153,7 +154,12 @@ impl Desk {
     }
 
     /// `/api/transcriptions/realtime`: Twilio's own words for the call.
-    pub async fn words_came(&self, callback: &TranscriptionCallback) -> Result<(), StoreError> {
+    /// `token` names the callback: a repetition has the same.
+    pub async fn words_came(
+        &self,
+        callback: &TranscriptionCallback,
+        token: Option<String>,
+    ) -> Result<(), StoreError> {
         let call = self.parent(&callback.call_sid).await?;
         let at = callback.at.unwrap_or_else(clock::utc_now);
         match &callback.event {
@@ -166,7 +172,9 @@ impl Desk {
             }
             TranscriptionEvent::Content(content) => {
                 let content = Content {
-                    sequence: u64::from(callback.sequence.unwrap_or_default()),
+                    transcription: callback.transcription_sid.clone(),
+                    sequence: callback.sequence,
+                    token,
                     track: content.track,
                     text: content.text.clone(),
                     confidence: content.confidence,
@@ -198,6 +206,9 @@ impl Desk {
 
     /// Words. They come in any order: before the start is told, and after the call's end.
     async fn hear_content(&self, call: &CallSid, content: &Content) -> Result<(), StoreError> {
+        if lock(&self.0.transcriptions).is_repetition(content) {
+            return Ok(());
+        }
         let begin = self.prepare(call, content.at).await?;
         let is_late = begin.as_ref().is_some_and(|begin| begin.is_late);
         // What is heard is told under the lock, so that it is told in that order.

@@ -48,7 +48,7 @@ use self::admission::Admissions;
 use self::presence::Presence;
 use self::realtime::Transcriptions;
 use self::reconcile::Schedule;
-use self::streams::Restarts;
+use self::streams::{Live, Restarts};
 
 pub use self::admission::Expected;
 pub use self::answer::NOBODY;
@@ -148,6 +148,8 @@ struct Shared {
     presence: Mutex<Presence>,
     gate: Gate,
     restarts: Mutex<Restarts>,
+    /// Streams whose sockets are open.
+    live: Mutex<BTreeMap<CallSid, Live>>,
     transcriptions: Mutex<Transcriptions>,
     /// What Twilio is asked about.
     schedule: Mutex<Schedule>,
@@ -181,6 +183,7 @@ impl Desk {
             presence: Mutex::default(),
             gate,
             restarts: Mutex::default(),
+            live: Mutex::default(),
             transcriptions: Mutex::default(),
             schedule: Mutex::new(schedule),
             due: Notify::new(),
@@ -225,6 +228,12 @@ impl Desk {
         };
         let minted = token::mint(&phone.keys, &grant, now, token::LIFETIME);
         Ok(minted.expect("an hour is a lifetime that Twilio takes"))
+    }
+
+    /// The edge of Twilio's that browsers are to connect to; none: the nearest.
+    pub fn edge(&self) -> Option<&str> {
+        let region = self.0.config.phone.as_ref().ok()?.keys.region.as_ref()?;
+        Some(region.edge())
     }
 
     /// A browser got a token: incoming calls ring it until the token's end.

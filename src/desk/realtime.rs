@@ -7,10 +7,10 @@
 //!
 //! Source: <https://www.twilio.com/docs/voice/twiml/transcription>.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::clock::UtcTime;
-use crate::ids::{CallSid, SegmentId, Track};
+use crate::ids::{CallSid, SegmentId, Track, TranscriptionSid};
 use crate::limits;
 use crate::transcript::{Direction, Event, Partial, Segment, Word};
 
@@ -21,6 +21,51 @@ const WORD_MS: u64 = 350;
 #[derive(Debug, Default)]
 pub(super) struct Transcriptions {
     calls: BTreeMap<CallSid, Realtime>,
+    /// Finals that were heard, also of calls that are over: Twilio tells them again if it did not
+    /// see the answer.
+    heard: Heard,
+}
+
+/// What names a final.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Name {
+    /// Its callback.
+    Token(String),
+    /// Its place among the events of a transcription.
+    Number(TranscriptionSid, u32),
+}
+
+/// The latest finals, at most [`limits::TRANSCRIPTION_FINALS_MAX`] names of them.
+#[derive(Debug, Default)]
+struct Heard {
+    names: BTreeSet<Name>,
+    order: VecDeque<Name>,
+}
+
+impl Heard {
+    fn knows(&self, content: &Content) -> bool {
+        names(content).any(|name| self.names.contains(&name))
+    }
+
+    fn note(&mut self, content: &Content) {
+        for name in names(content) {
+            if self.order.len() >= limits::TRANSCRIPTION_FINALS_MAX
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.names.remove(&oldest);
+            }
+            if self.names.insert(name.clone()) {
+                self.order.push_back(name);
+            }
+        }
+    }
+}
+
+fn names(content: &Content) -> impl Iterator<Item = Name> {
+    let token = content.token.clone().map(Name::Token);
+    let sid = content.transcription.clone();
+    let number = content.sequence.map(|number| Name::Number(sid, number));
+    token.into_iter().chain(number)
 }
 
 impl Transcriptions {
@@ -42,9 +87,21 @@ impl Transcriptions {
         self.calls.insert(call, realtime);
     }
 
-    /// What a listener of the call hears.
+    /// What a listener of the call hears. A final counts once.
     pub(super) fn hear(&mut self, call: &CallSid, content: &Content) -> Option<Event> {
-        self.calls.get_mut(call)?.hear(content)
+        if content.is_final && self.heard.knows(content) {
+            return None;
+        }
+        let event = self.calls.get_mut(call)?.hear(content);
+        if content.is_final {
+            self.heard.note(content);
+        }
+        event
+    }
+
+    /// Whether these words were heard before, as a final.
+    pub(super) fn is_repetition(&self, content: &Content) -> bool {
+        content.is_final && self.heard.knows(content)
     }
 
     /// Ends it; `false`: it was none of them.
@@ -56,8 +113,12 @@ impl Transcriptions {
 /// What one `transcription-content` says.
 #[derive(Clone, PartialEq)]
 pub(super) struct Content {
+    /// The transcription.
+    pub transcription: TranscriptionSid,
     /// Counts the events of one transcription; arrival order is not guaranteed.
-    pub sequence: u64,
+    pub sequence: Option<u32>,
+    /// Names the callback: a repetition has the same.
+    pub token: Option<String>,
     /// Whose words.
     pub track: Track,
     /// The words; may begin with a space.
@@ -78,6 +139,8 @@ pub(super) struct Realtime {
     stream: u32,
     direction: Direction,
     begun: UtcTime,
+    /// The transcriptions that told of the call, the latest last. Each counts from 1.
+    transcriptions: Vec<TranscriptionSid>,
     tracks: BTreeMap<Track, Voice>,
 }
 
@@ -99,6 +162,7 @@ impl Realtime {
             stream,
             direction,
             begun,
+            transcriptions: Vec::new(),
             tracks: BTreeMap::new(),
         }
     }
@@ -106,6 +170,8 @@ impl Realtime {
     /// What a listener hears of it. A final always counts, however late it comes; a partial does
     /// only if nothing newer of its track was there before.
     pub(super) fn hear(&mut self, content: &Content) -> Option<Event> {
+        let is_latest = self.is_of_latest(&content.transcription);
+        let sequence = content.sequence.map_or(0, u64::from);
         let text = content.text.trim();
         let at_ms = content.at.since(self.begun).as_millis() as u64;
         let speaker = self.direction.speaker(content.track);
@@ -113,10 +179,11 @@ impl Realtime {
         let id = SegmentId::new(self.stream, content.track, voice.finals + 1);
         let count = text.split_whitespace().count() as u64;
         if !content.is_final {
-            if content.sequence < voice.latest.max(voice.last_final) || text.is_empty() {
+            let is_old = sequence < voice.latest.max(voice.last_final);
+            if !is_latest || is_old || text.is_empty() {
                 return None;
             }
-            voice.latest = content.sequence;
+            voice.latest = sequence;
             voice.revision += 1;
             let start_ms = *voice
                 .start_ms
@@ -139,7 +206,9 @@ impl Realtime {
         let start_ms = voice.start_ms.take().unwrap_or(estimate).min(at_ms);
         voice.finals += 1;
         voice.revision = 0;
-        voice.last_final = voice.last_final.max(content.sequence);
+        if is_latest {
+            voice.last_final = voice.last_final.max(sequence);
+        }
         let segment = Segment {
             id,
             track: content.track,
@@ -158,6 +227,22 @@ impl Realtime {
             transcribed: true,
         };
         Some(Event::Segment { segment })
+    }
+}
+
+impl Realtime {
+    /// Whether it is the transcription that began last; a new one begins to count anew.
+    fn is_of_latest(&mut self, transcription: &TranscriptionSid) -> bool {
+        if !self.transcriptions.contains(transcription) {
+            if self.transcriptions.len() >= limits::TRANSCRIPTIONS_PER_CALL_MAX {
+                self.transcriptions.remove(0);
+            }
+            self.transcriptions.push(transcription.clone());
+            for voice in self.tracks.values_mut() {
+                (voice.latest, voice.last_final) = (0, 0);
+            }
+        }
+        self.transcriptions.last() == Some(transcription)
     }
 }
 
@@ -183,9 +268,15 @@ mod tests {
         UtcTime::from_millis(1_795_341_600_000 + ms)
     }
 
-    fn content(sequence: u64, track: Track, text: &str, is_final: bool, ms: i64) -> Content {
+    fn transcription(n: u32) -> TranscriptionSid {
+        TranscriptionSid::parse(&format!("GT{n:032}")).unwrap()
+    }
+
+    fn content(sequence: u32, track: Track, text: &str, is_final: bool, ms: i64) -> Content {
         Content {
-            sequence,
+            transcription: transcription(1),
+            sequence: Some(sequence),
+            token: None,
             track,
             text: text.to_owned(),
             confidence: is_final.then_some(0.9),
@@ -254,6 +345,55 @@ mod tests {
             .map(|event| matches!(event, Event::Segment { .. }))
             .collect();
         assert_eq!(kinds, [true, false, true], "{events:?}");
+    }
+
+    #[test]
+    fn a_final_counts_once_by_its_callback_or_by_its_number_and_when_its_call_is_over() {
+        let call = CallSid::parse("CA00000000000000000000000000000001").unwrap();
+        let mut all = Transcriptions::default();
+        let mut tell = |sequence: u32, token: Option<&str>, transcription_number| {
+            all.begin(call.clone(), 1, Direction::Outgoing, at(0));
+            let mut content = content(sequence, Track::Inbound, "Hello", true, 1_000);
+            content.token = token.map(str::to_owned);
+            content.transcription = transcription(transcription_number);
+            let is_new = !all.is_repetition(&content);
+            assert_eq!(all.hear(&call, &content).is_some(), is_new);
+            all.end(&call);
+            is_new
+        };
+        assert!(tell(3, Some("a"), 1));
+        assert!(!tell(3, Some("a"), 1), "the same once more");
+        assert!(!tell(3, None, 1), "the same, without its name");
+        assert!(tell(4, Some("b"), 1));
+        assert!(tell(3, Some("c"), 2), "of another transcription");
+    }
+
+    #[test]
+    fn another_transcription_of_the_call_counts_anew_and_takes_over() {
+        let a = Track::Inbound;
+        let mut second = content(2, a, "three", false, 3_000);
+        second.transcription = transcription(2);
+        let events = listen(&[
+            content(9, a, "one two", true, 2_000),
+            second,
+            content(10, a, "late", false, 3_100),
+            content(11, a, "late words", true, 3_200),
+        ]);
+        let kinds: Vec<bool> = events
+            .iter()
+            .map(|event| matches!(event, Event::Segment { .. }))
+            .collect();
+        assert_eq!(kinds, [true, false, true], "{events:?}");
+    }
+
+    #[test]
+    fn finals_that_are_remembered_are_bounded() {
+        let mut heard = Heard::default();
+        for n in 0..=limits::TRANSCRIPTION_FINALS_MAX as u32 {
+            heard.note(&content(n, Track::Inbound, "", true, 0));
+        }
+        assert_eq!(heard.names.len(), limits::TRANSCRIPTION_FINALS_MAX);
+        assert_eq!(heard.order.len(), limits::TRANSCRIPTION_FINALS_MAX);
     }
 
     #[test]

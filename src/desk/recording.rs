@@ -3,13 +3,14 @@
 
 use std::io;
 
+use super::reconcile::Truth;
 use super::{Desk, lock};
 use crate::clock::{self, UtcTime};
 use crate::ids::{CallSid, UserId};
 use crate::limits;
 use crate::store::StoreError;
 use crate::store::{Recording, RecordingUpdate};
-use crate::transcript::{Event, RecordingStatus};
+use crate::transcript::{CallStatus, Event, RecordingStatus};
 use crate::twilio::rest::calls::{PauseBehavior, RecordingRef, RestRecording, StartRecording};
 use crate::twilio::rest::{Rest, RestError};
 
@@ -49,6 +50,9 @@ pub enum DeskError {
     /// The call is over.
     #[error("the call is over")]
     CallIsOver,
+    /// The call rings.
+    #[error("nobody has answered the call yet: start the recording when somebody has")]
+    NotAnswered,
     /// The call goes on.
     #[error("the call goes on: end it first")]
     CallInProgress,
@@ -99,14 +103,7 @@ impl Desk {
         let rest = self.rest()?;
         let _turn = self.turn(call)?;
         let current = self.store().recording_of(call).await?;
-        let is_running = |recording: &&Recording| {
-            let status = recording.status;
-            matches!(
-                status,
-                RecordingStatus::InProgress | RecordingStatus::Paused
-            )
-        };
-        let running = current.as_ref().filter(is_running);
+        let running = current.as_ref().filter(|recording| is_running(recording));
         if record.status.is_over() {
             return Err(DeskError::CallIsOver);
         }
@@ -149,8 +146,17 @@ impl Desk {
             known: known.map(|recording| recording.sid).collect(),
             ..StartRecording::default()
         };
-        let started = rest.start_recording(call, &wanted).await;
-        let started = started.map_err(over)?;
+        let started = match rest.start_recording(call, &wanted).await {
+            Ok(started) => started,
+            Err(error) if error.is_already_over() || error.is_gone() => {
+                return Err(match self.ask_about(call).await {
+                    Truth::Over => DeskError::CallIsOver,
+                    Truth::On(CallStatus::InProgress) | Truth::Unknown => error.into(),
+                    Truth::On(_) => DeskError::NotAnswered,
+                });
+            }
+            Err(error) => return Err(error.into()),
+        };
         self.settle(call, started, Command::Start, user).await
     }
 
@@ -170,11 +176,39 @@ impl Desk {
             }
             Command::Start | Command::Resume => rest.resume_recording(call, which).await,
         };
-        let changed = changed.map_err(over)?;
+        let changed = match changed {
+            Ok(changed) => changed,
+            Err(error) if error.is_already_over() || error.is_gone() => {
+                return self.stopped_elsewhere(command, running, error).await;
+            }
+            Err(error) => return Err(error.into()),
+        };
         if changed.status == RecordingStatus::InProgress {
             self.store().resume_recording(&running.sid).await?;
         }
         self.settle(call, changed, command, user).await
+    }
+
+    /// Twilio refused a command because the call, or the recording, is not in progress (any more):
+    /// finds out which, so that what is kept is right.
+    async fn stopped_elsewhere(
+        &self,
+        command: Command,
+        running: &Recording,
+        refused: RestError,
+    ) -> Result<Recording, DeskError> {
+        if self.ask_about(&running.call_sid).await == Truth::Over {
+            return Err(DeskError::CallIsOver);
+        }
+        self.find_out_recording(&running.sid).await?;
+        let kept = self.store().recording(&running.sid).await?;
+        match (kept, command) {
+            (Some(kept), _) if is_running(&kept) => Err(refused.into()),
+            (Some(kept), Command::Stop) => Ok(kept),
+            (_, Command::Start | Command::Stop | Command::Pause | Command::Resume) => {
+                Err(DeskError::NotRecording)
+            }
+        }
     }
 
     /// Keeps what Twilio answered, tells the page, and answers with what is kept.
@@ -287,10 +321,9 @@ impl Desk {
     }
 }
 
-fn over(error: RestError) -> DeskError {
-    if error.is_already_over() {
-        DeskError::CallIsOver
-    } else {
-        DeskError::Twilio(error)
-    }
+fn is_running(recording: &Recording) -> bool {
+    matches!(
+        recording.status,
+        RecordingStatus::InProgress | RecordingStatus::Paused
+    )
 }

@@ -9,7 +9,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
+
 use super::admission::Expected;
+use super::reconcile::Truth;
 use super::{Desk, lock};
 use crate::access::secret::Secret;
 use crate::clock;
@@ -77,6 +80,18 @@ struct Streams {
     is_open: bool,
     tries: usize,
     tried_at: Instant,
+    /// Whether Twilio would not start one because the call is not answered yet.
+    waits_for_answer: bool,
+    /// Whether it has all its tries after the answer already.
+    has_waited: bool,
+}
+
+/// A stream whose socket is open.
+#[derive(Debug, Clone)]
+pub(super) struct Live {
+    number: u32,
+    /// Changes with each message, and is closed with the socket.
+    frames: watch::Receiver<()>,
 }
 
 impl Restarts {
@@ -92,6 +107,8 @@ impl Restarts {
             is_open: false,
             tries: 0,
             tried_at: now,
+            waits_for_answer: false,
+            has_waited: false,
         });
         if lost.is_some_and(|lost| lost < streams.latest) {
             return None;
@@ -105,6 +122,8 @@ impl Restarts {
             is_open: false,
             tries: streams.tries + 1,
             tried_at: now,
+            waits_for_answer: false,
+            has_waited: streams.has_waited,
         };
         Some((after, streams.latest))
     }
@@ -121,6 +140,32 @@ impl Restarts {
     fn is_open(&self, call: &CallSid, number: u32) -> bool {
         let streams = self.calls.get(call);
         streams.is_some_and(|streams| streams.is_open && streams.latest == number)
+    }
+
+    /// Twilio does not start the call's stream, perhaps because nobody has answered: another is to be
+    /// started when somebody has.
+    fn wait_for_answer(&mut self, call: &CallSid) {
+        if let Some(streams) = self.calls.get_mut(call) {
+            streams.waits_for_answer = true;
+        }
+    }
+
+    /// The call rings indeed: what was tried until now does not count, once.
+    fn rings(&mut self, call: &CallSid) {
+        if let Some(streams) = self.calls.get_mut(call).filter(|s| !s.has_waited) {
+            (streams.has_waited, streams.tries) = (true, 0);
+        }
+    }
+
+    /// The parties talk: the number of the stream that could not be started before, once.
+    fn answered(&mut self, call: &CallSid) -> Option<u32> {
+        let streams = self.calls.get_mut(call)?;
+        std::mem::take(&mut streams.waits_for_answer).then_some(streams.latest)
+    }
+
+    /// The number of the call's latest stream.
+    pub(super) fn latest(&self, call: &CallSid) -> u32 {
+        self.calls.get(call).map_or(1, |streams| streams.latest)
     }
 
     /// The call is over.
@@ -191,9 +236,58 @@ impl Desk {
         }
     }
 
-    /// Twilio says that it could not go on with the stream of this name.
+    /// The socket of the call's `number`th stream is open. Each of its messages is to be told to what
+    /// is returned, which is dropped with the socket.
+    pub fn stream_opened(&self, call: &CallSid, number: u32) -> watch::Sender<()> {
+        let told = watch::Sender::new(());
+        let frames = told.subscribe();
+        let mut live = lock(&self.0.live);
+        // As many as sockets are open, and this one.
+        live.retain(|_, live| {
+            // A message that nobody has looked at hides that the socket is closed.
+            live.frames.mark_unchanged();
+            live.frames.has_changed().is_ok()
+        });
+        live.insert(call.clone(), Live { number, frames });
+        told
+    }
+
+    /// Twilio says that it could not go on with the stream of this name. One whose audio goes on
+    /// arriving goes on: another beside it would hear the same words twice.
     pub(super) fn stream_failed(&self, call: &CallSid, name: Option<&str>) {
-        self.stream_lost(call, name.and_then(number));
+        let failed = name.and_then(number);
+        let live = lock(&self.0.live).get(call).cloned();
+        let is_it = |live: &Live| failed.is_none_or(|number| number == live.number);
+        let Some(mut live) = live.filter(is_it) else {
+            return self.stream_lost(call, failed);
+        };
+        let (desk, call) = (self.clone(), call.clone());
+        self.0.tools.tasks.spawn(async move {
+            live.frames.mark_unchanged();
+            let wait = clock::until(Some(clock::now() + limits::STREAM_PROOF_WAIT_MAX));
+            tokio::select! {
+                proof = live.frames.changed() => match proof {
+                    Ok(()) => desk.note(&call, "stream_goes_on", "its audio arrives", None).await,
+                    // If its own end asks for another, this does not.
+                    Err(_) => desk.stream_lost(&call, Some(live.number)),
+                },
+                () = wait => {
+                    if let Ok(rest) = desk.rest() {
+                        let _ = rest.stop_stream(&call, &self::name(live.number)).await;
+                    }
+                    desk.stream_lost(&call, Some(live.number));
+                }
+                () = desk.0.tools.tasks.stopping() => {}
+            }
+        });
+    }
+
+    /// The parties talk: starts the stream that Twilio would not start before.
+    pub(super) fn stream_answered(&self, call: &CallSid) {
+        let waited = lock(&self.0.restarts).answered(call);
+        if let Some(number) = waited {
+            self.stream_lost(call, Some(number));
+        }
     }
 
     /// After a restart: these calls were not over when this server last ended. Their streams ended
@@ -277,12 +371,19 @@ impl Desk {
             // Only its answer was lost.
             return self.note_restart(call, number).await;
         }
-        // One that rings is not in progress either: it may be, later.
-        let talked = record.is_some_and(|record| record.status == CallStatus::InProgress);
-        if error.is_gone() || (error.is_already_over() && talked) {
-            tracing::info!(?call, "the call is over, and its stream with it");
-            if let Err(error) = self.call_over(call).await {
-                tracing::warn!(?call, %error, "the end of a call is not written down");
+        if error.is_gone() || error.is_already_over() {
+            // It is over; or it rings, which is not in progress either.
+            lock(&self.0.restarts).wait_for_answer(call);
+            match self.ask_about(call).await {
+                Truth::Over => tracing::info!(?call, "the call is over, and its stream with it"),
+                // Another is asked for already.
+                Truth::On(CallStatus::InProgress) => {}
+                Truth::On(_) => {
+                    tracing::info!(?call, "the call's stream is started when it is answered");
+                    lock(&self.0.restarts).rings(call);
+                    self.may_be_over(call);
+                }
+                Truth::Unknown => self.may_be_over(call),
             }
             return;
         }
@@ -326,6 +427,30 @@ mod tests {
         assert!(restarts.next(&call(2), None, now).is_some());
         restarts.forget(&call(1));
         assert!(restarts.next(&call(1), None, now).is_some());
+    }
+
+    #[test]
+    fn a_stream_that_waits_for_the_answer_is_started_once_and_has_all_its_tries() {
+        let (mut restarts, now) = (Restarts::default(), clock::now());
+        restarts.wait_for_answer(&call(1));
+        assert_eq!(restarts.answered(&call(1)), None, "nothing was lost");
+        for n in 1..=RESTART_AFTER.len() as u32 {
+            restarts.next(&call(1), Some(n), now);
+        }
+        assert_eq!(restarts.next(&call(1), Some(5), now), None);
+        restarts.wait_for_answer(&call(1));
+        restarts.rings(&call(1));
+        assert_eq!(restarts.answered(&call(1)), Some(5));
+        assert_eq!(restarts.answered(&call(1)), None);
+        let again = restarts.next(&call(1), Some(5), now);
+        assert_eq!(again, Some((RESTART_AFTER[0], 6)));
+        restarts.rings(&call(1));
+        let next = restarts.next(&call(1), Some(6), now);
+        assert_eq!(next, Some((RESTART_AFTER[1], 7)), "not for ever");
+        assert_eq!(
+            (restarts.latest(&call(1)), restarts.latest(&call(2))),
+            (7, 1)
+        );
     }
 
     #[test]

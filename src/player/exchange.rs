@@ -183,7 +183,11 @@ impl Exchange {
                 Verb::StartStream(it) => stream = stream.or_else(|| Some(it.clone())),
                 Verb::Dial(it) => dial = Some(it.clone()),
                 Verb::Reject(_) => said.push("that the line is engaged"),
-                Verb::Pause(_) | Verb::StartTranscription(_) | Verb::Hangup => {}
+                Verb::Pause(_)
+                | Verb::StopStream(_)
+                | Verb::StartTranscription(_)
+                | Verb::StopTranscription(_)
+                | Verb::Hangup => {}
             }
         }
         let dial = dial.ok_or_else(|| ExchangeError::Refused(said.join(" ")))?;

@@ -8,7 +8,8 @@
 //! # A leg
 //!
 //! It moves on along queued, initiated, ringing, in-progress, and then ends, for good. Of two
-//! endings the one of the lower sequence number counts, as the one that came first at Twilio.
+//! endings the one of the lower sequence number counts, as the one that came first at Twilio. A leg
+//! that was answered ends as completed, though a later callback may say that nobody picked up.
 //!
 //! # A call
 //!
@@ -84,6 +85,10 @@ impl LegState {
         }
         if weight(status, sequence) > weight(self.status, self.sequence) {
             (self.status, self.sequence) = (status, sequence);
+        }
+        // Somebody picked up: whatever the end is called, it is that of a talk.
+        if self.answered_at.is_some() && is_over(self.status) {
+            self.status = CallStatus::Completed;
         }
     }
 
@@ -478,6 +483,22 @@ mod tests {
             conclude(&[nameless, heard(0, NoAnswer, 9)]).status,
             NoAnswer
         );
+    }
+
+    #[test]
+    fn a_leg_that_was_answered_is_completed_whatever_its_end_is_called() {
+        for story in [
+            &[
+                (1, InProgress),
+                (1, Completed),
+                (1, NoAnswer),
+                (0, Completed),
+            ][..],
+            &[(1, NoAnswer), (0, Completed), (1, InProgress)],
+            &[(0, Completed), (1, Busy), (1, InProgress)],
+        ] {
+            assert_eq!(status_of(story), (Completed, None), "{story:?}");
+        }
     }
 
     #[test]

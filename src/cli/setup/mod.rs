@@ -81,7 +81,7 @@ pub(super) async fn run(args: SetupArgs) -> anyhow::Result<()> {
     // Only the auth token opens the account and its keys.
     let credentials = Credentials::AuthToken(twilio.auth_token.clone());
     let rest = Rest::new(RestConfig {
-        base_url: twilio.api_base_url.to_string(),
+        base_url: twilio.api_base_url.clone(),
         ..RestConfig::new(twilio.account_sid.clone(), credentials)
     })?;
     let can_ask = io::stdin().is_terminal() && io::stdout().is_terminal();

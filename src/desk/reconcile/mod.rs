@@ -16,7 +16,7 @@ use crate::clock;
 use crate::config::TranscriptionSource;
 use crate::ids::{CallSid, RecordingSid};
 use crate::limits;
-use crate::store::{LegUpdate, Party, Recording, RecordingUpdate, StoreError};
+use crate::store::{LegUpdate, Party, Recording, RecordingUpdate, StoreError, Unfinished};
 use crate::transcript::{CallStatus, RecordingStatus};
 use crate::twilio::rest::RestError;
 use crate::twilio::rest::calls::RestCall;
@@ -59,12 +59,11 @@ impl Desk {
                 self.look_for_unfinished().await;
                 look_at = clock::now() + self.0.config.pace.quiet_max;
             }
-            while let Some(subject) = {
-                let mut schedule = lock(&self.0.schedule);
-                schedule.take_due(clock::now())
-            } {
+            while let Some(subject) = self.take_due() {
                 match &subject {
-                    Subject::Call(call) => drop(self.ask_about(call).await),
+                    Subject::Call(call) => {
+                        self.ask_about(call).await;
+                    }
                     Subject::Recording(sid) => self.ask_about_recording(sid).await,
                 }
                 clock::until(Some(clock::now() + self.0.config.pace.gap)).await;
@@ -77,6 +76,10 @@ impl Desk {
         }
     }
 
+    fn take_due(&self) -> Option<Subject> {
+        lock(&self.0.schedule).take_due(clock::now())
+    }
+
     /// Enters all that is not finished, as far as the database and the gate know.
     async fn look_for_unfinished(&self) {
         let (now, date) = (clock::now(), clock::utc_now());
@@ -84,7 +87,7 @@ impl Desk {
         let found = self.store().unfinished(since, limits::OPEN_CALLS_MAX).await;
         let found = found.unwrap_or_else(|error| {
             tracing::warn!(%error, "what is not finished could not be looked for");
-            Default::default()
+            Unfinished::default()
         });
         let mut schedule = lock(&self.0.schedule);
         // In this order: the latest calls first.
@@ -131,10 +134,14 @@ impl Desk {
             Truth::On(status) => {
                 tracing::debug!(?call, ?status, "Twilio says that the call is on");
                 lock(&self.0.schedule).goes_on(&subject, clock::now());
+                if status == CallStatus::InProgress {
+                    self.stream_answered(call);
+                }
             }
             Truth::Over => {
                 tracing::debug!(?call, "Twilio says that the call is over");
                 self.0.gate.release(call, clock::now());
+                lock(&self.0.restarts).forget(call);
                 lock(&self.0.schedule).remove(&subject);
             }
             Truth::Unknown => {
@@ -203,9 +210,9 @@ impl Desk {
 
     /// Time from a call's beginning after which Twilio must have ended it.
     fn call_time_max(&self) -> Duration {
-        let (limits, ring) = (&self.0.config.limits, self.0.config.ring_seconds);
-        Duration::from_secs(u64::from(limits.call_seconds_max) + u64::from(ring))
-            + limits::CALL_PLACE_SLACK
+        let config = &self.0.config;
+        let (talk, ring) = (config.limits.call_seconds_max, config.ring_seconds);
+        Duration::from_secs(u64::from(talk) + u64::from(ring)) + limits::CALL_PLACE_SLACK
     }
 
     /// Nobody could be asked, and the call is older than any can be.

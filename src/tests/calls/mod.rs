@@ -63,6 +63,7 @@ pub(crate) fn furnish(parts: &mut Parts, rest: Option<Rest>) {
             account_sid: AccountSid::parse(ACCOUNT).unwrap(),
             api_key_sid: ApiKeySid::parse(KEY).unwrap(),
             secret: KEY_SECRET.into(),
+            region: None,
         },
         application_sid: ApplicationSid::parse(&format!("AP{:032}", 1)).unwrap(),
     });
@@ -127,6 +128,7 @@ impl Office {
             ("CallStatus", "ringing"),
             ("Direction", "inbound"),
         ];
+        self.twilio.rings(&sid);
         self.twiml("/voice", &form).await
     }
 
@@ -140,6 +142,7 @@ impl Office {
             ("CallStatus", "ringing"),
             ("Direction", "inbound"),
         ];
+        self.twilio.rings(&sid);
         self.twiml("/voice", &form).await
     }
 

@@ -7,11 +7,14 @@ use serde_json::{Value, json};
 use super::{BASE, Leg, OURS, Office, THEIRS, sid, texts, url_of};
 use crate::clock::{self, UtcTime};
 use crate::ids::Track;
+use crate::limits;
 use crate::store::Role;
 use crate::tests::phone::speech;
 use crate::tests::sign_in::assert_refused;
 use crate::tests::stories::call;
+use crate::tests::twilio_api::FakeTwilio;
 use crate::transcript::{CallStatus, EndReason};
+use crate::twilio::region::Region;
 
 #[tokio::test]
 async fn a_browser_is_told_what_to_register_with() {
@@ -290,8 +293,10 @@ async fn a_call_that_was_not_answered_says_why_to_the_caller_and_in_its_record()
             assert_eq!(office.moved(&leg, status, more).await, 204);
         }
         let said = office.dial_ended(n, child, status).await;
+        // What is spoken is not taken for the other party's words.
+        let stop = "<Response><Stop><Stream name=\"callburner-1\"/></Stop><Say>";
         assert!(
-            said.contains(spoken) && said.ends_with("<Hangup/></Response>"),
+            said.contains(spoken) && said.contains(stop) && said.ends_with("<Hangup/></Response>"),
             "{said}"
         );
         let kept = office.read(n, &alice).await;
@@ -414,5 +419,105 @@ async fn what_cannot_be_understood_is_said() {
     ] {
         let answer = office.post(path, &[("CallSid", "CA1")]).await;
         assert_refused(&answer, 400, "bad_webhook");
+    }
+}
+
+#[tokio::test]
+async fn a_call_whose_legs_were_joined_was_answered_whatever_is_told_after() {
+    let office = Office::open().await;
+    let (alice, _) = office.alice_calls().await;
+    let (parent, leg) = (call(1), call(101));
+    let form = [
+        ("CallSid", parent.as_str()),
+        ("DialCallStatus", "no-answer"),
+        ("DialCallSid", leg.as_str()),
+        ("DialCallDuration", "33"),
+        ("DialBridged", "true"),
+    ];
+    let said = office.twiml("/voice/ended", &form).await;
+    assert!(said.ends_with("<Response><Hangup/></Response>"), "{said}");
+    let child = Leg::child(101, 1, OURS, THEIRS);
+    let late = [("SequenceNumber", "3")];
+    assert_eq!(office.moved(&child, "no-answer", &late).await, 204);
+    let kept = office.read(1, &alice).await;
+    assert_eq!(kept["status"], "completed");
+    assert_eq!(kept["durationSeconds"], 33);
+    assert!(kept["answeredAt"].is_string(), "{kept}");
+    assert_eq!(kept["endCause"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_question_that_cannot_be_taken_is_answered_with_words() {
+    let office = Office::open().await;
+    let sid = call(1);
+    let long = "x".repeat(limits::WEBHOOK_BODY_BYTES_MAX);
+    let many: Vec<(String, &str)> = (0..300).map(|n| (format!("f{n}"), "1")).collect();
+    let many: Vec<(&str, &str)> = many.iter().map(|(name, of)| (name.as_str(), *of)).collect();
+    for more in [&[("note", long.as_str())][..], &many] {
+        let form = [
+            &[("CallSid", sid.as_str()), ("CallStatus", "ringing")],
+            more,
+        ]
+        .concat();
+        let spoken = office.twiml("/voice", &form).await;
+        assert!(
+            spoken.contains("<Say>Sorry") && spoken.contains("<Hangup/>"),
+            "{spoken}"
+        );
+        let ended = office.twiml("/voice/ended", &form).await;
+        assert!(
+            ended.ends_with("<Response/>") || ended.contains("</Response>"),
+            "{ended}"
+        );
+        // What is no question of a call's is refused as before.
+        let answer = office.post("/api/calls/status", &form).await;
+        assert!([400, 413].contains(&answer.status), "{}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn a_call_of_another_account_is_told_so_and_its_log_says_why() {
+    let office = Office::open().await;
+    let carol = office.house.session("carol", Role::Admin).await;
+    let sid = call(1);
+    let form = [
+        ("AccountSid", "AC00000000000000000000000000000002"),
+        ("CallSid", sid.as_str()),
+        ("From", THEIRS),
+        ("To", OURS),
+        ("CallStatus", "ringing"),
+    ];
+    let callback = office.twilio.callback(&format!("{BASE}/voice"), &form);
+    let answer = office.twilio.deliver(office.house.server.addr, &callback);
+    let spoken = answer.await;
+    assert_eq!(spoken.status, 200);
+    assert!(
+        spoken.body.contains("another Twilio account"),
+        "{}",
+        spoken.body
+    );
+    let kept = office.appears(1, &carol).await;
+    assert_eq!(kept["endCause"], "another_account");
+    assert_eq!(kept["events"][0]["detail"], "another_account");
+}
+
+#[tokio::test]
+async fn a_browser_gets_a_pass_of_the_region_and_the_edge_to_it() {
+    for (region, edge, home) in [
+        (Some("ie1"), json!("dublin"), "ie1"),
+        (None, Value::Null, "us1"),
+    ] {
+        let office = Office::open_with(|parts| {
+            let phone = parts.desk.phone.as_mut().unwrap();
+            phone.keys.region = Region::parse(region, None).unwrap();
+        })
+        .await;
+        let alice = office.house.session("alice", Role::User).await;
+        let pass = office.page("GET", "/api/token", &alice, &Value::Null).await;
+        let pass = pass.json();
+        assert_eq!(pass["edge"], edge);
+        let token = pass["token"].as_str().unwrap();
+        assert_eq!(FakeTwilio::registers(token, home), Ok(()));
+        assert_eq!(FakeTwilio::registers(token, "au1"), Err(20_101));
     }
 }

@@ -7,6 +7,7 @@ use crate::clock;
 use crate::config::TranscriptionSource;
 use crate::tests::phone::eventually;
 use crate::tests::stories::call;
+use crate::tests::twilio_api::ACCOUNT;
 use crate::transcript::EndReason;
 
 /// A server that has Twilio write calls down.
@@ -144,4 +145,46 @@ async fn a_call_that_nobody_wrote_down_is_not_waited_for_after_its_end() {
     off.dial_ended(1, Some(2), "completed").await;
     assert_eq!(off.read(1, &alice).await["transcript"], "off");
     assert_eq!(off.read(1, &alice).await["segments"], Value::Array(vec![]));
+}
+
+#[tokio::test]
+async fn words_that_twilio_tells_twice_are_heard_once() {
+    let office = open().await;
+    let (alice, _) = office.alice_calls().await;
+    let said = |text: &str, number: &str, transcription: &str| {
+        let data = json!({ "transcript": text, "confidence": 0.9 }).to_string();
+        let (sid, at) = (call(1), clock::utc_now().to_string());
+        let form = [
+            ("AccountSid", ACCOUNT),
+            ("CallSid", sid.as_str()),
+            ("TranscriptionSid", transcription),
+            ("TranscriptionEvent", "transcription-content"),
+            ("SequenceId", number),
+            ("Timestamp", &at),
+            ("Track", "inbound_track"),
+            ("Final", "true"),
+            ("TranscriptionData", &data),
+            ("LanguageCode", "en-US"),
+        ];
+        let url = format!("{BASE}/api/transcriptions/realtime");
+        office.twilio.callback(&url, &form)
+    };
+    let [first, second] = [1, 2].map(|n| format!("GT{n:032}"));
+    let hello = said("Hello?", "2", &first);
+    let other_name = said("Hello?", "2", &first);
+    let again = said("It is me.", "2", &second);
+    let addr = office.house.server.addr;
+    for callback in [&hello, &hello, &other_name, &again] {
+        assert_eq!(office.twilio.deliver(addr, callback).await.status, 204);
+    }
+    office.dial_ended(1, Some(2), "completed").await;
+    // Its answer was late: Twilio asks once more after the end.
+    for callback in [&hello, &again] {
+        assert_eq!(office.twilio.deliver(addr, callback).await.status, 204);
+    }
+    tell(&office, "transcription-stopped", 3, &[]).await;
+    let kept = office
+        .becomes(1, &alice, "transcript", &json!("complete"))
+        .await;
+    assert_eq!(texts(&kept), ["Hello?", "It is me."]);
 }

@@ -255,3 +255,46 @@ async fn a_call_is_deleted_at_twilio_first_and_then_for_good() {
         "no_such_call",
     );
 }
+
+#[tokio::test]
+async fn a_call_that_rings_is_recorded_once_it_is_answered() {
+    let office = Office::open().await;
+    let (alice, _) = office.alice_calls().await;
+    office.twilio.moves_call(&call(1), "ringing");
+    let refused = office.command(1, "recording/start", &alice).await;
+    assert_refused(&refused, 409, "call_not_answered");
+    assert_eq!(office.read(1, &alice).await["status"], "ringing");
+    office.twilio.moves_call(&call(1), "in-progress");
+    let started = office.command(1, "recording/start", &alice).await;
+    assert_eq!(recording(&started).0, "in-progress");
+    // The end of the call was not told: Twilio's refusal is asked about.
+    office.twilio.end_call(&call(1));
+    let refused = office.command(1, "recording/stop", &alice).await;
+    assert_refused(&refused, 409, "call_over");
+    let kept = office.read(1, &alice).await;
+    assert_eq!(
+        (&kept["status"], &kept["recording"]),
+        (&json!("completed"), &json!("stopped"))
+    );
+}
+
+#[tokio::test]
+async fn a_recording_that_is_gone_or_was_stopped_elsewhere_does_not_run_here() {
+    let office = Office::open().await;
+    let (alice, _) = office.alice_calls().await;
+    let (_, first) = recording(&office.command(1, "recording/start", &alice).await);
+    office.twilio.loses_recording(&first);
+    let stopped = office.command(1, "recording/stop", &alice).await;
+    assert_eq!(recording(&stopped), ("absent".to_owned(), first));
+    assert_eq!(office.read(1, &alice).await["recording"], "absent");
+    // The next one is a new one.
+    let (status, second) = recording(&office.command(1, "recording/start", &alice).await);
+    assert_eq!(status, "in-progress");
+    assert_eq!(office.twilio.recording_states(&call(1)), ["in-progress"]);
+    office.twilio.stops_recording(&second);
+    let paused = office.command(1, "recording/pause", &alice).await;
+    assert_refused(&paused, 409, "not_recording");
+    let kept = office.read(1, &alice).await;
+    assert_eq!(kept["recordings"][1]["status"], "stopped");
+    assert_eq!(kept["status"], "in-progress", "the call itself goes on");
+}

@@ -352,3 +352,70 @@ async fn a_users_call_goes_on_in_silence_when_there_is_no_way_to_ask_for_a_strea
         .becomes(1, &cookie, "transcript", &json!("interrupted"))
         .await;
 }
+
+#[tokio::test]
+async fn a_stream_that_breaks_while_it_rings_is_started_again_at_the_answer() {
+    let office = Office::open().await;
+    let (alice, twiml) = office.alice_calls().await;
+    let mut browser = office.listen(1, &alice).await;
+    office.twilio.moves_call(&call(1), "ringing");
+    office.stream(&twiml, 1, 1).await.reset();
+    // Twilio says that the call is not in progress, and then why.
+    streams_asked_for(&office, 1).await;
+    eventually("a question", async || {
+        office.twilio.asked_about(&call(1)) > 0
+    })
+    .await;
+    office.twilio.moves_call(&call(1), "in-progress");
+    let child = Leg::child(2, 1, OURS, THEIRS);
+    assert_eq!(office.moved(&child, "in-progress", &[]).await, 204);
+    eventually("the stream", async || {
+        office.twilio.streams(&call(1)) == ["callburner-3"]
+    })
+    .await;
+    let mut stream = speak_again(&office, &mut browser, 3).await;
+    stream.stop().await;
+    let page = browser
+        .until(&call(1), |page| page.ended == Some(EndReason::Stopped))
+        .await;
+    assert_eq!(page.texts(), ["one two three"]);
+}
+
+#[tokio::test]
+async fn a_stream_that_twilio_calls_failed_goes_on_while_its_audio_arrives() {
+    let office = Office::open().await;
+    let (alice, twiml) = office.alice_calls().await;
+    let mut browser = office.listen(1, &alice).await;
+    let mut stream = office.stream(&twiml, 1, 1).await;
+    stream.settle().await;
+    let sid = call(1);
+    let failed = could_not_open(&sid);
+    let answer = office.post("/api/streams/status", &failed).await;
+    assert_eq!(answer.status, 204);
+    stream.speak(&speech()).await;
+    let is_noted = async || {
+        let events = office.read(1, &alice).await["events"].to_string();
+        events.contains("stream_goes_on")
+    };
+    eventually("the note", is_noted).await;
+    stream.stop().await;
+    let page = browser.until(&sid, |page| page.ended.is_some()).await;
+    assert_eq!(page.texts(), ["one two three"]);
+    assert!(office.twilio.changes().is_empty(), "another was started");
+
+    // The second call's is open, and mute.
+    let identity = office.identity(&alice).await;
+    let twiml = office.dial(2, &identity, THEIRS).await;
+    office.twilio.knows_call(&call(2));
+    let mut stream = office.stream(&twiml, 2, 2).await;
+    stream.settle().await;
+    let sid = call(2);
+    let failed = could_not_open(&sid);
+    office.post("/api/streams/status", &failed).await;
+    eventually("another stream", async || {
+        office.twilio.streams(&call(2)) == ["callburner-2"]
+    })
+    .await;
+    let stopped = format!("POST /Calls/{}/Streams/callburner-1.json", sid.as_str());
+    assert_eq!(office.twilio.changes()[0], stopped);
+}

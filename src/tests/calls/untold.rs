@@ -76,8 +76,10 @@ async fn a_call_whose_end_is_lost_is_over_after_its_stream_and_frees_its_place()
         .await;
     assert_eq!(over["endedAt"], "2026-11-22T10:00:33.000Z");
     assert_eq!(over["durationSeconds"], 33);
-    page.until(&call(1), |page| page.status.is_some_and(|s| s.is_over()))
-        .await;
+    page.until(&call(1), |page| {
+        page.status.is_some_and(CallStatus::is_over)
+    })
+    .await;
     assert_eq!(places(&office), 0);
 }
 
@@ -154,6 +156,7 @@ async fn a_call_that_twilio_does_not_know_is_over_unless_its_audio_arrives() {
     let twiml = office.dial(1, &identity, THEIRS).await;
     let mut stream = office.stream(&twiml, 1, 1).await;
     stream.settle().await;
+    office.twilio.forgets_call(&call(1));
     let child = Leg::child(2, 1, OURS, THEIRS);
     assert_eq!(office.moved(&child, "in-progress", &[]).await, 204);
     eventually("two questions", async || {

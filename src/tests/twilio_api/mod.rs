@@ -28,6 +28,8 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, Uri, header};
 use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64_URL;
 use reqwest::Url;
 
 use self::http::{Request, encoded, no};
@@ -171,6 +173,18 @@ impl FakeTwilio {
         world.parents.insert(sid.as_str().to_owned(), parent);
     }
 
+    /// A call rings, if it is not further already.
+    pub(crate) fn rings(&self, sid: &CallSid) {
+        let mut world = self.world();
+        let call = world.calls.entry(sid.as_str().to_owned());
+        call.or_insert("ringing");
+    }
+
+    /// A call was never there.
+    pub(crate) fn forgets_call(&self, sid: &CallSid) {
+        self.world().calls.remove(sid.as_str());
+    }
+
     /// A leg is elsewhere now, in Twilio's words; nobody is told.
     pub(crate) fn moves_call(&self, sid: &CallSid, status: &'static str) {
         self.world().calls.insert(sid.as_str().to_owned(), status);
@@ -208,6 +222,20 @@ impl FakeTwilio {
         let world = self.world();
         let of_call = world.recordings.iter().filter(|r| r.call == call.as_str());
         of_call.map(|r| r.status).collect()
+    }
+
+    /// A recording is gone, without a word.
+    pub(crate) fn loses_recording(&self, sid: &RecordingSid) {
+        let mut world = self.world();
+        world.recordings.retain(|r| r.sid != sid.as_str());
+    }
+
+    /// A recording is stopped in the console, without a word.
+    pub(crate) fn stops_recording(&self, sid: &RecordingSid) {
+        let mut world = self.world();
+        let mut all = world.recordings.iter_mut();
+        let found = all.find(|r| r.sid == sid.as_str());
+        found.expect("a recording that was made").status = "processing";
     }
 
     /// Makes a stopped recording ready: this is its sound.
@@ -284,6 +312,15 @@ impl FakeTwilio {
         let keys = world.keys.iter();
         keys.map(|key| (key.name.clone(), key.secret.clone()))
             .collect()
+    }
+
+    /// Registers a browser with a pass, in the region that it connects to: Twilio's code, if it refuses.
+    pub(crate) fn registers(jwt: &str, region: &str) -> Result<(), u32> {
+        let head = jwt.split('.').next().unwrap_or_default();
+        let head = BASE64_URL.decode(head).map_err(|_| 20_101_u32)?;
+        let head: serde_json::Value = serde_json::from_slice(&head).map_err(|_| 20_101_u32)?;
+        let of = head["twr"].as_str().unwrap_or("us1");
+        (of == region).then_some(()).ok_or(20_101)
     }
 
     /// The next request is refused with this status.

@@ -142,13 +142,15 @@ impl Refusal {
         match (self.code, self.status) {
             (Some(20_003), _) | (None, 401) => {
                 "check that TWILIO_ACCOUNT_SID belongs to TWILIO_AUTH_TOKEN, or TWILIO_API_KEY to \
-                 TWILIO_API_SECRET; accounts and keys themselves open only to the auth token"
+                 TWILIO_API_SECRET; accounts and keys themselves open only to the auth token; a \
+                 region (TWILIO_REGION) has an auth token and API keys of its own"
             }
             (Some(20_005), _) => "the account is suspended or closed: see Twilio's console",
             (Some(20_008), _) => "these are test credentials: use the account's live ones",
             (Some(20_006), _) | (None, 403) => "the API key is restricted: give it this right",
             (Some(20_404), _) | (None, 404) => {
-                "it is not there, or not any more; if it should be, check TWILIO_ACCOUNT_SID"
+                "it is not there, or not any more; if it should be, check TWILIO_ACCOUNT_SID and \
+                 TWILIO_REGION"
             }
             (Some(20_429), _) | (None, 429) => "too much at once: try again in a moment",
             (Some(21_220), _) => "the call is over, or not answered yet",

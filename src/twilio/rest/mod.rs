@@ -1,7 +1,7 @@
 //! Asks Twilio to do things: the only place that calls its REST API.
 //!
 //! ```text
-//! calls     record, hold, stop, hang up, stream, transcribe
+//! calls     record, hold, stop, hang up, stream, transcribe; where a call is
 //! media     the sound of a recording
 //! account   the account, its applications, numbers and keys, for `callburner setup`
 //! retry     whether to ask again (pure)

@@ -237,7 +237,13 @@ fn start(text: &str, envelope_sid: Option<&str>) -> Result<Start, MessageError> 
         stream_sid: StreamSid::parse(stream_sid).map_err(|_| missing("streamSid"))?,
         call_sid: CallSid::parse(call_sid).map_err(|_| missing("callSid"))?,
         account_sid: wire.account_sid,
-        tracks: wire.tracks.iter().filter_map(|name| track(name)).collect(),
+        tracks: wire
+            .tracks
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|name| track(name.as_str()?))
+            .collect(),
         parameters: wire
             .custom_parameters
             .into_iter()
@@ -303,8 +309,9 @@ struct StartPart<'a> {
     call_sid: Option<Cow<'a, str>>,
     #[serde(default)]
     account_sid: Option<String>,
+    /// Good to know, no more: nothing of it costs a call.
     #[serde(default)]
-    tracks: Vec<String>,
+    tracks: serde_json::Value,
     #[serde(borrow, default)]
     media_format: Option<FormatPart<'a>>,
     #[serde(default, deserialize_with = "or_default")]
@@ -552,6 +559,9 @@ mod tests {
             "",
             r#","customParameters":null"#,
             r#","mediaFormat":{"sampleRate":"8000"}"#,
+            r#","tracks":null"#,
+            r#","tracks":"both_tracks""#,
+            r#","tracks":[1,null,"neither"]"#,
         ] {
             let text = format!(
                 r#"{{"event":"start","streamSid":"{MZ}","start":{{"callSid":"{CA}"{rest}}}}}"#

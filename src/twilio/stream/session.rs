@@ -177,6 +177,7 @@ pub struct Session {
     wait: bool,
     messages: Meter,
     counts: Counts,
+    first_fault: Option<Fault>,
     last_fault: Option<Fault>,
 }
 
@@ -207,6 +208,7 @@ impl Session {
             wait: true,
             messages: Meter::new(now, MESSAGE_COST * MESSAGES_AT_ONCE, Duration::ZERO),
             counts: Counts::default(),
+            first_fault: None,
             last_fault: None,
         }
     }
@@ -257,6 +259,11 @@ impl Session {
     /// What the stream did so far.
     pub fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// The first fault, which the others often follow from.
+    pub fn first_fault(&self) -> Option<&Fault> {
+        self.first_fault.as_ref()
     }
 
     /// The latest fault: after [`EndReason::ProtocolError`], its reason.
@@ -386,6 +393,7 @@ impl Session {
 
     fn fault(&mut self, fault: Fault) {
         self.counts.faults += 1;
+        self.first_fault.get_or_insert_with(|| fault.clone());
         self.last_fault = Some(fault);
         if self.counts.faults > MEDIA_FAULTS_MAX {
             self.end(EndReason::ProtocolError);
@@ -790,6 +798,16 @@ mod tests {
             let reason = play.session.last_fault().unwrap().to_string();
             assert!(reason.contains("65536 bytes"), "{reason}");
         }
+    }
+
+    #[test]
+    fn the_first_fault_is_kept_beside_the_last() {
+        let mut play = Play::started();
+        play.input(Input::Binary);
+        play.text("{");
+        assert_eq!(play.session.first_fault(), Some(&Fault::Binary));
+        let last = Fault::Message(MessageError::NotAMessage { column: 1 });
+        assert_eq!(play.session.last_fault(), Some(&last));
     }
 
     #[test]

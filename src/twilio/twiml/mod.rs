@@ -88,8 +88,12 @@ pub enum Verb {
     Pause(u16),
     /// Forks the call's audio to us, and goes on at once.
     StartStream(Stream),
+    /// Ends the fork of this name.
+    StopStream(String),
     /// Writes the call down at Twilio, and goes on at once.
     StartTranscription(Transcription),
+    /// Ends the transcription of this name.
+    StopTranscription(String),
     /// Rings others, and joins the first who answers.
     Dial(Dial),
     /// Ends the call.
@@ -297,7 +301,11 @@ impl Response {
                 Verb::StartStream(stream) => check_stream(stream)?,
                 Verb::StartTranscription(it) => check_callback(&it.status_callback)?,
                 Verb::Dial(dial) => check_dial(dial)?,
-                Verb::Pause(_) | Verb::Hangup | Verb::Reject(_) => {}
+                Verb::Pause(_)
+                | Verb::StopStream(_)
+                | Verb::StopTranscription(_)
+                | Verb::Hangup
+                | Verb::Reject(_) => {}
             }
         }
         Ok(Self { verbs })

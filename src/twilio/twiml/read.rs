@@ -46,6 +46,7 @@ pub fn read(xml: &str) -> Result<Response, TwimlError> {
                     verbs.extend(noun.started()?);
                 }
             }
+            "Stop" => verbs.extend(element.children.iter().filter_map(Element::stopped)),
             "Dial" => verbs.push(Verb::Dial(element.dial()?)),
             "Hangup" => verbs.push(Verb::Hangup),
             "Reject" => {
@@ -69,7 +70,9 @@ pub fn streams(xml: &str) -> Result<Vec<Stream>, TwimlError> {
         Verb::StartStream(stream) => Some(stream),
         Verb::Say(_)
         | Verb::Pause(_)
+        | Verb::StopStream(_)
         | Verb::StartTranscription(_)
+        | Verb::StopTranscription(_)
         | Verb::Dial(_)
         | Verb::Hangup
         | Verb::Reject(_) => None,
@@ -194,6 +197,15 @@ impl Element {
                 partial_results: self.attribute("partialResults") == Some("true"),
             }))),
             _ => Ok(None),
+        }
+    }
+
+    fn stopped(&self) -> Option<Verb> {
+        let name = self.owned("name")?;
+        match self.name.as_str() {
+            "Stream" => Some(Verb::StopStream(name)),
+            "Transcription" => Some(Verb::StopTranscription(name)),
+            _ => None,
         }
     }
 

@@ -55,6 +55,10 @@ impl Element {
             Verb::Pause(seconds) => Self::new("Pause").with("length", Some(seconds)),
             Verb::StartStream(stream) => Self::new("Start").around(Self::stream(stream)),
             Verb::StartTranscription(it) => Self::new("Start").around(Self::transcription(it)),
+            Verb::StopStream(name) => Self::new("Stop").around(Self::named("Stream", name)),
+            Verb::StopTranscription(name) => {
+                Self::new("Stop").around(Self::named("Transcription", name))
+            }
             Verb::Dial(dial) => Self::dial(dial),
             Verb::Hangup => Self::new("Hangup"),
             Verb::Reject(reason) => {
@@ -65,6 +69,10 @@ impl Element {
                 Self::new("Reject").with("reason", Some(reason))
             }
         }
+    }
+
+    fn named(element: &'static str, name: &str) -> Self {
+        Self::new(element).with("name", Some(name))
     }
 
     fn stream(stream: &Stream) -> Self {
