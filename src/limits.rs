@@ -280,12 +280,38 @@ pub const ADMISSION_WAIT_MAX: Duration = Duration::from_mins(5);
 /// Media sockets that are expected and not open yet. Hit: the oldest is forgotten.
 pub const ADMISSIONS_MAX: usize = 1_024;
 
-/// Browsers that are ready to be called. Hit: the one that was ready first is forgotten until it
-/// fetches its next token.
-pub const BROWSERS_MAX: usize = 4_096;
+/// Registrations of browsers at Twilio that are remembered. Hit: the oldest is forgotten; no call
+/// rings its browser until the page registers again.
+pub const REGISTRATIONS_MAX: usize = 4_096;
 
-/// Browsers that one incoming call rings; Twilio's `<Dial>` takes no more.
+/// Registrations of one user's browsers. Hit: this user's oldest is forgotten.
+pub const REGISTRATIONS_PER_USER_MAX: usize = 32;
+
+/// Browsers that one incoming call rings; Twilio's `<Dial>` takes no more. Hit: the others are not
+/// rung.
 pub const RINGING_MAX: usize = 10;
+
+/// Browsers of one user that one incoming call rings. Hit: the latest to register are rung.
+pub const RINGING_PER_USER_MAX: usize = 3;
+
+/// Rounds in which browsers whose session is over are replaced before a call rings. Hit: the call
+/// rings those that were found to be signed in.
+pub const RING_ROUNDS_MAX: usize = 4;
+
+/// Incoming calls of which is known whom they rang. Hit: the oldest is forgotten; its pages say that it
+/// was missed.
+pub const RUNG_CALLS_MAX: usize = 1_024;
+
+/// Time for which is known whom an incoming call rang.
+pub const RUNG_CALL_KEPT: Duration = Duration::from_mins(10);
+
+/// Sessions whose end is remembered until their passes to Twilio expire, for the time when the
+/// database does not answer. Hit: the end that was first is forgotten.
+pub const ENDED_SESSIONS_MAX: usize = 4_096;
+
+/// Removed users who are remembered, likewise. Hit: the one who was removed first is forgotten.
+pub const REMOVED_USERS_MAX: usize = 4_096;
+
 /// Largest body of a webhook; Twilio's are below 4 KiB, those with a long transcript included.
 /// Hit: refused unread.
 /// Largest body of a webhook; Twilio's are some KiB. Hit: refused unread.

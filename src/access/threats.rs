@@ -20,6 +20,8 @@
 //! | another page, in a user's browser | the API, the channel | to act as him | the cookie is `__Host-`, `HttpOnly`, `SameSite`; what changes something must come from a page of this server; a strict policy of content |
 //! | a name that points to this machine | a server without users | to act as its owner | only addresses and `localhost` are served there, and nothing that came through a proxy |
 //! | a user | calls of others; expensive numbers | to read; to spend | every call has its user, also on the channel; countries, kinds of numbers, calls at once and in a minute are bounded ([`crate::dialing`]) |
+//! | a user, or a page in his browser | ringing | to be rung in place of others | only a page of this server says that a browser is registered (`POST /api/registrations`); a call rings three browsers of a user at most, users in turn |
+//! | who was signed out, or has a copy of a pass | calls, with a pass to Twilio that lasts an hour | to call, to be called | the pass names its session; where that has ended, by any process, `/voice` refuses and nobody is rung; a `client:` that is of no user is refused |
 //! | an admin | calls of others | to read | may; the server's log says which call, and when (`GET /api/log`) |
 //! | a machine with a token | what its scopes do not say | more | scopes; tokens are hashed, end on a date, and can be taken back |
 //! | who reads the logs | the logs | numbers, words, secrets | none is logged: SIDs are stubs, secrets have no `Display` |
@@ -47,3 +49,7 @@
 //!
 //! - Whoever has the machine's root, or the owner's account at Twilio, has everything.
 //! - An admin can delete; the log of it is in the same database.
+//! - Twilio's passes cannot be taken back: a call that goes on outlasts its session, unless its user is
+//!   removed, who is hung up on. While the database does not answer, `/voice` goes by memory: sessions and users that this server ended are refused
+//!   for the hour that a pass lasts, those that another process ended, or that ended before a restart,
+//!   are not.

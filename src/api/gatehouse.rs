@@ -1,7 +1,7 @@
 //! The gatehouse: everything that sign-in needs, in one place that all doors share: the people in
 //! the store, passwords, the throttle, the first-run link, the cookie, and a bell that rings when
-//! someone's rights have changed. A session that ends here takes its browsers off the desk's list, so
-//! that no call rings them.
+//! someone's rights have changed. The desk is told of each session that ends here: no call rings its
+//! browsers, and its passes to Twilio are worth nothing any more.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -29,7 +29,7 @@ use crate::config::Doors;
 use crate::desk::Desk;
 use crate::ids::UserId;
 use crate::limits;
-use crate::store::{Store, StoreError, User};
+use crate::store::{EndedSession, Store, StoreError, User};
 use crate::tasks::Tasks;
 
 /// How a request says that it comes with an API token
@@ -336,7 +336,8 @@ impl Gatehouse {
         SetCookie::new(&cookies)
     }
 
-    /// Ends every session of a user who comes from this browser, and goes on there with a new one.
+    /// Ends every session of a user who comes from this browser, and goes on there with a new one,
+    /// which keeps the browser's name at Twilio.
     pub(super) async fn renew_session(
         &self,
         user: UserId,
@@ -345,23 +346,17 @@ impl Gatehouse {
     ) -> Result<SetCookie, ApiError> {
         let secret = Secret::random();
         let hash = secret.hash();
-        self.0.store.close_sessions(user).await?;
-        if let Some(own) = self.0.cookies.read(headers) {
-            self.0.desk.renew_session(&own.hash(), hash);
-        }
-        self.0.desk.end_sessions(user, Some(&hash));
+        let own = self.0.cookies.read(headers).map(|own| own.hash());
+        let renewed = self.0.store.renew_session(own.as_ref(), &hash, user, now);
+        self.0.desk.end_sessions(&renewed.await?);
         self.revoke();
-        if let Err(error) = self.0.store.open_session(&hash, user, now).await {
-            self.0.desk.end_session(&hash);
-            return Err(error.into());
-        }
         SetCookie::new(&[self.0.cookies.set(&secret)])
     }
 
     /// Ends every session of a user.
     pub(super) async fn close_sessions(&self, user: UserId) -> Result<(), StoreError> {
-        self.0.store.close_sessions(user).await?;
-        self.0.desk.end_sessions(user, None);
+        let ended = self.0.store.close_sessions(user).await?;
+        self.0.desk.end_sessions(&ended);
         self.revoke();
         Ok(())
     }
@@ -369,13 +364,19 @@ impl Gatehouse {
     /// Ends sessions.
     pub(super) async fn close(&self, sessions: &[SecretHash]) -> Result<(), StoreError> {
         for session in sessions {
-            if let Err(error) = self.0.store.close_session(session).await {
-                if !self.ended().end_session(*session) {
-                    return Err(error);
+            let ended = match self.0.store.close_session(session).await {
+                Ok(ended) => ended,
+                Err(error) => {
+                    if !self.ended().end_session(*session) {
+                        return Err(error);
+                    }
+                    tracing::warn!(%error, "a session ended, and the database does not know it yet");
+                    // What cannot be written may still be read.
+                    let known = self.0.store.session(session).await;
+                    known.ok().flatten().map(|known| EndedSession::of(&known))
                 }
-                tracing::warn!(%error, "a session ended, and the database does not know it yet");
-            }
-            self.0.desk.end_session(session);
+            };
+            self.0.desk.end_sessions(ended.as_slice());
             self.revoke();
         }
         Ok(())
@@ -387,9 +388,13 @@ impl Gatehouse {
     pub(super) async fn remove_user(&self, user: UserId, by: UserId) -> Result<(), StoreError> {
         let removed = self.0.store.remove_user(user).await;
         match &removed {
-            Ok(()) => self.ended().forget_user(user),
+            Ok(()) => {
+                self.ended().forget_user(user);
+                self.0.desk.leave(user);
+            }
             Err(StoreError::Full | StoreError::Unavailable(_)) if user != by => {
                 self.ended().bar(user);
+                self.0.desk.leave(user);
             }
             Err(_) => {}
         }

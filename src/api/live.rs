@@ -41,7 +41,7 @@ use tokio_tungstenite::tungstenite;
 use utoipa::{IntoParams, ToSchema};
 
 use super::error::ErrorBody;
-use super::{ApiError, ApiState, Caller, RequestId, Via, calls};
+use super::{ApiError, ApiState, Caller, RequestId, calls};
 use crate::access::shares::Share;
 use crate::clock;
 use crate::hub::{HubError, Resume, Subscription};
@@ -429,17 +429,7 @@ impl Session {
             .is_still(&self.caller, clock::utc_now());
         match checked.await {
             Ok(true) => Ok(()),
-            Ok(false) => {
-                // It may have ended without this server.
-                if let Caller::User {
-                    via: Via::Session(session),
-                    ..
-                } = &self.caller
-                {
-                    self.state.desk.end_session(session);
-                }
-                Err(SIGNED_OUT)
-            }
+            Ok(false) => Err(SIGNED_OUT),
             Err(error) => {
                 // Nobody can have signed out while the store cannot be reached.
                 tracing::warn!(request_id = %self.request_id, %error, "rights were not checked");

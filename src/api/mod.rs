@@ -17,7 +17,9 @@ mod metrics;
 mod page;
 mod ranges;
 mod recordings;
+mod registrations;
 mod request_bounds;
+mod rung;
 mod session;
 mod sessions;
 mod settings;
@@ -164,6 +166,8 @@ pub fn router(state: ApiState) -> Router {
 pub(crate) fn browsers() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .merge(token::routes())
+        .merge(registrations::routes())
+        .merge(rung::routes())
         .merge(calls::routes())
         .merge(audio::routes())
         .merge(recordings::routes())

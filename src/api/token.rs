@@ -1,4 +1,5 @@
-//! `/api/token`: what a browser registers at Twilio with. As long as it holds one, calls ring it.
+//! `/api/token`: what a browser registers at Twilio with. To ask for one changes nothing: a page says
+//! at `/api/registrations` that it has registered.
 #![expect(
     unused_qualifications,
     reason = "utoipa names a query's type by its path"
@@ -13,17 +14,17 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::auth::Caller;
+use super::auth::{Caller, sign_in_required};
 use super::{ApiError, ApiState};
-use crate::access::secret::{Secret, SecretHash};
+use crate::access::secret::Secret;
 use crate::clock::{self, UtcTime};
 use crate::desk::{Desk, NOBODY};
-use crate::ids::ClientIdentity;
-use crate::twilio::token::{self, SessionTag};
+use crate::ids::{ClientIdentity, UserId};
+use crate::twilio::token::{self, SessionTag, TabTag};
 
 /// `/api/token`.
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(token, give_back))
+    OpenApiRouter::new().routes(routes!(token))
 }
 
 /// A pass to Twilio.
@@ -32,7 +33,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 struct VoiceToken {
     /// For the Voice SDK's `Device`.
     token: String,
-    /// What this browser is called at Twilio; its own for each session.
+    /// What this tab is called at Twilio; another name in each session.
     identity: ClientIdentity,
     /// Ask for another before then.
     expires_at: UtcTime,
@@ -45,8 +46,8 @@ struct VoiceToken {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct TokenQuery {
-    /// Any text that this browser, or this tab of it, keeps for itself: its user's next token is
-    /// then for the same identity, also in another session.
+    /// Any text that this tab of the browser keeps for itself: its next token in this session is then
+    /// for the same identity.
     browser: Option<String>,
 }
 
@@ -62,7 +63,7 @@ async fn token(
     Query(query): Query<TokenQuery>,
 ) -> Result<Json<VoiceToken>, ApiError> {
     let now = clock::utc_now();
-    let identity = identity_of(&caller, query.browser.as_deref())?;
+    let (_, identity) = identity_of(&caller, &desk, query.browser.as_deref()).await?;
     let minted = desk.mint(&identity, now).map_err(|missing| {
         let missing = missing.join(", ");
         let message = format!("calls need {missing}: see .env.example, then restart");
@@ -72,56 +73,43 @@ async fn token(
             message,
         )
     })?;
-    let expires_at = minted.expires_at;
-    let session = caller.session().copied();
-    desk.arrive(identity.clone(), caller.user_id(), session);
     Ok(Json(VoiceToken {
         token: minted.jwt,
         identity,
-        expires_at,
+        expires_at: minted.expires_at,
         edge: desk.edge().map(str::to_owned),
     }))
 }
 
-/// This browser goes offline: calls ring it no more, until it asks for its next pass.
-#[utoipa::path(delete, path = "/api/token", tag = "phone", params(TokenQuery), responses(
-    (status = 204, description = "offline, or never online"),
-    (status = 401, description = "`sign_in_required`"),
-))]
-async fn give_back(
-    caller: Caller,
-    State(desk): State<Desk>,
-    Query(query): Query<TokenQuery>,
-) -> Result<StatusCode, ApiError> {
-    desk.go_offline(&identity_of(&caller, query.browser.as_deref())?);
-    Ok(StatusCode::NO_CONTENT)
-}
-
-/// What the browser that asks is called at Twilio; machines are no telephones.
-fn identity_of(caller: &Caller, browser: Option<&str>) -> Result<ClientIdentity, ApiError> {
-    let (user, name) = match caller {
-        Caller::User { .. } => {
-            let user = caller.require_person()?;
-            (user.id, user.name.as_str())
+/// What the browser that asks is called at Twilio, and whose it is; machines are no telephones.
+pub(super) async fn identity_of(
+    caller: &Caller,
+    desk: &Desk,
+    browser: Option<&str>,
+) -> Result<(UserId, ClientIdentity), ApiError> {
+    let session = match caller {
+        Caller::Open => {
+            let tab = browser.map_or_else(|| tab(&Secret::random().hash()), tab);
+            let identity = token::identity_for(NOBODY, "local", SessionTag(0), Some(tab));
+            return Ok((NOBODY, identity));
         }
-        Caller::Open => (NOBODY, "local"),
+        Caller::User { .. } => match caller.session() {
+            Some(hash) => desk.store().session(hash).await?,
+            None => None,
+        },
     };
-    let tag = tag(caller.session(), browser);
-    Ok(token::identity_for(user, name, tag))
+    let user = caller.require_person()?;
+    let session = SessionTag(session.ok_or_else(sign_in_required)?.phone_tag);
+    let tab = tab(browser.unwrap_or_default());
+    let identity = token::identity_for(user.id, &user.name, session, Some(tab));
+    Ok((user.id, identity))
 }
 
-/// Names a browser among its user's by what it calls itself: so a call outlasts its session. By the
-/// session if it calls itself nothing; by chance if it has neither.
-fn tag(session: Option<&SecretHash>, browser: Option<&str>) -> SessionTag {
-    let mut hash = Sha256::new();
-    match (browser, session) {
-        (Some(browser), _) => hash.update(browser),
-        (None, Some(session)) => hash.update(session),
-        (None, None) => hash.update(Secret::random().hash()),
-    }
-    let digest = hash.finalize();
-    let bytes = digest[..8].try_into().expect("a digest of 32 bytes");
-    SessionTag(u64::from_be_bytes(bytes))
+/// Names a tab by what it calls itself.
+fn tab(name: &(impl AsRef<[u8]> + ?Sized)) -> TabTag {
+    let digest: [u8; 32] = Sha256::digest(name).into();
+    let (beginning, _) = digest.split_first_chunk().expect("a digest has 32 bytes");
+    TabTag(u64::from_be_bytes(*beginning))
 }
 
 #[cfg(test)]
@@ -129,20 +117,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_browser_keeps_its_name_and_no_two_share_one() {
-        let (a, b) = (Some(&[1; 32]), Some(&[2; 32]));
-        assert_eq!(tag(a, None), tag(a, None));
-        assert_eq!(tag(None, Some("tab")), tag(None, Some("tab")));
-        assert_eq!(tag(a, Some("tab")), tag(b, Some("tab")));
-        let all = [
-            tag(a, None),
-            tag(b, None),
-            tag(a, Some("tab")),
-            tag(a, Some("other")),
-        ];
-        for (n, one) in all.iter().enumerate() {
-            assert!(all[n + 1..].iter().all(|other| other != one));
-        }
-        assert_ne!(tag(None, None), tag(None, None));
+    fn a_tab_keeps_its_name_and_no_two_share_one() {
+        assert_eq!(tab("one"), tab("one"));
+        assert_ne!(tab("one"), tab("other"));
+        assert_ne!(tab("one"), tab(""));
     }
 }

@@ -15,7 +15,6 @@ use super::gatehouse::{Gatehouse, SetCookie};
 use super::{ApiError, ApiState};
 use crate::access::password::Password;
 use crate::clock::{self, UtcTime};
-use crate::desk::Desk;
 use crate::ids::UserId;
 use crate::ids::user_name;
 use crate::store::{Role, StoreError, User};
@@ -171,7 +170,7 @@ async fn edit(
     })
 }
 
-/// Remove a user. Their calls stay, and are for admins only from then on.
+/// Remove a user. A call that they placed is hung up; past ones stay, and are for admins only.
 #[utoipa::path(delete, path = "/api/users/{id}", tag = "people",
     params(("id" = i64, Path, description = "the user")), responses(
     (status = 204, description = "the user, their sessions and API tokens are gone"),
@@ -182,14 +181,12 @@ async fn edit(
 async fn remove(
     caller: Caller,
     State(gates): State<Gatehouse>,
-    State(desk): State<Desk>,
     Path(id): Path<UserId>,
 ) -> Result<StatusCode, ApiError> {
     caller.require_admin()?;
     let admin = caller.require_person()?.id;
     let removed = gates.remove_user(id, admin).await;
     gates.revoke();
-    desk.leave(id);
     removed?;
     // Whoever removed himself is nobody any more.
     let by = (id != admin).then_some(admin);

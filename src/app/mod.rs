@@ -113,6 +113,7 @@ impl App {
         let shelf = parts.shelf.clone();
         let measures = Measures::new(parts.proxies.clone());
         let state = compose(parts, &tasks);
+        state.desk.recall_registrations().await;
         state.desk.take_up(open);
         find_audio(state.desk.clone(), &tasks);
         let switchboard = &state.switchboard;

@@ -51,7 +51,8 @@ pub(super) struct ReplayArgs {
     voice_url: Option<String>,
     #[arg(long, env = "PUBLIC_BASE_URL", hide = true)]
     public_base_url: Option<String>,
-    /// Who calls: a browser, client:NAME, or a telephone number.
+    /// Who calls: a browser, client:NAME, or a telephone number. A server that has users refuses a
+    /// browser that is of none of them: let a number call its own there, while somebody is online.
     #[arg(long, default_value = "client:replay")]
     from: String,
     /// Who is called.

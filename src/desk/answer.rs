@@ -46,7 +46,8 @@ enum No {
     NobodyHome,
     /// The settings do not allow calls yet.
     NotSetUp(&'static str),
-    /// The user is gone, though the browser's pass still lasts.
+    /// The session is over or the user gone, though the browser's pass still lasts; or the pass is
+    /// not of this server.
     NobodyCalls,
     /// It is a call of another account, whose audio and callbacks would not be taken.
     AnotherAccount,
@@ -161,9 +162,7 @@ impl Desk {
         let wanted = request.to.as_ref().map_or("", Address::as_str);
         let number = config.policy.check(wanted, caller_id);
         let number = number.map_err(|refusal| no(No::Refused(refusal)))?;
-        if let Some(user) = user
-            && !self.may_call(user).await
-        {
+        if !self.is_signed_in(identity).await {
             return Err(no(No::NobodyCalls));
         }
         self.admit(&request.call_sid, user).map_err(no)?;
@@ -183,11 +182,12 @@ impl Desk {
     /// A number calls the browsers.
     async fn incoming(&self, request: &VoiceRequest) -> Result<Response, (No, Option<UserId>)> {
         let no = |no| (no, None);
-        let browsers = lock(&self.0.presence).ring(clock::now());
+        let browsers = self.browsers_to_ring().await;
         if browsers.is_empty() {
             return Err(no(No::NobodyHome));
         }
         self.admit(&request.call_sid, None).map_err(no)?;
+        self.note_rung(&request.call_sid, &browsers);
         self.open(self.opening(request, "", None), None).await;
         let status = StatusCallback::all(self.callback("/api/calls/status"));
         let noun = |identity| Noun::Client {
@@ -216,13 +216,6 @@ impl Desk {
             self.may_be_over(call);
         }
         admitted.map_err(No::Refused)
-    }
-
-    /// Whether there still is such a user; yes, if the database does not say.
-    async fn may_call(&self, user: UserId) -> bool {
-        let looked_up = self.store().user(user);
-        let found = tokio::time::timeout(limits::ANSWER_WAIT_MAX, looked_up).await;
-        !matches!(found, Ok(Ok(None)))
     }
 
     /// What is known of a call when it begins; `number` is who is called, if that was looked into.

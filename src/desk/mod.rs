@@ -18,17 +18,19 @@ mod presence;
 mod realtime;
 mod reconcile;
 mod recording;
+mod registrations;
+mod rung;
 mod simulation;
 mod streams;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::Notify;
 
-use crate::access::secret::SecretHash;
 use crate::archive::Shelf;
 use crate::clock::{self, UtcTime};
 use crate::config::TranscriptionSource;
@@ -48,12 +50,14 @@ use self::admission::Admissions;
 use self::presence::Presence;
 use self::realtime::Transcriptions;
 use self::reconcile::Schedule;
+use self::rung::Rung;
 use self::streams::{Live, Restarts};
 
 pub use self::admission::Expected;
 pub use self::answer::NOBODY;
 pub use self::reconcile::Pace;
 pub use self::recording::{Command, DeskError};
+pub use self::registrations::PassOver;
 
 /// What browsers' passes to Twilio are made with.
 #[derive(Debug, Clone)]
@@ -146,6 +150,9 @@ struct Shared {
     tools: Tools,
     admissions: Mutex<Admissions>,
     presence: Mutex<Presence>,
+    rung: Mutex<Rung>,
+    /// Whether a user was ever seen; the last admin cannot go, so it stays true.
+    has_users: AtomicBool,
     gate: Gate,
     restarts: Mutex<Restarts>,
     /// Streams whose sockets are open.
@@ -181,6 +188,8 @@ impl Desk {
             tools,
             admissions: Mutex::default(),
             presence: Mutex::default(),
+            rung: Mutex::default(),
+            has_users: AtomicBool::new(false),
             gate,
             restarts: Mutex::default(),
             live: Mutex::default(),
@@ -234,43 +243,6 @@ impl Desk {
     pub fn edge(&self) -> Option<&str> {
         let region = self.0.config.phone.as_ref().ok()?.keys.region.as_ref()?;
         Some(region.edge())
-    }
-
-    /// A browser got a token: incoming calls ring it until the token's end.
-    pub fn arrive(
-        &self,
-        identity: ClientIdentity,
-        user: Option<UserId>,
-        session: Option<SecretHash>,
-    ) {
-        let now = clock::now();
-        let until = now + token::LIFETIME;
-        lock(&self.0.presence).arrive(identity, user, session, until, now);
-    }
-
-    /// A browser went offline: no call rings it until it gets its next token.
-    pub fn go_offline(&self, identity: &ClientIdentity) {
-        lock(&self.0.presence).go_offline(identity);
-    }
-
-    /// A session is over: no call rings its browsers.
-    pub fn end_session(&self, session: &SecretHash) {
-        lock(&self.0.presence).end(session);
-    }
-
-    /// A session goes on as `next`: calls ring its browsers as before.
-    pub fn renew_session(&self, session: &SecretHash, next: SecretHash) {
-        lock(&self.0.presence).renew(session, next);
-    }
-
-    /// All sessions of a user but this one are over: no call rings their browsers.
-    pub fn end_sessions(&self, user: UserId, but: Option<&SecretHash>) {
-        lock(&self.0.presence).end_all(user, but);
-    }
-
-    /// A user is gone.
-    pub fn leave(&self, user: UserId) {
-        lock(&self.0.presence).leave(user);
     }
 
     /// Somebody looks into a call that is not his: for the server's log.

@@ -1,96 +1,161 @@
-//! Which browsers can be called: each is ready from its token's minting to the token's end, or until
-//! it goes offline. On the monotonic clock: a date that is set neither hides a browser nor brings one
-//! back. Pure: no I/O; takes `now`.
+//! Which browsers an incoming call rings: those whose page has said that they are registered at
+//! Twilio, until it says that they are not, until their pass expires, or until their session ends.
+//! And which sessions have ended, as long as a pass of theirs may still be good.
+//!
+//! Two tabs may share an identity (a tab that is duplicated takes its name along): each has a
+//! registration of its own, and the identity rings while one of them lasts.
+//!
+//! On the monotonic clock: a date that is set neither hides a browser nor brings one back. Pure: no
+//! I/O; takes `now`.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use crate::access::secret::SecretHash;
-use crate::ids::{ClientIdentity, UserId};
+use crate::ids::{ClientIdentity, RegistrationId, UserId};
 use crate::limits;
+use crate::twilio::token::{self, SessionTag};
 
-/// The browsers that are ready.
+/// The browsers that can be called, and the sessions that ended.
 #[derive(Debug, Default)]
 pub(super) struct Presence {
-    browsers: BTreeMap<ClientIdentity, Browser>,
+    registrations: BTreeMap<RegistrationId, Registration>,
+    /// Counts registrations: what came later has the greater number.
+    arrivals: u64,
+    /// Sessions that ended, and until when a pass of theirs may be good.
+    ended: BTreeMap<(UserId, SessionTag), Instant>,
+    /// Users who were removed, likewise.
+    removed: BTreeMap<UserId, Instant>,
 }
 
 #[derive(Debug)]
-struct Browser {
-    user: Option<UserId>,
-    session: Option<SecretHash>,
-    since: Instant,
+struct Registration {
+    identity: ClientIdentity,
+    user: UserId,
+    session: SessionTag,
+    arrival: u64,
     until: Instant,
 }
 
 impl Presence {
-    /// A browser got a token that is good until then.
-    pub(super) fn arrive(
+    /// A page says that its browser is registered at Twilio with a pass that is good until then. A
+    /// registration that is told again keeps its place. Nothing happens if the session has ended, or
+    /// if the identity is not of this server's making.
+    pub(super) fn register(
         &mut self,
+        id: RegistrationId,
         identity: ClientIdentity,
-        user: Option<UserId>,
-        session: Option<SecretHash>,
         until: Instant,
         now: Instant,
     ) {
-        self.browsers.retain(|_, browser| browser.until > now);
-        if self.browsers.len() >= limits::BROWSERS_MAX && !self.browsers.contains_key(&identity) {
-            let first = self.browsers.iter().min_by_key(|(_, b)| b.since);
-            if let Some(first) = first.map(|(identity, _)| identity.clone()) {
-                self.browsers.remove(&first);
-            }
+        self.registrations.retain(|_, known| known.until > now);
+        let Some((user, session)) = token::session_of(&identity) else {
+            return;
+        };
+        if self.has_ended(user, session, now) {
+            return;
         }
-        let browser = Browser {
+        self.arrivals += 1;
+        let known = self.registrations.remove(&id);
+        let arrival = known.map_or(self.arrivals, |known| known.arrival);
+        self.make_room(user);
+        let registration = Registration {
+            identity,
             user,
             session,
-            since: now,
+            arrival,
             until,
         };
-        self.browsers.insert(identity, browser);
+        self.registrations.insert(id, registration);
     }
 
-    /// A browser went offline: it is not called until it gets its next token.
-    pub(super) fn go_offline(&mut self, identity: &ClientIdentity) {
-        self.browsers.remove(identity);
-    }
-
-    /// A session is over: none of its browsers, one for each tab, is called any more.
-    pub(super) fn end(&mut self, session: &SecretHash) {
-        self.browsers
-            .retain(|_, browser| browser.session.as_ref() != Some(session));
-    }
-
-    /// A session goes on under another name: its browsers are called as before.
-    pub(super) fn renew(&mut self, session: &SecretHash, next: SecretHash) {
-        let browsers = self.browsers.values_mut();
-        for browser in browsers.filter(|browser| browser.session.as_ref() == Some(session)) {
-            browser.session = Some(next);
+    /// One more registration of the user's has room.
+    fn make_room(&mut self, user: UserId) {
+        let own = |known: &Registration| known.user == user;
+        if self.registrations.values().filter(|r| own(r)).count()
+            >= limits::REGISTRATIONS_PER_USER_MAX
+        {
+            self.forget_oldest(own);
+        }
+        if self.registrations.len() >= limits::REGISTRATIONS_MAX {
+            self.forget_oldest(|_| true);
         }
     }
 
-    /// All sessions of a user but this one are over.
-    pub(super) fn end_all(&mut self, user: UserId, but: Option<&SecretHash>) {
-        let is_over = |browser: &Browser| {
-            let session = browser.session.as_ref();
-            browser.user == Some(user) && session.is_some() && session != but
-        };
-        self.browsers.retain(|_, browser| !is_over(browser));
+    fn forget_oldest(&mut self, among: impl Fn(&Registration) -> bool) {
+        let those = self.registrations.iter().filter(|(_, r)| among(r));
+        let oldest = those.min_by_key(|(_, r)| r.arrival);
+        if let Some(id) = oldest.map(|(id, _)| id.clone()) {
+            self.registrations.remove(&id);
+        }
     }
 
-    /// A user is gone: none of that user's browsers is called any more.
-    pub(super) fn leave(&mut self, user: UserId) {
-        self.browsers
-            .retain(|_, browser| browser.user != Some(user));
+    /// A page goes offline: this registration of the user's is over, and no other.
+    pub(super) fn unregister(&mut self, id: &RegistrationId, user: UserId) {
+        if self.registrations.get(id).is_some_and(|r| r.user == user) {
+            self.registrations.remove(id);
+        }
     }
 
-    /// Those that an incoming call rings: up to [`limits::RINGING_MAX`], the latest to arrive first.
+    /// A session is over: none of its browsers, one for each tab, is called or calls any more.
+    pub(super) fn end_session(&mut self, user: UserId, session: SessionTag, now: Instant) {
+        self.forget_session(user, session);
+        let max = limits::ENDED_SESSIONS_MAX;
+        remember(&mut self.ended, (user, session), now, max);
+    }
+
+    /// None of a session's browsers is called any more.
+    pub(super) fn forget_session(&mut self, user: UserId, session: SessionTag) {
+        self.registrations
+            .retain(|_, known| (known.user, known.session) != (user, session));
+    }
+
+    /// A user is gone: none of that user's browsers is called or calls any more.
+    pub(super) fn remove_user(&mut self, user: UserId, now: Instant) {
+        self.registrations.retain(|_, known| known.user != user);
+        remember(&mut self.removed, user, now, limits::REMOVED_USERS_MAX);
+    }
+
+    /// Whether this session is known to have ended, or its user to be gone.
+    pub(super) fn has_ended(&self, user: UserId, session: SessionTag, now: Instant) -> bool {
+        let lasts = |until: Option<&Instant>| until.is_some_and(|until| *until > now);
+        lasts(self.ended.get(&(user, session))) || lasts(self.removed.get(&user))
+    }
+
+    /// Those that an incoming call rings, up to [`limits::RINGING_MAX`]: users in turn, those first
+    /// whose latest browser came last; of each user the latest browsers, up to
+    /// [`limits::RINGING_PER_USER_MAX`].
     pub(super) fn ring(&self, now: Instant) -> Vec<ClientIdentity> {
-        let ready = self.browsers.iter().filter(|(_, b)| b.until > now);
-        let mut ready: Vec<_> = ready.collect();
-        ready.sort_by_key(|(_, browser)| std::cmp::Reverse(browser.since));
-        let latest = ready.into_iter().take(limits::RINGING_MAX);
-        latest.map(|(identity, _)| identity.clone()).collect()
+        let mut latest: BTreeMap<(UserId, &ClientIdentity), u64> = BTreeMap::new();
+        for known in self.registrations.values().filter(|r| r.until > now) {
+            let arrival = latest.entry((known.user, &known.identity)).or_default();
+            *arrival = known.arrival.max(*arrival);
+        }
+        let mut users: BTreeMap<UserId, Vec<(u64, &ClientIdentity)>> = BTreeMap::new();
+        for ((user, identity), arrival) in latest {
+            users.entry(user).or_default().push((arrival, identity));
+        }
+        let mut users: Vec<_> = users.into_values().collect();
+        for browsers in &mut users {
+            browsers.sort_by_key(|(arrival, _)| std::cmp::Reverse(*arrival));
+        }
+        users.sort_by_key(|browsers| std::cmp::Reverse(browsers.first().map(|b| b.0)));
+        let turn = |nth: usize| users.iter().filter_map(move |browsers| browsers.get(nth));
+        let turns = (0..limits::RINGING_PER_USER_MAX).flat_map(turn);
+        let rung = turns.take(limits::RINGING_MAX);
+        rung.map(|(_, identity)| (*identity).clone()).collect()
     }
+}
+
+/// Keeps a name as long as a pass may be good, the latest names first.
+fn remember<T: Ord + Clone>(names: &mut BTreeMap<T, Instant>, name: T, now: Instant, max: usize) {
+    names.retain(|_, until| *until > now);
+    if names.len() >= max
+        && let Some(first) = names.iter().min_by_key(|(_, until)| **until)
+    {
+        let first = first.0.clone();
+        names.remove(&first);
+    }
+    names.insert(name, now + token::LIFETIME);
 }
 
 #[cfg(test)]
@@ -100,11 +165,17 @@ mod tests {
 
     use super::*;
     use crate::clock;
+    use crate::twilio::token::TabTag;
 
     const HOUR: Duration = Duration::from_hours(1);
 
-    fn browser(n: usize) -> ClientIdentity {
-        ClientIdentity::parse(&format!("browser_{n}")).unwrap()
+    fn browser(user: i64, session: u64, tab: u64) -> ClientIdentity {
+        let tab = Some(TabTag(tab));
+        token::identity_for(UserId(user), "", SessionTag(session), tab)
+    }
+
+    fn id(n: usize) -> RegistrationId {
+        RegistrationId::parse(&format!("registration-{n:08}")).unwrap()
     }
 
     /// So many minutes into the test.
@@ -113,59 +184,111 @@ mod tests {
         *BEGAN.get_or_init(clock::now) + Duration::from_mins(minute)
     }
 
-    #[test]
-    fn a_call_rings_those_whose_token_is_good_the_latest_first() {
+    /// Registers one browser of each of these users, a minute apart.
+    fn present(browsers: &[ClientIdentity]) -> Presence {
         let mut presence = Presence::default();
-        for (n, minute) in [(1, 0), (2, 10), (3, 20)] {
-            let now = at(minute);
-            presence.arrive(browser(n), Some(UserId(n as i64)), None, now + HOUR, now);
+        for (n, browser) in browsers.iter().enumerate() {
+            let now = at(n as u64);
+            presence.register(id(n), browser.clone(), now + HOUR, now);
         }
-        presence.arrive(browser(1), Some(UserId(1)), None, at(90), at(30));
-        assert_eq!(presence.ring(at(31)), [browser(1), browser(3), browser(2)]);
-        assert_eq!(presence.ring(at(70)), [browser(1), browser(3)]);
-        presence.leave(UserId(1));
-        assert_eq!(presence.ring(at(79)), [browser(3)]);
-        assert!(presence.ring(at(80)).is_empty());
+        presence
     }
 
     #[test]
-    fn nobody_rings_a_browser_that_went_offline_or_whose_session_is_over() {
-        let mut presence = Presence::default();
-        for (n, session) in [(1, [1; 32]), (2, [1; 32]), (3, [2; 32])] {
-            let user = Some(UserId(1));
-            presence.arrive(browser(n), user, Some(session), at(60), at(n as u64));
-        }
-        presence.go_offline(&browser(2));
-        assert_eq!(presence.ring(at(5)), [browser(3), browser(1)]);
-        presence.arrive(browser(2), Some(UserId(1)), Some([1; 32]), at(60), at(6));
-        assert_eq!(presence.ring(at(7)), [browser(2), browser(3), browser(1)]);
-        presence.end(&[1; 32]);
-        assert_eq!(presence.ring(at(8)), [browser(3)]);
+    fn a_call_rings_those_whose_pass_is_good_the_latest_first() {
+        let [a, b, c] = [1, 2, 3].map(|user| browser(user, 1, 1));
+        let mut presence = present(&[a.clone(), b.clone(), c.clone()]);
+        assert_eq!(presence.ring(at(3)), [c.clone(), b.clone(), a.clone()]);
+        // With its next pass it is no newcomer.
+        presence.register(id(0), a.clone(), at(90), at(30));
+        assert_eq!(presence.ring(at(31)), [c.clone(), b.clone(), a.clone()]);
+        assert_eq!(presence.ring(at(61)), [c, a.clone()]);
+        assert_eq!(presence.ring(at(89)), [a]);
+        assert!(presence.ring(at(90)).is_empty());
     }
 
     #[test]
-    fn a_session_that_goes_on_keeps_its_browsers_when_the_users_others_end() {
-        let mut presence = Presence::default();
-        for (n, user, session) in [(1, 1, [1; 32]), (2, 1, [2; 32]), (3, 2, [3; 32])] {
-            let user = Some(UserId(user));
-            presence.arrive(browser(n), user, Some(session), at(60), at(n as u64));
-        }
-        presence.renew(&[1; 32], [4; 32]);
-        presence.end_all(UserId(1), Some(&[4; 32]));
-        assert_eq!(presence.ring(at(5)), [browser(3), browser(1)]);
-        presence.end_all(UserId(1), None);
-        assert_eq!(presence.ring(at(5)), [browser(3)]);
+    fn of_two_registrations_with_one_identity_each_ends_alone() {
+        let (tab, other) = (browser(1, 1, 1), browser(2, 2, 1));
+        let mut presence = present(&[tab.clone(), tab.clone(), other.clone()]);
+        assert_eq!(presence.ring(at(5)), [other.clone(), tab.clone()], "once");
+        presence.unregister(&id(1), UserId(1));
+        assert_eq!(presence.ring(at(5)), [other.clone(), tab.clone()]);
+        presence.unregister(&id(0), UserId(2));
+        assert_eq!(presence.ring(at(5)), [other.clone(), tab], "not his to end");
+        presence.unregister(&id(0), UserId(1));
+        assert_eq!(presence.ring(at(5)), [other]);
     }
 
     #[test]
-    fn neither_the_ringing_nor_the_ready_grow_without_bound() {
-        let mut presence = Presence::default();
-        for n in 0..=limits::BROWSERS_MAX {
-            let now = at(0) + Duration::from_millis(n as u64);
-            presence.arrive(browser(n), None, None, now + HOUR, now);
+    fn users_are_rung_in_turn_and_three_browsers_of_each_at_most() {
+        let hog = (0..20).map(|tab| browser(9, 1, tab));
+        let mut browsers: Vec<_> = (1..=4).map(|user| browser(user, 1, 0)).collect();
+        browsers.extend(hog);
+        let presence = present(&browsers);
+        let expected = [
+            browser(9, 1, 19),
+            browser(4, 1, 0),
+            browser(3, 1, 0),
+            browser(2, 1, 0),
+            browser(1, 1, 0),
+            browser(9, 1, 18),
+            browser(9, 1, 17),
+        ];
+        assert_eq!(presence.ring(at(24)), expected);
+        let many: Vec<_> = (1..=12).map(|user| browser(user, 1, 0)).collect();
+        let rung = present(&many).ring(at(13));
+        assert_eq!(rung.len(), limits::RINGING_MAX);
+        assert_eq!(rung[0], browser(12, 1, 0));
+    }
+
+    #[test]
+    fn what_a_session_or_a_user_registered_ends_with_it_and_comes_back_with_no_pass_of_it() {
+        let [here, there, far, other] = [(1, 1, 1), (1, 1, 2), (1, 2, 1), (2, 1, 1)]
+            .map(|(user, session, tab)| browser(user, session, tab));
+        let mut presence = present(&[here.clone(), there, far.clone(), other.clone()]);
+        presence.end_session(UserId(1), SessionTag(1), at(5));
+        assert_eq!(presence.ring(at(5)), [other.clone(), far.clone()]);
+        presence.register(id(0), here.clone(), at(60), at(6));
+        assert_eq!(presence.ring(at(6)), [other.clone(), far.clone()]);
+        assert!(presence.has_ended(UserId(1), SessionTag(1), at(64)));
+        assert!(!presence.has_ended(UserId(1), SessionTag(1), at(65)));
+        assert!(!presence.has_ended(UserId(2), SessionTag(1), at(5)));
+        presence.remove_user(UserId(1), at(7));
+        assert_eq!(presence.ring(at(7)), std::slice::from_ref(&other));
+        assert!(presence.has_ended(UserId(1), SessionTag(3), at(7)));
+        // Nobody else's names are taken.
+        let alice = ClientIdentity::parse("alice").unwrap();
+        presence.register(id(8), alice, at(60), at(7));
+        assert_eq!(presence.ring(at(7)), [other]);
+    }
+
+    #[test]
+    fn nothing_grows_without_bound_and_no_user_drives_out_another() {
+        let mut presence = present(&[browser(1, 1, 1)]);
+        for n in 1..100 {
+            presence.register(id(n), browser(2, 1, n as u64), at(60), at(1));
         }
-        assert_eq!(presence.browsers.len(), limits::BROWSERS_MAX);
-        assert!(!presence.browsers.contains_key(&browser(0)), "the first");
-        assert_eq!(presence.ring(at(1)).len(), limits::RINGING_MAX);
+        assert_eq!(
+            presence.registrations.len(),
+            1 + limits::REGISTRATIONS_PER_USER_MAX
+        );
+        let rung = presence.ring(at(1));
+        assert_eq!(rung[..2], [browser(2, 1, 99), browser(1, 1, 1)]);
+        for n in 0..=limits::REGISTRATIONS_MAX {
+            presence.register(id(n), browser(n as i64 + 1, 1, 1), at(60), at(1));
+        }
+        assert_eq!(presence.registrations.len(), limits::REGISTRATIONS_MAX);
+        for n in 0..=limits::ENDED_SESSIONS_MAX {
+            let now = at(1) + Duration::from_millis(n as u64);
+            presence.end_session(UserId(1), SessionTag(n as u64), now);
+        }
+        assert_eq!(presence.ended.len(), limits::ENDED_SESSIONS_MAX);
+        assert!(!presence.has_ended(UserId(1), SessionTag(0), at(2)));
+        for n in 0..=limits::REMOVED_USERS_MAX {
+            let now = at(1) + Duration::from_millis(n as u64);
+            presence.remove_user(UserId(n as i64), now);
+        }
+        assert_eq!(presence.removed.len(), limits::REMOVED_USERS_MAX);
     }
 }

@@ -218,6 +218,47 @@ impl From<ClientIdentity> for String {
     }
 }
 
+/// Text that names no registration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected 16 to 64 letters, digits and hyphens, such as a UUID")]
+pub struct RegistrationIdError;
+
+/// Names one registration of a browser at Twilio: made at random by the page for itself, 16 to 64
+/// letters, digits and hyphens, such as a UUID.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schema(value_type = String)]
+pub struct RegistrationId(String);
+
+impl RegistrationId {
+    /// Parses a name as a page makes it.
+    pub fn parse(text: &str) -> Result<Self, RegistrationIdError> {
+        let fits = (16..=64).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let id = fits.then(|| Self(text.to_owned()));
+        id.ok_or(RegistrationIdError)
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for RegistrationId {
+    type Error = RegistrationIdError;
+
+    fn try_from(text: String) -> Result<Self, RegistrationIdError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<RegistrationId> for String {
+    fn from(id: RegistrationId) -> Self {
+        id.0
+    }
+}
+
 /// Names one user of this server for good.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
@@ -340,6 +381,16 @@ mod tests {
         for wrong in ["", "al-ice", "a@b", "ä", &"a".repeat(122)] {
             let error = Err(PartyError::NotIdentity);
             assert_eq!(ClientIdentity::parse(wrong), error, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_registration_is_named_by_something_like_a_uuid() {
+        let uuid = "123e4567-e89b-12d3-a456-426614174000";
+        assert_eq!(RegistrationId::parse(uuid).unwrap().as_str(), uuid);
+        for wrong in ["", "too-short", "1234567890_12345", &"a".repeat(65)] {
+            let error = Err(RegistrationIdError);
+            assert_eq!(RegistrationId::parse(wrong), error, "{wrong:?}");
         }
     }
 

@@ -33,7 +33,7 @@ use std::sync::Mutex;
 use tracing::Instrument;
 
 use crate::clock::{self, UtcTime};
-use crate::ids::{CallSid, RecordingSid, StreamSid, UserId};
+use crate::ids::{CallSid, RecordingSid, RegistrationId, StreamSid, UserId};
 use crate::limits;
 use crate::metrics::Times;
 use crate::telemetry::SPANS;
@@ -67,7 +67,7 @@ pub(crate) enum Fault {
 
 /// Verbs that only read.
 #[cfg(test)]
-const READS: [&str; 21] = [
+const READS: [&str; 22] = [
     "api_token",
     "api_tokens",
     "call",
@@ -83,6 +83,7 @@ const READS: [&str; 21] = [
     "knows_browser",
     "recording",
     "recording_of",
+    "registrations",
     "segments",
     "server_log",
     "session",
@@ -600,13 +601,25 @@ impl Store {
         ask!(self, touch_session(hash, now))
     }
 
-    /// Signs a browser out. `false`: it was not signed in.
-    pub async fn close_session(&self, hash: &[u8; 32]) -> Result<bool, StoreError> {
+    /// Signs a user out everywhere, and goes on with one new session, which keeps the `phone_tag` of
+    /// the session `own`; returns the sessions that were ended. [`StoreError::NoSuchUser`].
+    pub async fn renew_session(
+        &self,
+        own: Option<&[u8; 32]>,
+        hash: &[u8; 32],
+        user: UserId,
+        now: UtcTime,
+    ) -> Result<Vec<EndedSession>, StoreError> {
+        ask!(self, renew_session(own, hash, user, now))
+    }
+
+    /// Signs a browser out. `None`: it was not signed in.
+    pub async fn close_session(&self, hash: &[u8; 32]) -> Result<Option<EndedSession>, StoreError> {
         ask!(self, close_session(hash))
     }
 
-    /// Signs a user out everywhere; returns from how many browsers.
-    pub async fn close_sessions(&self, user: UserId) -> Result<u64, StoreError> {
+    /// Signs a user out everywhere; returns the sessions that were ended.
+    pub async fn close_sessions(&self, user: UserId) -> Result<Vec<EndedSession>, StoreError> {
         ask!(self, close_sessions(user))
     }
 
@@ -639,6 +652,29 @@ impl Store {
         used_before: UtcTime,
     ) -> Result<u64, StoreError> {
         ask!(self, sweep_sessions(created_before, used_before))
+    }
+}
+
+/// Browsers that have registered at Twilio.
+impl Store {
+    /// Keeps a registration, or its later end; forgets those that ended before `now`, and the oldest
+    /// beyond [`limits::REGISTRATIONS_MAX`].
+    pub async fn keep_registration(
+        &self,
+        registration: &RegistrationRecord,
+        now: UtcTime,
+    ) -> Result<(), StoreError> {
+        ask!(self, keep_registration(registration, now))
+    }
+
+    /// Forgets a registration.
+    pub async fn forget_registration(&self, id: &RegistrationId) -> Result<(), StoreError> {
+        ask!(self, forget_registration(id))
+    }
+
+    /// The registrations that last at `now`, the oldest first.
+    pub async fn registrations(&self, now: UtcTime) -> Result<Vec<RegistrationRecord>, StoreError> {
+        ask!(self, registrations(now))
     }
 }
 

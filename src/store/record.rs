@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::clock::UtcTime;
-use crate::ids::{CallSid, RecordingSid, StreamSid, UserId};
+use crate::ids::{CallSid, ClientIdentity, RecordingSid, RegistrationId, StreamSid, UserId};
 use crate::transcript::{CallStatus, Direction, EndReason, RecordingStatus, Segment};
 
 /// One call, named by its parent leg.
@@ -346,6 +346,41 @@ pub struct SessionRecord {
     pub created_at: UtcTime,
     /// When it was last used; it ends some time after.
     pub used_at: UtcTime,
+    /// Names the session in the identities of its browser at Twilio. Stays when the session is
+    /// renewed under another hash.
+    pub phone_tag: u64,
+}
+
+/// A session that was ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EndedSession {
+    /// Whose it was.
+    pub user: UserId,
+    /// What named it at Twilio.
+    pub phone_tag: u64,
+}
+
+impl EndedSession {
+    /// What is left of a session.
+    pub fn of(session: &SessionRecord) -> Self {
+        Self {
+            user: session.user.id,
+            phone_tag: session.phone_tag,
+        }
+    }
+}
+
+/// A browser that has registered at Twilio, so that incoming calls ring it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistrationRecord {
+    /// Names the registration.
+    pub id: RegistrationId,
+    /// What the browser is called at Twilio.
+    pub identity: ClientIdentity,
+    /// When the registration was first told.
+    pub since: UtcTime,
+    /// When its pass to Twilio ends, and the registration with it.
+    pub expires_at: UtcTime,
 }
 
 /// A machine's way in.

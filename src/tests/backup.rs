@@ -49,7 +49,7 @@ fn a_token_has_the_same_claims() {
         region: None,
     };
     let now = UtcTime::from_millis(1_763_800_000_250);
-    let identity = token::identity_for(UserId(42), "Jo", SessionTag(0xc0_ffee));
+    let identity = token::identity_for(UserId(42), "Jo", SessionTag(0xc0_ffee), None);
     let grant = Grant {
         identity: &identity,
         application_sid: &ApplicationSid::parse(&application).unwrap(),
@@ -270,7 +270,7 @@ async fn calls_are_answered_alike() {
     }
     keep(&usual, incoming(20), office.ring(20).await);
     let cookie = office.house.session("alice", Role::User).await;
-    let alice = office.identity(&cookie).await;
+    let alice = office.online(&cookie).await;
     for (n, to) in (31..).zip([
         THEIRS,
         "911",

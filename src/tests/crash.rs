@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::browser::Browser;
-use super::calls::{THEIRS, doors, furnish, url_of};
+use super::calls::{OURS, THEIRS, doors, furnish, url_of, uuid};
 use super::phone::{Stream, eventually, speech};
 use super::request;
 use super::sign_in::database;
@@ -250,4 +250,55 @@ async fn a_call_that_ended_while_no_server_ran_is_over_at_the_next_start() {
     let kept = store.call_record(&call(1)).await.unwrap().unwrap();
     assert_eq!(kept.transcript, TranscriptState::Interrupted);
     app.stop().await;
+}
+
+#[tokio::test]
+async fn after_a_restart_the_first_call_rings_the_browsers_that_twilio_still_has() {
+    let folder = TempDir::new().unwrap();
+    let database = database(&folder);
+    let cookie = alice(&database).await;
+    let world = Tasks::default();
+    let twilio = FakeTwilio::start(&world);
+    let app = serve(&database, None).await;
+    let token = get(app.address(), "/api/token", &cookie).await;
+    let said = json!({ "id": uuid(), "expiresAt": token["expiresAt"] });
+    let headers = format!(
+        "Origin: https://calls.example.org\r\nContent-Type: application/json\r\nCookie: {cookie}\r\n"
+    );
+    let path = "/api/registrations";
+    let answer = request(app.address(), "POST", path, &headers, &said.to_string()).await;
+    assert_eq!(answer.status, 204, "{}", answer.body);
+    app.stop().await;
+
+    let app = serve(&database, None).await;
+    let rung = ring(&twilio, app.address(), 1).await;
+    let identity = token["identity"].as_str().unwrap();
+    assert!(
+        rung.contains(&format!("<Identity>{identity}</Identity>")),
+        "{rung}"
+    );
+    // Whoever was signed out while no server ran is not rung by the next one.
+    app.stop().await;
+    let store = Store::open(&database).await.unwrap();
+    let (user, _) = store.credentials("alice").await.unwrap().unwrap();
+    store.close_sessions(user.id).await.unwrap();
+    store.close().await;
+    let app = serve(&database, None).await;
+    let rung = ring(&twilio, app.address(), 2).await;
+    assert!(!rung.contains("<Dial"), "{rung}");
+    app.stop().await;
+}
+
+/// A number calls us, as the `n`th call: the TwiML that answers it.
+async fn ring(twilio: &FakeTwilio, addr: SocketAddr, n: u32) -> String {
+    let sid = call(n);
+    let form = [
+        ("AccountSid", ACCOUNT),
+        ("CallSid", sid.as_str()),
+        ("From", THEIRS),
+        ("To", OURS),
+        ("CallStatus", "ringing"),
+    ];
+    let voice = twilio.callback("https://calls.example.org/voice", &form);
+    twilio.deliver(addr, &voice).await.body
 }

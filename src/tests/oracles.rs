@@ -139,7 +139,7 @@ fn twilios_libraries_take_our_tokens() {
         secret: SECRET.into(),
         region: None,
     };
-    let identity = token::identity_for(UserId(42), "jörg@example.org", SessionTag(7));
+    let identity = token::identity_for(UserId(42), "jörg@example.org", SessionTag(7), None);
     let now = clock::utc_now();
     for (oracle, incoming) in oracles().into_iter().flat_map(|o| [(o, true), (o, false)]) {
         let grant = Grant {

@@ -2,20 +2,22 @@
 //! Twilio.
 
 use super::Server;
-use super::calls::{OURS, THEIRS, doors, furnish};
+use super::calls::{OURS, THEIRS, doors, furnish, uuid};
 use super::phone::{eventually, fixture, patient, unhurried_voice};
 use super::stories::call;
 use super::twilio_api::{ACCOUNT, AUTH_TOKEN};
 use crate::app::Parts;
+use crate::clock;
 use crate::config::{Doors, TranscriptionSource};
 use crate::engine::Engine;
 use crate::engine::recognizer::ScriptedRecognizer;
-use crate::ids::{AccountSid, ClientIdentity};
+use crate::ids::{AccountSid, ClientIdentity, RegistrationId};
 use crate::player::exchange::{Exchange, ExchangeError, Parties, Sound};
 use crate::player::{self, Call, Options};
 use crate::store::{CallDetail, Store, TranscriptState};
 use crate::transcript::{CallStatus, Direction, Speaker};
 use crate::twilio::signature::Key;
+use crate::twilio::token;
 
 /// How the server is known to the world: at an address that only a proxy has.
 const BASE: &str = "https://example.org/calls";
@@ -124,8 +126,11 @@ async fn a_browser_calls_a_number_and_the_call_is_written_down_as_with_twilio() 
 #[tokio::test]
 async fn a_number_calls_the_browser() {
     let office = Office::open(|_| {}).await;
-    let browser = ClientIdentity::parse("u1_0000000000000001").unwrap();
-    office.server.state.desk.arrive(browser, None, None);
+    let browser = ClientIdentity::parse("u0_0000000000000000_local").unwrap();
+    let (id, hour) = (RegistrationId::parse(&uuid()).unwrap(), token::LIFETIME);
+    let desk = &office.server.state.desk;
+    let registered = desk.register(id, browser, clock::utc_now().plus(hour));
+    registered.await.unwrap();
     office.place(THEIRS, OURS).await.unwrap();
     let detail = office.written().await;
     assert_eq!(detail.call.direction, Direction::Incoming);

@@ -5,9 +5,11 @@
 //! <https://www.twilio.com/docs/voice/sdks/javascript/twiliodevice>. A token is a JWT, signed with
 //! the secret of an API key (never with the auth token).
 //!
-//! Every browser session has an identity of its own, so that one user's two browsers are two
-//! telephones. Twilio tells us the identity back as `From=client:…`, signed; [`user_of`] reads from
-//! it who calls, and nothing that the page says about its user counts.
+//! Every tab of a signed-in browser has an identity of its own, so that one user's two tabs are two
+//! telephones. Twilio tells us the identity back as `From=client:…`, signed; [`session_of`] reads from
+//! it which user calls and in which session, and nothing that the page says about its user counts. A
+//! token cannot be taken back; but the identity that it is for names a session, and calls of an
+//! identity whose session has ended are refused.
 
 use std::fmt;
 use std::time::Duration;
@@ -97,8 +99,12 @@ pub enum TokenError {
 }
 
 /// Names a browser session among all of its user's: random, or a hash of something that is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionTag(pub u64);
+
+/// Names a tab among all of its session's: random, or a hash of something that is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TabTag(pub u64);
 
 #[derive(Serialize)]
 struct Claims<'a> {
@@ -178,13 +184,19 @@ pub fn mint(
     })
 }
 
-/// What a browser is called at Twilio: `u42_00c0ffee00c0ffee_jo_example_org`.
+/// What a tab of a browser is called at Twilio: `u42_00c0ffee00c0ffee_0123456789abcdef_jo_example_org`;
+/// without a `tab`, `u42_00c0ffee00c0ffee_jo_example_org`.
 ///
-/// The user's number and the tag make it unique, and [`user_of`] finds the user by them. The name
-/// only helps people who read Twilio's console: of it, ASCII letters and digits stay, everything
-/// else becomes one `_` for each run, and the end is cut off where Twilio's limit is. Users whose
-/// names come out alike therefore still have different identities.
-pub fn identity_for(user: UserId, name: &str, session: SessionTag) -> ClientIdentity {
+/// The user's number and the tags make it unique, and [`session_of`] finds user and session by them.
+/// The name only helps people who read Twilio's console: of it, ASCII letters and digits stay,
+/// everything else becomes one `_` for each run, and the end is cut off where Twilio's limit is. Users
+/// whose names come out alike therefore still have different identities.
+pub fn identity_for(
+    user: UserId,
+    name: &str,
+    session: SessionTag,
+    tab: Option<TabTag>,
+) -> ClientIdentity {
     // As unsigned, so that every number has a form without a sign.
     let mut identity = format!(
         "u{}_{:0width$x}",
@@ -192,10 +204,11 @@ pub fn identity_for(user: UserId, name: &str, session: SessionTag) -> ClientIden
         session.0,
         width = TAG_DIGITS
     );
+    let tab = tab.map(|TabTag(tab)| format!("{tab:0TAG_DIGITS$x}"));
     let words = name
         .split(|c: char| !c.is_ascii_alphanumeric())
         .filter(|word| !word.is_empty());
-    for word in words {
+    for word in tab.as_deref().into_iter().chain(words) {
         identity.push('_');
         identity.push_str(word);
     }
@@ -206,13 +219,20 @@ pub fn identity_for(user: UserId, name: &str, session: SessionTag) -> ClientIden
 
 /// The user whose browser this is; `None` for an identity that [`identity_for`] did not make.
 pub fn user_of(identity: &ClientIdentity) -> Option<UserId> {
+    session_of(identity).map(|(user, _)| user)
+}
+
+/// The user whose browser this is, and the session that it got the identity in; `None` for an
+/// identity that [`identity_for`] did not make.
+pub fn session_of(identity: &ClientIdentity) -> Option<(UserId, SessionTag)> {
     let mut parts = identity.as_str().strip_prefix('u')?.splitn(3, '_');
     let (number, tag) = (parts.next()?, parts.next()?);
     let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
     let user = number.parse::<u64>().ok()?;
     // Exactly as written: no other spelling of the same number.
     let ours = user.to_string() == number && tag.len() == TAG_DIGITS && tag.bytes().all(hex);
-    ours.then_some(UserId(user as i64))
+    let tag = u64::from_str_radix(tag, 16).ok().filter(|_| ours)?;
+    Some((UserId(user as i64), SessionTag(tag)))
 }
 
 #[cfg(test)]
@@ -356,8 +376,12 @@ mod tests {
             ("李", "u42_0000000000c0ffee"),
             ("", "u42_0000000000c0ffee"),
         ] {
-            assert_eq!(identity_for(UserId(42), name, tag).as_str(), identity);
+            let made = identity_for(UserId(42), name, tag, None);
+            assert_eq!(made.as_str(), identity);
         }
+        let tab = Some(TabTag(7));
+        let made = identity_for(UserId(42), "Jo", tag, tab);
+        assert_eq!(made.as_str(), "u42_0000000000c0ffee_0000000000000007_Jo");
     }
 
     #[test]
@@ -383,9 +407,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_user_is_found_again_by_any_identity(user: i64, name: String, tag: u64) {
-            let identity = identity_for(UserId(user), &name, SessionTag(tag));
-            prop_assert_eq!(user_of(&identity), Some(UserId(user)));
+        fn any_user_and_session_are_found_again_by_any_identity(
+            user: i64,
+            name: String,
+            tag: u64,
+            tab: Option<u64>,
+        ) {
+            let (user, tag) = (UserId(user), SessionTag(tag));
+            let identity = identity_for(user, &name, tag, tab.map(TabTag));
+            prop_assert_eq!(user_of(&identity), Some(user));
+            prop_assert_eq!(session_of(&identity), Some((user, tag)));
         }
 
         #[test]
@@ -397,8 +428,8 @@ mod tests {
         ) {
             prop_assume!((user, tag) != (other, other_tag));
             prop_assert_ne!(
-                identity_for(UserId(user), &name, SessionTag(tag)),
-                identity_for(UserId(other), &other_name, SessionTag(other_tag))
+                identity_for(UserId(user), &name, SessionTag(tag), None),
+                identity_for(UserId(other), &other_name, SessionTag(other_tag), None)
             );
         }
     }

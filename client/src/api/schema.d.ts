@@ -217,6 +217,69 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/registrations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Incoming calls ring this browser from now on.
+         * @description Until its pass ends, its session ends or the registration is taken back. A restart of the server
+         *     does not end it. With the same `id` it is prolonged. Of one user's browsers a call rings the three
+         *     that registered last.
+         */
+        post: operations["postRegistrations"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/registrations/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * This registration is over: it rings its browser no more.
+         * @description Another registration of the same browser stays, such as that of a tab that was duplicated.
+         */
+        delete: operations["deleteRegistrationsById"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rung/{sid}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What became of a call that rang at one of the caller's browsers within the last ten minutes.
+         * @description Twilio tells browsers that a call rings no more before it tells the server why: ask again while it
+         *     is `ringing`.
+         */
+        get: operations["getRungBySid"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/session": {
         parameters: {
             query?: never;
@@ -334,8 +397,7 @@ export interface paths {
         get: operations["getToken"];
         put?: never;
         post?: never;
-        /** This browser goes offline: calls ring it no more, until it asks for its next pass. */
-        delete: operations["deleteToken"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -404,7 +466,7 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Remove a user. Their calls stay, and are for admins only from then on. */
+        /** Remove a user. A call that they placed is hung up; past ones stay, and are for admins only. */
         delete: operations["deleteUsersById"];
         options?: never;
         head?: never;
@@ -898,11 +960,37 @@ export interface components {
          * @enum {string}
          */
         RecordingStatus: "in-progress" | "paused" | "stopped" | "completed" | "absent" | "failed";
+        /** @description A browser that has registered at Twilio. */
+        Registration: {
+            /** @description As it was given to `GET /api/token`. */
+            browser?: string | null;
+            /** @description When the pass ends that the browser registered with, as `GET /api/token` said. */
+            expiresAt: components["schemas"]["UtcTime"];
+            /**
+             * @description Names this registration: made at random, anew each time that the page goes online. 16 to 64
+             *     letters, digits and hyphens, such as a UUID.
+             */
+            id: components["schemas"]["RegistrationId"];
+        };
+        /**
+         * @description Names one registration of a browser at Twilio: made at random by the page for itself, 16 to 64
+         *     letters, digits and hyphens, such as a UUID.
+         */
+        RegistrationId: string;
         /**
          * @description What someone may do.
          * @enum {string}
          */
         Role: "admin" | "user";
+        /** @description A call that rang. */
+        RungCall: {
+            outcome: components["schemas"]["RungOutcome"];
+        };
+        /**
+         * @description What became of a call that rang.
+         * @enum {string}
+         */
+        RungOutcome: "ringing" | "answered" | "missed";
         /**
          * @description Something that an API token may do.
          * @enum {string}
@@ -1127,7 +1215,7 @@ export interface components {
             edge?: string | null;
             /** @description Ask for another before then. */
             expiresAt: components["schemas"]["UtcTime"];
-            /** @description What this browser is called at Twilio; its own for each session. */
+            /** @description What this tab is called at Twilio; another name in each session. */
             identity: components["schemas"]["ClientIdentity"];
             /** @description For the Voice SDK's `Device`. */
             token: string;
@@ -2067,6 +2155,173 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    postRegistrations: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Registration"];
+            };
+        };
+        responses: {
+            /** @description incoming calls ring this browser */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `bad_request`: a parameter or the body cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `sign_in_required` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `not_allowed`: for people; `origin_refused`: another server's page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `pass_over`: ask for the next token, register with it, then say so */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    deleteRegistrationsById: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the registration */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description over, or never there */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `bad_request`: a parameter or the body cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `sign_in_required` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `not_allowed`: for people; `origin_refused`: another server's page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    getRungBySid: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the call, as the incoming call's parameter `callSid` names it */
+                sid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RungCall"];
+                };
+            };
+            /** @description `bad_request`: a parameter or the body cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `sign_in_required` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `not_allowed`: for people */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `no_such_call`: it did not ring here, or too long ago */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     getSession: {
         parameters: {
             query?: never;
@@ -2444,8 +2699,8 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Any text that this browser, or this tab of it, keeps for itself: its user's next token is
-                 *     then for the same identity, also in another session.
+                 * @description Any text that this tab of the browser keeps for itself: its next token in this session is then
+                 *     for the same identity.
                  */
                 browser?: string;
             };
@@ -2483,49 +2738,6 @@ export interface operations {
             };
             /** @description `twilio_not_set_up`: which settings are missing */
             503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            default: components["responses"]["Error"];
-        };
-    };
-    deleteToken: {
-        parameters: {
-            query?: {
-                /**
-                 * @description Any text that this browser, or this tab of it, keeps for itself: its user's next token is
-                 *     then for the same identity, also in another session.
-                 */
-                browser?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description offline, or never online */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description `bad_request`: a parameter or the body cannot be read */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description `sign_in_required` */
-            401: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -26,6 +26,7 @@ mod log;
 mod migrate;
 mod people;
 mod recordings;
+mod registrations;
 mod status;
 mod transcript;
 

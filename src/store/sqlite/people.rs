@@ -9,7 +9,7 @@ use crate::ids::user_name::look_alike;
 use crate::limits;
 use crate::store::error::{Conflict, StoreError};
 use crate::store::words::{json, read, read_json, word};
-use crate::store::{ApiToken, Role, Scope, SessionRecord, User};
+use crate::store::{ApiToken, EndedSession, Role, Scope, SessionRecord, User};
 
 #[derive(sqlx::FromRow)]
 struct UserRow {
@@ -259,17 +259,73 @@ struct SessionRow {
     hash: Vec<u8>,
     created_at: i64,
     used_at: i64,
+    phone_tag: Option<i64>,
 }
 
 impl SessionRow {
     fn session(self) -> Result<SessionRecord, StoreError> {
-        let hash = self.hash.try_into();
+        let hash = hash_of(self.hash)?;
         Ok(SessionRecord {
-            hash: hash.map_err(|_| StoreError::Damaged("a session's hash".to_owned()))?,
+            hash,
             user: self.user.user()?,
             created_at: UtcTime::from_millis(self.created_at),
             used_at: UtcTime::from_millis(self.used_at),
+            phone_tag: phone_tag(&hash, self.phone_tag),
         })
+    }
+}
+
+fn hash_of(bytes: Vec<u8>) -> Result<[u8; 32], StoreError> {
+    let hash = bytes.try_into();
+    hash.map_err(|_| StoreError::Damaged("a session's hash".to_owned()))
+}
+
+/// What a session is called at Twilio: what is kept of it, or the beginning of its hash, which opens
+/// nothing.
+fn phone_tag(hash: &[u8; 32], kept: Option<i64>) -> u64 {
+    let (beginning, _) = hash.split_first_chunk().expect("a hash has 32 bytes");
+    kept.map_or(u64::from_be_bytes(*beginning), i64::cast_unsigned)
+}
+
+/// A session's row on its way out.
+#[derive(sqlx::FromRow)]
+struct EndedRow {
+    hash: Vec<u8>,
+    user_id: i64,
+    phone_tag: Option<i64>,
+}
+
+impl EndedRow {
+    fn ended(self) -> Result<EndedSession, StoreError> {
+        let hash = hash_of(self.hash)?;
+        Ok(EndedSession {
+            user: UserId(self.user_id),
+            phone_tag: phone_tag(&hash, self.phone_tag),
+        })
+    }
+}
+
+/// Opens a session, with a tag of its own or with one that it keeps.
+async fn open(
+    work: &mut SqliteConnection,
+    hash: &[u8; 32],
+    user: UserId,
+    phone_tag: Option<u64>,
+    now: UtcTime,
+) -> Result<(), StoreError> {
+    let opened = sqlx::query(
+        "INSERT INTO sessions (hash, user_id, created_at, used_at, phone_tag) \
+         SELECT ?1, id, ?2, ?2, ?4 FROM users WHERE id = ?3",
+    )
+    .bind(&hash[..])
+    .bind(now.millis())
+    .bind(user.0)
+    .bind(phone_tag.map(u64::cast_signed))
+    .execute(work)
+    .await?;
+    match opened.rows_affected() {
+        0 => Err(StoreError::NoSuchUser),
+        _ => Ok(()),
     }
 }
 
@@ -281,18 +337,7 @@ impl Sqlite {
         now: UtcTime,
     ) -> Result<(), StoreError> {
         let mut work = self.write().await?;
-        let opened = sqlx::query(
-            "INSERT INTO sessions (hash, user_id, created_at, used_at) \
-             SELECT ?1, id, ?2, ?2 FROM users WHERE id = ?3",
-        )
-        .bind(&hash[..])
-        .bind(now.millis())
-        .bind(user.0)
-        .execute(&mut *work)
-        .await?;
-        if opened.rows_affected() == 0 {
-            return Err(StoreError::NoSuchUser);
-        }
+        open(&mut work, hash, user, None, now).await?;
         sqlx::query(
             "DELETE FROM sessions WHERE user_id = ?1 AND hash NOT IN (SELECT hash FROM sessions \
              WHERE user_id = ?1 ORDER BY used_at DESC, hash LIMIT ?2) AND hash <> ?3",
@@ -312,7 +357,7 @@ impl Sqlite {
     ) -> Result<Option<SessionRecord>, StoreError> {
         let row: Option<SessionRow> = sqlx::query_as(
             "SELECT u.id AS user_id, u.name AS user_name, u.role, \
-             u.created_at AS user_created_at, s.hash, s.created_at, s.used_at \
+             u.created_at AS user_created_at, s.hash, s.created_at, s.used_at, s.phone_tag \
              FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.hash = ?",
         )
         .bind(&hash[..])
@@ -327,7 +372,7 @@ impl Sqlite {
     ) -> Result<Vec<SessionRecord>, StoreError> {
         let rows: Vec<SessionRow> = sqlx::query_as(
             "SELECT u.id AS user_id, u.name AS user_name, u.role, \
-             u.created_at AS user_created_at, s.hash, s.created_at, s.used_at \
+             u.created_at AS user_created_at, s.hash, s.created_at, s.used_at, s.phone_tag \
              FROM sessions s JOIN users u ON u.id = s.user_id WHERE u.id = ? \
              ORDER BY s.used_at DESC, s.hash",
         )
@@ -350,23 +395,60 @@ impl Sqlite {
         Ok(())
     }
 
+    pub(in crate::store) async fn renew_session(
+        &self,
+        own: Option<&[u8; 32]>,
+        hash: &[u8; 32],
+        user: UserId,
+        now: UtcTime,
+    ) -> Result<Vec<EndedSession>, StoreError> {
+        let mut work = self.write().await?;
+        let rows: Vec<EndedRow> = sqlx::query_as(
+            "DELETE FROM sessions WHERE user_id = ? RETURNING hash, user_id, phone_tag",
+        )
+        .bind(user.0)
+        .fetch_all(&mut *work)
+        .await?;
+        let mut ended = Vec::with_capacity(rows.len());
+        let mut kept = None;
+        for row in rows {
+            let is_own = own.is_some_and(|own| row.hash == own);
+            let session = row.ended()?;
+            if is_own {
+                kept = Some(session.phone_tag);
+            } else {
+                ended.push(session);
+            }
+        }
+        open(&mut work, hash, user, kept, now).await?;
+        work.commit().await?;
+        Ok(ended)
+    }
+
     pub(in crate::store) async fn close_session(
         &self,
         hash: &[u8; 32],
-    ) -> Result<bool, StoreError> {
-        let closed = sqlx::query("DELETE FROM sessions WHERE hash = ?")
-            .bind(&hash[..])
-            .execute(&self.writer)
-            .await?;
-        Ok(closed.rows_affected() > 0)
+    ) -> Result<Option<EndedSession>, StoreError> {
+        let closed: Option<EndedRow> = sqlx::query_as(
+            "DELETE FROM sessions WHERE hash = ? RETURNING hash, user_id, phone_tag",
+        )
+        .bind(&hash[..])
+        .fetch_optional(&self.writer)
+        .await?;
+        closed.map(EndedRow::ended).transpose()
     }
 
-    pub(in crate::store) async fn close_sessions(&self, user: UserId) -> Result<u64, StoreError> {
-        let closed = sqlx::query("DELETE FROM sessions WHERE user_id = ?")
-            .bind(user.0)
-            .execute(&self.writer)
-            .await?;
-        Ok(closed.rows_affected())
+    pub(in crate::store) async fn close_sessions(
+        &self,
+        user: UserId,
+    ) -> Result<Vec<EndedSession>, StoreError> {
+        let closed: Vec<EndedRow> = sqlx::query_as(
+            "DELETE FROM sessions WHERE user_id = ? RETURNING hash, user_id, phone_tag",
+        )
+        .bind(user.0)
+        .fetch_all(&self.writer)
+        .await?;
+        closed.into_iter().map(EndedRow::ended).collect()
     }
 
     pub(in crate::store) async fn remember_browser(

@@ -51,7 +51,7 @@ fn a_clock_that_is_set_moves_no_word_and_hides_no_browser() {
 async fn calls_go_on() {
     let office = Office::open().await;
     let (alice, twiml) = office.alice_calls().await;
-    let identity = office.identity(&alice).await;
+    let identity = office.online(&alice).await;
     let mut page = office.listen(1, &alice).await;
     let mut stream = office.stream(&twiml, 1, 1).await;
     stream.speak_on(Track::Outbound, &speech()).await;

@@ -1,14 +1,16 @@
 //! A number calls the browsers.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
-use super::{Leg, OURS, Office, THEIRS, sid, texts};
+use super::{Leg, OURS, Office, THEIRS, sid, texts, uuid};
 use crate::clock;
 use crate::ids::Track;
-use crate::store::Role;
+use crate::store::{Fault, Role};
 use crate::tests::browser::Frame;
-use crate::tests::phone::speech;
-use crate::tests::sign_in::{PASSWORD, assert_refused};
+use crate::tests::phone::{eventually, speech};
+use crate::tests::sign_in::{PASSWORD, assert_refused, cookie};
 use crate::tests::stories::call;
 use crate::transcript::Speaker;
 
@@ -18,7 +20,7 @@ async fn a_call_rings_the_browsers_that_are_ready_and_belongs_to_whoever_answers
     let alice = office.house.session("alice", Role::User).await;
     let bob = office.house.session("bob", Role::User).await;
     let admin = office.house.session("carol", Role::Admin).await;
-    let [to_alice, to_bob] = [office.identity(&alice).await, office.identity(&bob).await];
+    let [to_alice, to_bob] = [office.online(&alice).await, office.online(&bob).await];
     let twiml = office.ring(1).await;
     for identity in [&to_alice, &to_bob] {
         assert!(
@@ -97,7 +99,7 @@ async fn a_browser_whose_session_ends_anywhere_rings_no_more() {
     ];
     let mut browsers = Vec::new();
     for cookie in [&here, &there, &far, &admin] {
-        browsers.push(office.identity(cookie).await);
+        browsers.push(office.online(cookie).await);
     }
     let browsers: Vec<&String> = browsers.iter().collect();
     assert_eq!(rings(&office, 1, &browsers).await, [true; 4]);
@@ -133,28 +135,278 @@ async fn a_browser_whose_session_ends_anywhere_rings_no_more() {
 }
 
 #[tokio::test]
-async fn a_browser_whose_session_ended_behind_the_servers_back_rings_no_more() {
+async fn a_browser_whose_session_ended_behind_the_servers_back_neither_rings_nor_calls() {
+    let office = Office::open().await;
+    let store = &office.house.store;
+    let alice = office.house.session("alice", Role::User).await;
+    let bob = office.house.session("bob", Role::User).await;
+    let [to_alice, to_bob] = [office.online(&alice).await, office.online(&bob).await];
+    assert_eq!(rings(&office, 1, &[&to_alice, &to_bob]).await, [true; 2]);
+    assert!(office.dial(2, &to_alice, THEIRS).await.contains("<Dial"));
+    office.dial_ended(2, None, "no-answer").await;
+    let (user, _) = store.credentials("alice").await.unwrap().unwrap();
+    // As `callburner user passwd` does, in a process of its own.
+    store.close_sessions(user.id).await.unwrap();
+    let rung = rings(&office, 3, &[&to_alice, &to_bob]).await;
+    assert_eq!(rung, [false, true]);
+    refused_aloud(&office, 4, &to_alice).await;
+    // With every further browser of hers it is the same, and bob is still rung.
+    let again = house_session(&office, "alice").await;
+    for tab in ["a", "b", "c", "d"] {
+        office.go_online(&again, tab).await;
+    }
+    store.close_sessions(user.id).await.unwrap();
+    let twiml = office.ring(5).await;
+    assert_eq!(twiml.matches("<Identity>").count(), 1, "{twiml}");
+    assert!(twiml.contains(&to_bob), "{twiml}");
+}
+
+/// The cookie of a user who is there already.
+async fn house_session(office: &Office, name: &str) -> String {
+    let store = &office.house.store;
+    let (user, _) = store.credentials(name).await.unwrap().unwrap();
+    office.house.session_of(&user, clock::utc_now()).await
+}
+
+/// The `n`th call, which a browser makes, is not put through, because nobody is signed in there.
+async fn refused_aloud(office: &Office, n: u32, identity: &str) {
+    let twiml = office.dial(n, identity, THEIRS).await;
+    assert!(
+        twiml.contains("not signed in any more") && !twiml.contains("<Dial"),
+        "{twiml}"
+    );
+    let kept = office.house.store.call_record(&call(n)).await.unwrap();
+    assert_eq!(kept.unwrap().end_cause.as_deref(), Some("unknown_user"));
+}
+
+#[tokio::test]
+async fn a_pass_ends_with_its_session_and_goes_on_when_the_session_is_renewed() {
+    let office = Office::open().await;
+    let (house, now) = (&office.house, clock::utc_now());
+    let ada = house.user("ada", Role::User).await;
+    let [here, there] = [
+        house.session_of(&ada, now).await,
+        house.session_of(&ada, now).await,
+    ];
+    let [first, other] = [office.online(&here).await, office.online(&there).await];
+    assert_ne!(first, other, "two sessions are two telephones");
+    // With one's own new password the browser that gives it goes on, under its name.
+    let edit = json!({ "password": "better horse", "oldPassword": PASSWORD });
+    let me = format!("/api/users/{}", ada.id.0);
+    let changed = house.page("PATCH", &me, &here, &edit).await;
+    assert_eq!(changed.status, 200, "{}", changed.body);
+    let renewed = cookie(&changed);
+    assert_eq!(office.online(&renewed).await, first);
+    assert!(office.dial(1, &first, THEIRS).await.contains("<Dial"));
+    refused_aloud(&office, 2, &other).await;
+
+    let out = office
+        .page("DELETE", "/api/session", &renewed, &Value::Null)
+        .await;
+    assert_eq!(out.status, 204, "{}", out.body);
+    refused_aloud(&office, 3, &first).await;
+    assert_eq!(rings(&office, 4, &[&first]).await, [false]);
+    // The call that goes on is not cut.
+    assert!(office.twilio.requests().is_empty());
+    // To sign in again, in the same tab, brings no earlier pass back.
+    let again = house_session(&office, "ada").await;
+    assert_ne!(office.online(&again).await, first);
+    refused_aloud(&office, 5, &first).await;
+}
+
+#[tokio::test]
+async fn whom_this_server_signed_out_or_removed_stays_so_while_the_database_is_gone() {
+    let office = Office::open().await;
+    let admin = office.house.session("carol", Role::Admin).await;
+    let [alice, bob] = [
+        office.house.session("alice", Role::User).await,
+        office.house.session("bob", Role::User).await,
+    ];
+    let [by_carol, by_alice, by_bob] = [
+        office.online(&admin).await,
+        office.online(&alice).await,
+        office.online(&bob).await,
+    ];
+    let out = office
+        .page("DELETE", "/api/session", &alice, &Value::Null)
+        .await;
+    assert_eq!(out.status, 204, "{}", out.body);
+    let store = &office.house.store;
+    let (user, _) = store.credentials("bob").await.unwrap().unwrap();
+    let path = format!("/api/users/{}", user.id.0);
+    let removed = office.page("DELETE", &path, &admin, &Value::Null).await;
+    assert_eq!(removed.status, 204, "{}", removed.body);
+    store.suffer(Some(Fault::Gone));
+    let browsers = [&by_carol, &by_alice, &by_bob];
+    assert_eq!(rings(&office, 1, &browsers).await, [true, false, false]);
+    for (n, identity) in [(2, &by_alice), (3, &by_bob)] {
+        let twiml = office.dial(n, identity, THEIRS).await;
+        assert!(twiml.contains("not signed in any more"), "{twiml}");
+    }
+    // Whoever may call still does.
+    assert!(office.dial(4, &by_carol, THEIRS).await.contains("<Dial"));
+}
+
+#[tokio::test]
+async fn whoever_is_removed_is_hung_up_on_and_nobody_else_is() {
+    let office = Office::open().await;
+    let admin = office.house.session("carol", Role::Admin).await;
+    let bob = office.house.session("bob", Role::User).await;
+    for (n, cookie) in [(1, &admin), (2, &bob)] {
+        let identity = office.identity(cookie).await;
+        assert!(office.dial(n, &identity, THEIRS).await.contains("<Dial"));
+        office.twilio.knows_call(&call(n));
+    }
+    let store = &office.house.store;
+    let (user, _) = store.credentials("bob").await.unwrap().unwrap();
+    let path = format!("/api/users/{}", user.id.0);
+    let removed = office.page("DELETE", &path, &admin, &Value::Null).await;
+    assert_eq!(removed.status, 204, "{}", removed.body);
+    let is_over = async || office.twilio.call_status(&call(2)) == Some("completed");
+    eventually("the end of bob's call", is_over).await;
+    assert_eq!(office.twilio.call_status(&call(1)), Some("in-progress"));
+}
+
+#[tokio::test]
+async fn where_there_are_users_a_browser_that_is_of_none_of_them_calls_nobody() {
+    let office = Office::open().await;
+    office.house.session("carol", Role::Admin).await;
+    for (n, identity) in [
+        (1, "desk"),
+        (2, "u1"),
+        (3, "u0_0000000000000001_local"),
+        (4, "u1_0000000000000001_carol"),
+        (5, "u77_0000000000000001_nobody"),
+    ] {
+        refused_aloud(&office, n, identity).await;
+    }
+}
+
+#[tokio::test]
+async fn to_ask_for_passes_rings_nobody_and_no_user_is_rung_more_than_three_times() {
     let office = Office::open().await;
     let alice = office.house.session("alice", Role::User).await;
-    let mut page = office.house.listen(&alice).await.ok().unwrap();
-    page.settle().await;
-    let identity = office.identity(&alice).await;
-    let (user, _) = office
-        .house
-        .store
-        .credentials("alice")
-        .await
-        .unwrap()
-        .unwrap();
-    // As `callburner user passwd` does, in a process of its own.
-    office.house.store.close_sessions(user.id).await.unwrap();
-    // Somebody else's end has the server look at everyone who listens.
+    let eve = office.house.session("eve", Role::User).await;
+    let to_alice = office.online(&alice).await;
+    for n in 0..10 {
+        let path = format!("/api/token?browser=hog{n}");
+        let answer = office.page("GET", &path, &eve, &Value::Null).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+    let identities = |twiml: &str| twiml.matches("<Identity>").count();
+    let twiml = office.ring(1).await;
+    assert!(
+        twiml.contains(&to_alice) && identities(&twiml) == 1,
+        "{twiml}"
+    );
+    let mut hogs = Vec::new();
+    for n in 0..10 {
+        hogs.push(office.go_online(&eve, &format!("hog{n}")).await.0);
+    }
+    let twiml = office.ring(2).await;
+    assert!(
+        twiml.contains(&to_alice) && identities(&twiml) == 4,
+        "{twiml}"
+    );
+    for hog in &hogs[7..] {
+        assert!(twiml.contains(hog), "the latest: {twiml}");
+    }
+    // A strange page cannot say so for her.
+    let said = json!({ "id": uuid(), "expiresAt": "2100-01-01T00:00:00Z" });
+    let strange = format!(
+        "Origin: https://evil.example\r\nContent-Type: application/json\r\nCookie: {eve}\r\n"
+    );
+    let house = &office.house;
+    let answer = house.ask("POST", "/api/registrations", &strange, &said);
+    assert_refused(&answer.await, 403, "origin_refused");
+}
+
+#[tokio::test]
+async fn a_page_that_goes_offline_takes_its_own_registration_back_and_no_other() {
+    let office = Office::open().await;
+    let alice = office.house.session("alice", Role::User).await;
     let bob = office.house.session("bob", Role::User).await;
-    office
-        .page("DELETE", "/api/session", &bob, &Value::Null)
+    // A tab that was duplicated has taken its name along.
+    let (identity, first) = office.go_online(&alice, "tab").await;
+    let (same, second) = office.go_online(&alice, "tab").await;
+    assert_eq!(identity, same);
+    let twiml = office.ring(1).await;
+    assert_eq!(twiml.matches(&identity).count(), 1, "{twiml}");
+    let end = async |cookie: &str, id: &str| {
+        let path = format!("/api/registrations/{id}");
+        let answer = office.page("DELETE", &path, cookie, &Value::Null).await;
+        assert_eq!(answer.status, 204, "{}", answer.body);
+    };
+    end(&bob, &second).await;
+    end(&alice, &first).await;
+    assert_eq!(rings(&office, 2, &[&identity]).await, [true]);
+    end(&alice, &second).await;
+    assert_eq!(rings(&office, 3, &[&identity]).await, [false]);
+}
+
+#[tokio::test]
+async fn whoever_was_rung_learns_what_became_of_the_call_and_no_more() {
+    let office = Office::open().await;
+    let [alice, bob, eve] = [
+        office.house.session("alice", Role::User).await,
+        office.house.session("bob", Role::User).await,
+        office.house.session("eve", Role::User).await,
+    ];
+    let to_alice = office.online(&alice).await;
+    office.online(&bob).await;
+    let outcome = async |n: u32, cookie: &str| {
+        let path = format!("/api/rung/{}", call(n).as_str());
+        office.page("GET", &path, cookie, &Value::Null).await
+    };
+    for n in [1, 3] {
+        office.ring(n).await;
+        assert_eq!(
+            outcome(n, &bob).await.json(),
+            json!({ "outcome": "ringing" })
+        );
+    }
+    let child = Leg::child(2, 1, THEIRS, &format!("client:{to_alice}"));
+    let answered = [("SequenceNumber", "2")];
+    assert_eq!(office.moved(&child, "in-progress", &answered).await, 204);
+    for cookie in [&alice, &bob] {
+        let told = outcome(1, cookie).await.json();
+        assert_eq!(told, json!({ "outcome": "answered" }));
+    }
+    office.dial_ended(3, None, "no-answer").await;
+    assert_eq!(
+        outcome(3, &bob).await.json(),
+        json!({ "outcome": "missed" })
+    );
+    assert_refused(&outcome(1, &eve).await, 404, "no_such_call");
+    assert_refused(&outcome(9, &alice).await, 404, "no_such_call");
+}
+
+#[tokio::test]
+async fn a_registration_lasts_no_longer_than_its_pass() {
+    let office = Office::open().await;
+    let alice = office.house.session("alice", Role::User).await;
+    let said = json!({ "id": uuid(), "expiresAt": "2026-01-01T00:00:00Z" });
+    let answer = office
+        .page("POST", "/api/registrations", &alice, &said)
         .await;
-    page.closed().await;
-    assert_eq!(rings(&office, 1, &[&identity]).await, [false]);
+    assert_refused(&answer, 409, "pass_over");
+    let said = json!({ "id": "short", "expiresAt": "2100-01-01T00:00:00Z" });
+    let answer = office
+        .page("POST", "/api/registrations", &alice, &said)
+        .await;
+    assert_eq!(answer.status, 422, "{}", answer.body);
+    // A page that promises too much is believed for an hour.
+    let said = json!({ "id": uuid(), "expiresAt": "2100-01-01T00:00:00Z" });
+    let answer = office
+        .page("POST", "/api/registrations", &alice, &said)
+        .await;
+    assert_eq!(answer.status, 204, "{}", answer.body);
+    let kept = office.house.store.registrations(clock::utc_now()).await;
+    let [registration] = &kept.unwrap()[..] else {
+        panic!("one is kept")
+    };
+    let hour = Duration::from_hours(1);
+    assert!(registration.expires_at.since(registration.since) <= hour);
 }
 
 #[tokio::test]
@@ -162,7 +414,7 @@ async fn a_page_hears_the_call_by_the_leg_that_rang_it() {
     let office = Office::open().await;
     let alice = office.house.session("alice", Role::User).await;
     let bob = office.house.session("bob", Role::User).await;
-    let identity = office.identity(&alice).await;
+    let identity = office.online(&alice).await;
     let twiml = office.ring(1).await;
     let mut page = office.house.listen(&alice).await.ok().unwrap();
     page.subscribe(&call(2)).await;
@@ -202,7 +454,7 @@ async fn a_page_hears_the_call_by_the_leg_that_rang_it() {
 async fn a_call_is_taken_over_before_twilio_has_told_of_the_leg() {
     let office = Office::open().await;
     let alice = office.house.session("alice", Role::User).await;
-    let identity = office.identity(&alice).await;
+    let identity = office.online(&alice).await;
     office.ring(1).await;
     let known = json!({ "sid": call(2).as_str(), "direction": "incoming" });
     assert_eq!(
@@ -237,30 +489,24 @@ async fn no_call_rings_a_browser_that_went_offline_or_signed_out() {
     let alice = office.house.session("alice", Role::User).await;
     let bob = office.house.session("bob", Role::User).await;
     // Two tabs of hers share a session, and are two telephones.
-    let [first, second] = ["first", "second"].map(|tab| format!("/api/token?browser={tab}"));
-    let mut identities = Vec::new();
-    for (cookie, tab) in [(&alice, &first), (&alice, &second), (&bob, &first)] {
-        let answer = office.page("GET", tab, cookie, &Value::Null).await;
-        identities.push(answer.json()["identity"].as_str().unwrap().to_owned());
-    }
-    let rung = async |n| {
-        let twiml = office.ring(n).await;
-        let rings = |identity: &String| twiml.contains(&format!("<Identity>{identity}</Identity>"));
-        identities.iter().map(rings).collect::<Vec<_>>()
-    };
-    assert_eq!(rung(1).await, [true, true, true]);
+    let (first, registration) = office.go_online(&alice, "first").await;
+    let second = office.go_online(&alice, "second").await.0;
+    let to_bob = office.go_online(&bob, "first").await.0;
+    let identities = [&first, &second, &to_bob];
+    assert_eq!(rings(&office, 1, &identities).await, [true, true, true]);
 
-    let answer = office.page("DELETE", &first, &alice, &Value::Null);
+    let offline = format!("/api/registrations/{registration}");
+    let answer = office.page("DELETE", &offline, &alice, &Value::Null);
     assert_eq!(answer.await.status, 204);
-    assert_eq!(rung(2).await, [false, true, true]);
+    assert_eq!(rings(&office, 2, &identities).await, [false, true, true]);
     // Back online, under the same name.
-    office.page("GET", &first, &alice, &Value::Null).await;
-    assert_eq!(rung(3).await, [true, true, true]);
+    assert_eq!(office.go_online(&alice, "first").await.0, first);
+    assert_eq!(rings(&office, 3, &identities).await, [true, true, true]);
 
     let answer = office.page("DELETE", "/api/session", &alice, &Value::Null);
     assert_eq!(answer.await.status, 204);
-    assert_eq!(rung(4).await, [false, false, true]);
-    let answer = office.page("DELETE", &first, &alice, &Value::Null);
+    assert_eq!(rings(&office, 4, &identities).await, [false, false, true]);
+    let answer = office.page("DELETE", &offline, &alice, &Value::Null);
     assert_refused(&answer.await, 401, "sign_in_required");
 }
 
@@ -280,7 +526,7 @@ async fn the_caller_is_told_when_nobody_is_there() {
     }
     // Those calls took nobody's place.
     let alice = office.house.session("alice", Role::User).await;
-    office.identity(&alice).await;
+    office.online(&alice).await;
     assert!(office.ring(3).await.contains("<Dial"));
     let refused = office.ring(4).await;
     assert!(

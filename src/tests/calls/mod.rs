@@ -11,6 +11,8 @@ mod streams;
 mod trouble;
 mod untold;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use serde_json::{Value, json};
 
 use super::Answer;
@@ -114,6 +116,24 @@ impl Office {
         let answer = self.page("GET", "/api/token", cookie, &Value::Null).await;
         let identity = &answer.json()["identity"];
         identity.as_str().expect("an identity").to_owned()
+    }
+
+    /// A page goes online: it fetches its browser's token, registers at Twilio, and says so; what the
+    /// browser is called, and the registration.
+    pub(crate) async fn go_online(&self, cookie: &str, tab: &str) -> (String, String) {
+        let path = format!("/api/token?browser={tab}");
+        let answer = self.page("GET", &path, cookie, &Value::Null).await;
+        let token = answer.json();
+        let id = uuid();
+        let said = json!({ "id": id, "browser": tab, "expiresAt": token["expiresAt"] });
+        let answer = self.page("POST", "/api/registrations", cookie, &said).await;
+        assert_eq!(answer.status, 204, "{}", answer.body);
+        (token["identity"].as_str().unwrap().to_owned(), id)
+    }
+
+    /// A browser's only page goes online; what the browser is called.
+    pub(crate) async fn online(&self, cookie: &str) -> String {
+        self.go_online(cookie, "tab").await.0
     }
 
     /// A browser calls `to`, as the `n`th call: the TwiML that answers it.
@@ -244,6 +264,13 @@ impl Office {
         self.twilio.knows_call(&call(1));
         (cookie, twiml)
     }
+}
+
+/// Another one each time, as a page makes it.
+pub(crate) fn uuid() -> String {
+    static MADE: AtomicU64 = AtomicU64::new(0);
+    let n = MADE.fetch_add(1, Ordering::SeqCst);
+    format!("00000000-0000-4000-8000-{n:012}")
 }
 
 /// A leg as its callbacks name it.

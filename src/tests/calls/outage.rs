@@ -77,7 +77,7 @@ async fn while_the_database_is_held_calls_go_through_and_are_made_up_for_afterwa
 async fn who_speaks_is_known_without_the_database() {
     let office = Office::open().await;
     let admin = office.house.session("carol", Role::Admin).await;
-    office.identity(&admin).await;
+    office.online(&admin).await;
     let hog = Hog::hold(&office).await;
     let twiml = office.ring(1).await;
     assert!(twiml.contains("<Dial"), "{twiml}");

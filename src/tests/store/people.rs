@@ -1,8 +1,9 @@
-//! People: users, sessions, API tokens.
+//! People: users, sessions, their registrations at Twilio, API tokens.
 
 use super::*;
+use crate::ids::{ClientIdentity, RegistrationId};
 use crate::limits;
-use crate::store::{Conflict, Role, Scope};
+use crate::store::{Conflict, EndedSession, RegistrationRecord, Role, Scope};
 
 fn user_hash(n: u8) -> [u8; 32] {
     [n; 32]
@@ -74,13 +75,88 @@ async fn a_session_lasts_until_it_is_closed_or_swept() {
         assert_eq!((session.created_at, session.used_at), (at(1), at(50)));
         assert_eq!(session.user, ada);
         assert_eq!(store.session(&user_hash(9)).await.unwrap(), None);
-        assert!(store.close_session(&user_hash(2)).await.unwrap());
-        assert!(!store.close_session(&user_hash(2)).await.unwrap());
+        let ended = store.close_session(&user_hash(2)).await.unwrap().unwrap();
+        assert_eq!(ended.user, ada.id);
+        assert_eq!(store.close_session(&user_hash(2)).await.unwrap(), None);
         // Began too long ago, though used since; not used for too long.
         assert_eq!(store.sweep_sessions(at(2), at(0)).await.unwrap(), 1);
         assert_eq!(store.sweep_sessions(at(0), at(4)).await.unwrap(), 1);
         let nobody = store.open_session(&user_hash(4), UserId(99), at(0)).await;
         assert!(matches!(nobody, Err(StoreError::NoSuchUser)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_session_that_is_renewed_keeps_its_name_at_twilio_and_ends_the_others() {
+    everywhere(async |store| {
+        let ada = store.first_user("Ada", "h", at(0)).await.unwrap();
+        let bob = store.add_user("Bob", "h", Role::User, at(0)).await.unwrap();
+        for (n, user) in [(1, &ada), (2, &ada), (3, &bob)] {
+            let hash = user_hash(n);
+            let opened = store.open_session(&hash, user.id, at(n.into()));
+            opened.await.unwrap();
+        }
+        let tag = async |n| {
+            let session = store.session(&user_hash(n)).await.unwrap();
+            session.map(|session| session.phone_tag)
+        };
+        let (own, other) = (tag(1).await.unwrap(), tag(2).await.unwrap());
+        assert_ne!(own, other);
+        let renew = async |own: Option<u8>, next: u8, user: UserId| {
+            let (own, next) = (own.map(user_hash), user_hash(next));
+            store.renew_session(own.as_ref(), &next, user, at(5)).await
+        };
+        let expected = EndedSession {
+            user: ada.id,
+            phone_tag: other,
+        };
+        assert_eq!(renew(Some(1), 4, ada.id).await.unwrap(), [expected]);
+        // And once more.
+        assert_eq!(renew(Some(4), 5, ada.id).await.unwrap(), []);
+        let tags = [tag(1).await, tag(2).await, tag(4).await, tag(5).await];
+        assert_eq!(tags, [None, None, None, Some(own)]);
+        // A session of somebody else's lends its name to nobody.
+        assert_eq!(renew(Some(3), 6, ada.id).await.unwrap().len(), 1);
+        assert_ne!(tag(6).await, tag(3).await);
+        assert!(tag(3).await.is_some(), "bob's");
+        let nobody = renew(None, 7, UserId(99)).await;
+        assert!(matches!(nobody, Err(StoreError::NoSuchUser)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn registrations_are_kept_until_they_end_and_are_bounded() {
+    everywhere(async |store| {
+        let registration = |n: usize, since, expires_at| RegistrationRecord {
+            id: RegistrationId::parse(&format!("registration-{n:08}")).unwrap(),
+            identity: ClientIdentity::parse(&format!("browser_{n}")).unwrap(),
+            since: at(since),
+            expires_at: at(expires_at),
+        };
+        let all = [registration(1, 0, 100), registration(2, 1, 50)];
+        for one in &all {
+            store.keep_registration(one, one.since).await.unwrap();
+        }
+        assert_eq!(store.registrations(at(10)).await.unwrap(), all);
+        assert_eq!(store.registrations(at(50)).await.unwrap(), all[..1]);
+        // Told again, it lasts longer, and is as old as before.
+        let again = registration(2, 20, 120);
+        store.keep_registration(&again, at(20)).await.unwrap();
+        let kept = store.registrations(at(50)).await.unwrap();
+        assert_eq!(kept[1], registration(2, 1, 120));
+        store.forget_registration(&all[0].id).await.unwrap();
+        store.forget_registration(&all[0].id).await.unwrap();
+        assert_eq!(store.registrations(at(50)).await.unwrap().len(), 1);
+        for n in 3..limits::REGISTRATIONS_MAX + 4 {
+            let one = registration(n, 60, 200);
+            store.keep_registration(&one, at(60)).await.unwrap();
+        }
+        let kept = store.registrations(at(60)).await.unwrap();
+        assert_eq!(kept.len(), limits::REGISTRATIONS_MAX);
+        assert!(kept.iter().all(|one| one.since == at(60)), "the oldest");
+        assert_eq!(store.registrations(at(200)).await.unwrap(), []);
     })
     .await;
 }
@@ -141,8 +217,8 @@ async fn sessions_and_tokens_of_one_user_are_bounded() {
         );
         assert!(store.session(&user_hash(sessions)).await.unwrap().is_some());
         assert_eq!(
-            store.close_sessions(ada.id).await.unwrap(),
-            u64::from(sessions)
+            store.close_sessions(ada.id).await.unwrap().len(),
+            usize::from(sessions)
         );
         let tokens = limits::API_TOKENS_PER_USER_MAX as u8;
         for n in 0..=tokens {

@@ -1,0 +1,88 @@
+//! `/api/registrations`: which browsers calls ring. A page says so itself, once its browser has
+//! registered at Twilio, and says when that ends.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::auth::Caller;
+use super::token::identity_of;
+use super::{ApiError, ApiState};
+use crate::clock::UtcTime;
+use crate::desk::{Desk, NOBODY, PassOver};
+use crate::ids::RegistrationId;
+
+/// `/api/registrations`.
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(register))
+        .routes(routes!(unregister))
+}
+
+/// A browser that has registered at Twilio.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Registration {
+    /// Names this registration: made at random, anew each time that the page goes online. 16 to 64
+    /// letters, digits and hyphens, such as a UUID.
+    id: RegistrationId,
+    /// As it was given to `GET /api/token`.
+    browser: Option<String>,
+    /// When the pass ends that the browser registered with, as `GET /api/token` said.
+    expires_at: UtcTime,
+}
+
+/// Incoming calls ring this browser from now on.
+///
+/// Until its pass ends, its session ends or the registration is taken back. A restart of the server
+/// does not end it. With the same `id` it is prolonged. Of one user's browsers a call rings the three
+/// that registered last.
+#[utoipa::path(post, path = "/api/registrations", tag = "phone", request_body = Registration, responses(
+    (status = 204, description = "incoming calls ring this browser"),
+    (status = 403, description = "`not_allowed`: for people; `origin_refused`: another server's page"),
+    (status = 409, description = "`pass_over`: ask for the next token, register with it, then say so"),
+))]
+async fn register(
+    caller: Caller,
+    State(desk): State<Desk>,
+    Json(registration): Json<Registration>,
+) -> Result<StatusCode, ApiError> {
+    let Registration {
+        id,
+        browser,
+        expires_at,
+    } = registration;
+    let (_, identity) = identity_of(&caller, &desk, browser.as_deref()).await?;
+    let registered = desk.register(id, identity, expires_at).await;
+    registered.map_err(|PassOver| {
+        let message = "the pass that this browser registered with is over: ask for the next token, \
+                       register with it at Twilio, then say so here";
+        ApiError::new(StatusCode::CONFLICT, "pass_over", message)
+    })?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// This registration is over: it rings its browser no more.
+///
+/// Another registration of the same browser stays, such as that of a tab that was duplicated.
+#[utoipa::path(delete, path = "/api/registrations/{id}", tag = "phone",
+    params(("id" = String, Path, description = "the registration")), responses(
+    (status = 204, description = "over, or never there"),
+    (status = 403, description = "`not_allowed`: for people; `origin_refused`: another server's page"),
+))]
+async fn unregister(
+    caller: Caller,
+    State(desk): State<Desk>,
+    Path(id): Path<RegistrationId>,
+) -> Result<StatusCode, ApiError> {
+    let user = match &caller {
+        Caller::Open => NOBODY,
+        Caller::User { .. } => caller.require_person()?.id,
+    };
+    desk.unregister(&id, user).await;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,65 @@
+//! Whom the latest incoming calls rang: whoever was rung may learn whether somebody answered, though
+//! the call is not theirs. Pure: no I/O; takes `now`.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use crate::ids::{CallSid, UserId};
+use crate::limits;
+
+/// The latest calls that rang, and whom.
+#[derive(Debug, Default)]
+pub(super) struct Rung {
+    calls: BTreeMap<CallSid, (Instant, Vec<UserId>)>,
+}
+
+impl Rung {
+    /// A call rings browsers of these users.
+    pub(super) fn note(&mut self, call: &CallSid, users: Vec<UserId>, now: Instant) {
+        let lasts = |at: Instant| now.saturating_duration_since(at) < limits::RUNG_CALL_KEPT;
+        self.calls.retain(|_, (at, _)| lasts(*at));
+        if self.calls.len() >= limits::RUNG_CALLS_MAX
+            && let Some(first) = self.calls.iter().min_by_key(|(_, (at, _))| *at)
+        {
+            let first = first.0.clone();
+            self.calls.remove(&first);
+        }
+        self.calls.insert(call.clone(), (now, users));
+    }
+
+    /// Whether a call rang this user a while ago.
+    pub(super) fn has(&self, call: &CallSid, user: UserId) -> bool {
+        let rung = self.calls.get(call);
+        rung.is_some_and(|(_, users)| users.contains(&user))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock;
+
+    fn call(n: usize) -> CallSid {
+        CallSid::parse(&format!("CA{n:032x}")).unwrap()
+    }
+
+    #[test]
+    fn whom_a_call_rang_is_known_for_a_while_and_of_the_latest_calls() {
+        let (mut rung, began) = (Rung::default(), clock::now());
+        rung.note(&call(0), vec![UserId(1), UserId(2)], began);
+        assert!(rung.has(&call(0), UserId(2)));
+        assert!(!rung.has(&call(0), UserId(3)) && !rung.has(&call(1), UserId(1)));
+        let later = began + limits::RUNG_CALL_KEPT;
+        rung.note(&call(1), vec![UserId(1)], later);
+        assert!(!rung.has(&call(0), UserId(1)));
+        for n in 0..=limits::RUNG_CALLS_MAX {
+            let now = later + Duration::from_millis(1 + n as u64);
+            rung.note(&call(2 + n), vec![UserId(1)], now);
+        }
+        assert_eq!(rung.calls.len(), limits::RUNG_CALLS_MAX);
+        assert!(!rung.has(&call(2), UserId(1)));
+        assert!(rung.has(&call(2 + limits::RUNG_CALLS_MAX), UserId(1)));
+    }
+}

@@ -1,0 +1,2 @@
+ALTER TABLE sessions DROP COLUMN phone_tag;
+DROP TABLE registrations;
