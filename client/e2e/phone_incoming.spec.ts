@@ -1,6 +1,7 @@
 /** Calls to us: they ring at every browser that is online, once. */
 import type { Page } from '@playwright/test';
-import { goOnline, ringing, timer } from './phone_steps';
+import { openFarEnd } from './far_end';
+import { dial, expectOnline, goOnline, ringing, timer } from './phone_steps';
 import { expect, test } from './twilio';
 
 const CALLER = '+442079460958';
@@ -48,19 +49,167 @@ test('a call is rejected, by keyboard', async ({ page, twilio }) => {
   // Whoever rejects a call has not missed it. The next one's notice comes after any of this one's.
   const next = await twilio.call('+442079460959');
   await expect(ringing(page)).toBeVisible();
-  next.legs[0]?.cancel();
+  await twilio.giveUp(next);
   await expect(page.getByText('Missed call from +44 20 7946 0959.')).toBeVisible();
   await expect(page.getByText(`Missed call from ${CALLER_WRITTEN}.`)).toBeHidden();
 });
 
 test('a caller who gives up was missed', async ({ page, twilio }) => {
   await goOnline(page);
-  const { legs } = await twilio.call(CALLER);
+  const call = await twilio.call(CALLER);
   await expect(ringing(page)).toBeVisible();
-  legs[0]?.cancel();
+  await twilio.giveUp(call);
   await expect(ringing(page)).toBeHidden();
   await expect(page.getByText(`Missed call from ${CALLER_WRITTEN}.`)).toBeVisible();
 });
+
+test('a call that somebody else answered was not missed, though the server hears of it later', async ({
+  page,
+  twilio,
+  signalling,
+}) => {
+  await goOnline(page);
+  const { callSid, legs } = await twilio.call(CALLER);
+  await expect(ringing(page)).toBeVisible();
+  const asked = page.waitForResponse((response) => response.url().includes('/api/rung/'));
+  legs[0]?.cancel();
+  expect(await (await asked).json()).toEqual({ outcome: 'ringing' });
+  await twilio.tell(signalling.newCallSid(), 'in-progress', callSid);
+  await expect(page.getByText('was answered elsewhere.')).toBeVisible();
+  await expect(page.getByText(`Missed call from ${CALLER_WRITTEN}.`)).toBeHidden();
+});
+
+test('a call that comes while one talks is told and can be declined; the first one goes on', async ({
+  page,
+  browser,
+  server,
+  twilio,
+  farEnd,
+}) => {
+  const second = await openFarEnd(browser, server.url);
+  const waiting = (party: string) =>
+    page.getByRole('status').filter({ hasText: `Another call is waiting: ${party}.` });
+  await goOnline(page);
+  await dial(page);
+  const first = await twilio.answered();
+  await expect(timer(page)).toBeVisible();
+
+  const declined = await twilio.call(CALLER, second);
+  await expect(waiting(CALLER_WRITTEN)).toBeVisible();
+  await expect(ringing(page)).toBeHidden();
+  expect(await isLoud(page)).toBe(false);
+  await waiting(CALLER_WRITTEN).getByRole('button', { name: 'Decline' }).click();
+  await declined.legs[0]?.heard('reject');
+  await expect(waiting(CALLER_WRITTEN)).toBeHidden();
+
+  // One that gives up meanwhile was missed.
+  const gone = await twilio.call('+442079460959', second);
+  await expect(waiting('+44 20 7946 0959')).toBeVisible();
+  await twilio.giveUp(gone);
+  await expect(waiting('+44 20 7946 0959')).toBeHidden();
+  await expect(page.getByText('Missed call from +44 20 7946 0959.')).toBeVisible();
+  const before = await timer(page).textContent();
+  await expect(timer(page)).not.toHaveText(before ?? '');
+  expect(await farEnd.loudness()).toBeGreaterThan(0);
+
+  // One that still waits when the first ends rings, and can be answered.
+  const kept = await twilio.call(CALLER, second);
+  await expect(waiting(CALLER_WRITTEN)).toBeVisible();
+  await twilio.hangUp(first);
+  await expect(ringing(page)).toContainText(CALLER_WRITTEN);
+  await expect.poll(() => isLoud(page)).toBe(true);
+  await ringing(page).getByRole('button', { name: 'Accept' }).click();
+  const [leg] = kept.legs;
+  if (!leg) throw new Error('nobody rang');
+  await twilio.connect(leg, second);
+  await expect(timer(page)).toBeVisible();
+  await expect.poll(() => second.loudness()).toBeGreaterThan(0);
+  await twilio.hangUp(leg);
+  await second.close();
+});
+
+test('of two calls that ring at once, the other one waits when one is accepted', async ({
+  page,
+  browser,
+  server,
+  twilio,
+}) => {
+  const second = await openFarEnd(browser, server.url);
+  await goOnline(page);
+  const { legs } = await twilio.call(CALLER);
+  const other = await twilio.call('+442079460959', second);
+  await expect(ringing(page)).toContainText('One more call waits.');
+  await ringing(page).getByRole('button', { name: 'Accept' }).click();
+  const [leg] = legs;
+  if (!leg) throw new Error('nobody rang');
+  await twilio.connect(leg);
+  await expect(timer(page)).toBeVisible();
+  await expect(page.getByText('Another call is waiting: +44 20 7946 0959.')).toBeVisible();
+  await twilio.giveUp(other);
+  await expect(page.getByText('Missed call from +44 20 7946 0959.')).toBeVisible();
+  leg.hangUp();
+  await second.close();
+});
+
+test('a browser that is online rings at once after the server has restarted', async ({
+  page,
+  server,
+  twilio,
+  signalling,
+}) => {
+  await goOnline(page);
+  const identity = signalling.tokens.at(-1)?.identity ?? '';
+  await server.restart();
+  const first = await twilio.call(CALLER);
+  expect(first.rung).toContain(identity);
+  await expect(ringing(page)).toContainText(CALLER_WRITTEN);
+  await twilio.giveUp(first);
+  await expect(ringing(page)).toBeHidden();
+  await expectOnline(page);
+});
+
+/** A tab that is duplicated: the browser copies what the first one keeps for itself. */
+async function duplicate(page: Page): Promise<Page> {
+  const kept = await page.evaluate(() => ({ ...sessionStorage }));
+  const other = await page.context().newPage();
+  await other.addInitScript((kept) => {
+    for (const [name, value] of Object.entries(kept)) sessionStorage.setItem(name, value);
+  }, kept);
+  await other.goto('/');
+  return other;
+}
+
+for (const hasLocks of [true, false])
+  test(`a duplicated tab rings on when the first one goes offline${hasLocks ? '' : ', also under one name'}`, async ({
+    page,
+    twilio,
+    signalling,
+  }) => {
+    if (!hasLocks) {
+      // A browser in which no tab can know that another one has its name.
+      await page
+        .context()
+        .addInitScript(() => Object.defineProperty(navigator, 'locks', { value: undefined }));
+      await page.goto('/');
+    }
+    await goOnline(page);
+    const first = signalling.tokens.at(-1)?.identity ?? '';
+    const other = await duplicate(page);
+    await goOnline(other);
+    const second = signalling.tokens.at(-1)?.identity ?? '';
+    expect(second !== first).toBe(hasLocks);
+    await page.getByRole('button', { name: 'Go offline' }).click();
+    await signalling.registers(1);
+    /** Which of the two a call rings. */
+    const rung = async () => {
+      const call = await twilio.call(CALLER);
+      await twilio.giveUp(call);
+      return [...new Set([first, second])].filter((identity) => call.rung.includes(identity));
+    };
+    await expect.poll(rung).toEqual([second]);
+    await other.goto('about:blank');
+    await expect.poll(rung).toEqual([]);
+  });
 
 test('a call that somebody else answered was not missed', async ({ page, twilio, signalling }) => {
   await goOnline(page);

@@ -106,8 +106,15 @@ export class Twilio {
     });
   }
 
-  /** Somebody calls our number: the server says whom to ring, and they ring. */
-  async call(from: string): Promise<{ callSid: string; rung: string[]; legs: Leg[] }> {
+  /**
+   * Somebody calls our number: the server says whom to ring, and they ring.
+   *
+   * @param farEnd another one, if the usual one is in a call
+   */
+  async call(
+    from: string,
+    farEnd = this.#farEnd,
+  ): Promise<{ callSid: string; rung: string[]; legs: Leg[] }> {
     const callSid = this.#signalling.newCallSid();
     const twiml = await this.#ask('/voice', {
       CallSid: callSid,
@@ -117,7 +124,7 @@ export class Twilio {
       Direction: 'inbound',
     });
     this.#going.add(callSid);
-    const offer = await this.#farEnd.offer();
+    const offer = await farEnd.offer();
     const named = /<Parameter name="callSid" value="([^"]*)"/.exec(twiml)?.[1] ?? '';
     const rung = [...twiml.matchAll(/<Identity>([^<]*)<\/Identity>/g)].map(([, one = '']) => one);
     const here = rung.filter((identity) => this.#signalling.registered.includes(identity));
@@ -127,9 +134,15 @@ export class Twilio {
   }
 
   /** The browser has accepted: the sound goes through. */
-  async connect(leg: Leg) {
+  async connect(leg: Leg, farEnd = this.#farEnd) {
     await leg.heard('answer');
-    await this.#farEnd.take(leg.sdp);
+    await farEnd.take(leg.sdp);
+  }
+
+  /** The caller gives up: it rings no more, and the server is told. */
+  async giveUp({ callSid, legs }: { callSid: string; legs: Leg[] }) {
+    for (const leg of legs) leg.cancel();
+    await this.tell(callSid, 'completed');
   }
 
   async #ask(path: string, fields: Record<string, string>): Promise<string> {

@@ -14,6 +14,7 @@ import { IncomingCall } from './phone/IncomingCall';
 import { LineBanner } from './phone/LineState';
 import { isCarrying } from './phone/phone';
 import { phoneStore } from './phone/store';
+import { WaitingCall } from './phone/WaitingCall';
 import { PhoneScreen } from './screens/PhoneScreen';
 import { SignOut } from './session/Account';
 import { Notices } from './session/Notices';
@@ -130,6 +131,7 @@ function Page({ session, last }: { session: SessionState; last: SessionState }) 
           <Notices session={session} last={last} />
           <LineBanner />
           <CallBar />
+          <WaitingCall />
         </>
       }
       foot={

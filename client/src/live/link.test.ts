@@ -293,4 +293,30 @@ describe('forgetting', () => {
     expect(sockets).toHaveLength(1);
     expect(vi.getTimerCount()).toBe(0);
   });
+
+  it('that is held stays open without calls, and comes back', () => {
+    const { link, sockets, states, latest } = setUp();
+    link.hold();
+    latest().onopen?.();
+    link.listen(CALL);
+    link.forget(CALL);
+    expect(latest().isClosed).toBe(false);
+    latest().onclose?.({ code: 1006 });
+    vi.advanceTimersByTime(FIRST_WAIT_MS);
+    expect(sockets).toHaveLength(2);
+    latest().onopen?.();
+    expect(states).toEqual(['connecting', 'open', 'waiting', 'connecting', 'open']);
+    link.listen(CALL);
+    link.release();
+    expect(latest().isClosed).toBe(false);
+    link.forget(CALL);
+    expect(latest().isClosed).toBe(true);
+    expect(states.at(-1)).toBe('idle');
+    // Nothing of it is left after it was closed for somebody else.
+    link.hold();
+    link.close();
+    link.listen(CALL);
+    link.forget(CALL);
+    expect(states.at(-1)).toBe('idle');
+  });
 });

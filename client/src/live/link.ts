@@ -55,6 +55,8 @@ export class Link {
   readonly #options: LinkOptions;
   /** The calls, and how often each was refused. */
   readonly #wanted = new Map<string, number>();
+  /** Whether the socket is wanted without calls, too. */
+  #isHeld = false;
   /** Calls that are asked for anew in a while. */
   readonly #refused = new Map<string, ReturnType<typeof setTimeout>>();
   #state: LinkState = 'idle';
@@ -76,11 +78,23 @@ export class Link {
     else if (this.#state === 'idle' || this.#state === 'signed-out') this.#connect();
   }
 
-  /** Listens to a call no more; without calls the socket closes. */
+  /** Keeps the socket open, also while there is no call: `onState` tells when the server is back. */
+  hold() {
+    this.#isHeld = true;
+    if (this.#state === 'idle' || this.#state === 'signed-out') this.#connect();
+  }
+
+  /** Without calls the socket closes from now on. */
+  release() {
+    this.#isHeld = false;
+    if (this.#wanted.size === 0) this.close();
+  }
+
+  /** Listens to a call no more; without calls the socket closes, unless it is held. */
   forget(callSid: string) {
     if (!this.#wanted.delete(callSid)) return;
     this.#forgetRefusal(callSid);
-    if (this.#wanted.size === 0) this.close();
+    if (this.#wanted.size === 0 && !this.#isHeld) this.close();
     else if (this.#state === 'open') this.#send({ type: 'unsubscribe', callSid });
   }
 
@@ -110,11 +124,12 @@ export class Link {
     if (this.#state === 'signed-out') this.#waitAndConnect();
   }
 
-  /** Ends the socket, and stays idle until someone listens again. */
+  /** Ends the socket, and stays idle until someone listens or holds it again. */
   close() {
     this.#drop();
     for (const callSid of [...this.#wanted.keys()]) this.#forgetRefusal(callSid);
     this.#wanted.clear();
+    this.#isHeld = false;
     this.#failures = 0;
     this.#become('idle');
   }

@@ -118,6 +118,22 @@ export function keepAwake(): () => void {
   };
 }
 
+/**
+ * Keeps the line to the server open until the returned function is called.
+ *
+ * @param onOpen told each time that the line comes up: at first, and after the server was away
+ */
+export function holdLink(onOpen: () => void): () => void {
+  const unsubscribe = liveStore.subscribe((now, before) => {
+    if (now.link === 'open' && before.link !== 'open') onOpen();
+  });
+  link.hold();
+  return () => {
+    unsubscribe();
+    link.release();
+  };
+}
+
 /** The server is back, or someone has signed in: a line that waits is tried at once. */
 export const wakeLink = () => link.wake();
 

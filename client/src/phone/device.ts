@@ -87,6 +87,8 @@ export async function openTelephone(
   const options = {
     ...(edge === null ? {} : { edge }),
     appName: 'callburner',
+    // A call that comes while another one goes on is told, not hidden: the page says that it waits.
+    allowIncomingWhileBusy: true,
     // Speaks only while a call goes on.
     closeProtection: true,
     maxCallSignalingTimeoutMs: REJOINS_WITHIN_MS,

@@ -1,17 +1,20 @@
 /** Drives the phone: keeps it registered at Twilio, and takes what rings. Decides nothing of calls. */
-import { api, unwrap } from '../api/client';
+import { ApiError, api, unwrap } from '../api/client';
 import { noteSignedOut, queries } from '../api/queries';
 import { waitMs } from '../live/backoff';
+import { holdLink } from '../live/store';
 import { readPreference } from '../settings/preferences';
 import { carryOutgoing, hangUp, whenOver } from './carrier';
 import { openTelephone, type Telephone } from './device';
 import { needsToken, type Trouble, trouble, troubleOf } from './errors';
-import { dropAll, ignoreAll, obey, rang } from './incoming';
+import { alertAnew, dropAll, ignoreAll, obey, rang } from './incoming';
 import { dueInMs, type Pass } from './pass';
 import { isCarrying, QUIET } from './phone';
+import { Registration } from './registration';
 import { askForNotices, hearDecisions } from './ringing';
 import { unlockSounds } from './sounds';
 import { phoneStore, tell } from './store';
+import { tabName } from './tab';
 import { hearWorld } from './world';
 
 /** The first registering takes no longer, or there is a reason to tell. */
@@ -20,20 +23,39 @@ const ONLINE_WITHIN_MS = 20_000;
 /** The SDK comes back by itself within this, or another one is made. */
 const COMES_BACK_WITHIN_MS = 20_000;
 
-/** What this tab calls itself to the server: its identity at Twilio stays the same. */
-const TAB = 'callburner.tab';
-
 let telephone: Telephone | undefined;
 /** Counts telephones: what an earlier one still tells is not heard. */
 let opened = 0;
 let pass: Pass | undefined;
+/** What the browser is called at Twilio by the telephone that is open. */
+let identity: string | undefined;
 let failures = 0;
 /** Runs out when there is something to do: a pass to replace, or a line to mend. */
 let alarm: ReturnType<typeof setTimeout> | undefined;
 let isMending = false;
 let stopHearing: (() => void) | undefined;
-/** Done once the server knows that this page went offline. */
-let told: Promise<unknown> = Promise.resolve();
+
+/** What the server knows of it: calls ring only browsers of which it was told. */
+const registration = new Registration({
+  register: (body) => unwrap(api.POST('/api/registrations', { body })),
+  unregister: (id) =>
+    api
+      .DELETE('/api/registrations/{id}', { params: { path: { id } }, keepalive: true })
+      // A server that is gone rings nobody; the registration ends with its pass.
+      .catch(() => undefined),
+  onTold: () => {
+    if (!isWanted() || !telephone?.isRegistered()) return;
+    tell({ type: 'registered' });
+    setAlarm();
+  },
+  onFailed: (thrown) => {
+    noteSignedOut(thrown);
+    if (lineName() === 'going-online') leave(troubleOf(thrown));
+    else if (thrown instanceof ApiError && thrown.code === 'pass_over') renewPass();
+  },
+  newId: () => crypto.randomUUID(),
+  chance: Math.random,
+});
 
 const isWanted = () => stopHearing !== undefined;
 const carries = () => isCarrying(phoneStore.getState());
@@ -79,7 +101,7 @@ export function forgetPhone() {
   phoneStore.setState(QUIET);
 }
 
-/** Signed in again: the server, which forgot this page with its session, has calls ring here anew. */
+/** Signed in again: with a pass of this session the browser can be called, and can call, anew. */
 export function renewPass() {
   pass = undefined;
   // In a call the sound would break off for a moment; it is mended when that is over.
@@ -88,14 +110,14 @@ export function renewPass() {
 
 function leave(why: Trouble | null) {
   clearTimeout(alarm);
-  if (isWanted()) giveBack();
+  giveBack();
   stopHearing?.();
   stopHearing = undefined;
   opened += 1;
   dropAll();
   telephone?.destroy();
   telephone = undefined;
-  pass = undefined;
+  identity = undefined;
   failures = 0;
   tell({ type: 'went-offline', trouble: why });
 }
@@ -111,6 +133,7 @@ export function dial(to: string) {
 }
 
 whenOver(() => {
+  alertAnew();
   void telephone?.releaseMicrophone().catch(() => undefined);
   void queries.invalidateQueries({ queryKey: ['calls'] });
   void mend();
@@ -131,36 +154,27 @@ async function tryMicrophone() {
 }
 
 async function askForPass(): Promise<Pass> {
-  // The other way round, nobody would ring this page.
-  await told;
   let receivedAt = new Date().toUTCString();
-  const browser = tab();
+  const browser = await tabName();
   const answer = api.GET('/api/token', { params: { query: { browser } } }).then((answered) => {
     receivedAt = answered.response.headers.get('date') ?? receivedAt;
     return answered;
   });
-  const { token, expiresAt, edge } = await unwrap(answer);
+  const { token, identity, expiresAt, edge } = await unwrap(answer);
   const lifeMs = Date.parse(expiresAt) - Date.parse(receivedAt);
-  return { token, edge: edge ?? null, receivedAtMs: Date.now(), lifeMs };
+  const receivedAtMs = Date.now();
+  return { token, identity, browser, expiresAt, edge: edge ?? null, receivedAtMs, lifeMs };
 }
 
-/** Calls to us ring here no more, whatever becomes of the page. A server that is gone rings nobody. */
+/** Calls to us ring here no more, whatever becomes of the page. */
 function giveBack() {
   pass = undefined;
-  const params = { query: { browser: tab() } };
-  told = api.DELETE('/api/token', { params, keepalive: true }).catch(() => undefined);
+  registration.end();
 }
 
-function tab(): string {
-  const made = crypto.randomUUID();
-  try {
-    const kept = sessionStorage.getItem(TAB);
-    if (kept) return kept;
-    sessionStorage.setItem(TAB, made);
-  } catch {
-    // A browser that keeps nothing: another name each time.
-  }
-  return made;
+/** Twilio has this browser, with the pass that is held. */
+function announce() {
+  if (pass) registration.begin(pass.browser, pass.expiresAt);
 }
 
 async function open() {
@@ -170,12 +184,12 @@ async function open() {
   const before = telephone;
   telephone = undefined;
   before?.destroy();
+  identity = pass?.identity;
   const phone = await openTelephone(pass?.token ?? '', pass?.edge ?? null, {
     onRegistered: () => {
       if (!isMine()) return;
       failures = 0;
-      tell({ type: 'registered' });
-      setAlarm();
+      announce();
     },
     onUnregistered: () => {
       if (!isMine()) return;
@@ -223,7 +237,7 @@ function setAlarm(inMs?: number) {
 async function mend() {
   if (!isWanted() || isMending) return;
   if (lineName() === 'going-online') {
-    if (!telephone?.isRegistered()) leave(trouble('no-line'));
+    leave(trouble(telephone?.isRegistered() ? 'no-internet' : 'line-not-up'));
     return;
   }
   isMending = true;
@@ -232,10 +246,15 @@ async function mend() {
       const next = await askForPass();
       if (!isWanted()) return;
       pass = next;
-      telephone?.replaceToken(next.token);
+      if (next.identity === identity) {
+        telephone?.replaceToken(next.token);
+        if (telephone?.isRegistered()) announce();
+      }
     }
-    // A call goes on over a line of its own: it must not be cut.
-    if (!telephone?.isRegistered() && !carries()) await open();
+    // After another sign-in the browser has another name, which only a new telephone can take. A call
+    // goes on over a line of its own: it must not be cut.
+    const isOurs = pass.identity === identity && telephone?.isRegistered();
+    if (!isOurs && !carries()) await open();
     failures = 0;
     setAlarm();
   } catch (thrown) {
@@ -260,8 +279,11 @@ function hear(): () => void {
     onSpeaker: (deviceId) => void telephone?.setSpeaker(deviceId).catch(() => undefined),
   });
   const stopDecisions = hearDecisions(obey);
+  // A server that comes back may not know of this browser any more.
+  const stopHolding = holdLink(() => registration.repeat());
   return () => {
     stopWorld();
     stopDecisions();
+    stopHolding();
   };
 }

@@ -9,6 +9,8 @@ import { ApiError } from '../api/client';
 export type Cause =
   | 'no-internet'
   | 'no-line'
+  /** It was never there: nobody tries again by itself. */
+  | 'line-not-up'
   | 'line-blocked'
   | 'token-refused'
   | 'token-expired'

@@ -6,10 +6,24 @@ import type { Leg, Ringing } from './device';
 import { noteMissed } from './missed';
 import { type Incoming, isCarrying } from './phone';
 import { announce, type Decision, decide } from './ringing';
+import { callWaiting } from './sounds';
 import { phoneStore, tell } from './store';
 
-/** Their legs, and what stops their ringing. */
-const ringing = new Map<string, { leg: Leg; stop: () => void }>();
+interface Rings {
+  leg: Leg;
+  /** The name that all tabs know the call by. */
+  name: string;
+  party: string;
+  /** Stops what makes it noticed. */
+  stop: () => void;
+}
+
+/** The calls that ring, by their legs. */
+const ringing = new Map<string, Rings>();
+
+/** Makes a call noticed: aloud, or softly beside the call that one has. */
+const alert = (name: string, party: string) =>
+  isCarrying(phoneStore.getState()) ? callWaiting() : announce(name, party);
 
 export async function accept(legSid: string) {
   const incoming = find(legSid);
@@ -17,9 +31,9 @@ export async function accept(legSid: string) {
   if (!incoming || !rings || isCarrying(phoneStore.getState())) return;
   settle(incoming, 'answered');
   ringing.delete(legSid);
-  for (const { stop } of ringing.values()) stop();
   tell({ type: 'put-away' });
   tell({ type: 'accepted', leg: legSid });
+  alertAnew();
   carryIncoming(rings.leg, incoming.sid);
   try {
     const sid = incoming.sid ?? incoming.leg;
@@ -71,12 +85,21 @@ export function obey(call: string, decision: Decision) {
   if (decision === 'ignored') leg?.ignore();
 }
 
+/** A call begins or ends here: those that ring wait beside it, or ring aloud. */
+export function alertAnew() {
+  for (const rings of ringing.values()) {
+    rings.stop();
+    rings.stop = alert(rings.name, rings.party);
+  }
+}
+
 /** It begins to ring. */
 export function rang({ leg, sid: legSid, from, parentSid }: Ringing) {
   const party = from.replace(/^client:/, '');
   tell({ type: 'rang', incoming: { leg: legSid, sid: parentSid, party } });
   if (!find(legSid)) return; // Too many ring.
-  ringing.set(legSid, { leg, stop: announce(parentSid ?? legSid, party) });
+  const name = parentSid ?? legSid;
+  ringing.set(legSid, { leg, name, party, stop: alert(name, party) });
   leg.hear((event) => {
     if (event.type !== 'over' || !find(legSid)) return;
     forget(legSid);

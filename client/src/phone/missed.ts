@@ -1,16 +1,23 @@
 /** Tells of a call that rang here and was not answered here. */
-import { callQuery, queries } from '../api/queries';
+import { api, unwrap } from '../api/client';
+import { queries } from '../api/queries';
 import { formatParty } from '../numbers/format';
 import { t } from '../strings';
 import { say } from '../ui/toasts';
+import { type Outcome, outcomeOf } from './outcome';
 
 /** Asks the server whether somebody else answered; without its word it was missed. */
 export async function noteMissed(sid: string | null, party: string) {
   const name = formatParty(party) || t.phone.incoming.unknown;
-  const record = sid
-    ? await queries.fetchQuery({ ...callQuery(sid), staleTime: 0 }).catch(() => undefined)
-    : undefined;
+  const outcome = sid ? await outcomeOf(() => ask(sid), wait) : 'missed';
   const { elsewhere, missed } = t.phone.incoming;
-  say(record?.answeredAt ? elsewhere(name) : missed(name));
+  say(outcome === 'answered' ? elsewhere(name) : missed(name));
   void queries.invalidateQueries({ queryKey: ['calls'] });
 }
+
+async function ask(callSid: string): Promise<Outcome> {
+  const params = { path: { sid: callSid } };
+  return (await unwrap(api.GET('/api/rung/{sid}', { params }))).outcome;
+}
+
+const wait = (ms: number) => new Promise<void>((done) => setTimeout(done, ms));

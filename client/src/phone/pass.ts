@@ -7,6 +7,12 @@ export interface Pass {
   readonly token: string;
   /** Twilio's edge to connect to; null: the nearest. */
   readonly edge: string | null;
+  /** What the browser is called at Twilio with it. */
+  readonly identity: string;
+  /** What this tab called itself to get it. */
+  readonly browser: string;
+  /** When it ends, as the server says it. */
+  readonly expiresAt: string;
   /** By this browser's clock. */
   readonly receivedAtMs: number;
   /** By the server's clock, which may be another. */

@@ -57,7 +57,7 @@ export interface Call {
   readonly sample: Sample | null;
 }
 
-/** A call that rings here. */
+/** A call that rings here; while another one goes on here, it waits beside that. */
 export interface Incoming {
   /** Its leg to this page. */
   readonly leg: string;

@@ -49,7 +49,15 @@ describe('an error', () => {
 });
 
 describe('a pass', () => {
-  const pass: Pass = { token: '', edge: null, receivedAtMs: 1_000, lifeMs: 100_000 };
+  const pass: Pass = {
+    token: '',
+    edge: null,
+    identity: '',
+    browser: '',
+    expiresAt: '',
+    receivedAtMs: 1_000,
+    lifeMs: 100_000,
+  };
 
   it('is replaced at four fifths of its life, and later in a call', () => {
     expect(dueInMs(pass, 1_000, false)).toBe(80_000);

@@ -33,6 +33,10 @@ const RINGTONE_EVERY_MS = 3_000;
 const RINGBACK: readonly Note[] = [{ atMs: 0, lastsMs: 1_000, tonesHz: [425] }];
 const RINGBACK_EVERY_MS = 4_000;
 
+/** What one hears in a call while another one waits: North America's tone, once every ten seconds. */
+const WAITING: readonly Note[] = [{ atMs: 0, lastsMs: 300, tonesHz: [440] }];
+const WAITING_EVERY_MS = 10_000;
+
 const TEST: readonly Note[] = [523, 659, 784].map((hz, n) => ({
   atMs: n * 220,
   lastsMs: 260,
@@ -65,6 +69,9 @@ export const ring = () => repeat('ringtone', RINGTONE, RING_GAIN, RINGTONE_EVERY
 
 /** Lets one hear that it rings elsewhere, until the returned function is called. */
 export const ringBack = () => repeat('speaker', RINGBACK, QUIET_GAIN, RINGBACK_EVERY_MS);
+
+/** Lets one hear in a call that another one waits, until the returned function is called. */
+export const callWaiting = () => repeat('speaker', WAITING, QUIET_GAIN, WAITING_EVERY_MS);
 
 function repeat(output: Output, notes: readonly Note[], gain: number, everyMs: number) {
   let stop = play(output, notes, gain);

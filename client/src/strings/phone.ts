@@ -19,6 +19,10 @@ const trouble: Record<Cause, Said> = {
     what: 'The connection to Twilio was lost.',
     todo: 'It is tried again by itself. If it stays away, check your network and status.twilio.com.',
   },
+  'line-not-up': {
+    what: 'The connection to Twilio could not be made.',
+    todo: 'Check your network and status.twilio.com, then go online again.',
+  },
   'line-blocked': {
     what: 'The sound cannot get through.',
     todo: 'A firewall or VPN may block it: ask for UDP to Twilio’s media addresses, or try another network.',
@@ -260,6 +264,10 @@ export const phone = {
     missed: (party: string) => `Missed call from ${party}.`,
     elsewhere: (party: string) => `The call from ${party} was answered elsewhere.`,
     more: (count: number) => (count === 1 ? 'One more call waits.' : `${count} more calls wait.`),
+  },
+  waiting: {
+    says: (party: string) => `Another call is waiting: ${party}.`,
+    decline: 'Decline',
   },
   bar: { label: 'Your call', return: 'Return to the call' },
   devices: {

@@ -70,7 +70,7 @@ export const settings = {
     removeOf: (name: string) => `Remove ${name}`,
     removeTitle: (name: string) => `Remove ${name}?`,
     removeText:
-      'They are signed out at once, and their API tokens end. Their calls stay, for admins only.',
+      'They are signed out at once, a call that they placed is hung up, and their API tokens end. Their past calls stay, for admins only.',
     removed: (name: string) => `${name} is removed.`,
     loading: 'Loading users…',
   },
