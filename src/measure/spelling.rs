@@ -267,7 +267,7 @@ mod tests {
                 "maneuver maneuvered maneuvering",
             ),
             (
-                "colour discoloured network",
+                "colour discoloured neighbourhood",
                 "color discolored neighborhood",
             ),
             (
