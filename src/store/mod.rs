@@ -67,7 +67,7 @@ pub(crate) enum Fault {
 
 /// Verbs that only read.
 #[cfg(test)]
-const READS: [&str; 22] = [
+const READS: &[&str] = &[
     "api_token",
     "api_tokens",
     "call",
