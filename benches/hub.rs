@@ -31,6 +31,7 @@ fn event(n: u32) -> Event {
                 start_ms,
                 stable,
                 unstable,
+                echo: false,
             },
         };
     }
@@ -52,6 +53,7 @@ fn event(n: u32) -> Event {
             language: "en".to_owned(),
             latency_ms: 500,
             transcribed: true,
+            echo: false,
         },
     }
 }

@@ -27,6 +27,8 @@ use crate::archive::{Shelf, Writer};
 use crate::audio::LINE_SAMPLES_PER_MS;
 use crate::clock;
 use crate::engine::Engine;
+use crate::engine::echo::Echoes;
+use crate::engine::language::Languages;
 use crate::engine::voice::{self, Identity, Output as VoiceOutput, Voice};
 use crate::engine::workers::{Addressed, Reply};
 use crate::hub::Hub;
@@ -196,6 +198,10 @@ struct Call {
     is_alone: bool,
     direction: Direction,
     voices: BTreeMap<Track, (Identity, Voice)>,
+    /// Which words are the other party's.
+    echoes: Echoes,
+    /// Which language they are of, where the engine hears one only.
+    languages: Option<Languages>,
     archive: Option<Writer>,
     /// Where the stream's own clock is on the call's.
     begun_ms: u64,
@@ -335,6 +341,8 @@ impl Line {
             is_alone,
             direction,
             voices: BTreeMap::new(),
+            echoes: Echoes::default(),
+            languages: self.switchboard.voice.language.clone().map(Languages::new),
             archive,
             begun_ms,
         });
@@ -366,8 +374,9 @@ impl Line {
                 mulaw,
             },
         );
+        let (at, samples) = voice.laid();
+        call.echoes.hear(track, at, samples);
         if let Some(archive) = &call.archive {
-            let (at, samples) = voice.laid();
             archive.push(track, at, samples);
         }
         let position_ms = voice.timeline().position() / LINE_SAMPLES_PER_MS;
@@ -382,21 +391,16 @@ impl Line {
     fn follow_voices(&mut self) {
         let mut events = Vec::new();
         let metrics = &self.switchboard.metrics;
-        let begun_ms = self
-            .call
-            .as_ref()
-            .map_or(0, |call| call.begun_ms.cast_signed());
-        let voices = self
-            .call
-            .iter_mut()
-            .flat_map(|call| call.voices.values_mut());
-        for (_, voice) in voices {
+        let Some(call) = &mut self.call else { return };
+        let begun_ms = call.begun_ms.cast_signed();
+        for (_, voice) in call.voices.values_mut() {
             while let Some(output) = voice.poll() {
                 match output {
                     VoiceOutput::Job(job) => {
                         self.switchboard.engine.submit(job, self.reply.clone());
                     }
-                    VoiceOutput::Partial(partial) => {
+                    VoiceOutput::Partial(mut partial) => {
+                        partial.echo = call.echoes.seems_echo(partial.track, partial.start_ms);
                         if partial.revision == 1 {
                             let heard = voice.timeline().position() / LINE_SAMPLES_PER_MS;
                             let after = heard.saturating_sub(partial.start_ms);
@@ -404,9 +408,13 @@ impl Line {
                         }
                         events.push(Event::Partial { partial });
                     }
-                    VoiceOutput::Segment(segment) => {
+                    VoiceOutput::Segment(mut segment) => {
+                        let (start_ms, end_ms) = (segment.start_ms, segment.end_ms);
+                        segment.echo = call.echoes.is_echo(segment.track, start_ms, end_ms);
                         metrics.settled(&segment);
+                        let doubts = call.languages.as_mut().and_then(|all| all.take(&segment));
                         events.push(Event::Segment { segment });
+                        events.extend(doubts.map(|doubts| Event::Language { doubts }));
                     }
                 }
             }
@@ -523,11 +531,14 @@ fn is_breach(error: &axum::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audio::recording::Recording;
+    use crate::audio::{LINE_HZ, mulaw};
     use crate::engine::recognizer::{
-        Hypothesis, RecognizeError, Recognizer, Request, ScriptedRecognizer,
+        HeardWord, Hypothesis, RecognizeError, Recognizer, Request, ScriptedRecognizer,
     };
     use crate::hub::Subscription;
     use crate::store::Store;
+    use crate::transcript::{LanguageDoubt, Speaker};
     use crate::twilio::stream::message::{Body, Media, Message as StreamMessage};
 
     const CALL: &str = "CA00000000000000000000000000000001";
@@ -541,12 +552,39 @@ mod tests {
         }
     }
 
+    /// Hears the same word in everything, and is as sure of it as it is told.
+    struct Unsure(f32);
+
+    impl Recognizer for Unsure {
+        fn recognize(&mut self, request: &Request<'_>) -> Result<Hypothesis, RecognizeError> {
+            let word = HeardWord {
+                text: "mumble".to_owned(),
+                start_ms: 0,
+                end_ms: request.speech_end_ms,
+                confidence: self.0,
+            };
+            Ok(Hypothesis {
+                words: vec![word],
+                language: "en".to_owned(),
+                mean_logprob: -1.0,
+            })
+        }
+    }
+
     /// A line without a socket, on a clock that the test sets.
     struct Stage {
         line: Line,
         answers: mpsc::Receiver<Addressed>,
         listener: Subscription,
         now: Instant,
+        sent_ms: u64,
+    }
+
+    /// "Weasels have eaten our phone system", 3 s.
+    fn weasels() -> Vec<i16> {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/prompts/weasels.wav");
+        let call = Recording::read_all(path.as_ref(), LINE_HZ).unwrap();
+        crate::audio::to_i16(&call[0])
     }
 
     impl Stage {
@@ -573,6 +611,7 @@ mod tests {
                 answers,
                 listener,
                 now,
+                sent_ms: 0,
             }
         }
 
@@ -596,27 +635,36 @@ mod tests {
 
         /// Two seconds of a voice, in real time, without an end.
         fn speak(&mut self) {
-            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/prompts/weasels.wav");
-            let call = crate::audio::recording::Recording::read_all(path.as_ref(), 8_000).unwrap();
-            let samples = crate::audio::to_i16(&call[0]);
-            for (n, frame) in (0..100).zip(samples.chunks(160)) {
-                let media = Media {
-                    track: Track::Inbound,
-                    chunk: None,
-                    timestamp_ms: 20 * n,
-                    mulaw: frame
-                        .iter()
-                        .map(|&s| crate::audio::mulaw::encode(s))
-                        .collect(),
-                };
-                let message = StreamMessage {
-                    sequence: Some(n + 2),
-                    stream_sid: None,
-                    body: Body::Media(media),
-                };
+            let speech = weasels();
+            self.play(&[(Track::Inbound, &speech[..100 * 160])]);
+        }
+
+        /// Sends tracks in real time, side by side; they are equally long.
+        fn play(&mut self, tracks: &[(Track, &[i16])]) {
+            let frames = tracks[0].1.len() / 160;
+            for n in 0..frames {
                 self.now += Duration::from_millis(20);
-                self.text(&message.to_json());
+                for &(track, samples) in tracks {
+                    let frame = &samples[n * 160..][..160];
+                    let media = Media {
+                        track,
+                        chunk: None,
+                        timestamp_ms: self.sent_ms,
+                        mulaw: frame.iter().map(|&s| mulaw::encode(s)).collect(),
+                    };
+                    let message = StreamMessage {
+                        sequence: None,
+                        stream_sid: None,
+                        body: Body::Media(media),
+                    };
+                    self.text(&message.to_json());
+                }
+                self.sent_ms += 20;
             }
+        }
+
+        fn session_closes(&mut self) {
+            self.line.session(self.now, Input::Closed);
         }
 
         /// Goes on as `carry` does after the end.
@@ -705,6 +753,64 @@ mod tests {
         assert!(matches!(health.event, Event::Engine { health, .. } if health == degraded));
         stage.wait(HEALTH_EVERY * 2);
         assert_eq!(stage.line.health, EngineHealth::Ok);
+    }
+
+    #[tokio::test]
+    async fn words_that_come_back_on_the_other_track_are_marked_as_an_echo() {
+        let mut stage = Stage::new(ScriptedRecognizer::default()).await;
+        stage.start();
+        let mut agent = vec![0; 8_000];
+        agent.extend(weasels());
+        agent.extend(vec![0; 16_000]);
+        // 80 ms later, 24 dB below.
+        let late = std::iter::repeat_n(&0, 80 * 8).chain(&agent);
+        let customer: Vec<i16> = late.map(|sample| sample / 16).take(agent.len()).collect();
+        stage.play(&[(Track::Inbound, &agent), (Track::Outbound, &customer)]);
+        stage.session_closes();
+        let heard = stage.settle().await;
+        let finals = heard.iter().filter_map(|event| {
+            let Event::Segment { segment } = event else {
+                return None;
+            };
+            Some((segment.track, segment.echo))
+        });
+        let mut finals: Vec<_> = finals.collect();
+        finals.sort_unstable();
+        assert_eq!(finals, [(Track::Inbound, false), (Track::Outbound, true)]);
+        let is_marked = |event: &Event| matches!(event, Event::Partial { partial } if partial.echo);
+        assert!(heard.iter().any(is_marked), "no partial tells of the echo");
+    }
+
+    #[tokio::test]
+    async fn unsure_words_several_times_in_a_row_are_said_to_be_another_language() {
+        for (confidence, is_doubted) in [(0.3, true), (0.9, false)] {
+            let mut stage = Stage::new(Unsure(confidence)).await;
+            stage.start();
+            let mut three_times = Vec::new();
+            for _ in 0..3 {
+                three_times.extend(weasels());
+                three_times.extend(vec![0; 16_000]);
+            }
+            stage.play(&[(Track::Inbound, &three_times)]);
+            stage.session_closes();
+            let heard = stage.settle().await;
+            let doubts = heard.iter().filter_map(|event| {
+                let Event::Language { doubts } = event else {
+                    return None;
+                };
+                Some(doubts.clone())
+            });
+            let doubt = LanguageDoubt {
+                speaker: Speaker::Agent,
+                expected: "en".to_owned(),
+            };
+            let wanted = if is_doubted {
+                vec![vec![doubt]]
+            } else {
+                vec![]
+            };
+            assert_eq!(doubts.collect::<Vec<_>>(), wanted);
+        }
     }
 
     #[tokio::test]

@@ -20,10 +20,13 @@ use crate::ids::CallSid;
 use crate::store::{LegUpdate, NewCall, Party, TranscriptState};
 use crate::store::{Store, StoreError};
 use crate::tasks::Tasks;
-use crate::transcript::{CallStatus, Direction, EndReason, Event, Segment};
+use crate::transcript::{CallStatus, Direction, EndReason, Event, LanguageDoubt, Segment, Speaker};
 
 /// Time before a write that failed is tried again; doubles from the first to the second.
 const RETRY: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
+
+/// Kind of the entry in a call's log that doubts the language.
+const OTHER_LANGUAGE: &str = "other_language";
 
 /// Writes calls down; clones are the same.
 #[derive(Debug, Clone)]
@@ -172,6 +175,18 @@ impl Scribe {
                 store.apply_leg(&update, now).await.map(|_| ())
             }
             Entry::Audio => store.set_audio(call, true).await.map(|_| ()),
+            Entry::Doubt(LanguageDoubt { speaker, expected }) => {
+                let who = match speaker {
+                    Speaker::Agent => "the agent",
+                    Speaker::Customer => "the customer",
+                };
+                let detail = format!(
+                    "{who} seems to speak another language than {expected}: the words may be wrong"
+                );
+                let now = clock::utc_now();
+                let noted = store.log(Some(call), OTHER_LANGUAGE, &detail, None, now);
+                noted.await.map(|_| ())
+            }
             Entry::End(reason) => {
                 let state = match reason {
                     EndReason::Stopped => TranscriptState::Complete,
@@ -190,6 +205,7 @@ impl Scribe {
         AtWork {
             scribe: self.clone(),
             call,
+            noted: BTreeSet::new(),
             has_left: false,
         }
     }
@@ -203,6 +219,8 @@ impl Scribe {
 struct AtWork {
     scribe: Scribe,
     call: CallSid,
+    /// Whose language the call's log has doubted.
+    noted: BTreeSet<Speaker>,
     /// Whether it has left by itself.
     has_left: bool,
 }
@@ -215,6 +233,8 @@ enum Entry<'a> {
     Status(CallStatus),
     /// Its audio is kept.
     Audio,
+    /// Somebody seems to speak another language than the engine writes down.
+    Doubt(&'a LanguageDoubt),
     End(EndReason),
 }
 
@@ -236,18 +256,31 @@ impl AtWork {
         }
     }
 
-    async fn take(&self, event: &Event) {
+    /// Notes each party once.
+    async fn note(&mut self, doubts: &[LanguageDoubt]) {
+        for doubt in doubts {
+            if self.noted.insert(doubt.speaker) {
+                self.scribe.insist(&self.call, Entry::Doubt(doubt)).await;
+            }
+        }
+    }
+
+    async fn take(&mut self, event: &Event) {
         match event {
             Event::Segment { segment } => {
                 let segment = std::slice::from_ref(segment);
                 self.scribe.insist(&self.call, Entry::Words(segment)).await;
             }
             Event::Snapshot {
-                segments, ended, ..
+                segments,
+                doubts,
+                ended,
+                ..
             } => {
                 if !segments.is_empty() {
                     self.scribe.insist(&self.call, Entry::Words(segments)).await;
                 }
+                self.note(doubts).await;
                 if let Some(reason) = ended {
                     self.scribe.insist(&self.call, Entry::End(*reason)).await;
                 }
@@ -256,6 +289,7 @@ impl AtWork {
                 self.scribe.insist(&self.call, Entry::Status(*status)).await;
             }
             Event::Ended { reason } => self.scribe.insist(&self.call, Entry::End(*reason)).await,
+            Event::Language { doubts } => self.note(doubts).await,
             Event::Partial { .. }
             | Event::Call { .. }
             | Event::Recording { .. }

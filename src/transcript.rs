@@ -22,7 +22,9 @@ pub struct Word {
 }
 
 /// Who speaks on a track; which track is whose depends on the call's direction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Speaker {
     /// The person at the browser.
@@ -82,6 +84,10 @@ pub struct Segment {
     /// recognition failed: something was said, and of its words only those are here, if any, that a
     /// partial had shown.
     pub transcribed: bool,
+    /// Whether these are the other party's words, which came back on this track: an echo. Left out
+    /// of the JSON where they are not.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub echo: bool,
 }
 
 /// The words of an utterance that is still being spoken.
@@ -102,6 +108,26 @@ pub struct Partial {
     pub stable: String,
     /// Words that may still change.
     pub unstable: String,
+    /// Whether this seems to be an echo of the other party so far; its final tells for good. Left
+    /// out of the JSON where it does not.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub echo: bool,
+}
+
+/// Whether a field may be left out.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// Somebody seems to speak another language than the engine writes down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LanguageDoubt {
+    /// Who.
+    pub speaker: Speaker,
+    /// ISO 639-1 code of the language that the engine writes down.
+    pub expected: String,
 }
 
 /// Twilio's words for where a call is.
@@ -215,6 +241,10 @@ pub enum Event {
         segments: Vec<Segment>,
         /// The latest partial of each utterance that is being spoken.
         partials: Vec<Partial>,
+        /// Who seems to speak another language than the engine writes down; left out of the JSON
+        /// where nobody does.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        doubts: Vec<LanguageDoubt>,
         /// Why it ended, if it has.
         ended: Option<EndReason>,
     },
@@ -252,6 +282,12 @@ pub enum Event {
         /// Partials that this listener missed because it reads too slowly; it misses no final.
         partials_missed: u64,
     },
+    /// Somebody seems to speak another language than the engine writes down, or does so no more.
+    /// A snapshot of the next stream of the call begins without doubts.
+    Language {
+        /// All who do, now.
+        doubts: Vec<LanguageDoubt>,
+    },
     /// No more words will come, and partials that are still there go away; the call and its
     /// recording may still move. Should the audio come
     /// back after all, a snapshot says so.
@@ -281,6 +317,7 @@ impl Event {
             | Self::Call { .. }
             | Self::Recording { .. }
             | Self::Engine { .. }
+            | Self::Language { .. }
             | Self::Ended { .. } => {}
         }
         self
@@ -293,6 +330,7 @@ impl Event {
             Self::Segment { .. }
             | Self::Call { .. }
             | Self::Recording { .. }
+            | Self::Language { .. }
             | Self::Ended { .. } => true,
             Self::Snapshot { .. } | Self::Partial { .. } | Self::Engine { .. } => false,
         }

@@ -1,6 +1,7 @@
 /** The stories of `fixtures/live/` in which something is wrong, as the page tells them. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import AxeBuilder from '@axe-core/playwright';
 import type { Page } from '@playwright/test';
 import type { CallEvent } from '../src/api/types';
 import { standIn, transcriptOf } from './live';
@@ -46,6 +47,28 @@ test('an engine that is late, and one that loses words, say so and recover', asy
   until(isHealth('ok'));
   await expect(note.filter({ hasText: /behind|missing/ })).toHaveCount(0);
   await expect(transcriptOf(page)).toContainText('Words are missing here');
+});
+
+test('an echo of the other side is told from what that party says', async ({ page }) => {
+  const { until } = await open(page, 'echo-of-the-other-party');
+  const echo = transcriptOf(page).locator('[data-echo]');
+  until((event) => event.type === 'partial' && event.partial.echo === true);
+  await expect(echo).toContainText('Echo of the other side');
+  until((event) => event.type === 'segment' && event.segment.echo === true);
+  until((event) => event.type === 'segment');
+  await expect(echo).toHaveCount(1);
+  await expect(echo).toHaveAttribute('data-state', 'settled');
+  await expect(echo).toContainText("Hello, I'd like to ask about my bill.");
+  await expect(transcriptOf(page)).not.toContainText('while the other spoke');
+  const { violations } = await new AxeBuilder({ page }).include('[data-echo]').analyze();
+  expect(violations).toEqual([]);
+});
+
+test('another language than the server writes down is said to be one', async ({ page }) => {
+  const { until, note } = await open(page, 'another-language');
+  until((event) => event.type === 'language');
+  const said = 'The other party seems to speak another language. This server writes down English';
+  await expect(note.filter({ hasText: said })).toBeVisible();
 });
 
 test('a page that is too slow is told, and nothing where nothing was said', async ({ page }) => {

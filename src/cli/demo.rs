@@ -166,6 +166,12 @@ impl Screen {
             Event::Engine { health, lag_ms, .. } => {
                 let _ = self.line(&format!("engine {health:?}, {lag_ms} ms behind"));
             }
+            Event::Language { doubts } => {
+                for doubt in doubts {
+                    let (who, expected) = (who(doubt.speaker), &doubt.expected);
+                    let _ = self.line(&format!("{who}: another language than {expected}?"));
+                }
+            }
             Event::Segment { .. }
             | Event::Partial { .. }
             | Event::Snapshot { .. }

@@ -18,6 +18,7 @@ use crate::audio::recording::{Converted, Recording};
 use crate::cli;
 use crate::clock;
 use crate::config::EngineSettings;
+use crate::engine::echo::Echoes;
 use crate::engine::offline::{Playback, Run};
 use crate::engine::recognizer::Recognizer;
 use crate::engine::voice;
@@ -181,6 +182,10 @@ fn write_down(
 /// Hears a recording's channels at once, and writes what they say in order of time.
 struct Scribe {
     playbacks: Vec<Playback>,
+    /// Which words of one party are the other's.
+    echoes: Echoes,
+    /// Samples of each channel so far.
+    heard: u64,
     run: Run,
     order: Order,
     writer: Writer,
@@ -195,6 +200,8 @@ impl Scribe {
             playbacks: tracks
                 .map(|track| Playback::new(track, config.clone(), begin))
                 .collect(),
+            echoes: Echoes::default(),
+            heard: 0,
             run: Run::default(),
             order: Order::default(),
             writer: Writer::new(format, channels > 1),
@@ -203,10 +210,13 @@ impl Scribe {
     }
 
     fn hear(&mut self, block: &[Vec<f32>], recognizer: &mut dyn Recognizer) -> io::Result<()> {
-        for (samples, playback) in block.iter().zip(&mut self.playbacks) {
+        let channels = block.iter().zip(&mut self.playbacks);
+        for ((samples, playback), track) in channels.zip(Track::ALL) {
             let samples = audio::to_i16(samples);
+            self.echoes.hear(track, self.heard, &samples);
             playback.push(&samples, recognizer, &Duration::default, &mut self.run);
         }
+        self.heard += block.first().map_or(0, |samples| samples.len() as u64);
         let heard_ms = self.playbacks.iter().map(Playback::position_ms).min();
         self.write(heard_ms.unwrap_or(0).saturating_sub(UTTERANCE_MS_MAX))
     }
@@ -226,6 +236,8 @@ impl Scribe {
         self.run.partials.clear();
         for mut segment in self.run.segments.drain(..) {
             segment.speaker = Direction::Outgoing.speaker(segment.track);
+            let (start_ms, end_ms) = (segment.start_ms, segment.end_ms);
+            segment.echo = self.echoes.is_echo(segment.track, start_ms, end_ms);
             self.order.push(segment);
         }
         let mut text = String::new();

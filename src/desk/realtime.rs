@@ -196,6 +196,7 @@ impl Realtime {
                 start_ms,
                 stable: String::new(),
                 unstable: text.to_owned(),
+                echo: false,
             };
             return Some(Event::Partial { partial });
         }
@@ -225,6 +226,7 @@ impl Realtime {
                 .to_owned(),
             latency_ms: 0,
             transcribed: true,
+            echo: false,
         };
         Some(Event::Segment { segment })
     }

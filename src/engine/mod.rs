@@ -12,8 +12,10 @@
 //! voices share. [`offline`] drives one voice by audio time, for files and for measurements that
 //! do not depend on the machine.
 
+pub mod echo;
 pub mod guard;
 pub mod heard;
+pub mod language;
 pub mod model;
 pub mod native;
 pub mod offline;

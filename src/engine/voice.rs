@@ -591,6 +591,7 @@ impl Voice {
             start_ms: ms(utterance.speech_start),
             stable,
             unstable,
+            echo: false,
         }));
     }
 
@@ -630,6 +631,7 @@ impl Voice {
                 .saturating_duration_since(utterance.speech_end_heard_at)
                 .as_millis() as u64,
             transcribed,
+            echo: false,
         }));
     }
 

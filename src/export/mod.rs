@@ -1,6 +1,9 @@
 //! A transcript as a file: plain text, SubRip, WebVTT, JSON. Pure: no I/O.
 //!
 //! Speech is a stranger's text: what would end a cue or open a tag is escaped.
+//!
+//! An echo of the other party is marked in text and JSON, and left out of subtitles: there the words
+//! would stand twice at the same time.
 
 mod cues;
 mod order;
@@ -73,7 +76,8 @@ impl Writer {
     }
 
     /// What can be written now that `segment` is known: all that is before it, and what of it stays
-    /// as it is. Segments come in order of their beginning; one without words is left out.
+    /// as it is. Segments come in order of their beginning; one without words is left out, and an
+    /// echo of subtitles.
     pub fn push(&mut self, segment: &Segment) -> String {
         if segment.text.is_empty() {
             return String::new();
@@ -81,6 +85,7 @@ impl Writer {
         match self.format {
             Format::Txt => text(segment, self.named),
             Format::Json => self.json(segment),
+            Format::Srt | Format::Vtt if segment.echo => String::new(),
             Format::Srt | Format::Vtt => {
                 let indent = self.indent(segment.speaker);
                 for cue in cues::cues(segment, indent) {
@@ -182,7 +187,11 @@ fn who(speaker: Speaker, named: bool) -> String {
 fn text(segment: &Segment, named: bool) -> String {
     let at = segment.start_ms / 1_000;
     let (hours, minutes, seconds) = (at / 3_600, at / 60 % 60, at % 60);
-    let who = who(segment.speaker, named);
+    let who = if segment.echo {
+        format!("{} (echo): ", name(segment.speaker))
+    } else {
+        who(segment.speaker, named)
+    };
     format!(
         "[{hours:02}:{minutes:02}:{seconds:02}] {who}{}\n",
         one_line(&segment.text)
@@ -243,6 +252,7 @@ mod tests {
             language: "en".to_owned(),
             latency_ms: 0,
             transcribed: true,
+            echo: false,
         }
     }
 
@@ -261,6 +271,24 @@ mod tests {
             "[00:00:00] Agent: Hello.\n[01:01:01] Customer: a --> b <i> c & d\n"
         );
         assert!(write(&two(), Format::Txt, false).starts_with("[00:00:00] Hello.\n"));
+    }
+
+    #[test]
+    fn an_echo_is_marked_in_text_and_json_and_left_out_of_subtitles() {
+        let mut segments = two();
+        segments[0].echo = true;
+        let text = write(&segments, Format::Txt, true);
+        assert!(
+            text.ends_with("[01:01:01] Customer (echo): a --> b <i> c & d\n"),
+            "{text}"
+        );
+        let json = write(&segments, Format::Json, true);
+        assert_eq!(json.matches("\"echo\": true").count(), 1, "{json}");
+        assert_eq!(json.matches("\"echo\"").count(), 1, "{json}");
+        for format in [Format::Srt, Format::Vtt] {
+            let subtitles = write(&segments, format, true);
+            assert!(subtitles.contains("Hello.") && !subtitles.contains("01:01"));
+        }
     }
 
     #[test]

@@ -47,6 +47,7 @@ mod tests {
             language: "en".to_owned(),
             latency_ms: 0,
             transcribed: true,
+            echo: false,
         }
     }
 

@@ -4,7 +4,7 @@
 //! Listeners have no queues. Each holds a [`Cursor`], and reads what lies behind it:
 //!
 //! ```text
-//!            log: every final, call, recording and ended event
+//!            log: every final, call, recording, language and ended event
 //!   offsets  1   2   .   .   5   .   7   .   .  10 ◄── head
 //!            call seg        seg     ended
 //!            latest only: one partial for each open segment, one engine state
@@ -21,7 +21,8 @@ use std::sync::Arc;
 use crate::ids::{CallSid, SegmentId};
 use crate::limits;
 use crate::transcript::{
-    CallEvent, CallStatus, EndReason, EngineHealth, Event, Partial, RecordingStatus, Segment,
+    CallEvent, CallStatus, EndReason, EngineHealth, Event, LanguageDoubt, Partial, RecordingStatus,
+    Segment,
 };
 
 /// Partials that may be replaced between two reads without a word about it: a listener that keeps
@@ -39,6 +40,7 @@ pub struct Channel {
     log: VecDeque<Arc<CallEvent>>,
     partials: BTreeMap<SegmentId, Arc<CallEvent>>,
     engine: Option<Arc<CallEvent>>,
+    doubts: Vec<LanguageDoubt>,
     /// Segments in the log.
     settled: BTreeSet<SegmentId>,
     status: Option<CallStatus>,
@@ -114,6 +116,7 @@ impl Channel {
             log: VecDeque::new(),
             partials: BTreeMap::new(),
             engine: None,
+            doubts: Vec::new(),
             settled: BTreeSet::new(),
             status: None,
             recording: None,
@@ -147,6 +150,7 @@ impl Channel {
             Event::Call { status, .. } => self.status = Some(*status),
             Event::Recording { status } => self.recording = Some(*status),
             Event::Engine { .. } => self.engine = Some(Arc::clone(&entry)),
+            Event::Language { doubts } => self.doubts.clone_from(doubts),
             Event::Ended { reason } => {
                 self.ended = Some(*reason);
                 self.partials.clear();
@@ -164,6 +168,7 @@ impl Channel {
     /// over from one that dropped. Every listener reads a snapshot next.
     pub fn reopen(&mut self, epoch: u64) {
         self.ended = None;
+        self.doubts.clear();
         self.epoch = epoch;
     }
 
@@ -252,6 +257,7 @@ impl Channel {
             engine: self.engine_state().0,
             segments: self.segments().cloned().collect(),
             partials,
+            doubts: self.doubts.clone(),
             ended: self.ended,
         };
         CallEvent {
@@ -280,6 +286,7 @@ impl Channel {
             | Event::Call { .. }
             | Event::Recording { .. }
             | Event::Engine { .. }
+            | Event::Language { .. }
             | Event::Ended { .. } => Ok(()),
         }
     }
@@ -396,6 +403,7 @@ mod tests {
                 start_ms: u64::from(n) * 1_000,
                 stable: stable.to_owned(),
                 unstable: unstable.to_owned(),
+                echo: false,
             },
         }
     }
@@ -413,6 +421,7 @@ mod tests {
                 language: "en".to_owned(),
                 latency_ms: 500,
                 transcribed: true,
+                echo: false,
             },
         }
     }
@@ -436,6 +445,7 @@ mod tests {
                 partials_missed: 0, ..
             } => "engine",
             Event::Engine { .. } => "notice",
+            Event::Language { .. } => "language",
             Event::Ended { .. } => "ended",
         };
         events

@@ -237,6 +237,7 @@ impl Tally {
             Event::Call { .. }
             | Event::Recording { .. }
             | Event::Engine { .. }
+            | Event::Language { .. }
             | Event::Ended { .. } => {}
         }
     }
@@ -455,6 +456,7 @@ mod tests {
             language: "en".to_owned(),
             latency_ms: 400,
             transcribed: true,
+            echo: false,
         }
     }
 
@@ -475,6 +477,7 @@ mod tests {
             start_ms: 0,
             stable: stable.to_owned(),
             unstable: unstable.to_owned(),
+            echo: false,
         }
     }
 
@@ -745,6 +748,7 @@ mod tests {
                 segment(2, Track::Inbound, (2_000, 3_000), "two"),
             ],
             partials: vec![partial(3, 1, "", "three")],
+            doubts: vec![],
             ended: None,
         };
         let heard = [

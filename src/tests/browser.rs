@@ -16,7 +16,8 @@ use super::PATIENCE;
 use crate::hub::Resume;
 use crate::ids::{CallSid, SegmentId};
 use crate::transcript::{
-    CallEvent, CallStatus, EndReason, EngineHealth, Event, Partial, RecordingStatus, Segment,
+    CallEvent, CallStatus, EndReason, EngineHealth, Event, LanguageDoubt, Partial, RecordingStatus,
+    Segment,
 };
 
 /// What a browser shows of one call: events folded as the client folds them.
@@ -29,6 +30,7 @@ pub(crate) struct Page {
     pub(crate) engine: EngineHealth,
     pub(crate) segments: Vec<Segment>,
     pub(crate) partials: BTreeMap<SegmentId, Partial>,
+    pub(crate) doubts: Vec<LanguageDoubt>,
     pub(crate) ended: Option<EndReason>,
     pub(crate) partials_missed: u64,
 }
@@ -43,6 +45,7 @@ impl Default for Page {
             engine: EngineHealth::Ok,
             segments: Vec::new(),
             partials: BTreeMap::new(),
+            doubts: Vec::new(),
             ended: None,
             partials_missed: 0,
         }
@@ -87,6 +90,7 @@ impl Page {
                 engine,
                 segments,
                 partials,
+                doubts,
                 ended,
             } => {
                 self.epoch = Some(epoch);
@@ -96,6 +100,7 @@ impl Page {
                     .into_iter()
                     .map(|p| (p.segment_id.clone(), p))
                     .collect();
+                self.doubts = doubts;
                 self.ended = ended;
             }
             Event::Partial { partial } => self.hear_partial(partial),
@@ -119,6 +124,7 @@ impl Page {
                 self.engine = health;
                 self.partials_missed += partials_missed;
             }
+            Event::Language { doubts } => self.doubts = doubts,
             Event::Ended { reason } => {
                 self.ended = Some(reason);
                 self.partials.clear();

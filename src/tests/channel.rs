@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::browser::Page;
-use super::stories::{call, id, partial, segment};
+use super::stories::{call, doubt, id, partial, segment};
 use crate::hub::{Channel, Cursor, Refusal};
 use crate::ids::Track;
 use crate::transcript::{CallEvent, CallStatus, EndReason, EngineHealth, Event, RecordingStatus};
@@ -35,6 +35,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         2 => (health, 0..9_u64).prop_map(|(health, lag_ms)| {
             Event::Engine { health, lag_ms, partials_missed: 0 }
         }),
+        1 => prop::collection::vec(Just(doubt()), 0..2).prop_map(|doubts| Event::Language { doubts }),
         1 => Just(Event::Ended { reason: EndReason::Stopped }),
     ]
 }

@@ -10,8 +10,8 @@ use super::browser::Page;
 use crate::hub::{Channel, Cursor, PARTIALS_MISSED_UNTOLD_MAX, Resume};
 use crate::ids::{CallSid, SegmentId, StreamSid, Track};
 use crate::transcript::{
-    CallEvent, CallStatus, Direction, EndReason, EngineHealth, Event, Partial, RecordingStatus,
-    Segment, Word,
+    CallEvent, CallStatus, Direction, EndReason, EngineHealth, Event, LanguageDoubt, Partial,
+    RecordingStatus, Segment, Speaker, Word,
 };
 
 const EPOCH: u64 = 1_795_345_200_000;
@@ -115,6 +115,7 @@ pub(crate) fn partial(
             start_ms,
             stable,
             unstable,
+            echo: false,
         },
     }
 }
@@ -147,6 +148,7 @@ pub(crate) fn segment(id: SegmentId, track: Track, start_ms: u64, text: &str) ->
             language: "en".to_owned(),
             latency_ms: 480,
             transcribed: true,
+            echo: false,
         },
     }
 }
@@ -175,6 +177,14 @@ fn engine(health: EngineHealth, lag_ms: u64) -> Event {
         health,
         lag_ms,
         partials_missed: 0,
+    }
+}
+
+/// The customer's language is doubted.
+pub(crate) fn doubt() -> LanguageDoubt {
+    LanguageDoubt {
+        speaker: Speaker::Customer,
+        expected: "en".to_owned(),
     }
 }
 
@@ -378,6 +388,55 @@ fn nothing_said() -> Story {
     story
 }
 
+fn echoed() -> Story {
+    let mut story = Story::new("echo-of-the-other-party");
+    story.tell(answered(1));
+    story.tell_all(greeting());
+    let [hello, ask, misheard, settled] = question();
+    story.tell_all([hello, ask]);
+    // The agent's words come back on the customer's track: it is told once enough of them have.
+    let (track, id) = (Track::Outbound, id(Track::Outbound, 2));
+    story.tell(partial(id.clone(), track, 1, 2_900, "", "Hello"));
+    let of_agent = "Hello, I'd like to ask about my bill.";
+    let mut events = [
+        partial(id.clone(), track, 2, 2_900, "Hello, I'd like", "to ask"),
+        segment(id, track, 2_900, of_agent),
+    ];
+    for event in &mut events {
+        if let Event::Partial { partial } = event {
+            partial.echo = true;
+        }
+        if let Event::Segment { segment } = event {
+            segment.echo = true;
+        }
+    }
+    story.tell_all(events);
+    story.tell_all([misheard, settled, ended(EndReason::Stopped)]);
+    story
+}
+
+fn another_language() -> Story {
+    let mut story = Story::new("another-language");
+    story.tell(answered(1));
+    story.tell_all(greeting());
+    for n in 2..=4 {
+        let (track, start_ms) = (Track::Outbound, u64::from(n) * 3_000);
+        let event = segment(id(track, n), track, start_ms, "I'm going to show you");
+        let Event::Segment { mut segment } = event else {
+            unreachable!()
+        };
+        for word in &mut segment.words {
+            word.confidence = 0.3;
+        }
+        story.tell(Event::Segment { segment });
+    }
+    story.tell(Event::Language {
+        doubts: vec![doubt()],
+    });
+    story.tell(ended(EndReason::Stopped));
+    story
+}
+
 fn stories() -> Vec<Story> {
     vec![
         normal_call(),
@@ -390,6 +449,8 @@ fn stories() -> Vec<Story> {
         silent(),
         dropped(),
         nothing_said(),
+        echoed(),
+        another_language(),
     ]
 }
 

@@ -719,6 +719,11 @@ export interface components {
         };
         /** @description One thing that a listener hears. */
         Event: {
+            /**
+             * @description Who seems to speak another language than the engine writes down; left out of the JSON
+             *     where nobody does.
+             */
+            doubts?: components["schemas"]["LanguageDoubt"][];
             ended?: components["schemas"]["EndReason"] | null;
             /** @description How the engine keeps up. */
             engine: components["schemas"]["EngineHealth"];
@@ -773,6 +778,11 @@ export interface components {
             /** @enum {string} */
             type: "engine";
         } | {
+            /** @description All who do, now. */
+            doubts: components["schemas"]["LanguageDoubt"][];
+            /** @enum {string} */
+            type: "language";
+        } | {
             /** @description Why. */
             reason: components["schemas"]["EndReason"];
             /** @enum {string} */
@@ -814,6 +824,13 @@ export interface components {
             direction: components["schemas"]["Direction"];
             /** @description As the Voice SDK has it: the parent leg of an outgoing call, the child leg of an incoming one. */
             sid: components["schemas"]["CallSid"];
+        };
+        /** @description Somebody seems to speak another language than the engine writes down. */
+        LanguageDoubt: {
+            /** @description ISO 639-1 code of the language that the engine writes down. */
+            expected: string;
+            /** @description Who. */
+            speaker: components["schemas"]["Speaker"];
         };
         /** @description One leg of a call: the parent is the leg that asked for TwiML, a child one that it dialled. */
         Leg: {
@@ -895,6 +912,11 @@ export interface components {
         };
         /** @description The words of an utterance that is still being spoken. */
         Partial: {
+            /**
+             * @description Whether this seems to be an echo of the other party so far; its final tells for good. Left
+             *     out of the JSON where it does not.
+             */
+            echo?: boolean;
             /**
              * Format: int32
              * @description Counts up from 1 within the segment.
@@ -998,6 +1020,11 @@ export interface components {
         Scope: "calls:read" | "calls:write" | "metrics";
         /** @description A stretch of one party's speech whose words are settled. Never changes once published. */
         Segment: {
+            /**
+             * @description Whether these are the other party's words, which came back on this track: an echo. Left out
+             *     of the JSON where they are not.
+             */
+            echo?: boolean;
             /**
              * Format: int64
              * @description Where speech ends.

@@ -15,6 +15,7 @@ export type Direction = Schemas['Direction'];
 export type EndReason = Schemas['EndReason'];
 export type EngineHealth = Schemas['EngineHealth'];
 export type Hit = Schemas['Hit'];
+export type LanguageDoubt = Schemas['LanguageDoubt'];
 export type ListenerReply = Schemas['ListenerReply'];
 export type ListenerRequest = Schemas['ListenerRequest'];
 export type Partial = Schemas['Partial'];

@@ -24,7 +24,7 @@ function Log({ callSid, names }: { callSid: string; names: Names }) {
   const [spoken, setSpoken] = useState<readonly Segment[]>([]);
   useEffect(() => {
     if (!segments) return;
-    const fresh = freshOf(told.current, segments).filter(isShown);
+    const fresh = freshOf(told.current, segments).filter((one) => isShown(one) && !one.echo);
     told.current = segments;
     if (fresh.length > 0) setSpoken((before) => [...before, ...fresh].slice(-SPOKEN_MAX));
   }, [segments]);

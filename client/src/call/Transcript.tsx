@@ -116,6 +116,7 @@ const LineView = memo(function LineView({
       isOpen={line.kind === 'open'}
       isOver={isOver}
       isMissing={segment?.transcribed === false}
+      isEcho={isEcho(line)}
       language={segment?.language}
       action={
         segment?.text && (
@@ -169,9 +170,12 @@ function marked(text: string, marker: Marker): ReactNode[] {
 
 const isSettled = (line: Line) => line.kind === 'settled';
 
+const isEcho = (line: Line) =>
+  (line.kind === 'settled' && line.segment.echo) || (line.kind === 'open' && line.partial.echo);
+
 /** Whether the other one was still speaking; one whose words are open may just be late. */
 const isOver = (above: Line | undefined, line: Line) =>
-  above?.kind === 'settled' && isAtOnce(above.segment, line);
+  above?.kind === 'settled' && !isEcho(line) && isAtOnce(above.segment, line);
 
 /** Among 2,000 buttons Tab stops at one; arrows go on from it. */
 function moveFocus(event: KeyboardEvent<HTMLDivElement>) {

@@ -27,7 +27,7 @@ export function TranscriptBar({
   const skipped = useLiveCall(callSid, (call) => call.partialsMissed) ?? 0;
   const lagMs = useMemo(() => lagMsOf(segments ?? []), [segments]);
   const counts = useMemo(() => {
-    const texts = segments?.map(({ text }) => text) ?? [];
+    const texts = segments?.filter(({ echo }) => !echo).map(({ text }) => text) ?? [];
     return marker ? countKeywords(keywords, marker, texts) : [];
   }, [segments, keywords, marker]);
   return (

@@ -18,6 +18,7 @@ export function TranscriptLine({
   isOpen = false,
   isOver = false,
   isMissing = false,
+  isEcho = false,
   language,
   action,
   children,
@@ -33,6 +34,8 @@ export function TranscriptLine({
   isOver?: boolean;
   /** Words are missing, all or some. */
   isMissing?: boolean;
+  /** These are the other one's words. */
+  isEcho?: boolean | undefined;
   language?: string | undefined;
   /** Behind the words. */
   action?: ReactNode;
@@ -46,12 +49,14 @@ export function TranscriptLine({
       data-speaker={speaker}
       data-state={isOpen ? 'open' : 'settled'}
       data-opens={name !== undefined || undefined}
+      data-echo={isEcho || undefined}
     >
       <span className={css.time}>{time}</span>
       <div className={css.bubble}>
-        {name !== undefined && (
+        {(name !== undefined || isEcho) && (
           <p className={css.name}>
-            {name} {isOver && <span className={css.over}>{t.call.words.atOnce}</span>}
+            {name} {isEcho && <span className={css.over}>{t.call.words.echo}</span>}
+            {isOver && <span className={css.over}>{t.call.words.atOnce}</span>}
           </p>
         )}
         {children && (
@@ -70,10 +75,13 @@ interface Said {
   speaker: Speaker;
   startMs: number;
   endMs: number;
+  echo?: boolean;
 }
 
 /** Whether the second spoke while the first still did. */
 export const isAtOnce = (first: Said | undefined, second: Omit<Said, 'endMs'>): boolean =>
   first !== undefined &&
+  !first.echo &&
+  !second.echo &&
   first.speaker !== second.speaker &&
   first.endMs - second.startMs >= OVERLAP_MS_MIN;

@@ -27,8 +27,11 @@ export function secondsOf(ms: number): string {
 export const countShown = (segments: readonly Segment[]) =>
   segments.reduce((count, segment) => count + Number(isShown(segment)), 0);
 
+/** Each word once: an echo is of words that are counted where they were said. */
 export const countWords = (segments: readonly Segment[]) =>
-  segments.reduce((count, { text }) => count + (text.match(/\S+/g)?.length ?? 0), 0);
+  segments
+    .filter(({ echo }) => !echo)
+    .reduce((count, { text }) => count + (text.match(/\S+/g)?.length ?? 0), 0);
 
 /** The settled words, in the order in which they stand on the page. */
 export const settledIn = (lines: Lines): Segment[] =>
@@ -41,7 +44,9 @@ export const saidIn = ({ text, transcribed }: Segment): string =>
 /** Words as people paste them: time, name and words of each line. */
 export const asText = (segments: readonly Segment[], names: Names): string =>
   segments
-    .map((segment) =>
-      t.call.words.line(clockTime(segment.startMs), names[segment.speaker], saidIn(segment)),
-    )
+    .map((segment) => {
+      const name = names[segment.speaker];
+      const who = segment.echo ? t.call.words.echoOn(name) : name;
+      return t.call.words.line(clockTime(segment.startMs), who, saidIn(segment));
+    })
     .join('\n');

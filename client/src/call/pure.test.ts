@@ -57,6 +57,13 @@ describe('what is counted and copied', () => {
     expect(countWords([segment(0), quiet, segment(3, { text: " it's  three words " })])).toBe(5);
   });
 
+  it('counts the words of an echo where they were said, and says that it is one', () => {
+    const echo = segment(1, { text: 'three words here', speaker: 'customer', echo: true });
+    expect(countWords([segment(0), echo])).toBe(2);
+    const names = { agent: 'You', customer: 'Ada' };
+    expect(asText([echo], names)).toBe('[0:01] Ada (echo): three words here');
+  });
+
   it('is what stands on the page, without what is still spoken', () => {
     const settled = [segment(0), quiet, missing].reduce(withSegment, []);
     const cut = segment(4, { text: 'half of', transcribed: false });
@@ -140,6 +147,18 @@ describe('trouble', () => {
     expect(troubleOf(withIt({ engine: 'degraded' }), 'open')?.isLoss).toBe(true);
     expect(troubleOf(withIt({ engine: 'behind' }), 'open')?.isLoss).toBe(false);
     expect(troubleOf(call, 'signed-out')?.isLoss).toBe(true);
+  });
+
+  it('is another language than is written down, once the server keeps up', () => {
+    const doubts = (['agent', 'customer'] as const).map((speaker) => ({ speaker, expected: 'en' }));
+    const foreign = withIt({ doubts: doubts.slice(1) });
+    expect(troubleOf(foreign, 'open')).toEqual({
+      text: expect.stringMatching(/other party seems to speak another language.*English/),
+      isLoss: true,
+    });
+    expect(troubleOf(withIt({ doubts }), 'open')?.text).toContain('Both sides');
+    const late = { ...foreign, engine: 'behind' } as const;
+    expect(troubleOf(late, 'open')?.text).toContain('behind');
   });
 
   it('is an end that nobody wanted', () => {

@@ -26,11 +26,23 @@ export function troubleOf(call: LiveCall | undefined, link: LinkState): Trouble 
     case 'behind':
       return { text: words.behind(secondsOf(call.lagMs)), isLoss: false };
     case 'ok':
-      return undefined;
+      return otherLanguage(call.doubts);
     default:
       return call.engine satisfies never;
   }
 }
+
+/** The words are wrong rather than missing, which is a loss all the same. */
+function otherLanguage(doubts: LiveCall['doubts']): Trouble | undefined {
+  const [first, second] = doubts;
+  if (!first) return undefined;
+  const who = second ? 'both' : first.speaker;
+  return { text: words.otherLanguage[who](languageName(first.expected)), isLoss: true };
+}
+
+/** `en` as people say it. */
+const languageName = (code: string) =>
+  new Intl.DisplayNames('en', { type: 'language' }).of(code) ?? code;
 
 function endedBadly(reason: NonNullable<LiveCall['ended']>): Trouble | undefined {
   switch (reason) {

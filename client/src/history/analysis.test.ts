@@ -32,6 +32,19 @@ describe('the figures of a talk', () => {
     expect(parties.customer.wordsPerMinute).toBe(6);
   });
 
+  it('leave out an echo of the other party', () => {
+    const echo = { ...say('customer', [['one', 100, 10_100]]), echo: true };
+    const { parties } = of(say('agent', [['one', 0, 10_000]]), echo);
+    expect(parties.agent.share).toBe(1);
+    expect(parties.customer).toEqual({
+      talkMs: 0,
+      share: 0,
+      words: 0,
+      wordsPerMinute: null,
+      interruptions: 0,
+    });
+  });
+
   it('know the longest silence between words, wherever it is', () => {
     const { longestSilence } = of(
       say('agent', [

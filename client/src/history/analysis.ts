@@ -31,7 +31,7 @@ export function analyse(talk: Talk, segments: readonly Segment[]): Analysis {
   const party = (speaker: Speaker, other: Speaker): Party => {
     const talkMs = totalMs(lanes[speaker]);
     const words = segments
-      .filter((segment) => segment.speaker === speaker)
+      .filter((segment) => segment.speaker === speaker && !segment.echo)
       .reduce((sum, segment) => sum + countWords(segment.text), 0);
     return {
       talkMs,

@@ -57,6 +57,22 @@ describe('the stories that the server tells', () => {
   });
 });
 
+it('knows whose language is doubted', () => {
+  const call = page(told('another-language.jsonl'));
+  expect(call?.doubts).toEqual([{ speaker: 'customer', expected: 'en' }]);
+});
+
+it('knows an echo from the moment it is told', () => {
+  let call: LiveCall | undefined;
+  const isTold: boolean[] = [];
+  for (const event of told('echo-of-the-other-party.jsonl')) {
+    call = fold(call, event);
+    isTold.push([...(call?.partials ?? []), ...(call?.segments ?? [])].some(({ echo }) => echo));
+  }
+  expect(isTold.indexOf(true)).toBeGreaterThan(0);
+  expect(isTold.lastIndexOf(false)).toBe(isTold.indexOf(true) - 1);
+});
+
 it('knows of no call before its snapshot', () => {
   const [, event] = told('normal-call.jsonl');
   expect(event && fold(undefined, event)).toBeUndefined();

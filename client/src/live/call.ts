@@ -7,6 +7,7 @@ import type {
   CallStatus,
   EndReason,
   EngineHealth,
+  LanguageDoubt,
   Partial,
   RecordingStatus,
   Segment,
@@ -31,6 +32,8 @@ export interface LiveCall {
   readonly engine: EngineHealth;
   /** How far the oldest waiting final is behind. */
   readonly lagMs: number;
+  /** Who seems to speak another language than is written down. */
+  readonly doubts: readonly LanguageDoubt[];
   /** Partials that this page was too slow for. */
   readonly partialsMissed: number;
   /** Why no more words come, if so. */
@@ -54,6 +57,7 @@ export function fold(call: LiveCall | undefined, event: CallEvent): LiveCall | u
       lines: withSnapshot(call?.lines ?? [], event.segments, event.partials),
       engine: event.engine,
       lagMs: 0,
+      doubts: event.doubts ?? [],
       partialsMissed: call?.partialsMissed ?? 0,
       ended: event.ended ?? null,
     };
@@ -90,6 +94,8 @@ export function fold(call: LiveCall | undefined, event: CallEvent): LiveCall | u
         lagMs: event.lagMs,
         partialsMissed: call.partialsMissed + event.partialsMissed,
       };
+    case 'language':
+      return { ...call, offset, doubts: event.doubts };
     case 'ended':
       return {
         ...call,

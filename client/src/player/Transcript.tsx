@@ -94,6 +94,7 @@ function OneLine({
         time={time}
         isOver={isAtOnce(before, segment)}
         isMissing={!segment.transcribed}
+        isEcho={segment.echo}
         language={segment.language}
       >
         {words.length > 0 &&

@@ -29,7 +29,7 @@ export interface Talk {
   words: Spoken[];
   /** The places of each party's words in `words`, in order of time. */
   order: Record<Speaker, number[]>;
-  /** When each party speaks. */
+  /** When each party speaks, echoes of the other aside. */
   lanes: Record<Speaker, Span[]>;
 }
 
@@ -59,7 +59,9 @@ export function talkOf(segments: readonly Segment[]): Talk {
       .sort((a, b) => startOf(words, a) - startOf(words, b));
   const lane = (speaker: Speaker) =>
     spansOf(
-      words.filter((word) => word.speaker === speaker),
+      lines
+        .filter(({ segment }) => segment.speaker === speaker && !segment.echo)
+        .flatMap(({ first, count }) => words.slice(first, first + count)),
       BREATH_MS,
     );
   return {

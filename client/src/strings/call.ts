@@ -28,6 +28,8 @@ export const call = {
     missing: 'Words are missing here: the server had too much to write down.',
     unsettled: 'still being spoken',
     atOnce: 'while the other spoke',
+    echo: 'Echo of the other side',
+    echoOn: (name: string) => `${name} (echo)`,
     copy: (name: string, time: string) => `Copy what ${name} said at ${time}`,
     copyAll: 'Copy all',
     copied: 'Copied',
@@ -49,6 +51,14 @@ export const call = {
     behind: (seconds: string) =>
       `The server is ${seconds} s behind. Words come late; none are lost.`,
     degraded: 'The server has too much to write down: some words are missing.',
+    otherLanguage: {
+      customer: (expected: string) =>
+        `The other party seems to speak another language. This server writes down ${expected}: the words are probably wrong.`,
+      agent: (expected: string) =>
+        `The agent seems to speak another language. This server writes down ${expected}: the words are probably wrong.`,
+      both: (expected: string) =>
+        `Both sides seem to speak another language. This server writes down ${expected}: the words are probably wrong.`,
+    },
     refused: 'The words of this call cannot be shown',
     dropped: 'The sound stopped coming to the server: words may be missing at the end.',
     shuttingDown: 'The server stopped during this call: words may be missing at the end.',

@@ -210,6 +210,7 @@ export const calls = {
       stream_restarted: 'Audio came back',
       stream_failed: 'Audio could not be sent',
       transcription_failed: 'Transcription failed',
+      other_language: 'Another language',
       recording_started: 'Recording started',
       recording_stopped: 'Recording stopped',
       recording_paused: 'Recording paused',

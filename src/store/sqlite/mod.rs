@@ -330,6 +330,7 @@ mod tests {
             language: "en".into(),
             latency_ms: 0,
             transcribed: true,
+            echo: false,
         }
     }
 

@@ -24,6 +24,7 @@ struct SegmentRow {
     language: String,
     latency_ms: i64,
     transcribed: bool,
+    echo: bool,
 }
 
 impl SegmentRow {
@@ -39,6 +40,7 @@ impl SegmentRow {
             language: self.language,
             latency_ms: self.latency_ms as u64,
             transcribed: self.transcribed,
+            echo: self.echo,
         })
     }
 }
@@ -50,7 +52,7 @@ pub(super) async fn of_call(
 ) -> Result<Vec<Segment>, StoreError> {
     let rows: Vec<SegmentRow> = sqlx::query_as(
         "SELECT segment_id, track, speaker, start_ms, end_ms, text, words, language, latency_ms, \
-         transcribed FROM segments WHERE call_id = ? ORDER BY start_ms, id",
+         transcribed, echo FROM segments WHERE call_id = ? ORDER BY start_ms, id",
     )
     .bind(call)
     .fetch_all(look)
@@ -61,7 +63,7 @@ pub(super) async fn of_call(
 async fn keep(work: &mut SqliteConnection, call: i64, segment: &Segment) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO segments (call_id, segment_id, track, speaker, start_ms, end_ms, text, words, \
-         language, latency_ms, transcribed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+         language, latency_ms, transcribed, echo) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
          ON CONFLICT (call_id, segment_id) DO NOTHING",
     )
     .bind(call)
@@ -75,6 +77,7 @@ async fn keep(work: &mut SqliteConnection, call: i64, segment: &Segment) -> Resu
     .bind(&segment.language)
     .bind(segment.latency_ms as i64)
     .bind(segment.transcribed)
+    .bind(segment.echo)
     .execute(work)
     .await?;
     Ok(())

@@ -9,7 +9,7 @@ use crate::clock;
 use crate::ids::Track;
 use crate::store::Role;
 use crate::tests::phone::{eventually, speech};
-use crate::tests::stories::{call, id, segment};
+use crate::tests::stories::{call, doubt, id, segment};
 use crate::transcript::{Direction, EndReason, Event};
 
 /// Another program that writes, and takes its time; until it lets go, the server cannot write.
@@ -156,4 +156,31 @@ async fn words_make_the_record_of_a_call_that_nobody_wrote_down_unless_it_was_de
         assert_eq!(kept["transcript"], "complete");
     }
     assert_eq!(store.call_record(&call(3)).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_doubt_about_the_language_is_kept_once_in_the_call_s_log() {
+    let office = Office::open().await;
+    let alice = office.house.session("alice", Role::User).await;
+    let identity = office.identity(&alice).await;
+    office.dial(1, &identity, THEIRS).await;
+    let switchboard = &office.house.server.state.switchboard;
+    switchboard.hub.open(&call(1), 1);
+    switchboard.scribe.follow(&call(1));
+    for doubts in [vec![doubt()], vec![], vec![doubt()]] {
+        let event = Event::Language { doubts };
+        switchboard.hub.publish(&call(1), event);
+    }
+    let reason = EndReason::Stopped;
+    switchboard.hub.close(&call(1), [Event::Ended { reason }]);
+    let resting = async || switchboard.scribe.calls() == 0;
+    eventually("the scribe's rest", resting).await;
+    let kept = office.read(1, &alice).await;
+    let events = kept["events"].as_array().unwrap().iter();
+    let doubted = events.filter(|event| event["kind"] == "other_language");
+    let details: Vec<_> = doubted.map(|event| &event["detail"]).collect();
+    let [detail] = details[..] else {
+        panic!("{kept}")
+    };
+    assert!(detail.as_str().unwrap().starts_with("the customer seems"));
 }

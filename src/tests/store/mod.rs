@@ -86,6 +86,7 @@ fn segment(number: u32, start_ms: u64, text: &str) -> Segment {
         language: "en".into(),
         latency_ms: 420,
         transcribed: true,
+        echo: false,
     }
 }
 

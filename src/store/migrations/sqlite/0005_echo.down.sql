@@ -1,0 +1,2 @@
+-- The marks go; the words stay.
+ALTER TABLE segments DROP COLUMN echo;
