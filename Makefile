@@ -5,6 +5,7 @@
 # bench  criterion benches of every hot stage
 # peer   our engine beside faster-whisper: make peer FOLDERS="EVAL/harvard EVAL/bank_turns"
 # soak   calls in a rising and falling number, with faults among them, for SOAK_MINUTES (30)
+# proxies  real nginx and Caddy in front of the server, well and badly set up: what works, what the doctor says
 # fuzz   every fuzz target for SECONDS (600) each
 # check  formatting, lints, docs alone, of server and page
 # deny   licences and sources of what is built in; part of test
@@ -18,7 +19,7 @@ BUILT := $(or $(CARGO_TARGET_DIR),target)
 # Where .ci/node puts a Node, if the system's does not build the page.
 export PATH := $(CURDIR)/target/node/bin:$(PATH)
 
-.PHONY: demo client test test-client test-functions bench peer soak fuzz check deny fmt model oracles packages node browser
+.PHONY: demo client test test-client test-functions bench peer soak proxies fuzz check deny fmt model oracles packages node browser
 
 # The page first: the program that pulls the model is compiled with it, and need not be compiled again.
 demo: packages
@@ -56,6 +57,10 @@ peer: model
 
 soak: packages model
 	cargo run --release --locked -- bench soak fixtures/calls/*.json --model $(MODEL)
+
+proxies: packages client model
+	cargo build --release --locked
+	.deploy/try-proxies $(ARGS)
 
 fuzz: packages
 	.fuzz/run $(SECONDS)
