@@ -1,11 +1,13 @@
 /** Calls for the history's tests: the recorded one, through the real engine. */
-import { expect } from './server';
+import { expect, type Server } from './server';
+
+const asScript = (server: Server) => ({ authorization: `Bearer ${server.pageKey()}` });
 
 /** Begins the recorded call; its SID. */
-export async function beginCall(url: string): Promise<string> {
-  const answer = await fetch(`${url}/api/simulation`, {
+export async function beginCall(server: Server): Promise<string> {
+  const answer = await fetch(`${server.url}/api/simulation`, {
     method: 'POST',
-    headers: { origin: url, 'content-type': 'application/json' },
+    headers: asScript(server),
   });
   expect(answer.status).toBe(201);
   const { callSid } = await answer.json();
@@ -13,10 +15,12 @@ export async function beginCall(url: string): Promise<string> {
 }
 
 /** Plays the recorded call until its words are whole; its SID. */
-export async function completedCall(url: string): Promise<string> {
-  const sid = await beginCall(url);
+export async function completedCall(server: Server): Promise<string> {
+  const sid = await beginCall(server);
+  const headers = asScript(server);
   const read = async () => {
-    const { status, transcript, hasAudio } = await (await fetch(`${url}/api/calls/${sid}`)).json();
+    const answer = await fetch(`${server.url}/api/calls/${sid}`, { headers });
+    const { status, transcript, hasAudio } = await answer.json();
     return { status, transcript, hasAudio };
   };
   await expect

@@ -60,7 +60,7 @@ test('a call that goes on is on top, and its page becomes a player by itself', a
   server,
 }) => {
   await page.goto('/calls');
-  await beginCall(server.url);
+  await beginCall(server);
   const now = page.getByRole('region', { name: 'Now' });
   await expect(now).toContainText('In progress');
   await now.getByRole('link', { name: 'Recorded customer' }).click();

@@ -13,7 +13,7 @@ test.use({ settings: { ARCHIVE: 'true' } });
 let sid = '';
 
 test.beforeAll(async ({ server }) => {
-  sid = await completedCall(server.url);
+  sid = await completedCall(server);
 });
 
 const words = (page: Page) => page.getByRole('list', { name: 'Transcript' });

@@ -6,7 +6,7 @@ import { ALICE, expect, type Server } from './server';
 interface Place {
   name: string;
   /** Which server it is on. */
-  on: 'open' | 'users' | 'new';
+  on: 'open' | 'users' | 'new' | 'shut';
   go: (page: Page, server: Server) => Promise<void>;
 }
 
@@ -53,6 +53,12 @@ export const PLACES: readonly Place[] = [
     go: (page) => opened(page, `/setup#${'A'.repeat(43)}`),
   },
   { name: 'nobody-yet', on: 'new', go: (page) => opened(page, '/') },
+  { name: 'link-needed', on: 'shut', go: (page) => opened(page, '/') },
+  {
+    name: 'wrong-link',
+    on: 'shut',
+    go: (page) => opened(page, `/open#${'A'.repeat(43)}`),
+  },
   { name: 'phone', on: 'open', go: (page) => opened(page, '/') },
   {
     name: 'live-call',

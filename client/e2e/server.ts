@@ -29,6 +29,8 @@ export const ALICE = { name: 'alice', password: 'correct horse battery staple' }
 /** A server that runs. */
 export interface Server {
   url: string;
+  /** What the printed link of a server without users carries; scripts send it as their token. */
+  pageKey: () => string | undefined;
   /** What it logged so far. */
   log: () => string;
   /** Runs `callburner` on the same folder: `server.run(['user', 'add', 'bob'], 'password\n')`. */
@@ -47,8 +49,13 @@ interface ServerOptions {
    * the server's own address.
    */
   settings: Record<string, string>;
-  /** Those who may sign in; none: the server is open, as on one's own machine. */
+  /** Those who may sign in; none: the printed link opens the server, as on one's own machine. */
   users: readonly { name: string; password: string }[];
+}
+
+interface BrowserOptions {
+  /** Whether the browser has opened the printed link of a server without users. */
+  isLinkOpened: boolean;
 }
 
 async function freePort(): Promise<number> {
@@ -86,7 +93,11 @@ async function start({ settings, users }: ServerOptions): Promise<Server> {
     child.stdout?.on('data', (text) => (log += text));
     child.stderr?.on('data', (text) => (log += text));
     const until = Date.now() + STARTS_WITHIN_MS;
-    while (!(await answers(`${url}/healthz`))) {
+    // Whoever may be asked to open the link is told of it first.
+    const isOpen = users.length === 0 && settings.PUBLIC_BASE_URL === undefined;
+    const begun = log.length;
+    const isTold = () => !isOpen || log.indexOf('/open#', begun) >= 0;
+    while (!(await answers(`${url}/healthz`)) || !isTold()) {
       if (child.exitCode !== null || Date.now() > until) throw new Error(`no server: ${log}`);
       await new Promise((done) => setTimeout(done, 50));
     }
@@ -100,6 +111,7 @@ async function start({ settings, users }: ServerOptions): Promise<Server> {
   await up();
   return {
     url,
+    pageKey: () => /\/open#(\S+)/.exec(log)?.[1],
     log: () => log,
     run,
     restart: async () => {
@@ -144,7 +156,7 @@ const HARMLESS = [
   /Failed to fetch dynamically imported module/,
 ];
 
-export const test = base.extend<object, ServerOptions & { server: Server }>({
+export const test = base.extend<BrowserOptions, ServerOptions & { server: Server }>({
   settings: [{}, { option: true, scope: 'worker' }],
   users: [[], { option: true, scope: 'worker' }],
   server: [
@@ -156,12 +168,16 @@ export const test = base.extend<object, ServerOptions & { server: Server }>({
     { scope: 'worker', timeout: STARTS_WITHIN_MS },
   ],
   baseURL: async ({ server }, use) => use(server.url),
-  context: async ({ context, server }, use) => {
+  isLinkOpened: [true, { option: true }],
+  context: async ({ context, server, isLinkOpened }, use) => {
     if (DIST) {
       await serveFrom(context, server.url, DIST);
       // A page out of a folder has no address: the browser would not let it talk to this machine.
       await context.grantPermissions(['local-network-access']);
     }
+    const secret = server.pageKey();
+    if (secret !== undefined && isLinkOpened)
+      await context.request.post(`${server.url}/api/session/open`, { data: { secret } });
     await use(context);
   },
   page: async ({ page }, use) => {

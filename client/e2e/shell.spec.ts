@@ -16,7 +16,9 @@ test('an open server shows the phone, and every place', async ({ page }) => {
 
 test('an open server says so until that is put away, for good', async ({ page }) => {
   await page.goto('/');
-  const notice = page.getByRole('status').filter(banner(/Open to everyone on this machine/));
+  const notice = page
+    .getByRole('status')
+    .filter(banner(/Open to everyone who has the printed link/));
   await expect(notice).toBeVisible();
   await notice.getByRole('link', { name: 'Add a user' }).click();
   await expect(page.getByRole('region', { name: 'Users' })).toBeFocused();

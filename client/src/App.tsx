@@ -49,6 +49,9 @@ const SettingsScreen = lazy(async () => ({
 const SignInScreen = lazy(async () => ({
   default: (await import('./screens/SignInScreen')).SignInScreen,
 }));
+const OpenScreen = lazy(async () => ({
+  default: (await import('./screens/OpenScreen')).OpenScreen,
+}));
 const SetupScreen = lazy(async () => ({
   default: (await import('./screens/SetupScreen')).SetupScreen,
 }));
@@ -61,6 +64,9 @@ export function App() {
       <Boundary resetKey={path} onCopyDebug={copyDebugInfo}>
         <Suspense fallback={<Loading />}>
           <Switch>
+            <Route path="/open">
+              <OpenScreen />
+            </Route>
             <Route path="/setup">
               <SetupScreen />
             </Route>

@@ -299,6 +299,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/session/open": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Open this browser to a server without users that only its own machine reaches, with the link that
+         *     the server printed at its start.
+         */
+        post: operations["postSessionOpen"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/sessions": {
         parameters: {
             query?: never;
@@ -910,6 +930,14 @@ export interface components {
             /** @description The first user becomes an admin, whatever is asked. */
             role: components["schemas"]["Role"];
         };
+        /** @description The key of a server without users. */
+        OpenPage: {
+            /**
+             * Format: password
+             * @description From the link that the server printed: what follows the `#`.
+             */
+            secret: string;
+        };
         /** @description The words of an utterance that is still being spoken. */
         Partial: {
             /**
@@ -1088,7 +1116,15 @@ export interface components {
         };
         /** @description Who uses this browser. */
         SessionState: {
-            /** @description Nobody needs to sign in: the server has no users, and only its own machine reaches it. */
+            /**
+             * @description There are no users, and only its own machine reaches the server: this browser has to open the
+             *     link that the server printed at its start.
+             */
+            linkNeeded: boolean;
+            /**
+             * @description Nobody needs to sign in: the server has no users, only its own machine reaches it, and this
+             *     browser has opened the link that the server printed.
+             */
             open: boolean;
             /** @description There are no users yet: the link that the server printed at its start makes the first. */
             setupNeeded: boolean;
@@ -2436,6 +2472,40 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    postSessionOpen: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OpenPage"];
+            };
+        };
+        responses: {
+            /** @description the browser is open: the cookie is set */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionState"];
+                };
+            };
+            /** @description `not_allowed`: the link is not this server's, or there are users; `host_refused`: the request came through a proxy, or by a name */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
             };
             default: components["responses"]["Error"];
         };

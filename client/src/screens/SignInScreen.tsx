@@ -5,8 +5,14 @@ import { signIn } from '../session/session';
 import { Welcome } from '../session/Welcome';
 import { t } from '../strings';
 
-/** Who are you? Or, on a server without users: how the first one is made. */
+/** Who are you? Or, on a server without users: how one comes in, or how the first one is made. */
 export function SignInScreen({ session }: { session: SessionState }) {
+  if (session.linkNeeded)
+    return (
+      <Welcome title={t.session.linkNeeded} lead={t.session.linkNeededHint}>
+        <NewLink restart={t.session.byRestartAgain} />
+      </Welcome>
+    );
   if (session.setupNeeded)
     return (
       <Welcome title={t.session.nobodyYet} lead={t.session.nobodyYetHint}>

@@ -2,10 +2,10 @@
 import { t } from '../strings';
 import css from './session.module.css';
 
-export function NewLink() {
+export function NewLink({ restart = t.session.byRestart }: { restart?: string }) {
   return (
     <ul className={css.steps}>
-      <li>{t.session.byRestart}</li>
+      <li>{restart}</li>
       <li>
         {t.session.byCommand} <code className={css.code}>callburner user add NAME</code>
       </li>

@@ -51,6 +51,11 @@ export async function signIn(name: string, password: string) {
   enter(await unwrap(api.POST('/api/session', { body })));
 }
 
+/** Opens this browser to a server without users, with the link that the server printed. */
+export async function openPage(secret: string) {
+  enter(await unwrap(api.POST('/api/session/open', { body: { secret } })));
+}
+
 /** Makes the first admin, who is signed in then. */
 export async function setUp(secret: string, name: string, password: string) {
   const body = { secret, name, password };
@@ -63,7 +68,12 @@ export async function signOut() {
   await Promise.allSettled([...ongoing].map(async (thing) => thing.end()));
   await unwrap(api.DELETE('/api/session'));
   leave();
-  queries.setQueryData(sessionQuery.queryKey, { user: null, open: false, setupNeeded: false });
+  queries.setQueryData(sessionQuery.queryKey, {
+    user: null,
+    open: false,
+    linkNeeded: false,
+    setupNeeded: false,
+  });
 }
 
 /** Nothing of the last user's stays in the page. */

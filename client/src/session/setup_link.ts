@@ -1,4 +1,4 @@
-/** The secret of a first-run link, `/setup#SECRET`, taken out of sight at once. */
+/** The secret of a printed link, `/setup#SECRET` or `/open#SECRET`, taken out of sight at once. */
 
 let taken: string | undefined;
 

@@ -42,6 +42,12 @@ export const shell = {
       'When it started, the server printed a link that makes the first user. Look where you started callburner, or in its log. No link, or older than 30 minutes?',
     byRestart: 'Restart the server: it prints another link.',
     byCommand: 'Or run, on the server:',
+    byRestartAgain: 'Restart the server: it prints the link again.',
+    linkNeeded: 'Open the printed link',
+    linkNeededHint:
+      'This server has no users yet. When it started, it printed a link that opens this page: look where you started callburner, or in its log. Each browser needs it once.',
+    linkWrong: 'This link does not open this server',
+    linkWrongHint: 'Take the link that this server printed when it started last.',
     setUp: 'Welcome',
     setUpHint: 'Choose how you sign in. You will be the first admin, and can add others.',
     setUpAction: 'Create account',
@@ -61,7 +67,7 @@ export const shell = {
   },
   open: {
     /** With `add`, one sentence. */
-    notice: 'Open to everyone on this machine. ',
+    notice: 'Open to everyone who has the printed link. ',
     add: 'Add a user',
     toRequire: ' to require sign-in.',
     putAway: 'Put this notice away',
