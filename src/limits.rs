@@ -559,6 +559,14 @@ pub const READY_WAIT_MAX: Duration = Duration::from_secs(2);
 /// next question.
 pub const DOCTOR_WAIT_MAX: Duration = Duration::from_secs(10);
 
+/// Silence after which the server answers one of `callburner doctor`'s questions: longer than that between
+/// two pings to a listener, so that a proxy which bears it ends no listener's socket.
+pub const DOCTOR_SILENCE: Duration = Duration::from_secs(LISTENER_PING_EVERY.as_secs() + 2);
+
+/// Body that `callburner doctor` sends, to see whether a proxy lets it pass: what a page's longest note
+/// takes.
+pub const DOCTOR_BODY_BYTES: usize = 100 * 1024;
+
 /// Longest answer that `callburner doctor` reads. Hit: the rest is not looked at.
 pub const DOCTOR_ANSWER_BYTES_MAX: usize = 64 * 1024;
 

@@ -7,7 +7,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use futures_util::StreamExt;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::header::AUTHORIZATION;
 
+use crate::access::local::LocalKeys;
 use crate::clock;
 use crate::ids::Track;
 use crate::measure::latency::Heard;
@@ -66,10 +69,11 @@ impl Rehearsal {
     }
 }
 
-/// Plays `call` to the server at `address` and listens until its end. `show` sees each event as it
-/// arrives.
+/// Plays `call` to the server at `address`, which `keys` open, and listens until its end. `show` sees
+/// each event as it arrives.
 pub async fn rehearse(
     address: SocketAddr,
+    keys: Option<&LocalKeys>,
     call: &Call,
     options: &Options,
     show: impl FnMut(&CallEvent),
@@ -78,11 +82,17 @@ pub async fn rehearse(
         "ws://{address}/ws/transcriptions?callSid={}",
         options.call_sid.as_str()
     );
-    let (socket, _) = tokio_tungstenite::connect_async(&url)
+    let mut request = url.into_client_request()?;
+    if let Some(keys) = keys {
+        let bearer = format!("Bearer {}", keys.page.expose());
+        request.headers_mut().insert(AUTHORIZATION, bearer.parse()?);
+    }
+    let (socket, _) = tokio_tungstenite::connect_async(request)
         .await
         .context("listening failed")?;
     let limit = Duration::from_secs_f64(call.seconds()) + LAST_WORDS_MAX;
-    let media = format!("ws://{address}/media");
+    let secret = keys.map_or("", |keys| keys.simulator.expose());
+    let media = format!("ws://{address}/media/{secret}");
     let (played, events) = tokio::join!(
         Box::pin(player::play(&media, call, options)),
         Box::pin(tokio::time::timeout(limit, listen(socket, show))),

@@ -8,12 +8,15 @@
 //! | API token | SHA-256 of 256 random bits | `Authorization: Bearer cb_…` |
 //! | known browser | SHA-256 of 256 random bits | a cookie, which lets nobody in |
 //! | first-run link | SHA-256 of 256 random bits, in memory | the body of `POST /api/setup` |
+//! | page key, without users | 256 random bits, in a file of the owner's | the link, then a cookie; or `Authorization: Bearer` |
+//! | simulator key, without an account | 256 random bits, in a file of the owner's | the path of `/media`, or a header |
 //!
 //! Who may want what, and what stands in the way, is in [`threats`].
 
 pub mod connection_table;
 pub mod connections;
 pub mod ended;
+pub mod local;
 pub mod origin;
 pub mod password;
 pub mod proxies;

@@ -4,7 +4,7 @@
 //! one to begin with. So it is read from the end, and only as far as proxies that are trusted
 //! wrote it (<https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/X-Forwarded-For>).
 
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use axum::http::HeaderMap;
@@ -24,6 +24,17 @@ pub struct Proxies(Vec<Network>);
 #[error("{0:?} is neither an address nor a network such as 10.0.0.0/8")]
 pub struct ProxiesError(String);
 
+/// What a request says of its client, beside the address that it came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// Nothing.
+    Nothing,
+    /// An address, but whoever it came from is not trusted.
+    Unbelieved,
+    /// An address, which is believed.
+    Client,
+}
+
 /// Addresses that share their first `bits`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Network {
@@ -31,10 +42,45 @@ struct Network {
     bits: u32,
 }
 
+/// Fewest bits of a public network of proxies: Cloudflare's widest are a /13 and a /29
+/// (<https://www.cloudflare.com/ips/>).
+const PUBLIC_V4_BITS_MIN: u32 = 12;
+const PUBLIC_V6_BITS_MIN: u32 = 28;
+
+/// Networks that the internet does not reach: private, shared, loopback and link-local ones (RFC 1918,
+/// 6598, 1122, 3927, 4193, 4291).
+const PRIVATE: [Network; 8] = [
+    v4([10, 0, 0, 0], 8),
+    v4([172, 16, 0, 0], 12),
+    v4([192, 168, 0, 0], 16),
+    v4([100, 64, 0, 0], 10),
+    v4([127, 0, 0, 0], 8),
+    v4([169, 254, 0, 0], 16),
+    v6(0xfc00, 7),
+    v6(0xfe80, 10),
+];
+
+const fn v4([a, b, c, d]: [u8; 4], bits: u32) -> Network {
+    let address = IpAddr::V4(Ipv4Addr::new(a, b, c, d));
+    Network { address, bits }
+}
+
+const fn v6(first: u16, bits: u32) -> Network {
+    let address = IpAddr::V6(Ipv6Addr::new(first, 0, 0, 0, 0, 0, 0, 0));
+    Network { address, bits }
+}
+
 impl Proxies {
     /// Whether nobody is believed.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The first network that is no one's own proxies: public, and wider than that of any operator of
+    /// proxies.
+    pub fn strangers(&self) -> Option<String> {
+        let strange = self.0.iter().find(|network| network.is_of_strangers());
+        strange.map(|network| format!("{}/{}", network.address, network.bits))
     }
 
     /// The address of whoever sent a request that came in from `peer` with `headers`.
@@ -55,6 +101,17 @@ impl Proxies {
             client = address;
         }
         client
+    }
+
+    /// What a request that came in from `peer` with `headers` says of its client.
+    pub fn told(&self, peer: IpAddr, headers: &HeaderMap) -> Told {
+        if !headers.contains_key(FORWARDED_FOR) {
+            Told::Nothing
+        } else if self.trusts(peer) {
+            Told::Client
+        } else {
+            Told::Unbelieved
+        }
     }
 
     /// Whether this is one of the proxies.
@@ -89,6 +146,18 @@ impl Network {
         let width = width(address);
         let bits = bits.unwrap_or(width);
         (bits <= width).then_some(Self { address, bits })
+    }
+
+    fn is_of_strangers(&self) -> bool {
+        let widest = match self.address {
+            IpAddr::V4(_) => PUBLIC_V4_BITS_MIN,
+            IpAddr::V6(_) => PUBLIC_V6_BITS_MIN,
+        };
+        self.bits < widest && !PRIVATE.iter().any(|private| private.covers(*self))
+    }
+
+    fn covers(self, other: Self) -> bool {
+        other.bits >= self.bits && self.holds(other.address)
     }
 
     fn holds(&self, other: IpAddr) -> bool {
@@ -172,6 +241,17 @@ mod tests {
             };
             assert_eq!(client.to_string(), expected, "{line:?}");
         }
+    }
+
+    #[test]
+    fn what_is_said_of_a_client_is_believed_of_a_trusted_proxy_alone() {
+        let proxies: Proxies = "127.0.0.1".parse().unwrap();
+        let mut headers = HeaderMap::new();
+        let [own, other] = ["127.0.0.1", "192.0.2.1"].map(|peer| peer.parse().unwrap());
+        assert_eq!(proxies.told(own, &headers), Told::Nothing);
+        headers.insert(FORWARDED_FOR, "203.0.113.9".parse().unwrap());
+        assert_eq!(proxies.told(own, &headers), Told::Client);
+        assert_eq!(proxies.told(other, &headers), Told::Unbelieved);
     }
 
     #[test]

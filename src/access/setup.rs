@@ -1,7 +1,8 @@
 //! The first-run link: while nobody may sign in yet, whoever holds it becomes the first admin.
 //! Pure: no I/O.
 //!
-//! `serve` prints a new one at each start of a server that has no users and that others reach. It
+//! `serve` prints a new one at each start of a server that has no users and that others reach (for one
+//! that only its own machine reaches, see [`local`](super::local)). It
 //! is good for [`limits::SETUP_TIME_MAX`]; too late is no harm, a restart makes another. There is
 //! no default account and no default password.
 

@@ -12,13 +12,14 @@
 //! | a stranger | every route | anything | without a session or a token, 401 before anything else is learned ([`crate::api`]); calls of others are 404, as if there were none |
 //! | a stranger | sign-in | to guess | argon2id; passwords that a million guesses find are refused; attempts are bounded for each network, each name, and both ([`throttle`](super::throttle)), and do not hold back a browser that has signed in before; the same time for a name that is not there |
 //! | a user | a name | to be taken for another | names have no invisible characters, and no two look the same ([`crate::ids::user_name`]) |
-//! | a stranger | webhooks | to invent calls, or words | Twilio's signature over the public URL, compared in constant time; callbacks are idempotent |
-//! | a stranger | the media socket | to speak in a call, or to fill the engine | a signed upgrade, and a secret of 256 bits for one stream of one call, good once, for minutes |
+//! | a stranger | webhooks | to invent calls, or words | Twilio's signature over the public URL, compared in constant time; without an account they are shut to all but the simulator ([`local`](super::local)); callbacks are idempotent |
+//! | a stranger | the media socket | to speak in a call, or to fill the engine | a signed upgrade, and a secret of 256 bits for one stream of one call, good once, for minutes; without an account, as for webhooks |
 //! | a stranger | connections | time and memory | every connection, queue, body, message and retry has a bound in [`crate::limits`]; a client that sends a request slowly, or does not read its answer, is hung up on; an address has its share of the connections, and Twilio has places of its own |
 //! | a stranger | the log | to fill the disk, or to hide in it | refusals are counted, and one line a minute tells of each kind ([`crate::metrics::Metrics::refused`]); containers' logs have a bound |
 //! | a user | what all users share | all of it | nobody can take all of it: see below |
 //! | another page, in a user's browser | the API, the channel | to act as him | the cookie is `__Host-`, `HttpOnly`, `SameSite`; what changes something must come from a page of this server; a strict policy of content |
-//! | a name that points to this machine | a server without users | to act as its owner | only addresses and `localhost` are served there, and nothing that came through a proxy |
+//! | a name that points to this machine, or a proxy on it | a server without users | to act as its owner, or to become its first admin | the key of the printed link, of 256 bits; and only addresses and `localhost` are served there, and nothing that says that it came through a proxy ([`local`](super::local)) |
+//! | another page, in a browser on this machine | webhooks and the media socket of a server without an account | to write into its calls | the simulator key; `Origin`, `Sec-Fetch-Site` and `Host` must be the server's own |
 //! | a user | calls of others; expensive numbers | to read; to spend | every call has its user, also on the channel; countries, kinds of numbers, calls at once and in a minute are bounded ([`crate::dialing`]) |
 //! | a user, or a page in his browser | ringing | to be rung in place of others | only a page of this server says that a browser is registered (`POST /api/registrations`); a call rings three browsers of a user at most, users in turn |
 //! | who was signed out, or has a copy of a pass | calls, with a pass to Twilio that lasts an hour | to call, to be called | the pass names its session; where that has ended, by any process, `/voice` refuses and nobody is rung; a `client:` that is of no user is refused |
@@ -53,3 +54,5 @@
 //!   removed, who is hung up on. While the database does not answer, `/voice` goes by memory: sessions and users that this server ended are refused
 //!   for the hour that a pass lasts, those that another process ended, or that ended before a restart,
 //!   are not.
+//! - Cookies know no ports: a server that is reached without TLS, as on one's own machine, shares its cookies
+//!   with whatever else one opens on that machine.

@@ -4,8 +4,9 @@
 //! ```text
 //! Authorization: Bearer cb_…   a machine: what its scopes allow, of what its user may
 //! Cookie: callburner=…         a browser: what its user may
-//! neither                      401; but everything on a server that only this machine reaches
-//!                              and that has no users
+//! page key, as either          everything, on a server that only this machine reaches and that has
+//!                              no users: for whoever opened the link that it printed
+//! none of them                 401
 //! ```
 //!
 //! Requests of browsers that change something must come from a page of this server
@@ -35,7 +36,7 @@ pub enum Caller {
         /// How they came in.
         via: Via,
     },
-    /// Whoever reaches a server that only this machine reaches and that has no users: may
+    /// Whoever has the page key of a server that only this machine reaches and that has no users: may
     /// everything.
     Open,
 }
@@ -209,7 +210,8 @@ pub(super) fn sign_in_required() -> ApiError {
     ApiError::new(
         StatusCode::UNAUTHORIZED,
         "sign_in_required",
-        "sign in first, or send a good API token as Authorization: Bearer cb_…",
+        "sign in first (where there are no users: open the link that the server printed at its start), \
+         or send a good API token as Authorization: Bearer cb_…",
     )
 }
 

@@ -27,7 +27,8 @@ A self-hosted softphone on Twilio that writes down both sides of every call, liv
 
 Browsers sign in (`POST /api/session`) and come with the cookie; machines come with an API token \
 (`POST /api/tokens`). What is changed with a cookie must be asked by a page of this server. On a \
-server that only its own machine reaches, and that has no users, nobody needs either.
+server that only its own machine reaches, and that has no users, the key of the link that it printed \
+does for both: as the cookie of `POST /api/session/open`, or as the token.
 
 Every failure has one shape, `Error`. Its `code` is stable, its `message` says what to do, and its \
 `requestId` is in the server's log.";

@@ -17,9 +17,10 @@ use tokio::sync::watch;
 use super::auth::{Caller, Via, sign_in_required};
 use super::{ApiError, ApiState};
 use crate::access::ended::Ended;
+use crate::access::local::{self, PageKey};
 use crate::access::origin;
 use crate::access::password::{self, HashError, Password, Passwords, Verdict, WeakPassword};
-use crate::access::proxies::{FORWARDED_FOR, Proxies};
+use crate::access::proxies::Proxies;
 use crate::access::secret::{Secret, SecretHash};
 use crate::access::session::{self, CookiePolicy, Life};
 use crate::access::setup::{self, FirstRun};
@@ -46,6 +47,8 @@ struct Gates {
     passwords: Passwords,
     throttle: Throttle,
     first_run: FirstRun,
+    /// Opens the page while there are no users, on a server that only this machine reaches.
+    page_key: Option<PageKey>,
     cookies: CookiePolicy,
     proxies: Proxies,
     public_base_url: Option<Uri>,
@@ -74,9 +77,10 @@ impl Gatehouse {
             passwords: Passwords::default(),
             throttle: Throttle::new(now),
             first_run: FirstRun::default(),
+            page_key: doors.keys().map(|keys| PageKey::new(keys.page.clone())),
             cookies: CookiePolicy::of(public_base_url.as_ref()),
             proxies,
-            is_local: doors.address.ip().is_loopback() && public_base_url.is_none(),
+            is_local: !doors.is_public(),
             public_base_url,
             base_url,
             has_users: AtomicBool::new(false),
@@ -85,8 +89,18 @@ impl Gatehouse {
         }))
     }
 
+    /// The link that opens the page of a server without users that only this machine reaches, to be
+    /// printed, never logged; `None` for other servers.
+    pub async fn page_link(&self) -> Result<Option<String>, StoreError> {
+        if !self.is_open().await? {
+            return Ok(None);
+        }
+        let key = self.0.page_key.as_ref();
+        Ok(key.map(|key| key.link(&self.0.base_url)))
+    }
+
     /// The first-run link, to be printed, never logged; `None` when there are users, or when
-    /// nobody needs to sign in.
+    /// only this machine reaches the server.
     pub async fn first_run_link(&self, now: UtcTime) -> Result<Option<String>, StoreError> {
         if self.0.is_local || self.has_users().await? {
             return Ok(None);
@@ -156,8 +170,8 @@ impl Gatehouse {
         &self.0.store
     }
 
-    /// Whether nobody needs to sign in: there are no users, and only this machine reaches the
-    /// server.
+    /// Whether the page key is enough, without a sign-in: there are no users, and only this machine
+    /// reaches the server.
     pub(super) async fn is_open(&self) -> Result<bool, StoreError> {
         Ok(self.0.is_local && !self.has_users().await?)
     }
@@ -180,6 +194,10 @@ impl Gatehouse {
         now: UtcTime,
     ) -> Result<Option<Caller>, ApiError> {
         if let Some(token) = bearer(headers) {
+            if self.is_page_key(token) && self.is_open().await? {
+                check_straight(headers)?;
+                return Ok(Some(Caller::Open));
+            }
             let hash = Secret::parse_api_token(token).map(|secret| secret.hash());
             let caller = match hash {
                 Some(hash) => self.token_caller(hash, now).await?,
@@ -195,14 +213,23 @@ impl Gatehouse {
         if !self.is_open().await? {
             return Ok(None);
         }
-        // A stranger's name that points here, or a proxy that lets the world in.
-        if !origin::host_is_beyond_dns(headers) || headers.contains_key(FORWARDED_FOR) {
-            let message = "nobody needs to sign in here, so only this machine is served, by its \
-                           address: for others, set PUBLIC_BASE_URL and add a user";
-            let status = StatusCode::FORBIDDEN;
-            return Err(ApiError::new(status, "host_refused", message));
+        check_straight(headers)?;
+        let key = self.0.page_key.as_ref();
+        let is_carried = key.is_some_and(|key| key.is_carried(headers));
+        Ok(is_carried.then_some(Caller::Open))
+    }
+
+    /// Opens the browser that brings the page key while that is enough; the answer carries the cookie.
+    pub(super) async fn open_page(&self, key: &str) -> Result<Option<SetCookie>, ApiError> {
+        if !self.is_page_key(key) || !self.is_open().await? {
+            return Ok(None);
         }
-        Ok(Some(Caller::Open))
+        let key = self.0.page_key.as_ref();
+        key.map(|key| SetCookie::new(&key.cookie())).transpose()
+    }
+
+    fn is_page_key(&self, text: &str) -> bool {
+        self.0.page_key.as_ref().is_some_and(|key| key.is(text))
     }
 
     /// Whether the caller of a while ago is still who he was, with the same rights.
@@ -502,6 +529,17 @@ impl fmt::Debug for SetCookie {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SetCookie(…)")
     }
+}
+
+/// Refuses what came by a stranger's name that points here, or through a proxy, which lets the world in.
+fn check_straight(headers: &HeaderMap) -> Result<(), ApiError> {
+    if origin::host_is_beyond_dns(headers) && !local::came_through_a_proxy(headers) {
+        return Ok(());
+    }
+    let message = "this server has no users, so that only this machine is served, by its address and \
+                   through no proxy: for others, set PUBLIC_BASE_URL and add a user";
+    let status = StatusCode::FORBIDDEN;
+    Err(ApiError::new(status, "host_refused", message))
 }
 
 /// The token of `Authorization: Bearer …`; the word may be written in any case.

@@ -56,8 +56,8 @@ pub(super) fn guard(routes: Router, doors: &Doors) -> Router {
 struct Words {
     /// The policy of the page.
     page: HeaderValue,
-    /// Whether browsers shall never come without TLS.
-    is_secure: bool,
+    /// How long browsers shall not come without TLS, where there is TLS.
+    transport: Option<HeaderValue>,
 }
 
 impl Words {
@@ -65,7 +65,7 @@ impl Words {
         let policy = HeaderValue::try_from(policy(&own_sockets(doors)));
         Self {
             page: policy.expect("a checked URL is ASCII"),
-            is_secure: doors.public_url.https("").starts_with("https:"),
+            transport: transport(doors),
         }
     }
 
@@ -86,14 +86,24 @@ impl Words {
         headers.insert(COOP, SAME_ORIGIN);
         headers.insert(CORP, SAME_ORIGIN);
         headers.insert(PERMISSIONS_POLICY, PERMISSIONS);
-        if self.is_secure {
-            // A year. Other names under the same domain are not ours to speak for.
-            let year = HeaderValue::from_static("max-age=31536000");
-            headers.insert(header::STRICT_TRANSPORT_SECURITY, year);
+        if let Some(transport) = &self.transport {
+            headers.insert(header::STRICT_TRANSPORT_SECURITY, transport.clone());
         }
         headers.entry(header::CACHE_CONTROL).or_insert(NO_STORE);
         response
     }
+}
+
+/// `Strict-Transport-Security` for a year, where there is TLS. Names below the server's are the host's to
+/// speak for: they may be other machines without TLS (`HSTS_INCLUDE_SUBDOMAINS`).
+fn transport(doors: &Doors) -> Option<HeaderValue> {
+    let is_secure = doors.public_url.https("").starts_with("https:");
+    let told = if doors.hsts_include_subdomains {
+        "max-age=31536000; includeSubDomains"
+    } else {
+        "max-age=31536000"
+    };
+    is_secure.then(|| HeaderValue::from_static(told))
 }
 
 /// The policy of the page. `blob:` plays what the microphone's test has just recorded.
@@ -141,6 +151,17 @@ mod tests {
         ] {
             assert_eq!(own_sockets(&doors), sockets);
         }
+    }
+
+    #[test]
+    fn browsers_are_told_of_tls_where_there_is_tls_and_of_other_names_if_the_host_says_so() {
+        let told = |doors: &Doors| transport(doors).map(|value| value.to_str().unwrap().to_owned());
+        let mut secure = at("https://calls.example.org");
+        assert_eq!(told(&secure).as_deref(), Some("max-age=31536000"));
+        secure.hsts_include_subdomains = true;
+        let all = "max-age=31536000; includeSubDomains";
+        assert_eq!(told(&secure).as_deref(), Some(all));
+        assert_eq!(told(&at("http://localhost:4000")), None);
     }
 
     #[test]

@@ -1,15 +1,17 @@
 //! `GET /media/…`: where Twilio's Media Streams come in.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::{OriginalUri, State};
+use axum::extract::{ConnectInfo, OriginalUri, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use tokio::sync::watch;
 use tracing::Instrument;
 
-use super::{ApiError, ApiState, twilio};
+use super::{ApiError, ApiState, probe, simulator, twilio};
 use crate::call::{self, Carried};
 use crate::limits;
 use crate::telemetry;
@@ -26,11 +28,18 @@ pub(super) fn is_media(path: &str) -> bool {
 pub(super) async fn stream(
     State(state): State<ApiState>,
     OriginalUri(uri): OriginalUri,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, ApiError> {
     let path = uri.path();
-    twilio::check(&state.doors, path, Payload::None, &headers)?;
+    if let Some(keyring) = &state.doors.keyring {
+        twilio::check(&state.doors, keyring, path, Payload::None, &headers)?;
+    }
+    let peer = peer.map(|Extension(ConnectInfo(peer))| peer.ip());
+    if let Some(refusal) = probe::answer(&state, path, peer, &headers).await {
+        return Ok(refusal);
+    }
     let unavailable = |code, message| {
         Err(ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -44,7 +53,11 @@ pub(super) async fn stream(
             "the server is restarting: come back in a moment",
         );
     }
-    let (admission, number) = admit(&state, path)?;
+    let (admission, number) = if state.doors.keyring.is_some() {
+        admit(&state, path)?
+    } else {
+        admit_simulated(&state, path, peer, &headers)?
+    };
     let Ok(permit) = Arc::clone(&state.media_sockets).try_acquire_owned() else {
         if let Some(call) = &admission.call_sid {
             state.desk.goes_unheard(call).await;
@@ -82,26 +95,48 @@ pub(super) async fn stream(
     }))
 }
 
-/// What a socket may carry, and the how manyth stream of its call it is: with an account, the
-/// stream that its secret was made for, once. Without one (this machine only), whatever it says.
+/// What a socket without an account may carry: the simulated call that its secret was made for, once;
+/// with the simulator key, whatever it says.
+fn admit_simulated(
+    state: &ApiState,
+    path: &str,
+    peer: Option<IpAddr>,
+    headers: &HeaderMap,
+) -> Result<(Admission, Option<u32>), ApiError> {
+    let (doors, secret) = (&state.doors, secret_of(path));
+    if state.desk.simulates() {
+        simulator::check_near(peer, headers)?;
+        if let Some(expected) = state.desk.admit_stream(secret) {
+            let admission = Admission {
+                call_sid: Some(expected.call),
+                account_sid: None,
+            };
+            return Ok((admission, Some(expected.number)));
+        }
+    }
+    simulator::check(doors, secret, peer, headers)?;
+    Ok((Admission::default(), None))
+}
+
+/// The secret at the end of a media socket's path.
+fn secret_of(path: &str) -> &str {
+    path.trim_matches('/')
+        .rsplit('/')
+        .next()
+        .unwrap_or_default()
+}
+
+/// What a socket that Twilio signed may carry, and the how manyth stream of its call it is: the stream
+/// that its secret was made for, once.
 fn admit(state: &ApiState, path: &str) -> Result<(Admission, Option<u32>), ApiError> {
     let Some(account_sid) = &state.doors.account_sid else {
         return Ok((Admission::default(), None));
     };
-    let secret = path
-        .trim_matches('/')
-        .rsplit('/')
-        .next()
-        .unwrap_or_default();
-    let Some(expected) = state.desk.admit_stream(secret) else {
+    let Some(expected) = state.desk.admit_stream(secret_of(path)) else {
         tracing::warn!(
             "a media socket came with a secret that was used, is too old, or was made up"
         );
-        return Err(ApiError::new(
-            StatusCode::FORBIDDEN,
-            "not_expected",
-            "no call expects this media stream: streams are started by the TwiML of /voice",
-        ));
+        return Err(probe::not_expected());
     };
     let admission = Admission {
         call_sid: Some(expected.call),

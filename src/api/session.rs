@@ -1,4 +1,5 @@
-//! `/api/session` and `/api/setup`: who am I, sign in, sign out, and the first admin.
+//! `/api/session`, `/api/session/open` and `/api/setup`: who am I, sign in, sign out, open the page of
+//! a server without users, and the first admin.
 
 use axum::Json;
 use axum::extract::State;
@@ -16,10 +17,11 @@ use crate::access::password::Password;
 use crate::clock;
 use crate::store::User;
 
-/// `/api/session` and `/api/setup`.
+/// `/api/session`, `/api/session/open` and `/api/setup`.
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(who_am_i, sign_in, sign_out))
+        .routes(routes!(open))
         .routes(routes!(set_up))
 }
 
@@ -29,8 +31,12 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 pub(super) struct SessionState {
     /// Who has signed in; none: nobody.
     user: Option<User>,
-    /// Nobody needs to sign in: the server has no users, and only its own machine reaches it.
+    /// Nobody needs to sign in: the server has no users, only its own machine reaches it, and this
+    /// browser has opened the link that the server printed.
     open: bool,
+    /// There are no users, and only its own machine reaches the server: this browser has to open the
+    /// link that the server printed at its start.
+    link_needed: bool,
     /// There are no users yet: the link that the server printed at its start makes the first.
     setup_needed: bool,
 }
@@ -39,8 +45,23 @@ impl SessionState {
     fn signed_in(user: User) -> Self {
         Self {
             user: Some(user),
+            ..Self::of_nobody(false, false)
+        }
+    }
+
+    fn opened() -> Self {
+        Self {
+            open: true,
+            ..Self::of_nobody(false, false)
+        }
+    }
+
+    fn of_nobody(link_needed: bool, setup_needed: bool) -> Self {
+        Self {
+            user: None,
             open: false,
-            setup_needed: false,
+            link_needed,
+            setup_needed,
         }
     }
 }
@@ -51,6 +72,16 @@ impl SessionState {
 pub(super) struct SignIn {
     name: String,
     password: Password,
+}
+
+/// The key of a server without users.
+// No `Debug`, for the secret's sake.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OpenPage {
+    /// From the link that the server printed: what follows the `#`.
+    #[schema(format = Password)]
+    secret: String,
 }
 
 /// The first admin. No `Debug`, for the secret's sake.
@@ -75,16 +106,9 @@ async fn who_am_i(
 ) -> Result<Json<SessionState>, ApiError> {
     Ok(Json(match caller {
         Some(Caller::User { user, .. }) => SessionState::signed_in(user),
-        Some(Caller::Open) => SessionState {
-            user: None,
-            open: true,
-            setup_needed: false,
-        },
-        None => SessionState {
-            user: None,
-            open: false,
-            setup_needed: !gates.has_users().await?,
-        },
+        Some(Caller::Open) => SessionState::opened(),
+        None if gates.is_open().await? => SessionState::of_nobody(true, false),
+        None => SessionState::of_nobody(false, !gates.has_users().await?),
     }))
 }
 
@@ -132,6 +156,25 @@ async fn sign_out(
         users::log(&gates, "signed_out", String::new(), user, clock::utc_now()).await?;
     }
     Ok((StatusCode::NO_CONTENT, cookie).into_response())
+}
+
+/// Open this browser to a server without users that only its own machine reaches, with the link that
+/// the server printed at its start.
+#[utoipa::path(post, path = "/api/session/open", tag = "people", security(()), request_body = OpenPage, responses(
+    (status = 200, body = SessionState, description = "the browser is open: the cookie is set"),
+    (status = 403, description = "`not_allowed`: the link is not this server's, or there are users; `host_refused`: the request came through a proxy, or by a name"),
+))]
+async fn open(
+    State(gates): State<Gatehouse>,
+    _: Visitor,
+    Json(OpenPage { secret }): Json<OpenPage>,
+) -> Result<Response, ApiError> {
+    let Some(SetCookie(cookie)) = gates.open_page(&secret).await? else {
+        return Err(not_allowed(
+            "this link does not open this server: look for the link of its last start, or sign in",
+        ));
+    };
+    Ok((cookie, Json(SessionState::opened())).into_response())
 }
 
 /// Make the first admin, with the link that the server printed at its start.

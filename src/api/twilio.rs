@@ -1,24 +1,27 @@
 //! Twilio's doors: what it asks (`/voice…`) and what it tells (`/api/…/status`). Only what Twilio
-//! signed comes in. What it tells is kept before it is answered, in milliseconds; what follows from
-//! it goes on after.
+//! signed comes in; without an account, only what the [`simulator`] sends. What it tells is kept before
+//! it is answered, in milliseconds; what follows from it goes on after.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::to_bytes;
-use axum::extract::{FromRef, FromRequest, OriginalUri, Request, State};
+use axum::extract::{ConnectInfo, FromRef, FromRequest, OriginalUri, Request, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, post};
 
-use super::{ApiError, ApiState};
+use super::{ApiError, ApiState, simulator};
 use crate::config::Doors;
 use crate::desk::Desk;
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::store::StoreError;
-use crate::twilio::signature::{HEADER, Payload, SETTINGS_HEADER, SignatureError, WhichKey};
+use crate::twilio::signature::{
+    HEADER, Keyring, Payload, SETTINGS_HEADER, SignatureError, WhichKey,
+};
 use crate::twilio::twiml::{CONTENT_TYPE, Response as Twiml, Say, Verb};
 use crate::twilio::webhook::{
     self, CallStatusCallback, DialEnded, IDEMPOTENCY_HEADER, RecordingCallback, StreamCallback,
@@ -73,6 +76,12 @@ where
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let doors = Arc::<Doors>::from_ref(state);
         let (parts, body) = request.into_parts();
+        if doors.keyring.is_none() {
+            let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+            let peer = peer.map(|ConnectInfo(peer)| peer.ip());
+            let key = simulator::key_of(&parts.headers);
+            simulator::check(&doors, key, peer, &parts.headers)?;
+        }
         let bytes = to_bytes(body, limits::WEBHOOK_BODY_BYTES_MAX).await;
         let bytes = bytes.map_err(|_| {
             let max = limits::WEBHOOK_BODY_BYTES_MAX;
@@ -85,7 +94,9 @@ where
             .get::<OriginalUri>()
             .map_or(&parts.uri, |uri| &uri.0);
         let path = path.path_and_query().map_or("/", |path| path.as_str());
-        check(&doors, path, Payload::Form(&form), &parts.headers)?;
+        if let Some(keyring) = &doors.keyring {
+            check(&doors, keyring, path, Payload::Form(&form), &parts.headers)?;
+        }
         let token = text(&parts.headers, &HeaderName::from_static(IDEMPOTENCY_HEADER));
         Ok(Self {
             form,
@@ -94,17 +105,14 @@ where
     }
 }
 
-/// Refuses what Twilio did not sign. Without an account (this machine only) nothing is checked.
-/// `path` has the query as it was on the wire.
+/// Refuses what Twilio did not sign. `path` has the query as it was on the wire.
 pub(super) fn check(
     doors: &Doors,
+    keyring: &Keyring,
     path: &str,
     payload: Payload<'_>,
     headers: &HeaderMap,
 ) -> Result<(), ApiError> {
-    let Some(keyring) = &doors.keyring else {
-        return Ok(());
-    };
     let is_socket = headers.contains_key(header::SEC_WEBSOCKET_KEY);
     let url = if is_socket {
         doors.public_url.wss(path)

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::connections::Measures;
+use crate::access::local::LocalKeys;
 use crate::access::proxies::Proxies;
 use crate::api::{self, About, ApiState, Gatehouse};
 use crate::archive::Shelf;
@@ -60,15 +61,17 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// A server that only this machine reaches, that knows no account, and that forgets everything
-    /// at its end.
+    /// A server that only this machine reaches, that knows no account, that has keys of its own, and
+    /// that forgets everything at its end.
     pub async fn local(
         address: SocketAddr,
         engine: Engine,
         voice: voice::Config,
     ) -> anyhow::Result<Self> {
         let store = Store::open("sqlite::memory:").await?;
-        Ok(Self::behind(Doors::local(address), store, engine, voice))
+        let mut doors = Doors::local(address);
+        doors.local_keys = Some(LocalKeys::random());
+        Ok(Self::behind(doors, store, engine, voice))
     }
 
     /// A server behind these doors, without an account that could be asked for anything.
@@ -100,6 +103,7 @@ pub struct App {
     desk: Desk,
     shelf: Option<Shelf>,
     gatehouse: Gatehouse,
+    keys: Option<LocalKeys>,
 }
 
 impl App {
@@ -112,6 +116,7 @@ impl App {
         let open = recover(&parts.store).await?;
         let shelf = parts.shelf.clone();
         let measures = Measures::new(parts.proxies.clone());
+        let keys = parts.doors.keys().cloned();
         let state = compose(parts, &tasks);
         state.desk.recall_registrations().await;
         state.desk.take_up(open);
@@ -125,6 +130,7 @@ impl App {
             desk: state.desk.clone(),
             shelf,
             gatehouse: state.gatehouse.clone(),
+            keys,
         };
         let routes = api::router(state);
         tasks.spawn(connections::serve(
@@ -139,6 +145,11 @@ impl App {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What opens it, if only this machine reaches it.
+    pub fn keys(&self) -> Option<&LocalKeys> {
+        self.keys.as_ref()
     }
 
     /// Every live call.
@@ -159,6 +170,12 @@ impl App {
     /// What lasts.
     pub fn store(&self) -> &Store {
         self.desk.store()
+    }
+
+    /// Where a server without users is opened, if only this machine reaches it: to be printed, never
+    /// logged.
+    pub async fn page_link(&self) -> anyhow::Result<Option<String>> {
+        Ok(self.gatehouse.page_link().await?)
     }
 
     /// Where the first user signs up, if there is none yet and one is needed: to be printed, never

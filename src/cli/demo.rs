@@ -9,6 +9,7 @@ use anyhow::Context;
 use crate::app::{App, Parts};
 use crate::archive::Shelf;
 use crate::cli;
+use crate::cli::local_keys::{self, SIMULATOR_KEY};
 use crate::cli::serve::wait_for_signal;
 use crate::config::EngineSettings;
 use crate::measure::latency::{Report, Spread, Tally};
@@ -41,16 +42,24 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let engine = cli::start_engine(&args.engine)?;
     let address = ([127, 0, 0, 1], args.port).into();
     let voice = cli::voice_config(&args.engine);
-    // What one hears on the page; gone with the server.
-    let audio = args.keep.then(tempfile::tempdir).transpose()?;
-    let shelf = audio.as_ref().map(|folder| Shelf::open(folder.path()));
-    let parts = Parts {
+    // What one hears on the page, and the server's keys; gone with the server.
+    let folder = args.keep.then(tempfile::tempdir).transpose()?;
+    let audio = folder.as_ref().map(|folder| folder.path().join("audio"));
+    let shelf = audio.map(|audio| Shelf::open(&audio));
+    let keys = folder
+        .as_ref()
+        .map(|folder| local_keys::keep(folder.path()));
+    let keys = keys.transpose()?;
+    let mut parts = Parts {
         simulates: args.keep,
         shelf: shelf.transpose()?,
         archives: args.keep,
         model: args.engine.model_name(),
         ..Parts::local(address, engine, voice).await?
     };
+    if keys.is_some() {
+        parts.doors.local_keys = keys;
+    }
     let app = App::start(parts).await?;
     let screen = Screen::new();
     screen.line(&format!(
@@ -62,22 +71,32 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
         app.address()
     ))?;
     if args.keep {
+        let link = app.page_link().await?.unwrap_or_default();
         screen.line(&format!(
-            "Open http://{} to see calls on the page, and to start one there.\n",
-            app.address()
+            "Open {link}\nto see calls on the page, and to start one there.\n"
         ))?;
     }
-    let rehearsal = rehearse(app.address(), &call, &Options::fresh(), |event| {
-        screen.show(event);
-    })
+    let rehearsal = rehearse(
+        app.address(),
+        app.keys(),
+        &call,
+        &Options::fresh(),
+        |event| {
+            screen.show(event);
+        },
+    )
     .await?;
     screen.line(&summary(&script, &rehearsal))?;
     if args.keep {
+        let key = folder
+            .as_ref()
+            .map(|folder| folder.path().join(SIMULATOR_KEY));
         screen.line(&format!(
             "The server stays up on http://{} until Ctrl+C: start a call on the page, or play one to \
-             it with\n  callburner replay {} --url ws://{0}/media",
+             it with\n  callburner replay {} --url ws://{0}/media --key-file {}",
             app.address(),
-            args.call.display()
+            args.call.display(),
+            key.unwrap_or_default().display()
         ))?;
         wait_for_signal().await?;
     }

@@ -6,10 +6,12 @@ mod demo;
 pub(crate) mod doctor;
 mod erase;
 pub(crate) mod healthcheck;
+mod local_keys;
 mod migrate;
 mod models;
 mod notify;
 mod replay;
+mod rights;
 mod serve;
 pub(crate) mod setup;
 pub(crate) mod surroundings;
@@ -70,8 +72,13 @@ enum Command {
 pub fn run() -> anyhow::Result<()> {
     let surroundings = Surroundings::read()?;
     let commands = Arguments::command();
-    let oddities = surroundings.oddities(&surroundings::known(&commands));
+    let mut oddities = surroundings.oddities(&surroundings::known(&commands));
     let matches = commands.clone().get_matches();
+    let flags = matches.subcommand().and_then(|(name, matches)| {
+        let command = commands.find_subcommand(name)?;
+        Some(surroundings::secret_flags(command, matches))
+    });
+    let flags = flags.unwrap_or_default();
     let arguments = Arguments::from_arg_matches(&matches)?;
     let settings = || {
         let (name, matches) = matches.subcommand()?;
@@ -80,6 +87,13 @@ pub fn run() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
+    if matches!(arguments.command, Command::Serve(_) | Command::Doctor(_)) {
+        oddities.extend(flags);
+    } else {
+        for flag in flags {
+            writeln!(io::stderr(), "warning: {flag}")?;
+        }
+    }
     runtime.block_on(async {
         match arguments.command {
             Command::Serve(args) => serve::run(*args, &oddities).await,

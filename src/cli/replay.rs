@@ -4,9 +4,10 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use crate::cli::demo::read_call;
+use crate::cli::local_keys::{self, SIMULATOR_KEY};
 use crate::ids::AccountSid;
 use crate::limits::MEDIA_AHEAD_MS_MAX;
 use crate::player::exchange::{Exchange, Parties, Sound};
@@ -20,8 +21,9 @@ const LOCAL: &str = "ws://127.0.0.1:4000/media";
 /// Play a recording, a call script or a captured session to a server, as Twilio would.
 ///
 /// Without an auth token the media socket is opened, and that is all: for a server on this machine
-/// without an account. With one, the server is asked at /voice what to do with a call, the stream
-/// that it names is opened, and it is told of every step, all signed as Twilio signs.
+/// without an account, whose key is in `DATA_DIR/simulator.key`. With one, the server is asked at
+/// /voice what to do with a call, the stream that it names is opened, and it is told of every step,
+/// all signed as Twilio signs.
 #[derive(Debug, clap::Args)]
 pub(super) struct ReplayArgs {
     /// A call script (.json), a captured session (.jsonl), or a recording: of two channels, the
@@ -39,7 +41,8 @@ pub(super) struct ReplayArgs {
     /// Folder of a call script's recordings, if not beside it.
     #[arg(long)]
     audio: Option<PathBuf>,
-    /// Signs as Twilio does, with this token.
+    /// Signs as Twilio does, with this token; better given as the variable, since everyone on the
+    /// machine can read flags.
     #[arg(long, env = "TWILIO_AUTH_TOKEN", hide_env_values = true)]
     auth_token: Option<String>,
     /// The account that the call is of.
@@ -51,6 +54,12 @@ pub(super) struct ReplayArgs {
     voice_url: Option<String>,
     #[arg(long, env = "PUBLIC_BASE_URL", hide = true)]
     public_base_url: Option<String>,
+    /// File of the key that opens a server without an account, by default `simulator.key` in
+    /// `DATA_DIR`, where that server made it.
+    #[arg(long)]
+    key_file: Option<PathBuf>,
+    #[arg(long, env = "DATA_DIR", default_value = "data", hide = true)]
+    data_dir: PathBuf,
     /// Who calls: a browser, client:NAME, or a telephone number. A server that has users refuses a
     /// browser that is of none of them: let a number call its own there, while somebody is online.
     #[arg(long, default_value = "client:replay")]
@@ -113,14 +122,31 @@ async fn stream_alone(
     recorded: &Recorded,
     options: &Options,
 ) -> anyhow::Result<Played> {
-    let url = args.url.as_deref().unwrap_or(LOCAL);
-    match recorded {
+    let url = args.url.as_deref().unwrap_or(LOCAL).trim_end_matches('/');
+    let default = args.data_dir.join(SIMULATOR_KEY);
+    let file = args.key_file.as_ref().unwrap_or(&default);
+    let key = local_keys::read(file)?;
+    if key.is_none() && args.key_file.is_some() {
+        bail!("--key-file: {} holds no key", file.display());
+    }
+    // In a file, not in a flag: everyone on the machine can read the flags of a program.
+    let opened = key.as_ref().map(|key| format!("{url}/{}", key.expose()));
+    let opened = opened.as_deref().unwrap_or(url);
+    let played = match recorded {
         Recorded::Call(call) => {
             announce(options, call, url)?;
-            Ok(player::play(url, call, options).await?)
+            player::play(opened, call, options).await
         }
-        Recorded::Capture(steps) => Ok(player::replay(url, steps, args.speed, None).await?),
-    }
+        Recorded::Capture(steps) => player::replay(opened, steps, args.speed, None).await,
+    };
+    played.with_context(|| {
+        let key = if key.is_some() { "was sent" } else { "is missing" };
+        format!(
+            "the call was not played. The key of {} {key}; a server with an account wants --auth-token \
+             and --account-sid instead",
+            file.display()
+        )
+    })
 }
 
 /// Makes the call as Twilio does.

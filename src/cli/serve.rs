@@ -1,6 +1,7 @@
 //! `callburner serve`: the server until a signal ends it.
 
 use std::io::Write;
+use std::path::Path;
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
@@ -8,8 +9,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::app::{App, Parts};
 use crate::archive::Shelf;
 use crate::cli;
+use crate::cli::local_keys;
 use crate::cli::notify;
-use crate::cli::surroundings::Oddity;
+use crate::cli::rights;
+use crate::cli::surroundings::{ENV_FILE, Oddity};
 use crate::config::{CallSettings, Config, Settings, Twilio};
 use crate::desk::{self, Phone};
 use crate::dialing::{Limits, Policy};
@@ -36,10 +39,14 @@ pub(super) async fn run(args: ServeArgs, oddities: &[Oddity]) -> anyhow::Result<
         tracing::warn!("{doubt}");
     }
     let config = settings.check()?;
+    rights::mend(&settings.calls.data, Path::new(ENV_FILE));
     match &config.twilio {
+        None if config.doors.is_public() => tracing::warn!(
+            "no Twilio account is set: calls cannot be placed, and every webhook and media stream is \
+             refused, since nobody can prove to be Twilio"
+        ),
         None => tracing::warn!(
-            "no Twilio account is set: signatures are not checked, only this machine is served, \
-             and calls cannot be placed"
+            "no Twilio account is set: only this machine is served, and calls cannot be placed"
         ),
         Some(twilio) => {
             for name in twilio.missing() {
@@ -49,6 +56,9 @@ pub(super) async fn run(args: ServeArgs, oddities: &[Oddity]) -> anyhow::Result<
     }
     let app = App::start(parts(&settings, config).await?).await?;
     tracing::info!(address = %app.address(), model = settings.engine.model, "listening");
+    if let Some(link) = app.page_link().await? {
+        show_page_link(&link)?;
+    }
     if let Some(link) = app.first_run_link().await? {
         invite(&link)?;
     }
@@ -94,6 +104,14 @@ pub(super) async fn wait_for_signal() -> anyhow::Result<()> {
 }
 
 /// Printed, not logged: logs travel.
+fn show_page_link(link: &str) -> anyhow::Result<()> {
+    Ok(writeln!(
+        std::io::stdout(),
+        "\nOpen the page, once in each browser, at\n\n  {link}\n"
+    )?)
+}
+
+/// Printed, not logged: logs travel.
 fn invite(link: &str) -> anyhow::Result<()> {
     Ok(writeln!(
         std::io::stdout(),
@@ -108,8 +126,12 @@ async fn parts(settings: &Settings, config: Config) -> anyhow::Result<Parts> {
     let url = settings.calls.data.database_url();
     let store = Store::open(&url).await.context("DATABASE_URL")?;
     let shelf = open_shelf(&settings.calls)?;
+    let mut doors = config.doors;
+    if !doors.is_public() {
+        doors.local_keys = Some(local_keys::keep(&settings.calls.data.data_dir)?);
+    }
     Ok(Parts {
-        doors: config.doors,
+        doors,
         shelf,
         archives: settings.calls.archive,
         simulates: config.simulates,

@@ -11,7 +11,7 @@ use clap::parser::ValueSource;
 use serde::Serialize;
 
 /// The file of settings.
-const ENV_FILE: &str = ".env";
+pub(crate) const ENV_FILE: &str = ".env";
 
 /// Names in the environment that are meant for this server, and nobody else on the machine.
 const PREFIXES: [&str; 2] = ["TWILIO_", "CALLBURNER_"];
@@ -80,6 +80,13 @@ pub(crate) enum Oddity {
     Twice(String),
     /// It stands in the file, and in the environment too.
     Overruled(String),
+    /// It is a secret, and given as a flag.
+    SecretFlag {
+        /// Of its variable.
+        name: String,
+        /// Whether a file may hold it, which the variable with `_FILE` added names.
+        has_file: bool,
+    },
 }
 
 impl fmt::Display for Oddity {
@@ -103,8 +110,51 @@ impl fmt::Display for Oddity {
                     "{name} stands in {ENV_FILE} and in the environment, which counts"
                 )
             }
+            Self::SecretFlag { name, .. } => {
+                write!(
+                    f,
+                    "{name} is given as a flag, which every user of this machine can read"
+                )?;
+                write!(f, "; {}", self.instead())
+            }
         }
     }
+}
+
+impl Oddity {
+    /// Where else a secret may stand.
+    pub(crate) fn instead(&self) -> String {
+        match self {
+            Self::SecretFlag {
+                name,
+                has_file: true,
+            } => {
+                format!(
+                    "put it into a file that only the server's user can read, and set {name}_FILE"
+                )
+            }
+            Self::SecretFlag { name, .. } => format!("set the variable {name} instead"),
+            Self::Unknown { .. } | Self::Twice(_) | Self::Overruled(_) => String::new(),
+        }
+    }
+}
+
+/// Secrets of a command that were given as flags: they stand in the list of processes.
+pub(super) fn secret_flags(command: &clap::Command, matches: &ArgMatches) -> Vec<Oddity> {
+    let name_of = |argument: &clap::Arg| argument.get_env()?.to_str().map(str::to_owned);
+    let names: BTreeSet<String> = command.get_arguments().filter_map(name_of).collect();
+    let given = command.get_arguments().filter(|argument| {
+        // What help does not show the value of.
+        argument.is_hide_env_values_set()
+            && matches.value_source(argument.get_id().as_str()) == Some(ValueSource::CommandLine)
+    });
+    given
+        .filter_map(name_of)
+        .map(|name| {
+            let has_file = names.contains(&format!("{name}_FILE"));
+            Oddity::SecretFlag { name, has_file }
+        })
+        .collect()
 }
 
 impl Surroundings {
@@ -271,6 +321,37 @@ mod tests {
                 "PORT stands in .env and in the environment, which counts",
             ]
         );
+    }
+
+    #[test]
+    fn a_secret_that_is_given_as_a_flag_is_told_with_the_way_to_hide_it() {
+        let command = Command::command();
+        let told = |arguments: &[&str]| {
+            let arguments = ["x"].iter().chain(arguments);
+            let matches = command.clone().try_get_matches_from(arguments).unwrap();
+            let flags = secret_flags(&command, &matches);
+            flags.iter().map(Oddity::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            told(&["--port=1", "--twilio-auth-token-file=x"]),
+            Vec::<String>::new()
+        );
+        for name in [
+            "TWILIO_AUTH_TOKEN",
+            "TWILIO_AUTH_TOKEN_NEXT",
+            "TWILIO_API_SECRET",
+            "TWILIO_WEBHOOK_KEYS",
+        ] {
+            let flag = format!("--{}=abc", name.to_lowercase().replace('_', "-"));
+            let [told] = &told(&[&flag])[..] else {
+                panic!("{name}")
+            };
+            assert!(
+                told.starts_with(&format!("{name} is given as a flag")),
+                "{told}"
+            );
+            assert!(told.ends_with(&format!("set {name}_FILE")) && !told.contains("abc"));
+        }
     }
 
     #[test]

@@ -151,6 +151,14 @@ impl DataSettings {
         )
     }
 
+    /// The file of the database; none: it is in memory.
+    pub fn database_file(&self) -> Option<PathBuf> {
+        let url = self.database_url();
+        let path = url.trim_start_matches("sqlite:").trim_start_matches("//");
+        let path = path.split('?').next().unwrap_or_default();
+        (!path.contains(":memory:")).then(|| PathBuf::from(path))
+    }
+
     /// Where calls' audio is kept.
     pub fn archive_dir(&self) -> PathBuf {
         self.file("audio")
@@ -187,6 +195,13 @@ mod tests {
             url(&["--database-url", "sqlite::memory:"]),
             "sqlite::memory:"
         );
+        let file = |arguments: &[&str]| settings(arguments).data.database_file();
+        assert_eq!(file(&[]), Some("data/callburner.db".into()));
+        assert_eq!(
+            file(&["--database-url", "sqlite:a.db?mode=rwc"]),
+            Some("a.db".into())
+        );
+        assert_eq!(file(&["--database-url", "sqlite::memory:"]), None);
     }
 
     #[test]

@@ -9,17 +9,16 @@ impl Settings {
         let calls = &self.calls;
         let has_account = self.twilio.twilio_account_sid.is_some();
         let is_public = self.public_base_url.is_some();
-        let is_plain = |url: &axum::http::Uri| {
-            let host = url.host().unwrap_or_default();
-            url.scheme_str() == Some("http") && !["localhost", "127.0.0.1", "[::1]"].contains(&host)
-        };
         let hears = calls.transcription_source == TranscriptionSource::Whisper;
         // `tiny.en`, `small.en-q5_1`, `models/ggml-base.en.bin`.
         let is_english = self.engine.model.split(['.', '-']).any(|part| part == "en");
         let all = [
             (
-                self.public_base_url.as_ref().is_some_and(is_plain),
-                "PUBLIC_BASE_URL begins with http://: Twilio sends audio to https:// only",
+                self.public_base_url
+                    .as_ref()
+                    .is_some_and(super::is_insecure),
+                "PUBLIC_BASE_URL begins with http://: passwords and words are not encrypted on their \
+                 way, and Twilio sends audio to https:// only",
             ),
             (
                 is_public && self.host.is_loopback() && self.trusted_proxies.is_empty(),

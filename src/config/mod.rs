@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use axum::http::Uri;
 use secrecy::ExposeSecret;
 
+use crate::access::local::LocalKeys;
 use crate::access::proxies::Proxies;
 use crate::ids::AccountSid;
 use crate::limits;
@@ -35,6 +36,13 @@ pub struct Settings {
     /// signatures are made over it.
     #[arg(long, env = "PUBLIC_BASE_URL")]
     pub public_base_url: Option<Uri>,
+    /// Let `PUBLIC_BASE_URL` begin with http:// for a host that is not this machine: passwords and words
+    /// then cross the network unencrypted.
+    #[arg(long, env = "ALLOW_INSECURE_HTTP")]
+    pub allow_insecure_http: bool,
+    /// Tell browsers to use https for every name below this server's too.
+    #[arg(long, env = "HSTS_INCLUDE_SUBDOMAINS")]
+    pub hsts_include_subdomains: bool,
     /// Proxies that are believed when they say who the client is: addresses and networks with
     /// commas between.
     #[arg(long, env = "TRUSTED_PROXIES", default_value = "")]
@@ -92,6 +100,19 @@ pub enum ConfigError {
          made: set it to this server's public address, such as https://calls.example.org"
     )]
     NoPublicBaseUrl,
+    /// Passwords would cross the network unencrypted.
+    #[error(
+        "PUBLIC_BASE_URL={0} is not encrypted, so that passwords and words could be read on their way, \
+         and Twilio sends no audio there: use https://, or set ALLOW_INSECURE_HTTP=true on a network \
+         that you trust"
+    )]
+    Insecure(Uri),
+    /// Anyone could claim any address.
+    #[error(
+        "TRUSTED_PROXIES has {0}, a network of strangers, any of whom could then claim any address: \
+         name your own proxies alone, such as 127.0.0.1 or 10.0.0.0/8"
+    )]
+    StrangeProxies(String),
     /// Not an address of a server.
     #[error("PUBLIC_BASE_URL={0} cannot be used: {1}")]
     BadPublicBaseUrl(Uri, PublicUrlError),
@@ -136,14 +157,18 @@ pub struct Doors {
     pub public_base_url: Option<Uri>,
     /// The same, or this machine's own address of it.
     pub public_url: PublicUrl,
-    /// Checks Twilio's signatures; without it they are not checked.
+    /// Checks Twilio's signatures; without it nobody is taken for Twilio.
     pub keyring: Option<Keyring>,
     /// The account whose calls are taken.
     pub account_sid: Option<AccountSid>,
+    /// Whether browsers shall use https for every name below the server's too.
+    pub hsts_include_subdomains: bool,
+    /// What opens a server that only this machine reaches ([`keys`](Self::keys)).
+    pub local_keys: Option<LocalKeys>,
 }
 
 impl Doors {
-    /// Doors of a server that only this machine reaches, and that checks nothing.
+    /// Doors of a server that only this machine reaches, and that are shut: nobody has a key.
     pub fn local(address: SocketAddr) -> Self {
         let public_url = PublicUrl::parse(&format!("http://{address}"));
         Self {
@@ -152,7 +177,19 @@ impl Doors {
             public_url: public_url.expect("an address and a port make a URL"),
             keyring: None,
             account_sid: None,
+            hsts_include_subdomains: false,
+            local_keys: None,
         }
+    }
+
+    /// Whether others than this machine reach the server.
+    pub fn is_public(&self) -> bool {
+        self.public_base_url.is_some() || !self.address.ip().is_loopback()
+    }
+
+    /// What opens the server; none: others than this machine reach it, or nothing opens it.
+    pub fn keys(&self) -> Option<&LocalKeys> {
+        self.local_keys.as_ref().filter(|_| !self.is_public())
     }
 }
 
@@ -167,10 +204,17 @@ impl Settings {
         if twilio.is_some() && self.public_base_url.is_none() {
             return Err(ConfigError::NoPublicBaseUrl);
         }
+        if let Some(network) = self.trusted_proxies.strangers() {
+            return Err(ConfigError::StrangeProxies(network));
+        }
         let mut doors = Doors::local(SocketAddr::new(self.host, self.port));
+        doors.hsts_include_subdomains = self.hsts_include_subdomains;
         if let Some(uri) = &self.public_base_url {
             let wrong = |error| ConfigError::BadPublicBaseUrl(uri.clone(), error);
             doors.public_url = PublicUrl::parse(&uri.to_string()).map_err(wrong)?;
+            if is_insecure(uri) && !self.allow_insecure_http {
+                return Err(ConfigError::Insecure(uri.clone()));
+            }
             doors.public_base_url = Some(uri.clone());
         }
         doors.keyring = twilio.as_ref().map(keyring);
@@ -184,6 +228,15 @@ impl Settings {
             simulates,
         })
     }
+}
+
+/// Whether what is sent to `uri` can be read on its way: it is plain, and leaves this machine.
+fn is_insecure(uri: &Uri) -> bool {
+    let host = uri.host().unwrap_or_default();
+    let literal = host.trim_start_matches('[').trim_end_matches(']');
+    let is_loopback = |address: IpAddr| address.is_loopback();
+    let is_here = host.eq_ignore_ascii_case("localhost") || literal.parse().is_ok_and(is_loopback);
+    uri.scheme_str() == Some("http") && !is_here
 }
 
 /// Every key that Twilio may sign with.
@@ -330,6 +383,52 @@ mod tests {
         let real = [&public[..], &account].concat();
         assert!(!simulates(&real).unwrap());
         assert!(!simulates(&[&real[..], &wanted].concat()).unwrap());
+    }
+
+    #[test]
+    fn a_public_address_without_encryption_wants_a_word() {
+        for (url, is_taken) in [
+            ("http://calls.example.org", false),
+            ("http://192.0.2.7:4000", false),
+            ("http://localhost.example.org", false),
+            ("http://localhost:4000", true),
+            ("http://127.0.0.2:4000", true),
+            ("http://[::1]:4000", true),
+            ("https://calls.example.org", true),
+        ] {
+            let checked = doors(&["--public-base-url", url]);
+            let is_insecure = matches!(checked, Err(ConfigError::Insecure(_)));
+            assert_eq!(
+                (checked.is_ok(), is_insecure),
+                (is_taken, !is_taken),
+                "{url}"
+            );
+            assert!(doors(&["--public-base-url", url, "--allow-insecure-http"]).is_ok());
+        }
+    }
+
+    #[test]
+    fn strangers_are_no_proxies() {
+        for (proxies, is_taken) in [
+            ("0.0.0.0/0", false),
+            ("127.0.0.1, ::/0", false),
+            ("8.0.0.0/8", false),
+            ("2000::/3", false),
+            (
+                "10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 127.0.0.0/8",
+                true,
+            ),
+            ("fc00::/7, ::1", true),
+            ("104.16.0.0/13, 2606:4700::/32, 2a06:98c0::/29", true),
+        ] {
+            let checked = doors(&["--trusted-proxies", proxies]);
+            let is_refused = matches!(checked, Err(ConfigError::StrangeProxies(_)));
+            assert_eq!(
+                (checked.is_ok(), is_refused),
+                (is_taken, !is_taken),
+                "{proxies}"
+            );
+        }
     }
 
     #[test]

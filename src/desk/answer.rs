@@ -356,11 +356,17 @@ impl Desk {
         }
     }
 
-    /// Expects the call's `number`th media socket; the URL that opens it, once.
-    pub(super) fn expect_stream(&self, call: &CallSid, number: u32) -> String {
+    /// Expects the call's `number`th media socket; the secret that opens it, once.
+    pub(super) fn stream_secret(&self, call: &CallSid, number: u32) -> Secret {
         let (secret, call) = (Secret::random(), call.clone());
         let stream = Expected { call, number };
         lock(&self.0.admissions).issue(secret.hash(), stream, clock::now());
+        secret
+    }
+
+    /// Expects the call's `number`th media socket; the URL that opens it, once.
+    pub(super) fn expect_stream(&self, call: &CallSid, number: u32) -> String {
+        let secret = self.stream_secret(call, number);
         let mut path = MEDIA.to_owned();
         write!(path, "{}", secret.expose()).expect("a String takes any text");
         self.0.config.public_url.wss(&path)

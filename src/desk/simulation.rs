@@ -1,6 +1,6 @@
 //! Simulated calls: where there is no account, a recorded call goes through the server's own media
-//! socket, so that the page can be seen working. One at a time, on request, so that a server that
-//! nobody looks at does nothing.
+//! socket, so that the page can be seen working. Its stream comes in by a secret that is good for it
+//! alone, once. One at a time, on request, so that a server that nobody looks at does nothing.
 
 use super::{Desk, DeskError, lock};
 use crate::audio::recording;
@@ -82,7 +82,9 @@ impl Desk {
     async fn play(&self, socket: &str, options: &Options) {
         let call = &options.call_sid;
         let begun = clock::now();
-        let status = match player::play(socket, &recorded(), options).await {
+        let secret = self.stream_secret(call, 1);
+        let socket = format!("{socket}/{}", secret.expose());
+        let status = match player::play(&socket, &recorded(), options).await {
             Ok(_) | Err(PlayError::ClosedEarly { .. }) => CallStatus::Completed,
             Err(error) => {
                 tracing::warn!(?call, %error, "a simulated call could not be played");

@@ -472,7 +472,7 @@ async fn perform(
 
 async fn connect(url: &str, signer: Option<&Signer>) -> Result<Socket, PlayError> {
     let wrong_url = |source| PlayError::Url {
-        url: url.to_owned(),
+        url: without_path(url).to_owned(),
         source: Box::new(source),
     };
     let mut request = url.into_client_request().map_err(wrong_url)?;
@@ -486,10 +486,17 @@ async fn connect(url: &str, signer: Option<&Signer>) -> Result<Socket, PlayError
     let (socket, _) = tokio_tungstenite::connect_async_with_config(request, None, true)
         .await
         .map_err(|source| PlayError::Connect {
-            url: url.to_owned(),
+            url: without_path(url).to_owned(),
             source: Box::new(source),
         })?;
     Ok(socket)
+}
+
+/// Scheme, host and port of a URL: the path of a media socket holds its secret.
+fn without_path(url: &str) -> &str {
+    let host_at = url.find("://").map_or(0, |at| at + 3);
+    let path_at = url[host_at..].find(['/', '?', '#']);
+    path_at.map_or(url, |at| &url[..host_at + at])
 }
 
 /// Waits for `at`, meanwhile answering pings; `false` if the server hung up.

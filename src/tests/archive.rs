@@ -5,13 +5,14 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use reqwest::header::{COOKIE, HeaderMap};
 use reqwest::{Client, Method, Response, StatusCode};
 use tempfile::TempDir;
 
-use super::Server;
 use super::browser::Browser;
 use super::phone::{Stream, eventually, fixture, patient, speech, stream_sid, unhurried_voice};
 use super::stories::call;
+use super::{Server, media_url, page_cookie};
 use crate::app::Parts;
 use crate::archive::Shelf;
 use crate::audio::recording::Recording;
@@ -52,7 +53,13 @@ impl Studio {
             store,
             shelf,
             folder,
-            client: Client::new(),
+            client: Client::builder()
+                .default_headers(HeaderMap::from_iter([(
+                    COOKIE,
+                    page_cookie().parse().unwrap(),
+                )]))
+                .build()
+                .unwrap(),
         }
     }
 
@@ -63,7 +70,7 @@ impl Studio {
             jitter_ms_max: 0,
             ..Options::new(call(n), stream_sid(n))
         };
-        let url = format!("ws://{}/media", self.server.addr);
+        let url = media_url(self.server.addr);
         let [inbound, outbound] = tracks().map(|track| track.1);
         let recorded = Call { inbound, outbound };
         player::play(&url, &recorded, &options).await.unwrap();

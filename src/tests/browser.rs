@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use super::PATIENCE;
+use super::{PATIENCE, page_cookie};
 use crate::hub::Resume;
 use crate::ids::{CallSid, SegmentId};
 use crate::transcript::{
@@ -226,6 +226,9 @@ impl Browser {
     ) -> Result<Self, u16> {
         let url = format!("ws://{addr}/ws/transcriptions{query}");
         let mut request = url.into_client_request().unwrap();
+        // Of a server that only this machine reaches; others take no notice of it.
+        let cookie = HeaderValue::from_str(&page_cookie()).unwrap();
+        request.headers_mut().insert("cookie", cookie);
         for (name, value) in headers {
             request
                 .headers_mut()

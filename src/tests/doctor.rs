@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::twilio_api::{ACCOUNT, AUTH_TOKEN, FakeTwilio, KEY, KEY_SECRET};
 use super::{Server, serve};
+use crate::access::proxies::Proxies;
 use crate::cli::doctor::account;
 use crate::cli::doctor::doors::{Behind, client, port, public};
 use crate::cli::doctor::findings::{Finding, Verdict};
@@ -306,7 +307,7 @@ async fn a_free_port_is_stood_in_for_so_that_the_way_can_be_tried() {
         .unwrap()
         .local_addr()
         .unwrap();
-    let (found, behind) = port(&client, free, &tasks).await;
+    let (found, behind) = port(&client, free, &Proxies::default(), &tasks).await;
     assert_eq!(found.verdict, Verdict::Ok, "{found}");
     assert!(matches!(behind, Behind::StandIn(_)));
     proxy.point(free);
@@ -329,7 +330,7 @@ async fn a_running_server_is_known_and_its_settings_compared() {
     let proxy = Proxy::start(&tasks, &[]).await;
     let server = server_at(&proxy.url).await;
     proxy.point(server.addr);
-    let (found, behind) = port(&client, server.addr, &tasks).await;
+    let (found, behind) = port(&client, server.addr, &Proxies::default(), &tasks).await;
     assert!(matches!(behind, Behind::Server), "{found}");
     let findings = public(&client, &proxy.url, Some(&key()), &behind).await;
     assert_eq!(
@@ -413,10 +414,16 @@ async fn a_way_that_leads_elsewhere_is_told_where() {
 async fn a_port_that_is_taken_is_told() {
     let (tasks, client) = (Tasks::default(), client().unwrap());
     let taken = serve(Router::new(), &tasks);
-    let (found, behind) = port(&client, taken, &tasks).await;
+    let (found, behind) = port(&client, taken, &Proxies::default(), &tasks).await;
     assert!(found.found.contains("another program"), "{found}");
     assert!(matches!(behind, Behind::Nobody));
-    let (found, _) = port(&client, ([192, 0, 2, 1], 4_000).into(), &tasks).await;
+    let (found, _) = port(
+        &client,
+        ([192, 0, 2, 1], 4_000).into(),
+        &Proxies::default(),
+        &tasks,
+    )
+    .await;
     assert!(found.found.contains("cannot be listened at"), "{found}");
 }
 

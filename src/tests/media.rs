@@ -10,13 +10,13 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_tungstenite::tungstenite::{self, Message};
 
-use super::Server;
 use super::browser::{Browser, Page};
 use super::metrics::figure;
 use super::phone::{
     Gate, Stream, fixture, patient, speech, stream_sid, unhurried, unhurried_voice,
 };
 use super::stories::call;
+use super::{Server, keys, media_url};
 use crate::clock;
 use crate::config::Doors;
 use crate::engine::offline;
@@ -42,7 +42,7 @@ fn options(n: u32) -> Options {
 }
 
 fn url(server: &Server) -> String {
-    format!("ws://{}/media", server.addr)
+    media_url(server.addr)
 }
 
 async fn listener(server: &Server, call: &CallSid) -> Browser {
@@ -523,9 +523,12 @@ async fn send_broken_frames(server: &Server) {
         ),
     ] {
         let mut raw = TcpStream::connect(server.addr).await.unwrap();
-        let upgrade = "GET /media HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n\
-                       Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        let upgrade = format!(
+            "GET /media/{} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n\
+             Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+            keys().simulator.expose()
+        );
         raw.write_all(upgrade.as_bytes()).await.unwrap();
         let mut answer = [0; 12];
         patient("the upgrade", raw.read_exact(&mut answer))

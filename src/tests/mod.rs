@@ -13,6 +13,7 @@ mod live;
 mod log;
 mod media;
 mod metrics;
+mod open_mode;
 mod oracles;
 mod page;
 mod phone;
@@ -45,6 +46,8 @@ use tracing::Dispatch;
 use tracing::dispatcher::DefaultGuard;
 use tracing::subscriber::NoSubscriber;
 
+use crate::access::local::{LocalKeys, PageKey};
+use crate::access::secret::Secret;
 use crate::api::{ApiState, router};
 use crate::app::{Parts, compose};
 use crate::config::Doors;
@@ -56,6 +59,26 @@ use crate::tasks::Tasks;
 
 /// How long a test waits for what must come; only a failing test ever waits that long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What opens the servers of tests that only this machine reaches.
+pub(crate) fn keys() -> LocalKeys {
+    let key = |letter: &str| Secret::parse(&format!("{}A", letter.repeat(42))).unwrap();
+    LocalKeys {
+        page: key("P"),
+        simulator: key("S"),
+    }
+}
+
+/// The cookie of a browser that opened the printed link of such a server.
+pub(crate) fn page_cookie() -> String {
+    let cookie = PageKey::new(keys().page).cookie();
+    cookie.split(';').next().unwrap().to_owned()
+}
+
+/// The media socket of such a server, as the simulator opens it.
+pub(crate) fn media_url(addr: SocketAddr) -> String {
+    format!("ws://{addr}/media/{}", keys().simulator.expose())
+}
 
 /// A running server.
 pub(crate) struct Server {
@@ -99,8 +122,9 @@ impl Server {
     }
 
     /// A server of these parts.
-    pub(crate) fn of(parts: Parts, change: impl FnOnce(&mut ApiState)) -> Self {
+    pub(crate) fn of(mut parts: Parts, change: impl FnOnce(&mut ApiState)) -> Self {
         let tasks = Tasks::default();
+        parts.doors.local_keys = Some(keys());
         let mut state = compose(parts, &tasks);
         change(&mut state);
         let addr = serve(router(state.clone()), &tasks);
@@ -158,8 +182,23 @@ impl Answer {
     }
 }
 
-/// One HTTP/1.1 exchange by hand, so that a test controls every byte.
+/// One HTTP/1.1 exchange, with the keys of a server that only this machine reaches: other servers
+/// take no notice of them.
 pub(crate) async fn request(
+    addr: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> Answer {
+    let (cookie, simulator) = (page_cookie(), keys().simulator);
+    let simulator = simulator.expose();
+    let headers = format!("{headers}Cookie: {cookie}\r\nX-CallBurner-Simulator: {simulator}\r\n");
+    request_of_stranger(addr, method, path, &headers, body).await
+}
+
+/// One HTTP/1.1 exchange by hand, so that a test controls every byte.
+pub(crate) async fn request_of_stranger(
     addr: SocketAddr,
     method: &str,
     path: &str,

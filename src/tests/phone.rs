@@ -15,8 +15,8 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use super::PATIENCE;
 use super::stories::call;
+use super::{PATIENCE, keys};
 use crate::api::ApiState;
 use crate::engine::recognizer::{
     Effort, Hypothesis, RecognizeError, Recognizer, Request, ScriptedRecognizer,
@@ -69,7 +69,8 @@ pub(crate) struct Stream {
 
 impl Stream {
     pub(crate) async fn open(addr: SocketAddr) -> Self {
-        let opened = Self::upgrade(addr, "/media", None).await;
+        let path = format!("/media/{}", keys().simulator.expose());
+        let opened = Self::upgrade(addr, &path, None).await;
         opened.expect("the upgrade was refused")
     }
 

@@ -5,13 +5,17 @@ use std::path::Path;
 
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::calls::{BASE, Office, THEIRS, doors};
-use super::sign_in::assert_refused;
+use super::phone::patient;
+use super::sign_in::{House, assert_refused};
 use super::stories::call;
 use super::twilio_api::AUTH_TOKEN;
-use super::webhooks;
-use super::{Log, request};
+use super::{Log, Server, keys, page_cookie, webhooks};
+use super::{request, request_of_stranger};
+use crate::access::secret::Secret;
 use crate::api;
 use crate::store::Role;
 use crate::twilio::signature::Key;
@@ -62,6 +66,107 @@ async fn nobody_but_twilio_is_heard_on_its_routes() {
         office.house.store.call_record(&call(1)).await.unwrap(),
         None
     );
+}
+
+const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
+
+const UPGRADE: &str = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+/// The routes of Twilio that take a request with these headers, the key in the media socket's path if
+/// there is one.
+async fn taken(server: &Server, key: Option<&str>, headers: &str) -> Vec<String> {
+    let mut taken = Vec::new();
+    let body = format!("CallSid={}&CallStatus=ringing", call(1).as_str());
+    for (path, _) in api::twilio_doors() {
+        let headers = match key {
+            Some(key) => format!("{FORM}{headers}X-CallBurner-Simulator: {key}\r\n"),
+            None => format!("{FORM}{headers}"),
+        };
+        let answer = request_of_stranger(server.addr, "POST", path, &headers, &body).await;
+        if answer.status == 403 {
+            assert_refused(&answer, 403, "no_account");
+        } else {
+            taken.push(format!("{path}: {}", answer.status));
+        }
+    }
+    let paths = [
+        "/media".to_owned(),
+        format!("/media/{}", key.unwrap_or("x")),
+    ];
+    for path in paths {
+        let headers = format!("Connection: Upgrade\r\n{UPGRADE}{headers}");
+        let answer = answer_to_upgrade(server, &path, &headers).await;
+        if answer != 403 {
+            taken.push(format!("media: {answer}"));
+        }
+    }
+    taken
+}
+
+/// The status that answers an upgrade; the socket is dropped.
+async fn answer_to_upgrade(server: &Server, path: &str, headers: &str) -> u16 {
+    let mut stream = TcpStream::connect(server.addr).await.unwrap();
+    let host = if headers.contains("Host:") {
+        ""
+    } else {
+        "Host: 127.0.0.1\r\n"
+    };
+    let upgrade = format!("GET {path} HTTP/1.1\r\n{host}{headers}\r\n");
+    stream.write_all(upgrade.as_bytes()).await.unwrap();
+    let mut head = [0; 12];
+    patient("the answer", stream.read_exact(&mut head))
+        .await
+        .unwrap();
+    String::from_utf8_lossy(&head[9..]).parse().unwrap()
+}
+
+#[tokio::test]
+async fn without_an_account_a_public_server_is_shut_to_whoever_says_to_be_twilio() {
+    let log = Log::listen();
+    let house = House::open().await;
+    let server = &house.server;
+    let simulator = keys().simulator;
+    for key in [None, Some(simulator.expose())] {
+        assert_eq!(taken(server, key, "").await, Vec::<String>::new());
+    }
+    assert_eq!(house.store.call_record(&call(1)).await.unwrap(), None);
+    let text = log.text();
+    let is_shown = |line: &&str| line.contains(" WARN ") && line.contains("no_account");
+    let lines: Vec<&str> = text.lines().filter(is_shown).collect();
+    assert_eq!(lines.len(), 1, "one for all of them: {lines:?}");
+    assert!(lines[0].contains("TWILIO_ACCOUNT_SID"), "{lines:?}");
+}
+
+#[tokio::test]
+async fn on_ones_own_machine_only_the_simulator_is_heard() {
+    let server = Server::start().await;
+    let simulator = keys().simulator;
+    let key = simulator.expose();
+    let strange = Secret::random();
+    let page = keys().page;
+    for wrong in [None, Some(strange.expose()), Some(page.expose())] {
+        assert_eq!(taken(&server, wrong, "").await, Vec::<String>::new());
+    }
+    let cookie = format!("Cookie: {}\r\n", page_cookie());
+    for elsewhere in [
+        "Origin: http://evil.example:5599\r\n",
+        "Origin: null\r\n",
+        "Sec-Fetch-Site: cross-site\r\n",
+        "X-Forwarded-For: 203.0.113.9\r\n",
+        "Forwarded: for=203.0.113.9\r\n",
+        "Via: 1.1 proxy\r\n",
+        "CF-Connecting-IP: 203.0.113.9\r\n",
+    ] {
+        let headers = format!("{cookie}{elsewhere}");
+        let found = taken(&server, Some(key), &headers).await;
+        assert_eq!(found, Vec::<String>::new(), "{elsewhere}");
+    }
+    let rebound = format!("Host: rebound.evil.example\r\nConnection: Upgrade\r\n{UPGRADE}");
+    let path = format!("/media/{key}");
+    assert_eq!(answer_to_upgrade(&server, &path, &rebound).await, 403);
+
+    assert_eq!(taken(&server, Some(key), "").await.len(), 8);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::net::TcpStream;
 
 use super::browser::Browser;
+use super::keys;
 use super::phone::{Gate, Stream, speech, unhurried_voice};
 use super::stories::call;
 use crate::app::{App, Parts};
@@ -36,7 +37,9 @@ impl Drop for Counted {
 async fn app(recognizers: Vec<Box<dyn Recognizer>>) -> App {
     let address = ([127, 0, 0, 1], 0).into();
     let parts = Parts::local(address, Engine::start(recognizers), unhurried_voice());
-    App::start(parts.await.unwrap()).await.unwrap()
+    let mut parts = parts.await.unwrap();
+    parts.doors.local_keys = Some(keys());
+    App::start(parts).await.unwrap()
 }
 
 #[tokio::test]

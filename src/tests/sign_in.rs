@@ -8,7 +8,7 @@ use utoipa::openapi::OpenApi;
 
 use super::browser::Browser;
 use super::stories::call;
-use super::{Answer, Log, Server, request};
+use super::{Answer, Log, Server, request, request_of_stranger};
 use crate::access::password::Passwords;
 use crate::access::secret::Secret;
 use crate::api::{self, Caller, Via};
@@ -40,7 +40,7 @@ impl House {
     }
 
     /// Without a public address: only this machine reaches it.
-    async fn open_at(public: Option<&str>) -> Self {
+    pub(crate) async fn open_at(public: Option<&str>) -> Self {
         let mut doors = Doors::local(([127, 0, 0, 1], 0).into());
         if let Some(url) = public {
             doors.public_base_url = Some(url.parse().unwrap());
@@ -204,7 +204,8 @@ pub(crate) async fn routes_open_to_strangers(
                 .split('/')
                 .map(|part| if part.starts_with('{') { "0" } else { part })
                 .collect();
-            let answer = request(server.addr, &method, &filled.join("/"), "", "").await;
+            let path_filled = filled.join("/");
+            let answer = request_of_stranger(server.addr, &method, &path_filled, "", "").await;
             if answer.status != 401 && !open.contains(&(method.as_str(), path)) {
                 found.push(format!("{method} {path}: {}", answer.status));
             }
@@ -218,7 +219,7 @@ async fn the_first_run_link_makes_the_first_admin_once_and_in_time() {
     let house = House::open().await;
     let gates = &house.server.state.gatehouse;
     let state = house.ask("GET", "/api/session", "", &Value::Null).await;
-    let expected = json!({ "user": null, "open": false, "setupNeeded": true });
+    let expected = json!({ "user": null, "open": false, "linkNeeded": false, "setupNeeded": true });
     assert_eq!(state.json(), expected);
 
     let set_up = async |link: &str, password: &str| {
@@ -548,6 +549,7 @@ async fn a_stranger_finds_every_door_closed() {
         ("GET", "/api/session"),
         ("POST", "/api/session"),
         ("DELETE", "/api/session"),
+        ("POST", "/api/session/open"),
         ("POST", "/api/setup"),
     ];
     let found = routes_open_to_strangers(&house.server, &contract, &open).await;
@@ -763,57 +765,6 @@ async fn a_new_password_wants_the_old_one_and_ends_all_other_sessions() {
     assert_eq!(house.who(&elsewhere).await, None);
     assert_eq!(house.sign_in("alice", PASSWORD).await.status, 401);
     assert_eq!(house.sign_in("alice", "another horse").await.status, 200);
-}
-
-#[tokio::test]
-async fn on_this_machine_without_users_nobody_needs_to_sign_in() {
-    let house = House::open_at(None).await;
-    let gates = &house.server.state.gatehouse;
-    let link = gates.first_run_link(clock::utc_now()).await.unwrap();
-    assert_eq!(link, None, "nobody needs a link");
-    let state = house.ask("GET", "/api/session", "", &Value::Null).await;
-    let expected = json!({ "user": null, "open": true, "setupNeeded": false });
-    assert_eq!(state.json(), expected);
-    let mut browser = Browser::connect(house.server.addr).await;
-    browser.settle().await;
-
-    // Neither a stranger's name that points here, nor a proxy that lets the world in.
-    let through = "X-Forwarded-For: 203.0.113.9\r\n";
-    let answer = house.ask("GET", "/api/users", through, &Value::Null).await;
-    assert_refused(&answer, 403, "host_refused");
-    let rebound = [
-        ("host", "rebound.example"),
-        ("origin", "http://rebound.example"),
-    ];
-    let refused = Browser::open(house.server.addr, "", &rebound).await;
-    assert_eq!(refused.err(), Some(403));
-    let strange = "Origin: https://evil.example\r\nContent-Type: application/json\r\n";
-    let new = json!({ "name": "alice", "password": PASSWORD, "role": "user" });
-    let answer = house.ask("POST", "/api/users", strange, &new).await;
-    assert_refused(&answer, 403, "origin_refused");
-
-    let json = "Content-Type: application/json\r\n";
-    let added = house.ask("POST", "/api/users", json, &new).await;
-    assert_eq!(
-        (added.status, added.json()["role"].as_str()),
-        (201, Some("admin"))
-    );
-    assert_eq!(
-        browser.closed().await,
-        Some(1008),
-        "open to everyone for ever"
-    );
-    let answer = house.ask("GET", "/api/users", "", &Value::Null).await;
-    assert_refused(&answer, 401, "sign_in_required");
-    let answer = house.sign_in("alice", PASSWORD).await;
-    assert_refused(&answer, 403, "origin_refused");
-    let body = json!({ "name": "alice", "password": PASSWORD });
-    let answer = house.ask("POST", "/api/session", json, &body).await;
-    assert!(
-        cookie(&answer).starts_with("callburner="),
-        "{}",
-        answer.body
-    );
 }
 
 #[tokio::test]

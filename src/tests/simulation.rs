@@ -4,13 +4,13 @@ use serde_json::{Value, json};
 
 use super::browser::{Browser, Page};
 use super::phone::{eventually, unhurried_voice};
-use super::{Answer, request};
+use super::{Answer, keys, media_url, request};
 use crate::app::{App, Parts};
 use crate::config::Doors;
 use crate::engine::Engine;
 use crate::engine::recognizer::ScriptedRecognizer;
 use crate::ids::CallSid;
-use crate::player::Options;
+use crate::player::{self, Call, Options};
 use crate::store::{Store, TranscriptState};
 use crate::transcript::{CallStatus, EndReason, Speaker};
 
@@ -23,6 +23,7 @@ async fn app_on(database: &str, simulates: bool) -> App {
     let doors = Doors::local(([127, 0, 0, 1], 0).into());
     let engine = Engine::start(vec![Box::new(ScriptedRecognizer::default())]);
     let mut parts = Parts::behind(doors, store, engine, unhurried_voice());
+    parts.doors.local_keys = Some(keys());
     parts.simulates = simulates;
     App::start(parts).await.unwrap()
 }
@@ -107,6 +108,35 @@ async fn it_is_kept_like_any_other_call_and_makes_room_for_the_next() {
     }
     let next = ask(&app, "POST", "/api/simulation").await;
     assert_eq!(next.status, 201, "{}", next.body);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn beside_a_public_address_it_is_heard_and_nobody_else() {
+    let store = Store::open("sqlite::memory:").await.unwrap();
+    let doors = Doors {
+        public_base_url: Some("https://calls.example.org".parse().unwrap()),
+        public_url: "https://calls.example.org".parse().unwrap(),
+        ..Doors::local(([127, 0, 0, 1], 0).into())
+    };
+    let engine = Engine::start(vec![Box::new(ScriptedRecognizer::default())]);
+    let mut parts = Parts::behind(doors, store, engine, unhurried_voice());
+    (parts.simulates, parts.doors.local_keys) = (true, Some(keys()));
+    let app = App::start(parts).await.unwrap();
+    let options = Options {
+        speed: f64::INFINITY,
+        ..Options::fresh()
+    };
+    let strange = player::play(&media_url(app.address()), &Call::default(), &options).await;
+    assert!(
+        strange.is_err(),
+        "the simulator key opens a server that only its own machine reaches"
+    );
+    let sid = app.desk().simulate(None, options).await.unwrap();
+    let record = async || app.store().call_record(&sid).await.unwrap().unwrap();
+    let is_over = async || record().await.transcript == TranscriptState::Complete;
+    eventually("the end of the call", is_over).await;
+    assert!(app.store().segments(&sid).await.unwrap().len() >= 8);
     app.stop().await;
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use super::Server;
+use super::{Server, keys};
 use crate::audio::{self, recording::Recording, resample::Upsampler};
 use crate::clock;
 use crate::engine::offline;
@@ -209,7 +209,7 @@ async fn a_played_call_is_written_down_on_both_sides() {
         CallSid::parse("CA0000000000000000000000000000c0de").unwrap(),
         StreamSid::parse("MZ0000000000000000000000000000c0de").unwrap(),
     );
-    let rehearsal = rehearse(server.addr, &call, &options, |_| {})
+    let rehearsal = rehearse(server.addr, Some(&keys()), &call, &options, |_| {})
         .await
         .unwrap();
 

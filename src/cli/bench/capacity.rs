@@ -136,9 +136,11 @@ async fn play(
     let mut playing = JoinSet::new();
     for (n, call) in calls.iter().cycle().take(count).cloned().enumerate() {
         let wait = STAGGER.mul_f64(n as f64 / count as f64);
+        let keys = app.keys().cloned();
         playing.spawn(async move {
             tokio::time::sleep(wait).await;
-            let rehearsal = rehearse(address, &call.1, &Options::fresh(), |_| {}).await;
+            let rehearsal =
+                rehearse(address, keys.as_ref(), &call.1, &Options::fresh(), |_| {}).await;
             rehearsal.map(|rehearsal| (call, rehearsal))
         });
     }

@@ -434,7 +434,8 @@ async fn latency(args: &LatencyArgs) -> anyhow::Result<()> {
     for path in &args.calls {
         let (script, call) = read_call(path, args.audio.as_deref())?;
         print(&format!("{} ({:.0} s)", script.name, script.seconds))?;
-        let rehearsal = rehearse(app.address(), &call, &Options::fresh(), |_| {}).await?;
+        let rehearsal =
+            rehearse(app.address(), app.keys(), &call, &Options::fresh(), |_| {}).await?;
         let mut one = Tally::default();
         one.add(&script.truth, &rehearsal.heard());
         all.add(&script.truth, &rehearsal.heard());

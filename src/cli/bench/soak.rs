@@ -17,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{print, write_json};
+use crate::access::local::LocalKeys;
 use crate::app::{App, Parts};
 use crate::archive::Shelf;
 use crate::cli;
@@ -167,7 +168,8 @@ async fn parts(args: &SoakArgs, database: &str, shelf: &Shelf) -> anyhow::Result
     let recognizers = (0..args.engine.workers()).map(stumbling);
     let engine = Engine::start(recognizers.collect::<anyhow::Result<_>>()?);
     let voice = cli::voice_config(&args.engine);
-    let doors = Doors::local(([127, 0, 0, 1], 0).into());
+    let mut doors = Doors::local(([127, 0, 0, 1], 0).into());
+    doors.local_keys = Some(LocalKeys::random());
     let account = AccountSid::parse("AC00000000000000000000000000000001")?;
     let credentials = Credentials::AuthToken("nobody".to_owned().into());
     let twilio = RestConfig {
@@ -385,7 +387,7 @@ async fn turn<'a>(
         3 => {
             let options = Options::fresh();
             let half = Duration::from_secs_f64(call.seconds() / 2.0);
-            let played = rehearse(app.address(), call, &options, |_| {});
+            let played = rehearse(app.address(), app.keys(), call, &options, |_| {});
             let _ = tokio::time::timeout(half, played).await; // Both sockets are dropped.
             Ok(Done::Broken)
         }
@@ -395,7 +397,7 @@ async fn turn<'a>(
 
 async fn whole<'a>(app: &App, script: &'a Script, call: &Call) -> anyhow::Result<Done<'a>> {
     let options = Options::fresh();
-    let rehearsal = rehearse(app.address(), call, &options, |_| {}).await?;
+    let rehearsal = rehearse(app.address(), app.keys(), call, &options, |_| {}).await?;
     let is_final = |event: &Event| matches!(event, Event::Segment { .. });
     let finals = rehearsal.events.iter();
     let finals = finals.filter(|(_, heard)| is_final(&heard.event)).count();
@@ -421,7 +423,8 @@ pub(super) async fn kept(store: &Store, options: &Options, finals: usize) -> any
 
 /// A media socket that sends what is no Media Stream, until the server has had enough.
 async fn garbage(app: &App) -> anyhow::Result<Done<'static>> {
-    let url = format!("ws://{}/media", app.address());
+    let secret = app.keys().map_or("", |keys| keys.simulator.expose());
+    let url = format!("ws://{}/media/{secret}", app.address());
     let (mut socket, _) = tokio_tungstenite::connect_async(url).await?;
     let lies = [
         "{",

@@ -7,17 +7,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
-use axum::extract::WebSocketUpgrade;
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::routing::get;
+use axum::body::Bytes;
+use axum::extract::{ConnectInfo, WebSocketUpgrade};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::routing::{get, post};
 use reqwest::{Client, RequestBuilder, Url, redirect};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use super::findings::Finding;
+use crate::access::proxies::Proxies;
+use crate::api::probe::{self, MEDIA, NOT_EXPECTED, SILENT, TOLD};
 use crate::api::{self, ApiError};
 use crate::clock;
-use crate::limits::{DOCTOR_ANSWER_BYTES_MAX, DOCTOR_WAIT_MAX};
+use crate::limits::{DOCTOR_ANSWER_BYTES_MAX, DOCTOR_BODY_BYTES, DOCTOR_SILENCE, DOCTOR_WAIT_MAX};
 use crate::metrics::Metrics;
 use crate::tasks::Tasks;
 use crate::twilio::public_url::PublicUrl;
@@ -25,16 +28,17 @@ use crate::twilio::rest::root_cause;
 use crate::twilio::signature::{HEADER, Key, sign};
 
 const PUBLIC: &str = "public address";
-const SOCKETS: &str = "sockets";
+pub(super) const SOCKETS: &str = "sockets";
+const PROXY: &str = "proxy";
 
-/// Where a media socket would be opened; no call expects this one.
-const MEDIA: &str = "/media/doctor";
-
-/// The code of a media socket that was signed, and that no call expects.
-const EXPECTED_NO: &str = "not_expected";
+/// Where a large body is sent, that says nothing.
+const BODY: &str = "/api/streams/status";
 
 /// The code of a media socket that was not signed, by the lights of whoever answered.
 const BADLY_SIGNED: &str = "bad_signature";
+
+/// The code of a media socket at a server without an account.
+const NO_ACCOUNT: &str = "no_account";
 
 /// Who listens at the port.
 #[derive(Debug, Clone)]
@@ -68,11 +72,16 @@ pub(crate) fn client() -> reqwest::Result<Client> {
 }
 
 /// Whether the port can be had, and who listens there from now on.
-pub(crate) async fn port(client: &Client, address: SocketAddr, tasks: &Tasks) -> (Finding, Behind) {
+pub(crate) async fn port(
+    client: &Client,
+    address: SocketAddr,
+    proxies: &Proxies,
+    tasks: &Tasks,
+) -> (Finding, Behind) {
     const PART: &str = "port";
     let error = match TcpListener::bind(address).await {
         Ok(listener) => {
-            let behind = stand_in(listener, tasks);
+            let behind = stand_in(listener, proxies.clone(), tasks);
             return (Finding::ok(PART, format!("{address} is free")), behind);
         }
         Err(error) => error,
@@ -96,13 +105,32 @@ pub(crate) async fn port(client: &Client, address: SocketAddr, tasks: &Tasks) ->
 }
 
 /// Serves what the doctor asks for, in the server's own shapes.
-fn stand_in(listener: TcpListener, tasks: &Tasks) -> Behind {
-    async fn refuse(headers: HeaderMap, _: WebSocketUpgrade) -> ApiError {
+fn stand_in(listener: TcpListener, proxies: Proxies, tasks: &Tasks) -> Behind {
+    let refusal = |status, headers: &HeaderMap| {
         let is_signed = headers.contains_key(HEADER);
-        let code = if is_signed { EXPECTED_NO } else { BADLY_SIGNED };
-        let message = "callburner doctor stands in for the server here";
-        ApiError::new(StatusCode::FORBIDDEN, code, message)
-    }
+        let code = if is_signed {
+            NOT_EXPECTED
+        } else {
+            BADLY_SIGNED
+        };
+        ApiError::new(
+            status,
+            code,
+            "callburner doctor stands in for the server here",
+        )
+    };
+    let refuse = async move |ConnectInfo(peer): ConnectInfo<SocketAddr>,
+                             headers: HeaderMap,
+                             _: WebSocketUpgrade| {
+        let told = probe::word(proxies.told(peer.ip(), &headers));
+        let refusal = refusal(StatusCode::FORBIDDEN, &headers);
+        ([(TOLD, HeaderValue::from_static(told))], refusal)
+    };
+    let refuse_late = async move |headers: HeaderMap, _: WebSocketUpgrade| {
+        clock::until(Some(clock::now() + DOCTOR_SILENCE)).await;
+        refusal(StatusCode::FORBIDDEN, &headers)
+    };
+    let take = async move |headers: HeaderMap, _: Bytes| refusal(StatusCode::BAD_REQUEST, &headers);
     let visited = Arc::new(AtomicBool::new(false));
     let seen = visited.clone();
     let alive = async move || {
@@ -111,8 +139,11 @@ fn stand_in(listener: TcpListener, tasks: &Tasks) -> Behind {
     };
     let routes = Router::new()
         .route("/healthz", get(alive))
-        .route(MEDIA, get(refuse));
+        .route(MEDIA, get(refuse))
+        .route(SILENT, get(refuse_late))
+        .route(BODY, post(take));
     let routes = api::with_errors(routes, Metrics::default());
+    let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
     let stop = tasks.clone();
     tasks.spawn(async move {
         let served = axum::serve(listener, routes);
@@ -150,7 +181,13 @@ pub(crate) async fn public(
         let (reached, is_reached) = reach(client, url, behind).await;
         findings.push(reached);
         if is_reached {
-            findings.push(socket(client, url, key, behind).await);
+            let (passed, told) = socket(client, url, key, behind).await;
+            findings.push(passed);
+            findings.extend(client_address(url, &told));
+            // Without one the server refuses before it has read all.
+            if let Some(key) = key {
+                findings.push(bodies(client, url, key).await);
+            }
         }
     }
     findings
@@ -242,47 +279,72 @@ async fn reach(client: &Client, url: &PublicUrl, behind: &Behind) -> (Finding, b
     }
 }
 
-/// Whether a media socket passes: signed as Twilio would, and expected by no call.
-async fn socket(client: &Client, url: &PublicUrl, key: Option<&Key>, behind: &Behind) -> Finding {
-    let mut asked = client
-        .get(url.https(MEDIA))
+/// A media socket that no call expects, signed as Twilio would.
+fn upgrade(client: &Client, url: &PublicUrl, path: &str, key: Option<&Key>) -> RequestBuilder {
+    let asked = client
+        .get(url.https(path))
         .header(header::CONNECTION, "Upgrade")
         .header(header::UPGRADE, "websocket")
         .header(header::SEC_WEBSOCKET_VERSION, "13")
         // Any 16 bytes; nothing is sent in this socket.
         .header(header::SEC_WEBSOCKET_KEY, "Y2FsbGJ1cm5lcmRvY3Rvcg==");
-    if let Some(key) = key {
-        asked = asked.header(HEADER, sign(key, &url.wss(MEDIA), &[]));
+    match key {
+        Some(key) => asked.header(HEADER, sign(key, &url.wss(path), &[])),
+        None => asked,
     }
-    let failure = |found: String, advice: &str| Finding::failure(SOCKETS, found, advice);
-    let answer = match ask(asked).await {
-        Ok(answer) => answer,
+}
+
+/// Whether a media socket passes; and what the server was told of the client.
+async fn socket(
+    client: &Client,
+    url: &PublicUrl,
+    key: Option<&Key>,
+    behind: &Behind,
+) -> (Finding, String) {
+    match ask(upgrade(client, url, MEDIA, key)).await {
+        Ok(answer) => {
+            let told = text(&answer.headers, TOLD.as_str()).to_owned();
+            (judge_socket(&answer, key.is_some(), behind), told)
+        }
         Err(reason) => {
             let advice = "check the proxy's time limits and rules for WebSockets";
-            return failure(format!("a WebSocket breaks on its way ({reason})"), advice);
+            let found = format!("a WebSocket breaks on its way ({reason})");
+            (Finding::failure(SOCKETS, found, advice), String::new())
         }
-    };
+    }
+}
+
+fn judge_socket(answer: &Answer, has_key: bool, behind: &Behind) -> Finding {
+    let failure = |found: String, advice: &str| Finding::failure(SOCKETS, found, advice);
     let code = code(&answer.body);
     match (answer.status.as_u16(), code.as_str()) {
-        (403, EXPECTED_NO) if matches!(behind, Behind::Server) => Finding::ok(
+        (403, NOT_EXPECTED) if matches!(behind, Behind::Server) => Finding::ok(
             SOCKETS,
             "WebSockets pass, and the server takes these settings' signature",
         ),
-        (403, BADLY_SIGNED) if key.is_some() && matches!(behind, Behind::StandIn(_)) => failure(
+        (403, BADLY_SIGNED) if has_key && matches!(behind, Behind::StandIn(_)) => failure(
             "WebSockets pass, but without X-Twilio-Signature".to_owned(),
             "have the proxy pass that header",
         ),
-        (403, BADLY_SIGNED) if key.is_some() => failure(
+        (403, BADLY_SIGNED) if has_key => failure(
             "WebSockets pass, but the running server does not take these settings' signature"
                 .to_owned(),
             "restart the server with these settings; if it has them, the proxy takes \
              X-Twilio-Signature away",
         ),
-        (101, _) if key.is_some() => failure(
-            "the running server takes media sockets without a signature".to_owned(),
+        (403, NO_ACCOUNT) if has_key => failure(
+            "WebSockets pass, but the running server has no Twilio account".to_owned(),
             "restart it with these settings",
         ),
-        (403, EXPECTED_NO | BADLY_SIGNED) | (101, _) => Finding::ok(SOCKETS, "WebSockets pass"),
+        (403, NO_ACCOUNT) => Finding::ok(
+            SOCKETS,
+            "WebSockets pass; Twilio's are refused until an account is set",
+        ),
+        (101, _) => failure(
+            "the running server takes media sockets without a signature".to_owned(),
+            "restart it with these settings, and with this version of callburner",
+        ),
+        (403, NOT_EXPECTED | BADLY_SIGNED) => Finding::ok(SOCKETS, "WebSockets pass"),
         (400 | 426, _) => failure(
             format!(
                 "WebSockets do not pass{}: Upgrade is taken away",
@@ -294,6 +356,90 @@ async fn socket(client: &Client, url: &PublicUrl, key: Option<&Key>, behind: &Be
             format!("a WebSocket is answered {status}{}", by(&answer.headers)),
             pass_upgrades(&answer.headers),
         ),
+    }
+}
+
+/// Whether the server is told who the client is, where a proxy is in front of it: TLS ends there.
+fn client_address(url: &PublicUrl, told: &str) -> Option<Finding> {
+    if !url.https("").starts_with("https:") {
+        return None;
+    }
+    let warning = |found: &str, advice: &str| Some(Finding::warning(PROXY, found, advice));
+    match told {
+        "client" => Some(Finding::ok(
+            PROXY,
+            "it says who the client is, and is believed",
+        )),
+        "unbelieved" => warning(
+            "it says who the client is, but is not among TRUSTED_PROXIES: everyone's sign-ins are \
+             counted as the proxy's",
+            "set TRUSTED_PROXIES to the address that the proxy reaches this server from, such as \
+             127.0.0.1",
+        ),
+        "nothing" => warning(
+            "it does not say who the client is: everyone's sign-ins are counted as the proxy's",
+            "nginx: proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; Caddy says so by \
+             itself, unless header_up takes X-Forwarded-For away",
+        ),
+        // A server that does not say.
+        _ => None,
+    }
+}
+
+/// Whether a body passes that is as long as a page may send.
+async fn bodies(client: &Client, url: &PublicUrl, key: &Key) -> Finding {
+    let (address, kib) = (url.https(BODY), DOCTOR_BODY_BYTES / 1024);
+    let form = [("doctor".to_owned(), "x".repeat(DOCTOR_BODY_BYTES))];
+    let asked = client
+        .post(&address)
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .header(HEADER, sign(key, &address, &form))
+        .body(format!("{}={}", form[0].0, form[0].1));
+    let advice = "nginx: client_max_body_size 1m; Caddy: request_body { max_size 1MB }, or none";
+    match ask(asked).await {
+        Ok(answer) if !code(&answer.body).is_empty() => {
+            Finding::ok(PROXY, format!("requests of {kib} KiB pass"))
+        }
+        Ok(answer) => {
+            let (status, by) = (answer.status.as_u16(), by(&answer.headers));
+            let found = format!("a request of {kib} KiB is answered {status}{by}");
+            Finding::warning(PROXY, found, advice)
+        }
+        Err(reason) => {
+            let found = format!("a request of {kib} KiB breaks on its way ({reason})");
+            Finding::warning(PROXY, found, advice)
+        }
+    }
+}
+
+/// Whether the proxy bears silence for as long as a listener's socket is silent. Takes that long.
+pub(crate) async fn silence(client: &Client, url: &PublicUrl, key: &Key) -> Option<Finding> {
+    let asked = upgrade(client, url, SILENT, Some(key));
+    let answer = ask(asked.timeout(DOCTOR_SILENCE + DOCTOR_WAIT_MAX)).await;
+    judge_silence(&answer)
+}
+
+fn judge_silence(answer: &Result<Answer, String>) -> Option<Finding> {
+    let seconds = DOCTOR_SILENCE.as_secs();
+    let advice = "nginx: proxy_read_timeout 1h; proxy_send_timeout 1h. Caddy: no read_timeout in \
+                  transport http, and no stream_timeout";
+    let failure = |why: &str| {
+        let found = format!("a socket that is silent for {seconds} s is ended ({why})");
+        Some(Finding::failure(PROXY, found, advice))
+    };
+    match answer {
+        Ok(answer) if answer.status == StatusCode::FORBIDDEN => {
+            // One that answers at once is of an older version, or refuses the signature: said elsewhere.
+            let is_late = answer.took_ms >= DOCTOR_SILENCE.as_millis();
+            is_late.then(|| Finding::ok(PROXY, format!("a silence of {seconds} s ends no socket")))
+        }
+        Ok(answer) if answer.status.is_server_error() => failure(&format!(
+            "{}{}",
+            answer.status.as_u16(),
+            by(&answer.headers)
+        )),
+        Ok(_) => None,
+        Err(reason) => failure(reason),
     }
 }
 
@@ -355,4 +501,60 @@ async fn ask(request: RequestBuilder) -> Result<Answer, String> {
         body: String::from_utf8_lossy(&body).into_owned(),
         took_ms: (clock::now() - began).as_millis(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::doctor::findings::Verdict;
+
+    fn answered(status: StatusCode, took_ms: u128) -> Answer {
+        Answer {
+            status,
+            headers: HeaderMap::new(),
+            body: String::new(),
+            took_ms,
+        }
+    }
+
+    #[test]
+    fn a_proxy_that_bears_no_silence_is_told_what_to_change() {
+        let late = DOCTOR_SILENCE.as_millis();
+        let well = judge_silence(&Ok(answered(StatusCode::FORBIDDEN, late))).unwrap();
+        assert_eq!(well.verdict, Verdict::Ok);
+        assert_eq!(
+            judge_silence(&Ok(answered(StatusCode::FORBIDDEN, 12))),
+            None
+        );
+        for ended in [
+            Ok(answered(StatusCode::GATEWAY_TIMEOUT, 5_000)),
+            Ok(answered(StatusCode::BAD_GATEWAY, 5_000)),
+            Err("connection closed before message completed".to_owned()),
+        ] {
+            let told = judge_silence(&ended).unwrap();
+            assert_eq!(told.verdict, Verdict::Failure);
+            assert!(told.advice.unwrap().contains("proxy_read_timeout"));
+        }
+    }
+
+    #[test]
+    fn a_proxy_that_says_nothing_of_the_client_is_told_which_header() {
+        let url: PublicUrl = "https://calls.example.org".parse().unwrap();
+        for (told, verdict, words) in [
+            ("client", Verdict::Ok, ""),
+            ("unbelieved", Verdict::Warning, "TRUSTED_PROXIES"),
+            ("nothing", Verdict::Warning, "X-Forwarded-For"),
+        ] {
+            let found = client_address(&url, told).unwrap();
+            assert_eq!(found.verdict, verdict, "{told}");
+            assert!(found.advice.unwrap_or_default().contains(words), "{told}");
+        }
+        assert_eq!(client_address(&url, ""), None, "an older server");
+        let own: PublicUrl = "http://localhost:4000".parse().unwrap();
+        assert_eq!(
+            client_address(&own, "nothing"),
+            None,
+            "no proxy is in front"
+        );
+    }
 }

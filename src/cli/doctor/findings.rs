@@ -57,6 +57,11 @@ impl Finding {
         }
     }
 
+    /// Whether it is as it should be.
+    pub(crate) fn is_ok(&self) -> bool {
+        self.verdict == Verdict::Ok
+    }
+
     /// Does not work.
     pub(crate) fn failure(
         part: &'static str,
@@ -178,6 +183,11 @@ pub(crate) fn of_settings(
         }
         Oddity::Twice(_) | Oddity::Overruled(_) => {
             Finding::warning(PART, oddity.to_string(), "keep one of the two")
+        }
+        Oddity::SecretFlag { .. } => {
+            let told = oddity.to_string();
+            let found = told.split("; ").next().unwrap_or_default();
+            Finding::warning(PART, found, oddity.instead())
         }
     }));
     let of_doubt = |doubt: &String| Finding::of_error(PART, Verdict::Warning, doubt);

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use super::findings::{Finding, Verdict};
 use crate::audio::{self, recording::Recording};
-use crate::cli;
+use crate::cli::surroundings::ENV_FILE;
+use crate::cli::{self, rights};
 use crate::clock;
 use crate::config::{DataSettings, EngineSettings};
 use crate::engine::recognizer::{Effort, RecognizeError, Recognizer, Request};
@@ -175,6 +176,21 @@ pub(super) fn folder(settings: &DataSettings, fix_nothing: bool) -> Vec<Finding>
     vec![written, room(folder)]
 }
 
+/// Whether what the server keeps, and its settings, are for its user alone.
+pub(super) fn rights(settings: &DataSettings) -> Vec<Finding> {
+    const PART: &str = "rights";
+    let found = rights::look(settings, Path::new(ENV_FILE));
+    let warnings = found
+        .iter()
+        .map(|exposed| Finding::warning(PART, exposed.found(), exposed.advice()));
+    let warnings: Vec<Finding> = warnings.collect();
+    if warnings.is_empty() {
+        let found = "the data folder and the secrets are for the server's user alone";
+        return vec![Finding::ok(PART, found)];
+    }
+    warnings
+}
+
 fn write_scratch(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
     let mut file: File = options.write(true).create(true).truncate(true).open(path)?;
@@ -220,13 +236,14 @@ pub(super) async fn database(
     let url = settings.database_url();
     if fix_nothing {
         // To open it is to make it, or to bring it up to date.
-        let path = url.trim_start_matches("sqlite:").trim_start_matches("//");
-        let path = Path::new(path.split('?').next().unwrap_or_default());
-        let found = match fs::metadata(path) {
-            Ok(file) if file.is_file() => {
+        let file = settings
+            .database_file()
+            .and_then(|path| fs::metadata(path).ok());
+        let found = match file {
+            Some(file) if file.is_file() => {
                 format!("is there ({} KiB); not opened", file.len() / 1024)
             }
-            Ok(_) | Err(_) => "is not there yet; not made".to_owned(),
+            Some(_) | None => "is not there yet; not made".to_owned(),
         };
         return vec![Finding::ok(PART, found)];
     }
@@ -259,7 +276,7 @@ pub(super) async fn database(
         let advice = "callburner user add NAME, or the link that serve prints at its start";
         Finding::warning("users", "nobody can sign in yet", advice)
     } else {
-        let found = "there are none: whoever is at this machine may everything";
+        let found = "there are none: whoever opens the link that serve prints may everything";
         Finding::ok("users", found)
     };
     vec![opens, users]

@@ -22,6 +22,7 @@ use secrecy::ExposeSecret;
 use self::doors::Behind;
 use self::findings::{Finding, Report, Verdict, of_settings};
 use super::surroundings::{Oddity, Setting};
+use crate::access::proxies::Proxies;
 use crate::config::{ConfigError, Doors, Settings, Twilio};
 use crate::tasks::Tasks;
 use crate::twilio::public_url::PublicUrl;
@@ -102,15 +103,17 @@ pub(crate) async fn examine(
         &settings.doubts(),
     ))?;
     let checked = settings.check();
+    let is_public = settings.public_base_url.is_some();
     add(of_check(
         checked.as_ref().map(|config| config.twilio.as_ref()),
+        is_public,
     ))?;
 
     let engine = settings.engine.clone();
     add(tokio::task::spawn_blocking(move || machine::model(&engine)).await?)?;
     let data = &settings.calls.data;
     add(machine::folder(data, patient.fix_nothing))?;
-    let is_public = settings.public_base_url.is_some();
+    add(machine::rights(data))?;
     add(machine::database(data, is_public, patient.fix_nothing).await)?;
 
     // Settings that contradict each other may be right one by one.
@@ -119,7 +122,8 @@ pub(crate) async fn examine(
         Err(_) => settings.twilio.check().ok().flatten(),
     };
     let doors = checked.map_or_else(|_| unchecked(&settings), |config| config.doors);
-    add(look_at_doors(&doors, twilio.as_ref()).await?)?;
+    let proxies = &settings.trusted_proxies;
+    add(look_at_doors(&doors, proxies, twilio.as_ref()).await?)?;
     if let Some(twilio) = &twilio {
         add(account::examine(twilio, &doors).await)?;
     }
@@ -127,7 +131,7 @@ pub(crate) async fn examine(
 }
 
 /// Whether the settings go together, and what is missing.
-fn of_check(checked: Result<Option<&Twilio>, &ConfigError>) -> Vec<Finding> {
+fn of_check(checked: Result<Option<&Twilio>, &ConfigError>, is_public: bool) -> Vec<Finding> {
     const PART: &str = "settings";
     match checked {
         Err(error) => vec![Finding::of_error(
@@ -137,7 +141,12 @@ fn of_check(checked: Result<Option<&Twilio>, &ConfigError>) -> Vec<Finding> {
         )],
         Ok(None) => vec![Finding::warning(
             PART,
-            "no Twilio account is set: calls cannot be placed, and only this machine is served",
+            if is_public {
+                "no Twilio account is set: calls cannot be placed, and every webhook and media stream \
+                 is refused"
+            } else {
+                "no Twilio account is set: calls cannot be placed, and only this machine is served"
+            },
             "set TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN and PUBLIC_BASE_URL, then callburner setup",
         )],
         Ok(Some(twilio)) => {
@@ -165,14 +174,23 @@ fn unchecked(settings: &Settings) -> Doors {
     doors
 }
 
-async fn look_at_doors(doors: &Doors, twilio: Option<&Twilio>) -> anyhow::Result<Vec<Finding>> {
+async fn look_at_doors(
+    doors: &Doors,
+    proxies: &Proxies,
+    twilio: Option<&Twilio>,
+) -> anyhow::Result<Vec<Finding>> {
     let client = doors::client()?;
     let tasks = Tasks::default();
-    let (port, behind) = doors::port(&client, doors.address, &tasks).await;
+    let (port, behind) = doors::port(&client, doors.address, proxies, &tasks).await;
     let mut findings = vec![port];
     let key = twilio.map(|twilio| Key::auth_token(twilio.auth_token.expose_secret()));
     if doors.public_base_url.is_some() {
-        findings.extend(doors::public(&client, &doors.public_url, key.as_ref(), &behind).await);
+        let url = &doors.public_url;
+        findings.extend(doors::public(&client, url, key.as_ref(), &behind).await);
+        let passes = |finding: &Finding| finding.part == doors::SOCKETS && finding.is_ok();
+        if let Some(key) = key.as_ref().filter(|_| findings.iter().any(passes)) {
+            findings.extend(doors::silence(&client, url, key).await);
+        }
     }
     if let (Some(key), true) = (&key, doors.keyring.is_some()) {
         findings.push(account::signature(doors, key));

@@ -17,12 +17,12 @@ use crate::engine::recognizer::{
     Hypothesis, RecognizeError, Recognizer, Request, ScriptedRecognizer,
 };
 use crate::store::{Fault, Role, Store};
-use crate::tests::Log;
 use crate::tests::metrics::figure;
 use crate::tests::phone::{Stream, eventually, speech, unhurried_voice};
 use crate::tests::sign_in::assert_refused;
 use crate::tests::stories::call;
 use crate::tests::twilio_api::{FakeTwilio, Trouble};
+use crate::tests::{Log, keys};
 use crate::transcript::EndReason;
 use crate::twilio::rest::retry::Patience;
 use crate::twilio::rest::{Rest, RestConfig};
@@ -91,7 +91,8 @@ async fn a_server_that_stops_without_a_database_says_that_words_are_lost() {
     let log = Log::listen();
     let store = Store::open("sqlite::memory:").await.unwrap();
     let engine = Engine::start(vec![Box::new(ScriptedRecognizer::default())]);
-    let doors = Doors::local(([127, 0, 0, 1], 0).into());
+    let mut doors = Doors::local(([127, 0, 0, 1], 0).into());
+    doors.local_keys = Some(keys());
     let parts = Parts::behind(doors, store.clone(), engine, unhurried_voice());
     let app = App::start(parts).await.unwrap();
     let mut stream = Stream::start(app.address(), 1).await;

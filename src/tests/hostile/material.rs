@@ -246,7 +246,7 @@ impl Nonsense {
             ..
         } = self;
         let mut bytes = format!(
-            "{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{credentials}{headers}\
+            "{method} {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n{credentials}{headers}\
              Content-Length: {}\r\n\r\n",
             body.len()
         )

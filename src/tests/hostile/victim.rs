@@ -11,9 +11,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 
-use super::super::Server;
 use super::super::phone::patient;
 use super::super::twilio_api::{ACCOUNT, AUTH_TOKEN, FakeTwilio, KEY, KEY_SECRET};
+use super::super::{Server, keys, page_cookie};
 use super::material::PUBLIC_URL;
 use crate::access::secret::Secret;
 use crate::app::Parts;
@@ -54,7 +54,7 @@ pub(super) struct Victim {
 }
 
 impl Victim {
-    /// Only this machine reaches it, and whoever does may everything.
+    /// Only this machine reaches it, and whoever has its keys may everything.
     pub(super) fn open() -> Self {
         count_panics();
         let runtime = tokio::runtime::Builder::new_current_thread();
@@ -88,7 +88,12 @@ impl Victim {
     /// by what comes with it.
     pub(super) async fn credentials(&self) -> String {
         let Some(admin) = &self.admin else {
-            return String::new();
+            let simulator = keys().simulator;
+            return format!(
+                "Cookie: {}\r\nX-CallBurner-Simulator: {}\r\n",
+                page_cookie(),
+                simulator.expose()
+            );
         };
         let secret = Secret::random();
         let store = self.server.state.desk.store();

@@ -1,0 +1,123 @@
+//! The keys of a server that only its own machine reaches, as files in `DATA_DIR` that only its owner
+//! can read: the page's, which the printed link carries and scripts may send, and the simulator's,
+//! which `callburner replay` sends. They last over restarts, so that an opened page stays open.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use anyhow::Context;
+
+use crate::access::local::LocalKeys;
+use crate::access::secret::Secret;
+
+/// The file of the page key.
+pub(super) const PAGE_KEY: &str = "page.key";
+
+/// The file of the simulator key.
+pub(super) const SIMULATOR_KEY: &str = "simulator.key";
+
+/// Longest file that is read; a longer one is no key.
+const KEY_BYTES_MAX: u64 = 256;
+
+/// Rights of others than the owner.
+const OTHERS: u32 = 0o077;
+
+/// The keys in `folder`, made where they are missing.
+pub(super) fn keep(folder: &Path) -> anyhow::Result<LocalKeys> {
+    let unusable = || format!("DATA_DIR: {} cannot be used", folder.display());
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(0o700);
+    builder.create(folder).with_context(unusable)?;
+    Ok(LocalKeys {
+        page: kept(&folder.join(PAGE_KEY)).with_context(unusable)?,
+        simulator: kept(&folder.join(SIMULATOR_KEY)).with_context(unusable)?,
+    })
+}
+
+/// The key in a file; `None`: there is none.
+pub(super) fn read(path: &Path) -> anyhow::Result<Option<Secret>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("{}", path.display())),
+    };
+    let mut text = String::new();
+    let read = file.take(KEY_BYTES_MAX).read_to_string(&mut text);
+    read.with_context(|| format!("{}", path.display()))?;
+    Ok(Secret::parse(text.trim()))
+}
+
+/// The key in a file that its owner alone can read; a new one in place of what is none, or of what
+/// others could read.
+fn kept(path: &Path) -> anyhow::Result<Secret> {
+    if let Some(secret) = read(path)? {
+        if fs::metadata(path)?.mode() & OTHERS == 0 {
+            return Ok(secret);
+        }
+        tracing::warn!(
+            file = %path.display(),
+            "others on this machine could read this key: it is replaced, so that open pages have to open \
+             the printed link again"
+        );
+    }
+    let secret = Secret::random();
+    // Whole or not at all, and never readable by others, whatever was there before.
+    let fresh = path.with_extension("new");
+    if fresh.exists() {
+        fs::remove_file(&fresh)?;
+    }
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&fresh)?;
+    writeln!(file, "{}", secret.expose())?;
+    file.sync_all()?;
+    fs::rename(&fresh, path)?;
+    Ok(secret)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().mode() & 0o777
+    }
+
+    #[test]
+    fn keys_are_the_owners_alone_and_last() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("data");
+        let first = keep(&folder).unwrap();
+        assert_eq!(mode(&folder), 0o700);
+        let again = keep(&folder).unwrap();
+        assert!(again.page.fits(&first.page.hash()));
+        assert!(again.simulator.fits(&first.simulator.hash()));
+        assert!(!first.page.fits(&first.simulator.hash()));
+        for name in [PAGE_KEY, SIMULATOR_KEY] {
+            assert_eq!(mode(&folder.join(name)), 0o600, "{name}");
+        }
+        let read = read(&folder.join(SIMULATOR_KEY)).unwrap().unwrap();
+        assert!(read.fits(&first.simulator.hash()));
+    }
+
+    #[test]
+    fn a_key_that_others_could_read_and_one_that_is_none_are_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = keep(folder.path()).unwrap();
+        let page = folder.path().join(PAGE_KEY);
+        fs::set_permissions(&page, fs::Permissions::from_mode(0o640)).unwrap();
+        fs::write(folder.path().join(SIMULATOR_KEY), "guess\n").unwrap();
+        let second = keep(folder.path()).unwrap();
+        assert!(!second.page.fits(&first.page.hash()));
+        assert!(!second.simulator.fits(&first.simulator.hash()));
+        assert_eq!(mode(&page), 0o600);
+        assert!(read(&folder.path().join("missing")).unwrap().is_none());
+    }
+}
