@@ -91,8 +91,13 @@ pub async fn rehearse(
         .await
         .context("listening failed")?;
     let limit = Duration::from_secs_f64(call.seconds()) + LAST_WORDS_MAX;
-    let secret = keys.map_or("", |keys| keys.simulator.expose());
-    let media = format!("ws://{address}/media/{secret}");
+    let media = match keys {
+        // Where there is a signature, the key in the path is not asked for.
+        Some(keys) if options.signer.is_none() => {
+            format!("ws://{address}/media/{}", keys.simulator.expose())
+        }
+        Some(_) | None => format!("ws://{address}/media"),
+    };
     let (played, events) = tokio::join!(
         Box::pin(player::play(&media, call, options)),
         Box::pin(tokio::time::timeout(limit, listen(socket, show))),

@@ -20,6 +20,7 @@ use serde::Serialize;
 use super::attack::{Attack, AttackArgs, AttackFigures};
 use super::soak::kept;
 use super::{print, write_json};
+use crate::access::local::LocalKeys;
 use crate::app::{App, Parts};
 use crate::cli;
 use crate::cli::demo::read_call;
@@ -283,7 +284,7 @@ async fn play(app: &App, scripts: &[(Script, Call)]) -> anyhow::Result<CallFigur
             }),
             ..Options::fresh()
         };
-        let rehearsal = rehearse(app.address(), call, &options, |_| {}).await?;
+        let rehearsal = rehearse(app.address(), app.keys(), call, &options, |_| {}).await?;
         anyhow::Ok((script, options, rehearsal))
     });
     for played in join_all(plays).await {
@@ -338,6 +339,7 @@ async fn serve(scratch: &Scratch, args: &WebhooksArgs) -> anyhow::Result<App> {
     let mut doors = Doors::local(([127, 0, 0, 1], 0).into());
     doors.public_url = PublicUrl::parse(PUBLIC_URL)?;
     doors.keyring = Some(Keyring::new(TOKEN)?);
+    doors.local_keys = Some(LocalKeys::random());
     let file = scratch.0.join("calls.db");
     let store = Store::open(&format!("sqlite://{}", file.display())).await?;
     let engine = if args.calls.is_empty() {
