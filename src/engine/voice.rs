@@ -1141,12 +1141,13 @@ mod tests {
         let absent_ms = Config::default().absent_ms;
         let mut stage = Stage::new();
         for frame in sentence("weasels.wav")[..12_000].chunks(FRAME_BYTES) {
-            stage.chunk(frame);
             // It is ahead of this one all the time, as after a jump that was not believed.
             let position_ms = 60_000 + stage.sent / 8;
             stage.input(Input::OtherTrack { position_ms });
+            stage.chunk(frame);
         }
-        let position_ms = 60_000 + stage.sent / 8 + absent_ms - 1;
+        let at_last_frame_ms = 60_000 + (stage.sent - FRAME_BYTES as u64) / 8;
+        let position_ms = at_last_frame_ms + absent_ms - 1;
         stage.input(Input::OtherTrack { position_ms });
         assert!(stage.jobs.iter().all(|job| job.purpose != Purpose::Final));
         let position_ms = position_ms + 1;
@@ -1198,7 +1199,7 @@ mod tests {
             };
             let apart_ms = minutes_ms + speech.len() as u64 / 8 + 1_000;
             assert!(
-                (after.start_ms - before.start_ms).abs_diff(apart_ms) < 50,
+                (after.start_ms - before.start_ms).abs_diff(apart_ms) < 200,
                 "{} and {}",
                 before.start_ms,
                 after.start_ms
