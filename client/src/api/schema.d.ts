@@ -2498,6 +2498,15 @@ export interface operations {
                     "application/json": components["schemas"]["SessionState"];
                 };
             };
+            /** @description `bad_request`: a parameter or the body cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `not_allowed`: the link is not this server's, or there are users; `host_refused`: the request came through a proxy, or by a name */
             403: {
                 headers: {
