@@ -45,14 +45,15 @@
 //! | `CALL_PLACES_MAX` | `CALLS_AT_ONCE_PER_USER_MAX` | a user | the call is refused | `a_user_has_some_places_and_everyone_together_more` |
 //! | `CALLS_BEGUN_MAX` | `CALLS_PER_MINUTE_MAX` | a user, in a minute | the call is refused | `a_user_begins_so_many_calls_a_minute` |
 //! | `ADMISSIONS_MAX` | `CALLS_PER_MINUTE_MAX` | a user, in a minute: a call expects one stream | the call is refused | `a_user_begins_so_many_calls_a_minute` |
+//! | `REGISTRATIONS_MAX` | `REGISTRATIONS_PER_USER_MAX` | a user | this user's oldest is forgotten; a call rings users in turn | `nothing_grows_without_bound_and_no_user_drives_out_another`, `users_are_rung_in_turn_and_three_browsers_of_each_at_most` |
 //!
 //! # What does not stand in the way
 //!
 //! - Whoever has the machine's root, or the owner's account at Twilio, has everything.
 //! - An admin can delete; the log of it is in the same database.
 //! - Twilio's passes cannot be taken back: a call that goes on outlasts its session, unless its user is
-//!   removed, who is hung up on. While the database does not answer, `/voice` goes by memory: sessions and users that this server ended are refused
-//!   for the hour that a pass lasts, those that another process ended, or that ended before a restart,
-//!   are not.
+//!   removed, who is hung up on. While the database does not answer, `/voice` goes by memory: sessions and
+//!   users that this server ended are refused for the hour that a pass lasts; those that another process
+//!   ended, or that ended before a restart, are not.
 //! - Cookies know no ports: a server that is reached without TLS, as on one's own machine, shares its cookies
 //!   with whatever else one opens on that machine.
