@@ -2,9 +2,11 @@
 //! reads at; with an auth token, as the whole call that Twilio would make of it.
 
 use std::io::Write;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use axum::http::Uri;
 
 use crate::cli::demo::read_call;
 use crate::cli::local_keys::{self, SIMULATOR_KEY};
@@ -130,7 +132,8 @@ async fn stream_alone(
         bail!("--key-file: {} holds no key", file.display());
     }
     // In a file, not in a flag: everyone on the machine can read the flags of a program.
-    let opened = key.as_ref().map(|key| format!("{url}/{}", key.expose()));
+    let opened = key.as_ref().filter(|_| is_here(url));
+    let opened = opened.map(|key| format!("{url}/{}", key.expose()));
     let opened = opened.as_deref().unwrap_or(url);
     let played = match recorded {
         Recorded::Call(call) => {
@@ -147,6 +150,17 @@ async fn stream_alone(
             file.display()
         )
     })
+}
+
+/// Whether a URL is of this machine, by an address: the key is for nobody else.
+fn is_here(url: &str) -> bool {
+    let uri: Option<Uri> = url.parse().ok();
+    let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
+    let literal = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || literal
+            .parse()
+            .is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 /// Makes the call as Twilio does.
@@ -270,6 +284,21 @@ mod tests {
         let mut args = Command::try_parse_from(arguments).unwrap().args;
         args.public_base_url = None; // Whatever this machine's environment says.
         addresses(&args).map(|(named, called)| (named.to_string(), called.to_string()))
+    }
+
+    #[test]
+    fn the_key_of_this_machines_server_goes_to_this_machine_alone() {
+        for (url, here) in [
+            (LOCAL, true),
+            ("ws://localhost:4000/media", true),
+            ("ws://[::1]:4000/media", true),
+            ("ws://127.0.0.1.example.org/media", false),
+            ("wss://calls.example.org/media", false),
+            ("ws://192.0.2.7:4000/media", false),
+            ("nonsense", false),
+        ] {
+            assert_eq!(is_here(url), here, "{url}");
+        }
     }
 
     #[test]
