@@ -44,7 +44,6 @@
 //! | `MEDIA_SOCKETS_MAX` | `CALLS_AT_ONCE_PER_USER_MAX` | a user: a call has one | the call is refused | `a_user_has_some_places_and_everyone_together_more` |
 //! | `CALL_PLACES_MAX` | `CALLS_AT_ONCE_PER_USER_MAX` | a user | the call is refused | `a_user_has_some_places_and_everyone_together_more` |
 //! | `CALLS_BEGUN_MAX` | `CALLS_PER_MINUTE_MAX` | a user, in a minute | the call is refused | `a_user_begins_so_many_calls_a_minute` |
-//! | `REGISTRATIONS_MAX` | `REGISTRATIONS_PER_USER_MAX` | a user | this user's oldest is forgotten | `nothing_grows_without_bound_and_no_user_drives_out_another` |
 //! | `RINGING_MAX` | `RINGING_PER_USER_MAX` | a user | users are rung in turn | `users_are_rung_in_turn_and_three_browsers_of_each_at_most` |
 //! | `ADMISSIONS_MAX` | `CALLS_PER_MINUTE_MAX` | a user, in a minute: a call expects one stream | the call is refused | `a_user_begins_so_many_calls_a_minute` |
 //! | `REGISTRATIONS_MAX` | `REGISTRATIONS_PER_USER_MAX` | a user | this user's oldest is forgotten; a call rings users in turn | `nothing_grows_without_bound_and_no_user_drives_out_another`, `users_are_rung_in_turn_and_three_browsers_of_each_at_most` |
