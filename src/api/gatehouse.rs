@@ -225,7 +225,7 @@ impl Gatehouse {
             return Ok(None);
         }
         let key = self.0.page_key.as_ref();
-        key.map(|key| SetCookie::new(&key.cookie())).transpose()
+        key.map(|key| SetCookie::new(&[key.cookie()])).transpose()
     }
 
     fn is_page_key(&self, text: &str) -> bool {
