@@ -1,6 +1,7 @@
 //! A transcript as a file: plain text, SubRip, WebVTT, JSON. Pure: no I/O.
 //!
-//! Speech is a stranger's text: what would end a cue or open a tag is escaped.
+//! Speech is a stranger's text: what would end a cue or open a tag is escaped, or replaced where the
+//! format has no escapes.
 //!
 //! An echo of the other party is marked in text and JSON, and left out of subtitles: there the words
 //! would stand twice at the same time.
@@ -201,7 +202,12 @@ fn text(segment: &Segment, named: bool) -> String {
 fn subrip(cue: &Cue, number: usize, named: bool) -> String {
     let who = who(cue.speaker, named);
     let (from, to) = (stamp(cue.start_ms, ','), stamp(cue.read_ms, ','));
-    let lines = cue.lines.join("\n").replace("-->", "→");
+    // SubRip has no way to escape: players take `<…>` and `{…}` for tags, so that signs stand there which
+    // look alike.
+    let mut lines = cue.lines.join("\n").replace("-->", "→");
+    for (sign, alike) in [("<", "‹"), (">", "›"), ("{", "❴"), ("}", "❵")] {
+        lines = lines.replace(sign, alike);
+    }
     format!("{number}\n{from} --> {to}\n{who}{lines}\n\n")
 }
 
@@ -296,7 +302,7 @@ mod tests {
         assert_eq!(
             write(&two(), Format::Srt, false),
             "1\n00:00:00,250 --> 00:00:01,750\nHello.\n\n\
-             2\n01:01:01,500 --> 01:01:03,000\na → b <i> c & d\n\n"
+             2\n01:01:01,500 --> 01:01:03,000\na → b ‹i› c & d\n\n"
         );
         assert_eq!(
             write(&two(), Format::Vtt, true),
@@ -363,6 +369,18 @@ mod tests {
             "{\n  \"segments\": []\n}\n"
         );
         assert_eq!(write(&[], Format::Srt, false), "");
+    }
+
+    #[test]
+    fn a_callers_words_open_no_tag_in_subtitles() {
+        let said = "<font color=red>a</font> <v Agent> {\\an8}b --> c";
+        let words = [segment(0, Speaker::Customer, said)];
+        for (format, own) in [(Format::Srt, ""), (Format::Vtt, "<v Customer>")] {
+            let written = write(&words, format, true).replace(own, "");
+            let mut spoken = written.lines().filter(|line| !line.contains(" --> "));
+            assert!(!spoken.any(|line| line.contains(['<', '>'])), "{written}");
+        }
+        assert!(!write(&words, Format::Srt, true).contains(['{', '}']));
     }
 
     #[test]
