@@ -197,6 +197,13 @@ fn resolve(code: u16, national: &str) -> Option<Number> {
     Some(Number { e164, region, kind })
 }
 
+/// Whether it is a premium number of old: in North America, those of the exchange 976 of any area cost
+/// more, which libphonenumber's metadata does not say
+/// (<https://en.wikipedia.org/wiki/Pay-per-call>).
+fn is_legacy_premium(region: Region, national: &str) -> bool {
+    region.country_code() == 1 && national.get(3..6) == Some("976")
+}
+
 /// What a region's plan says of a number; `None`: it has no such number.
 fn kind(region: Region, national: &str) -> Option<Kind> {
     let plan = region.descriptors();
@@ -218,7 +225,7 @@ fn kind(region: Region, national: &str) -> Option<Kind> {
         plan.mobile(),
         plan.voip(),
     ];
-    let is_costly = costly.into_iter().any(is);
+    let is_costly = costly.into_iter().any(is) || is_legacy_premium(region, national);
     let is_known = is_costly || usual.into_iter().any(is);
     is_known.then_some(match region.id() {
         NO_COUNTRY => Kind::NoCountry,

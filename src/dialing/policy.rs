@@ -182,6 +182,8 @@ mod tests {
             (GB, "+44 1481 256789", "country_not_allowed"),
             (DE, "00371 67 123456", "country_not_allowed"),
             (US, "900 555 0199", "special_number"),
+            (US, "+1 212 976 1234", "special_number"),
+            (US, "415-976-0199", "special_number"),
             (US, "+1 900 555 0199", "special_number"),
             (GB, "0909 879 0000", "special_number"),
             (GB, "0845 464 0000", "special_number"),
