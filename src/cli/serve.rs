@@ -15,7 +15,7 @@ use crate::cli::rights;
 use crate::cli::surroundings::{ENV_FILE, Oddity};
 use crate::config::{CallSettings, Config, Settings, Twilio};
 use crate::desk::{self, Phone};
-use crate::dialing::{Limits, Policy};
+use crate::dialing::{DayLimits, Limits, Policy};
 use crate::limits;
 use crate::store::Store;
 use crate::telemetry;
@@ -187,6 +187,12 @@ fn desk_config(settings: &Settings, config: &Config) -> anyhow::Result<desk::Con
             at_once_max: calls.calls_at_once_max,
             at_once_per_user_max: calls.calls_at_once_per_user_max,
             per_minute_max: calls.calls_per_minute_max,
+            day: DayLimits {
+                calls_max: calls.calls_per_day_max,
+                calls_per_user_max: calls.calls_per_day_per_user_max,
+                minutes_max: calls.minutes_per_day_max,
+                minutes_per_user_max: calls.minutes_per_day_per_user_max,
+            },
         },
         announcement: calls.announcement().map(str::to_owned),
         source: calls.transcription_source,

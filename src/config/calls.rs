@@ -66,6 +66,18 @@ pub struct CallSettings {
     /// Calls that one user may begin within a minute.
     #[arg(long, env = "CALLS_PER_MINUTE_MAX", default_value_t = 10)]
     pub calls_per_minute_max: u32,
+    /// Calls to numbers within 24 hours, of everyone together.
+    #[arg(long, env = "CALLS_PER_DAY_MAX", default_value_t = 2_000)]
+    pub calls_per_day_max: u32,
+    /// Calls to numbers within 24 hours, of one user.
+    #[arg(long, env = "CALLS_PER_DAY_PER_USER_MAX", default_value_t = 300)]
+    pub calls_per_day_per_user_max: u32,
+    /// Minutes of calls to numbers within 24 hours, of everyone together.
+    #[arg(long, env = "MINUTES_PER_DAY_MAX", default_value_t = 6_000)]
+    pub minutes_per_day_max: u32,
+    /// Minutes of calls to numbers within 24 hours, of one user.
+    #[arg(long, env = "MINUTES_PER_DAY_PER_USER_MAX", default_value_t = 720)]
+    pub minutes_per_day_per_user_max: u32,
     /// Where what lasts is kept.
     #[command(flatten)]
     pub data: DataSettings,
@@ -116,6 +128,16 @@ impl CallSettings {
             (
                 self.calls_per_minute_max == 0,
                 "CALLS_PER_MINUTE_MAX",
+                "use 1 or more",
+            ),
+            (
+                self.calls_per_day_max == 0 || self.calls_per_day_per_user_max == 0,
+                "CALLS_PER_DAY_MAX",
+                "use 1 or more",
+            ),
+            (
+                self.minutes_per_day_max == 0 || self.minutes_per_day_per_user_max == 0,
+                "MINUTES_PER_DAY_MAX",
                 "use 1 or more",
             ),
             (
@@ -213,6 +235,8 @@ mod tests {
             ("--call-minutes-max", "241", "CALL_MINUTES_MAX"),
             ("--ring-seconds-max", "4", "RING_SECONDS_MAX"),
             ("--calls-at-once-max", "0", "CALLS_AT_ONCE_MAX"),
+            ("--calls-per-day-max", "0", "CALLS_PER_DAY_MAX"),
+            ("--minutes-per-day-max", "0", "MINUTES_PER_DAY_MAX"),
             ("--retention-days", "0", "RETENTION_DAYS"),
         ] {
             let error = settings(&[flag, value]).check().unwrap_err().to_string();

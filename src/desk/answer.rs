@@ -14,7 +14,7 @@ use crate::config::TranscriptionSource;
 use crate::dialing::Refusal;
 use crate::ids::{CallSid, ClientIdentity, UserId};
 use crate::limits;
-use crate::store::{LegUpdate, NewCall, Party, StoreError, TranscriptState};
+use crate::store::{LegUpdate, NewCall, Party, PlacedCall, StoreError, TranscriptState};
 use crate::transcript::{CallStatus, Direction};
 use crate::twilio::token;
 use crate::twilio::tracks::Tracks;
@@ -165,7 +165,7 @@ impl Desk {
         if !self.is_signed_in(identity).await {
             return Err(no(No::NobodyCalls));
         }
-        self.admit(&request.call_sid, user).map_err(no)?;
+        let seconds_max = self.admit_placed(&request.call_sid, user).map_err(no)?;
         self.open(self.opening(request, number.as_str(), user), None)
             .await;
         let status = Some(StatusCallback::all(self.callback("/api/calls/status")));
@@ -176,7 +176,7 @@ impl Desk {
             status,
         };
         let direction = Direction::Outgoing;
-        Ok(self.connect(&request.call_sid, direction, vec![noun]))
+        Ok(self.connect(&request.call_sid, direction, vec![noun], seconds_max))
     }
 
     /// A number calls the browsers.
@@ -197,7 +197,9 @@ impl Desk {
             status: Some(status.clone()),
         };
         let nouns = browsers.into_iter().map(noun).collect();
-        Ok(self.connect(&request.call_sid, Direction::Incoming, nouns))
+        let seconds_max = self.0.config.limits.call_seconds_max;
+        let direction = Direction::Incoming;
+        Ok(self.connect(&request.call_sid, direction, nouns, seconds_max))
     }
 
     fn admit(&self, call: &CallSid, user: Option<UserId>) -> Result<(), No> {
@@ -216,6 +218,17 @@ impl Desk {
             self.may_be_over(call);
         }
         admitted.map_err(No::Refused)
+    }
+
+    /// As [`Self::admit`], within the bounds of a day: for so many seconds.
+    fn admit_placed(&self, call: &CallSid, user: Option<UserId>) -> Result<u32, No> {
+        let begun = self.0.ledger.begin(call, user, clock::utc_now());
+        let seconds_max = begun.map_err(No::Refused)?;
+        if let Err(no) = self.admit(call, user) {
+            self.0.ledger.withdraw(call);
+            return Err(no);
+        }
+        Ok(seconds_max)
     }
 
     /// What is known of a call when it begins; `number` is who is called, if that was looked into.
@@ -261,6 +274,15 @@ impl Desk {
         self.write_down(&call, move |desk| {
             let new = new.clone();
             async move {
+                if direction == Direction::Outgoing && refused.is_none() {
+                    let placed = PlacedCall {
+                        call: new.sid.clone(),
+                        user_id: user,
+                        at: new.started_at,
+                        ended_at: None,
+                    };
+                    desk.store().place_call(&placed).await?;
+                }
                 desk.store().open_call(&new).await?;
                 if let Some(code) = refused {
                     desk.store().set_end_cause(&new.sid, code).await?;
@@ -297,7 +319,13 @@ impl Desk {
     }
 
     /// Announcement, stream, connection.
-    fn connect(&self, call: &CallSid, direction: Direction, nouns: Vec<Noun>) -> Response {
+    fn connect(
+        &self,
+        call: &CallSid,
+        direction: Direction,
+        nouns: Vec<Noun>,
+        seconds_max: u32,
+    ) -> Response {
         self.watch(call);
         let config = &self.0.config;
         let caller_id = match direction {
@@ -309,7 +337,7 @@ impl Desk {
             caller_id,
             answer_on_bridge: true,
             timeout_seconds: config.ring_seconds,
-            time_limit_seconds: config.limits.call_seconds_max,
+            time_limit_seconds: seconds_max,
             action: Some(self.callback("/voice/ended")),
             nouns,
         });

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Refusal;
+use super::{DayLimits, Refusal};
 use crate::ids::{CallSid, UserId};
 use crate::limits;
 
@@ -22,6 +22,8 @@ pub struct Limits {
     pub at_once_per_user_max: usize,
     /// Calls that one user may begin within a minute.
     pub per_minute_max: u32,
+    /// How much may be called within a day.
+    pub day: DayLimits,
 }
 
 /// Counts calls, and refuses those that would be too many. Shared by reference; never waits.
@@ -89,9 +91,22 @@ impl Gate {
         Ok(())
     }
 
+    /// The user began a call at that moment, of which this gate does not know: before a restart.
+    pub fn recall(&self, user: UserId, at: Instant, now: Instant) {
+        let mut state = self.state(now);
+        if state.begun.len() < limits::CALLS_BEGUN_MAX {
+            state.begun.push_back((user, at));
+        }
+    }
+
     /// The call is over. Again, or for a call that was never let in: nothing.
     pub fn release(&self, call: &CallSid, now: Instant) {
         self.state(now).places.remove(call);
+    }
+
+    /// Whether the call goes on, as far as is known.
+    pub fn has(&self, call: &CallSid, now: Instant) -> bool {
+        self.state(now).places.contains_key(call)
     }
 
     /// Whether the user placed this call, and it goes on.
@@ -153,6 +168,12 @@ mod tests {
             at_once_max: at_once,
             at_once_per_user_max: of_one_user,
             per_minute_max: a_minute,
+            day: DayLimits {
+                calls_max: 1,
+                calls_per_user_max: 1,
+                minutes_max: 1,
+                minutes_per_user_max: 1,
+            },
         })
     }
 
@@ -213,12 +234,30 @@ mod tests {
     }
 
     #[test]
+    fn a_restart_does_not_begin_the_minute_anew() {
+        let (gate, now) = (gate(10, 10, 1), clock::now() + MINUTE);
+        gate.recall(UserId(1), now.checked_sub(MINUTE / 2).unwrap(), now);
+        assert_eq!(gate.admit(&call(1), ALICE, now), Err(Refusal::TooOften));
+        assert_eq!(gate.admit(&call(1), ALICE, now + MINUTE / 2), Ok(()));
+    }
+
+    #[test]
     fn a_call_without_a_user_counts_against_the_server_alone() {
         let (gate, now) = (gate(3, 1, 1), clock::now());
         for n in 0..3 {
             assert_eq!(gate.admit(&call(n), None, now), Ok(()));
         }
         assert_eq!(gate.admit(&call(3), None, now), Err(Refusal::TooManyCalls));
+    }
+
+    #[test]
+    fn a_call_is_there_until_it_is_over() {
+        let (gate, now) = (gate(2, 1, 1), clock::now());
+        assert!(!gate.has(&call(1), now), "it was never let in");
+        gate.admit(&call(1), None, now).unwrap();
+        assert!(gate.has(&call(1), now));
+        gate.release(&call(1), now);
+        assert!(!gate.has(&call(1), now));
     }
 
     #[test]

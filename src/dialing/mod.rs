@@ -2,18 +2,20 @@
 //! telephone bill. Pure: no I/O; takes `now`.
 //!
 //! ```text
-//!  what was typed ──► emergency ──► plan ──► Policy ──► E.164 ──► Gate ──► the call
-//!                     no such help  whose    allowed?             room?
+//!  what was typed ──► emergency ──► plan ──► Policy ──► E.164 ──► Ledger ──► Gate ──► the call
+//!                     no such help  whose    allowed?             today?     room?
 //! ```
 //!
 //! Every refusal has a code for the log and a sentence for the caller; neither holds the number.
 
 mod emergency;
 mod gate;
+mod ledger;
 mod plan;
 mod policy;
 
 pub use gate::{Gate, Limits};
+pub use ledger::{DAY, DayLimits, Ledger, Placed};
 pub use policy::{Policy, PolicyError};
 
 use phonenumber::Metadata;
@@ -23,6 +25,14 @@ use crate::ids::E164;
 /// The country of a number, as ISO 3166 alpha-2 code; `None`: a satellite's, or no country's.
 pub fn country_of(number: &E164) -> Option<&'static str> {
     plan::region_of(number).map(Metadata::id)
+}
+
+/// The number that someone whose own number is `home` writes so; without `home` with its country code
+/// alone. `None`: it is no number of any plan.
+pub fn read_number(text: &str, home: Option<&E164>) -> Option<E164> {
+    let dialled = plan::Dialled::read(text).filter(|dialled| dialled.clean)?;
+    let number = plan::number(&dialled, home.and_then(plan::region_of));
+    Some(number?.e164)
 }
 
 /// Why a call is not made.
@@ -49,6 +59,12 @@ pub enum Refusal {
     /// The user, or the server, began too many calls within a minute.
     #[error("too many calls were begun within a minute")]
     TooOften,
+    /// The user, or the server, made too many calls within a day.
+    #[error("too many calls were made within a day")]
+    TooManyToday,
+    /// The user's calls, or the server's, lasted too long within a day.
+    #[error("the calls of a day lasted as long as is allowed")]
+    TooLongToday,
 }
 
 impl Refusal {
@@ -62,6 +78,8 @@ impl Refusal {
             Self::TooManyCalls => "too_many_calls",
             Self::TooManyCallsOfUser => "too_many_calls_of_user",
             Self::TooOften => "too_often",
+            Self::TooManyToday => "too_many_today",
+            Self::TooLongToday => "too_long_today",
         }
     }
 
@@ -79,6 +97,12 @@ impl Refusal {
                 "You have other calls. Please end one of them, and try again."
             }
             Self::TooOften => "Too many calls were made just now. Please try again in a minute.",
+            Self::TooManyToday => {
+                "This phone has made as many calls as are allowed within a day. Please try again later."
+            }
+            Self::TooLongToday => {
+                "This phone has called for as long as is allowed within a day. Please try again later."
+            }
         };
         sentence.to_owned()
     }

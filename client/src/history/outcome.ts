@@ -45,6 +45,8 @@ const REFUSALS: ReadonlySet<string> = new Set([
   'too_many_calls',
   'too_many_calls_of_user',
   'too_often',
+  'too_many_today',
+  'too_long_today',
   'nobody_home',
   'not_set_up',
   'unknown_user',

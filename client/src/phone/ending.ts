@@ -22,6 +22,8 @@ export type Ending =
   | 'too-many-calls'
   | 'too-many-calls-of-user'
   | 'too-often'
+  | 'too-many-today'
+  | 'too-long-today'
   | 'not-set-up'
   | 'unknown-user';
 
@@ -34,6 +36,8 @@ const REFUSED: Readonly<Record<string, Ending>> = {
   too_many_calls: 'too-many-calls',
   too_many_calls_of_user: 'too-many-calls-of-user',
   too_often: 'too-often',
+  too_many_today: 'too-many-today',
+  too_long_today: 'too-long-today',
   not_set_up: 'not-set-up',
   unknown_user: 'unknown-user',
   busy: 'busy',

@@ -92,6 +92,8 @@ export const calls = {
     too_many_calls: 'Too many calls were going on at once. Try again when one has ended.',
     too_many_calls_of_user: 'You had too many calls going on at once.',
     too_often: 'Too many calls in a short time. Wait a minute, then try again.',
+    too_many_today: 'As many calls as are allowed within a day had been made.',
+    too_long_today: 'As many minutes as are allowed within a day had been called.',
     nobody_home: 'Nobody was online to take it.',
     not_set_up: 'The server is not set up for calls yet. Run “callburner doctor”.',
     unknown_user: 'The browser that called is not known any more. Reload its page.',

@@ -141,6 +141,14 @@ const ending: Record<Ending, { title: string; hint: string }> = {
     hint: 'End another one first.',
   },
   'too-often': { title: 'Too many calls just now', hint: 'Try again in a minute.' },
+  'too-many-today': {
+    title: 'As many calls as are allowed within a day',
+    hint: 'Try again later. The limit is a setting of the server.',
+  },
+  'too-long-today': {
+    title: 'As many minutes as are allowed within a day',
+    hint: 'Try again later. The limit is a setting of the server.',
+  },
   'not-set-up': {
     title: 'The server is not set up for calls',
     hint: 'Whoever runs it finds out more with: callburner doctor.',

@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{BASE, Leg, OURS, Office, THEIRS, sid, texts, url_of};
+use super::{BASE, Leg, OURS, Office, THEIRS, doors, furnish, sid, texts, url_of};
+use crate::app::Parts;
 use crate::clock::{self, UtcTime};
+use crate::engine::recognizer::ScriptedRecognizer;
+use crate::engine::{Engine, voice};
 use crate::ids::Track;
 use crate::limits;
 use crate::store::Role;
+use crate::tests::Server;
 use crate::tests::phone::speech;
 use crate::tests::sign_in::assert_refused;
 use crate::tests::stories::call;
@@ -520,4 +524,73 @@ async fn a_browser_gets_a_pass_of_the_region_and_the_edge_to_it() {
         assert_eq!(FakeTwilio::registers(token, home), Ok(()));
         assert_eq!(FakeTwilio::registers(token, "au1"), Err(20_101));
     }
+}
+
+/// The server ends and another one starts on its database.
+async fn restart(office: &mut Office, change: impl FnOnce(&mut Parts)) {
+    let engine = Engine::start(vec![Box::new(ScriptedRecognizer::default())]);
+    let store = office.house.store.clone();
+    let mut parts = Parts::behind(doors(), store, engine, voice::Config::default());
+    furnish(&mut parts, Some(office.twilio.rest()));
+    change(&mut parts);
+    let server = Server::of(parts, |_| {});
+    server.state.desk.recall_placed().await.unwrap();
+    office.house.server = server;
+}
+
+#[tokio::test]
+async fn calls_and_minutes_of_a_day_are_bounded_and_neither_a_restart_nor_a_deletion_begins_anew() {
+    let few = |parts: &mut Parts| parts.desk.limits.day.calls_per_user_max = 2;
+    let mut office = Office::open_with(few).await;
+    let alice = office.house.session("alice", Role::User).await;
+    let bob = office.house.session("bob", Role::User).await;
+    let [of_alice, of_bob] = [office.identity(&alice).await, office.identity(&bob).await];
+    for n in 1..=2 {
+        assert!(office.dial(n, &of_alice, THEIRS).await.contains("<Dial"));
+        office.dial_ended(n, Some(100 + n), "completed").await;
+        let parent = Leg::parent(n, &format!("client:{of_alice}"), "");
+        office.moved(&parent, "completed", &[]).await;
+        let path = format!("/api/calls/{}", call(n).as_str());
+        let deleted = office.page("DELETE", &path, &alice, &Value::Null).await;
+        assert_eq!(deleted.status, 204, "{}", deleted.body);
+    }
+    let refused = office.dial(3, &of_alice, THEIRS).await;
+    assert!(
+        refused.contains("as many calls as are allowed within a day"),
+        "{refused}"
+    );
+    assert_eq!(office.read(3, &alice).await["endCause"], "too_many_today");
+    assert!(office.dial(4, &of_bob, THEIRS).await.contains("<Dial"));
+    restart(&mut office, few).await;
+    let refused = office.dial(5, &of_alice, THEIRS).await;
+    assert!(
+        refused.contains("as many calls as are allowed within a day"),
+        "{refused}"
+    );
+
+    // Minutes: the last call gets what is left of them, and the next one nothing.
+    let day = |calls, minutes| {
+        move |parts: &mut Parts| {
+            parts.desk.limits.per_minute_max = calls;
+            parts.desk.limits.day.minutes_per_user_max = minutes;
+        }
+    };
+    restart(&mut office, day(9, 10)).await;
+    let dialled = office.dial(6, &of_bob, THEIRS).await;
+    let seconds = dialled
+        .split("timeLimit=\"")
+        .nth(1)
+        .and_then(|rest| rest.split('"').next());
+    let seconds: u32 = seconds.unwrap().parse().unwrap();
+    assert!((500..=600).contains(&seconds), "{dialled}");
+    restart(&mut office, day(9, 1)).await;
+    let refused = office.dial(7, &of_bob, THEIRS).await;
+    assert!(
+        refused.contains("for as long as is allowed within a day"),
+        "{refused}"
+    );
+    // The minute goes on, too.
+    restart(&mut office, day(2, 720)).await;
+    office.dial(8, &of_bob, THEIRS).await;
+    assert_eq!(office.read(8, &bob).await["endCause"], "too_often");
 }

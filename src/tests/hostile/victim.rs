@@ -20,6 +20,7 @@ use crate::app::Parts;
 use crate::clock;
 use crate::config::Doors;
 use crate::desk::Phone;
+use crate::dialing::DayLimits;
 use crate::engine::recognizer::ScriptedRecognizer;
 use crate::engine::{Engine, voice};
 use crate::ids::{AccountSid, ApiKeySid, ApplicationSid, E164};
@@ -162,6 +163,12 @@ fn parts(store: Store) -> Parts {
     parts.rest = Some(FakeTwilio::start(&Tasks::default()).rest());
     parts.desk.caller_id = Some(E164::parse("+14155550100").unwrap());
     parts.desk.limits.per_minute_max = u32::MAX;
+    parts.desk.limits.day = DayLimits {
+        calls_max: u32::MAX,
+        calls_per_user_max: u32::MAX,
+        minutes_max: u32::MAX,
+        minutes_per_user_max: u32::MAX,
+    };
     parts.desk.limits.at_once_max = limits::CALL_PLACES_MAX;
     parts.desk.limits.at_once_per_user_max = limits::CALL_PLACES_MAX;
     parts.desk.phone = Ok(Phone {
