@@ -28,6 +28,12 @@ const SETTINGS = {
 
 type Status = 'ringing' | 'in-progress' | 'completed' | 'busy' | 'no-answer';
 
+/** Who calls, and who is called. */
+interface Parties {
+  From?: string;
+  To?: string;
+}
+
 /** Twilio between the server and the browsers. */
 export class Twilio {
   readonly #url: string;
@@ -35,6 +41,8 @@ export class Twilio {
   readonly #farEnd: FarEnd;
   /** Calls that the server takes to go on: it allows a user only so many. */
   readonly #going = new Set<string>();
+  /** Legs that ring at browsers: the call that each belongs to, and who calls. */
+  readonly #rung = new Map<Leg, { callSid: string; from: string }>();
   #sequence = 0;
 
   constructor(url: string, signalling: Signalling, farEnd: FarEnd) {
@@ -80,7 +88,7 @@ export class Twilio {
   }
 
   /** Tells the server where a leg is; with `parent`, one that Twilio made for that call. */
-  async tell(callSid: string, status: Status, parent?: string) {
+  async tell(callSid: string, status: Status, parent?: string, parties: Parties = {}) {
     this.#sequence += 1;
     if (!parent && status !== 'ringing' && status !== 'in-progress') this.#going.delete(callSid);
     await this.#ask('/api/calls/status', {
@@ -91,6 +99,7 @@ export class Twilio {
       ...(parent
         ? { Direction: 'outbound-dial', ParentCallSid: parent }
         : { Direction: 'inbound' }),
+      ...parties,
     });
   }
 
@@ -128,15 +137,21 @@ export class Twilio {
     const named = /<Parameter name="callSid" value="([^"]*)"/.exec(twiml)?.[1] ?? '';
     const rung = [...twiml.matchAll(/<Identity>([^<]*)<\/Identity>/g)].map(([, one = '']) => one);
     const here = rung.filter((identity) => this.#signalling.registered.includes(identity));
-    const ring = (identity: string) =>
-      this.#signalling.invite(identity, from, offer, { callSid: named });
+    const ring = (identity: string) => {
+      const leg = this.#signalling.invite(identity, from, offer, { callSid: named });
+      this.#rung.set(leg, { callSid, from });
+      return leg;
+    };
     return { callSid, rung, legs: here.map(ring) };
   }
 
-  /** The browser has accepted: the sound goes through. */
+  /** The browser has accepted: the sound goes through, and the server is told who answered. */
   async connect(leg: Leg, farEnd = this.#farEnd) {
     await leg.heard('answer');
     await farEnd.take(leg.sdp);
+    const rung = this.#rung.get(leg);
+    const parties = { From: rung?.from ?? '', To: `client:${leg.identity}` };
+    if (rung) await this.tell(leg.callSid, 'in-progress', rung.callSid, parties);
   }
 
   /** The caller gives up: it rings no more, and the server is told. */

@@ -202,7 +202,23 @@ impl ClientIdentity {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The user whose browser this is: `u42_` and [`SESSION_TAG_DIGITS`] hexadecimal digits stand
+    /// first. `None` for an identity that this server did not make.
+    pub fn user(&self) -> Option<UserId> {
+        let mut parts = self.0.strip_prefix('u')?.splitn(3, '_');
+        let (number, tag) = (parts.next()?, parts.next()?);
+        let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        let user = number.parse::<u64>().ok()?;
+        // Exactly as written: no other spelling of the same number.
+        let ours =
+            user.to_string() == number && tag.len() == SESSION_TAG_DIGITS && tag.bytes().all(hex);
+        ours.then_some(UserId(user as i64))
+    }
 }
+
+/// Hexadecimal digits of a [`ClientIdentity`] that name the browser among its user's.
+pub const SESSION_TAG_DIGITS: usize = 16;
 
 impl TryFrom<String> for ClientIdentity {
     type Error = PartyError;

@@ -16,14 +16,22 @@
 //! It is over when its parent is over. Whether the parties talk is for the children to say, if
 //! there are any: the parent may be answered by an announcement while the other end still rings.
 //! A call whose parent completed although no child was ever answered ends as its last child did.
+//!
+//! # Its owner
+//!
+//! The user whose browser placed the call, or the user whose browser answered it. Both are read from
+//! the `client:` addresses of the legs, which Twilio signed; nobody owns a call that only rings.
 
 use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::record::{LegUpdate, Party};
 use crate::clock::UtcTime;
-use crate::ids::CallSid;
+use crate::ids::{CallSid, ClientIdentity, UserId};
 use crate::transcript::{CallStatus, Direction};
+
+/// What stands before a browser's identity in a party.
+const CLIENT: &str = "client:";
 
 /// What is known of one leg.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,6 +172,28 @@ pub(super) struct Outcome {
     pub(super) end_cause: Option<String>,
 }
 
+/// The user whose browser this party is.
+pub(super) fn user_of(party: &Party) -> Option<UserId> {
+    let identity = party.0.strip_prefix(CLIENT)?;
+    ClientIdentity::parse(identity).ok()?.user()
+}
+
+/// Whose call it is, as far as its legs say: the user whose browser placed it, else the user whose
+/// browser answered it. Twilio connects one leg of a `<Dial>`; if several were reported answered,
+/// the earliest answer counts.
+pub(super) fn owner(legs: &[LegState]) -> Option<UserId> {
+    let parent = legs.iter().find(|leg| !leg.is_child);
+    if let Some(user) = parent.and_then(|leg| user_of(&leg.from)) {
+        return Some(user);
+    }
+    let answered = legs.iter().filter(|leg| leg.is_child && leg.was_answered());
+    let first = answered.min_by_key(|leg| {
+        let answer = leg.answer().or(leg.ended_at);
+        (answer.is_none(), answer, &leg.sid)
+    });
+    first.and_then(|leg| user_of(&leg.to))
+}
+
 /// Draws the conclusion. `own_cause` is what this server itself knows of the end, and says more
 /// than any leg.
 pub(super) fn outcome(
@@ -256,7 +286,7 @@ fn status(parent: Option<&LegState>, children: &[&LegState], talked: bool) -> Ca
 
 /// Who called whom, if nobody has said: a browser is a `client:`.
 fn direction(parent: Option<&LegState>, children: &[&LegState]) -> Direction {
-    let is_client = |party: &Party| party.0.starts_with("client:");
+    let is_client = |party: &Party| party.0.starts_with(CLIENT);
     let called_by_number =
         parent.is_some_and(|leg| !leg.from.0.is_empty() && !is_client(&leg.from));
     let rings_browser = children.iter().any(|leg| is_client(&leg.to));
@@ -564,11 +594,56 @@ mod tests {
         assert_eq!(call.started_at, at(0));
     }
 
+    #[test]
+    fn a_call_belongs_to_the_user_who_placed_it_or_whose_leg_was_answered() {
+        let client = |user: u32| Party(format!("client:u{user}_00c0ffee00c0ffee_ada"));
+        let number = || Party("+14155550123".to_owned());
+        let to = |n, status, sequence, to: Party| LegUpdate {
+            parties: Some((number(), to)),
+            ..heard(n, status, sequence)
+        };
+        let of = |updates: &[LegUpdate]| owner(&hear(updates));
+        let placed = LegUpdate {
+            parties: Some((client(7), number())),
+            ..heard(0, Ringing, 0)
+        };
+        assert_eq!(of(&[placed]), Some(UserId(7)));
+        let rung = [
+            to(0, Ringing, 0, number()),
+            to(1, Ringing, 1, client(1)),
+            to(2, Ringing, 1, client(2)),
+        ];
+        assert_eq!(of(&rung), None, "it only rings");
+        let answered = to(2, InProgress, 2, client(2));
+        let ended = to(2, Completed, 3, client(2));
+        let lost = to(1, Canceled, 2, client(1));
+        for more in [
+            vec![answered.clone()],
+            vec![ended.clone()],
+            vec![lost.clone(), ended.clone(), answered.clone()],
+            vec![answered, lost, ended],
+        ] {
+            for order in [[&rung[..], &more[..]], [&more[..], &rung[..]]] {
+                assert_eq!(of(&order.concat()), Some(UserId(2)), "{more:?}");
+            }
+        }
+        // Neither a number that was dialled nor a strange identity is a user.
+        let strange = Party("client:desk".to_owned());
+        for party in [number(), strange] {
+            assert_eq!(
+                of(&[to(0, Ringing, 0, number()), to(1, InProgress, 2, party)]),
+                None
+            );
+        }
+    }
+
     /// Anything that Twilio could say of a call, and much that it never would.
     fn anything() -> impl Strategy<Value = Vec<LegUpdate>> {
         let update = (0..3_u8, 0..STATUSES.len(), 0..6_u32, any::<bool>());
         let update = update.prop_map(|(leg, status, sequence, is_numbered)| {
             let mut update = heard(leg, STATUSES[status], sequence);
+            let to = format!("client:u{leg}_00c0ffee00c0ffee");
+            update.parties = Some((Party("+14155550123".to_owned()), Party(to)));
             update.sequence = update.sequence.filter(|_| is_numbered);
             update
         });
@@ -593,6 +668,7 @@ mod tests {
             })
         ) {
             prop_assert_eq!(conclude(&shuffled), conclude(&updates));
+            prop_assert_eq!(owner(&hear(&shuffled)), owner(&hear(&updates)));
         }
 
         #[test]

@@ -295,8 +295,9 @@ async fn no_user_sees_hears_or_moves_anothers_call() {
     assert_eq!(office.read(1, &admin).await, kept, "bob left a trace");
     assert_eq!(office.twilio.changes(), before);
 
-    // An admin may all of it.
-    for (method, path, body) in &routes[..routes.len() - 1] {
+    // An admin may all of it, but for saying that the call is his.
+    let not_his = |path: &&(_, String, _)| path.1 != "/api/calls";
+    for (method, path, body) in routes[..routes.len() - 1].iter().filter(not_his) {
         let answer = office.page(method, path, &admin, body).await;
         assert!(answer.status < 300, "{method} {path}: {}", answer.body);
     }

@@ -26,6 +26,7 @@ use crate::ids::AccountSid;
 use crate::ids::ApiKeySid;
 use crate::ids::ApplicationSid;
 use crate::ids::ClientIdentity;
+use crate::ids::SESSION_TAG_DIGITS;
 use crate::ids::UserId;
 use crate::twilio::region::Region;
 
@@ -46,9 +47,6 @@ const REGION: &str = "twr";
 
 /// Longest identity that Twilio takes.
 const IDENTITY_BYTES_MAX: usize = 121;
-
-/// Hexadecimal digits of a [`SessionTag`].
-const TAG_DIGITS: usize = 16;
 
 /// What tokens are signed with.
 #[derive(Debug, Clone)]
@@ -202,9 +200,9 @@ pub fn identity_for(
         "u{}_{:0width$x}",
         user.0 as u64,
         session.0,
-        width = TAG_DIGITS
+        width = SESSION_TAG_DIGITS
     );
-    let tab = tab.map(|TabTag(tab)| format!("{tab:0TAG_DIGITS$x}"));
+    let tab = tab.map(|TabTag(tab)| format!("{tab:0SESSION_TAG_DIGITS$x}"));
     let words = name
         .split(|c: char| !c.is_ascii_alphanumeric())
         .filter(|word| !word.is_empty());
@@ -225,14 +223,10 @@ pub fn user_of(identity: &ClientIdentity) -> Option<UserId> {
 /// The user whose browser this is, and the session that it got the identity in; `None` for an
 /// identity that [`identity_for`] did not make.
 pub fn session_of(identity: &ClientIdentity) -> Option<(UserId, SessionTag)> {
-    let mut parts = identity.as_str().strip_prefix('u')?.splitn(3, '_');
-    let (number, tag) = (parts.next()?, parts.next()?);
-    let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-    let user = number.parse::<u64>().ok()?;
-    // Exactly as written: no other spelling of the same number.
-    let ours = user.to_string() == number && tag.len() == TAG_DIGITS && tag.bytes().all(hex);
-    let tag = u64::from_str_radix(tag, 16).ok().filter(|_| ours)?;
-    Some((UserId(user as i64), SessionTag(tag)))
+    let user = identity.user()?;
+    let tag = identity.as_str().split('_').nth(1)?;
+    let tag = u64::from_str_radix(tag, 16).ok()?;
+    Some((user, SessionTag(tag)))
 }
 
 #[cfg(test)]

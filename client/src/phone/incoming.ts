@@ -1,6 +1,8 @@
 /** The calls that ring at this page: what is decided about them, here and in the other tabs. */
-import { api, unwrap } from '../api/client';
-import { noteSignedOut } from '../api/queries';
+import { ApiError, api, unwrap } from '../api/client';
+import { callQuery, noteSignedOut, queries } from '../api/queries';
+import type { CallRecord } from '../api/types';
+import { listenAgain } from '../live/store';
 import { carryIncoming, rename } from './carrier';
 import type { Leg, Ringing } from './device';
 import { noteMissed } from './missed';
@@ -36,13 +38,29 @@ export async function accept(legSid: string) {
   alertAnew();
   carryIncoming(rings.leg, incoming.sid);
   try {
-    const sid = incoming.sid ?? incoming.leg;
-    const body = { sid, direction: 'incoming' } as const;
-    const record = await unwrap(api.POST('/api/calls', { body }));
+    const record = await confirm(incoming.sid ?? incoming.leg);
     rename(record.sid);
+    // Either may have been refused while the server did not know yet whose call it is.
+    listenAgain(record.sid);
+    void queries.invalidateQueries(callQuery(record.sid));
   } catch (thrown) {
-    // It goes on all the same; its words are then for admins alone.
+    // It goes on all the same.
     noteSignedOut(thrown);
+  }
+}
+
+/** How often the server is asked whose call it is: it waits some seconds for Twilio each time. */
+const CONFIRMATIONS_MAX = 5;
+
+/** The record of a call that was answered here, as soon as Twilio has told the server of the answer. */
+async function confirm(sid: string, tried = 1): Promise<CallRecord> {
+  const body = { sid, direction: 'incoming' } as const;
+  try {
+    return await unwrap(api.POST('/api/calls', { body }));
+  } catch (thrown) {
+    const isEarly = thrown instanceof ApiError && thrown.code === 'not_answered_yet';
+    if (!isEarly || tried >= CONFIRMATIONS_MAX) throw thrown;
+    return confirm(sid, tried + 1);
   }
 }
 

@@ -7,7 +7,7 @@ use crate::clock::UtcTime;
 use crate::ids::{CallSid, UserId};
 use crate::limits;
 use crate::store::error::StoreError;
-use crate::store::legs::{LegState, Opening, Outcome, outcome};
+use crate::store::legs::{LegState, Opening, Outcome, outcome, owner, user_of};
 use crate::store::words::{json, read, read_json, word};
 use crate::store::{CallDetail, CallEdit, CallRecord, Leg, NewCall, Party, TranscriptState};
 use crate::transcript::{CallStatus, Direction};
@@ -87,6 +87,7 @@ pub(super) struct Case {
     pub(super) own_cause: Option<String>,
     pub(super) legs: Vec<LegState>,
     stored: Option<Outcome>,
+    has_owner: bool,
 }
 
 #[derive(sqlx::FromRow)]
@@ -105,6 +106,7 @@ struct CaseRow {
     opened_from: Option<String>,
     opened_to: Option<String>,
     own_cause: Option<String>,
+    has_owner: bool,
 }
 
 #[derive(sqlx::FromRow)]
@@ -146,7 +148,7 @@ impl Case {
         let row: CaseRow = sqlx::query_as(
             "SELECT direction, status, from_party, to_party, started_at, answered_at, ended_at, \
              duration_seconds, end_cause, opened_at, opened_direction, opened_from, opened_to, \
-             own_cause FROM calls WHERE id = ?",
+             own_cause, user_id IS NOT NULL AS has_owner FROM calls WHERE id = ?",
         )
         .bind(id)
         .fetch_one(&mut *work)
@@ -177,6 +179,7 @@ impl Case {
             own_cause: row.own_cause,
             legs: legs(work, id).await?,
             stored: Some(stored),
+            has_owner: row.has_owner,
         })
     }
 
@@ -206,6 +209,7 @@ impl Case {
             own_cause: None,
             legs: vec![leg],
             stored: None,
+            has_owner: false,
         })
     }
 
@@ -235,11 +239,22 @@ impl Case {
         &mut self.legs[index]
     }
 
-    /// Writes what follows now, if it is not what is stored; returns the status before and now.
+    /// Writes what follows now, if it is not what is stored; returns the status before and now. An
+    /// owner that is known stays.
     pub(super) async fn conclude(
         &self,
         work: &mut SqliteConnection,
     ) -> Result<(CallStatus, CallStatus), StoreError> {
+        if let Some(user) = owner(&self.legs).filter(|_| !self.has_owner) {
+            // Nobody's, if that user is gone.
+            sqlx::query(
+                "UPDATE calls SET user_id = (SELECT id FROM users WHERE id = ?) WHERE id = ?",
+            )
+            .bind(user.0)
+            .bind(self.id)
+            .execute(&mut *work)
+            .await?;
+        }
         let now = outcome(self.opening.as_ref(), self.own_cause.as_deref(), &self.legs);
         let before = self
             .stored
@@ -389,6 +404,18 @@ impl Sqlite {
         found.as_deref().map(sid).transpose()
     }
 
+    pub(in crate::store) async fn rung(&self, call: &CallSid) -> Result<Vec<UserId>, StoreError> {
+        let parties: Vec<String> = sqlx::query_scalar(
+            "SELECT l.to_party FROM legs l JOIN legs named ON named.call_id = l.call_id \
+             WHERE named.sid = ? AND l.is_child",
+        )
+        .bind(call.as_str())
+        .fetch_all(&self.readers)
+        .await?;
+        let users = parties.into_iter().map(Party);
+        Ok(users.filter_map(|party| user_of(&party)).collect())
+    }
+
     pub(in crate::store) async fn call_record(
         &self,
         call: &CallSid,
@@ -431,7 +458,7 @@ impl Sqlite {
             legs: legs.collect(),
             recordings: super::recordings::of_call(&mut look, id).await?,
             segments: super::transcript::of_call(&mut look, id).await?,
-            events: super::log::of_call(&mut look, Some(id), limits::LOG_ENTRIES_MAX).await?,
+            events: super::log::of_call(&mut look, id, limits::LOG_ENTRIES_MAX).await?,
         };
         look.commit().await?;
         Ok(Some(detail))

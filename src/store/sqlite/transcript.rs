@@ -220,7 +220,7 @@ impl Sqlite {
             user_id: None,
         };
         for id in live {
-            log::write(&mut work, Some(id), &entry).await?;
+            log::write(&mut work, id, &entry).await?;
         }
         sqlx::query("UPDATE streams SET ended = ?, ended_at = ? WHERE ended IS NULL")
             .bind(word(&EndReason::Dropped))
@@ -228,7 +228,11 @@ impl Sqlite {
             .execute(&mut *work)
             .await?;
         let open: Vec<String> = sqlx::query_scalar(
-            "SELECT sid FROM calls WHERE ended_at IS NULL ORDER BY started_at DESC LIMIT ?",
+            "SELECT sid FROM (SELECT sid, started_at, from_party <> '' OR to_party <> '' \
+             OR EXISTS (SELECT 1 FROM legs l WHERE l.call_id = calls.id AND l.sequence IS NOT NULL) \
+             AS is_told, EXISTS (SELECT 1 FROM streams s WHERE s.call_id = calls.id) AS has_stream \
+             FROM calls WHERE ended_at IS NULL) WHERE is_told OR has_stream \
+             ORDER BY has_stream DESC, started_at DESC LIMIT ?",
         )
         .bind(limits::OPEN_CALLS_MAX)
         .fetch_all(&mut *work)

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{Leg, OURS, Office, THEIRS, sid, texts, uuid};
 use crate::clock;
 use crate::ids::Track;
+use crate::limits;
 use crate::store::{Fault, Role};
 use crate::tests::browser::Frame;
 use crate::tests::phone::{eventually, speech};
@@ -46,13 +47,20 @@ async fn a_call_rings_the_browsers_that_are_ready_and_belongs_to_whoever_answers
         let hidden = office.page("GET", &path, cookie, &Value::Null).await;
         assert_refused(&hidden, 404, "no_such_call");
     }
-    // Alice's page knows the leg that rang it.
+    // Alice's page asks as it answers, by the leg that rang it; Twilio tells a moment later.
     let known = json!({ "sid": call(2).as_str(), "direction": "incoming" });
-    let adopted = office.page("POST", "/api/calls", &alice, &known).await;
-    assert_eq!(adopted.status, 200, "{}", adopted.body);
-    assert_eq!(adopted.json()["sid"], sid(&call(1)));
+    let asked = office.page("POST", "/api/calls", &alice, &known);
+    let told = async {
+        tokio::task::yield_now().await;
+        office
+            .moved(&child, "in-progress", &[("SequenceNumber", "2")])
+            .await
+    };
+    let (confirmed, told) = tokio::join!(asked, told);
+    assert_eq!((confirmed.status, told), (200, 204), "{}", confirmed.body);
+    assert_eq!(confirmed.json()["sid"], sid(&call(1)));
     let answer = office.page("POST", "/api/calls", &bob, &known).await;
-    assert_refused(&answer, 404, "no_such_call");
+    assert_refused(&answer, 409, "answered_by_another");
     assert_refused(
         &office.page("GET", &path, &bob, &Value::Null).await,
         404,
@@ -451,36 +459,149 @@ async fn a_page_hears_the_call_by_the_leg_that_rang_it() {
 }
 
 #[tokio::test]
-async fn a_call_is_taken_over_before_twilio_has_told_of_the_leg() {
+async fn an_incoming_call_belongs_to_whoever_twilio_says_answered_and_to_nobody_who_asks() {
     let office = Office::open().await;
-    let alice = office.house.session("alice", Role::User).await;
-    let identity = office.online(&alice).await;
+    let bob = office.house.session("bob", Role::User).await;
+    let eve = office.house.session("eve", Role::User).await;
+    let mallory = office.house.session("mallory", Role::User).await;
+    let admin = office.house.session("carol", Role::Admin).await;
+    let machine = office
+        .house
+        .token(&eve, &["calls:read", "calls:write"])
+        .await;
+    let machine = format!("Authorization: Bearer {machine}\r\nContent-Type: application/json\r\n");
+    let [to_bob, _] = [office.online(&bob).await, office.online(&eve).await];
     office.ring(1).await;
-    let known = json!({ "sid": call(2).as_str(), "direction": "incoming" });
-    assert_eq!(
+    let claim = async |n: u32, cookie: &str| {
+        let known = json!({ "sid": call(n).as_str(), "direction": "incoming" });
+        office.page("POST", "/api/calls", cookie, &known).await
+    };
+    // It rings at bob's and eve's, and is nobody's, however often eve says that it is hers.
+    let (early, stranger) = tokio::join!(claim(1, &eve), claim(1, &mallory));
+    assert_refused(&early, 409, "not_answered_yet");
+    assert_refused(&stranger, 404, "no_such_call");
+    let known = json!({ "sid": call(1).as_str(), "direction": "incoming" });
+    let (with_token, of_admin) = tokio::join!(
+        office.house.ask("POST", "/api/calls", &machine, &known),
+        claim(1, &admin)
+    );
+    assert_refused(&with_token, 409, "not_answered_yet");
+    assert_refused(&of_admin, 404, "no_such_call");
+    assert_eq!(office.read(1, &admin).await["userId"], Value::Null);
+    let mut ears = office.house.listen(&eve).await.ok().unwrap();
+    ears.subscribe(&call(1)).await;
+    assert_eq!(ears.next_error().await, "no_such_call");
+
+    // Twilio's callbacks come in whatever order: the last of the answered leg comes first.
+    let answered = Leg::child(2, 1, THEIRS, &format!("client:{to_bob}"));
+    office
+        .moved(&answered, "completed", &[("SequenceNumber", "3")])
+        .await;
+    office
+        .moved(&answered, "in-progress", &[("SequenceNumber", "2")])
+        .await;
+    office
+        .moved(&answered, "ringing", &[("SequenceNumber", "1")])
+        .await;
+    assert_eq!(claim(1, &bob).await.json()["sid"], sid(&call(1)));
+    assert_eq!(claim(2, &bob).await.json()["userId"], 1);
+    for n in [1, 2] {
+        assert_refused(&claim(n, &eve).await, 409, "answered_by_another");
+        assert_refused(&claim(n, &mallory).await, 404, "no_such_call");
+    }
+    for command in ["recording/start", "hangup"] {
+        let refused = office.command(1, command, &eve).await;
+        assert_refused(&refused, 404, "no_such_call");
+    }
+    // After its end, too.
+    office
+        .moved(&Leg::parent(1, THEIRS, OURS), "completed", &[])
+        .await;
+    assert_refused(&claim(1, &eve).await, 409, "answered_by_another");
+    assert_eq!(office.read(1, &bob).await["userId"], 1);
+}
+
+#[tokio::test]
+async fn calls_of_a_removed_user_and_calls_that_never_were_are_nobodys_to_take() {
+    let office = Office::open().await;
+    let tom = office.house.session("tom", Role::User).await;
+    let eve = office.house.session("eve", Role::User).await;
+    let admin = office.house.session("carol", Role::Admin).await;
+    let identity = office.online(&tom).await;
+    office.online(&eve).await;
+    office.dial(1, &identity, THEIRS).await;
+    // An incoming call that rang eve and that tom answered.
+    office.ring(2).await;
+    let answered = Leg::child(3, 2, THEIRS, &format!("client:{identity}"));
+    office
+        .moved(&answered, "in-progress", &[("SequenceNumber", "2")])
+        .await;
+    assert_eq!(office.read(2, &tom).await["userId"], 1);
+    for n in [1, 2] {
+        let parties = if n == 1 {
+            (format!("client:{identity}"), THEIRS)
+        } else {
+            (THEIRS.to_owned(), OURS)
+        };
+        let parent = Leg::parent(n, &parties.0, parties.1);
         office
-            .page("POST", "/api/calls", &alice, &known)
-            .await
-            .status,
-        200
-    );
-    let child = Leg::child(2, 1, THEIRS, &format!("client:{identity}"));
+            .moved(&parent, "completed", &[("SequenceNumber", "9")])
+            .await;
+    }
+    let removed = office
+        .page("DELETE", "/api/users/1", &admin, &Value::Null)
+        .await;
+    assert_eq!(removed.status, 204, "{}", removed.body);
+    // Late news of the call do not give it to anybody either.
+    office
+        .moved(&answered, "completed", &[("SequenceNumber", "3")])
+        .await;
+    for n in 1..=4 {
+        let known = json!({ "sid": call(n).as_str(), "direction": "outgoing" });
+        let answer = office.page("POST", "/api/calls", &eve, &known).await;
+        assert_refused(&answer, 404, "no_such_call");
+        let path = format!("/api/calls/{}", call(n).as_str());
+        let hidden = office.page("GET", &path, &eve, &Value::Null).await;
+        assert_refused(&hidden, 404, "no_such_call");
+    }
+    for n in [1, 2] {
+        assert_eq!(office.read(n, &admin).await["userId"], Value::Null);
+    }
     assert_eq!(
-        office
-            .moved(&child, "in-progress", &[("SequenceNumber", "2")])
-            .await,
-        204
+        office.house.store.call_record(&call(4)).await.unwrap(),
+        None
     );
-    let kept = office.read(2, &alice).await;
-    assert_eq!(
-        (&kept["sid"], &kept["status"]),
-        (&sid(&call(1)), &json!("in-progress"))
+}
+
+#[tokio::test]
+async fn a_user_asks_for_so_many_changes_in_a_row_and_no_more() {
+    let office = Office::open().await;
+    let eve = office.house.session("eve", Role::User).await;
+    let bob = office.house.session("bob", Role::User).await;
+    let known = json!({ "sid": call(9).as_str(), "direction": "incoming" });
+    let mut refused = None;
+    for _ in 0..10 * limits::CHANGES_IN_A_ROW_MAX {
+        let answer = office.page("POST", "/api/calls", &eve, &known).await;
+        if answer.status != 404 {
+            refused = Some(answer);
+            break;
+        }
+    }
+    let refused = refused.expect("nobody held eve back");
+    assert_refused(&refused, 429, "too_many_requests");
+    assert!(refused.header("retry-after").is_some());
+    assert_refused(
+        &office.page("POST", "/api/calls", &bob, &known).await,
+        404,
+        "no_such_call",
     );
-    let list = office
-        .page("GET", "/api/calls", &alice, &Value::Null)
-        .await
-        .json();
-    assert_eq!(list["calls"].as_array().unwrap().len(), 1, "{list}");
+    // She still reads, and signs out.
+    let list = office.page("GET", "/api/calls", &eve, &Value::Null).await;
+    assert_eq!(list.status, 200, "{}", list.body);
+    let out = office
+        .page("DELETE", "/api/session", &eve, &Value::Null)
+        .await;
+    assert_eq!(out.status, 204, "{}", out.body);
 }
 
 #[tokio::test]

@@ -82,6 +82,27 @@ async fn a_restart_says_what_it_interrupted() {
     .await;
 }
 
+#[tokio::test]
+async fn calls_that_twilio_never_told_of_do_not_hide_those_that_go_on() {
+    everywhere(async |store| {
+        // One that was heard, one that /voice opened; then records that a page once made up.
+        stream_number(&store, 1, 1).await;
+        store.open_call(&new_call(2)).await.unwrap();
+        for n in 3..=400 {
+            let phantom = NewCall {
+                from: Party::default(),
+                to: Party::default(),
+                ..new_call(n)
+            };
+            store.open_call(&phantom).await.unwrap();
+        }
+        hear(&store, leg_update(500, None, CallStatus::Ringing, 1)).await;
+        let open = store.interrupt_open_calls(at(8)).await.unwrap();
+        assert_eq!(open, [call(1), call(500), call(2)]);
+    })
+    .await;
+}
+
 /// Where the process that is killed keeps its words.
 const DOOMED: &str = "CALLBURNER_TEST_DOOMED_STORE";
 
