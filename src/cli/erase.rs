@@ -1,15 +1,18 @@
 //! `callburner erase NUMBER`: deletes every call with a number, for whoever asks to be forgotten: the
-//! record, the words, the audio, and the recordings at Twilio.
+//! record, the words and the audio here, and at Twilio the recordings and what the account's call log
+//! keeps of the legs. What Twilio keeps beside that (bills, and backups for some time) it keeps.
 
 use anyhow::{Context, bail, ensure};
 
 use crate::archive::Shelf;
 use crate::cli;
 use crate::cli::serve;
+use crate::clock;
 use crate::config::Settings;
 use crate::desk::{self, Desk, Tools};
+use crate::dialing;
 use crate::hub::Hub;
-use crate::ids::CallSid;
+use crate::ids::{CallSid, E164};
 use crate::scribe::Scribe;
 use crate::store::Store;
 use crate::tasks::Tasks;
@@ -19,10 +22,12 @@ use crate::twilio::rest::Rest;
 /// Calls that are looked for at a time.
 const BATCH: u32 = 1_000;
 
-/// Delete every call with a number, here and at Twilio. Calls that go on are left, and told.
+/// Delete every call with a number: here, and at Twilio its recordings and entries of the call log. Calls
+/// that go on are left, and told.
 #[derive(Debug, clap::Args)]
 pub(super) struct EraseArgs {
-    /// The other party's number as calls show it, such as +442079460123.
+    /// The other party's number, such as +442079460123, or as people of `TWILIO_CALLER_ID`'s country
+    /// write it; or the party of a call as it is shown, such as sip:ada@example.org.
     number: String,
     #[command(flatten)]
     settings: Settings,
@@ -36,14 +41,49 @@ pub(super) async fn run(args: EraseArgs) -> anyhow::Result<()> {
     let store = Store::open(&url).await.context("DATABASE_URL")?;
     let shelf = serve::open_shelf(&settings.calls)?;
     let desk = desk_on(store.clone(), config.doors.public_url, rest, shelf);
-    let erased = erase(&desk, args.number.trim()).await;
+    let home = config
+        .twilio
+        .as_ref()
+        .and_then(|twilio| twilio.caller_id.clone());
+    let has_account = config.twilio.is_some();
+    let erased = erase(&desk, &args.number, home.as_ref()).await;
     store.close().await;
-    let (deleted, left) = erased?;
-    cli::print(&format!("{deleted} calls were deleted\n"))?;
+    let Erased {
+        party,
+        deleted,
+        left,
+    } = erased?;
+    cli::print(&told(&party, deleted, has_account))?;
     if left.is_empty() {
         return Ok(());
     }
     bail!("{} calls are left:\n{}", left.len(), left.join("\n"))
+}
+
+/// What was done.
+#[derive(Debug)]
+struct Erased {
+    /// The party as calls have it.
+    party: String,
+    /// Calls that are gone.
+    deleted: usize,
+    /// Those that are not, each with the reason.
+    left: Vec<String>,
+}
+
+fn told(party: &str, deleted: usize, has_account: bool) -> String {
+    let mut told = match deleted {
+        0 => format!("no call with {party} was deleted\n"),
+        1 => format!("1 call with {party} was deleted\n"),
+        _ => format!("{deleted} calls with {party} were deleted\n"),
+    };
+    told.push_str(if has_account {
+        "at Twilio their recordings and call log entries are deleted too; bills, and what Twilio keeps by \
+         law, are not\n"
+    } else {
+        "no Twilio account is set: what Twilio keeps of them was not deleted\n"
+    });
+    told
 }
 
 /// A desk that nobody calls.
@@ -60,12 +100,12 @@ fn desk_on(store: Store, url: PublicUrl, rest: Option<Rest>, shelf: Option<Shelf
     Desk::new(desk::Config::without_account(url), tools)
 }
 
-/// How many calls were deleted, and which were not, each with the reason.
-async fn erase(desk: &Desk, number: &str) -> anyhow::Result<(usize, Vec<String>)> {
-    ensure!(!number.is_empty(), "say which number");
+/// Deletes every call with a party, as it is written or as the number that is meant.
+async fn erase(desk: &Desk, text: &str, home: Option<&E164>) -> anyhow::Result<Erased> {
+    let party = meant(desk, text.trim(), home).await?;
     let mut deleted = 0;
     loop {
-        let found = desk.store().calls_with(number, BATCH).await?;
+        let found = desk.store().calls_with(&party, BATCH).await?;
         let mut left = Vec::new();
         for call in &found {
             match erase_one(desk, call).await {
@@ -75,23 +115,54 @@ async fn erase(desk: &Desk, number: &str) -> anyhow::Result<(usize, Vec<String>)
         }
         // The oldest come first: calls that stay would hide those behind them.
         if left.len() == found.len() || found.len() < BATCH as usize {
-            return Ok((deleted, left));
+            note(desk, deleted).await?;
+            return Ok(Erased {
+                party,
+                deleted,
+                left,
+            });
         }
     }
+}
+
+/// The party as calls have it: exactly what was written, if a call has it, else the number of any plan.
+async fn meant(desk: &Desk, text: &str, home: Option<&E164>) -> anyhow::Result<String> {
+    if !text.is_empty() && !desk.store().calls_with(text, 1).await?.is_empty() {
+        return Ok(text.to_owned());
+    }
+    if let Some(number) = dialing::read_number(text, home) {
+        return Ok(number.as_str().to_owned());
+    }
+    // A number of a plan that this program does not know.
+    if let Ok(number) = E164::parse(text) {
+        return Ok(number.as_str().to_owned());
+    }
+    bail!(
+        "{text:?} is no telephone number, and no call has such a party: write the number with its country \
+         code, such as +442079460123"
+    )
+}
+
+/// Not whose: that is to be forgotten.
+async fn note(desk: &Desk, deleted: usize) -> anyhow::Result<()> {
+    let detail = format!("{deleted} calls, on the command line");
+    let now = clock::utc_now();
+    desk.record_deed("number_erased", &detail, None, now)
+        .await?;
+    Ok(())
 }
 
 async fn erase_one(desk: &Desk, call: &CallSid) -> anyhow::Result<()> {
     let record = desk.store().call_record(call).await?;
     let is_over = record.is_none_or(|record| record.status.is_over());
     ensure!(is_over, "it goes on: end it, and run this again");
-    desk.delete(call, None).await?;
+    desk.erase(call).await?;
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock;
     use crate::store::{NewCall, Party, TranscriptState};
     use crate::transcript::{CallStatus, Direction};
 
@@ -119,12 +190,36 @@ mod tests {
             };
             store.open_call(&new).await.unwrap();
         }
-        let (deleted, left) = erase(&desk, "+442079460123").await.unwrap();
+        let home = E164::parse("+442079460100").unwrap();
+        for nothing in ["", "  ", "020 7946", "nobody", "+1 (415) 555-0199 ext. 3"] {
+            let told = erase(&desk, nothing, Some(&home))
+                .await
+                .unwrap_err()
+                .to_string();
+            assert!(told.contains("is no telephone number"), "{told}");
+        }
+        let Erased {
+            party,
+            deleted,
+            left,
+        } = erase(&desk, " (020) 7946-0123 ", Some(&home))
+            .await
+            .unwrap();
+        assert_eq!(party, "+442079460123");
         assert_eq!((deleted, left.len()), (1, 1), "{left:?}");
         assert!(left[0].contains("goes on"), "{left:?}");
         assert!(store.call_record(&call(1)).await.unwrap().is_none());
         assert!(store.call_record(&call(2)).await.unwrap().is_some());
         let log = store.server_log(10).await.unwrap();
-        assert_eq!(log[0].kind, "call_deleted");
+        let kinds: Vec<&str> = log.iter().map(|entry| entry.kind.as_str()).collect();
+        assert_eq!(kinds, ["call_deleted", "number_erased"]);
+        assert!(log.iter().all(|entry| !entry.detail.contains("0123")));
+        // Without a country of its own, with the country code; a number without calls is no mistake.
+        let none = erase(&desk, "tel:+44-20-7946-0199", None).await.unwrap();
+        assert_eq!((none.party.as_str(), none.deleted), ("+442079460199", 0));
+        assert!(erase(&desk, "020 7946 0124", None).await.is_err());
+        // Exactly as calls have it.
+        let named = erase(&desk, "client:ada", None).await.unwrap();
+        assert_eq!((named.deleted, named.left.len()), (1, 1));
     }
 }

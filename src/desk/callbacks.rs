@@ -44,7 +44,13 @@ impl Desk {
 
     /// Takes in news of a leg, and tells the page if its call moved.
     pub(super) async fn follow_leg(&self, update: &LegUpdate) -> Result<(), StoreError> {
+        if update.parent.is_none() && update.status.is_over() {
+            // Whatever is known of the call: it may have been deleted, or the database be away.
+            self.release(&update.leg);
+        }
         let change = self.store().apply_leg(update, clock::utc_now()).await?;
+        // Whose call it is may be known now.
+        self.0.moved.send_replace(());
         let Some(StatusChange { from, to }) = change else {
             return Ok(());
         };
@@ -67,7 +73,7 @@ impl Desk {
         }
         if status.is_over() {
             lock(&self.0.schedule).remove(&Subject::Call(parent.clone()));
-            self.0.gate.release(&parent, clock::now());
+            self.release(&parent);
             lock(&self.0.restarts).forget(&parent);
             self.end_transcription(&parent, EndReason::Stopped);
             self.stop_waiting(&parent).await?;

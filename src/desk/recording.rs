@@ -9,7 +9,7 @@ use crate::clock::{self, UtcTime};
 use crate::ids::{CallSid, UserId};
 use crate::limits;
 use crate::store::StoreError;
-use crate::store::{Recording, RecordingUpdate};
+use crate::store::{CallRecord, Recording, RecordingUpdate};
 use crate::transcript::{CallStatus, Event, RecordingStatus};
 use crate::twilio::rest::calls::{PauseBehavior, RecordingRef, RestRecording, StartRecording};
 use crate::twilio::rest::{Rest, RestError};
@@ -56,8 +56,8 @@ pub enum DeskError {
     /// The call goes on.
     #[error("the call goes on: end it first")]
     CallInProgress,
-    /// Another command for the same recording is under way.
-    #[error("Twilio has not answered the last command for this recording yet: try again")]
+    /// Another command for the same call is under way.
+    #[error("the last command for this call is not done yet: try again")]
     Busy,
     /// There is nothing to hold, go on with, or end.
     #[error("this call is not being recorded")]
@@ -271,11 +271,32 @@ impl Desk {
 
     /// Deletes a call that is over, with its words and audio here and its recordings at Twilio. What
     /// Twilio has is deleted first, and the record last: a call that is gone here could not be
-    /// asked about again.
+    /// asked about again. Of several that ask at once, one does it: the others hear
+    /// [`DeskError::Busy`].
     pub async fn delete(&self, call: &CallSid, user: Option<UserId>) -> Result<(), DeskError> {
+        self.delete_with(call, user, false).await
+    }
+
+    /// As [`Self::delete`], and what Twilio's call log keeps of the call's legs with it, if there is an
+    /// account to ask.
+    pub async fn erase(&self, call: &CallSid) -> Result<(), DeskError> {
+        let has_account = self.0.tools.rest.is_some();
+        self.delete_with(call, None, has_account).await
+    }
+
+    async fn delete_with(
+        &self,
+        call: &CallSid,
+        user: Option<UserId>,
+        with_legs: bool,
+    ) -> Result<(), DeskError> {
+        let detail = self.store().call(call).await?;
+        let call = &detail.ok_or(DeskError::NoSuchCall)?.call.sid;
+        let _turn = self.turn(call)?;
+        // As it is now that nobody else deletes it.
         let detail = self.store().call(call).await?;
         let detail = detail.ok_or(DeskError::NoSuchCall)?;
-        if !detail.call.status.is_over() && self.0.tools.hub.knows(call) {
+        if self.goes_on(&detail.call) {
             return Err(DeskError::CallInProgress);
         }
         for recording in &detail.recordings {
@@ -285,13 +306,26 @@ impl Desk {
                 Err(error) => return Err(error.into()),
             }
         }
+        for leg in detail.legs.iter().filter(|_| with_legs) {
+            self.rest()?.delete_call(&leg.sid).await?;
+        }
         self.delete_audio(call).await?;
-        self.store().delete_call(call, clock::utc_now()).await?;
+        let deleted = self.store().delete_call(call, clock::utc_now()).await?;
+        deleted.ok_or(DeskError::NoSuchCall)?;
         // Once more, for a stream that came in between; from now on no other does.
         self.delete_audio(call).await?;
         self.0.tools.hub.forget(call);
         self.log("call_deleted", call, user).await;
         Ok(())
+    }
+
+    /// Whether the call may still go on: deleted now, it would go on unseen. What Twilio never told
+    /// the end of is over after the longest call; without an account, when nobody is heard any more.
+    fn goes_on(&self, call: &CallRecord) -> bool {
+        let oldest = clock::utc_now().minus(limits::CALL_TIME_MAX);
+        let may_last = self.0.tools.rest.is_some() && call.started_at > oldest;
+        self.0.gate.has(&call.sid, clock::now())
+            || !call.status.is_over() && (may_last || self.0.tools.hub.knows(&call.sid))
     }
 
     /// Deletes calls that began before `time`, and audio that is older and of no call; says how many

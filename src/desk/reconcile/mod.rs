@@ -140,7 +140,7 @@ impl Desk {
             }
             Truth::Over => {
                 tracing::debug!(?call, "Twilio says that the call is over");
-                self.0.gate.release(call, clock::now());
+                self.release(call);
                 lock(&self.0.restarts).forget(call);
                 lock(&self.0.schedule).remove(&subject);
             }
@@ -232,7 +232,7 @@ impl Desk {
         };
         match ended.await {
             Ok(()) => {
-                self.0.gate.release(call, clock::now());
+                self.release(call);
                 lock(&self.0.schedule).remove(&Subject::Call(call.clone()));
             }
             Err(error) => {

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Leg, Office, THEIRS};
+use super::{Leg, OURS, Office, THEIRS};
+use crate::clock;
 use crate::ids::RecordingSid;
 use crate::store::Role;
 use crate::tests::Answer;
@@ -279,6 +280,60 @@ async fn a_call_that_rings_is_recorded_once_it_is_answered() {
 }
 
 #[tokio::test]
+async fn a_call_that_goes_on_is_not_deleted_and_its_end_frees_its_place_even_if_it_is_gone() {
+    let office = Office::open_with(|parts| parts.desk.limits.at_once_per_user_max = 1).await;
+    let (alice, _) = office.alice_calls().await;
+    let identity = office.identity(&alice).await;
+    let path = format!("/api/calls/{}", call(1).as_str());
+    let delete = office.page("DELETE", &path, &alice, &Value::Null).await;
+    assert_refused(&delete, 409, "call_in_progress");
+    assert_eq!(office.read(1, &alice).await["userId"], 1);
+    // As the command line may, in a process of its own.
+    let now = clock::utc_now();
+    office.house.store.delete_call(&call(1), now).await.unwrap();
+    let busy = office.dial(2, &identity, THEIRS).await;
+    assert!(!busy.contains("<Dial"), "{busy}");
+    let parent = Leg::parent(1, &format!("client:{identity}"), "");
+    assert_eq!(office.moved(&parent, "completed", &[]).await, 204);
+    let free = office.dial(3, &identity, THEIRS).await;
+    assert!(free.contains("<Dial"), "{free}");
+}
+
+#[tokio::test]
+async fn of_many_who_delete_a_call_at_once_one_does_it() {
+    let office = Office::open().await;
+    let (alice, _) = office.alice_calls().await;
+    let (_, sid) = recording(&office.command(1, "recording/start", &alice).await);
+    recording(&office.command(1, "recording/stop", &alice).await);
+    office.dial_ended(1, Some(2), "completed").await;
+    office.twilio.finish_recording(&sid, b"RIFF");
+    let path = format!("/api/calls/{}", call(1).as_str());
+    let deletions = (0..8).map(|_| office.page("DELETE", &path, &alice, &Value::Null));
+    let answers = futures_util::future::join_all(deletions).await;
+    let of = |status| {
+        answers
+            .iter()
+            .filter(|answer| answer.status == status)
+            .count()
+    };
+    assert_eq!((of(204), of(204) + of(404) + of(409)), (1, 8));
+    let deletes = office.twilio.changes().into_iter();
+    assert_eq!(
+        deletes
+            .filter(|change| change.starts_with("DELETE"))
+            .count(),
+        1
+    );
+    let log = office.house.store.server_log(100).await.unwrap();
+    assert_eq!(
+        log.iter()
+            .filter(|entry| entry.kind == "call_deleted")
+            .count(),
+        1
+    );
+}
+
+#[tokio::test]
 async fn a_recording_that_is_gone_or_was_stopped_elsewhere_does_not_run_here() {
     let office = Office::open().await;
     let (alice, _) = office.alice_calls().await;
@@ -297,4 +352,26 @@ async fn a_recording_that_is_gone_or_was_stopped_elsewhere_does_not_run_here() {
     let kept = office.read(1, &alice).await;
     assert_eq!(kept["recordings"][1]["status"], "stopped");
     assert_eq!(kept["status"], "in-progress", "the call itself goes on");
+}
+
+#[tokio::test]
+async fn an_erased_call_leaves_twilios_call_log_too() {
+    let office = Office::open().await;
+    let (alice, _) = office.alice_calls().await;
+    let child = Leg::child(2, 1, OURS, THEIRS);
+    office.moved(&child, "completed", &[]).await;
+    office.dial_ended(1, Some(2), "completed").await;
+    let desk = &office.house.server.state.desk;
+    // The call goes on at Twilio, which does not delete it: it stays here as well, to be asked again.
+    assert!(desk.erase(&call(1)).await.is_err());
+    assert_eq!(office.read(1, &alice).await["status"], "completed");
+    office.twilio.end_call(&call(1));
+    desk.erase(&call(1)).await.unwrap();
+    let deleted = |n| format!("DELETE /Calls/{}.json", call(n).as_str());
+    let changes = office.twilio.changes();
+    for n in [1, 2] {
+        assert!(changes.contains(&deleted(n)), "{changes:?}");
+    }
+    let store = &office.house.store;
+    assert_eq!(store.call_record(&call(1)).await.unwrap(), None);
 }

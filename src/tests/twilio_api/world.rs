@@ -292,6 +292,15 @@ impl World {
                 self.end_call(call);
                 Ok(yes(200, &json!({ "sid": call, "status": "completed" })))
             }
+            ("DELETE", ["Calls", call]) => match self.calls.get(*call) {
+                // Guess: the code.
+                Some(&"in-progress") => Err(no(400, 20_001, "Call is not completed")),
+                Some(_) => {
+                    self.calls.remove(*call);
+                    Ok(StatusCode::NO_CONTENT.into_response())
+                }
+                None => Err(gone(call)),
+            },
             (_, ["Calls", call, "Recordings", rest @ ..]) => self.recordings(ask, call, rest),
             (_, ["Recordings", name]) => self.recording(ask, name),
             ("POST", ["Calls", call, "Streams", rest @ ..]) => {

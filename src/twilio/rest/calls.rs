@@ -296,6 +296,17 @@ impl Rest {
         Ok(legs)
     }
 
+    /// Deletes what Twilio keeps of a leg that is over: its numbers and times leave the account's call log
+    /// (<https://www.twilio.com/docs/voice/api/call-resource#delete-a-call-resource>). One that is not
+    /// there is deleted.
+    pub async fn delete_call(&self, leg: &CallSid) -> Result<(), RestError> {
+        let path = ["Calls", leg.as_str()];
+        match self.tell(&path, Method::DELETE, Form::default()).await {
+            Err(error) if error.is_gone() => Ok(()),
+            answer => answer,
+        }
+    }
+
     /// Ends a call.
     pub async fn hang_up(&self, call: &CallSid) -> Result<(), RestError> {
         let form = Form::default().with("Status", "completed");
