@@ -245,6 +245,13 @@ pub const KNOWN_BROWSERS_PER_USER_MAX: u32 = 32;
 /// than 400 days.
 pub const KNOWN_BROWSER_AGE_MAX: Duration = Duration::from_hours(400 * 24);
 
+/// Changes that one user may ask for in a row, by page and API tokens together. Hit: 429, and one more
+/// for each [`CHANGE_EVERY`].
+pub const CHANGES_IN_A_ROW_MAX: u32 = 120;
+
+/// Time after which a user may ask for one more change.
+pub const CHANGE_EVERY: Duration = Duration::from_millis(500);
+
 /// Proxies whose words about the client are followed. Hit: the last one counts as the client.
 pub const PROXY_HOPS_MAX: usize = 16;
 
@@ -433,6 +440,10 @@ pub const RETENTION_CALLS_MAX: u32 = 1_000;
 /// somebody listens to it. Hit: it is answered, and what it says is written down afterwards.
 pub const ANSWER_WAIT_MAX: Duration = Duration::from_secs(2);
 
+/// Time that a page which has answered a call waits for Twilio to say so. Hit: 409, and the page asks
+/// again.
+pub const ANSWER_TOLD_WAIT_MAX: Duration = Duration::from_secs(3);
+
 /// The longest call that Twilio carries. What began earlier is over, told or not.
 pub const CALL_TIME_MAX: Duration = Duration::from_hours(24);
 
@@ -466,14 +477,35 @@ pub const OPEN_CALLS_MAX: u32 = 10_000;
 /// Entries of one call's log. Hit: the oldest leave.
 pub const LOG_ENTRIES_MAX: u32 = 1_000;
 
-/// Entries of the server's own log: what people did. Hit: the oldest leave.
-pub const SERVER_LOG_ENTRIES_MAX: u32 = 20_000;
+/// Entries of the server's own log: what people did. Some 100 MB. Hit: the oldest of the user and kind
+/// that have the most leave.
+pub const SERVER_LOG_ENTRIES_MAX: u32 = 500_000;
 
-/// Time within which a second look of the same admin into the same call is not noted again.
-pub const LOOK_NOTED_EVERY: Duration = Duration::from_hours(1);
+/// Entries of the server's own log for each user and kind within [`SERVER_LOG_DAY`]; strangers count as
+/// one user. Hit: further ones are counted in one entry.
+pub const SERVER_LOG_ENTRIES_A_DAY_MAX: u32 = 1_000;
 
-/// Looks that are remembered for it. Hit: a further one is noted each time.
-pub const LOOKS_MAX: usize = 4_096;
+/// The time that they are counted over.
+pub const SERVER_LOG_DAY: Duration = Duration::from_hours(24);
+
+/// How long an entry of the server's own log is kept. Hit: it is forgotten.
+pub const SERVER_LOG_AGE_MAX: Duration = Duration::from_hours(366 * 24);
+
+/// Entries of it in one answer. Hit: earlier ones are left out; ask for those before a time.
+pub const SERVER_LOG_PAGE_MAX: u32 = 20_000;
+
+/// Time within which what the same client does again is counted, not written once more.
+pub const LOG_FOLD_TIME: Duration = Duration::from_hours(1);
+
+/// Time between two writes of such a count. Hit: what is done meanwhile is counted in memory.
+pub const LOG_COUNT_EVERY: Duration = Duration::from_mins(1);
+
+/// Things that one user did, or strangers together, that are remembered for it. Hit: of a user's, what
+/// they are about is left out, of strangers', their address, so that all count as one.
+pub const LOG_FOLDS_PER_USER_MAX: usize = 1_024;
+
+/// Things that are remembered for it, of everyone together; some 15 MB. Hit: as above.
+pub const LOG_FOLDS_MAX: usize = 65_536;
 
 /// Longest kind or detail of a log entry. Hit: it is cut.
 pub const LOG_DETAIL_BYTES_MAX: usize = 512;
@@ -542,6 +574,13 @@ pub const CALL_PLACES_MAX: usize = 4_096;
 /// Calls that all users together may begin within a minute. Hit: the call is refused, and the
 /// caller is told.
 pub const CALLS_BEGUN_MAX: usize = 4_096;
+
+/// Calls to numbers within a day, whatever the settings say. Hit: the call is refused, and the caller is
+/// told.
+pub const CALLS_A_DAY_MAX: usize = 100_000;
+
+/// How long they are remembered; a day counts. Hit: they are forgotten.
+pub const PLACED_AGE_MAX: Duration = Duration::from_hours(25);
 
 /// Time beyond the longest call for which a call counts whose end nobody told: an announcement and
 /// the ringing come before, and Twilio's callbacks may be late. Hit: its place is free again.

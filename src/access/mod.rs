@@ -13,11 +13,13 @@
 //!
 //! Who may want what, and what stands in the way, is in [`threats`].
 
+pub mod client;
 pub mod connection_table;
 pub mod connections;
 pub mod ended;
 pub mod local;
 pub mod origin;
+pub mod pace;
 pub mod password;
 pub mod proxies;
 pub mod secret;

@@ -20,10 +20,13 @@
 //! | another page, in a user's browser | the API, the channel | to act as him | the cookie is `__Host-`, `HttpOnly`, `SameSite`; what changes something must come from a page of this server; a strict policy of content |
 //! | a name that points to this machine, or a proxy on it | a server without users | to act as its owner, or to become its first admin | the key of the printed link, of 256 bits; and only addresses and `localhost` are served there, and nothing that says that it came through a proxy ([`local`](super::local)) |
 //! | another page, in a browser on this machine | webhooks and the media socket of a server without an account | to write into its calls | the simulator key; `Origin`, `Sec-Fetch-Site` and `Host` must be the server's own |
-//! | a user | calls of others; expensive numbers | to read; to spend | every call has its user, also on the channel; countries, kinds of numbers, calls at once and in a minute are bounded ([`crate::dialing`]) |
+//! | a user | calls of others; expensive numbers | to read; to spend | a call belongs to the user whose browser placed or answered it, as Twilio signed; asking for it changes nothing ([`crate::desk::Desk::claim`]). Calls of a removed user are for admins. Countries, kinds of numbers, calls at once, in a minute and in a day, and the minutes of a day are bounded ([`crate::dialing`]) |
 //! | a user, or a page in his browser | ringing | to be rung in place of others | only a page of this server says that a browser is registered (`POST /api/registrations`); a call rings three browsers of a user at most, users in turn |
 //! | who was signed out, or has a copy of a pass | calls, with a pass to Twilio that lasts an hour | to call, to be called | the pass names its session; where that has ended, by any process, `/voice` refuses and nobody is rung; a `client:` that is of no user is refused |
-//! | an admin | calls of others | to read | may; the server's log says which call, and when (`GET /api/log`) |
+//! | a user | a call that goes on | to hide it | it cannot be deleted before it is over; its place is free when Twilio says so, whatever became of its record |
+//! | a user, a machine | the API | the server's time, Twilio's patience | so many changes in a row ([`crate::access::pace`]) |
+//! | an admin | calls of others | to read | may; the server's log says which call, and when, and that others' calls were listed or searched (`GET /api/log`) |
+//! | a user, a stranger | the server's log | to flush it, to fill the disk | entries leave for their age; repetitions are counted; each user and kind has a share of a day, and strangers together have one; the whole has a bound, which takes the oldest of whoever has the most |
 //! | a machine with a token | what its scopes do not say | more | scopes; tokens are hashed, end on a date, and can be taken back |
 //! | who reads the logs | the logs | numbers, words, secrets | none is logged: SIDs are stubs, secrets have no `Display` |
 //! | who steals the disk | the data folder | all of it | files are for the server's user alone; encryption is the disk's to do. Deleted words are overwritten, also in the journal |
@@ -51,7 +54,8 @@
 //! # What does not stand in the way
 //!
 //! - Whoever has the machine's root, or the owner's account at Twilio, has everything.
-//! - An admin can delete; the log of it is in the same database.
+//! - An admin can delete calls; the log of it is in the same database, which whoever has the machine can
+//!   change. A copy elsewhere: ship the program's own log, which has the same lines (`people`).
 //! - Twilio's passes cannot be taken back: a call that goes on outlasts its session, unless its user is
 //!   removed, who is hung up on. While the database does not answer, `/voice` goes by memory: sessions and
 //!   users that this server ended are refused for the hour that a pass lasts; those that another process

@@ -21,6 +21,7 @@ use axum::http::request::Parts;
 
 use super::ApiError;
 use super::gatehouse::Gatehouse;
+use crate::access::client;
 use crate::access::secret::SecretHash;
 use crate::clock;
 use crate::ids::UserId;
@@ -156,7 +157,11 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let Visitor(caller) = Visitor::from_request_parts(parts, state).await?;
-        caller.ok_or_else(sign_in_required)
+        let caller = caller.ok_or_else(sign_in_required)?;
+        if !parts.method.is_safe() {
+            Gatehouse::from_ref(state).pace(&caller)?;
+        }
+        Ok(caller)
     }
 }
 
@@ -173,6 +178,9 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let gates = Gatehouse::from_ref(state);
         let caller = gates.identify(&parts.headers, clock::utc_now()).await?;
+        if let Some(user) = caller.as_ref().and_then(Caller::user_id) {
+            client::is_of(user);
+        }
         // Someone who is not known may be about to sign in, which a strange page must not do
         // for him either.
         let is_browser = caller.as_ref().is_none_or(Caller::is_browser);

@@ -16,13 +16,13 @@ use utoipa_axum::routes;
 use super::auth::{Caller, no_such_call};
 use super::{ApiError, ApiState};
 use crate::clock::{self, UtcTime};
-use crate::desk::{Command, Desk};
+use crate::desk::{Claim, Command, Desk};
 use crate::export::{self, Format};
 use crate::ids::CallSid;
 use crate::limits;
 use crate::store::{
     CallDetail, CallEdit, CallFilter, CallPage, CallRecord, NewCall, Party, Recording, Scope,
-    TranscriptState,
+    StoreError, TranscriptState,
 };
 use crate::transcript::{CallStatus, Direction};
 
@@ -32,7 +32,7 @@ const PAGE: u32 = 50;
 /// `/api/calls`.
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
-        .routes(routes!(list, adopt))
+        .routes(routes!(list, confirm))
         .routes(routes!(read, edit, delete))
         .routes(routes!(hang_up))
         .routes(routes!(start_recording))
@@ -107,41 +107,69 @@ async fn list(
     };
     let limit = limit_of(query.limit, PAGE, limits::CALLS_PAGE_MAX)?;
     let (only, cursor) = (caller.sees_only(), query.cursor.as_deref());
-    Ok(Json(
-        desk.store().calls(&filter, only, cursor, limit).await?,
-    ))
+    let page = desk.store().calls(&filter, only, cursor, limit).await?;
+    if let Some(user) = caller.user_id()
+        && page.calls.iter().any(|hit| hit.call.user_id != Some(user))
+    {
+        // Not what for: the words of others are for nobody's log.
+        let is_search = filter.q.is_some() || filter.number.is_some() || filter.label.is_some();
+        let kind = if is_search {
+            "searched_calls"
+        } else {
+            "listed_calls"
+        };
+        desk.note_deed(kind, "of others", Some(user)).await;
+    }
+    Ok(Json(page))
 }
 
-/// Take over a call that this browser made or answered: whose it is was not known yet, if somebody
-/// called us.
+/// Ask whether a call that this browser answered is its user's. Twilio says who answered; this
+/// changes nothing. A page asks when it answers, and waits for Twilio's word up to some seconds. On a
+/// server without users, a call that nobody knows is written down.
 #[utoipa::path(post, path = "/api/calls", tag = "calls", request_body = KnownCall, responses(
-    (status = 200, body = CallRecord),
-    (status = 404, description = "`no_such_call`: it is somebody else's, or was deleted"),
+    (status = 200, body = CallRecord, description = "it is"),
+    (status = 404, description = "`no_such_call`: Twilio told of no such call, or it is somebody else's"),
+    (status = 409, description = "`not_answered_yet`: it rings here, and Twilio has not said who answered: ask \
+        again; `answered_by_another`: it rang here, and another user answered"),
 ))]
-async fn adopt(
+async fn confirm(
     caller: Caller,
     State(desk): State<Desk>,
     Json(known): Json<KnownCall>,
 ) -> Result<Json<CallRecord>, ApiError> {
     caller.require(Scope::CallsWrite)?;
-    let record = desk.store().call_record(&known.sid).await?;
-    if let Some(record) = record.filter(|record| record.user_id.is_some()) {
-        caller.may_see(&record)?;
+    let Some(user) = caller.user_id() else {
+        return Ok(Json(open(&desk, known).await?));
+    };
+    let claim = desk.claim(&known.sid, user).await?;
+    desk.claimed(&known.sid, &claim, user).await;
+    let refused = |code, message| Err(ApiError::new(StatusCode::CONFLICT, code, message));
+    match claim {
+        Claim::Own(record) => Ok(Json(*record)),
+        Claim::Another => refused("answered_by_another", "another user answered this call"),
+        Claim::NotTold => {
+            let message = "Twilio has not said who answered this call: ask again in a second";
+            refused("not_answered_yet", message)
+        }
+        Claim::Unknown => Err(no_such_call()),
     }
+}
+
+/// The call's record, which is made if there is none: on a server without users every call is
+/// everybody's.
+async fn open(desk: &Desk, known: KnownCall) -> Result<CallRecord, StoreError> {
     let call = NewCall {
         sid: known.sid,
         direction: known.direction,
         status: CallStatus::Initiated,
         from: Party::default(),
         to: Party::default(),
-        user_id: caller.user_id(),
+        user_id: None,
         started_at: clock::utc_now(),
         transcript: TranscriptState::Off,
         announced: false,
     };
-    let record = desk.store().open_call(&call).await?;
-    caller.may_see(&record)?;
-    Ok(Json(record))
+    desk.store().open_call(&call).await
 }
 
 /// A call with its words, and all that belongs to it.
@@ -184,7 +212,7 @@ async fn edit(
     params(("sid" = String, Path, description = "any leg of the call")), responses(
     (status = 204, description = "it is gone"),
     (status = 404, description = "`no_such_call`"),
-    (status = 409, description = "`call_in_progress`: end it first"),
+    (status = 409, description = "`call_in_progress`: end it first; `busy`: it is being deleted"),
     (status = 502, description = "`twilio_…`: Twilio did not delete its recordings; nothing was deleted here"),
 ))]
 async fn delete(

@@ -158,6 +158,10 @@ fn complete(operation: &mut Operation, method: &str, path: &str) {
         responses
             .entry("401".to_owned())
             .or_insert(RefOr::T(stranger));
+        if method != "get" {
+            let fast = failed("`too_many_requests`: Retry-After says when to come back");
+            responses.entry("429".to_owned()).or_insert(RefOr::T(fast));
+        }
     }
     if takes_input {
         let unreadable = failed("`bad_request`: a parameter or the body cannot be read");

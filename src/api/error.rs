@@ -92,6 +92,11 @@ impl ApiError {
         self.status
     }
 
+    /// The stable word for it.
+    pub(super) fn code(&self) -> &'static str {
+        self.code
+    }
+
     /// What stands under `"error"` in the JSON that whoever asked reads.
     pub(super) fn body<'a>(&'a self, request_id: &'a RequestId) -> ErrorBody<'a> {
         ErrorBody {

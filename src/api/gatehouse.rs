@@ -19,6 +19,7 @@ use super::{ApiError, ApiState};
 use crate::access::ended::Ended;
 use crate::access::local::{self, PageKey};
 use crate::access::origin;
+use crate::access::pace::{Pace, TooFast};
 use crate::access::password::{self, HashError, Password, Passwords, Verdict, WeakPassword};
 use crate::access::proxies::Proxies;
 use crate::access::secret::{Secret, SecretHash};
@@ -46,6 +47,7 @@ struct Gates {
     desk: Desk,
     passwords: Passwords,
     throttle: Throttle,
+    pace: Pace,
     first_run: FirstRun,
     /// Opens the page while there are no users, on a server that only this machine reaches.
     page_key: Option<PageKey>,
@@ -76,6 +78,7 @@ impl Gatehouse {
             desk,
             passwords: Passwords::default(),
             throttle: Throttle::new(now),
+            pace: Pace::default(),
             first_run: FirstRun::default(),
             page_key: doors.keys().map(|keys| PageKey::new(keys.page.clone())),
             cookies: CookiePolicy::of(public_base_url.as_ref()),
@@ -168,6 +171,11 @@ impl Gatehouse {
     /// The people, and their calls.
     pub(super) fn store(&self) -> &Store {
         &self.0.store
+    }
+
+    /// What happens to calls, and writes the server's log.
+    pub(super) fn desk(&self) -> &Desk {
+        &self.0.desk
     }
 
     /// Whether the page key is enough, without a sign-in: there are no users, and only this machine
@@ -313,7 +321,16 @@ impl Gatehouse {
         known.unwrap_or(false).then_some(hash)
     }
 
-    /// The user with this name and password, if there is one; takes the same time if not.
+    /// Counts a change that a user asks for. Whoever reaches an open server may as many as he likes.
+    pub(super) fn pace(&self, caller: &Caller) -> Result<(), ApiError> {
+        match caller.user_id() {
+            Some(user) => Ok(self.0.pace.step(user, clock::now())?),
+            None => Ok(()),
+        }
+    }
+
+    /// The user with this name and password, if there is one; takes the same time if not. A wrong one is
+    /// for the server's log; a name that nobody has is not, for it may be a password in the wrong field.
     pub(super) async fn recognise(
         &self,
         name: &str,
@@ -324,6 +341,13 @@ impl Gatehouse {
         let user = user.filter(|user: &User| !self.ended().is_barred(user.id));
         let verdict = self.0.passwords.verify(password.clone(), kept, Some(from));
         let verdict = verdict.await?;
+        if verdict == Verdict::Wrong {
+            let (whose, what) = match &user {
+                Some(user) => (Some(user.id), "of a user"),
+                None => (None, "for a name that nobody has"),
+            };
+            self.0.desk.note_deed("wrong_password", what, whose).await;
+        }
         let user = user.filter(|_| verdict != Verdict::Wrong);
         if let (Some(user), Verdict::RightButOld) = (&user, verdict) {
             let hash = self.0.passwords.hash(password).await?;
@@ -553,6 +577,13 @@ impl From<TooSoon> for ApiError {
     fn from(too_soon: TooSoon) -> Self {
         let status = StatusCode::TOO_MANY_REQUESTS;
         Self::new(status, "too_many_attempts", too_soon.to_string()).retry_after(too_soon.wait)
+    }
+}
+
+impl From<TooFast> for ApiError {
+    fn from(too_fast: TooFast) -> Self {
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        Self::new(status, "too_many_requests", too_fast.to_string()).retry_after(too_fast.wait)
     }
 }
 

@@ -41,7 +41,8 @@ use tokio_tungstenite::tungstenite;
 use utoipa::{IntoParams, ToSchema};
 
 use super::error::ErrorBody;
-use super::{ApiError, ApiState, Caller, RequestId, calls};
+use super::{ApiError, ApiState, Caller, ClientAddress, RequestId, calls};
+use crate::access::client;
 use crate::access::shares::Share;
 use crate::clock;
 use crate::hub::{HubError, Resume, Subscription};
@@ -62,6 +63,7 @@ use crate::store::{Scope, StoreError};
 ))]
 pub(super) async fn transcriptions(
     caller: Caller,
+    ClientAddress(address): ClientAddress,
     State(state): State<ApiState>,
     Extension(request_id): Extension<RequestId>,
     headers: HeaderMap,
@@ -119,7 +121,12 @@ pub(super) async fn transcriptions(
             requests: 0,
             _places: (permit, share),
         };
-        tasks.spawn(session.run(first));
+        tasks.spawn(client::serve(address, async move {
+            if let Some(user) = session.caller.user_id() {
+                client::is_of(user);
+            }
+            session.run(first).await;
+        }));
     }))
 }
 
@@ -340,7 +347,12 @@ impl Session {
         } = target;
         let call_sid = match self.hearable(&asked).await {
             Ok(call_sid) => call_sid,
-            Err(error) => return self.refuse(Some(&asked), &error).await,
+            Err(error) => {
+                let detail = format!("{}: to listen {}", error.code(), asked.as_str());
+                let user = self.caller.user_id();
+                self.state.desk.note_deed_later("refused", detail, user);
+                return self.refuse(Some(&asked), &error).await;
+            }
         };
         if call_sid != asked {
             let (call_sid, parent_sid) = (&asked, &call_sid);

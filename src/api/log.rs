@@ -1,5 +1,5 @@
-//! `GET /api/log`: what people did, for admins: sign-ins, users, tokens, deletions, exports, and who
-//! looked into whose calls.
+//! `GET /api/log`: what people did, for admins: sign-ins and wrong passwords, users, tokens, deletions,
+//! exports, who looked into and searched whose calls, and who was refused what.
 #![expect(
     unused_qualifications,
     reason = "utoipa names a query's type by its path"
@@ -15,8 +15,10 @@ use utoipa_axum::routes;
 use super::calls::limit_of;
 use super::gatehouse::Gatehouse;
 use super::{ApiError, ApiState, Caller};
+use crate::clock::UtcTime;
+use crate::ids::UserId;
 use crate::limits;
-use crate::store::CallLogEntry;
+use crate::store::{LogFilter, ServerLogEntry};
 
 /// `/api/log`.
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
@@ -26,19 +28,29 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 /// What happened, in order of time.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ServerLog {
-    entries: Vec<CallLogEntry>,
+    entries: Vec<ServerLogEntry>,
 }
 
-/// How much of it.
+/// Which entries, and how many.
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct LogQuery {
-    /// The latest entries; all that are kept by default.
+    /// The latest entries that fit; 20,000 by default, and at most.
     #[param(minimum = 1, maximum = 20_000)]
     limit: Option<u32>,
+    /// Of this kind: `wrong_password`.
+    kind: Option<String>,
+    /// Done by this user.
+    #[param(value_type = Option<i64>)]
+    user_id: Option<UserId>,
+    /// Done, for the first time, before: the `at` of the first entry of the answer before.
+    #[param(value_type = Option<String>, format = DateTime)]
+    until: Option<UtcTime>,
 }
 
-/// What people did on this server.
+/// What people did on this server, and who was refused what, each with the client's address. What is
+/// done again within the hour is counted in one entry. Entries are kept for a year.
 #[utoipa::path(get, path = "/api/log", tag = "operators", params(LogQuery), responses(
     (status = 200, body = ServerLog),
     (status = 400, description = "`bad_limit`"),
@@ -50,8 +62,14 @@ async fn read(
     Query(query): Query<LogQuery>,
 ) -> Result<Json<ServerLog>, ApiError> {
     caller.require_admin()?;
-    let max = limits::SERVER_LOG_ENTRIES_MAX;
+    gates.desk().settle_log().await;
+    let filter = LogFilter {
+        kind: query.kind,
+        user_id: query.user_id,
+        until: query.until,
+    };
+    let max = limits::SERVER_LOG_PAGE_MAX;
     let limit = limit_of(query.limit, max, max)?;
-    let entries = gates.store().server_log(limit).await?;
+    let entries = gates.store().search_log(&filter, limit).await?;
     Ok(Json(ServerLog { entries }))
 }

@@ -29,6 +29,7 @@ mod simulator;
 mod token;
 mod twilio;
 mod users;
+mod witness;
 
 use std::sync::Arc;
 
@@ -159,6 +160,10 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/openapi.json", get(contract::document))
         // everything else
         .fallback(page::answer)
+        .layer(middleware::from_fn_with_state(
+            state.clone(),
+            witness::witness,
+        ))
         .with_state(state);
     let routes = with_errors(bound(routes, bounds), metrics);
     guard::guard(routes, &doors)

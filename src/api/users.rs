@@ -217,10 +217,8 @@ pub(super) async fn log(
     by: impl Into<Option<UserId>>,
     now: UtcTime,
 ) -> Result<(), ApiError> {
-    let by = by.into();
-    tracing::info!(kind, by = by.map(|user| user.0), detail, "people");
-    gates.store().log(None, kind, &detail, by, now).await?;
-    Ok(())
+    let noted = gates.desk().record_deed(kind, &detail, by.into(), now);
+    Ok(noted.await?)
 }
 
 fn about(user: UserId) -> String {

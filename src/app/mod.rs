@@ -119,6 +119,7 @@ impl App {
         let keys = parts.doors.keys().cloned();
         let state = compose(parts, &tasks);
         state.desk.recall_registrations().await;
+        state.desk.recall_placed().await?;
         state.desk.take_up(open);
         find_audio(state.desk.clone(), &tasks);
         let switchboard = &state.switchboard;
@@ -207,6 +208,7 @@ impl App {
             archives.inspect(Shelf::stop);
         };
         let _ = tokio::task::spawn_blocking(stop).await;
+        self.desk.settle_log().await;
         self.desk.store().close().await;
     }
 }
@@ -227,9 +229,7 @@ pub(crate) fn compose(parts: Parts, tasks: &Tasks) -> ApiState {
         media_socket: media_socket.filter(|_| parts.simulates),
     };
     let desk = Desk::new(parts.desk, tools);
-    if let Some(age) = parts.retention {
-        keep_young(desk.clone(), age, tasks);
-    }
+    keep_young(desk.clone(), parts.retention, tasks);
     desk.keep_reconciled();
     let gatehouse = Gatehouse::new(desk.clone(), &parts.doors, parts.proxies, clock::now());
     gatehouse.keep_swept(tasks);
@@ -303,17 +303,24 @@ fn find_audio(desk: Desk, tasks: &Tasks) {
     });
 }
 
-/// Deletes calls that are older than `age`, now and then, until the soft stop.
-fn keep_young(desk: Desk, age: Duration, tasks: &Tasks) {
+/// Deletes calls that are older than `age`, and entries of the server's log that are old, now and then,
+/// until the soft stop.
+fn keep_young(desk: Desk, age: Option<Duration>, tasks: &Tasks) {
     let stop = tasks.clone();
     tasks.spawn(async move {
         let mut doubt = Doubt::new(clock::utc_now(), clock::now());
         loop {
             let now = clock::utc_now();
             if doubt.is_over(now, clock::now()) {
-                let deleted = desk.delete_before(now.minus(age)).await;
-                if deleted > 0 {
-                    tracing::info!(calls = deleted, "calls were deleted: they were old enough");
+                if let Some(age) = age {
+                    let deleted = desk.delete_before(now.minus(age)).await;
+                    if deleted > 0 {
+                        tracing::info!(calls = deleted, "calls were deleted: they were old enough");
+                    }
+                }
+                let oldest = now.minus(limits::SERVER_LOG_AGE_MAX);
+                if let Err(error) = desk.store().sweep_log(oldest).await {
+                    tracing::warn!(%error, "old entries of the server's log were not forgotten");
                 }
             }
             let next = clock::now() + limits::RETENTION_EVERY;

@@ -72,6 +72,7 @@ async fn obey(
             } else {
                 store.first_user(&name, &hash, now).await?
             };
+            log(store, "user_added", &user, now).await?;
             Ok(format!("{} may sign in, as {}\n", user.name, role(&user)))
         }
         UserCommand::List => {
@@ -86,14 +87,24 @@ async fn obey(
             let hash = hash(ask()?, &user.name).await?;
             store.set_password(user.id, &hash).await?;
             store.close_sessions(user.id).await?;
+            log(store, "password_changed", &user, now).await?;
             Ok(format!("{} has a new password\n", user.name))
         }
         UserCommand::Remove { name } => {
             let user = find(store, &name).await?;
             store.remove_user(user.id).await?;
+            log(store, "user_removed", &user, now).await?;
             Ok(format!("{} may not sign in any more\n", user.name))
         }
     }
+}
+
+/// Writes down what was done here: whoever may do it could also take the entry out, and a mistake is told
+/// from an attack all the same.
+async fn log(store: &Store, kind: &str, about: &User, now: UtcTime) -> anyhow::Result<()> {
+    let detail = format!("user {}, on the command line", about.id.0);
+    store.log(None, kind, &detail, None, now).await?;
+    Ok(())
 }
 
 async fn find(store: &Store, name: &str) -> anyhow::Result<User> {

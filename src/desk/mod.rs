@@ -13,7 +13,9 @@
 mod admission;
 mod answer;
 mod audio;
+mod audit;
 mod callbacks;
+mod ownership;
 mod presence;
 mod realtime;
 mod reconcile;
@@ -29,17 +31,16 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::archive::Shelf;
 use crate::clock::{self, UtcTime};
 use crate::config::TranscriptionSource;
-use crate::dialing::{Gate, Limits, Policy};
+use crate::dialing::{DAY, DayLimits, Gate, Ledger, Limits, Placed, Policy};
 use crate::hub::Hub;
 use crate::ids::{ApplicationSid, CallSid, ClientIdentity, E164, UserId};
-use crate::limits;
 use crate::scribe::Scribe;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::tasks::Tasks;
 use crate::transcript::Event;
 use crate::twilio::public_url::PublicUrl;
@@ -47,6 +48,7 @@ use crate::twilio::rest::Rest;
 use crate::twilio::token::{self, AccessToken, Grant};
 
 use self::admission::Admissions;
+use self::audit::Folds;
 use self::presence::Presence;
 use self::realtime::Transcriptions;
 use self::reconcile::Schedule;
@@ -55,6 +57,7 @@ use self::streams::{Live, Restarts};
 
 pub use self::admission::Expected;
 pub use self::answer::NOBODY;
+pub use self::ownership::Claim;
 pub use self::reconcile::Pace;
 pub use self::recording::{Command, DeskError};
 pub use self::registrations::PassOver;
@@ -114,6 +117,12 @@ impl Config {
                 at_once_max: 16,
                 at_once_per_user_max: 2,
                 per_minute_max: 10,
+                day: DayLimits {
+                    calls_max: 2_000,
+                    calls_per_user_max: 300,
+                    minutes_max: 6_000,
+                    minutes_per_user_max: 720,
+                },
             },
             announcement: None,
             source: TranscriptionSource::Whisper,
@@ -154,6 +163,7 @@ struct Shared {
     /// Whether a user was ever seen; the last admin cannot go, so it stays true.
     has_users: AtomicBool,
     gate: Gate,
+    ledger: Ledger,
     restarts: Mutex<Restarts>,
     /// Streams whose sockets are open.
     live: Mutex<BTreeMap<CallSid, Live>>,
@@ -164,12 +174,14 @@ struct Shared {
     due: Notify,
     /// Calls whose recording is being commanded; bounded by the requests that wait for Twilio.
     commanded: Mutex<BTreeSet<CallSid>>,
-    /// Which admin looked into whose call, and when.
-    looks: Mutex<BTreeMap<(UserId, CallSid), Instant>>,
+    /// What people did within the last hour.
+    folds: Mutex<Folds>,
     /// Calls for whose stream there was no room.
     unheard: Mutex<BTreeSet<CallSid>>,
     /// The simulated call that goes on.
     simulated: Mutex<Option<CallSid>>,
+    /// Rings when Twilio has told of a leg.
+    moved: watch::Sender<()>,
 }
 
 impl fmt::Debug for Desk {
@@ -183,6 +195,7 @@ impl Desk {
     pub fn new(config: Config, tools: Tools) -> Self {
         let gate = Gate::new(config.limits.clone());
         let schedule = Schedule::new(config.pace);
+        let ledger = Ledger::new(config.limits.day, config.limits.call_seconds_max);
         Self(Arc::new(Shared {
             config,
             tools,
@@ -191,21 +204,58 @@ impl Desk {
             rung: Mutex::default(),
             has_users: AtomicBool::new(false),
             gate,
+            ledger,
             restarts: Mutex::default(),
             live: Mutex::default(),
             transcriptions: Mutex::default(),
             schedule: Mutex::new(schedule),
             due: Notify::new(),
             commanded: Mutex::default(),
-            looks: Mutex::default(),
+            folds: Mutex::default(),
             unheard: Mutex::default(),
             simulated: Mutex::default(),
+            moved: watch::Sender::new(()),
         }))
     }
 
     /// What is kept of calls.
     pub fn store(&self) -> &Store {
         self.0.tools.scribe.store()
+    }
+
+    /// After a restart: goes on counting what was called within the last day and the last minute.
+    pub async fn recall_placed(&self) -> Result<(), StoreError> {
+        let (date, now) = (clock::utc_now(), clock::now());
+        let placed = self.store().placed_since(date.minus(DAY)).await?;
+        for placed in &placed {
+            if let Some(user) = placed.user_id
+                && let Some(at) = now.checked_sub(date.since(placed.at))
+            {
+                self.0.gate.recall(user, at, now);
+            }
+        }
+        let placed = placed.into_iter().map(|placed| Placed {
+            call: placed.call,
+            user: placed.user_id,
+            at: placed.at,
+            ended_at: placed.ended_at,
+        });
+        self.0.ledger.recall(placed);
+        Ok(())
+    }
+
+    /// The call is over: its place is free, and its minutes count. Nobody waits for the database.
+    fn release(&self, call: &CallSid) {
+        self.0.gate.release(call, clock::now());
+        let now = clock::utc_now();
+        if self.0.ledger.end(call, now) {
+            let (store, call) = (self.store().clone(), call.clone());
+            self.0.tools.tasks.spawn(async move {
+                if let Err(error) = store.end_placed(&call, now).await {
+                    tracing::warn!(?call, %error, "how long a call lasted is not written down");
+                }
+            });
+        }
     }
 
     /// Calls that go on, as far as is known.
@@ -245,34 +295,21 @@ impl Desk {
         Some(region.edge())
     }
 
-    /// Somebody looks into a call that is not his: for the server's log.
-    pub async fn looked_into(&self, call: &CallSid, user: UserId) {
-        let now = clock::now();
-        {
-            let mut looks = lock(&self.0.looks);
-            looks.retain(|_, at| now.saturating_duration_since(*at) < limits::LOOK_NOTED_EVERY);
-            let look = (user, call.clone());
-            if looks.contains_key(&look) {
-                return;
-            }
-            if looks.len() < limits::LOOKS_MAX {
-                looks.insert(look, now);
-            }
-        }
-        self.log("looked_into_call", call, Some(user)).await;
-    }
-
-    /// What was said in a call leaves as a file: for the server's log.
-    pub async fn exported(&self, call: &CallSid, user: Option<UserId>) {
-        self.log("transcript_exported", call, user).await;
+    /// A user asked whether a call is his: for the server's log.
+    pub async fn claimed(&self, call: &CallSid, claim: &Claim, user: UserId) {
+        let kind = match claim {
+            Claim::Own(_) => "call_confirmed",
+            Claim::Another | Claim::NotTold | Claim::Unknown => "call_not_confirmed",
+        };
+        self.note_deed(kind, call.as_str(), Some(user)).await;
     }
 
     /// Adds to the server's log; one that cannot be written stops nothing.
-    async fn log(&self, kind: &str, call: &CallSid, user: Option<UserId>) {
-        tracing::info!(kind, ?call, ?user, "people");
-        let at = clock::utc_now();
-        let noted = self.store().log(None, kind, call.as_str(), user, at);
-        if let Err(error) = noted.await {
+    async fn log(&self, kind: &'static str, call: &CallSid, user: Option<UserId>) {
+        if let Err(error) = self
+            .record_deed(kind, call.as_str(), user, clock::utc_now())
+            .await
+        {
             tracing::warn!(kind, ?call, %error, "the server's log could not be written");
         }
     }

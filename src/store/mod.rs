@@ -81,11 +81,13 @@ const READS: &[&str] = &[
     "find_parent",
     "has_users",
     "knows_browser",
+    "placed_since",
     "recording",
     "recording_of",
     "registrations",
+    "rung",
     "segments",
-    "server_log",
+    "search_log",
     "session",
     "sessions",
     "size_bytes",
@@ -305,6 +307,11 @@ impl Store {
         ask!(self, find_parent(leg))
     }
 
+    /// The users whose browsers Twilio said that it rang for the call; see `legs` for whose it is.
+    pub async fn rung(&self, call: &CallSid) -> Result<Vec<UserId>, StoreError> {
+        ask!(self, rung(call))
+    }
+
     /// A page of the calls that fit, the latest first; `only_user` leaves out everybody else's.
     /// Pages follow each other without gap or repetition, whatever comes or goes meanwhile. `limit`
     /// is between 1 and [`limits::CALLS_PAGE_MAX`], or brought there.
@@ -361,6 +368,22 @@ impl Store {
         ask!(self, delete_call(call, now))
     }
 
+    /// Notes that a call to a number was let through, once; forgets those of longer than
+    /// [`limits::PLACED_AGE_MAX`] ago.
+    pub async fn place_call(&self, placed: &PlacedCall) -> Result<(), StoreError> {
+        ask!(self, place_call(placed))
+    }
+
+    /// Notes that such a call ended; the first word counts.
+    pub async fn end_placed(&self, call: &CallSid, at: UtcTime) -> Result<(), StoreError> {
+        ask!(self, end_placed(call, at))
+    }
+
+    /// Such calls since a time, the latest first, whether or not their records were deleted.
+    pub async fn placed_since(&self, since: UtcTime) -> Result<Vec<PlacedCall>, StoreError> {
+        ask!(self, placed_since(since))
+    }
+
     /// Calls that began before `time`, the oldest first: for retention.
     pub async fn calls_before(
         &self,
@@ -394,18 +417,59 @@ impl Store {
         at: UtcTime,
     ) -> Result<bool, StoreError> {
         let max = limits::LOG_DETAIL_BYTES_MAX;
+        let (kind, detail) = (
+            words::cut(kind, max).to_owned(),
+            words::cut(detail, max).to_owned(),
+        );
+        let Some(call) = call else {
+            let address = None;
+            let entry = NewLogEntry {
+                at,
+                kind,
+                detail,
+                user_id,
+                address,
+            };
+            return self.log_server(&entry).await.map(|_| true);
+        };
         let entry = CallLogEntry {
             at,
-            kind: words::cut(kind, max).to_owned(),
-            detail: words::cut(detail, max).to_owned(),
+            kind,
+            detail,
             user_id,
         };
         ask!(self, log(call, &entry))
     }
 
+    /// Adds to the server's own log; returns the entry's number there. Beyond
+    /// [`limits::SERVER_LOG_ENTRIES_A_DAY_MAX`] of one user and kind, it is counted in one entry.
+    pub async fn log_server(&self, entry: &NewLogEntry) -> Result<i64, StoreError> {
+        ask!(self, log_server(entry))
+    }
+
+    /// What an entry of the server's log says was done so many times more, the last time at `at`.
+    /// `false`: the entry is gone.
+    pub async fn count_log(&self, id: i64, times: u32, at: UtcTime) -> Result<bool, StoreError> {
+        ask!(self, count_log(id, times, at))
+    }
+
+    /// Forgets what was done before a time; returns how many entries.
+    pub async fn sweep_log(&self, before: UtcTime) -> Result<u64, StoreError> {
+        ask!(self, sweep_log(before))
+    }
+
     /// The latest entries of the server's own log, in order of time.
-    pub async fn server_log(&self, limit: u32) -> Result<Vec<CallLogEntry>, StoreError> {
-        ask!(self, server_log(limit))
+    pub async fn server_log(&self, limit: u32) -> Result<Vec<ServerLogEntry>, StoreError> {
+        self.search_log(&LogFilter::default(), limit).await
+    }
+
+    /// The latest entries that fit, in order of time.
+    pub async fn search_log(
+        &self,
+        filter: &LogFilter,
+        limit: u32,
+    ) -> Result<Vec<ServerLogEntry>, StoreError> {
+        ask!(self, search_log(filter, limit))
     }
 }
 
@@ -504,8 +568,10 @@ impl Store {
 
     /// For the start of the server: transcripts that are live are of a server that is no more; they
     /// become `Interrupted`, which their logs say, and streams that are open end as `Dropped`.
-    /// Returns the calls that were not over when last heard of, the latest first, at most
-    /// [`limits::OPEN_CALLS_MAX`]; what became of them only Twilio knows.
+    /// Returns the calls that were not over when last heard of, those that had a stream first, then
+    /// the latest first, at most [`limits::OPEN_CALLS_MAX`]; what became of them only Twilio knows.
+    /// A record without a stream and without parties is of no call that Twilio told of, and is left
+    /// out.
     pub async fn interrupt_open_calls(&self, now: UtcTime) -> Result<Vec<CallSid>, StoreError> {
         ask!(self, interrupt_open_calls(now))
     }

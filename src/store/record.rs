@@ -143,6 +143,54 @@ pub struct CallLogEntry {
     pub user_id: Option<UserId>,
 }
 
+/// Something that people did on this server, for admins.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerLogEntry {
+    /// When; the first time, if it was done again.
+    pub at: UtcTime,
+    /// When it was last done.
+    pub last_at: UtcTime,
+    /// How often it was done within the hour or so that the entry stands for.
+    pub count: u64,
+    /// What, in snake case: `signed_in`, `call_deleted`, ….
+    pub kind: String,
+    /// More about it, for people: a call's SID, `user 2`; no number, no words, no secret.
+    pub detail: String,
+    /// Who did it, if a user; of a wrong password, the user whose name it was. Users that are gone stay
+    /// named.
+    pub user_id: Option<UserId>,
+    /// The client's address, as far as proxies are believed; of a stranger, the network's. None: it was
+    /// done on the command line, or by the server itself.
+    pub address: Option<String>,
+}
+
+/// An entry for the server's log.
+#[derive(Debug, Clone)]
+pub struct NewLogEntry {
+    /// When.
+    pub at: UtcTime,
+    /// What, in snake case.
+    pub kind: String,
+    /// More about it, for people.
+    pub detail: String,
+    /// Who did it.
+    pub user_id: Option<UserId>,
+    /// The client's address.
+    pub address: Option<String>,
+}
+
+/// Which entries of the server's log are wanted. Everything is optional, and all of it must fit.
+#[derive(Debug, Clone, Default)]
+pub struct LogFilter {
+    /// Of this kind.
+    pub kind: Option<String>,
+    /// Done by this user.
+    pub user_id: Option<UserId>,
+    /// Done, for the first time, before.
+    pub until: Option<UtcTime>,
+}
+
 /// A call that is to be opened, or adopted if it is there already: then only what is not known yet
 /// is filled in.
 #[derive(Debug, Clone)]
@@ -223,6 +271,19 @@ pub struct Unfinished {
     pub calls: Vec<(CallSid, UtcTime)>,
     /// Recordings that are not settled, and when their call ended.
     pub recordings: Vec<(RecordingSid, UtcTime)>,
+}
+
+/// A call to a number, as it counts for the bounds of a day.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlacedCall {
+    /// The call.
+    pub call: CallSid,
+    /// Who called.
+    pub user_id: Option<UserId>,
+    /// When it was let through.
+    pub at: UtcTime,
+    /// When it ended.
+    pub ended_at: Option<UtcTime>,
 }
 
 /// What changed by an update; `None` instead of it when nothing did (a repetition, something late).

@@ -3,8 +3,10 @@
 use serde_json::{Value, json};
 
 use super::calls::Office;
+use super::phone::eventually;
 use super::sign_in::{House, assert_refused};
 use super::stories::call;
+use crate::app::Parts;
 use crate::clock;
 use crate::store::Role;
 
@@ -68,16 +70,195 @@ async fn admins_read_who_looked_into_took_away_and_deleted_what() {
 
     let refused = office.page("GET", "/api/log", &alice, &Value::Null).await;
     assert_refused(&refused, 403, "not_allowed");
-    let told = office.page("GET", "/api/log", &admin, &Value::Null).await;
-    let entries = told.json()["entries"].as_array().unwrap().clone();
-    let entry = |e: &Value| json!([e["kind"], e["detail"], e["userId"]]);
-    let entries: Vec<Value> = entries.iter().map(entry).collect();
+    let mut told = Vec::new();
+    for kind in ["looked_into_call", "transcript_exported"] {
+        told.extend(entries(&office.house, &admin, &format!("?kind={kind}")).await);
+    }
     let sid = call(1);
     assert_eq!(
-        entries,
+        told,
         [
-            json!(["looked_into_call", sid.as_str(), 2]),
-            json!(["transcript_exported", sid.as_str(), 1]),
+            json!(["looked_into_call", sid.as_str(), 2, "127.0.0.1", 2]),
+            json!(["transcript_exported", sid.as_str(), 1, "127.0.0.1", 1]),
         ]
+    );
+}
+
+/// What the log says: kind, detail, user, address, how often.
+async fn entries(house: &House, admin: &str, query: &str) -> Vec<Value> {
+    let path = format!("/api/log{query}");
+    let told = house.page("GET", &path, admin, &Value::Null).await;
+    assert_eq!(told.status, 200, "{}", told.body);
+    let entries = told.json()["entries"].as_array().unwrap().clone();
+    let entry = |e: &Value| {
+        json!([
+            e["kind"],
+            e["detail"],
+            e["userId"],
+            e["address"],
+            e["count"]
+        ])
+    };
+    entries.iter().map(entry).collect()
+}
+
+/// A server behind a proxy that says who a client is, with a call of alice's, the first user.
+async fn watched() -> (Office, String) {
+    let behind_proxy = |parts: &mut Parts| parts.proxies = "127.0.0.1".parse().unwrap();
+    let office = Office::open_with(behind_proxy).await;
+    let alice = office.house.user("alice", Role::User).await;
+    let cookie = office.house.session_of(&alice, clock::utc_now()).await;
+    let identity = office.identity(&cookie).await;
+    office.dial(1, &identity, "+14155550123").await;
+    (office, cookie)
+}
+
+/// A request of the client at this address; its status.
+async fn from(
+    house: &House,
+    address: &str,
+    cookie: &str,
+    (method, path): (&str, &str),
+    body: &Value,
+) -> u16 {
+    let headers = format!(
+        "Origin: https://calls.example.org\r\nContent-Type: application/json\r\n\
+         X-Forwarded-For: {address}\r\nCookie: {cookie}\r\n"
+    );
+    house.ask(method, path, &headers, body).await.status
+}
+
+/// Waits until the log says all of it: refusals are written after their answers.
+async fn logged(house: &House, admin: &str, wanted: &[Value]) {
+    eventually(&format!("{wanted:?}"), async || {
+        let told = entries(house, admin, "").await;
+        wanted.iter().all(|entry| told.contains(entry))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_log_tells_of_wrong_passwords_by_the_network_that_they_come_from() {
+    let (office, _) = watched().await;
+    let house = &office.house;
+    let admin = house.session("carol", Role::Admin).await;
+    let sign_in = ("POST", "/api/session");
+    let wrong = |name: &str| json!({ "name": name, "password": "wrong horse" });
+    for address in ["203.0.113.1", "203.0.113.1", "2001:db8::1", "2001:db8::2"] {
+        let status = from(house, address, "", sign_in, &wrong("Alice")).await;
+        assert_eq!(status, 401);
+    }
+    let typed = "a password in the wrong field";
+    from(house, "203.0.113.2", "", sign_in, &wrong(typed)).await;
+    let nobody = "for a name that nobody has";
+    let wanted = [
+        json!(["wrong_password", "of a user", 1, "203.0.113.1", 2]),
+        json!(["wrong_password", "of a user", 1, "2001:db8::/64", 2]),
+        json!(["wrong_password", nobody, null, "203.0.113.2", 1]),
+    ];
+    logged(house, &admin, &wanted).await;
+    let told = house.page("GET", "/api/log", &admin, &Value::Null).await;
+    for hidden in [typed, "wrong horse"] {
+        assert!(
+            !told.body.contains(hidden),
+            "{hidden:?} is in {}",
+            told.body
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_log_tells_of_claims_searches_and_refusals_by_the_clients_address() {
+    let (office, cookie) = watched().await;
+    let house = &office.house;
+    let eve = house.session("eve", Role::User).await;
+    let admin = house.session("carol", Role::Admin).await;
+    let sid = call(1);
+    let at = format!("/api/calls/{}", sid.as_str());
+    let (read, users) = (("GET", at.as_str()), ("GET", "/api/users"));
+    for _ in 0..2 {
+        assert_eq!(
+            from(house, "203.0.113.3", &eve, read, &Value::Null).await,
+            404
+        );
+        assert_eq!(
+            from(house, "203.0.113.4", "", read, &Value::Null).await,
+            401
+        );
+    }
+    let known = json!({ "sid": sid.as_str(), "direction": "outgoing" });
+    let claim = ("POST", "/api/calls");
+    assert_eq!(from(house, "203.0.113.3", &eve, claim, &known).await, 404);
+    assert_eq!(
+        from(house, "203.0.113.5", &cookie, claim, &known).await,
+        200
+    );
+    assert_eq!(
+        from(house, "203.0.113.3", &eve, users, &Value::Null).await,
+        403
+    );
+    for query in ["?q=cancer", "?number=0123", ""] {
+        let path = format!("/api/calls{query}");
+        let list = ("GET", path.as_str());
+        assert_eq!(
+            from(house, "203.0.113.6", &admin, list, &Value::Null).await,
+            200
+        );
+    }
+    let not_hers = format!("no_such_call: GET /api/calls/{{sid}} {}", sid.as_str());
+    let signed_out = "sign_in_required: GET /api/calls/{sid}";
+    let wanted = [
+        json!(["refused", not_hers, 2, "203.0.113.3", 2]),
+        json!(["refused", signed_out, null, "203.0.113.4", 2]),
+        json!([
+            "refused",
+            "not_allowed: GET /api/users",
+            2,
+            "203.0.113.3",
+            1
+        ]),
+        json!(["call_not_confirmed", sid.as_str(), 2, "203.0.113.3", 1]),
+        json!(["call_confirmed", sid.as_str(), 1, "203.0.113.5", 1]),
+        json!(["searched_calls", "of others", 3, "203.0.113.6", 2]),
+        json!(["listed_calls", "of others", 3, "203.0.113.6", 1]),
+    ];
+    logged(house, &admin, &wanted).await;
+    let told = house.page("GET", "/api/log", &admin, &Value::Null).await;
+    for hidden in ["cancer", "0123"] {
+        assert!(
+            !told.body.contains(hidden),
+            "{hidden:?} is in {}",
+            told.body
+        );
+    }
+    let of_eve = entries(house, &admin, "?userId=2").await;
+    assert!(
+        !of_eve.is_empty() && of_eve.iter().all(|entry| entry[2] == 2),
+        "{of_eve:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_user_who_exports_without_end_pushes_nothing_out_of_the_log() {
+    let office = Office::open().await;
+    let alice = office.house.session("alice", Role::User).await;
+    let admin = office.house.session("carol", Role::Admin).await;
+    let identity = office.identity(&alice).await;
+    office.dial(1, &identity, "+14155550123").await;
+    let file = format!("/api/calls/{}/transcript.txt", call(1).as_str());
+    for _ in 0..200 {
+        let taken = office.page("GET", &file, &alice, &Value::Null).await;
+        assert_eq!(taken.status, 200, "{}", taken.body);
+    }
+    let told = entries(&office.house, &admin, "?kind=transcript_exported").await;
+    assert_eq!(
+        told,
+        [json!([
+            "transcript_exported",
+            call(1).as_str(),
+            1,
+            "127.0.0.1",
+            200
+        ])]
     );
 }

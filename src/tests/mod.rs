@@ -21,6 +21,7 @@ mod prism;
 mod quantised;
 mod replay;
 mod rest;
+mod routes;
 mod security;
 mod settings;
 mod setup;

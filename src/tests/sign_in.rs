@@ -129,7 +129,7 @@ impl House {
     }
 
     /// Makes an API token; its secret.
-    async fn token(&self, cookie: &str, scopes: &[&str]) -> String {
+    pub(crate) async fn token(&self, cookie: &str, scopes: &[&str]) -> String {
         let body = json!({ "name": "robot", "scopes": scopes });
         let added = self.page("POST", "/api/tokens", cookie, &body).await;
         assert_eq!(added.status, 201, "{}", added.body);

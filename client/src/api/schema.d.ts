@@ -15,8 +15,9 @@ export interface paths {
         get: operations["getCalls"];
         put?: never;
         /**
-         * Take over a call that this browser made or answered: whose it is was not known yet, if somebody
-         *     called us.
+         * Ask whether a call that this browser answered is its user's. Twilio says who answered; this
+         *     changes nothing. A page asks when it answers, and waits for Twilio's word up to some seconds. On a
+         *     server without users, a call that nobody knows is written down.
          */
         post: operations["postCalls"];
         delete?: never;
@@ -173,7 +174,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What people did on this server. */
+        /**
+         * What people did on this server, and who was refused what, each with the client's address. What is
+         *     done again within the hour is counted in one entry. Entries are kept for a year.
+         */
         get: operations["getLog"];
         put?: never;
         post?: never;
@@ -1097,7 +1101,29 @@ export interface components {
         SegmentId: string;
         /** @description What happened, in order of time. */
         ServerLog: {
-            entries: components["schemas"]["CallLogEntry"][];
+            entries: components["schemas"]["ServerLogEntry"][];
+        };
+        /** @description Something that people did on this server, for admins. */
+        ServerLogEntry: {
+            /**
+             * @description The client's address, as far as proxies are believed; of a stranger, the network's. None: it was
+             *     done on the command line, or by the server itself.
+             */
+            address?: string | null;
+            /** @description When; the first time, if it was done again. */
+            at: components["schemas"]["UtcTime"];
+            /**
+             * Format: int64
+             * @description How often it was done within the hour or so that the entry stands for.
+             */
+            count: number;
+            /** @description More about it, for people: a call's SID, `user 2`; no number, no words, no secret. */
+            detail: string;
+            /** @description What, in snake case: `signed_in`, `call_deleted`, …. */
+            kind: string;
+            /** @description When it was last done. */
+            lastAt: components["schemas"]["UtcTime"];
+            userId?: components["schemas"]["UserId"] | null;
         };
         /** @description A browser that is signed in. */
         SessionInfo: {
@@ -1394,6 +1420,7 @@ export interface operations {
             };
         };
         responses: {
+            /** @description it is */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1420,8 +1447,26 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `no_such_call`: it is somebody else's, or was deleted */
+            /** @description `no_such_call`: Twilio told of no such call, or it is somebody else's */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `not_answered_yet`: it rings here, and Twilio has not said who answered: ask again; `answered_by_another`: it rang here, and another user answered */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `too_many_requests`: Retry-After says when to come back */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1528,8 +1573,17 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `call_in_progress`: end it first */
+            /** @description `call_in_progress`: end it first; `busy`: it is being deleted */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `too_many_requests`: Retry-After says when to come back */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1611,6 +1665,15 @@ export interface operations {
             };
             /** @description `too_long` */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `too_many_requests`: Retry-After says when to come back */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1741,6 +1804,15 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description `too_many_requests`: Retry-After says when to come back */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `twilio_…`: what Twilio said, and what to do */
             502: {
                 headers: {
@@ -1803,6 +1875,15 @@ export interface operations {
             };
             /** @description `call_over`, `not_recording`, `busy`: try again */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `too_many_requests`: Retry-After says when to come back */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1879,6 +1960,15 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description `too_many_requests`: Retry-After says when to come back */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `twilio_…`: what Twilio said, and what to do */
             502: {
                 headers: {
@@ -1941,6 +2031,15 @@ export interface operations {
             };
             /** @description `call_over`, `call_not_answered`: when somebody has, `busy`: try again */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `too_many_requests`: Retry-After says when to come back */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2017,6 +2116,15 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description `too_many_requests`: Retry-After says when to come back */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `twilio_…`: what Twilio said, and what to do */
             502: {
                 headers: {
@@ -2084,8 +2192,14 @@ export interface operations {
     getLog: {
         parameters: {
             query?: {
-                /** @description The latest entries; all that are kept by default. */
+                /** @description The latest entries that fit; 20,000 by default, and at most. */
                 limit?: number;
+                /** @description Of this kind: `wrong_password`. */
+                kind?: string;
+                /** @description Done by this user. */
+                userId?: number;
+                /** @description Done, for the first time, before: the `at` of the first entry of the answer before. */
+                until?: string;
             };
             header?: never;
             path?: never;
@@ -2274,6 +2388,15 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description `too_many_requests`: Retry-After says when to come back */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             default: components["responses"]["Error"];
         };
     };
@@ -2316,6 +2439,15 @@ export interface operations {
             };
             /** @description `not_allowed`: for people; `origin_refused`: another server's page */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `too_many_requests`: Retry-After says when to come back */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2591,6 +2723,15 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description `too_many_requests`: Retry-After says when to come back */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             default: components["responses"]["Error"];
         };
     };
@@ -2642,6 +2783,15 @@ export interface operations {
             };
             /** @description `no_such_session`: you have no such session */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `too_many_requests`: Retry-After says when to come back */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2791,6 +2941,15 @@ export interface operations {
             };
             /** @description `simulation_off`: calls are real here; `simulation_running`: one at a time */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `too_many_requests`: Retry-After says when to come back */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2959,6 +3118,15 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description `too_many_requests`: Retry-After says when to come back */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             default: components["responses"]["Error"];
         };
     };
@@ -3010,6 +3178,15 @@ export interface operations {
             };
             /** @description `no_such_token`: you have no such token */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `too_many_requests`: Retry-After says when to come back */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3124,6 +3301,15 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description `too_many_requests`: Retry-After says when to come back */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             default: components["responses"]["Error"];
         };
     };
@@ -3184,6 +3370,15 @@ export interface operations {
             };
             /** @description `last_admin` */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `too_many_requests`: Retry-After says when to come back */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };

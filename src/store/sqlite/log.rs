@@ -1,4 +1,4 @@
-//! What happened to calls, and to the server: lines that only grow, within a bound.
+//! What happened to calls: lines that only grow, within a bound.
 
 use sqlx::SqliteConnection;
 
@@ -9,10 +9,11 @@ use crate::limits;
 use crate::store::CallLogEntry;
 use crate::store::error::StoreError;
 
-/// Adds a line to the call's log, or to the server's.
+/// Adds a line to the call's log. Where that is one too many, the oldest line of the user and kind
+/// that have the most leaves, so that nothing that repeats pushes out what is rare.
 pub(super) async fn write(
     work: &mut SqliteConnection,
-    call: Option<i64>,
+    call: i64,
     entry: &CallLogEntry,
 ) -> Result<(), StoreError> {
     sqlx::query(
@@ -27,27 +28,25 @@ pub(super) async fn write(
     .execute(&mut *work)
     .await?;
     sqlx::query(
-        "DELETE FROM log_entries WHERE call_id IS ?1 AND id <= (SELECT id FROM log_entries \
-         WHERE call_id IS ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+        "DELETE FROM log_entries WHERE (SELECT count(*) FROM log_entries WHERE call_id = ?1) > ?2 \
+         AND id = (SELECT min(id) FROM log_entries WHERE call_id = ?1 \
+         GROUP BY kind, user_id ORDER BY count(*) DESC, min(id) LIMIT 1)",
     )
     .bind(call)
-    .bind(match call {
-        Some(_) => limits::LOG_ENTRIES_MAX,
-        None => limits::SERVER_LOG_ENTRIES_MAX,
-    })
+    .bind(limits::LOG_ENTRIES_MAX)
     .execute(work)
     .await?;
     Ok(())
 }
 
-/// The latest lines of the call's log, or of the server's, in order of time.
+/// The latest lines of the call's log, in order of time.
 pub(super) async fn of_call(
     look: &mut SqliteConnection,
-    call: Option<i64>,
+    call: i64,
     limit: u32,
 ) -> Result<Vec<CallLogEntry>, StoreError> {
     let mut rows: Vec<(i64, String, String, Option<i64>)> = sqlx::query_as(
-        "SELECT at, kind, detail, user_id FROM log_entries WHERE call_id IS ? \
+        "SELECT at, kind, detail, user_id FROM log_entries WHERE call_id = ? \
          ORDER BY at DESC, id DESC LIMIT ?",
     )
     .bind(call)
@@ -67,26 +66,15 @@ pub(super) async fn of_call(
 impl Sqlite {
     pub(in crate::store) async fn log(
         &self,
-        call: Option<&CallSid>,
+        call: &CallSid,
         entry: &CallLogEntry,
     ) -> Result<bool, StoreError> {
         let mut work = self.write().await?;
-        let id = match call {
-            None => None,
-            Some(call) => match call_of(&mut work, call.as_str()).await? {
-                None => return Ok(false),
-                id => id,
-            },
+        let Some(id) = call_of(&mut work, call.as_str()).await? else {
+            return Ok(false);
         };
         write(&mut work, id, entry).await?;
         work.commit().await?;
         Ok(true)
-    }
-
-    pub(in crate::store) async fn server_log(
-        &self,
-        limit: u32,
-    ) -> Result<Vec<CallLogEntry>, StoreError> {
-        of_call(&mut *self.readers.acquire().await?, None, limit).await
     }
 }

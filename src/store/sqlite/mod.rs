@@ -25,8 +25,10 @@ mod list;
 mod log;
 mod migrate;
 mod people;
+mod placed;
 mod recordings;
 mod registrations;
+mod server_log;
 mod status;
 mod transcript;
 

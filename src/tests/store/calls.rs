@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::limits;
+use crate::store::Role;
 
 #[tokio::test]
 async fn a_call_is_adopted_without_losing_what_is_known() {
@@ -312,6 +313,68 @@ async fn a_log_keeps_the_latest() {
         let log = store.call(&call(1)).await.unwrap().unwrap().events;
         assert_eq!(log.len(), limits::LOG_ENTRIES_MAX as usize);
         assert_eq!(log[0].detail, "1");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_one_user_does_too_often_pushes_nothing_out_of_a_log() {
+    everywhere(async |store| {
+        let ada = store.first_user("Ada", "h", at(0)).await.unwrap();
+        let bob = store.add_user("Bob", "h", Role::User, at(0)).await.unwrap();
+        store.open_call(&new_call(1)).await.unwrap();
+        let calls = [None, Some(call(1))];
+        for call in &calls {
+            for (kind, user) in [
+                ("role_changed", ada.id),
+                ("exported", ada.id),
+                ("signed_in", bob.id),
+            ] {
+                store
+                    .log(call.as_ref(), kind, "rare", Some(user), at(1))
+                    .await
+                    .unwrap();
+            }
+        }
+        let day = limits::SERVER_LOG_ENTRIES_A_DAY_MAX;
+        for n in 0..day + 50 {
+            let n = n.to_string();
+            for call in &calls {
+                let logged = store.log(call.as_ref(), "exported", &n, Some(bob.id), at(2));
+                logged.await.unwrap();
+            }
+        }
+        let whole = store.server_log(10_000).await.unwrap();
+        let of_bob: Vec<_> = whole
+            .iter()
+            .filter(|e| e.kind == "exported" && e.user_id == Some(bob.id))
+            .collect();
+        assert_eq!(of_bob.len(), day as usize + 1);
+        assert_eq!(
+            of_bob.iter().map(|e| e.count).sum::<u64>(),
+            u64::from(day) + 50
+        );
+        assert_eq!(whole.iter().filter(|e| e.detail == "rare").count(), 3);
+        let of_call = store.call(&call(1)).await.unwrap().unwrap().events;
+        assert_eq!(of_call.len(), limits::LOG_ENTRIES_MAX as usize);
+        assert_eq!(of_call.iter().filter(|e| e.detail == "rare").count(), 3);
+        // The next day he has a day's entries again; after a year they are gone.
+        let tomorrow = at(3).plus(limits::SERVER_LOG_DAY);
+        store
+            .log(None, "exported", "tomorrow", Some(bob.id), tomorrow)
+            .await
+            .unwrap();
+        // Whoever is gone stays named.
+        store.remove_user(bob.id).await.unwrap();
+        let filter = LogFilter {
+            user_id: Some(bob.id),
+            ..LogFilter::default()
+        };
+        let latest = store.search_log(&filter, 1).await.unwrap();
+        assert_eq!(latest[0].detail, "tomorrow");
+        let swept = store.sweep_log(tomorrow).await.unwrap();
+        assert_eq!(swept, u64::from(day) + 4);
+        assert_eq!(store.server_log(10).await.unwrap(), latest);
     })
     .await;
 }

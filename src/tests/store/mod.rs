@@ -13,8 +13,8 @@ use tempfile::TempDir;
 use crate::clock::UtcTime;
 use crate::ids::{CallSid, RecordingSid, SegmentId, StreamSid, Track, UserId};
 use crate::store::{
-    CallEdit, CallFilter, CallRecord, LegUpdate, NewCall, Party, Recording, RecordingUpdate,
-    StatusChange, Store, StoreError, TranscriptState,
+    CallEdit, CallFilter, CallRecord, LegUpdate, LogFilter, NewCall, Party, Recording,
+    RecordingUpdate, StatusChange, Store, StoreError, TranscriptState,
 };
 use crate::transcript::{CallStatus, Direction, RecordingStatus, Segment, Speaker, Word};
 

@@ -12,7 +12,7 @@ use super::{
     stream_number,
 };
 use crate::ids::{ClientIdentity, RegistrationId};
-use crate::store::{NewCall, RegistrationRecord, Role, Scope, Store, StoreError};
+use crate::store::{NewCall, PlacedCall, RegistrationRecord, Role, Scope, Store, StoreError};
 use crate::transcript::CallStatus;
 
 /// The rows of each table: by column, the values as SQL writes them.
@@ -28,7 +28,8 @@ async fn texts(connection: &mut SqliteConnection, query: String) -> Vec<String> 
     query.fetch_all(connection).await.unwrap()
 }
 
-/// What is in every table of ours; the index's own tables follow from them.
+/// What is in every table of ours; the index's own tables follow from them. The server's log has a table
+/// of its own at newer steps alone, so that it is looked at apart.
 async fn rows(file: &Path) -> Rows {
     let mut connection = connect(file).await;
     let tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' \
@@ -39,7 +40,12 @@ async fn rows(file: &Path) -> Rows {
         let mut rows: Vec<BTreeMap<String, String>> = Vec::new();
         for column in texts(&mut connection, columns).await {
             let key = primary_key(&mut connection, &table).await;
-            let values = format!("SELECT quote({column}) FROM {table} ORDER BY {key}");
+            let of_calls = if table == "log_entries" {
+                "WHERE call_id IS NOT NULL"
+            } else {
+                ""
+            };
+            let values = format!("SELECT quote({column}) FROM {table} {of_calls} ORDER BY {key}");
             let values = texts(&mut connection, values).await;
             rows.resize_with(values.len(), BTreeMap::new);
             for (row, value) in rows.iter_mut().zip(values) {
@@ -48,6 +54,14 @@ async fn rows(file: &Path) -> Rows {
         }
         all.insert(table, rows);
     }
+    let log = match all.remove("server_log") {
+        Some(_) => "server_log",
+        None => "log_entries WHERE call_id IS NULL",
+    };
+    let log = format!("SELECT at || kind || detail || quote(user_id) FROM {log} ORDER BY id");
+    let log = texts(&mut connection, log).await.into_iter();
+    let row = |entry| BTreeMap::from([("entry".to_owned(), entry)]);
+    all.insert("the server's log".to_owned(), log.map(row).collect());
     connection.close().await.unwrap();
     all
 }
@@ -155,6 +169,13 @@ async fn fill(file: &Path) {
         .log(None, "kind", "detail", None, at(6))
         .await
         .unwrap();
+    let placed = PlacedCall {
+        call: call(1),
+        user_id: Some(ada.id),
+        at: at(7),
+        ended_at: None,
+    };
+    store.place_call(&placed).await.unwrap();
     store.delete_call(&call(3), at(7)).await.unwrap().unwrap();
     store.close().await;
 }

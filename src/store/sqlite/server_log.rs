@@ -1,0 +1,245 @@
+//! What people did on this server. Nobody can flush it: entries leave for their age alone. What a user
+//! does, or strangers do, is bounded by the day instead, for each user and kind: what is beyond is
+//! counted in one entry. The bound of the whole is for the disk's sake; it takes the oldest entry of
+//! the user and kind that have the most.
+
+use sqlx::{QueryBuilder, SqliteConnection};
+
+use super::Sqlite;
+use crate::clock::UtcTime;
+use crate::ids::UserId;
+use crate::limits;
+use crate::store::error::StoreError;
+use crate::store::{LogFilter, NewLogEntry, ServerLogEntry};
+
+/// The detail of the entry that counts what a user did beyond the day's entries.
+const MORE: &str = "more of the same kind";
+
+/// Entries after which the bound of the whole is looked at again: counting them all takes time.
+const TRIM_EVERY: i64 = 1_024;
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    at: i64,
+    last_at: i64,
+    count: i64,
+    kind: String,
+    detail: String,
+    user_id: Option<i64>,
+    address: Option<String>,
+}
+
+impl Row {
+    fn entry(self) -> ServerLogEntry {
+        ServerLogEntry {
+            at: UtcTime::from_millis(self.at),
+            last_at: UtcTime::from_millis(self.last_at),
+            count: self.count as u64,
+            kind: self.kind,
+            detail: self.detail,
+            user_id: self.user_id.map(UserId),
+            address: self.address,
+        }
+    }
+}
+
+async fn insert(
+    work: &mut SqliteConnection,
+    entry: &NewLogEntry,
+    detail: &str,
+    address: Option<&str>,
+) -> Result<i64, StoreError> {
+    let inserted = sqlx::query(
+        "INSERT INTO server_log (at, last_at, count, kind, detail, user_id, address) \
+         VALUES (?1, ?1, 1, ?2, ?3, ?4, ?5)",
+    )
+    .bind(entry.at.millis())
+    .bind(&entry.kind)
+    .bind(detail)
+    .bind(entry.user_id.map(|user| user.0))
+    .bind(address)
+    .execute(work)
+    .await?;
+    Ok(inserted.last_insert_rowid())
+}
+
+async fn count_on(
+    work: &mut SqliteConnection,
+    id: i64,
+    times: u32,
+    at: UtcTime,
+) -> Result<bool, StoreError> {
+    let counted = sqlx::query(
+        "UPDATE server_log SET count = count + ?, last_at = max(last_at, ?) WHERE id = ?",
+    )
+    .bind(times)
+    .bind(at.millis())
+    .bind(id)
+    .execute(work)
+    .await?;
+    Ok(counted.rows_affected() > 0)
+}
+
+/// The entry that counts this one with others, if the user has had a day's entries of the kind.
+async fn crowded(
+    work: &mut SqliteConnection,
+    entry: &NewLogEntry,
+) -> Result<Option<i64>, StoreError> {
+    let since = entry.at.minus(limits::SERVER_LOG_DAY).millis();
+    let user = entry.user_id.map(|user| user.0);
+    let today: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM (SELECT 1 FROM server_log WHERE kind = ? AND user_id IS ? AND at > ? \
+         LIMIT ?)",
+    )
+    .bind(&entry.kind)
+    .bind(user)
+    .bind(since)
+    .bind(limits::SERVER_LOG_ENTRIES_A_DAY_MAX)
+    .fetch_one(&mut *work)
+    .await?;
+    if today < i64::from(limits::SERVER_LOG_ENTRIES_A_DAY_MAX) {
+        return Ok(None);
+    }
+    let more: Option<i64> = sqlx::query_scalar(
+        "SELECT id FROM server_log WHERE kind = ? AND user_id IS ? AND at > ? AND detail = ? \
+         ORDER BY at DESC LIMIT 1",
+    )
+    .bind(&entry.kind)
+    .bind(user)
+    .bind(since)
+    .bind(MORE)
+    .fetch_optional(&mut *work)
+    .await?;
+    match more {
+        Some(id) => {
+            count_on(work, id, 1, entry.at).await?;
+            Ok(Some(id))
+        }
+        None => insert(work, entry, MORE, None).await.map(Some),
+    }
+}
+
+/// Brings the log down to `max` entries: the oldest of the user and kind that have the most leave.
+async fn trim(work: &mut SqliteConnection, max: i64) -> Result<(), StoreError> {
+    loop {
+        let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM server_log")
+            .fetch_one(&mut *work)
+            .await?;
+        let excess = kept - max;
+        if excess <= 0 {
+            return Ok(());
+        }
+        let sizes: Vec<(String, Option<i64>, i64)> = sqlx::query_as(
+            "SELECT kind, user_id, count(*) FROM server_log GROUP BY kind, user_id \
+             ORDER BY count(*) DESC, kind, user_id LIMIT 2",
+        )
+        .fetch_all(&mut *work)
+        .await?;
+        let Some((kind, user, most)) = sizes.first() else {
+            return Ok(());
+        };
+        let second = sizes.get(1).map_or(0, |(_, _, size)| *size);
+        // Down to the next ones' size, and then in turn.
+        let leave = excess.min((most - second).max(1));
+        sqlx::query(
+            "DELETE FROM server_log WHERE id IN (SELECT id FROM server_log \
+             WHERE kind = ? AND user_id IS ? ORDER BY at, id LIMIT ?)",
+        )
+        .bind(kind)
+        .bind(user)
+        .bind(leave)
+        .execute(&mut *work)
+        .await?;
+    }
+}
+
+impl Sqlite {
+    pub(in crate::store) async fn log_server(
+        &self,
+        entry: &NewLogEntry,
+    ) -> Result<i64, StoreError> {
+        let mut work = self.write().await?;
+        let id = match crowded(&mut work, entry).await? {
+            Some(id) => id,
+            None => insert(&mut work, entry, &entry.detail, entry.address.as_deref()).await?,
+        };
+        if id % TRIM_EVERY == 0 {
+            trim(&mut work, i64::from(limits::SERVER_LOG_ENTRIES_MAX)).await?;
+        }
+        work.commit().await?;
+        Ok(id)
+    }
+
+    pub(in crate::store) async fn count_log(
+        &self,
+        id: i64,
+        times: u32,
+        at: UtcTime,
+    ) -> Result<bool, StoreError> {
+        count_on(&mut *self.writer.acquire().await?, id, times, at).await
+    }
+
+    pub(in crate::store) async fn sweep_log(&self, before: UtcTime) -> Result<u64, StoreError> {
+        let swept = sqlx::query("DELETE FROM server_log WHERE at < ?")
+            .bind(before.millis())
+            .execute(&self.writer)
+            .await?;
+        Ok(swept.rows_affected())
+    }
+
+    pub(in crate::store) async fn search_log(
+        &self,
+        filter: &LogFilter,
+        limit: u32,
+    ) -> Result<Vec<ServerLogEntry>, StoreError> {
+        let mut query = QueryBuilder::<sqlx::Sqlite>::new(
+            "SELECT at, last_at, count, kind, detail, user_id, address FROM server_log WHERE 1",
+        );
+        if let Some(kind) = &filter.kind {
+            query.push(" AND kind = ").push_bind(kind.clone());
+        }
+        if let Some(user) = filter.user_id {
+            query.push(" AND user_id = ").push_bind(user.0);
+        }
+        if let Some(until) = filter.until {
+            query.push(" AND at < ").push_bind(until.millis());
+        }
+        query
+            .push(" ORDER BY at DESC, id DESC LIMIT ")
+            .push_bind(limit);
+        let rows: Vec<Row> = query.build_query_as().fetch_all(&self.readers).await?;
+        Ok(rows.into_iter().rev().map(Row::entry).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_full_log_loses_the_oldest_of_whoever_has_the_most() {
+        let store = Sqlite::open(None).await.unwrap();
+        let entry = |n: u64, kind: &str, user: i64| NewLogEntry {
+            at: UtcTime::from_millis(1_800_000_000_000 + n as i64),
+            kind: kind.to_owned(),
+            detail: n.to_string(),
+            user_id: Some(UserId(user)),
+            address: None,
+        };
+        for (n, kind, user) in [(0, "signed_in", 1), (1, "exported", 2), (2, "exported", 1)] {
+            store.log_server(&entry(n, kind, user)).await.unwrap();
+        }
+        for n in 3..40 {
+            store.log_server(&entry(n, "exported", 2)).await.unwrap();
+        }
+        let mut work = store.write().await.unwrap();
+        trim(&mut work, 10).await.unwrap();
+        work.commit().await.unwrap();
+        let left = store.search_log(&LogFilter::default(), 100).await.unwrap();
+        let left: Vec<&str> = left.iter().map(|entry| entry.detail.as_str()).collect();
+        assert_eq!(
+            left,
+            ["0", "2", "32", "33", "34", "35", "36", "37", "38", "39"]
+        );
+    }
+}
