@@ -89,11 +89,11 @@ impl Presence {
         }
     }
 
-    /// A page goes offline: this registration of the user's is over, and no other.
-    pub(super) fn unregister(&mut self, id: &RegistrationId, user: UserId) {
-        if self.registrations.get(id).is_some_and(|r| r.user == user) {
-            self.registrations.remove(id);
-        }
+    /// A page goes offline: this registration of the user's is over, and no other. `false`: the user
+    /// has no such registration.
+    pub(super) fn unregister(&mut self, id: &RegistrationId, user: UserId) -> bool {
+        let is_own = self.registrations.get(id).is_some_and(|r| r.user == user);
+        is_own && self.registrations.remove(id).is_some()
     }
 
     /// A session is over: none of its browsers, one for each tab, is called or calls any more.
@@ -212,11 +212,11 @@ mod tests {
         let (tab, other) = (browser(1, 1, 1), browser(2, 2, 1));
         let mut presence = present(&[tab.clone(), tab.clone(), other.clone()]);
         assert_eq!(presence.ring(at(5)), [other.clone(), tab.clone()], "once");
-        presence.unregister(&id(1), UserId(1));
+        assert!(presence.unregister(&id(1), UserId(1)));
         assert_eq!(presence.ring(at(5)), [other.clone(), tab.clone()]);
-        presence.unregister(&id(0), UserId(2));
+        assert!(!presence.unregister(&id(0), UserId(2)));
         assert_eq!(presence.ring(at(5)), [other.clone(), tab], "not his to end");
-        presence.unregister(&id(0), UserId(1));
+        assert!(presence.unregister(&id(0), UserId(1)));
         assert_eq!(presence.ring(at(5)), [other]);
     }
 

@@ -59,7 +59,9 @@ impl Desk {
     /// A page says that its browser is not registered any more: this registration ends, and no other
     /// of the same identity.
     pub async fn unregister(&self, id: &RegistrationId, user: UserId) {
-        lock(&self.0.presence).unregister(id, user);
+        if !lock(&self.0.presence).unregister(id, user) {
+            return;
+        }
         if let Err(error) = self.store().forget_registration(id).await {
             tracing::warn!(%error, "a registration that ended is still kept until its pass ends");
         }
