@@ -583,7 +583,7 @@ async fn calls_and_minutes_of_a_day_are_bounded_and_neither_a_restart_nor_a_dele
         .and_then(|rest| rest.split('"').next());
     let seconds: u32 = seconds.unwrap().parse().unwrap();
     assert!((500..=600).contains(&seconds), "{dialled}");
-    restart(&mut office, day(9, 1)).await;
+    restart(&mut office, day(9, 0)).await;
     let refused = office.dial(7, &of_bob, THEIRS).await;
     assert!(
         refused.contains("for as long as is allowed within a day"),
