@@ -113,11 +113,13 @@ async fn admit(State(bounds): State<RequestBounds>, request: Request, next: Next
     let mut response = next.run(request).await;
     if is_late.load(Ordering::Relaxed) {
         response = last(too_slow(bounds.body_time_max).into_response());
-    } else if is_twilios && response.status() == StatusCode::FORBIDDEN {
+    }
+    let is_signed = response.extensions().get::<twilio::Unsigned>().is_none();
+    if is_twilios && (response.status() == StatusCode::FORBIDDEN || !is_signed) {
         // Who is not Twilio has no business on a connection that may be kept for it.
         response = last(response);
     }
-    if is_twilios && response.status().is_success() {
+    if is_twilios && is_signed && response.status().is_success() {
         in_progress.iter_mut().for_each(InProgress::mark_signed);
     }
     response.map(|body| {

@@ -167,6 +167,10 @@ fn xml(twiml: &Twiml) -> Response {
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], twiml.to_xml()).into_response()
 }
 
+/// Marks an answer to a request whose signature could not be checked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Unsigned;
+
 /// What a call hears that Twilio's question could not be read of.
 fn not_understood() -> Response {
     let sorry = Say::text("Sorry, this call could not be understood.");
@@ -177,11 +181,14 @@ fn not_understood() -> Response {
 /// An answer to a question that could not be read. Whoever is no Twilio is told so; Twilio plays what
 /// is no TwiML as its own "application error", so that it hears `spoken`.
 fn unheard(error: ApiError, spoken: impl FnOnce() -> Response) -> Response {
-    if error.status() == StatusCode::FORBIDDEN {
+    let unreadable = [StatusCode::PAYLOAD_TOO_LARGE, StatusCode::BAD_REQUEST];
+    if !unreadable.contains(&error.status()) {
         return error.into_response();
     }
     tracing::error!(%error, "a question of a call's that could not be read");
-    spoken()
+    let mut answer = spoken();
+    answer.extensions_mut().insert(Unsigned);
+    answer
 }
 
 /// `POST /voice`: a call begins. Errors are spoken, never a bare 500.

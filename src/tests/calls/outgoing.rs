@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::{BASE, Leg, OURS, Office, THEIRS, doors, furnish, sid, texts, url_of};
 use crate::app::Parts;
@@ -13,7 +15,7 @@ use crate::ids::Track;
 use crate::limits;
 use crate::store::Role;
 use crate::tests::Server;
-use crate::tests::phone::speech;
+use crate::tests::phone::{patient, speech};
 use crate::tests::sign_in::assert_refused;
 use crate::tests::stories::call;
 use crate::tests::twilio_api::FakeTwilio;
@@ -593,4 +595,21 @@ async fn calls_and_minutes_of_a_day_are_bounded_and_neither_a_restart_nor_a_dele
     restart(&mut office, day(2, 720)).await;
     office.dial(8, &of_bob, THEIRS).await;
     assert_eq!(office.read(8, &bob).await["endCause"], "too_often");
+}
+
+#[tokio::test]
+async fn a_question_whose_signature_cannot_be_checked_ends_its_connection() {
+    let office = Office::open().await;
+    // Too many fields to look at, so that nothing tells whether it is Twilio's.
+    let body = "a=1&".repeat(limits::WEBHOOK_FIELDS_MAX + 1);
+    let head = "POST /voice HTTP/1.1\r\nHost: calls.example.org\r\n\
+                Content-Type: application/x-www-form-urlencoded\r\n";
+    let request = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+    let mut socket = TcpStream::connect(office.house.server.addr).await.unwrap();
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    let end = socket.read_to_string(&mut answer);
+    patient("the end of the connection", end).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.contains("<Say>Sorry"), "{answer}");
 }
