@@ -2,6 +2,7 @@
 //! sockets, or of words. Pure, but for `recording`, which reads files.
 
 pub mod archive;
+pub mod level;
 pub mod mulaw;
 pub mod ogg;
 pub mod opus;

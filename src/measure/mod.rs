@@ -6,10 +6,12 @@ pub mod calibration;
 pub mod frontier;
 pub mod knee;
 pub mod latency;
+pub mod loudness;
 pub mod normalise;
 mod numbers;
 pub mod script;
 mod spelling;
+pub mod symbols;
 pub mod wer;
 
 #[cfg(test)]

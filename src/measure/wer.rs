@@ -8,6 +8,7 @@ use std::ops::AddAssign;
 use serde::{Deserialize, Serialize};
 
 use crate::measure::normalise;
+use crate::measure::symbols::symbols;
 
 /// How a hypothesis differs from its reference, in words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -142,6 +143,8 @@ pub struct Score {
     pub speech_seconds: f64,
     /// Their errors.
     pub errors: Errors,
+    /// Their errors in digits, spelled letters and amounts alone.
+    pub symbols: Errors,
     /// Files with none.
     pub silent_files: u64,
     /// Their length.
@@ -154,6 +157,7 @@ impl Score {
     /// Takes one file in: its reference as it was written, what was heard, and its length.
     /// A reference without words asks for silence.
     pub fn add(&mut self, reference: &str, hypothesis: &str, seconds: f64) {
+        let [said, heard] = [reference, hypothesis].map(symbols);
         let reference = normalise::english(reference);
         let hypothesis = normalise::english(hypothesis);
         let reference: Vec<&str> = reference.split(' ').filter(|w| !w.is_empty()).collect();
@@ -166,6 +170,7 @@ impl Score {
             self.speech_files += 1;
             self.speech_seconds += seconds;
             self.errors += errors(&reference, &hypothesis);
+            self.symbols += errors(&said, &heard);
         }
     }
 
@@ -186,6 +191,7 @@ impl AddAssign for Score {
         self.speech_files += more.speech_files;
         self.speech_seconds += more.speech_seconds;
         self.errors += more.errors;
+        self.symbols += more.symbols;
         self.silent_files += more.silent_files;
         self.silent_seconds += more.silent_seconds;
         self.false_words += more.false_words;

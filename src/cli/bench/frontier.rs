@@ -58,6 +58,7 @@ pub(super) fn run(args: &FrontierArgs) -> anyhow::Result<()> {
                 offline,
                 differences: false,
                 calibration: false,
+                loudness: false,
                 json: None,
                 engine: EngineSettings {
                     model: model.clone(),

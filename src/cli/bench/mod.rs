@@ -20,7 +20,7 @@ use cpu_time::ThreadTime;
 use serde::Serialize;
 
 use crate::app::{App, Parts};
-use crate::audio::{self, mulaw, recording::Recording, resample::Upsampler};
+use crate::audio::{self, level, mulaw, recording::Recording, resample::Upsampler};
 use crate::cli;
 use crate::cli::demo::{figures, read_call};
 use crate::clock;
@@ -31,6 +31,7 @@ use crate::engine::whisper::{self, Policy, Whisper};
 use crate::ids::Track;
 use crate::measure::calibration::Calibration;
 use crate::measure::latency::{Heard, Report, Tally};
+use crate::measure::loudness::Loudness;
 use crate::measure::script::{self, Clip};
 use crate::measure::wer::Score;
 use crate::models;
@@ -81,6 +82,9 @@ struct WordsArgs {
     /// Print how many of the live path's words were right, by their confidence.
     #[arg(long)]
     calibration: bool,
+    /// Print how many words the live path left out, by how loud the recording's speech is.
+    #[arg(long)]
+    loudness: bool,
     /// Write the figures as JSON to this file.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -141,7 +145,7 @@ pub(super) async fn run(args: BenchArgs) -> anyhow::Result<()> {
 }
 
 /// Over [`PathFigures::row`].
-const HEADING: &str = "set            path         WER   ins   del   sub  words false/10min revised      final     drafts";
+const HEADING: &str = "set            path         WER   ins   del   sub  words  digits false/10min revised      final     drafts";
 
 /// Makes every final as on a box where others wait.
 struct Hurried(Box<dyn Recognizer>);
@@ -162,6 +166,8 @@ impl Recognizer for Hurried {
 struct PathFigures {
     score: Score,
     wer: Option<f64>,
+    /// Errors in digits, spelled letters and amounts, for each one that was said.
+    digit_error_rate: Option<f64>,
     false_words_per_minute: Option<f64>,
     final_seconds: f64,
     draft_seconds: f64,
@@ -184,19 +190,30 @@ struct FolderFigures {
 
 fn words(args: &WordsArgs) -> anyhow::Result<()> {
     print(HEADING)?;
-    let (all, calibration) = listen(args)?;
+    let (all, details) = listen(args)?;
     print(
-        "\nrevised: words of partials that were replaced, for each word of finals; final, drafts: \
+        "\ndigits: errors in digits, spelled letters and amounts, for each one that was said; revised: words of partials that were replaced, for each word of finals; final, drafts: \
          audio seconds for each processor second of one core",
     )?;
     if args.calibration {
-        print(&table(&calibration))?;
+        print(&table(&details.calibration))?;
+    }
+    if args.loudness {
+        print("\nloudness of speech  files  words left out      WER")?;
+        print(&details.loudness.lines().join("\n"))?;
     }
     write_json(args.json.as_deref(), &all)
 }
 
-/// Every folder's figures, each printed when it is there, and the live path's confidences.
-fn listen(args: &WordsArgs) -> anyhow::Result<(Vec<FolderFigures>, Calibration)> {
+/// What is known of the live path over all folders.
+#[derive(Debug, Default)]
+struct Details {
+    calibration: Calibration,
+    loudness: Loudness,
+}
+
+/// Every folder's figures, each printed when it is there, and what is known beside them.
+fn listen(args: &WordsArgs) -> anyhow::Result<(Vec<FolderFigures>, Details)> {
     let whisper_cpp = || -> anyhow::Result<Whisper> {
         let path = models::resolve(&args.engine.model, &args.engine.models_dir)?;
         Ok(whisper::Model::load(&path)?.recognizer()?)
@@ -214,7 +231,7 @@ fn listen(args: &WordsArgs) -> anyhow::Result<(Vec<FolderFigures>, Calibration)>
         Offline::WhisperCpp => Some(Box::new(whisper_cpp()?.with_policy(Policy::FullContext))),
     };
     let mut all = Vec::new();
-    let mut calibration = Calibration::default();
+    let mut details = Details::default();
     for folder in &args.folders {
         let clips = script::read_manifest(&folder.join("manifest.tsv"))?;
         let mut figures = FolderFigures {
@@ -225,8 +242,13 @@ fn listen(args: &WordsArgs) -> anyhow::Result<(Vec<FolderFigures>, Calibration)>
         for clip in &clips {
             let samples = read(&clip.path)?;
             let run = figures.live.listen_live(clip, &samples, args, &mut *live)?;
+            if let Some(db) = level::speech_db(&samples) {
+                let mut one = Score::default();
+                one.add(&clip.text, &run.text(), clip.seconds);
+                details.loudness.add(db, one.errors);
+            }
             let words = run.segments.iter().flat_map(|segment| &segment.words);
-            calibration.add(
+            details.calibration.add(
                 &clip.text,
                 words.map(|word| (word.text.as_str(), word.confidence)),
             );
@@ -247,7 +269,7 @@ fn listen(args: &WordsArgs) -> anyhow::Result<(Vec<FolderFigures>, Calibration)>
         }
         all.push(figures);
     }
-    Ok((all, calibration))
+    Ok((all, details))
 }
 
 fn table(calibration: &Calibration) -> String {
@@ -372,6 +394,7 @@ impl PathFigures {
 
     fn finish(&mut self) {
         self.wer = self.score.wer();
+        self.digit_error_rate = self.score.symbols.rate();
         self.false_words_per_minute = self.score.false_words_per_minute();
         self.final_seconds_per_audio_second = self.final_seconds / self.audio_seconds;
         self.draft_seconds_per_audio_second = self.draft_seconds / self.audio_seconds;
@@ -390,12 +413,16 @@ impl PathFigures {
             }
         };
         format!(
-            "{folder:<14} {path:<8} {:>7} {:>5} {:>5} {:>5} {:>6} {:>11} {:>7} {:>10} {:>10}",
+            "{folder:<14} {path:<8} {:>7} {:>5} {:>5} {:>5} {:>6} {:>7} {:>11} {:>7} {:>10} {:>10}",
             or_dash(self.wer.map(|wer| format!("{:.2} %", 100.0 * wer))),
             errors.insertions,
             errors.deletions,
             errors.substitutions,
             errors.reference_words(),
+            or_dash(
+                self.digit_error_rate
+                    .map(|rate| format!("{:.1} %", 100.0 * rate))
+            ),
             or_dash(
                 self.false_words_per_minute
                     .map(|words| format!("{:.1}", 10.0 * words))

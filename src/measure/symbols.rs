@@ -1,0 +1,89 @@
+//! Digits, spelled letters and amounts of money of a text, each as a symbol of its own. Pure: no I/O.
+//!
+//! [`normalise`] makes one word of "four one five" and three of "4 1 5", so that a word error rate says
+//! little about a telephone number. Here every digit of a number counts, however it is written: "415",
+//! "4 1 5" and "four one five" are the same three symbols, and who hears "4 1" has lost one of three.
+
+use crate::measure::normalise;
+
+/// Signs of currencies: what begins with one is an amount, which counts as one symbol.
+const CURRENCIES: [char; 4] = ['$', '¢', '€', '£'];
+
+/// The symbols of `text` in their order: digits, amounts ("$89") and single letters. "a" and "i" count
+/// as letters beside a letter or a digit only, since they are words as well.
+pub fn symbols(text: &str) -> Vec<String> {
+    // The normaliser drops what stands in brackets, an area code too.
+    let text = normalise::english(&text.replace(['(', ')'], " "));
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let mut symbols = Vec::new();
+    for (at, &word) in words.iter().enumerate() {
+        if word.starts_with(CURRENCIES) {
+            symbols.push(word.to_owned());
+        } else if let Some(digit) = digit(word) {
+            symbols.push(digit.to_owned());
+        } else if word.contains(|c: char| c.is_ascii_digit()) {
+            let digits = word.chars().filter(char::is_ascii_digit);
+            symbols.extend(digits.map(String::from));
+        } else if is_letter(word) {
+            let before = at.checked_sub(1).and_then(|before| words.get(before));
+            let beside = [before, words.get(at + 1)].into_iter().flatten();
+            let is_spelled = |beside: &&str| is_letter(beside) || is_number(beside);
+            if !matches!(word, "a" | "i") || beside.copied().any(|word| is_spelled(&word)) {
+                symbols.push(word.to_owned());
+            }
+        }
+    }
+    symbols
+}
+
+/// The one digit that the normaliser writes as a word.
+fn digit(word: &str) -> Option<&'static str> {
+    (word == "one").then_some("1")
+}
+
+fn is_number(word: &str) -> bool {
+    digit(word).is_some() || word.chars().all(|c| c.is_ascii_digit())
+}
+
+fn is_letter(word: &str) -> bool {
+    let mut chars = word.chars();
+    chars.next().is_some_and(|c| c.is_ascii_lowercase()) && chars.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> String {
+        symbols(text).join(" ")
+    }
+
+    #[test]
+    fn a_number_has_the_same_symbols_however_it_is_written() {
+        for text in [
+            "four one five, five five five, oh one two three",
+            "4 1 5 5 5 5 0 1 2 3",
+            "415-555-0123",
+            "4, 1, 5, 5, 5, 5, 0, 1, 2, 3.",
+            "(415) 555 0123",
+        ] {
+            let text = format!("call {text} please");
+            assert_eq!(of(&text), "4 1 5 5 5 5 0 1 2 3", "{text}");
+        }
+    }
+
+    #[test]
+    fn an_amount_is_one_symbol() {
+        assert_eq!(of("your balance is eighty nine dollars"), "$89");
+        assert_eq!(of("your balance is $89"), "$89");
+        assert_eq!(of("twenty five minutes"), "2 5");
+    }
+
+    #[test]
+    fn letters_count_where_they_are_spelled() {
+        assert_eq!(of("I have a dog"), "");
+        assert_eq!(of("A B C"), "a b c");
+        assert_eq!(of("flight b a 2 4 5"), "b a 2 4 5");
+        assert_eq!(of("j o n e s"), "j o n e s");
+    }
+}
