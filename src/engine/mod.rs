@@ -18,6 +18,7 @@ pub mod heard;
 pub mod language;
 pub mod model;
 pub mod native;
+pub mod obscenity;
 pub mod offline;
 pub mod recognizer;
 pub mod scheduler;
@@ -27,6 +28,7 @@ pub mod vad;
 pub mod voice;
 pub mod whisper;
 pub mod workers;
+pub mod written;
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;

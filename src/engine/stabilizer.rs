@@ -9,6 +9,7 @@
 
 use crate::engine::recognizer::HeardWord;
 use crate::engine::recognizer::join;
+use crate::engine::written::digit;
 
 /// A word settles only when it ends at least this long before the end of the audio it was heard
 /// in. Longer settles later, shorter settles words that the final pass would have mended: at 900 ms
@@ -106,8 +107,9 @@ fn agreement(a: &[HeardWord], b: &[HeardWord]) -> usize {
         .count()
 }
 
+/// Whether two words are the same, written otherwise perhaps: "four" is "4".
 fn same(a: &str, b: &str) -> bool {
-    letters(a).eq(letters(b))
+    letters(a).eq(letters(b)) || digit(a).is_some_and(|digit_a| digit(b) == Some(digit_a))
 }
 
 fn letters(word: &str) -> impl Iterator<Item = char> {
