@@ -4,9 +4,10 @@
 //!
 //! Settings that were measured on 8 kHz phone turns: greedy; timestamps on; the encoder's context
 //! trimmed to the clip's length and [`SLACK_MS`], but not below [`CONTEXT_MIN`]; the text ended by
-//! force at the end of speech or where it begins to loop ([`Vocabulary::must_end`]); flash
-//! attention off (with a trimmed context it attends to rows of earlier calls). A final whose text
-//! looks wrong is tried once more with more context.
+//! force at the end of speech or where it is a loop ([`Vocabulary::next`],
+//! [`Vocabulary::without_loop`]); flash attention off (with a trimmed context it attends to rows of
+//! earlier calls). A final whose text looks wrong is tried once more with more context, and a text that
+//! repeats itself with the whole window: with less, Whisper repeats what was said once.
 
 use std::ffi::c_int;
 use std::ffi::c_void;
@@ -25,10 +26,12 @@ use whisper_rs::WhisperSysState;
 use whisper_rs::WhisperTokenData;
 
 use crate::audio;
+use crate::engine::guard::Next;
 use crate::engine::guard::TIMESTAMP_MS;
 use crate::engine::guard::Vocabulary;
 use crate::engine::heard::Heard;
 use crate::engine::heard::Piece;
+use crate::engine::heard::Signs;
 use crate::engine::heard::tokens_max;
 use crate::engine::model::ModelError;
 use crate::engine::recognizer::Effort;
@@ -90,10 +93,9 @@ impl Model {
         parameters.flash_attn(false);
         let context = WhisperContext::new_with_params(path, parameters)
             .map_err(|error| failed(error.to_string()))?;
-        let vocabulary = Vocabulary {
-            end: context.token_eot(),
-            first_timestamp: context.token_beg(),
-        };
+        let end = context.token_eot();
+        let spelling = |token| context.token_to_bytes(token).unwrap_or_default();
+        let vocabulary = Vocabulary::new(end, context.token_beg(), (0..end).map(spelling));
         Ok(Self {
             context: Arc::new(context),
             vocabulary,
@@ -139,7 +141,7 @@ pub fn graphics_card() -> Option<String> {
 /// How much of the encoder a pass uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Policy {
-    /// Trimmed to the clip, and again with more context where a final looks wrong.
+    /// Trimmed to the clip, and again with more context where a text looks wrong.
     #[default]
     Trimmed,
     /// The whole window of 30 s, always, and no forced end: the offline reference.
@@ -162,10 +164,12 @@ impl Whisper {
 
     fn pass(&mut self, request: &Request<'_>, context: usize) -> Result<Heard, RecognizeError> {
         let mut watch = Watch {
-            vocabulary: self.model.vocabulary,
+            vocabulary: &self.model.vocabulary,
             speech_end_ms: (self.policy == Policy::Trimmed).then_some(request.speech_end_ms),
             cancelled: request.cancelled,
             tokens: Vec::new(),
+            logprobs: Vec::new(),
+            kept: None,
         };
         let mut parameters = FullParams::new(SamplingStrategy::Greedy { best_of: 1 });
         parameters.set_n_threads(1);
@@ -191,15 +195,17 @@ impl Whisper {
             return Err(RecognizeError::Cancelled);
         }
         outcome.map_err(failed)?;
-        Ok(self.read(request))
+        let kept = watch.kept.or_else(|| watch.broken_off(tokens_max(request)));
+        Ok(self.read(request, kept))
     }
 
     /// Reads what the state holds after a pass.
-    fn read(&self, request: &Request<'_>) -> Heard {
-        let vocabulary = self.model.vocabulary;
+    fn read(&self, request: &Request<'_>, kept: Option<usize>) -> Heard {
+        let vocabulary = &self.model.vocabulary;
         let whole = self.policy == Policy::FullContext;
         let mut pieces = Vec::new();
         let mut no_speech = 0f32;
+        let mut taken = 0;
         for segment in self.state.as_iter() {
             no_speech = no_speech.max(segment.no_speech_probability());
             // Over several windows only the segments' own times count from the beginning.
@@ -207,7 +213,10 @@ impl Whisper {
             if whole {
                 pieces.push(Piece::Time(at_ms(segment.start_timestamp())));
             }
-            for token in (0..segment.n_tokens()).filter_map(|n| segment.get_token(n)) {
+            let count = kept.map_or(usize::MAX, |kept| kept - taken);
+            let tokens = (0..segment.n_tokens()).filter_map(|n| segment.get_token(n));
+            for token in tokens.take(count) {
+                taken += 1;
                 let data = token.token_data();
                 if data.id >= vocabulary.first_timestamp {
                     if !whole {
@@ -227,7 +236,12 @@ impl Whisper {
                 pieces.push(Piece::Time(at_ms(segment.end_timestamp())));
             }
         }
-        Heard::new(&pieces, no_speech, request)
+        let signs = Signs {
+            no_speech,
+            english_only: !self.model.is_multilingual(),
+            looped: kept.is_some(),
+        };
+        Heard::new(&pieces, signs, request)
     }
 }
 
@@ -252,9 +266,12 @@ impl Recognizer for Whisper {
         let ms = request.samples.len() * 1_000 / audio::SPEECH_HZ as usize;
         let context = ((ms + SLACK_MS) * CONTEXT_HZ / 1_000).clamp(CONTEXT_MIN, CONTEXT_MAX);
         let mut heard = self.pass(request, context)?;
-        if request.effort != Effort::Draft && context < CONTEXT_AGAIN && heard.is_doubtful() {
-            let again = self.pass(request, CONTEXT_AGAIN)?;
-            if again.is_better_than(&heard) {
+        let repeats = heard.repeats();
+        let is_doubtful = request.effort != Effort::Draft && heard.is_doubtful();
+        let again = if repeats { CONTEXT_MAX } else { CONTEXT_AGAIN };
+        if (repeats || is_doubtful) && context < again {
+            let again = self.pass(request, again)?;
+            if repeats || again.is_better_than(&heard) {
                 heard = again;
             }
         }
@@ -277,14 +294,52 @@ impl Whisper {
 
 /// What the callbacks of one pass look at.
 struct Watch<'a> {
-    vocabulary: Vocabulary,
+    vocabulary: &'a Vocabulary,
     /// `None`: the text is not ended by force.
     speech_end_ms: Option<u32>,
     cancelled: &'a AtomicBool,
     tokens: Vec<i32>,
+    /// How likely each was.
+    logprobs: Vec<f32>,
+    /// The text was a loop, of which so many tokens are kept.
+    kept: Option<usize>,
 }
 
 impl Watch<'_> {
+    /// Decides what may come next, where `logits` say how likely each token is.
+    fn look(&mut self, speech_end_ms: u32, logits: &mut [f32]) {
+        let vocabulary = self.vocabulary;
+        let end = vocabulary.end as usize;
+        self.kept = vocabulary.without_loop(&self.tokens, &self.logprobs, speech_end_ms, false);
+        let next = if self.kept.is_some() {
+            Next::TheEnd
+        } else {
+            vocabulary.next(&self.tokens, speech_end_ms)
+        };
+        match next {
+            Next::Anything => {}
+            Next::NotTheEnd => logits[end] = f32::NEG_INFINITY,
+            Next::TheEnd => {
+                for (token, logit) in logits.iter_mut().enumerate() {
+                    *logit = if token == end { 0.0 } else { f32::NEG_INFINITY };
+                }
+            }
+        }
+    }
+
+    /// How many tokens to keep of a text that has as many as it may have, and no end.
+    fn broken_off(&self, tokens_max: usize) -> Option<usize> {
+        let end_ms = self.speech_end_ms?;
+        // The last token was not seen.
+        let is_full = self.tokens.len() + 1 >= tokens_max;
+        is_full
+            .then(|| {
+                self.vocabulary
+                    .without_loop(&self.tokens, &self.logprobs, end_ms, true)
+            })
+            .flatten()
+    }
+
     #[expect(
         unsafe_code,
         reason = "whisper.cpp's callbacks are C; see the SAFETY notes"
@@ -333,12 +388,9 @@ unsafe extern "C" fn filter_logits(
     };
     watch.tokens.clear();
     watch.tokens.extend(tokens.iter().map(|token| token.id));
-    if watch.vocabulary.must_end(&watch.tokens, speech_end_ms) {
-        let end = watch.vocabulary.end as usize;
-        for (token, logit) in logits.iter_mut().enumerate() {
-            *logit = if token == end { 0.0 } else { f32::NEG_INFINITY };
-        }
-    }
+    watch.logprobs.clear();
+    watch.logprobs.extend(tokens.iter().map(|token| token.plog));
+    watch.look(speech_end_ms, logits);
 }
 
 #[expect(unsafe_code, reason = "called by whisper.cpp")]

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::{Server, keys};
-use crate::audio::{self, recording::Recording, resample::Upsampler};
+use crate::audio::{self, level, recording::Recording, resample::Upsampler};
 use crate::clock;
 use crate::engine::offline;
 use crate::engine::recognizer::{Effort, Recognizer, Request};
@@ -16,6 +16,7 @@ use crate::ids::{CallSid, StreamSid, Track};
 use crate::measure::latency::Tally;
 use crate::measure::normalise;
 use crate::measure::script::{self, Script};
+use crate::measure::symbols::symbols;
 use crate::measure::wer::Score;
 use crate::player::{Call, Options};
 use crate::rehearsal::rehearse;
@@ -153,6 +154,82 @@ fn the_live_path_hears_the_prompts() {
         wer < 0.08,
         "{wer:.3} is far from the 0.03 that these prompts have: {score:?}"
     );
+}
+
+/// What is said in a prompt, without the silence around it.
+fn said(name: &str) -> Vec<i16> {
+    let samples = line_audio(&fixture("prompts").join(name));
+    let loud = |sample: &i16| sample.unsigned_abs() > 1_000;
+    let from = samples.iter().position(loud).unwrap().saturating_sub(400);
+    let to = samples.iter().rposition(loud).unwrap() + 400;
+    samples[from..to.min(samples.len())].to_vec()
+}
+
+/// Prompts in one breath, 200 ms apart, with silence around them.
+fn in_one_breath(names: &[&str]) -> Vec<i16> {
+    let mut call = vec![0; 4_000];
+    for name in names {
+        call.extend(said(name));
+        call.extend([0; 1_600]);
+    }
+    call.extend([0; 6_400]);
+    call
+}
+
+#[test]
+#[ignore = "needs models/ggml-tiny.en.bin"]
+fn what_is_said_twice_is_written_twice_and_what_follows_too() {
+    let native: Box<dyn Recognizer> = Box::new(native::Model::load(&file()).unwrap().recognizer());
+    let whisper = whisper::Model::load(&file()).unwrap().recognizer().unwrap();
+    for (mut recognizer, name) in [(native, "native"), (Box::new(whisper), "whisper.cpp")] {
+        for (prompts, again, last) in [
+            (
+                ["recorded.wav", "recorded.wav", "weasels.wav"],
+                "recorded",
+                "system",
+            ),
+            (
+                ["check-number.wav", "check-number.wav", "recorded.wav"],
+                "number",
+                "recorded",
+            ),
+        ] {
+            let text = live(&in_one_breath(&prompts), &mut *recognizer).text();
+            let text = text.to_lowercase();
+            assert_eq!(text.matches(again).count(), 2, "{name}: {text}");
+            assert!(text.contains(last), "{name}: {text}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs models/ggml-tiny.en.bin"]
+fn digits_that_come_again_are_all_written() {
+    let mut recognizer = model().recognizer().unwrap();
+    let digits = symbols(&live(&in_one_breath(&["digits.wav"; 3]), &mut *recognizer).text());
+    assert_eq!(digits.join(""), "29340".repeat(3));
+}
+
+#[test]
+#[ignore = "needs models/ggml-tiny.en.bin"]
+fn a_quiet_caller_is_written_down() {
+    let mut recognizer = model().recognizer().unwrap();
+    let mut score = Score::default();
+    for clip in script::read_manifest(&fixture("prompts/manifest.tsv")).unwrap() {
+        let samples = line_audio(&clip.path);
+        let loud = level::speech_db(&samples).unwrap();
+        let gain = 10_f64.powf((-48.0 - loud) / 20.0);
+        let quiet: Vec<i16> = samples
+            .iter()
+            .map(|&sample| (f64::from(sample) * gain).round() as i16)
+            .collect();
+        score.add(
+            &clip.text,
+            &live(&quiet, &mut *recognizer).text(),
+            clip.seconds,
+        );
+    }
+    assert!(score.errors.deletions <= 5, "{score:?}");
 }
 
 #[test]

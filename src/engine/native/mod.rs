@@ -41,9 +41,11 @@ use search::log_sum_exp;
 use vocabulary::Vocabulary;
 
 use crate::audio;
+use crate::engine::guard;
 use crate::engine::guard::TIMESTAMP_MS;
 use crate::engine::heard::Heard;
 use crate::engine::heard::Piece;
+use crate::engine::heard::Signs;
 use crate::engine::heard::tokens_max;
 use crate::engine::recognizer::Effort;
 use crate::engine::recognizer::Hypothesis;
@@ -86,6 +88,7 @@ struct Parts {
     encoder: Encoder,
     decoder: Decoder,
     vocabulary: Vocabulary,
+    guard: guard::Vocabulary,
     spellings: Vec<Vec<u8>>,
 }
 
@@ -126,6 +129,11 @@ impl Model {
             encoder,
             decoder,
             vocabulary,
+            guard: guard::Vocabulary::new(
+                vocabulary.end,
+                vocabulary.first_timestamp,
+                file.tokens.iter().map(Vec::as_slice),
+            ),
             spellings: file.tokens,
         };
         Ok(Self(Arc::new(parts), Arc::default()))
@@ -224,6 +232,15 @@ impl Native {
                 heard = again;
             }
         }
+        if width > 1 && heard.repeats() {
+            // Of texts that differ in how often something is said, beams prefer the shorter one.
+            let Some((likeliest, _)) = pass.run(1) else {
+                return Ok(None);
+            };
+            if likeliest.has_more_than(&heard) {
+                heard = likeliest;
+            }
+        }
         Ok(Some(heard.believed(language)))
     }
 }
@@ -256,6 +273,7 @@ impl Pass<'_> {
             vocabulary,
             expected: self.expected,
             width,
+            guard: &self.parts.guard,
             speech_end_ms: Some(self.request.speech_end_ms).filter(|&ms| ms > 0),
             tokens_max: tokens_max(self.request).min(self.listener.context() - prompt),
             cancelled: self.request.cancelled,
@@ -306,6 +324,11 @@ impl Pass<'_> {
                 Some(Piece::Text { bytes, logprob })
             })
             .collect();
-        Heard::new(&pieces, no_speech, self.request)
+        let signs = Signs {
+            no_speech,
+            english_only: !vocabulary.is_multilingual(),
+            looped: text.looped,
+        };
+        Heard::new(&pieces, signs, self.request)
     }
 }

@@ -5,7 +5,8 @@
 //!
 //! Of texts that differ only in their times, the best alone goes on: a beam of five would otherwise
 //! begin with five times and no second word, and end as often as not with five times again. No text
-//! ends where somebody still speaks (`guard`). And what can no longer become the best is given up.
+//! ends where somebody still speaks, and none goes on as a loop: it is taken back to where going on so
+//! was least likely, and goes on otherwise (`guard`). What can no longer become the best is given up.
 //!
 //! The rules of what may follow what are Whisper's own: a text begins with a time, times come in
 //! pairs and never run backwards, and where times together are likelier than any word, a time comes
@@ -24,6 +25,8 @@ use super::expected::Place;
 use super::expected::REACH;
 use super::kernel;
 use super::vocabulary::Vocabulary;
+use crate::engine::guard;
+use crate::engine::guard::Next;
 use crate::engine::guard::TIMESTAMP_MS;
 
 /// Words that begin later than this after the beginning of a clip are not believed.
@@ -36,11 +39,12 @@ const BEHIND_MAX: f32 = 4.0;
 /// What to look for.
 pub(super) struct Search<'a> {
     pub(super) vocabulary: Vocabulary,
+    pub(super) guard: &'a guard::Vocabulary,
     /// Words that are made likelier.
     pub(super) expected: &'a Expected,
     /// Hypotheses kept from token to token.
     pub(super) width: usize,
-    /// Where the text is ended by force; `None`: nowhere.
+    /// Where speech ends; `None`: nobody knows.
     pub(super) speech_end_ms: Option<u32>,
     pub(super) tokens_max: usize,
     pub(super) cancelled: &'a AtomicBool,
@@ -53,12 +57,26 @@ pub(super) struct Text {
     pub(super) tokens: Vec<i32>,
     /// How likely each was.
     pub(super) logprobs: Vec<f32>,
+    /// Whether it was a loop, which it has left.
+    pub(super) looped: bool,
+    /// What must not come next: it would begin the loop again.
+    banned: Option<i32>,
     /// Of all, and of what expected words earned: the higher, the better the text. It is not divided
     /// by the text's length, as Whisper does: that keeps texts from ending early, and favours
     /// repetitions; here a text that would end early may not.
     sum: f32,
     place: Place,
     path: Path,
+}
+
+/// A token more for one of the texts.
+struct Step {
+    /// How likely the text is with it.
+    sum: f32,
+    /// Which text.
+    text: usize,
+    token: i32,
+    logprob: f32,
 }
 
 impl Search<'_> {
@@ -91,10 +109,14 @@ impl Search<'_> {
             let mut paths: Vec<&mut Path> = texts.iter_mut().map(|text| &mut text.path).collect();
             outlooks = listener.step(&mut paths);
         }
-        let candidates = if finished.is_empty() { texts } else { finished };
-        let best = candidates
-            .into_iter()
-            .max_by(|a, b| a.sum.total_cmp(&b.sum));
+        if finished.is_empty() {
+            let whole = texts.iter();
+            finished.extend(whole.map(|text| {
+                self.without_loop(text, true)
+                    .unwrap_or_else(|| text.clone())
+            }));
+        }
+        let best = finished.into_iter().max_by(|a, b| a.sum.total_cmp(&b.sum));
         Some(best.unwrap_or_default())
     }
 
@@ -105,52 +127,75 @@ impl Search<'_> {
         outlooks: &mut [Outlook],
         finished: &mut Vec<Text>,
     ) -> Vec<Text> {
-        let mut steps: Vec<(f32, usize, i32, f32)> = Vec::new();
+        let mut steps: Vec<Step> = Vec::new();
+        // First those that have left a loop, which look again at what may follow.
+        let mut next: Vec<Text> = Vec::with_capacity(self.width);
+        let is_new = |next: &[Text], text: &Text| {
+            let mut others = next.iter();
+            !others.any(|other| other.says_the_same(text, self.vocabulary))
+        };
         for (n, (text, outlook)) in texts.iter().zip(outlooks).enumerate() {
-            if self.must_end(&text.tokens) {
-                let (_, lost) = self.expected.follow(text.place, self.vocabulary.end);
-                steps.push((text.sum + lost, n, self.vocabulary.end, 0.0));
-                continue;
-            }
-            let logits = &mut outlook.logits;
-            allow(logits, &text.tokens, self.vocabulary);
-            if !self.may_end(&text.tokens) {
-                logits[self.vocabulary.end as usize] = f32::NEG_INFINITY;
-            }
-            let norm = log_sum_exp(logits);
-            let mut tokens = likeliest(logits, self.width + 1);
-            self.help(text.place, logits, &mut tokens);
-            for token in tokens {
-                let logprob = logits[token] - norm;
-                let (_, earned) = self.expected.follow(text.place, token as i32);
-                steps.push((text.sum + logprob + earned, n, token as i32, logprob));
+            match self.without_loop(text, false) {
+                Some(left) if is_new(&next, &left) => next.push(left),
+                Some(_) => {}
+                None => self.steps(n, text, &mut outlook.logits, &mut steps),
             }
         }
-        steps.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let mut next: Vec<Text> = Vec::with_capacity(self.width);
-        for (sum, n, token, logprob) in steps {
-            if token == self.vocabulary.end {
+        steps.sort_by(|a, b| b.sum.total_cmp(&a.sum));
+        for step in steps {
+            let (sum, before) = (step.sum, &texts[step.text]);
+            if step.token == self.vocabulary.end {
                 finished.push(Text {
                     sum,
-                    ..texts[n].clone()
+                    ..before.clone()
                 });
                 continue;
             }
-            let mut text = texts[n].with(token, logprob);
+            let mut text = before.with(step.token, step.logprob);
             text.sum = sum;
-            text.place = self.expected.follow(text.place, token).0;
-            if next
-                .iter()
-                .any(|better| better.says_the_same(&text, self.vocabulary))
-            {
+            text.place = self.expected.follow(text.place, step.token).0;
+            if !is_new(&next, &text) {
                 continue;
             }
             next.push(text);
-            if next.len() == self.width {
+            if next.len() >= self.width {
                 break;
             }
         }
         next
+    }
+
+    /// Adds the likeliest tokens that may follow a text.
+    fn steps(&self, number: usize, text: &Text, logits: &mut [f32], steps: &mut Vec<Step>) {
+        let end = self.vocabulary.end as usize;
+        let next = self.next(&text.tokens);
+        if next != Next::TheEnd {
+            allow(logits, &text.tokens, self.vocabulary);
+        }
+        if next == Next::NotTheEnd {
+            logits[end] = f32::NEG_INFINITY;
+        }
+        let norm = log_sum_exp(logits);
+        if let Some(banned) = text.banned {
+            logits[banned as usize] = f32::NEG_INFINITY;
+        }
+        let mut tokens = vec![end];
+        if next != Next::TheEnd {
+            tokens = likeliest(logits, self.width + 1);
+            self.help(text.place, logits, &mut tokens);
+        }
+        for token in tokens {
+            let logprob = logits[token] - norm;
+            let (_, earned) = self.expected.follow(text.place, token as i32);
+            if logprob > f32::NEG_INFINITY {
+                steps.push(Step {
+                    sum: text.sum + logprob + earned,
+                    text: number,
+                    token: token as i32,
+                    logprob,
+                });
+            }
+        }
     }
 
     /// Adds what would make an expected word to the tokens that may come next.
@@ -164,16 +209,41 @@ impl Search<'_> {
         }
     }
 
-    fn must_end(&self, tokens: &[i32]) -> bool {
-        let guard = self.vocabulary.guard();
+    fn next(&self, tokens: &[i32]) -> Next {
         self.speech_end_ms
-            .is_some_and(|end_ms| guard.must_end(tokens, end_ms))
+            .map_or(Next::Anything, |end_ms| self.guard.next(tokens, end_ms))
     }
 
-    fn may_end(&self, tokens: &[i32]) -> bool {
-        let guard = self.vocabulary.guard();
-        self.speech_end_ms
-            .is_none_or(|end_ms| guard.may_end(tokens, end_ms))
+    /// What a text was before it became a loop; `None`: it is none. `broken_off`: it has no end.
+    fn without_loop(&self, text: &Text, broken_off: bool) -> Option<Text> {
+        let end_ms = self.speech_end_ms.unwrap_or(u32::MAX / 2);
+        let kept = self
+            .guard
+            .without_loop(&text.tokens, &text.logprobs, end_ms, broken_off)?;
+        let prompt = text.path.rows.len() - text.tokens.len();
+        let (tokens, left) = text.tokens.split_at(kept);
+        let mut place = Place::default();
+        let mut sum: f32 = text.logprobs[..kept].iter().sum();
+        for &token in tokens {
+            let (next, earned) = self.expected.follow(place, token);
+            place = next;
+            sum += earned;
+        }
+        Some(Text {
+            tokens: tokens.to_vec(),
+            logprobs: text.logprobs[..kept].to_vec(),
+            looped: true,
+            banned: left
+                .iter()
+                .copied()
+                .find(|&token| token < self.vocabulary.end),
+            sum,
+            place,
+            path: Path {
+                token: tokens[kept - 1],
+                rows: text.path.rows[..prompt + kept - 1].to_vec(),
+            },
+        })
     }
 }
 
@@ -183,6 +253,7 @@ impl Text {
         text.tokens.push(token);
         text.logprobs.push(logprob);
         text.path.token = token;
+        text.banned = None;
         text
     }
 
@@ -358,6 +429,53 @@ mod tests {
         assert_eq!(left(&[-1.0, -4.9, -5.1], &[]), [-1.0, -4.9]);
         assert_eq!(left(&[-1.0, -2.0, -3.0], &[-2.5]), [-1.0, -2.0]);
         assert_eq!(left(&[-3.0], &[-2.5]), [0.0; 0], "the search is over");
+    }
+
+    #[test]
+    fn a_loop_is_left_where_going_on_was_least_likely_and_not_begun_again() {
+        let vocabulary = vocabulary();
+        let spelling = |_| b" abcdef".as_slice();
+        let (end, first_timestamp) = (vocabulary.end, vocabulary.first_timestamp);
+        let guard = guard::Vocabulary::new(end, first_timestamp, (0..end).map(spelling));
+        let search = Search {
+            vocabulary,
+            guard: &guard,
+            expected: &Expected::default(),
+            width: 1,
+            speech_end_ms: Some(1_000),
+            tokens_max: 99,
+            cancelled: &AtomicBool::new(false),
+        };
+        let text = |tokens: &[i32]| {
+            let mut logprobs = vec![-0.1; tokens.len()];
+            logprobs[4] = -1.0;
+            Text {
+                tokens: tokens.to_vec(),
+                logprobs,
+                // Two rows of the prompt, and one for each token.
+                path: Path {
+                    token: 7,
+                    rows: (0..tokens.len() + 2).collect(),
+                },
+                ..Text::default()
+            }
+        };
+        let time = first_timestamp;
+        let left = search.without_loop(&text(&[time, 5, 7, 7, 7, 7, 7, 7, 7, 7]), false);
+        let left = left.expect("there is no time to say this");
+        assert_eq!(left.tokens, [time, 5, 7, 7]);
+        assert_eq!((left.banned, left.looped), (Some(7), true));
+        assert_eq!(
+            (left.path.token, left.path.rows.as_slice()),
+            (7, [0, 1, 2, 3, 4].as_slice())
+        );
+        assert!((left.sum + 0.4).abs() < 1e-6, "{}", left.sum);
+        assert_eq!(left.with(9, -0.5).banned, None);
+        assert!(
+            search
+                .without_loop(&text(&[time, 5, 7, 7, 7, 7]), false)
+                .is_none()
+        );
     }
 
     #[test]

@@ -3,8 +3,6 @@
 //! Source: <https://github.com/openai/whisper>, `whisper/tokenizer.py`: words, the end of text, the
 //! start, the languages, the tasks, and from [`Vocabulary::first_timestamp`] on the times.
 
-use crate::engine::guard;
-
 /// Languages of Whisper, in the order of their tokens.
 #[rustfmt::skip]
 const LANGUAGES: [&str; 100] = [
@@ -86,14 +84,6 @@ impl Vocabulary {
         (self.start() + 1..)
             .zip(LANGUAGES)
             .take(self.languages as usize)
-    }
-
-    /// What the guard against loops needs to know.
-    pub(super) fn guard(self) -> guard::Vocabulary {
-        guard::Vocabulary {
-            end: self.end,
-            first_timestamp: self.first_timestamp,
-        }
     }
 }
 
