@@ -136,12 +136,29 @@ impl Heard {
                 .any(|few| few.iter().all(is_number))
     }
 
-    /// Whether this has words that another look at the same clip left out.
+    /// Whether this has words that another look at the same clip left out: others than what is said again
+    /// and again, or the same more often.
     pub(super) fn has_more_than(&self, other: &Self) -> bool {
+        if self.looped || self.words.is_empty() || self.evidence.is_made_up() {
+            return false;
+        }
+        let (ours, theirs) = (self.words_once(), other.words_once());
         let is_likely = self.evidence.mean_logprob + LESS_LIKELY_MAX > other.evidence.mean_logprob;
-        !self.looped
-            && !self.evidence.is_made_up()
-            && (other.looped || (self.words.len() > other.words.len() && is_likely))
+        other.looped
+            || (ours > theirs && self.evidence.mean_logprob > DOUBTFUL_LOGPROB)
+            || (ours == theirs && self.words.len() > other.words.len() && is_likely)
+    }
+
+    /// How many words there are if each is counted once that comes again at once.
+    fn words_once(&self) -> usize {
+        let mut once: Vec<String> = Vec::new();
+        for word in &self.words {
+            once.push(plain(&word.text));
+            let end = once.len();
+            let again = (1..=end / 2).find(|n| once[end - 2 * n..end - n] == once[end - n..]);
+            once.truncate(end - again.unwrap_or(0));
+        }
+        once.len()
     }
 
     /// The words, unless they are more likely made up.
@@ -284,6 +301,10 @@ mod tests {
         assert!(likely("no no no no", 0.85).has_more_than(&short));
         assert!(!likely("no no no no", 0.5).has_more_than(&short), "a guess");
         assert!(!likely("no no", 0.9).has_more_than(&short));
+        let loop_only = likely("right right right right right right right right", 0.95);
+        let whole = likely("right right right read it out", 0.6);
+        assert!(whole.has_more_than(&loop_only), "a loop hides the rest");
+        assert!(!loop_only.has_more_than(&whole));
     }
 
     #[test]

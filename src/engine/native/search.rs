@@ -151,15 +151,17 @@ impl Search<'_> {
                 });
                 continue;
             }
+            if next.len() >= self.width {
+                break;
+            }
             let mut text = before.with(step.token, step.logprob);
             text.sum = sum;
             text.place = self.expected.follow(text.place, step.token).0;
-            if !is_new(&next, &text) {
-                continue;
-            }
-            next.push(text);
-            if next.len() >= self.width {
-                break;
+            if is_new(&next, &text) {
+                next.push(text);
+                if next.len() >= self.width {
+                    break;
+                }
             }
         }
         next
