@@ -13,7 +13,7 @@ const CURRENCIES: [char; 4] = ['$', '¢', '€', '£'];
 /// as letters beside a letter or a digit only, since they are words as well.
 pub fn symbols(text: &str) -> Vec<String> {
     // The normaliser drops what stands in brackets, an area code too.
-    let text = normalise::english(&text.replace(['(', ')'], " "));
+    let text = normalise::english(&zeros_apart(&text.replace(['(', ')'], " ")));
     let words: Vec<&str> = text.split_whitespace().collect();
     let mut symbols = Vec::new();
     for (at, &word) in words.iter().enumerate() {
@@ -34,6 +34,27 @@ pub fn symbols(text: &str) -> Vec<String> {
         }
     }
     symbols
+}
+
+/// `text` with spaces between the digits of numbers that begin with zero: the normaliser takes them for
+/// numbers, and drops the zero.
+fn zeros_apart(text: &str) -> String {
+    let mut apart = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(begin) = rest.find(|c: char| c.is_ascii_digit()) {
+        let (before, digits) = rest.split_at(begin);
+        let end = digits.find(|c: char| !c.is_ascii_digit());
+        let (digits, after) = digits.split_at(end.unwrap_or(digits.len()));
+        apart.push_str(before);
+        for (n, digit) in digits.chars().enumerate() {
+            if n > 0 && digits.starts_with('0') {
+                apart.push(' ');
+            }
+            apart.push(digit);
+        }
+        rest = after;
+    }
+    apart + rest
 }
 
 /// The one digit that the normaliser writes as a word.
@@ -84,6 +105,6 @@ mod tests {
         assert_eq!(of("I have a dog"), "");
         assert_eq!(of("A B C"), "a b c");
         assert_eq!(of("flight b a 2 4 5"), "b a 2 4 5");
-        assert_eq!(of("j o n e s"), "j o n e s");
+        assert_eq!(of("b r u n k"), "b r u n k");
     }
 }
