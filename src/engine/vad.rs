@@ -34,9 +34,6 @@ const ABOVE_FLOOR_DB_MIN: f32 = 6.0;
 /// for noise, slower stays deaf longer when a fan starts.
 const FLOOR_RISE_DB: f32 = 3.0 * FRAME_MS as f32 / 1_000.0;
 
-/// The noise floor is believed to be here until a frame says otherwise.
-const FLOOR_DB_FIRST: f32 = -65.0;
-
 /// The noise floor is never believed to be higher than this: continuous loud sound is for the
 /// network to judge.
 const FLOOR_DB_MAX: f32 = -45.0;
@@ -81,7 +78,7 @@ impl Default for Vad {
         Self {
             network: Detector::default_boxed(),
             speaking: false,
-            floor_db: FLOOR_DB_FIRST,
+            floor_db: FLOOR_DB_MAX,
             loudest_db: None,
         }
     }
