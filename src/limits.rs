@@ -264,6 +264,39 @@ pub const SESSION_AGE_MAX: Duration = Duration::from_hours(30 * 24);
 /// Time between two notes that a session, or an API token, is in use.
 pub const SESSION_TOUCH_EVERY: Duration = Duration::from_mins(5);
 
+/// Longest `User-Agent` header that is kept of a session. Hit: the rest is cut off.
+pub const USER_AGENT_BYTES_MAX: usize = 256;
+
+/// Time after a proof by password or second factor in which a session may do what is sensitive. Hit:
+/// 403 `confirm_password`, and the user has to prove to be there once more.
+pub const CONFIRMATION_AGE_MAX: Duration = Duration::from_mins(10);
+
+/// Time that a sign-in waits for its second factor, and a passkey's challenge for its answer. Hit: it
+/// begins again.
+pub const SECOND_FACTOR_WAIT_MAX: Duration = Duration::from_mins(5);
+
+/// Codes that one sign-in may be tried with. Hit: the password is asked for again.
+pub const SECOND_FACTOR_TRIES_MAX: u32 = 5;
+
+/// Sign-ins and challenges of one user, or one address, that wait. Hit: the owner's oldest is forgotten.
+pub const WAITING_PER_OWNER_MAX: usize = 8;
+
+/// Sign-ins, and challenges of one kind, that wait. Hit: the oldest is forgotten.
+pub const WAITING_MAX: usize = 1_024;
+
+/// Codes of authenticator apps that may be tried for one user in a row. Hit: 429, and one more for each
+/// [`CODE_EVERY`].
+pub const CODES_MAX: u32 = 10;
+
+/// Time after which one more code may be tried for a user.
+pub const CODE_EVERY: Duration = Duration::from_mins(5);
+
+/// Passkeys of one user. Hit: no further one is made.
+pub const PASSKEYS_PER_USER_MAX: u32 = 16;
+
+/// Time that an API token is good for when nothing is said of its end.
+pub const API_TOKEN_LIFE_DEFAULT: Duration = Duration::from_hours(90 * 24);
+
 /// Time between two looks for sessions to forget.
 pub const SESSION_SWEEP_EVERY: Duration = Duration::from_hours(1);
 

@@ -10,21 +10,30 @@
 //! | first-run link | SHA-256 of 256 random bits, in memory | the body of `POST /api/setup` |
 //! | page key, without users | 256 random bits, in a file of the owner's | the link, then a cookie; or `Authorization: Bearer` |
 //! | simulator key, without an account | 256 random bits, in a file of the owner's | the path of `/media`, or a header |
+//! | authenticator app | its secret of 160 random bits, as it is | a code, in the second step of sign-in |
+//! | passkey | its public key | its signature, as a second step or alone |
+//! | recovery code | SHA-256 of 80 random bits | in place of a code, once |
 //!
 //! Who may want what, and what stands in the way, is in [`threats`].
 
 pub mod client;
+pub mod code_tries;
 pub mod connection_table;
 pub mod connections;
 pub mod ended;
 pub mod local;
 pub mod origin;
 pub mod pace;
+pub mod passkeys;
 pub mod password;
 pub mod proxies;
+pub mod recovery;
 pub mod secret;
 pub mod session;
 pub mod setup;
 pub mod shares;
 pub mod threats;
 pub mod throttle;
+pub mod totp;
+pub mod user_agent;
+pub mod waiting;

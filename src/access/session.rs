@@ -36,6 +36,13 @@ pub fn life(created_at: UtcTime, used_at: UtcTime, now: UtcTime) -> Life {
     }
 }
 
+/// Whether a proof that the user is there, made at `confirmed_at`, is recent enough `now` for what
+/// is sensitive. A clock that was set back makes no proof last longer.
+pub fn is_confirmed(confirmed_at: UtcTime, now: UtcTime) -> bool {
+    let age = now.since(confirmed_at).max(confirmed_at.since(now));
+    age < limits::CONFIRMATION_AGE_MAX
+}
+
 /// How the session's secret travels.
 ///
 /// Over https the cookie is `__Host-callburner; Secure`: browsers then take it from this very host
@@ -148,6 +155,18 @@ mod tests {
         let start = UtcTime::from_millis(1_800_000_000_000);
         let before = start.minus(Duration::from_hours(1));
         assert_eq!(life(start, start, before), Life::Good);
+    }
+
+    #[test]
+    fn a_proof_is_good_for_minutes_whichever_way_the_clock_was_set() {
+        let start = UtcTime::from_millis(1_800_000_000_000);
+        let max = limits::CONFIRMATION_AGE_MAX;
+        let almost = max - Duration::from_millis(1);
+        assert!(is_confirmed(start, start));
+        assert!(is_confirmed(start, start.plus(almost)));
+        assert!(!is_confirmed(start, start.plus(max)));
+        assert!(is_confirmed(start, start.minus(almost)));
+        assert!(!is_confirmed(start, start.minus(max)));
     }
 
     #[test]

@@ -12,6 +12,8 @@
 //! | a stranger | every route | anything | without a session or a token, 401 before anything else is learned ([`crate::api`]); calls of others are 404, as if there were none |
 //! | a stranger | sign-in | to guess | argon2id; passwords that a million guesses find are refused; attempts are bounded for each network, each name, and both ([`throttle`](super::throttle)), and do not hold back a browser that has signed in before; the same time for a name that is not there |
 //! | a user | a name | to be taken for another | names have no invisible characters, and no two look the same ([`crate::ids::user_name`]) |
+//! | who knows a user's password | sign-in | to come in | a second factor, where the user or the host (`REQUIRE_SECOND_FACTOR`) wants one: codes of an app, each good once, ten tries and then one in five minutes ([`crate::access::code_tries`]); passkeys, bound to the host name and to a challenge that is good once; recovery codes of 80 bits. A password that somebody else set is good only for choosing another |
+//! | who finds a browser open, or has its cookie | what lasts: new tokens, users, roles, passwords, second factors | lasting access | these ask for the password, a code or a passkey again after 10 minutes; the user sees the browsers with address and last use, and ends them |
 //! | a stranger | webhooks | to invent calls, or words | Twilio's signature over the public URL, compared in constant time; without an account they are shut to all but the simulator ([`local`](super::local)); callbacks are idempotent |
 //! | a stranger | the media socket | to speak in a call, or to fill the engine | a signed upgrade, and a secret of 256 bits for one stream of one call, good once, for minutes; without an account, as for webhooks |
 //! | a stranger | connections | time and memory | every connection, queue, body, message and retry has a bound in [`crate::limits`]; a client that sends a request slowly, or does not read its answer, is hung up on; an address has its share of the connections, and Twilio has places of its own |
@@ -27,6 +29,7 @@
 //! | a user, a machine | the API | the server's time, Twilio's patience | so many changes in a row ([`crate::access::pace`]) |
 //! | an admin | calls of others | to read | may; the server's log says which call, and when, and that others' calls were listed or searched (`GET /api/log`) |
 //! | a user, a stranger | the server's log | to flush it, to fill the disk | entries leave for their age; repetitions are counted; each user and kind has a share of a day, and strangers together have one; the whole has a bound, which takes the oldest of whoever has the most |
+//! | a user who was let go, or whose browser or token was stolen | sessions, API tokens | to stay | an admin sees and ends both; a new password by an admin ends both; tokens end after 90 days unless they are made without an end |
 //! | a machine with a token | what its scopes do not say | more | scopes; tokens are hashed, end on a date, and can be taken back |
 //! | who reads the logs | the logs | numbers, words, secrets | none is logged: SIDs are stubs, secrets have no `Display` |
 //! | who steals the disk | the data folder | all of it | files are for the server's user alone; encryption is the disk's to do. Deleted words are overwritten, also in the journal |
@@ -53,6 +56,9 @@
 //!
 //! # What does not stand in the way
 //!
+//! - Whoever reads the database has the secrets of authenticator apps, which the server needs as they are.
+//!   A key beside the database would be read with it. File rights guard both; passwords, sessions, tokens
+//!   and recovery codes are hashed, and of passkeys only the public half is there.
 //! - Whoever has the machine's root, or the owner's account at Twilio, has everything.
 //! - An admin can delete calls; the log of it is in the same database, which whoever has the machine can
 //!   change. A copy elsewhere: ship the program's own log, which has the same lines (`people`).

@@ -9,6 +9,10 @@
 //! none of them                 401
 //! ```
 //!
+//! A user whose password somebody else chose has to choose another before anything else, and one whom
+//! the host wants to have a second factor has to set it up: that one is an [`Entrant`], which few routes
+//! take, and no [`Caller`].
+//!
 //! Requests of browsers that change something must come from a page of this server
 //! ([`origin`](crate::access::origin)); machines send their token by themselves, never a browser
 //! for them, so that they need no such check.
@@ -128,6 +132,18 @@ impl Caller {
         }
     }
 
+    /// Whether this is the same user, with the same rights, by the same way. What else is known of a
+    /// user may change meanwhile.
+    pub(super) fn has_rights_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Open, Self::Open) => true,
+            (Self::User { user, via }, Self::User { user: was, via: by }) => {
+                (user.id, user.role, via) == (was.id, was.role, by)
+            }
+            (Self::Open, Self::User { .. }) | (Self::User { .. }, Self::Open) => false,
+        }
+    }
+
     /// The session that the caller signed in with; none: a machine, or nobody needs to sign in.
     pub(super) fn session(&self) -> Option<&SecretHash> {
         match self {
@@ -136,6 +152,34 @@ impl Caller {
                 ..
             } => Some(hash),
             Self::User { .. } | Self::Open => None,
+        }
+    }
+
+    /// Refuses a user who has something to do before anything else. A machine goes on: it has nobody
+    /// to do it, and its token was made by somebody who had done it.
+    pub(super) fn require_settled(&self, gates: &Gatehouse) -> Result<(), ApiError> {
+        match self {
+            Self::User {
+                user,
+                via: Via::Session(_),
+            } if gates.wants_factor(user)
+                && !user.has_second_factor
+                && !user.password_is_temporary =>
+            {
+                Err(ApiError::new(
+                    StatusCode::FORBIDDEN,
+                    "second_factor_required",
+                    "this server wants you to have a second factor: set one up first, with \
+                     /api/second-factor or on the page",
+                ))
+            }
+            Self::User { user, .. } if user.password_is_temporary => Err(ApiError::new(
+                StatusCode::FORBIDDEN,
+                "password_is_temporary",
+                "somebody else set your password: choose your own first, with PATCH \
+                 /api/users/{id} or on the page",
+            )),
+            Self::User { .. } | Self::Open => Ok(()),
         }
     }
 
@@ -156,12 +200,29 @@ where
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Entrant(caller) = Entrant::from_request_parts(parts, state).await?;
+        caller.require_settled(&Gatehouse::from_ref(state))?;
+        Ok(caller)
+    }
+}
+
+/// A [`Caller`] who may have something to do before anything else, and comes to do it.
+pub(super) struct Entrant(pub(super) Caller);
+
+impl<S> FromRequestParts<S> for Entrant
+where
+    S: Send + Sync,
+    Gatehouse: FromRef<S>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let Visitor(caller) = Visitor::from_request_parts(parts, state).await?;
         let caller = caller.ok_or_else(sign_in_required)?;
         if !parts.method.is_safe() {
             Gatehouse::from_ref(state).pace(&caller)?;
         }
-        Ok(caller)
+        Ok(Self(caller))
     }
 }
 

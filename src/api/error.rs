@@ -135,6 +135,7 @@ impl From<StoreError> for ApiError {
                 };
             }
             StoreError::Conflict(Conflict::NameTaken) => (StatusCode::CONFLICT, "name_taken"),
+            StoreError::Conflict(Conflict::PasskeyKnown) => (StatusCode::CONFLICT, "passkey_known"),
             StoreError::Conflict(Conflict::LastAdmin) => (StatusCode::CONFLICT, "last_admin"),
             StoreError::Conflict(Conflict::HasUsers) => (StatusCode::CONFLICT, "already_set_up"),
             StoreError::TooLong { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "too_long"),

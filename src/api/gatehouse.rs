@@ -3,6 +3,9 @@
 //! someone's rights have changed. The desk is told of each session that ends here: no call rings its
 //! browsers, and its passes to Twilio are worth nothing any more.
 
+mod confirm;
+mod factors;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,12 +30,15 @@ use crate::access::session::{self, CookiePolicy, Life};
 use crate::access::setup::{self, FirstRun};
 use crate::access::throttle::{Attempt, Throttle, TooSoon};
 use crate::clock::{self, UtcTime};
-use crate::config::Doors;
+use crate::config::{Doors, SecondFactorFor};
 use crate::desk::Desk;
 use crate::ids::UserId;
 use crate::limits;
-use crate::store::{EndedSession, Store, StoreError, User};
+use crate::store::{EndedSession, NewSession, Role, Store, StoreError, User};
 use crate::tasks::Tasks;
+
+use self::factors::Factors;
+pub(super) use self::factors::{Factor, Offered};
 
 /// How a request says that it comes with an API token
 /// (<https://www.rfc-editor.org/rfc/rfc6750#section-2.1>).
@@ -51,6 +57,9 @@ struct Gates {
     first_run: FirstRun,
     /// Opens the page while there are no users, on a server that only this machine reaches.
     page_key: Option<PageKey>,
+    factors: Factors,
+    /// Who must have a second factor.
+    second_factor_for: SecondFactorFor,
     cookies: CookiePolicy,
     proxies: Proxies,
     public_base_url: Option<Uri>,
@@ -81,6 +90,8 @@ impl Gatehouse {
             pace: Pace::default(),
             first_run: FirstRun::default(),
             page_key: doors.keys().map(|keys| PageKey::new(keys.page.clone())),
+            factors: Factors::new(doors),
+            second_factor_for: doors.second_factor_for,
             cookies: CookiePolicy::of(public_base_url.as_ref()),
             proxies,
             is_local: !doors.is_public(),
@@ -249,7 +260,9 @@ impl Gatehouse {
                 Via::Token { hash, .. } => self.token_caller(*hash, now).await?,
             },
         };
-        Ok(again.as_ref() == Some(caller))
+        Ok(again.is_some_and(|again| {
+            again.has_rights_of(caller) && again.require_settled(self).is_ok()
+        }))
     }
 
     /// Rings when someone's rights have changed: whoever holds a socket open looks
@@ -366,13 +379,16 @@ impl Gatehouse {
     pub(super) async fn begin_session(
         &self,
         user: &User,
+        from: IpAddr,
         headers: &HeaderMap,
         now: UtcTime,
     ) -> Result<SetCookie, ApiError> {
         self.close_session(headers).await?;
         let secret = Secret::random();
         let hash = secret.hash();
-        self.0.store.open_session(&hash, user.id, now).await?;
+        let client = Client::of(from, headers);
+        let new = client.session(&hash, user.id);
+        self.0.store.begin_session(&new, now).await?;
         let browser = self.0.cookies.read_browser(headers);
         let browser = browser.unwrap_or_else(Secret::random);
         let known = browser.hash();
@@ -387,21 +403,41 @@ impl Gatehouse {
         SetCookie::new(&cookies)
     }
 
-    /// Ends every session of a user who comes from this browser, and goes on there with a new one,
-    /// which keeps the browser's name at Twilio.
-    pub(super) async fn renew_session(
+    /// Gives a user who comes from this browser the password that they chose: every session of theirs
+    /// ends, and goes on here with a new one, which keeps the browser's name at Twilio.
+    pub(super) async fn change_password(
         &self,
         user: UserId,
+        password_hash: &str,
+        from: IpAddr,
         headers: &HeaderMap,
         now: UtcTime,
     ) -> Result<SetCookie, ApiError> {
         let secret = Secret::random();
         let hash = secret.hash();
+        self.0.store.change_password(user, password_hash).await?;
         let own = self.0.cookies.read(headers).map(|own| own.hash());
-        let renewed = self.0.store.renew_session(own.as_ref(), &hash, user, now);
+        let client = Client::of(from, headers);
+        let new = client.session(&hash, user);
+        let renewed = self.0.store.renew_session(own.as_ref(), &new, now);
         self.0.desk.end_sessions(&renewed.await?);
         self.revoke();
         SetCookie::new(&[self.0.cookies.set(&secret)])
+    }
+
+    /// Gives somebody a password that an admin chose: their sessions and API tokens end, and they
+    /// have to choose another at their next sign-in.
+    pub(super) async fn reset_password(
+        &self,
+        user: UserId,
+        password_hash: &str,
+    ) -> Result<(), StoreError> {
+        let store = &self.0.store;
+        let ended = store.reset_password(user, password_hash, true).await?;
+        self.0.factors.forget(user);
+        self.0.desk.end_sessions(&ended);
+        self.revoke();
+        Ok(())
     }
 
     /// Ends every session of a user.
@@ -410,6 +446,15 @@ impl Gatehouse {
         self.0.desk.end_sessions(&ended);
         self.revoke();
         Ok(())
+    }
+
+    /// Whether the host wants this user to have a second factor.
+    pub(super) fn wants_factor(&self, user: &User) -> bool {
+        match self.0.second_factor_for {
+            SecondFactorFor::Off => false,
+            SecondFactorFor::Admins => user.role == Role::Admin,
+            SecondFactorFor::All => true,
+        }
     }
 
     /// Ends sessions.
@@ -519,6 +564,32 @@ impl Gatehouse {
         let (id, scopes) = (token.id, token.scopes);
         let via = Via::Token { id, hash, scopes };
         Ok(Some(Caller::User { user, via }))
+    }
+}
+
+/// Where a session is begun.
+struct Client {
+    address: String,
+    user_agent: String,
+}
+
+impl Client {
+    fn of(from: IpAddr, headers: &HeaderMap) -> Self {
+        let user_agent = headers.get(header::USER_AGENT);
+        let user_agent = user_agent.map(|value| String::from_utf8_lossy(value.as_bytes()));
+        Self {
+            address: from.to_string(),
+            user_agent: user_agent.unwrap_or_default().into_owned(),
+        }
+    }
+
+    fn session<'a>(&'a self, hash: &'a SecretHash, user: UserId) -> NewSession<'a> {
+        NewSession {
+            hash,
+            user,
+            address: &self.address,
+            user_agent: &self.user_agent,
+        }
     }
 }
 

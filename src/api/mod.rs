@@ -21,6 +21,7 @@ mod recordings;
 mod registrations;
 mod request_bounds;
 mod rung;
+mod second_factor;
 mod session;
 mod sessions;
 mod settings;
@@ -184,6 +185,7 @@ pub(crate) fn browsers() -> OpenApiRouter<ApiState> {
         .merge(sessions::routes())
         .merge(log::routes())
         .merge(users::routes())
+        .merge(second_factor::routes())
         .merge(api_tokens::routes())
         .layer(DefaultBodyLimit::max(limits::API_BODY_BYTES_MAX))
 }

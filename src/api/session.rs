@@ -1,20 +1,25 @@
-//! `/api/session`, `/api/session/open` and `/api/setup`: who am I, sign in, sign out, open the page of
-//! a server without users, and the first admin.
+//! `/api/session`, `/api/session/open` and `/api/setup`: who am I, sign in (in two steps where there is
+//! a second factor, or with a passkey alone), prove to be there, sign out, open the page of a server
+//! without users, and the first admin.
+
+use std::net::IpAddr;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::auth::{Caller, ClientAddress, Visitor, not_allowed};
-use super::gatehouse::{Gatehouse, SetCookie};
+use super::auth::{Caller, ClientAddress, Entrant, Visitor, not_allowed};
+use super::gatehouse::{Factor, Gatehouse, Offered, SetCookie};
+use super::second_factor::PasskeyOptions;
 use super::{ApiError, ApiState, users};
 use crate::access::password::Password;
-use crate::clock;
+use crate::clock::{self, UtcTime};
 use crate::store::User;
 
 /// `/api/session`, `/api/session/open` and `/api/setup`.
@@ -22,6 +27,11 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(who_am_i, sign_in, sign_out))
         .routes(routes!(open))
+        .routes(routes!(finish))
+        .routes(routes!(passkey_options))
+        .routes(routes!(sign_in_with_passkey))
+        .routes(routes!(confirm))
+        .routes(routes!(confirm_options))
         .routes(routes!(set_up))
 }
 
@@ -39,11 +49,18 @@ pub(super) struct SessionState {
     link_needed: bool,
     /// There are no users yet: the link that the server printed at its start makes the first.
     setup_needed: bool,
+    /// The user must set a second factor up before anything else.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    second_factor_needed: bool,
+    /// The host name that passkeys sign in under, for who has not signed in; none: nobody has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    passkey_host: Option<String>,
 }
 
 impl SessionState {
-    fn signed_in(user: User) -> Self {
+    fn signed_in(gates: &Gatehouse, user: User) -> Self {
         Self {
+            second_factor_needed: gates.wants_factor(&user) && !user.has_second_factor,
             user: Some(user),
             ..Self::of_nobody(false, false)
         }
@@ -62,8 +79,59 @@ impl SessionState {
             open: false,
             link_needed,
             setup_needed,
+            second_factor_needed: false,
+            passkey_host: None,
         }
     }
+}
+
+/// The password was right, and a second factor is wanted. No `Debug`, for the token's sake.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SecondStep {
+    /// Comes back with the second factor, within 5 minutes.
+    #[schema(format = Password)]
+    token: String,
+    /// Whether a code of an authenticator app will do. A recovery code always does.
+    has_app: bool,
+    /// What a passkey is to sign: for `navigator.credentials.get`, as
+    /// `PublicKeyCredential.parseRequestOptionsFromJSON` reads it. None: the user has no passkey.
+    #[schema(value_type = Option<Object>)]
+    passkey_options: Option<Value>,
+}
+
+/// A second factor: one of both. No `Debug`, for its sake.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SecondFactorProof {
+    #[schema(format = Password)]
+    token: String,
+    /// Of an authenticator app, or a recovery code.
+    code: Option<String>,
+    /// What `PublicKeyCredential.toJSON` made.
+    #[schema(value_type = Option<Object>)]
+    passkey: Option<Value>,
+}
+
+/// A passkey's answer. No `Debug`, for the token's sake.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PasskeyProof {
+    #[schema(format = Password)]
+    token: String,
+    /// What `PublicKeyCredential.toJSON` made.
+    #[schema(value_type = Object)]
+    credential: Value,
+}
+
+/// What proves that whoever uses a session is its user: one of the three. No `Debug`, for its sake.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Proof {
+    password: Option<Password>,
+    /// Of an authenticator app, or a recovery code.
+    code: Option<String>,
+    passkey: Option<PasskeyProof>,
 }
 
 /// Name and password.
@@ -105,16 +173,21 @@ async fn who_am_i(
     Visitor(caller): Visitor,
 ) -> Result<Json<SessionState>, ApiError> {
     Ok(Json(match caller {
-        Some(Caller::User { user, .. }) => SessionState::signed_in(user),
+        Some(Caller::User { user, .. }) => SessionState::signed_in(&gates, user),
         Some(Caller::Open) => SessionState::opened(),
         None if gates.is_open().await? => SessionState::of_nobody(true, false),
-        None => SessionState::of_nobody(false, !gates.has_users().await?),
+        None => SessionState {
+            passkey_host: gates.host_of_passkeys().await?,
+            ..SessionState::of_nobody(false, !gates.has_users().await?)
+        },
     }))
 }
 
-/// Sign in.
+/// Sign in; where the user has a second factor, the first step of it.
 #[utoipa::path(post, path = "/api/session", tag = "people", security(()), request_body = SignIn, responses(
     (status = 200, body = SessionState, description = "signed in: the cookie is set"),
+    (status = 202, body = SecondStep, description = "the password is right: send a second factor to \
+                                                     POST /api/session/factor"),
     (status = 401, description = "`wrong_credentials`"),
     (status = 429, description = "`too_many_attempts`: Retry-After says when to come back"),
 ))]
@@ -136,10 +209,188 @@ async fn sign_in(
             "name or password is wrong",
         ));
     };
+    if user.has_second_factor {
+        let pending = gates.ask_for_factor(&user).await?;
+        let step = SecondStep {
+            token: pending.token.expose().to_owned(),
+            has_app: gates.store().totp(user.id).await?.is_some(),
+            passkey_options: pending.passkey_options,
+        };
+        return Ok((StatusCode::ACCEPTED, Json(step)).into_response());
+    }
+    let known = Known { user, factor: None };
+    known
+        .begin(&gates, address, &headers, clock::utc_now())
+        .await
+}
+
+/// Somebody who has proved who they are.
+struct Known {
+    user: User,
+    factor: Option<Factor>,
+}
+
+impl Known {
+    /// Begins the session.
+    async fn begin(
+        self,
+        gates: &Gatehouse,
+        address: IpAddr,
+        headers: &HeaderMap,
+        now: UtcTime,
+    ) -> Result<Response, ApiError> {
+        let begun = gates.begin_session(&self.user, address, headers, now);
+        let SetCookie(cookie) = begun.await?;
+        let detail = self.factor.map_or("", Factor::told).to_owned();
+        users::log(gates, "signed_in", detail, self.user.id, now).await?;
+        let state = SessionState::signed_in(gates, self.user);
+        Ok((cookie, Json(state)).into_response())
+    }
+}
+
+/// Sign in: the second step, with what the first one answered.
+#[utoipa::path(post, path = "/api/session/factor", tag = "people", security(()),
+    request_body = SecondFactorProof, responses(
+    (status = 200, body = SessionState, description = "signed in: the cookie is set"),
+    (status = 401, description = "`sign_in_again`: it took too long, or too many tries"),
+    (status = 403, description = "`wrong_code`"),
+    (status = 422, description = "`bad_proof`: send a code or a passkey's answer"),
+    (status = 429, description = "`too_many_attempts`: Retry-After says when to come back"),
+))]
+async fn finish(
+    State(gates): State<Gatehouse>,
+    ClientAddress(address): ClientAddress,
+    _: Visitor,
+    headers: HeaderMap,
+    Json(proof): Json<SecondFactorProof>,
+) -> Result<Response, ApiError> {
+    let offered = match (proof.code, proof.passkey) {
+        (Some(code), None) => Offered::Code(code),
+        (None, Some(passkey)) => Offered::Passkey(passkey),
+        (None, None) | (Some(_), Some(_)) => return Err(bad_proof()),
+    };
     let now = clock::utc_now();
-    let SetCookie(cookie) = gates.begin_session(&user, &headers, now).await?;
-    users::log(&gates, "signed_in", String::new(), user.id, now).await?;
-    Ok((cookie, Json(SessionState::signed_in(user))).into_response())
+    let finished = gates.finish_sign_in(&proof.token, offered, now).await;
+    let (user, factor) = finished.inspect_err(|error| {
+        tracing::warn!(%address, "sign-in refused at its second step: {error}");
+    })?;
+    let factor = Some(factor);
+    Known { user, factor }
+        .begin(&gates, address, &headers, now)
+        .await
+}
+
+/// Begin to sign in with a passkey alone.
+#[utoipa::path(post, path = "/api/session/passkey/options", tag = "people", security(()), responses(
+    (status = 200, body = PasskeyOptions),
+    (status = 409, description = "`passkeys_not_offered`"),
+))]
+async fn passkey_options(
+    State(gates): State<Gatehouse>,
+    ClientAddress(address): ClientAddress,
+    _: Visitor,
+) -> Result<Json<PasskeyOptions>, ApiError> {
+    let (token, options) = gates.discover(address)?;
+    let token = token.expose().to_owned();
+    Ok(Json(PasskeyOptions { token, options }))
+}
+
+/// Sign in with a passkey alone: the device has verified its user.
+#[utoipa::path(post, path = "/api/session/passkey", tag = "people", security(()),
+    request_body = PasskeyProof, responses(
+    (status = 200, body = SessionState, description = "signed in: the cookie is set"),
+    (status = 401, description = "`sign_in_again`: it took too long"),
+    (status = 403, description = "`wrong_code`: nobody here has this passkey"),
+))]
+async fn sign_in_with_passkey(
+    State(gates): State<Gatehouse>,
+    ClientAddress(address): ClientAddress,
+    _: Visitor,
+    headers: HeaderMap,
+    Json(proof): Json<PasskeyProof>,
+) -> Result<Response, ApiError> {
+    let now = clock::utc_now();
+    let found = gates.discovered(&proof.token, proof.credential, now).await;
+    let user = found.inspect_err(|error| {
+        tracing::warn!(%address, "sign-in with a passkey refused: {error}");
+    })?;
+    let factor = Some(Factor::Passkey);
+    Known { user, factor }
+        .begin(&gates, address, &headers, now)
+        .await
+}
+
+/// Prove that it is still you who uses this session: what is sensitive asks for it again after 10
+/// minutes (`confirm_password`).
+#[utoipa::path(post, path = "/api/session/confirm", tag = "people", request_body = Proof, responses(
+    (status = 204, description = "it is you, for 10 minutes"),
+    (status = 403, description = "`not_allowed`: for people; `wrong_password`, `wrong_code`"),
+    (status = 422, description = "`bad_proof`: send one proof"),
+    (status = 429, description = "`too_many_attempts`: Retry-After says when to come back"),
+))]
+async fn confirm(
+    Entrant(caller): Entrant,
+    State(gates): State<Gatehouse>,
+    ClientAddress(address): ClientAddress,
+    headers: HeaderMap,
+    Json(proof): Json<Proof>,
+) -> Result<StatusCode, ApiError> {
+    let user = caller.require_person()?;
+    let now = clock::utc_now();
+    let proven = match (proof.password, proof.code, proof.passkey) {
+        (Some(password), None, None) => {
+            let session = caller.session().copied();
+            gates
+                .check_rate_limit(address, &user.name, &headers, session)
+                .await?;
+            if gates.is_password_of(user, password).await? {
+                Ok(())
+            } else {
+                let status = StatusCode::FORBIDDEN;
+                Err(ApiError::new(
+                    status,
+                    "wrong_password",
+                    "the password is wrong",
+                ))
+            }
+        }
+        (None, Some(code), None) => gates.use_code(user.id, &code, now).await.map(drop),
+        (None, None, Some(PasskeyProof { token, credential })) => {
+            let confirmed = gates.confirm_with_passkey(user.id, &token, credential, now);
+            confirmed.await
+        }
+        _ => return Err(bad_proof()),
+    };
+    proven.inspect_err(|error| {
+        tracing::warn!(%address, user = user.id.0, "confirmation refused: {error}");
+    })?;
+    gates.confirm(&caller, now).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Begin to prove with a passkey that it is you.
+#[utoipa::path(post, path = "/api/session/confirm/options", tag = "people", responses(
+    (status = 200, body = PasskeyOptions),
+    (status = 403, description = "`not_allowed`: for people"),
+    (status = 409, description = "`passkeys_not_offered`, `no_passkeys`"),
+))]
+async fn confirm_options(
+    Entrant(caller): Entrant,
+    State(gates): State<Gatehouse>,
+) -> Result<Json<PasskeyOptions>, ApiError> {
+    let user = caller.require_person()?;
+    let (token, options) = gates.ask_to_confirm(user.id).await?;
+    let token = token.expose().to_owned();
+    Ok(Json(PasskeyOptions { token, options }))
+}
+
+/// 422: none of the proofs, or more than one.
+fn bad_proof() -> ApiError {
+    ApiError::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "bad_proof",
+        "send exactly one proof: a password (to confirm), a code, or a passkey's answer",
+    )
 }
 
 /// Sign out.
@@ -185,6 +436,7 @@ async fn open(
 ))]
 async fn set_up(
     State(gates): State<Gatehouse>,
+    ClientAddress(address): ClientAddress,
     _: Visitor,
     headers: HeaderMap,
     Json(body): Json<SetUp>,
@@ -196,7 +448,7 @@ async fn set_up(
         ));
     }
     let user = users::add_first(&gates, &body.name, body.password, now).await?;
-    let SetCookie(cookie) = gates.begin_session(&user, &headers, now).await?;
-    let state = Json(SessionState::signed_in(user));
+    let SetCookie(cookie) = gates.begin_session(&user, address, &headers, now).await?;
+    let state = Json(SessionState::signed_in(&gates, user));
     Ok((StatusCode::CREATED, cookie, state).into_response())
 }

@@ -1,4 +1,5 @@
-//! `/api/sessions`: the browsers that one is signed in with, and their end.
+//! `/api/sessions` and `/api/users/{id}/sessions`: the browsers that one, or somebody, is signed in
+//! with, and their end.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -8,22 +9,26 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::auth::{Caller, Via};
+use super::auth::Caller;
 use super::gatehouse::Gatehouse;
 use super::{ApiError, ApiState, users};
 use crate::access::secret::SecretHash;
 use crate::access::session::{self, Life};
+use crate::access::user_agent;
 use crate::clock::{self, UtcTime};
-use crate::store::SessionRecord;
+use crate::ids::UserId;
+use crate::store::{SessionRecord, StoreError};
 
-/// `/api/sessions`.
+/// `/api/sessions` and `/api/users/{id}/sessions`.
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(list, end_others))
         .routes(routes!(end))
+        .routes(routes!(list_of, end_all_of))
+        .routes(routes!(end_of))
 }
 
-/// One's sessions, the latest used first.
+/// Sessions of one user, the latest used first.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct SessionList {
     sessions: Vec<SessionInfo>,
@@ -41,6 +46,25 @@ pub(super) struct SessionInfo {
     used_at: UtcTime,
     /// Whether it is the one that asks.
     is_current: bool,
+    /// The browser, as it called itself when it was signed in.
+    #[schema(example = "Firefox on Linux")]
+    browser: String,
+    /// The address that it was signed in from; none: not known.
+    #[schema(example = "203.0.113.7")]
+    address: Option<String>,
+}
+
+impl SessionInfo {
+    fn of(session: SessionRecord, caller: &Caller) -> Self {
+        Self {
+            id: name(&session.hash),
+            created_at: session.created_at,
+            used_at: session.used_at,
+            is_current: caller.session() == Some(&session.hash),
+            browser: user_agent::describe(&session.user_agent),
+            address: Some(session.address).filter(|address| !address.is_empty()),
+        }
+    }
 }
 
 /// The browsers that one is signed in with.
@@ -52,15 +76,8 @@ async fn list(
     caller: Caller,
     State(gates): State<Gatehouse>,
 ) -> Result<Json<SessionList>, ApiError> {
-    let current = current(&caller);
-    let info = |session: SessionRecord| SessionInfo {
-        id: name(&session.hash),
-        created_at: session.created_at,
-        used_at: session.used_at,
-        is_current: current == Some(session.hash),
-    };
-    let sessions = of(&gates, &caller).await?.into_iter().map(info).collect();
-    Ok(Json(SessionList { sessions }))
+    let me = caller.require_person()?.id;
+    Ok(Json(list_for(&gates, &caller, me).await?))
 }
 
 /// Sign out everywhere but here.
@@ -72,9 +89,8 @@ async fn end_others(
     caller: Caller,
     State(gates): State<Gatehouse>,
 ) -> Result<StatusCode, ApiError> {
-    let current = current(&caller);
-    let all = of(&gates, &caller).await?;
-    close(&gates, &caller, all, |hash| current != Some(*hash)).await?;
+    let me = caller.require_person()?.id;
+    close(&gates, &caller, me, |hash| caller.session() != Some(hash)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -90,50 +106,118 @@ async fn end(
     State(gates): State<Gatehouse>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, ApiError> {
-    let all = of(&gates, &caller).await?;
-    if close(&gates, &caller, all, |hash| name(hash) == id).await? == 0 {
-        return Err(ApiError::new(
-            StatusCode::NOT_FOUND,
-            "no_such_session",
-            "you have no such session",
-        ));
+    let me = caller.require_person()?.id;
+    if close(&gates, &caller, me, |hash| name(hash) == id).await? == 0 {
+        return Err(no_such_session("you have no such session"));
     }
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The caller's sessions that are good.
-async fn of(gates: &Gatehouse, caller: &Caller) -> Result<Vec<SessionRecord>, ApiError> {
+/// The browsers that somebody is signed in with.
+#[utoipa::path(get, path = "/api/users/{id}/sessions", tag = "people",
+    params(("id" = i64, Path, description = "the user")), responses(
+    (status = 200, body = SessionList),
+    (status = 403, description = "`not_allowed`: for admins"),
+    (status = 404, description = "`no_such_user`"),
+))]
+async fn list_of(
+    caller: Caller,
+    State(gates): State<Gatehouse>,
+    Path(id): Path<UserId>,
+) -> Result<Json<SessionList>, ApiError> {
+    let user = users::for_admin(&gates, &caller, id).await?;
+    Ok(Json(list_for(&gates, &caller, user.id).await?))
+}
+
+/// Sign somebody out everywhere; of one's own sessions, the one that asks stays.
+#[utoipa::path(delete, path = "/api/users/{id}/sessions", tag = "people",
+    params(("id" = i64, Path, description = "the user")), responses(
+    (status = 204, description = "none of the sessions is good any more"),
+    (status = 403, description = "`not_allowed`: for admins; `confirm_password`"),
+    (status = 404, description = "`no_such_user`"),
+))]
+async fn end_all_of(
+    caller: Caller,
+    State(gates): State<Gatehouse>,
+    Path(id): Path<UserId>,
+) -> Result<StatusCode, ApiError> {
+    let user = users::for_admin(&gates, &caller, id).await?;
+    gates.require_confirmed(&caller, clock::utc_now()).await?;
+    close(&gates, &caller, user.id, |hash| {
+        caller.session() != Some(hash)
+    })
+    .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Sign one browser of somebody out.
+#[utoipa::path(delete, path = "/api/users/{id}/sessions/{session}", tag = "people", params(
+    ("id" = i64, Path, description = "the user"),
+    ("session" = String, Path, description = "the session"),
+), responses(
+    (status = 204, description = "it is signed out"),
+    (status = 403, description = "`not_allowed`: for admins; `confirm_password`"),
+    (status = 404, description = "`no_such_user`, `no_such_session`"),
+))]
+async fn end_of(
+    caller: Caller,
+    State(gates): State<Gatehouse>,
+    Path((id, session)): Path<(UserId, String)>,
+) -> Result<StatusCode, ApiError> {
+    let user = users::for_admin(&gates, &caller, id).await?;
+    gates.require_confirmed(&caller, clock::utc_now()).await?;
+    if close(&gates, &caller, user.id, |hash| name(hash) == session).await? == 0 {
+        return Err(no_such_session("this user has no such session"));
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn list_for(
+    gates: &Gatehouse,
+    caller: &Caller,
+    user: UserId,
+) -> Result<SessionList, StoreError> {
+    let sessions = good(gates, user).await?.into_iter();
+    let sessions = sessions.map(|session| SessionInfo::of(session, caller));
+    Ok(SessionList {
+        sessions: sessions.collect(),
+    })
+}
+
+/// The user's sessions that are good.
+async fn good(gates: &Gatehouse, user: UserId) -> Result<Vec<SessionRecord>, StoreError> {
     let now = clock::utc_now();
-    let mut all = gates.store().sessions(caller.require_person()?.id).await?;
+    let mut all = gates.store().sessions(user).await?;
     all.retain(|s| session::life(s.created_at, s.used_at, now) != Life::Over);
     Ok(all)
 }
 
-/// Ends those of the sessions that are meant; how many.
+/// Ends those of the user's sessions that are meant; how many.
 async fn close(
     gates: &Gatehouse,
     caller: &Caller,
-    all: Vec<SessionRecord>,
+    user: UserId,
     is_meant: impl Fn(&SecretHash) -> bool,
 ) -> Result<usize, ApiError> {
+    let all = good(gates, user).await?;
     let meant = all.into_iter().map(|session| session.hash);
     let meant: Vec<SecretHash> = meant.filter(is_meant).collect();
     if !meant.is_empty() {
         gates.close(&meant).await?;
         let (detail, now) = (format!("{} sessions", meant.len()), clock::utc_now());
-        users::log(gates, "sessions_ended", detail, caller.user_id(), now).await?;
+        let by = caller.user_id();
+        let detail = if by == Some(user) {
+            detail
+        } else {
+            format!("{detail} of user {}", user.0)
+        };
+        users::log(gates, "sessions_ended", detail, by, now).await?;
     }
     Ok(meant.len())
 }
 
-fn current(caller: &Caller) -> Option<SecretHash> {
-    match caller {
-        Caller::User {
-            via: Via::Session(hash),
-            ..
-        } => Some(*hash),
-        Caller::User { .. } | Caller::Open => None,
-    }
+fn no_such_session(message: &str) -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, "no_such_session", message)
 }
 
 /// The beginning of the hash of the session's secret: enough to tell sessions of one user apart, and

@@ -1,5 +1,6 @@
 //! `/api/users`: who may sign in. Admins add, change and remove; everyone changes their own
-//! password, with the old one.
+//! password, with the old one. A password that an admin sets is temporary: its user has to choose
+//! another before anything else.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -10,7 +11,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::auth::{Caller, ClientAddress};
+use super::auth::{Caller, ClientAddress, Entrant};
 use super::gatehouse::{Gatehouse, SetCookie};
 use super::{ApiError, ApiState};
 use crate::access::password::Password;
@@ -38,6 +39,7 @@ pub(super) struct UserList {
 pub(super) struct NewUser {
     #[schema(min_length = 1, max_length = 128)]
     name: String,
+    /// Temporary: the user has to choose another at the first sign-in. The first user's own stays.
     password: Password,
     /// The first user becomes an admin, whatever is asked.
     role: Role,
@@ -49,9 +51,11 @@ pub(super) struct NewUser {
 pub(super) struct UserEdit {
     /// For admins to give.
     role: Option<Role>,
-    /// The new password. All sessions of the user end, and their API tokens stay.
+    /// The new password. All sessions of the user end. One that an admin sets is temporary, and ends
+    /// the user's API tokens too.
     password: Option<Password>,
-    /// The password until now: needed for one's own.
+    /// The password until now: needed for one's own, unless it was a temporary one that was just
+    /// signed in with.
     old_password: Option<Password>,
 }
 
@@ -69,7 +73,7 @@ async fn list(caller: Caller, State(gates): State<Gatehouse>) -> Result<Json<Use
 /// Add a user.
 #[utoipa::path(post, path = "/api/users", tag = "people", request_body = NewUser, responses(
     (status = 201, body = User),
-    (status = 403, description = "`not_allowed`: for admins"),
+    (status = 403, description = "`not_allowed`: for admins; `confirm_password`"),
     (status = 409, description = "`name_taken`, `too_many`"),
     (status = 422, description = "`bad_name`, `weak_password`"),
 ))]
@@ -88,9 +92,13 @@ async fn add(
         let user = add_first(&gates, &name, password, now).await?;
         return Ok((StatusCode::CREATED, Json(user)));
     };
+    gates.require_confirmed(&caller, now).await?;
     let name = tidy_name(&name)?;
     let hash = gates.hash(password, &name).await?;
-    let user = gates.store().add_user(&name, &hash, role, now).await?;
+    let user = gates
+        .store()
+        .add_user_with_temporary_password(&name, &hash, role, now)
+        .await?;
     log(&gates, "user_added", about(user.id), admin, now).await?;
     Ok((StatusCode::CREATED, Json(user)))
 }
@@ -99,14 +107,14 @@ async fn add(
 #[utoipa::path(patch, path = "/api/users/{id}", tag = "people", request_body = UserEdit,
     params(("id" = i64, Path, description = "the user")), responses(
     (status = 200, body = User),
-    (status = 403, description = "`not_allowed`, `wrong_password`"),
+    (status = 403, description = "`not_allowed`, `wrong_password`, `confirm_password`"),
     (status = 404, description = "`no_such_user`"),
     (status = 409, description = "`last_admin`"),
     (status = 422, description = "`weak_password`"),
     (status = 429, description = "`too_many_attempts`"),
 ))]
 async fn edit(
-    caller: Caller,
+    Entrant(caller): Entrant,
     State(gates): State<Gatehouse>,
     ClientAddress(address): ClientAddress,
     Path(id): Path<UserId>,
@@ -114,35 +122,28 @@ async fn edit(
     Json(edit): Json<UserEdit>,
 ) -> Result<Response, ApiError> {
     let me = caller.require_person()?;
-    let is_me = me.id == id;
-    if !is_me || edit.role.is_some() {
-        caller.require_admin()?;
-    }
-    let user = gates
-        .store()
-        .user(id)
-        .await?
-        .ok_or(StoreError::NoSuchUser)?;
-    if is_me && edit.password.is_some() {
-        let session = caller.session().copied();
-        gates
-            .check_rate_limit(address, &user.name, &headers, session)
-            .await?;
-        let old = edit.old_password.unwrap_or_else(|| String::new().into());
-        if gates.recognise(&user.name, old, address).await?.is_none() {
-            let message = "the old password is wrong";
-            return Err(ApiError::new(
-                StatusCode::FORBIDDEN,
-                "wrong_password",
-                message,
-            ));
-        }
-    }
     let now = clock::utc_now();
-    let hash = match edit.password {
-        Some(password) => Some(gates.hash(password, &user.name).await?),
-        None => None,
+    let user = if me.id == id {
+        me.clone()
+    } else {
+        for_admin(&gates, &caller, id).await?
     };
+    if me.id != id || edit.role.is_some() {
+        caller.require_settled(&gates)?;
+        caller.require_admin()?;
+        gates.require_confirmed(&caller, now).await?;
+    }
+    let mut hash = None;
+    if let Some(password) = edit.password {
+        if me.id == id {
+            let session = caller.session().copied();
+            gates
+                .check_rate_limit(address, &user.name, &headers, session)
+                .await?;
+            check_old(&gates, &caller, &user, edit.old_password, &password, now).await?;
+        }
+        hash = Some(gates.hash(password, &user.name).await?);
+    }
     if let Some(role) = edit.role {
         gates.store().set_role(id, role).await?;
         gates.revoke();
@@ -150,12 +151,12 @@ async fn edit(
     }
     let mut cookie = None;
     if let Some(hash) = hash {
-        gates.store().set_password(id, &hash).await?;
-        if is_me {
-            let SetCookie(header) = gates.renew_session(id, &headers, now).await?;
+        if me.id == id {
+            let changed = gates.change_password(id, &hash, address, &headers, now);
+            let SetCookie(header) = changed.await?;
             cookie = Some(header);
         } else {
-            gates.close_sessions(id).await?;
+            gates.reset_password(id, &hash).await?;
         }
         log(&gates, "password_changed", about(id), me.id, now).await?;
     }
@@ -170,11 +171,52 @@ async fn edit(
     })
 }
 
+/// Refuses a new password without the old one, which whoever has just signed in with a temporary
+/// password need not repeat; and a temporary one that is to stay.
+async fn check_old(
+    gates: &Gatehouse,
+    caller: &Caller,
+    user: &User,
+    old: Option<Password>,
+    new: &Password,
+    now: UtcTime,
+) -> Result<(), ApiError> {
+    let is_known = user.password_is_temporary && gates.is_confirmed(caller, now).await?;
+    if !(is_known && old.is_none()) {
+        let old = old.unwrap_or_else(|| String::new().into());
+        if !gates.is_password_of(user, old).await? {
+            let message = "the old password is wrong";
+            let status = StatusCode::FORBIDDEN;
+            return Err(ApiError::new(status, "wrong_password", message));
+        }
+    }
+    if user.password_is_temporary && gates.is_password_of(user, new.clone()).await? {
+        return Err(ApiError::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "weak_password",
+            "whoever gave you this password knows it: choose another",
+        ));
+    }
+    Ok(())
+}
+
+/// The user `id`, for an admin who has signed in.
+pub(super) async fn for_admin(
+    gates: &Gatehouse,
+    caller: &Caller,
+    id: UserId,
+) -> Result<User, ApiError> {
+    caller.require_person()?;
+    caller.require_admin()?;
+    let user = gates.store().user(id).await?;
+    Ok(user.ok_or(StoreError::NoSuchUser)?)
+}
+
 /// Remove a user. A call that they placed is hung up; past ones stay, and are for admins only.
 #[utoipa::path(delete, path = "/api/users/{id}", tag = "people",
     params(("id" = i64, Path, description = "the user")), responses(
     (status = 204, description = "the user, their sessions and API tokens are gone"),
-    (status = 403, description = "`not_allowed`: for admins"),
+    (status = 403, description = "`not_allowed`: for admins; `confirm_password`"),
     (status = 404, description = "`no_such_user`"),
     (status = 409, description = "`last_admin`"),
 ))]
@@ -185,6 +227,7 @@ async fn remove(
 ) -> Result<StatusCode, ApiError> {
     caller.require_admin()?;
     let admin = caller.require_person()?.id;
+    gates.require_confirmed(&caller, clock::utc_now()).await?;
     let removed = gates.remove_user(id, admin).await;
     gates.revoke();
     removed?;

@@ -33,11 +33,25 @@ enum UserCommand {
         /// May everything, not only call and see own calls.
         #[arg(long)]
         admin: bool,
+        /// The user typed the password, and keeps it. Without this, everyone but the first user has to
+        /// choose another at the first sign-in.
+        #[arg(long)]
+        permanent: bool,
     },
     /// Show who may sign in.
     List,
-    /// Give a user a new password; signs them out everywhere.
+    /// Give a user a new password; signs them out everywhere, and ends their API tokens.
     Passwd {
+        /// Who.
+        name: String,
+        /// The user typed the password, and keeps it. Without this, another has to be chosen at the
+        /// next sign-in.
+        #[arg(long)]
+        permanent: bool,
+    },
+    /// Take a user's second factor away, who lost it: the password alone signs them in, until they
+    /// set another up. Signs them out everywhere.
+    ResetFactor {
         /// Who.
         name: String,
     },
@@ -63,17 +77,27 @@ async fn obey(
     now: UtcTime,
 ) -> anyhow::Result<String> {
     match command {
-        UserCommand::Add { name, admin } => {
+        UserCommand::Add {
+            name,
+            admin,
+            permanent,
+        } => {
             let name = user_name::parse(&name)?;
             let hash = hash(ask()?, &name).await?;
             let user = if store.has_users().await? {
                 let role = if admin { Role::Admin } else { Role::User };
-                store.add_user(&name, &hash, role, now).await?
+                if permanent {
+                    store.add_user(&name, &hash, role, now).await?
+                } else {
+                    let added = store.add_user_with_temporary_password(&name, &hash, role, now);
+                    added.await?
+                }
             } else {
                 store.first_user(&name, &hash, now).await?
             };
             log(store, "user_added", &user, now).await?;
-            Ok(format!("{} may sign in, as {}\n", user.name, role(&user)))
+            let told = format!("{} may sign in, as {}\n", user.name, role(&user));
+            Ok(told + temporary(user.password_is_temporary))
         }
         UserCommand::List => {
             let users = store.users().await?;
@@ -82,13 +106,22 @@ async fn obey(
             let head = format!("{:<32} {:<8} SINCE\n", "NAME", "ROLE");
             Ok(head + &users.iter().map(line).collect::<String>())
         }
-        UserCommand::Passwd { name } => {
+        UserCommand::Passwd { name, permanent } => {
             let user = find(store, &name).await?;
             let hash = hash(ask()?, &user.name).await?;
-            store.set_password(user.id, &hash).await?;
-            store.close_sessions(user.id).await?;
+            store.reset_password(user.id, &hash, !permanent).await?;
             log(store, "password_changed", &user, now).await?;
-            Ok(format!("{} has a new password\n", user.name))
+            let told = format!("{} has a new password\n", user.name);
+            Ok(told + temporary(!permanent))
+        }
+        UserCommand::ResetFactor { name } => {
+            let user = find(store, &name).await?;
+            if !store.reset_factors(user.id).await? {
+                bail!("{} has no second factor", user.name);
+            }
+            store.close_sessions(user.id).await?;
+            log(store, "second_factor_reset", &user, now).await?;
+            Ok(format!("{} signs in with the password alone\n", user.name))
         }
         UserCommand::Remove { name } => {
             let user = find(store, &name).await?;
@@ -116,6 +149,15 @@ async fn find(store: &Store, name: &str) -> anyhow::Result<User> {
 async fn hash(password: Password, name: &str) -> anyhow::Result<String> {
     password::check(&password, name)?;
     Ok(Passwords::default().hash(password).await?)
+}
+
+/// What else to say of a password.
+fn temporary(is_temporary: bool) -> &'static str {
+    if is_temporary {
+        "the password is temporary: another has to be chosen at the next sign-in\n"
+    } else {
+        ""
+    }
 }
 
 fn role(user: &User) -> &'static str {
@@ -178,8 +220,16 @@ mod tests {
     }
 
     fn add(name: &str) -> UserCommand {
-        let (name, admin) = (name.to_owned(), false);
-        UserCommand::Add { name, admin }
+        UserCommand::Add {
+            name: name.to_owned(),
+            admin: false,
+            permanent: false,
+        }
+    }
+
+    fn passwd(name: &str, permanent: bool) -> UserCommand {
+        let name = name.to_owned();
+        UserCommand::Passwd { name, permanent }
     }
 
     async fn verdict(store: &Store, name: &str, password: &str) -> Verdict {
@@ -197,7 +247,10 @@ mod tests {
         let told = say(&store, add("Alice"), GOOD).await.unwrap();
         assert_eq!(told, "Alice may sign in, as admin\n");
         let told = say(&store, add("bob"), GOOD).await.unwrap();
-        assert_eq!(told, "bob may sign in, as user\n");
+        assert!(told.starts_with("bob may sign in, as user\nthe password is temporary"));
+        let temporary = store.users().await.unwrap();
+        let temporary: Vec<bool> = temporary.iter().map(|u| u.password_is_temporary).collect();
+        assert_eq!(temporary, [false, true]);
         assert!(say(&store, add("ALICE"), GOOD).await.is_err());
         let list = say(&store, UserCommand::List, "").await.unwrap();
         let rows: Vec<Vec<&str>> = list
@@ -222,25 +275,33 @@ mod tests {
         assert!(say(&store, add("alice"), "short").await.is_err());
         assert!(!store.has_users().await.unwrap());
         say(&store, add("alice"), GOOD).await.unwrap();
-        let name = "alice".to_owned();
-        let changed = say(&store, UserCommand::Passwd { name }, "password").await;
+        let changed = say(&store, passwd("alice", false), "password").await;
         assert!(changed.is_err());
         assert_eq!(verdict(&store, "alice", GOOD).await, Verdict::Right);
     }
 
     #[tokio::test]
-    async fn a_new_password_ends_sessions_and_the_old_one() {
+    async fn a_new_password_ends_sessions_api_tokens_and_the_old_one() {
         let store = store().await;
         say(&store, add("alice"), GOOD).await.unwrap();
         let (user, _) = store.credentials("alice").await.unwrap().unwrap();
         store.open_session(&[7; 32], user.id, now()).await.unwrap();
-        let name = "Alice".to_owned();
-        let told = say(&store, UserCommand::Passwd { name }, "another horse").await;
-        assert_eq!(told.unwrap(), "alice has a new password\n");
+        let scopes = [crate::store::Scope::CallsRead];
+        let token = store.add_api_token(&[8; 32], user.id, "cron", &scopes, None, now());
+        token.await.unwrap();
+        let told = say(&store, passwd("Alice", false), "another horse").await;
+        assert!(told.unwrap().starts_with("alice has a new password\n"));
         assert!(store.session(&[7; 32]).await.unwrap().is_none());
+        assert!(store.api_token(&[8; 32]).await.unwrap().is_none());
+        let (user, _) = store.credentials("alice").await.unwrap().unwrap();
+        assert!(user.password_is_temporary);
         assert_eq!(verdict(&store, "alice", GOOD).await, Verdict::Wrong);
         let new = verdict(&store, "alice", "another horse").await;
         assert_eq!(new, Verdict::Right);
+        let told = say(&store, passwd("alice", true), "a third horse").await;
+        assert_eq!(told.unwrap(), "alice has a new password\n");
+        let (user, _) = store.credentials("alice").await.unwrap().unwrap();
+        assert!(!user.password_is_temporary);
     }
 
     #[tokio::test]
@@ -257,6 +318,27 @@ mod tests {
         let told = say(&store, remove("bob"), "").await.unwrap();
         assert_eq!(told, "bob may not sign in any more\n");
         assert_eq!(store.users().await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_second_factor_that_was_lost_is_taken_away() {
+        let store = store().await;
+        say(&store, add("alice"), GOOD).await.unwrap();
+        let (user, _) = store.credentials("alice").await.unwrap().unwrap();
+        let reset = || UserCommand::ResetFactor {
+            name: "Alice".to_owned(),
+        };
+        let none = say(&store, reset(), "").await.unwrap_err();
+        assert_eq!(none.to_string(), "alice has no second factor");
+        let set = store.set_totp(user.id, &[1; 20], 0, &[[2; 32]], now());
+        set.await.unwrap();
+        store.open_session(&[7; 32], user.id, now()).await.unwrap();
+        let told = say(&store, reset(), "").await.unwrap();
+        assert_eq!(told, "alice signs in with the password alone\n");
+        let (user, _) = store.credentials("alice").await.unwrap().unwrap();
+        assert!(!user.has_second_factor);
+        assert_eq!(store.recovery_codes_left(user.id).await.unwrap(), 0);
+        assert!(store.session(&[7; 32]).await.unwrap().is_none());
     }
 
     #[test]

@@ -47,6 +47,10 @@ pub struct Settings {
     /// commas between.
     #[arg(long, env = "TRUSTED_PROXIES", default_value = "")]
     pub trusted_proxies: Proxies,
+    /// Who must have a second factor to sign in: an authenticator app or a passkey. Who has none must
+    /// set one up before anything else.
+    #[arg(long, env = "REQUIRE_SECOND_FACTOR", value_enum, default_value_t)]
+    pub require_second_factor: SecondFactorFor,
     /// The account at Twilio.
     #[command(flatten)]
     pub twilio: TwilioSettings,
@@ -57,11 +61,27 @@ pub struct Settings {
     #[command(flatten)]
     pub engine: EngineSettings,
     /// What is logged, in the language of `RUST_LOG`.
-    #[arg(long, env = "LOG", default_value = "info,whisper_rs=warn")]
+    #[arg(
+        long,
+        env = "LOG",
+        default_value = "info,whisper_rs=warn,webauthn_rs_core=off"
+    )]
     pub log: String,
     /// How log lines look.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t)]
     pub log_format: LogFormat,
+}
+
+/// Who must have a second factor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum SecondFactorFor {
+    /// Nobody; everybody may.
+    #[default]
+    Off,
+    /// Admins.
+    Admins,
+    /// Everybody.
+    All,
 }
 
 /// What recognises speech; also for commands without a server.
@@ -165,6 +185,8 @@ pub struct Doors {
     pub hsts_include_subdomains: bool,
     /// What opens a server that only this machine reaches ([`keys`](Self::keys)).
     pub local_keys: Option<LocalKeys>,
+    /// Who must have a second factor to sign in.
+    pub second_factor_for: SecondFactorFor,
 }
 
 impl Doors {
@@ -179,6 +201,7 @@ impl Doors {
             account_sid: None,
             hsts_include_subdomains: false,
             local_keys: None,
+            second_factor_for: SecondFactorFor::Off,
         }
     }
 
@@ -217,6 +240,7 @@ impl Settings {
             }
             doors.public_base_url = Some(uri.clone());
         }
+        doors.second_factor_for = self.require_second_factor;
         doors.keyring = twilio.as_ref().map(keyring);
         doors.account_sid = twilio.as_ref().map(|twilio| twilio.account_sid.clone());
         // With an account the media socket opens to nobody but Twilio.

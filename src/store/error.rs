@@ -56,6 +56,9 @@ pub enum Conflict {
     /// Names are unique, whatever the case, and look different.
     #[error("there is a user of this name, or of one that looks the same: choose another name")]
     NameTaken,
+    /// A passkey is one user's.
+    #[error("this passkey is set up already")]
+    PasskeyKnown,
     /// Somebody must be able to let others in.
     #[error("this is the last admin: make another one first")]
     LastAdmin,

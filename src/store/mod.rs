@@ -79,11 +79,15 @@ const READS: &[&str] = &[
     "credentials",
     "disk_free_bytes",
     "find_parent",
+    "has_passkeys",
     "has_users",
     "knows_browser",
+    "passkey",
+    "passkeys",
     "placed_since",
     "recording",
     "recording_of",
+    "recovery_codes_left",
     "registrations",
     "rung",
     "segments",
@@ -91,6 +95,7 @@ const READS: &[&str] = &[
     "session",
     "sessions",
     "size_bytes",
+    "totp",
     "unfinished",
     "user",
 ];
@@ -185,6 +190,8 @@ macro_rules! ask {
         }
     };
 }
+
+mod factors;
 
 fn fits(what: &'static str, text: &str, max: usize) -> Result<(), StoreError> {
     if text.len() > max {
@@ -593,7 +600,20 @@ impl Store {
         now: UtcTime,
     ) -> Result<User, StoreError> {
         fits("the name", name, limits::NAME_BYTES_MAX)?;
-        ask!(self, add_user(name, password_hash, role, now))
+        ask!(self, add_user(name, password_hash, role, false, now))
+    }
+
+    /// Makes a user whose password is another's choice, and has to be changed at the first sign-in.
+    /// [`Conflict::NameTaken`].
+    pub async fn add_user_with_temporary_password(
+        &self,
+        name: &str,
+        password_hash: &str,
+        role: Role,
+        now: UtcTime,
+    ) -> Result<User, StoreError> {
+        fits("the name", name, limits::NAME_BYTES_MAX)?;
+        ask!(self, add_user(name, password_hash, role, true, now))
     }
 
     /// Makes the first user, an admin; of two who try at once only one is. [`Conflict::HasUsers`].
@@ -622,9 +642,31 @@ impl Store {
         ask!(self, credentials(name))
     }
 
-    /// Changes a user's password; sessions stay. [`StoreError::NoSuchUser`].
+    /// Keeps the same password under another hash; all else stays. [`StoreError::NoSuchUser`].
     pub async fn set_password(&self, user: UserId, password_hash: &str) -> Result<(), StoreError> {
         ask!(self, set_password(user, password_hash))
+    }
+
+    /// Gives a user the password that they chose themselves; sessions stay.
+    /// [`StoreError::NoSuchUser`].
+    pub async fn change_password(
+        &self,
+        user: UserId,
+        password_hash: &str,
+    ) -> Result<(), StoreError> {
+        ask!(self, change_password(user, password_hash))
+    }
+
+    /// Gives a user a password on somebody else's behalf: ends their sessions, which it returns, and
+    /// their API tokens. A temporary one has to be changed at the next sign-in.
+    /// [`StoreError::NoSuchUser`].
+    pub async fn reset_password(
+        &self,
+        user: UserId,
+        password_hash: &str,
+        is_temporary: bool,
+    ) -> Result<Vec<EndedSession>, StoreError> {
+        ask!(self, reset_password(user, password_hash, is_temporary))
     }
 
     /// Changes what a user may do. [`Conflict::LastAdmin`], [`StoreError::NoSuchUser`].
@@ -643,13 +685,32 @@ impl Store {
 impl Store {
     /// Signs a browser in; beyond [`limits::SESSIONS_PER_USER_MAX`] another of the user's is signed
     /// out. [`StoreError::NoSuchUser`].
-    pub async fn open_session(
+    pub async fn begin_session(
+        &self,
+        new: &NewSession<'_>,
+        now: UtcTime,
+    ) -> Result<(), StoreError> {
+        let user_agent = words::cut(new.user_agent, limits::USER_AGENT_BYTES_MAX);
+        let new = NewSession { user_agent, ..*new };
+        ask!(self, begin_session(&new, now))
+    }
+
+    /// [`begin_session`](Self::begin_session) for a browser that a test does not describe.
+    #[cfg(test)]
+    pub(crate) async fn open_session(
         &self,
         hash: &[u8; 32],
         user: UserId,
         now: UtcTime,
     ) -> Result<(), StoreError> {
-        ask!(self, open_session(hash, user, now))
+        let (address, user_agent) = ("", "");
+        let new = NewSession {
+            hash,
+            user,
+            address,
+            user_agent,
+        };
+        self.begin_session(&new, now).await
     }
 
     /// The session, however old it is.
@@ -667,16 +728,22 @@ impl Store {
         ask!(self, touch_session(hash, now))
     }
 
+    /// The session's user has just proved to be there.
+    pub async fn confirm_session(&self, hash: &[u8; 32], now: UtcTime) -> Result<(), StoreError> {
+        ask!(self, confirm_session(hash, now))
+    }
+
     /// Signs a user out everywhere, and goes on with one new session, which keeps the `phone_tag` of
     /// the session `own`; returns the sessions that were ended. [`StoreError::NoSuchUser`].
     pub async fn renew_session(
         &self,
         own: Option<&[u8; 32]>,
-        hash: &[u8; 32],
-        user: UserId,
+        new: &NewSession<'_>,
         now: UtcTime,
     ) -> Result<Vec<EndedSession>, StoreError> {
-        ask!(self, renew_session(own, hash, user, now))
+        let user_agent = words::cut(new.user_agent, limits::USER_AGENT_BYTES_MAX);
+        let new = NewSession { user_agent, ..*new };
+        ask!(self, renew_session(own, &new, now))
     }
 
     /// Signs a browser out. `None`: it was not signed in.
@@ -776,6 +843,11 @@ impl Store {
     /// Takes a token back. `false`: this user has no such token.
     pub async fn remove_api_token(&self, id: i64, user: UserId) -> Result<bool, StoreError> {
         ask!(self, remove_api_token(id, user))
+    }
+
+    /// Takes back all tokens of a user; returns how many.
+    pub async fn remove_api_tokens(&self, user: UserId) -> Result<u64, StoreError> {
+        ask!(self, remove_api_tokens(user))
     }
 
     /// The token was used.

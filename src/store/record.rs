@@ -394,6 +394,72 @@ pub struct User {
     pub role: Role,
     /// Since when.
     pub created_at: UtcTime,
+    /// Whether somebody else set the password: the user must choose another before anything else.
+    pub password_is_temporary: bool,
+    /// Whether signing in takes more than the password: an authenticator app, or a passkey.
+    pub has_second_factor: bool,
+}
+
+/// An authenticator app. `Debug` does not show its secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TotpRecord {
+    /// What the app and this server share.
+    pub secret: Vec<u8>,
+    /// Since when.
+    pub created_at: UtcTime,
+}
+
+impl fmt::Debug for TotpRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TotpRecord({})", self.created_at)
+    }
+}
+
+/// A passkey that is to be kept.
+#[derive(Debug, Clone, Copy)]
+pub struct NewPasskey<'a> {
+    /// Whose.
+    pub user: UserId,
+    /// What the user's device calls it.
+    pub credential_id: &'a [u8],
+    /// How the user's devices name the user.
+    pub user_handle: &'a [u8],
+    /// What its user calls it.
+    pub name: &'a str,
+    /// JSON: its public key, and what else verifies an answer.
+    pub credential: &'a str,
+}
+
+/// A passkey that is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Passkey {
+    /// Names it for good.
+    pub id: i64,
+    /// Whose.
+    pub user_id: UserId,
+    /// How the user's devices name the user.
+    pub user_handle: Vec<u8>,
+    /// What its user calls it.
+    pub name: String,
+    /// JSON: its public key, and what else verifies an answer.
+    pub credential: String,
+    /// Since when.
+    pub created_at: UtcTime,
+    /// When it was last used.
+    pub used_at: Option<UtcTime>,
+}
+
+/// A session that begins; its user has just proved to be there.
+#[derive(Debug, Clone, Copy)]
+pub struct NewSession<'a> {
+    /// SHA-256 of the cookie's secret.
+    pub hash: &'a [u8; 32],
+    /// Who.
+    pub user: UserId,
+    /// The address of the client; empty: not known.
+    pub address: &'a str,
+    /// What the browser calls itself; cut at [`limits::USER_AGENT_BYTES_MAX`](crate::limits::USER_AGENT_BYTES_MAX).
+    pub user_agent: &'a str,
 }
 
 /// A signed-in browser.
@@ -407,6 +473,12 @@ pub struct SessionRecord {
     pub created_at: UtcTime,
     /// When it was last used; it ends some time after.
     pub used_at: UtcTime,
+    /// When its user last proved to be there, by a password or a second factor.
+    pub confirmed_at: UtcTime,
+    /// The address that it was begun from; empty: not known.
+    pub address: String,
+    /// What the browser called itself then.
+    pub user_agent: String,
     /// Names the session in the identities of its browser at Twilio. Stays when the session is
     /// renewed under another hash.
     pub phone_tag: u64,

@@ -36,7 +36,7 @@ async fn one_sees_ones_browsers_and_signs_them_out() {
         current.unwrap()["id"].as_str().unwrap().to_owned()
     };
     let path = format!("/api/sessions/{}", id(sessions(&house, &there).await));
-    // Not even an admin ends another's.
+    // An admin ends another's by the user's own path alone.
     let refused = house.page("DELETE", &path, &bob, &Value::Null).await;
     assert_refused(&refused, 404, "no_such_session");
     let ended = house.page("DELETE", &path, &here, &Value::Null).await;

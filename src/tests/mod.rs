@@ -2,6 +2,7 @@
 
 mod api;
 mod archive;
+mod authenticator;
 mod backup;
 mod browser;
 mod calls;
@@ -16,12 +17,14 @@ mod metrics;
 mod open_mode;
 mod oracles;
 mod page;
+mod people;
 mod phone;
 mod prism;
 mod quantised;
 mod replay;
 mod rest;
 mod routes;
+mod second_factor;
 mod security;
 mod settings;
 mod setup;

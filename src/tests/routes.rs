@@ -30,6 +30,7 @@ const NEW_USER: &str = r#"{"name":"dave","password":"correct horse","role":"user
 const CREDENTIALS: &str = r#"{"name":"alice","password":"wrong horse"}"#;
 const SET_UP: &str = r#"{"secret":"x","name":"eve","password":"correct horse"}"#;
 const REGISTRATION: &str = r#"{"id":"0123456789abcdef-0","expiresAt":"2020-01-01T00:00:00.000Z"}"#;
+const AGAIN: &str = "401 sign_in_again";
 const WRONG: &str = "401 wrong_credentials";
 
 /// In these paths stands what is the owner's: a call that is over and was recorded, a session, a token,
@@ -74,12 +75,41 @@ const ROWS: &[Row] = &[
     ("POST", "/api/tokens", NEW_TOKEN, [SIGN_IN, "201", SIGN_IN, SIGN_IN, DENIED, "201"]),
     ("DELETE", "/api/tokens/{id}", NONE,
         [SIGN_IN, "404 no_such_token", SIGN_IN, SIGN_IN, DENIED, "404 no_such_token"]),
+    ("GET", "/api/second-factor", NONE, [SIGN_IN, "200", SIGN_IN, SIGN_IN, DENIED, "200"]),
+    ("POST", "/api/second-factor/totp", NONE, [SIGN_IN, "200", SIGN_IN, SIGN_IN, DENIED, "200"]),
+    ("PUT", "/api/second-factor/totp", r#"{"token":"x","code":"123456"}"#,
+        [SIGN_IN, "409 begin_again", SIGN_IN, SIGN_IN, DENIED, "409 begin_again"]),
+    ("DELETE", "/api/second-factor/totp", NONE,
+        [SIGN_IN, "404 no_such_factor", SIGN_IN, SIGN_IN, DENIED, "404 no_such_factor"]),
+    ("POST", "/api/second-factor/passkeys/options", NONE, [SIGN_IN, "200", SIGN_IN, SIGN_IN, DENIED, "200"]),
+    ("POST", "/api/second-factor/passkeys", r#"{"token":"x","name":"x","credential":{}}"#,
+        [SIGN_IN, "409 begin_again", SIGN_IN, SIGN_IN, DENIED, "409 begin_again"]),
+    ("DELETE", "/api/second-factor/passkeys/{id}", NONE,
+        [SIGN_IN, "404 no_such_factor", SIGN_IN, SIGN_IN, DENIED, "404 no_such_factor"]),
+    ("POST", "/api/second-factor/recovery-codes", NONE,
+        [SIGN_IN, "404 no_such_factor", SIGN_IN, SIGN_IN, DENIED, "404 no_such_factor"]),
+    ("POST", "/api/session/confirm", "{}",
+        [SIGN_IN, "422 bad_proof", SIGN_IN, SIGN_IN, DENIED, "422 bad_proof"]),
+    ("POST", "/api/session/confirm/options", NONE,
+        [SIGN_IN, "409 no_passkeys", SIGN_IN, SIGN_IN, DENIED, "409 no_passkeys"]),
+    ("GET", "/api/users/{id}/sessions", NONE, [SIGN_IN, DENIED, SIGN_IN, SIGN_IN, DENIED, "200"]),
+    ("DELETE", "/api/users/{id}/sessions", NONE, [SIGN_IN, DENIED, SIGN_IN, SIGN_IN, DENIED, "204"]),
+    ("DELETE", "/api/users/{id}/sessions/{session}", NONE,
+        [SIGN_IN, DENIED, SIGN_IN, SIGN_IN, DENIED, "204"]),
+    ("GET", "/api/users/{id}/tokens", NONE, [SIGN_IN, DENIED, SIGN_IN, SIGN_IN, DENIED, "200"]),
+    ("DELETE", "/api/users/{id}/tokens", NONE, [SIGN_IN, DENIED, SIGN_IN, SIGN_IN, DENIED, "204"]),
+    ("DELETE", "/api/users/{id}/tokens/{token}", NONE, [SIGN_IN, DENIED, SIGN_IN, SIGN_IN, DENIED, "204"]),
+    ("DELETE", "/api/users/{id}/second-factor", NONE,
+        [SIGN_IN, DENIED, SIGN_IN, SIGN_IN, DENIED, "404 no_such_factor"]),
     // Who is not known may come to these; a token that is not good is good for nothing.
     ("GET", "/api/session", NONE, ["200", "200", "200", SIGN_IN, "200", "200"]),
     ("POST", "/api/session", CREDENTIALS, [WRONG, WRONG, WRONG, SIGN_IN, WRONG, WRONG]),
     ("DELETE", "/api/session", NONE, ["204", "204", "204", SIGN_IN, "204", "204"]),
     ("POST", "/api/setup", SET_UP, [DENIED, DENIED, DENIED, SIGN_IN, DENIED, DENIED]),
     ("POST", "/api/session/open", r#"{"secret":"x"}"#, [DENIED, DENIED, DENIED, SIGN_IN, DENIED, DENIED]),
+    ("POST", "/api/session/factor", r#"{"token":"x","code":"123456"}"#, [AGAIN, AGAIN, AGAIN, SIGN_IN, AGAIN, AGAIN]),
+    ("POST", "/api/session/passkey", r#"{"token":"x","credential":{}}"#, [AGAIN, AGAIN, AGAIN, SIGN_IN, AGAIN, AGAIN]),
+    ("POST", "/api/session/passkey/options", NONE, ["200", "200", "200", SIGN_IN, "200", "200"]),
     ("GET", "/api/openapi.json", NONE, ["200"; 6]),
     ("GET", "/healthz", NONE, ["200"; 6]),
     ("GET", "/readyz", NONE, ["200"; 6]),
@@ -184,6 +214,8 @@ impl World {
         route
             .replace("{sid}", &sid)
             .replace("{id}", &id)
+            .replace("{session}", &self.session)
+            .replace("{token}", &self.token.to_string())
             .replace("{file}", "transcript.txt")
     }
 

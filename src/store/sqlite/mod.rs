@@ -21,6 +21,7 @@
 
 mod calls;
 mod erase;
+mod factors;
 mod list;
 mod log;
 mod migrate;

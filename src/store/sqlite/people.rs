@@ -9,7 +9,23 @@ use crate::ids::user_name::look_alike;
 use crate::limits;
 use crate::store::error::{Conflict, StoreError};
 use crate::store::words::{json, read, read_json, word};
-use crate::store::{ApiToken, EndedSession, Role, Scope, SessionRecord, User};
+use crate::store::{ApiToken, EndedSession, NewSession, Role, Scope, SessionRecord, User};
+
+/// A query for users, as `u`, with these columns more, and this after the columns.
+macro_rules! users {
+    ($more:literal, $rest:literal) => {
+        concat!(
+            "SELECT u.id AS user_id, u.name AS user_name, u.role, \
+             u.created_at AS user_created_at, u.password_is_temporary, \
+             EXISTS (SELECT 1 FROM totp WHERE totp.user_id = u.id) \
+             OR EXISTS (SELECT 1 FROM passkeys WHERE passkeys.user_id = u.id) \
+             AS has_second_factor",
+            $more,
+            " FROM ",
+            $rest
+        )
+    };
+}
 
 #[derive(sqlx::FromRow)]
 struct UserRow {
@@ -17,6 +33,8 @@ struct UserRow {
     user_name: String,
     role: String,
     user_created_at: i64,
+    password_is_temporary: bool,
+    has_second_factor: bool,
 }
 
 impl UserRow {
@@ -26,6 +44,8 @@ impl UserRow {
             name: self.user_name,
             role: read(&self.role)?,
             created_at: UtcTime::from_millis(self.user_created_at),
+            password_is_temporary: self.password_is_temporary,
+            has_second_factor: self.has_second_factor,
         })
     }
 }
@@ -72,6 +92,7 @@ async fn add(
     name: &str,
     password_hash: &str,
     role: Role,
+    password_is_temporary: bool,
     now: UtcTime,
 ) -> Result<User, StoreError> {
     let users: u32 = sqlx::query_scalar("SELECT count(*) FROM users")
@@ -88,14 +109,15 @@ async fn add(
         return Err(Conflict::NameTaken.into());
     }
     let id: Option<i64> = sqlx::query_scalar(
-        "INSERT INTO users (name, name_key, password_hash, role, created_at) \
-         VALUES (?, ?, ?, ?, ?) ON CONFLICT (name_key) DO NOTHING RETURNING id",
+        "INSERT INTO users (name, name_key, password_hash, role, created_at, password_is_temporary) \
+         VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (name_key) DO NOTHING RETURNING id",
     )
     .bind(name)
     .bind(key(name))
     .bind(password_hash)
     .bind(word(&role))
     .bind(now.millis())
+    .bind(password_is_temporary)
     .fetch_optional(work)
     .await?;
     Ok(User {
@@ -103,7 +125,47 @@ async fn add(
         name: name.to_owned(),
         role,
         created_at: now,
+        password_is_temporary,
+        has_second_factor: false,
     })
+}
+
+/// Sets a password's hash, and whether somebody else chose it.
+async fn set_password(
+    work: &mut SqliteConnection,
+    user: UserId,
+    password_hash: &str,
+    is_temporary: bool,
+) -> Result<(), StoreError> {
+    let set =
+        sqlx::query("UPDATE users SET password_hash = ?, password_is_temporary = ? WHERE id = ?")
+            .bind(password_hash)
+            .bind(is_temporary)
+            .bind(user.0)
+            .execute(work)
+            .await?;
+    match set.rows_affected() {
+        0 => Err(StoreError::NoSuchUser),
+        _ => Ok(()),
+    }
+}
+
+/// Takes the rows of a user's sessions out.
+async fn delete_sessions(
+    work: &mut SqliteConnection,
+    user: UserId,
+) -> Result<Vec<EndedRow>, StoreError> {
+    let rows =
+        sqlx::query_as("DELETE FROM sessions WHERE user_id = ? RETURNING hash, user_id, phone_tag");
+    Ok(rows.bind(user.0).fetch_all(work).await?)
+}
+
+async fn remove_api_tokens(work: &mut SqliteConnection, user: UserId) -> Result<u64, StoreError> {
+    let removed = sqlx::query("DELETE FROM api_tokens WHERE user_id = ?")
+        .bind(user.0)
+        .execute(work)
+        .await?;
+    Ok(removed.rows_affected())
 }
 
 /// Refuses to leave the server without an admin other than `user`.
@@ -137,10 +199,12 @@ impl Sqlite {
         name: &str,
         password_hash: &str,
         role: Role,
+        password_is_temporary: bool,
         now: UtcTime,
     ) -> Result<User, StoreError> {
         let mut work = self.write().await?;
-        let user = add(&mut work, name, password_hash, role, now).await?;
+        let temporary = password_is_temporary;
+        let user = add(&mut work, name, password_hash, role, temporary, now).await?;
         work.commit().await?;
         Ok(user)
     }
@@ -155,29 +219,23 @@ impl Sqlite {
         if has_users(&mut work).await? {
             return Err(Conflict::HasUsers.into());
         }
-        let user = add(&mut work, name, password_hash, Role::Admin, now).await?;
+        let user = add(&mut work, name, password_hash, Role::Admin, false, now).await?;
         work.commit().await?;
         Ok(user)
     }
 
     pub(in crate::store) async fn user(&self, user: UserId) -> Result<Option<User>, StoreError> {
-        let row: Option<UserRow> = sqlx::query_as(
-            "SELECT id AS user_id, name AS user_name, role, created_at AS user_created_at \
-             FROM users WHERE id = ?",
-        )
-        .bind(user.0)
-        .fetch_optional(&self.readers)
-        .await?;
+        let row: Option<UserRow> = sqlx::query_as(users!("", "users u WHERE u.id = ?"))
+            .bind(user.0)
+            .fetch_optional(&self.readers)
+            .await?;
         row.map(UserRow::user).transpose()
     }
 
     pub(in crate::store) async fn users(&self) -> Result<Vec<User>, StoreError> {
-        let rows: Vec<UserRow> = sqlx::query_as(
-            "SELECT id AS user_id, name AS user_name, role, created_at AS user_created_at \
-             FROM users ORDER BY name_key",
-        )
-        .fetch_all(&self.readers)
-        .await?;
+        let rows: Vec<UserRow> = sqlx::query_as(users!("", "users u ORDER BY u.name_key"))
+            .fetch_all(&self.readers)
+            .await?;
         rows.into_iter().map(UserRow::user).collect()
     }
 
@@ -191,13 +249,11 @@ impl Sqlite {
             user: UserRow,
             password_hash: String,
         }
-        let row: Option<Row> = sqlx::query_as(
-            "SELECT id AS user_id, name AS user_name, role, created_at AS user_created_at, \
-             password_hash FROM users WHERE name_key = ?",
-        )
-        .bind(key(name))
-        .fetch_optional(&self.readers)
-        .await?;
+        let row: Option<Row> =
+            sqlx::query_as(users!(", u.password_hash", "users u WHERE u.name_key = ?"))
+                .bind(key(name))
+                .fetch_optional(&self.readers)
+                .await?;
         row.map(|row| Ok((row.user.user()?, row.password_hash)))
             .transpose()
     }
@@ -216,6 +272,31 @@ impl Sqlite {
             0 => Err(StoreError::NoSuchUser),
             _ => Ok(()),
         }
+    }
+
+    pub(in crate::store) async fn change_password(
+        &self,
+        user: UserId,
+        password_hash: &str,
+    ) -> Result<(), StoreError> {
+        let mut work = self.write().await?;
+        set_password(&mut work, user, password_hash, false).await?;
+        work.commit().await?;
+        Ok(())
+    }
+
+    pub(in crate::store) async fn reset_password(
+        &self,
+        user: UserId,
+        password_hash: &str,
+        is_temporary: bool,
+    ) -> Result<Vec<EndedSession>, StoreError> {
+        let mut work = self.write().await?;
+        set_password(&mut work, user, password_hash, is_temporary).await?;
+        let ended = delete_sessions(&mut work, user).await?;
+        remove_api_tokens(&mut work, user).await?;
+        work.commit().await?;
+        ended.into_iter().map(EndedRow::ended).collect()
     }
 
     pub(in crate::store) async fn set_role(
@@ -260,6 +341,9 @@ struct SessionRow {
     created_at: i64,
     used_at: i64,
     phone_tag: Option<i64>,
+    confirmed_at: i64,
+    address: String,
+    user_agent: String,
 }
 
 impl SessionRow {
@@ -271,6 +355,9 @@ impl SessionRow {
             created_at: UtcTime::from_millis(self.created_at),
             used_at: UtcTime::from_millis(self.used_at),
             phone_tag: phone_tag(&hash, self.phone_tag),
+            confirmed_at: UtcTime::from_millis(self.confirmed_at),
+            address: self.address,
+            user_agent: self.user_agent,
         })
     }
 }
@@ -308,18 +395,20 @@ impl EndedRow {
 /// Opens a session, with a tag of its own or with one that it keeps.
 async fn open(
     work: &mut SqliteConnection,
-    hash: &[u8; 32],
-    user: UserId,
+    new: &NewSession<'_>,
     phone_tag: Option<u64>,
     now: UtcTime,
 ) -> Result<(), StoreError> {
     let opened = sqlx::query(
-        "INSERT INTO sessions (hash, user_id, created_at, used_at, phone_tag) \
-         SELECT ?1, id, ?2, ?2, ?4 FROM users WHERE id = ?3",
+        "INSERT INTO sessions \
+         (hash, user_id, created_at, used_at, confirmed_at, address, user_agent, phone_tag) \
+         SELECT ?1, id, ?2, ?2, ?2, ?4, ?5, ?6 FROM users WHERE id = ?3",
     )
-    .bind(&hash[..])
+    .bind(&new.hash[..])
     .bind(now.millis())
-    .bind(user.0)
+    .bind(new.user.0)
+    .bind(new.address)
+    .bind(new.user_agent)
     .bind(phone_tag.map(u64::cast_signed))
     .execute(work)
     .await?;
@@ -330,14 +419,14 @@ async fn open(
 }
 
 impl Sqlite {
-    pub(in crate::store) async fn open_session(
+    pub(in crate::store) async fn begin_session(
         &self,
-        hash: &[u8; 32],
-        user: UserId,
+        new: &NewSession<'_>,
         now: UtcTime,
     ) -> Result<(), StoreError> {
+        let (hash, user) = (new.hash, new.user);
         let mut work = self.write().await?;
-        open(&mut work, hash, user, None, now).await?;
+        open(&mut work, new, None, now).await?;
         sqlx::query(
             "DELETE FROM sessions WHERE user_id = ?1 AND hash NOT IN (SELECT hash FROM sessions \
              WHERE user_id = ?1 ORDER BY used_at DESC, hash LIMIT ?2) AND hash <> ?3",
@@ -355,11 +444,11 @@ impl Sqlite {
         &self,
         hash: &[u8; 32],
     ) -> Result<Option<SessionRecord>, StoreError> {
-        let row: Option<SessionRow> = sqlx::query_as(
-            "SELECT u.id AS user_id, u.name AS user_name, u.role, \
-             u.created_at AS user_created_at, s.hash, s.created_at, s.used_at, s.phone_tag \
-             FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.hash = ?",
-        )
+        let row: Option<SessionRow> = sqlx::query_as(users!(
+            ", s.hash, s.created_at, s.used_at, s.confirmed_at, s.address, s.user_agent, \
+             s.phone_tag",
+            "sessions s JOIN users u ON u.id = s.user_id WHERE s.hash = ?"
+        ))
         .bind(&hash[..])
         .fetch_optional(&self.readers)
         .await?;
@@ -370,12 +459,12 @@ impl Sqlite {
         &self,
         user: UserId,
     ) -> Result<Vec<SessionRecord>, StoreError> {
-        let rows: Vec<SessionRow> = sqlx::query_as(
-            "SELECT u.id AS user_id, u.name AS user_name, u.role, \
-             u.created_at AS user_created_at, s.hash, s.created_at, s.used_at, s.phone_tag \
-             FROM sessions s JOIN users u ON u.id = s.user_id WHERE u.id = ? \
-             ORDER BY s.used_at DESC, s.hash",
-        )
+        let rows: Vec<SessionRow> = sqlx::query_as(users!(
+            ", s.hash, s.created_at, s.used_at, s.confirmed_at, s.address, s.user_agent, \
+             s.phone_tag",
+            "sessions s JOIN users u ON u.id = s.user_id WHERE u.id = ? \
+                 ORDER BY s.used_at DESC, s.hash"
+        ))
         .bind(user.0)
         .fetch_all(&self.readers)
         .await?;
@@ -395,20 +484,27 @@ impl Sqlite {
         Ok(())
     }
 
+    pub(in crate::store) async fn confirm_session(
+        &self,
+        hash: &[u8; 32],
+        now: UtcTime,
+    ) -> Result<(), StoreError> {
+        sqlx::query("UPDATE sessions SET confirmed_at = ? WHERE hash = ?")
+            .bind(now.millis())
+            .bind(&hash[..])
+            .execute(&self.writer)
+            .await?;
+        Ok(())
+    }
+
     pub(in crate::store) async fn renew_session(
         &self,
         own: Option<&[u8; 32]>,
-        hash: &[u8; 32],
-        user: UserId,
+        new: &NewSession<'_>,
         now: UtcTime,
     ) -> Result<Vec<EndedSession>, StoreError> {
         let mut work = self.write().await?;
-        let rows: Vec<EndedRow> = sqlx::query_as(
-            "DELETE FROM sessions WHERE user_id = ? RETURNING hash, user_id, phone_tag",
-        )
-        .bind(user.0)
-        .fetch_all(&mut *work)
-        .await?;
+        let rows = delete_sessions(&mut work, new.user).await?;
         let mut ended = Vec::with_capacity(rows.len());
         let mut kept = None;
         for row in rows {
@@ -420,7 +516,7 @@ impl Sqlite {
                 ended.push(session);
             }
         }
-        open(&mut work, hash, user, kept, now).await?;
+        open(&mut work, new, kept, now).await?;
         work.commit().await?;
         Ok(ended)
     }
@@ -442,12 +538,7 @@ impl Sqlite {
         &self,
         user: UserId,
     ) -> Result<Vec<EndedSession>, StoreError> {
-        let closed: Vec<EndedRow> = sqlx::query_as(
-            "DELETE FROM sessions WHERE user_id = ? RETURNING hash, user_id, phone_tag",
-        )
-        .bind(user.0)
-        .fetch_all(&self.writer)
-        .await?;
+        let closed = delete_sessions(&mut *self.writer.acquire().await?, user).await?;
         closed.into_iter().map(EndedRow::ended).collect()
     }
 
@@ -600,6 +691,13 @@ impl Sqlite {
             .execute(&self.writer)
             .await?;
         Ok(removed.rows_affected() > 0)
+    }
+
+    pub(in crate::store) async fn remove_api_tokens(
+        &self,
+        user: UserId,
+    ) -> Result<u64, StoreError> {
+        remove_api_tokens(&mut *self.writer.acquire().await?, user).await
     }
 
     pub(in crate::store) async fn touch_api_token(

@@ -3,7 +3,7 @@
 use super::*;
 use crate::ids::{ClientIdentity, RegistrationId};
 use crate::limits;
-use crate::store::{Conflict, EndedSession, RegistrationRecord, Role, Scope};
+use crate::store::{Conflict, EndedSession, NewSession, RegistrationRecord, Role, Scope};
 
 fn user_hash(n: u8) -> [u8; 32] {
     [n; 32]
@@ -105,7 +105,13 @@ async fn a_session_that_is_renewed_keeps_its_name_at_twilio_and_ends_the_others(
         assert_ne!(own, other);
         let renew = async |own: Option<u8>, next: u8, user: UserId| {
             let (own, next) = (own.map(user_hash), user_hash(next));
-            store.renew_session(own.as_ref(), &next, user, at(5)).await
+            let new = NewSession {
+                hash: &next,
+                user,
+                address: "",
+                user_agent: "",
+            };
+            store.renew_session(own.as_ref(), &new, at(5)).await
         };
         let expected = EndedSession {
             user: ada.id,

@@ -12,7 +12,9 @@ use super::{
     stream_number,
 };
 use crate::ids::{ClientIdentity, RegistrationId};
-use crate::store::{NewCall, PlacedCall, RegistrationRecord, Role, Scope, Store, StoreError};
+use crate::store::{
+    NewCall, NewPasskey, PlacedCall, RegistrationRecord, Role, Scope, Store, StoreError,
+};
 use crate::transcript::CallStatus;
 
 /// The rows of each table: by column, the values as SQL writes them.
@@ -136,6 +138,20 @@ async fn fill(file: &Path) {
     let scopes = [Scope::Metrics];
     let token = store.add_api_token(&[2; 32], ada.id, "robot", &scopes, None, at(0));
     token.await.unwrap();
+    let user = ada.id;
+    let codes = [[3; 32], [4; 32]];
+    store
+        .set_totp(user, &[5; 20], 7, &codes, at(0))
+        .await
+        .unwrap();
+    let passkey = NewPasskey {
+        user,
+        credential_id: &[6; 16],
+        user_handle: &[7; 16],
+        name: "phone",
+        credential: "{}",
+    };
+    store.add_passkey(&passkey, &codes, at(0)).await.unwrap();
     for n in 1..=3 {
         let user_id = Some(ada.id);
         let new = NewCall {

@@ -1,0 +1,307 @@
+//! Passkeys: key pairs in a user's device, whose public half is kept here
+//! (<https://www.w3.org/TR/webauthn-3/>). Each answer to a challenge says that the user was there and
+//! was verified by the device (a finger, a face, a PIN), so that a passkey is two factors by itself.
+//!
+//! A passkey belongs to one host name, the relying party ID: that of the public base URL, or
+//! `localhost`. An IP address cannot be one, and browsers want TLS but for `localhost`.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use axum::http::Uri;
+use serde_json::{Value, json};
+use url::Url;
+use webauthn_rs::prelude::{
+    AuthenticationResult, DiscoverableAuthentication, Passkey, PasskeyAuthentication,
+    PasskeyRegistration, PublicKeyCredential, RegisterPublicKeyCredential, Uuid, Webauthn,
+    WebauthnBuilder, WebauthnError,
+};
+
+use crate::limits;
+
+/// What the device shows beside the user's name.
+const RELYING_PARTY: &str = "CallBurner";
+
+/// The relying party ID of a server that only this machine reaches.
+const LOCAL: &str = "localhost";
+
+/// Makes challenges for passkeys, and checks what comes back.
+pub struct Passkeys {
+    host: String,
+    webauthn: Webauthn,
+}
+
+impl fmt::Debug for Passkeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Passkeys({})", self.host)
+    }
+}
+
+/// Why this server has no passkeys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoPasskeys {
+    /// A passkey belongs to a name.
+    #[error("passkeys need a host name: PUBLIC_BASE_URL is an IP address")]
+    Address,
+    /// Browsers give a passkey to no other page.
+    #[error("passkeys need https: PUBLIC_BASE_URL begins with http")]
+    NotHttps,
+    /// The URL has no host that can be read.
+    #[error("passkeys need a PUBLIC_BASE_URL with a host name")]
+    NoHost,
+}
+
+/// An answer that proves nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum PasskeyError {
+    /// Not what a browser makes of a challenge.
+    #[error("the passkey's answer cannot be read: {0}")]
+    Unreadable(serde_json::Error),
+    /// The signature, the host, the challenge, or the user's presence is not right.
+    #[error("the passkey's answer is not right: {0}")]
+    Refused(WebauthnError),
+    /// What was kept is no passkey.
+    #[error("a passkey that was kept cannot be read: {0}")]
+    Damaged(serde_json::Error),
+}
+
+/// A challenge to a new passkey.
+#[derive(Debug)]
+pub struct Registration {
+    state: PasskeyRegistration,
+    /// How the user's devices name the user.
+    pub user_handle: [u8; 16],
+}
+
+/// A challenge to a passkey that is known.
+#[derive(Debug)]
+pub enum Challenge {
+    /// To those of one user.
+    Known(PasskeyAuthentication),
+    /// To whichever the device has for this host.
+    Any(DiscoverableAuthentication),
+}
+
+/// What is kept of a new passkey.
+#[derive(Debug)]
+pub struct NewCredential {
+    /// What the device calls it.
+    pub id: Vec<u8>,
+    /// JSON: its public key, and what else verifies an answer.
+    pub json: String,
+}
+
+/// A browser's answer to a [`Challenge`].
+#[derive(Debug)]
+pub struct Assertion(PublicKeyCredential);
+
+impl Assertion {
+    /// Reads what the browser's `PublicKeyCredential.toJSON` made.
+    pub fn read(answer: Value) -> Result<Self, PasskeyError> {
+        let read = serde_json::from_value(answer);
+        read.map(Self).map_err(PasskeyError::Unreadable)
+    }
+
+    /// What the device calls the passkey.
+    pub fn credential_id(&self) -> &[u8] {
+        &self.0.raw_id
+    }
+
+    /// How the device names the user, if it says so.
+    pub fn user_handle(&self) -> Option<&[u8]> {
+        self.0.response.user_handle.as_deref()
+    }
+}
+
+impl Passkeys {
+    /// For a server that the world reaches at `public_base_url`, or this machine alone at `address`.
+    pub fn of(public_base_url: Option<&Uri>, address: SocketAddr) -> Result<Self, NoPasskeys> {
+        let origin = match public_base_url {
+            Some(uri) => uri.to_string(),
+            None => format!("http://{LOCAL}:{}", address.port()),
+        };
+        let origin = Url::parse(&origin).map_err(|_| NoPasskeys::NoHost)?;
+        let Some(host) = origin.domain().map(str::to_owned) else {
+            let is_address = origin.host().is_some();
+            return Err(if is_address {
+                NoPasskeys::Address
+            } else {
+                NoPasskeys::NoHost
+            });
+        };
+        if origin.scheme() != "https" && host != LOCAL {
+            return Err(NoPasskeys::NotHttps);
+        }
+        let webauthn = WebauthnBuilder::new(&host, &origin)
+            .map_err(|_| NoPasskeys::NoHost)?
+            .rp_name(RELYING_PARTY)
+            .timeout(limits::SECOND_FACTOR_WAIT_MAX)
+            // Which port of one's own machine it is says nothing.
+            .allow_any_port(host == LOCAL)
+            .build()
+            .map_err(|_| NoPasskeys::NoHost)?;
+        Ok(Self { host, webauthn })
+    }
+
+    /// The host name that passkeys are good for.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Begins to make a passkey: the options for the browser, and what to remember. `kept` are the
+    /// user's other passkeys, so that no device makes a second one.
+    pub fn register(
+        &self,
+        user_name: &str,
+        user_handle: Option<[u8; 16]>,
+        kept: &[&str],
+    ) -> Result<(Value, Registration), PasskeyError> {
+        let handle = user_handle.map_or_else(Uuid::new_v4, Uuid::from_bytes);
+        let known: Result<Vec<Passkey>, PasskeyError> =
+            kept.iter().map(|kept| read(kept)).collect();
+        let known = known?.into_iter().map(|passkey| passkey.cred_id().clone());
+        let begun = self.webauthn.start_passkey_registration(
+            handle,
+            user_name,
+            user_name,
+            Some(known.collect()),
+        );
+        let (options, state) = begun.map_err(PasskeyError::Refused)?;
+        let mut options = json!(options);
+        // So that one can sign in without typing a name, where the device has room for it.
+        options["publicKey"]["authenticatorSelection"]["residentKey"] = json!("preferred");
+        let user_handle = handle.into_bytes();
+        Ok((options, Registration { state, user_handle }))
+    }
+
+    /// What to keep of the passkey that the browser has made.
+    pub fn registered(
+        &self,
+        answer: Value,
+        begun: &Registration,
+    ) -> Result<NewCredential, PasskeyError> {
+        let answer: RegisterPublicKeyCredential =
+            serde_json::from_value(answer).map_err(PasskeyError::Unreadable)?;
+        let made = self
+            .webauthn
+            .finish_passkey_registration(&answer, &begun.state);
+        let passkey = made.map_err(PasskeyError::Refused)?;
+        Ok(NewCredential {
+            id: passkey.cred_id().clone(),
+            json: write(&passkey),
+        })
+    }
+
+    /// A challenge to one of a user's passkeys: the options for the browser, and what to remember.
+    pub fn challenge(&self, kept: &[&str]) -> Result<(Value, Challenge), PasskeyError> {
+        let known: Result<Vec<Passkey>, PasskeyError> =
+            kept.iter().map(|kept| read(kept)).collect();
+        let begun = self.webauthn.start_passkey_authentication(&known?);
+        let (options, state) = begun.map_err(PasskeyError::Refused)?;
+        Ok((json!(options), Challenge::Known(state)))
+    }
+
+    /// A challenge to whichever passkey the device has for this host.
+    pub fn challenge_any(&self) -> Result<(Value, Challenge), PasskeyError> {
+        let begun = self.webauthn.start_discoverable_authentication();
+        let (mut options, state) = begun.map_err(PasskeyError::Refused)?;
+        // The page asks when its user does, not while they type.
+        options.mediation = None;
+        Ok((json!(options), Challenge::Any(state)))
+    }
+
+    /// Whether `answer` is right; what to keep of the passkey from now on.
+    pub fn verify(
+        &self,
+        answer: &Assertion,
+        challenge: Challenge,
+        kept: &str,
+    ) -> Result<String, PasskeyError> {
+        let mut passkey: Passkey = read(kept)?;
+        let result: Result<AuthenticationResult, WebauthnError> = match challenge {
+            Challenge::Known(state) => self
+                .webauthn
+                .finish_passkey_authentication(&answer.0, &state),
+            Challenge::Any(state) => {
+                let webauthn = &self.webauthn;
+                webauthn.finish_discoverable_authentication_v2(&answer.0, state, &passkey)
+            }
+        };
+        let result = result.map_err(PasskeyError::Refused)?;
+        match passkey.update_credential(&result) {
+            Some(_) => Ok(write(&passkey)),
+            None => Err(PasskeyError::Refused(WebauthnError::CredentialNotFound)),
+        }
+    }
+}
+
+fn read(kept: &str) -> Result<Passkey, PasskeyError> {
+    serde_json::from_str(kept).map_err(PasskeyError::Damaged)
+}
+
+fn write(passkey: &Passkey) -> String {
+    serde_json::to_string(passkey).expect("a passkey is texts and numbers")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(url: &str) -> Result<String, NoPasskeys> {
+        let url: Uri = url.parse().unwrap();
+        let local = ([127, 0, 0, 1], 4_000).into();
+        Passkeys::of(Some(&url), local).map(|passkeys| passkeys.host)
+    }
+
+    #[test]
+    fn passkeys_belong_to_a_host_name_and_want_tls() {
+        assert_eq!(
+            at("https://calls.example.org").as_deref(),
+            Ok("calls.example.org")
+        );
+        assert_eq!(
+            at("https://calls.example.org:8443/").as_deref(),
+            Ok("calls.example.org")
+        );
+        assert_eq!(at("http://localhost:4000").as_deref(), Ok("localhost"));
+        assert_eq!(at("https://192.0.2.7"), Err(NoPasskeys::Address));
+        assert_eq!(at("https://[2001:db8::7]"), Err(NoPasskeys::Address));
+        assert_eq!(at("http://calls.example.org"), Err(NoPasskeys::NotHttps));
+        let local = Passkeys::of(None, ([127, 0, 0, 1], 4_000).into()).unwrap();
+        assert_eq!(local.host(), "localhost");
+    }
+
+    #[test]
+    fn a_new_passkey_is_asked_to_name_its_user_and_to_verify() {
+        let passkeys = Passkeys::of(None, ([127, 0, 0, 1], 4_000).into()).unwrap();
+        let (options, begun) = passkeys.register("ada", None, &[]).unwrap();
+        let selection = &options["publicKey"]["authenticatorSelection"];
+        assert_eq!(selection["residentKey"], "preferred");
+        assert_eq!(selection["userVerification"], "required");
+        assert_eq!(options["publicKey"]["rp"]["id"], "localhost");
+        let (_, again) = passkeys
+            .register("ada", Some(begun.user_handle), &[])
+            .unwrap();
+        assert_eq!(again.user_handle, begun.user_handle);
+        let (any, _) = passkeys.challenge_any().unwrap();
+        assert_eq!(any["publicKey"]["allowCredentials"], json!([]));
+        assert_eq!(any["publicKey"]["userVerification"], "required");
+        assert!(any.get("mediation").is_none());
+    }
+
+    #[test]
+    fn what_no_browser_made_is_refused() {
+        let passkeys = Passkeys::of(None, ([127, 0, 0, 1], 4_000).into()).unwrap();
+        let (_, begun) = passkeys.register("ada", None, &[]).unwrap();
+        for answer in [
+            json!({}),
+            json!([]),
+            json!("x"),
+            json!({ "id": "x", "rawId": "!" }),
+        ] {
+            let made = passkeys.registered(answer.clone(), &begun);
+            assert!(matches!(made, Err(PasskeyError::Unreadable(_))), "{made:?}");
+            assert!(Assertion::read(answer).is_err());
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! `/api/second-factor`: what signing in takes beside the password, set up and taken away by its user;
+//! and `/api/users/{id}/second-factor`, where an admin takes it away from somebody who lost it.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::auth::{Caller, Entrant};
+use super::gatehouse::Gatehouse;
+use super::{ApiError, ApiState, users};
+use crate::access::totp::QrPath;
+use crate::clock::{self, UtcTime};
+use crate::ids::UserId;
+use crate::store::{Passkey, User};
+
+/// `/api/second-factor`, and an admin's way to take one away.
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(read))
+        .routes(routes!(begin_totp, finish_totp, remove_totp))
+        .routes(routes!(begin_passkey))
+        .routes(routes!(finish_passkey))
+        .routes(routes!(remove_passkey))
+        .routes(routes!(renew_codes))
+        .routes(routes!(reset))
+}
+
+/// What one's sign-in takes beside the password.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SecondFactor {
+    /// Since when an authenticator app is set up; none: no app.
+    totp_since: Option<UtcTime>,
+    /// One's passkeys, the oldest first.
+    passkeys: Vec<PasskeyInfo>,
+    /// Recovery codes that are good.
+    recovery_codes_left: u32,
+    /// The host name that passkeys are good for: the page has to be open under it. None: this server
+    /// has no passkeys.
+    passkey_host: Option<String>,
+    /// Why this server has no passkeys.
+    no_passkeys: Option<String>,
+    /// Whether the host wants one to have a second factor.
+    required: bool,
+}
+
+/// A passkey, without its key.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PasskeyInfo {
+    /// Names it for good.
+    id: i64,
+    /// What its user calls it.
+    name: String,
+    /// Since when.
+    created_at: UtcTime,
+    /// When it was last used.
+    used_at: Option<UtcTime>,
+}
+
+impl From<Passkey> for PasskeyInfo {
+    fn from(passkey: Passkey) -> Self {
+        Self {
+            id: passkey.id,
+            name: passkey.name,
+            created_at: passkey.created_at,
+            used_at: passkey.used_at,
+        }
+    }
+}
+
+/// An authenticator app that is being set up. No `Debug`, for the secret's sake.
+#[derive(Serialize, ToSchema)]
+pub(super) struct TotpSetup {
+    /// Comes back with the first code.
+    #[schema(format = Password)]
+    token: String,
+    /// What is typed into an app that cannot see the QR code.
+    #[schema(format = Password)]
+    secret: String,
+    /// What the QR code says.
+    #[schema(format = Password)]
+    uri: String,
+    /// The QR code.
+    qr: QrPath,
+}
+
+/// The first code of an authenticator app.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TotpProof {
+    #[schema(format = Password)]
+    token: String,
+    code: String,
+}
+
+/// A second factor is set up. No `Debug`, for the codes' sake.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct FactorAdded {
+    /// One's recovery codes, if there were none: they are kept nowhere, so write them down now.
+    recovery_codes: Option<Vec<String>>,
+}
+
+/// What a browser makes a passkey of.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct PasskeyOptions {
+    /// Comes back with the answer.
+    #[schema(format = Password)]
+    pub(super) token: String,
+    /// For `navigator.credentials`, as `PublicKeyCredential.parse…FromJSON` reads it.
+    #[schema(value_type = Object)]
+    pub(super) options: Value,
+}
+
+/// A passkey that the browser has made.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewPasskey {
+    #[schema(format = Password)]
+    token: String,
+    /// What its user calls it.
+    name: String,
+    /// What `PublicKeyCredential.toJSON` made.
+    #[schema(value_type = Object)]
+    credential: Value,
+}
+
+/// Recovery codes. No `Debug`, for their sake.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RecoveryCodes {
+    /// Each is good once; they are kept nowhere.
+    recovery_codes: Vec<String>,
+}
+
+/// What one's sign-in takes beside the password.
+#[utoipa::path(get, path = "/api/second-factor", tag = "people", responses(
+    (status = 200, body = SecondFactor),
+    (status = 403, description = "`not_allowed`: for people"),
+))]
+async fn read(
+    Entrant(caller): Entrant,
+    State(gates): State<Gatehouse>,
+) -> Result<Json<SecondFactor>, ApiError> {
+    let user = caller.require_person()?;
+    let host = gates.passkey_host();
+    let passkeys = gates.store().passkeys(user.id).await?;
+    Ok(Json(SecondFactor {
+        totp_since: gates
+            .store()
+            .totp(user.id)
+            .await?
+            .map(|totp| totp.created_at),
+        passkeys: passkeys.into_iter().map(PasskeyInfo::from).collect(),
+        recovery_codes_left: gates.store().recovery_codes_left(user.id).await?,
+        passkey_host: host.ok().map(str::to_owned),
+        no_passkeys: host.err().map(|why| why.to_string()),
+        required: gates.wants_factor(user),
+    }))
+}
+
+/// Begin to set an authenticator app up. It counts once its first code has come.
+#[utoipa::path(post, path = "/api/second-factor/totp", tag = "people", responses(
+    (status = 200, body = TotpSetup),
+    (status = 403, description = "`not_allowed`: for people; `confirm_password`"),
+))]
+async fn begin_totp(
+    Entrant(caller): Entrant,
+    State(gates): State<Gatehouse>,
+) -> Result<Json<TotpSetup>, ApiError> {
+    let user = sensitive(&gates, &caller, clock::utc_now()).await?;
+    let (token, secret) = gates.begin_totp(user.id);
+    Ok(Json(TotpSetup {
+        token: token.expose().to_owned(),
+        secret: secret.base32(),
+        uri: secret.uri(&user.name),
+        qr: secret.qr(&user.name),
+    }))
+}
+
+/// Set the authenticator app up with its first code, in place of one that was.
+#[utoipa::path(put, path = "/api/second-factor/totp", tag = "people", request_body = TotpProof, responses(
+    (status = 200, body = FactorAdded),
+    (status = 403, description = "`not_allowed`: for people; `confirm_password`, `wrong_code`"),
+    (status = 409, description = "`begin_again`"),
+))]
+async fn finish_totp(
+    Entrant(caller): Entrant,
+    State(gates): State<Gatehouse>,
+    Json(proof): Json<TotpProof>,
+) -> Result<Json<FactorAdded>, ApiError> {
+    let now = clock::utc_now();
+    let user = sensitive(&gates, &caller, now).await?;
+    let finished = gates.finish_totp(user.id, &proof.token, &proof.code, now);
+    let recovery_codes = finished.await?;
+    log(
+        &gates,
+        "second_factor_added",
+        "authenticator app",
+        user,
+        now,
+    )
+    .await?;
+    Ok(Json(FactorAdded { recovery_codes }))
+}
+
+/// Take the authenticator app away.
+#[utoipa::path(delete, path = "/api/second-factor/totp", tag = "people", responses(
+    (status = 204, description = "no code of the app is good any more"),
+    (status = 403, description = "`not_allowed`: for people; `confirm_password`"),
+    (status = 404, description = "`no_such_factor`"),
+))]
+async fn remove_totp(
+    Entrant(caller): Entrant,
+    State(gates): State<Gatehouse>,
+) -> Result<StatusCode, ApiError> {
+    let now = clock::utc_now();
+    let user = sensitive(&gates, &caller, now).await?;
+    if !gates.store().remove_totp(user.id).await? {
+        return Err(no_such_factor());
+    }
+    gates.revoke();
+    log(
+        &gates,
+        "second_factor_removed",
+        "authenticator app",
+        user,
+        now,
+    )
+    .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Begin to make a passkey.
+#[utoipa::path(post, path = "/api/second-factor/passkeys/options", tag = "people", responses(
+    (status = 200, body = PasskeyOptions),
+    (status = 403, description = "`not_allowed`: for people; `confirm_password`"),
+    (status = 409, description = "`passkeys_not_offered`"),
+))]
+async fn begin_passkey(
+    Entrant(caller): Entrant,
+    State(gates): State<Gatehouse>,
+) -> Result<Json<PasskeyOptions>, ApiError> {
+    let user = sensitive(&gates, &caller, clock::utc_now()).await?;
+    let (token, options) = gates.begin_passkey(user).await?;
+    let token = token.expose().to_owned();
+    Ok(Json(PasskeyOptions { token, options }))
+}
+
+/// Keep a passkey that the browser has made.
+#[utoipa::path(post, path = "/api/second-factor/passkeys", tag = "people", request_body = NewPasskey, responses(
+    (status = 201, body = FactorAdded),
+    (status = 403, description = "`not_allowed`: for people; `confirm_password`, `wrong_code`"),
+    (status = 409, description = "`begin_again`, `passkey_known`, `too_many`, `passkeys_not_offered`"),
+    (status = 422, description = "`bad_name`"),
+))]
+async fn finish_passkey(
+    Entrant(caller): Entrant,
+    State(gates): State<Gatehouse>,
+    Json(new): Json<NewPasskey>,
+) -> Result<(StatusCode, Json<FactorAdded>), ApiError> {
+    let now = clock::utc_now();
+    let user = sensitive(&gates, &caller, now).await?;
+    let name = users::tidy_name(&new.name)?;
+    let finished = gates.finish_passkey(user.id, &new.token, &name, new.credential, now);
+    let (passkey, recovery_codes) = finished.await?;
+    let detail = format!("passkey {}", passkey.id);
+    log(&gates, "second_factor_added", &detail, user, now).await?;
+    Ok((StatusCode::CREATED, Json(FactorAdded { recovery_codes })))
+}
+
+/// Take a passkey away.
+#[utoipa::path(delete, path = "/api/second-factor/passkeys/{id}", tag = "people",
+    params(("id" = i64, Path, description = "the passkey")), responses(
+    (status = 204, description = "the passkey is worth nothing any more"),
+    (status = 403, description = "`not_allowed`: for people; `confirm_password`"),
+    (status = 404, description = "`no_such_factor`"),
+))]
+async fn remove_passkey(
+    Entrant(caller): Entrant,
+    State(gates): State<Gatehouse>,
+    Path(id): Path<i64>,
+) -> Result<StatusCode, ApiError> {
+    let now = clock::utc_now();
+    let user = sensitive(&gates, &caller, now).await?;
+    if !gates.store().remove_passkey(id, user.id).await? {
+        return Err(no_such_factor());
+    }
+    gates.revoke();
+    let detail = format!("passkey {id}");
+    log(&gates, "second_factor_removed", &detail, user, now).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Get new recovery codes; the old ones are good no more.
+#[utoipa::path(post, path = "/api/second-factor/recovery-codes", tag = "people", responses(
+    (status = 200, body = RecoveryCodes),
+    (status = 403, description = "`not_allowed`: for people; `confirm_password`"),
+    (status = 404, description = "`no_such_factor`: recovery codes stand in for a second factor"),
+))]
+async fn renew_codes(
+    Entrant(caller): Entrant,
+    State(gates): State<Gatehouse>,
+) -> Result<Json<RecoveryCodes>, ApiError> {
+    let now = clock::utc_now();
+    let user = sensitive(&gates, &caller, now).await?;
+    if !user.has_second_factor {
+        return Err(no_such_factor());
+    }
+    let recovery_codes = gates.renew_recovery_codes(user.id).await?;
+    log(&gates, "recovery_codes_renewed", "", user, now).await?;
+    Ok(Json(RecoveryCodes { recovery_codes }))
+}
+
+/// Take somebody's second factor away, who lost it: the password alone signs them in, until they set
+/// another up. Their sessions end.
+#[utoipa::path(delete, path = "/api/users/{id}/second-factor", tag = "people",
+    params(("id" = i64, Path, description = "the user")), responses(
+    (status = 204, description = "there is no second factor any more"),
+    (status = 403, description = "`not_allowed`: for admins; `confirm_password`"),
+    (status = 404, description = "`no_such_user`, `no_such_factor`"),
+))]
+async fn reset(
+    caller: Caller,
+    State(gates): State<Gatehouse>,
+    Path(id): Path<UserId>,
+) -> Result<StatusCode, ApiError> {
+    let user = users::for_admin(&gates, &caller, id).await?;
+    let now = clock::utc_now();
+    gates.require_confirmed(&caller, now).await?;
+    if !gates.reset_factors(user.id).await? {
+        return Err(no_such_factor());
+    }
+    if caller.user_id() != Some(id) {
+        gates.close_sessions(id).await?;
+    }
+    let detail = format!("user {}", id.0);
+    let by = caller.user_id();
+    users::log(&gates, "second_factor_reset", detail, by, now).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The user who has signed in, and proved to be there of late.
+async fn sensitive<'a>(
+    gates: &Gatehouse,
+    caller: &'a Caller,
+    now: UtcTime,
+) -> Result<&'a User, ApiError> {
+    let user = caller.require_person()?;
+    gates.require_confirmed(caller, now).await?;
+    Ok(user)
+}
+
+async fn log(
+    gates: &Gatehouse,
+    kind: &'static str,
+    detail: &str,
+    user: &User,
+    now: UtcTime,
+) -> Result<(), ApiError> {
+    users::log(gates, kind, detail.to_owned(), user.id, now).await
+}
+
+fn no_such_factor() -> ApiError {
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        "no_such_factor",
+        "there is no such second factor",
+    )
+}
