@@ -84,7 +84,8 @@ async function start({ settings, users }: ServerOptions): Promise<Server> {
   const run = (args: string[], input = '') =>
     // In its own folder: an .env of the developer's would speak too.
     execFileSync(BINARY, args, { cwd: folder, env, input, encoding: 'utf8' });
-  for (const { name, password } of users) run(['user', 'add', name], `${password}\n`);
+  for (const { name, password } of users)
+    run(['user', 'add', '--permanent', name], `${password}\n`);
 
   let log = '';
   let child: ChildProcess;

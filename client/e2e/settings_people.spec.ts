@@ -1,3 +1,4 @@
+import { tryPage } from './axe';
 import { ALICE, expect, test } from './server';
 
 test.use({ users: [ALICE] });
@@ -86,4 +87,97 @@ test('changes the own password', async ({ page }) => {
   await expect(account.getByLabel('New password')).toHaveValue('');
   await page.reload();
   await expect(page.getByRole('heading', { level: 1 })).toHaveText('Settings');
+});
+
+test('an admin sees and ends what somebody comes in with', async ({ page, playwright, server }) => {
+  const bob = { name: 'bob', password: 'a phrase for bob' };
+  server.run(['user', 'add', '--permanent', bob.name], `${bob.password}\n`);
+  const elsewhere = await playwright.request.newContext({
+    baseURL: server.url,
+    userAgent: 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0',
+  });
+  await elsewhere.post('/api/session', { data: bob });
+  const data = { name: 'backup', scopes: ['calls:read'] };
+  expect((await elsewhere.post('/api/tokens', { data })).status()).toBe(201);
+  await page.reload();
+  const users = page.getByRole('region', { name: 'Users' });
+  await users.getByRole('button', { name: 'Access of bob' }).click();
+  const access = page.getByRole('dialog', { name: 'Access of bob' });
+  await expect(access.getByText('Firefox on Linux')).toBeVisible();
+  await expect(access.getByText('from 127.0.0.1')).toBeVisible();
+  await expect(access.getByText('None: the password is enough to sign in.')).toBeVisible();
+  await tryPage(page);
+  await access.getByRole('button', { name: 'Take back backup' }).click();
+  await expect(access.getByText('No tokens.')).toBeVisible();
+  await access.getByRole('button', { name: 'Sign out Firefox on Linux' }).click();
+  await expect(access.getByText('Not signed in.')).toBeVisible();
+  expect((await elsewhere.get('/api/calls')).status()).toBe(401);
+  await elsewhere.dispose();
+});
+
+test('a browser elsewhere is seen and signed out', async ({ page, playwright, server }) => {
+  const elsewhere = await playwright.request.newContext({
+    baseURL: server.url,
+    userAgent: 'Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Version/18.0 Safari/604.1',
+  });
+  await elsewhere.post('/api/session', { data: ALICE });
+  await page.reload();
+  const sessions = page.getByRole('region', { name: 'Signed-in browsers' });
+  await expect(sessions.getByText('this browser')).toBeVisible();
+  await sessions.getByRole('button', { name: 'Sign out Safari on iPhone' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Sign out', exact: true }).click();
+  await expect(sessions.getByText('Safari on iPhone')).toBeHidden();
+  expect((await elsewhere.get('/api/calls')).status()).toBe(401);
+  await elsewhere.dispose();
+});
+
+test('what is sensitive asks for the password after a while, and goes on with what was typed', async ({
+  page,
+}) => {
+  // The server says that the proof is too old, once.
+  let isOld = true;
+  await page.route('**/api/tokens', async (route) => {
+    if (route.request().method() !== 'POST' || !isOld) return route.fallback();
+    const error = { code: 'confirm_password', message: 'prove that it is you', requestId: '0' };
+    return route.fulfill({ status: 403, json: { error } });
+  });
+  await page.route('**/api/session/confirm', async (route) => {
+    const answer = await route.fetch();
+    isOld = !answer.ok();
+    return route.fulfill({ response: answer });
+  });
+  const tokens = page.getByRole('region', { name: 'API tokens' });
+  await tokens.getByRole('button', { name: 'New token' }).click();
+  await page.getByLabel('What it is for').fill('late');
+  await page.getByRole('button', { name: 'Create token' }).click();
+  const asked = page.getByRole('dialog', { name: 'Is it you?' });
+  await expect(asked.getByLabel('Your password')).toBeFocused();
+  await tryPage(page);
+  await page.keyboard.press('Escape');
+  await expect(page.getByText('Nothing was changed')).toBeVisible();
+  await expect(page.getByLabel('What it is for')).toHaveValue('late');
+  await page.getByRole('button', { name: 'Create token' }).click();
+  await asked.getByLabel('Your password').fill('not this one');
+  await page.keyboard.press('Enter');
+  await expect(asked.getByRole('alert')).toHaveText('The password is wrong.');
+  await asked.getByLabel('Your password').fill(ALICE.password);
+  await page.keyboard.press('Enter');
+  await expect(page.getByRole('dialog', { name: 'Copy this token now' })).toBeVisible();
+});
+
+test('who was given a password chooses another before anything else', async ({ page, server }) => {
+  await page.context().clearCookies();
+  server.run(['user', 'add', 'carol'], 'what the admin typed\n');
+  await page.goto('/calls');
+  await page.getByLabel('Name').fill('carol');
+  await page.getByLabel('Password').fill('what the admin typed');
+  await page.getByRole('button', { name: 'Sign in', exact: true }).click();
+  await expect(page.getByRole('heading', { level: 1 })).toHaveText('Choose your own password');
+  await tryPage(page);
+  await page.getByLabel('New password').fill('what the admin typed');
+  await page.keyboard.press('Enter');
+  await expect(page.getByRole('alert')).toContainText('choose another');
+  await page.getByLabel('New password').fill('a phrase of my own');
+  await page.keyboard.press('Enter');
+  await expect(page.getByRole('heading', { level: 1 })).toHaveText('Calls');
 });

@@ -52,6 +52,15 @@ const SignInScreen = lazy(async () => ({
 const OpenScreen = lazy(async () => ({
   default: (await import('./screens/OpenScreen')).OpenScreen,
 }));
+const OwnPassword = lazy(async () => ({
+  default: (await import('./session/OwnPassword')).OwnPassword,
+}));
+const FirstFactor = lazy(async () => ({
+  default: (await import('./session/FirstFactor')).FirstFactor,
+}));
+const ConfirmIdentity = lazy(async () => ({
+  default: (await import('./session/ConfirmIdentity')).ConfirmIdentity,
+}));
 const SetupScreen = lazy(async () => ({
   default: (await import('./screens/SetupScreen')).SetupScreen,
 }));
@@ -103,6 +112,9 @@ function Gate() {
     );
   const shown = isIn(session.data) ? session.data : last;
   if (!shown) return <SignInScreen session={session.data} />;
+  const { user, secondFactorNeeded } = session.data;
+  if (user?.passwordIsTemporary) return <OwnPassword user={user} />;
+  if (secondFactorNeeded) return <FirstFactor />;
   return <Page key={identityOf(shown)} session={session.data} last={shown} />;
 }
 
@@ -164,6 +176,9 @@ function Page({ session, last }: { session: SessionState; last: SessionState }) 
           </Switch>
         </Suspense>
       </Boundary>
+      <Suspense>
+        <ConfirmIdentity />
+      </Suspense>
       {isSheetOpen && <Sheet onClose={() => setIsSheetOpen(false)} />}
     </Shell>
   );

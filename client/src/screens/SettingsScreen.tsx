@@ -9,7 +9,9 @@ import { Appearance } from '../settings/Appearance';
 import { DevicesSection } from '../settings/DevicesSection';
 import { copyDebugInfo } from '../settings/debug_parts';
 import { Keywords } from '../settings/Keywords';
+import { SecondFactor } from '../settings/SecondFactor';
 import { Section } from '../settings/Section';
+import { Sessions } from '../settings/Sessions';
 import css from '../settings/settings.module.css';
 import { ThisServer } from '../settings/ThisServer';
 import { Tokens } from '../settings/Tokens';
@@ -44,6 +46,8 @@ export function SettingsScreen() {
           <Access />
           <Keywords />
           {shown.user && <Account user={shown.user} />}
+          {shown.user && <SecondFactor />}
+          {shown.user && <Sessions />}
           {managesUsers(shown) && <Users session={shown} />}
           {shown.user && <Tokens user={shown.user} />}
           <ThisServer />
@@ -69,12 +73,15 @@ const managesUsers = ({ open, user }: SessionState) => open || user?.role === 'a
 function sectionsOf(session: SessionState): readonly (readonly [id: string, title: string])[] {
   const { devices, appearance, access, keywords, account, users, tokens, server, debug } =
     t.settings;
+  const { factor, sessions } = t.settings;
   const mine = [
     ['devices', devices.title, true],
     ['appearance', appearance.title, true],
     ['accessibility', access.title, true],
     ['keywords', keywords.title, true],
     ['account', account.title, session.user],
+    ['second-factor', factor.title, session.user],
+    ['sessions', sessions.title, session.user],
     ['users', users.title, managesUsers(session)],
     ['tokens', tokens.title, session.user],
     ['server', server.title, true],

@@ -1,7 +1,6 @@
 import type { SessionState } from '../api/types';
-import { Credentials } from '../session/Credentials';
 import { NewLink } from '../session/NewLink';
-import { signIn } from '../session/session';
+import { SignIn } from '../session/SignIn';
 import { Welcome } from '../session/Welcome';
 import { t } from '../strings';
 
@@ -21,10 +20,7 @@ export function SignInScreen({ session }: { session: SessionState }) {
     );
   return (
     <Welcome title={t.session.signIn}>
-      <Credentials
-        action={t.session.signIn}
-        submit={({ name, password }) => signIn(name, password)}
-      />
+      <SignIn passkeyHost={session.passkeyHost} />
     </Welcome>
   );
 }

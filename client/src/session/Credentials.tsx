@@ -104,7 +104,7 @@ function refusalOf(error: unknown): string {
 }
 
 /** Seconds until the server lets one try again. */
-function useCountdown(error: unknown): number {
+export function useCountdown(error: unknown): number {
   const [left, setLeft] = useState(0);
   useEffect(() => {
     const wait = error instanceof ApiError ? (error.waitSeconds ?? 0) : 0;

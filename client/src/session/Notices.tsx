@@ -6,10 +6,10 @@ import { setPreference, usePreference } from '../settings/preferences';
 import { t } from '../strings';
 import { Banner, Button, IconButton } from '../ui/controls';
 import { Dialog } from '../ui/Dialog';
-import { Credentials } from './Credentials';
 import { type Notice, noticesOf } from './notices';
 import { useReach } from './reach';
-import { isIn, signIn } from './session';
+import { SignIn } from './SignIn';
+import { isIn } from './session';
 
 export function Notices({ session, last }: { session: SessionState; last: SessionState }) {
   const reach = useReach();
@@ -29,13 +29,10 @@ export function Notices({ session, last }: { session: SessionState; last: Sessio
       ))}
       {isSessionLost && isSigningIn && (
         <Dialog title={t.session.lostTitle} onClose={() => setIsSigningIn(false)}>
-          <Credentials
-            action={t.session.signIn}
+          <SignIn
             name={last.user?.name}
-            submit={async ({ name, password }) => {
-              await signIn(name, password);
-              setIsSigningIn(false);
-            }}
+            passkeyHost={session.passkeyHost}
+            onDone={() => setIsSigningIn(false)}
           />
         </Dialog>
       )}

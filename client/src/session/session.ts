@@ -2,8 +2,9 @@
 import { createStore, useStore } from 'zustand';
 import { api, unwrap } from '../api/client';
 import { queries, sessionQuery } from '../api/queries';
-import type { SessionState } from '../api/types';
+import type { SecondStep, SessionState } from '../api/types';
 import { forgetCalls, wakeLink } from '../live/store';
+import { signWithPasskey } from './passkeys';
 
 /** Whether one may use the page. */
 export const isIn = (session: SessionState) => session.open || session.user != null;
@@ -46,9 +47,26 @@ export function endsWithSession(thing: Ongoing): () => void {
 /** Whether signing out would end a call. */
 export const isBusy = () => [...ongoing].some((thing) => thing.isBusy());
 
-export async function signIn(name: string, password: string) {
+/** Signs in; or what the second step needs, where there is one. */
+export async function signIn(name: string, password: string): Promise<SecondStep | undefined> {
   const body = { name, password };
-  enter(await unwrap(api.POST('/api/session', { body })));
+  const answer = await unwrap(api.POST('/api/session', { body }));
+  if ('token' in answer) return answer;
+  enter(answer);
+  return undefined;
+}
+
+/** The second step, with what the first one answered. */
+export async function finishSignIn(token: string, proof: { code: string } | { passkey: object }) {
+  const body = { token, ...proof } as { token: string; code?: string };
+  enter(await unwrap(api.POST('/api/session/factor', { body })));
+}
+
+/** Signs in with a passkey alone. */
+export async function signInWithPasskey() {
+  const { token, options } = await unwrap(api.POST('/api/session/passkey/options'));
+  const body = { token, credential: await signWithPasskey(options) };
+  enter(await unwrap(api.POST('/api/session/passkey', { body })));
 }
 
 /** Opens this browser to a server without users, with the link that the server printed. */
@@ -74,6 +92,8 @@ export async function signOut() {
     linkNeeded: false,
     setupNeeded: false,
   });
+  // Whether passkeys are good here, it knows only when it asks.
+  void queries.invalidateQueries({ queryKey: sessionQuery.queryKey });
 }
 
 /** Nothing of the last user's stays in the page. */

@@ -25,7 +25,12 @@ export function NewToken({ isAdmin, onClose }: { isAdmin: boolean; onClose: () =
   const [days, setDays] = useState<ExpiryDays>(90);
   const add = useMutation({
     mutationFn: () =>
-      addToken({ name, scopes: [...scopes], expiresAt: expiresAt(days, new Date()) }),
+      addToken({
+        name,
+        scopes: [...scopes],
+        expiresAt: expiresAt(days, new Date()),
+        neverExpires: days === 0,
+      }),
   });
   const submit = (event: FormEvent) => {
     event.preventDefault();

@@ -55,6 +55,7 @@ export function NewUser({ isFirst, onClose }: { isFirst: boolean; onClose: () =>
           error={isWeak(add.error) ? message : undefined}
           onChange={setNewPassword}
         />
+        {!isFirst && <p className={css.hint}>{words.addHint}</p>}
         {!isFirst && (
           <Select
             label={words.role}

@@ -38,11 +38,7 @@ export function Tokens({ user }: { user: User }) {
       )}
       {tokens.data?.tokens.length === 0 && <p className={css.hint}>{words.none}</p>}
       {tokens.data && tokens.data.tokens.length > 0 && (
-        <ul className={css.list}>
-          {tokens.data.tokens.map((token) => (
-            <OneToken key={token.id} token={token} onTakeBack={() => setLeaving(token)} />
-          ))}
-        </ul>
+        <TokenList tokens={tokens.data.tokens} onTakeBack={setLeaving} />
       )}
       {isAdding && <NewToken isAdmin={user.role === 'admin'} onClose={() => setIsAdding(false)} />}
       {leaving && (
@@ -56,6 +52,22 @@ export function Tokens({ user }: { user: User }) {
         />
       )}
     </Section>
+  );
+}
+
+export function TokenList({
+  tokens,
+  onTakeBack,
+}: {
+  tokens: readonly ApiToken[];
+  onTakeBack: (token: ApiToken) => void;
+}) {
+  return (
+    <ul className={css.list}>
+      {tokens.map((token) => (
+        <OneToken key={token.id} token={token} onTakeBack={() => onTakeBack(token)} />
+      ))}
+    </ul>
   );
 }
 

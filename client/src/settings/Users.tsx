@@ -4,7 +4,7 @@ import { messageOf } from '../api/client';
 import type { SessionState, User } from '../api/types';
 import { dateAndTime } from '../format';
 import { t } from '../strings';
-import { Button, Empty, IconButton, Select, Spinner } from '../ui/controls';
+import { Button, Chip, Empty, IconButton, Select, Spinner } from '../ui/controls';
 import { complain } from '../ui/toasts';
 import { ConfirmRemoval } from './ConfirmRemoval';
 import { NewPassword, NewUser } from './NewUser';
@@ -12,11 +12,12 @@ import { removeUser, setRole, usersQuery } from './people';
 import { ROLES, roleOf } from './roles';
 import { Section } from './Section';
 import css from './settings.module.css';
+import { UserAccess } from './UserAccess';
 
 const words = t.settings.users;
 
 /** What is asked of someone's account. */
-type Asked = { what: 'add' } | { what: 'password' | 'remove'; user: User };
+type Asked = { what: 'add' } | { what: 'access' | 'password' | 'remove'; user: User };
 
 /** Everyone who may sign in; for admins, and for whoever uses an open server. */
 export function Users({ session }: { session: SessionState }) {
@@ -54,6 +55,13 @@ export function Users({ session }: { session: SessionState }) {
         </ul>
       )}
       {asked?.what === 'add' && <NewUser isFirst={session.open} onClose={close} />}
+      {asked?.what === 'access' && (
+        // As it is now: what is taken away in it shows.
+        <UserAccess
+          user={users.data?.users.find(({ id }) => id === asked.user.id) ?? asked.user}
+          onClose={close}
+        />
+      )}
       {asked?.what === 'password' && <NewPassword user={asked.user} onClose={close} />}
       {asked?.what === 'remove' && (
         <ConfirmRemoval
@@ -76,7 +84,7 @@ function OneUser({
 }: {
   user: User;
   isMe: boolean;
-  onAsk: (what: 'password' | 'remove') => void;
+  onAsk: (what: 'access' | 'password' | 'remove') => void;
 }) {
   const change = useMutation({
     mutationFn: (role: string) => setRole(user.id, roleOf(role)),
@@ -87,7 +95,9 @@ function OneUser({
       <div className={css.itemText}>
         <span className={css.itemName}>
           {user.name}
-          {isMe && <span className={css.soft}> ({words.you})</span>}
+          {isMe && <span className={css.soft}> ({words.you})</span>}{' '}
+          {user.hasSecondFactor && <Chip>{words.factor}</Chip>}{' '}
+          {user.passwordIsTemporary && <Chip tone="warn">{words.temporary}</Chip>}
         </span>
         <span className={css.soft}>{words.since(dateAndTime(user.createdAt))}</span>
       </div>
@@ -100,6 +110,14 @@ function OneUser({
         disabled={isMe || change.isPending}
         onChange={(role) => change.mutate(role)}
       />
+      <Button
+        look="quiet"
+        disabled={isMe}
+        aria-label={words.accessOf(user.name)}
+        onClick={() => onAsk('access')}
+      >
+        {words.access}
+      </Button>
       <Button
         look="quiet"
         disabled={isMe}
