@@ -320,8 +320,8 @@ impl Gatehouse {
         };
         let checked = self.0.throttle.check(&attempt, clock::now());
         checked.map_err(|too_soon| {
-            tracing::warn!(%address, "a sign-in attempt was refused: {too_soon}");
-            too_soon.into()
+            let hint = format!("a sign-in attempt from {address}: {too_soon}");
+            ApiError::from(too_soon).for_operator(hint)
         })
     }
 
