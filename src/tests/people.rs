@@ -286,7 +286,7 @@ async fn who_guesses_a_confirmation_is_held_back() {
     let late = unconfirmed(&house, &ada).await;
     let body = json!({ "password": "wrong horse" });
     let mut answers = Vec::new();
-    for _ in 0..=limits::SIGN_INS_PER_NAME_MAX.get() {
+    for _ in 0..=limits::SIGN_INS_PER_KNOWN_BROWSER_MAX.get() {
         let answer = house
             .page("POST", "/api/session/confirm", &late, &body)
             .await;
