@@ -163,7 +163,9 @@ mod tests {
     use axum::extract::{Request as Asked, State};
     use axum::http::StatusCode;
     use axum::routing::{get, post};
+    use futures_util::StreamExt;
     use futures_util::future::select_all;
+    use futures_util::stream::FuturesUnordered;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::Semaphore;
 
@@ -178,12 +180,19 @@ mod tests {
     /// So short that a test can wait for it, and so long that nobody who is quick is late.
     const SHORT: Duration = Duration::from_secs(2);
 
+    /// What `/held` waits for.
+    struct Gate {
+        /// A permit for each request that has come.
+        arrived: Semaphore,
+        /// A permit for each that may be answered.
+        may_answer: Semaphore,
+    }
+
     /// A server with few places.
     struct Small {
         addr: SocketAddr,
         tasks: Tasks,
-        /// A permit for each request to `/held` that may be answered.
-        may_answer: Arc<Semaphore>,
+        gate: Arc<Gate>,
     }
 
     const BOUNDS: Bounds = Bounds {
@@ -196,14 +205,17 @@ mod tests {
         fn start(proxies: &str, bounds: Bounds, body: Duration, answer: Duration) -> Self {
             let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
             let (addr, tasks) = (listener.local_addr().unwrap(), Tasks::default());
-            let may_answer = Arc::new(Semaphore::new(0));
+            let gate = Arc::new(Gate {
+                arrived: Semaphore::new(0),
+                may_answer: Semaphore::new(0),
+            });
             let routes = Router::new()
                 .route("/", get(who))
                 .route("/whole", get(|| async { "x".repeat(16 * 1024 * 1024) }))
                 .route("/held", get(held))
                 .route("/body", post(read))
                 .route("/voice", post(signed))
-                .with_state(may_answer.clone());
+                .with_state(gate.clone());
             let proxies: Proxies = proxies.parse().unwrap();
             let routes = bound(
                 routes,
@@ -215,11 +227,7 @@ mod tests {
                 answer_held_up_max: answer,
             };
             tasks.spawn(serve(listener, routes, tasks.clone(), measures));
-            Self {
-                addr,
-                tasks,
-                may_answer,
-            }
+            Self { addr, tasks, gate }
         }
 
         fn patient() -> Self {
@@ -229,7 +237,7 @@ mod tests {
         /// Connects from another address of this machine, and sends this.
         async fn send(&self, from: &str, text: &str) -> TcpStream {
             let socket = TcpSocket::new_v4().unwrap();
-            socket.set_recv_buffer_size(4_096).unwrap();
+            socket.set_recv_buffer_size(64 * 1024).unwrap();
             socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
             let mut stream = socket.connect(self.addr).await.unwrap();
             stream.write_all(text.as_bytes()).await.unwrap();
@@ -247,8 +255,9 @@ mod tests {
         peer.to_string()
     }
 
-    async fn held(State(may_answer): State<Arc<Semaphore>>) {
-        may_answer.acquire().await.unwrap().forget();
+    async fn held(State(gate): State<Arc<Gate>>) {
+        gate.arrived.add_permits(1);
+        gate.may_answer.acquire().await.unwrap().forget();
     }
 
     async fn read(request: Asked) -> StatusCode {
@@ -369,16 +378,19 @@ mod tests {
         for _ in 0..BOUNDS.open_max {
             slow.push(server.send("127.0.0.2", SLOW_BODY).await);
         }
-        let (early, late) = slow.split_at_mut(BOUNDS.open_max - BOUNDS.per_address_max);
-        for stream in early {
-            assert!(is_closed(stream).await);
+        let mut ends: FuturesUnordered<_> = slow.iter().map(TcpStream::readable).collect();
+        for _ in BOUNDS.per_address_max..BOUNDS.open_max {
+            // None has an answer, so that only its end can be read.
+            let end = tokio::time::timeout(Duration::from_secs(30), ends.next()).await;
+            end.expect("more of them than its share were kept");
         }
+        drop(ends);
         // Others are served, and so is whoever shares the address.
         for from in ["127.0.0.3", "127.0.0.2", "127.0.0.2"] {
             assert_eq!(server.status(from, "GET /").await, Some(200), "{from}");
         }
         // The latest of the slow ones is still heard.
-        let latest = late.last_mut().unwrap();
+        let latest = slow.last_mut().unwrap();
         latest.write_all(&[b'A'; 99]).await.unwrap();
         assert_eq!(status(latest).await, Some(204));
     }
@@ -426,18 +438,12 @@ mod tests {
         for _ in 0..bounds.open_max - bounds.kept_for_twilio {
             held.push(server.send("127.0.0.2", &request).await);
         }
-        // Those are in progress once another is refused, without its body being read.
-        let refused = async {
-            loop {
-                let mut stream = server.send("127.0.0.3", SLOW_BODY).await;
-                let soon = Duration::from_millis(200);
-                if let Ok(answer) = tokio::time::timeout(soon, status(&mut stream)).await {
-                    return answer;
-                }
-            }
-        };
-        let refused = tokio::time::timeout(Duration::from_secs(30), refused).await;
-        assert_eq!(refused, Ok(Some(503)));
+        let all = server.gate.arrived.acquire_many(held.len() as u32);
+        let all = tokio::time::timeout(Duration::from_secs(30), all).await;
+        drop(all.expect("not all of them came").unwrap());
+        // One more is refused, without its body being read.
+        let mut more = server.send("127.0.0.3", SLOW_BODY).await;
+        assert_eq!(status(&mut more).await, Some(503));
         assert_eq!(server.status("127.0.0.4", "POST /voice").await, Some(200));
         // Whoever only says that he is Twilio holds up nobody who is.
         let mut liars = Vec::new();
@@ -446,7 +452,7 @@ mod tests {
             liars.push(server.send("127.0.0.3", &lie).await);
         }
         assert_eq!(server.status("127.0.0.4", "POST /voice").await, Some(200));
-        server.may_answer.add_permits(held.len());
+        server.gate.may_answer.add_permits(held.len());
         for stream in &mut held {
             assert_eq!(status(stream).await, Some(200));
         }
