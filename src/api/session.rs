@@ -35,6 +35,11 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(set_up))
 }
 
+/// Whether this browser has to open the printed link first; in JSON `true` or `false`.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+struct LinkNeeded(bool);
+
 /// Who uses this browser.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -46,7 +51,8 @@ pub(super) struct SessionState {
     open: bool,
     /// There are no users, and only its own machine reaches the server: this browser has to open the
     /// link that the server printed at its start.
-    link_needed: bool,
+    #[schema(value_type = bool)]
+    link_needed: LinkNeeded,
     /// There are no users yet: the link that the server printed at its start makes the first.
     setup_needed: bool,
     /// The user must set a second factor up before anything else.
@@ -77,7 +83,7 @@ impl SessionState {
         Self {
             user: None,
             open: false,
-            link_needed,
+            link_needed: LinkNeeded(link_needed),
             setup_needed,
             second_factor_needed: false,
             passkey_host: None,
