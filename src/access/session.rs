@@ -161,7 +161,7 @@ mod tests {
     fn a_proof_is_good_for_minutes_whichever_way_the_clock_was_set() {
         let start = UtcTime::from_millis(1_800_000_000_000);
         let max = limits::CONFIRMATION_AGE_MAX;
-        let almost = max - Duration::from_millis(1);
+        let almost = max.checked_sub(Duration::from_millis(1)).unwrap();
         assert!(is_confirmed(start, start));
         assert!(is_confirmed(start, start.plus(almost)));
         assert!(!is_confirmed(start, start.plus(max)));

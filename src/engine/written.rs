@@ -85,15 +85,13 @@ fn runs_of_digits(words: &mut [HeardWord]) {
 /// How many of the first words are digits in a row. A sentence's end ends it; an "oh" is a zero where
 /// digits stand on both sides of it.
 fn run(words: &[HeardWord]) -> usize {
-    let mut length = 0;
     let mut digits = 0;
-    for word in words {
+    for (at, word) in words.iter().enumerate() {
         if digit(&word.text).is_some() {
-            digits = length + 1;
+            digits = at + 1;
         } else if digits == 0 || !matches!(letters(&word.text).as_str(), "oh" | "o") {
             break;
         }
-        length += 1;
         if word.text.ends_with(['.', '?', '!']) {
             break;
         }

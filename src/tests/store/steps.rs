@@ -13,7 +13,7 @@ use super::{
 };
 use crate::ids::{ClientIdentity, RegistrationId};
 use crate::store::{
-    NewCall, NewPasskey, PlacedCall, RegistrationRecord, Role, Scope, Store, StoreError,
+    NewCall, NewPasskey, PlacedCall, RegistrationRecord, Role, Scope, Store, StoreError, User,
 };
 use crate::transcript::CallStatus;
 
@@ -116,9 +116,8 @@ fn url(file: &Path) -> String {
     format!("sqlite://{}", file.display())
 }
 
-/// Something in every table.
-async fn fill(file: &Path) {
-    let store = Store::open(&url(file)).await.unwrap();
+/// A user, and something in every table about people.
+async fn fill_people(store: &Store) -> User {
     let ada = store
         .add_user("Ada", "hash", Role::Admin, at(0))
         .await
@@ -152,6 +151,13 @@ async fn fill(file: &Path) {
         credential: "{}",
     };
     store.add_passkey(&passkey, &codes, at(0)).await.unwrap();
+    ada
+}
+
+/// Something in every table.
+async fn fill(file: &Path) {
+    let store = Store::open(&url(file)).await.unwrap();
+    let ada = fill_people(&store).await;
     for n in 1..=3 {
         let user_id = Some(ada.id);
         let new = NewCall {
