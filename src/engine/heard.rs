@@ -99,7 +99,7 @@ impl Heard {
             no_speech: signs.no_speech,
             english_only: signs.english_only,
             seconds: request.samples.len() as f32 / audio::SPEECH_HZ as f32,
-            words: words.len(),
+            words: words.iter().map(|word| spoken_words(&word.text)).sum(),
         };
         Self {
             words,
@@ -177,6 +177,12 @@ impl Heard {
             mean_logprob: self.evidence.mean_logprob,
         }
     }
+}
+
+/// How many words are said where one is written: each digit of "88888" is one.
+fn spoken_words(written: &str) -> usize {
+    let digits = written.chars().filter(char::is_ascii_digit).count();
+    digits.max(1)
 }
 
 /// Whether there is time to say an echo: at its time of both rounds, the first is as quick as people
@@ -313,6 +319,11 @@ mod tests {
         let hypothesis = heard.hypothesis("en".to_owned());
         assert_eq!(hypothesis.text(), format!("I'm {UNCLEAR} healthy"));
         assert!(hypothesis.words[1].confidence < 0.1, "it must not settle");
+    }
+
+    #[test]
+    fn each_digit_is_a_word_that_was_said() {
+        assert_eq!(["88888", "8-8-8", "hello,"].map(spoken_words), [5, 3, 1]);
     }
 
     #[test]
