@@ -223,7 +223,7 @@ async fn every_step_goes_back_and_forth_without_a_loss() {
     for step in (1..newest).rev() {
         // How a database of that step is from the start.
         let young = folder.path().join(format!("young-{step}.db"));
-        drop(Store::open(&url(&young)).await.unwrap());
+        Store::open(&url(&young)).await.unwrap().close().await;
         let moved = Store::move_to(&url(&young), step).await.unwrap();
         assert_eq!((moved.from, moved.to), (newest, step));
 
