@@ -80,7 +80,10 @@ fn what_is_no_request_is_refused_or_hung_up_on() {
                     let defined = reply.is_defined(false);
                     defined.unwrap_or_else(|e| panic!("{start:?}: {e}"));
                     let head = &reply.head;
-                    assert!(reply.status >= 400 || !is_refused, "{start:?}: {head}");
+                    // What a call would hear is TwiML, also of a question that cannot be read.
+                    let is_spoken = head.contains("content-type: text/xml");
+                    let is_taken = reply.status < 400 && !is_spoken;
+                    assert!(!is_taken || !is_refused, "{start:?}: {head}");
                 }
                 let alive = victim.alive().await;
                 alive.unwrap_or_else(|e| panic!("{start:?}: {e}"));
@@ -113,7 +116,10 @@ fn a_body_without_end_is_not_read_to_its_end() {
                     // Hanging up on the rest may cost the answer.
                     if let Some(reply) = victim.answer(&request.bytes(&credentials)).await {
                         reply.is_defined(false).unwrap();
-                        assert_eq!(reply.status, 413, "{target}: {}", reply.head);
+                        // What a call would hear is TwiML, also of a question that cannot be read.
+                        let is_spoken = target.starts_with("/voice");
+                        let expected = if is_spoken { 200 } else { 413 };
+                        assert_eq!(reply.status, expected, "{target}: {}", reply.head);
                     }
                     victim.alive().await.unwrap();
                 });
