@@ -406,8 +406,7 @@ impl Session {
         Ok(())
     }
 
-    /// The call of a leg, if the caller may hear it; asked for every subscription. A call that
-    /// nobody knows yet may be waited for only where nobody needs to sign in.
+    /// The call of a leg, if the caller may hear it; asked for every subscription.
     async fn hearable(&mut self, leg: &CallSid) -> Result<CallSid, ApiError> {
         if self.has_placed(leg) {
             return Ok(leg.clone());
@@ -420,10 +419,19 @@ impl Session {
         };
         match &record {
             Some(record) => calls::look(&self.state.desk, &self.caller, record).await?,
-            None if self.caller.user_id().is_some() => return Err(StoreError::NoSuchCall.into()),
-            None => {}
+            None if self.may_wait_for(leg) => {}
+            None => return Err(StoreError::NoSuchCall.into()),
         }
         Ok(call.unwrap_or_else(|| leg.clone()))
+    }
+
+    /// Whether the caller may hear a call that has no record: one that goes on, if he sees all calls. Calls
+    /// that do not go on are waited for only where nobody needs to sign in, so that no user opens channels
+    /// for calls that there are not.
+    fn may_wait_for(&self, call: &CallSid) -> bool {
+        let is_open = self.caller.user_id().is_none();
+        let goes_on = self.state.switchboard.hub.knows(call);
+        is_open || goes_on && self.caller.sees_only().is_none()
     }
 
     /// Whether it is the caller's own call, which goes on: heard even without the database.
