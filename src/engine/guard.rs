@@ -108,7 +108,7 @@ impl Vocabulary {
             .filter(|&at| tokens[at] < self.end)
             .collect();
         let text: Vec<i32> = words.iter().map(|&at| tokens[at]).collect();
-        let found = repetition(&text, broken_off)?;
+        let found = repetition(&text)?;
         let from_ms = tokens[..words[found.start]]
             .iter()
             .rev()
@@ -180,41 +180,26 @@ struct Repetition {
     rounds: usize,
 }
 
-/// The shortest run that `items` end in twice (or four times, for short runs). With `broken_off`, its
+/// The shortest run that `items` end in twice (or four times, for short runs), from where it begins; its
 /// last round may break off.
-fn repetition<T: PartialEq>(items: &[T], broken_off: bool) -> Option<Repetition> {
-    (1..=items.len() / 2).find_map(|length| {
+fn repetition<T: PartialEq>(items: &[T]) -> Option<Repetition> {
+    let end = items.len();
+    (1..=end / 2).find_map(|length| {
         let times = if length >= LOOP_TOKENS_MIN {
             2
         } else {
             SHORT_LOOP_TIMES
         };
-        let begun_max = if broken_off { length - 1 } else { 0 };
-        (0..=begun_max).find_map(|begun| {
-            let whole = items.len() - begun;
-            let starts_so =
-                whole >= length && items[whole..] == items[whole - length..whole - length + begun];
-            let rounds = if starts_so {
-                repeats(&items[..whole], length)
-            } else {
-                0
-            };
-            (rounds >= times).then(|| Repetition {
-                start: whole - rounds * length,
-                length,
-                rounds,
-            })
+        let earlier = items.iter().rev().skip(length);
+        let pairs = items.iter().rev().zip(earlier);
+        let again = pairs.take_while(|(a, b)| a == b).count();
+        let rounds = (length + again) / length;
+        (rounds >= times).then(|| Repetition {
+            start: end - length - again,
+            length,
+            rounds,
         })
     })
-}
-
-/// How many times in a row the last `length` items come at the end of `items`.
-fn repeats<T: PartialEq>(items: &[T], length: usize) -> usize {
-    let run = &items[items.len() - length..];
-    items
-        .rchunks_exact(length)
-        .take_while(|chunk| *chunk == run)
-        .count()
 }
 
 /// A run of at least this many words that comes twice in a row, nearly the same, may be an echo: the

@@ -24,7 +24,6 @@ const PARTS: [&str; 12] = [
 
 /// Writes the numbers among `words` in one way.
 pub fn number_style(words: &mut [HeardWord]) {
-    runs_of_digits(words);
     for at in 1..words.len() {
         let (before, rest) = words.split_at_mut(at);
         let (word, next) = (&mut before[at - 1].text, letters(&rest[0].text));
@@ -45,6 +44,7 @@ pub fn number_style(words: &mut [HeardWord]) {
             _ => {}
         }
     }
+    runs_of_digits(words);
 }
 
 /// The digit that a word stands for by itself: "5", "five", "Five,".
