@@ -172,7 +172,7 @@ mod tests {
                 floor_db: -75.0,
                 ..Vad::default()
             };
-            let gains = levels_db.iter().map(|&db| vad.gain(db));
+            let gains: Vec<f32> = levels_db.iter().map(|&db| vad.gain(db)).collect();
             gains.last().map(|gain| 20.0 * gain.log10()).unwrap()
         };
         let near = |db: f32, expected: f32| (db - expected).abs() < 0.01;
