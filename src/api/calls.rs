@@ -108,17 +108,18 @@ async fn list(
     let limit = limit_of(query.limit, PAGE, limits::CALLS_PAGE_MAX)?;
     let (only, cursor) = (caller.sees_only(), query.cursor.as_deref());
     let page = desk.store().calls(&filter, only, cursor, limit).await?;
-    if let Some(user) = caller.user_id()
-        && page.calls.iter().any(|hit| hit.call.user_id != Some(user))
-    {
-        // Not what for: the words of others are for nobody's log.
+    if let Some(user) = caller.user_id().filter(|_| caller.sees_only().is_none()) {
+        // Not what for: the words of others are for nobody's log. That nothing is found tells something.
         let is_search = filter.q.is_some() || filter.number.is_some() || filter.label.is_some();
-        let kind = if is_search {
-            "searched_calls"
-        } else {
-            "listed_calls"
+        let shows_others = page.calls.iter().any(|hit| hit.call.user_id != Some(user));
+        let kind = match (is_search, shows_others) {
+            (true, _) => Some("searched_calls"),
+            (false, true) => Some("listed_calls"),
+            (false, false) => None,
         };
-        desk.note_deed(kind, "of others", Some(user)).await;
+        if let Some(kind) = kind {
+            desk.note_deed(kind, "of others", Some(user)).await;
+        }
     }
     Ok(Json(page))
 }
