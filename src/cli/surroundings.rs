@@ -302,12 +302,12 @@ mod tests {
         let names = [
             "PATH",
             "PROT",
-            "TWILIO_EDGE",
+            "TWILIO_NUMBER",
             "TWILIO_ACCOUNT_SID",
             "PORT",
             "LANGUAGES",
         ];
-        let told = ["TWILIO_EDGE in the environment is no setting of this server"];
+        let told = ["TWILIO_NUMBER in the environment is no setting of this server"];
         assert_eq!(oddities(&names, &[]), told);
         assert!(oddities(&[], &["HTTPS_PROXY", "RUST_BACKTRACE", "PORT"]).is_empty());
     }
