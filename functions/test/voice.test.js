@@ -20,10 +20,9 @@ async function answer(settings, form) {
   }
 }
 
-/** The server's answer as a stand-in gives it: nobody hears or is told of the call, and it ends here. */
+/** The server's answer as a stand-in gives it: nobody is told of the call, and it ends here. */
 const standIn = (twiml) =>
   twiml
-    .replace(/<Stop>.*<\/Stop>/, '')
     .replace(/ statusCallback(Event)?="[^"]*"/g, '')
     .replace(/ action="[^"]*"/, ' action="https://backup.example.org/voice"');
 

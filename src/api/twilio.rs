@@ -178,11 +178,19 @@ fn not_understood() -> Response {
     xml(&said.expect("a short text, no URL"))
 }
 
-/// An answer to a question that could not be read. Whoever is no Twilio is told so; Twilio plays what
-/// is no TwiML as its own "application error", so that it hears `spoken`.
-fn unheard(error: ApiError, spoken: impl FnOnce() -> Response) -> Response {
-    let unreadable = [StatusCode::PAYLOAD_TOO_LARGE, StatusCode::BAD_REQUEST];
-    if !unreadable.contains(&error.status()) {
+/// An answer to a question that could not be read. Whoever is no Twilio is told so, and so is whoever
+/// broke off; Twilio plays what is no TwiML as its own "application error", so that what is too long, or
+/// has too many fields, is answered with `spoken`.
+fn unheard(error: ApiError, headers: &HeaderMap, spoken: impl FnOnce() -> Response) -> Response {
+    let length = headers.get(header::CONTENT_LENGTH);
+    let length: Option<usize> = length.and_then(|value| value.to_str().ok()?.parse().ok());
+    let is_spoken = match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            length.is_some_and(|length| length > limits::WEBHOOK_BODY_BYTES_MAX)
+        }
+        status => status == StatusCode::BAD_REQUEST,
+    };
+    if !is_spoken {
         return error.into_response();
     }
     tracing::error!(%error, "a question of a call's that could not be read");
@@ -195,11 +203,12 @@ fn unheard(error: ApiError, spoken: impl FnOnce() -> Response) -> Response {
 async fn voice(
     State(desk): State<Desk>,
     State(doors): State<Arc<Doors>>,
+    headers: HeaderMap,
     signed: Result<Signed, ApiError>,
 ) -> Response {
     let signed = match signed {
         Ok(signed) => signed,
-        Err(error) => return unheard(error, not_understood),
+        Err(error) => return unheard(error, &headers, not_understood),
     };
     match VoiceRequest::read(&signed.form) {
         Ok(request) => {
@@ -215,19 +224,27 @@ async fn voice(
 }
 
 /// `POST /voice/announcement`: what the called person hears first.
-async fn announcement(State(desk): State<Desk>, signed: Result<Signed, ApiError>) -> Response {
+async fn announcement(
+    State(desk): State<Desk>,
+    headers: HeaderMap,
+    signed: Result<Signed, ApiError>,
+) -> Response {
     match signed {
         Ok(_) => xml(&desk.announce()),
-        // Neither of it needs anything of the question.
-        Err(error) => unheard(error, || xml(&desk.announce())),
+        // It needs nothing of the question.
+        Err(error) => unheard(error, &headers, || xml(&desk.announce())),
     }
 }
 
 /// `POST /voice/ended`: the dialled leg is over, or never came about.
-async fn ended(State(desk): State<Desk>, signed: Result<Signed, ApiError>) -> Response {
+async fn ended(
+    State(desk): State<Desk>,
+    headers: HeaderMap,
+    signed: Result<Signed, ApiError>,
+) -> Response {
     let signed = match signed {
         Ok(signed) => signed,
-        Err(error) => return unheard(error, || xml(&Twiml::empty())),
+        Err(error) => return unheard(error, &headers, || xml(&Twiml::empty())),
     };
     match DialEnded::read(&signed.form) {
         Ok(ended) => xml(&desk.ended(&ended).await),
