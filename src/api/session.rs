@@ -43,10 +43,6 @@ struct LinkNeeded(bool);
 /// Who uses this browser.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a fact of its own in the JSON"
-)]
 pub(super) struct SessionState {
     /// Who has signed in; none: nobody.
     user: Option<User>,
