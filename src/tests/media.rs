@@ -176,7 +176,7 @@ async fn every_captured_session_ends_as_told_and_keeps_what_arrived() {
         (
             "jumps",
             EndReason::Stopped,
-            &[1_686, 92_516],
+            &[1_686, 92_692],
             &[955, 94_233],
         ),
         ("disorder", EndReason::Stopped, &[2_758], &[955, 4_747]),
