@@ -6,7 +6,7 @@ pub mod limits;
 
 #[path = "../src/clock.rs"]
 pub mod clock;
-#[path = "../src/ids.rs"]
+#[path = "../src/ids/mod.rs"]
 pub mod ids;
 
 #[path = "../src/tasks.rs"]
