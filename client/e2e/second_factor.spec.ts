@@ -26,7 +26,7 @@ test('an authenticator app is set up, asked for, and stood in for by a recovery 
   const section = page.getByRole('region', { name: 'Second factor' });
   await section.getByRole('button', { name: 'Set up an app' }).click();
   const setup = page.getByRole('dialog', { name: 'Set up an app' });
-  const key = await setup.getByLabel('Key').inputValue();
+  const key = await setup.getByRole('textbox', { name: 'Key', exact: true }).inputValue();
   await expect(setup.getByRole('img', { name: /QR code/ })).toBeVisible();
   await tryPage(page);
   await setup.getByLabel('Code from the app').fill('000000');

@@ -16,7 +16,7 @@ test('where the host wants a second factor, it is set up before anything else', 
   expect((await page.request.get('/api/calls')).status()).toBe(403);
   await page.getByRole('button', { name: 'Set up an app' }).click();
   const setup = page.getByRole('dialog', { name: 'Set up an app' });
-  const key = await setup.getByLabel('Key').inputValue();
+  const key = await setup.getByRole('textbox', { name: 'Key', exact: true }).inputValue();
   await setup.getByLabel('Code from the app').fill(codeOf(key));
   await page.keyboard.press('Enter');
   // The codes are shown before the page goes on.
