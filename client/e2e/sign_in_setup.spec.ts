@@ -30,7 +30,7 @@ test('the printed link leads in, and its secret is seen nowhere', async ({ page,
   await page.getByLabel('Name').fill('alice');
   await page.getByLabel('Password').fill('password');
   await page.getByRole('button', { name: 'Create account' }).click();
-  await expect(page.getByText(/passwords that everyone tries first/)).toBeVisible();
+  await expect(page.getByText(/too easy to guess/)).toBeVisible();
   await page.getByLabel('Password').fill(ALICE.password);
   await page.getByRole('button', { name: 'Create account' }).click();
   await expect(page.getByRole('heading', { level: 1 })).toHaveText('Phone');

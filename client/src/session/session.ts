@@ -71,7 +71,10 @@ export async function signInWithPasskey() {
 
 /** Opens this browser to a server without users, with the link that the server printed. */
 export async function openPage(secret: string) {
-  enter(await unwrap(api.POST('/api/session/open', { body: { secret } })));
+  const session = await unwrap(api.POST('/api/session/open', { body: { secret } }));
+  // The first question who uses this browser may be on its way, and know nothing of the link.
+  await queries.cancelQueries({ queryKey: sessionQuery.queryKey });
+  enter(session);
 }
 
 /** Makes the first admin, who is signed in then. */
