@@ -122,16 +122,17 @@ fn remembered_silence_is_as_good_as_silence() {
     let model = native::Model::load(&file()).unwrap();
     let mut remembering = model.recognizer();
     let mut whole = model.recognizer().with_whole_window();
-    let mut score = Score::default();
+    let mut scores = [Score::default(), Score::default()];
     for clip in script::read_manifest(&fixture("prompts/manifest.tsv")).unwrap() {
-        let [short, long] = [&mut remembering, &mut whole]
-            .map(|recognizer| heard(&clip.path, Effort::Careful, recognizer));
-        score.add(&long, &short, clip.seconds);
+        for (recognizer, score) in [&mut remembering, &mut whole].into_iter().zip(&mut scores) {
+            let heard = heard(&clip.path, Effort::Careful, recognizer);
+            score.add(&clip.text, &heard, clip.seconds);
+        }
     }
-    let differing = score.wer().unwrap();
+    let [short, long] = scores.each_ref().map(|score| score.wer().unwrap());
     assert!(
-        differing < 0.03,
-        "{differing:.3} of the words differ: {score:?}"
+        short < long + 0.01 && short < 0.05,
+        "{short:.3} of the words are wrong, and {long:.3} with the whole window: {scores:?}"
     );
 }
 
