@@ -218,6 +218,7 @@ fn subtitles(data: &[u8]) {
             language: "en".to_owned(),
             latency_ms: 0,
             transcribed: true,
+            echo: false,
         });
     }
     let speaks = segments
