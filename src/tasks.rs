@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::clock;
+
 /// A handle to everything that runs; clones are the same handle.
 #[derive(Debug, Clone, Default)]
 pub struct Tasks {
@@ -37,6 +39,25 @@ impl Tasks {
     /// Runs a task that carries a call: a drain waits for it.
     pub fn spawn_call(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.spawn(self.calls.track_future(task));
+    }
+
+    /// Runs `work` at once, and again a `period` after each end, until the soft stop; a run that goes on
+    /// then is finished.
+    pub fn every<F>(&self, period: Duration, mut work: impl FnMut() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let tasks = self.clone();
+        self.spawn(async move {
+            loop {
+                work().await;
+                let next = clock::now() + period;
+                tokio::select! {
+                    () = clock::until(Some(next)) => {}
+                    () = tasks.stopping() => return,
+                }
+            }
+        });
     }
 
     /// From now on no new call is taken; those that go on, go on.
@@ -105,6 +126,19 @@ mod tests {
         assert!(over.as_mut().now_or_never().is_none());
         call.cancel();
         over.await;
+    }
+
+    #[tokio::test]
+    async fn what_is_done_every_period_is_done_again_until_the_stop() {
+        let (tasks, (done, mut runs)) = (Tasks::default(), tokio::sync::mpsc::channel(1));
+        tasks.every(Duration::from_millis(1), move || {
+            let done = done.clone();
+            async move { done.send(()).await.unwrap_or_default() }
+        });
+        assert_eq!(runs.recv().await, Some(()));
+        assert_eq!(runs.recv().await, Some(()));
+        drop(runs);
+        assert!(tasks.shut_down(Duration::from_secs(30)).await);
     }
 
     #[tokio::test]

@@ -125,19 +125,15 @@ impl Gatehouse {
 
     /// Forgets sessions that are over, now and then, until the soft stop.
     pub fn keep_swept(&self, tasks: &Tasks) {
-        let (store, stop) = (self.0.store.clone(), tasks.clone());
-        tasks.spawn(async move {
-            loop {
+        let store = self.0.store.clone();
+        tasks.every(limits::SESSION_SWEEP_EVERY, move || {
+            let store = store.clone();
+            async move {
                 let now = clock::utc_now();
                 let created_before = now.minus(limits::SESSION_AGE_MAX);
                 let used_before = now.minus(limits::SESSION_IDLE_MAX);
                 if let Err(error) = store.sweep_sessions(created_before, used_before).await {
                     tracing::warn!(%error, "sessions that are over were not forgotten");
-                }
-                let next = clock::now() + limits::SESSION_SWEEP_EVERY;
-                tokio::select! {
-                    () = clock::until(Some(next)) => {}
-                    () = stop.stopping() => return,
                 }
             }
         });
@@ -145,16 +141,10 @@ impl Gatehouse {
 
     /// Writes down, now and then until the soft stop, what could not be written when it ended.
     pub fn keep_retrying(&self, tasks: &Tasks) {
-        let (gates, stop) = (self.clone(), tasks.clone());
-        tasks.spawn(async move {
-            loop {
-                let next = clock::now() + limits::ENDED_RETRY_EVERY;
-                tokio::select! {
-                    () = clock::until(Some(next)) => {}
-                    () = stop.stopping() => return,
-                }
-                gates.write_ended().await;
-            }
+        let gates = self.clone();
+        tasks.every(limits::ENDED_RETRY_EVERY, move || {
+            let gates = gates.clone();
+            async move { gates.write_ended().await }
         });
     }
 

@@ -325,15 +325,9 @@ impl Hub {
     /// Sweeps now and then, until the soft stop.
     pub fn keep_swept(&self, tasks: &Tasks) {
         let hub = self.clone();
-        let stop = tasks.clone();
-        tasks.spawn(async move {
-            loop {
-                let next = clock::now() + limits::LISTENER_PING_EVERY;
-                tokio::select! {
-                    () = clock::until(Some(next)) => hub.sweep(clock::now()),
-                    () = stop.stopping() => return,
-                }
-            }
+        tasks.every(limits::LISTENER_PING_EVERY, move || {
+            hub.sweep(clock::now());
+            std::future::ready(())
         });
     }
 
