@@ -164,9 +164,8 @@ async fn remove_all_of(
     State(gates): State<Gatehouse>,
     Path(id): Path<UserId>,
 ) -> Result<StatusCode, ApiError> {
-    let user = users::for_admin(&gates, &caller, id).await?;
     let now = clock::utc_now();
-    gates.require_confirmed(&caller, now).await?;
+    let user = users::for_confirmed_admin(&gates, &caller, id, now).await?;
     let removed = gates.store().remove_api_tokens(user.id).await?;
     if removed > 0 {
         gates.revoke();
@@ -190,8 +189,7 @@ async fn remove_of(
     State(gates): State<Gatehouse>,
     Path((id, token)): Path<(UserId, i64)>,
 ) -> Result<StatusCode, ApiError> {
-    let user = users::for_admin(&gates, &caller, id).await?;
-    gates.require_confirmed(&caller, clock::utc_now()).await?;
+    let user = users::for_confirmed_admin(&gates, &caller, id, clock::utc_now()).await?;
     take_back(&gates, &caller, user.id, token).await
 }
 

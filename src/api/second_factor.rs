@@ -13,6 +13,7 @@ use utoipa_axum::routes;
 use super::auth::{Caller, Entrant};
 use super::gatehouse::Gatehouse;
 use super::{ApiError, ApiState, users};
+use crate::access::secret::Secret;
 use crate::access::totp::QrPath;
 use crate::clock::{self, UtcTime};
 use crate::ids::UserId;
@@ -112,10 +113,17 @@ pub(super) struct FactorAdded {
 pub(super) struct PasskeyOptions {
     /// Comes back with the answer.
     #[schema(format = Password)]
-    pub(super) token: String,
+    token: String,
     /// For `navigator.credentials`, as `PublicKeyCredential.parse…FromJSON` reads it.
     #[schema(value_type = Object)]
-    pub(super) options: Value,
+    options: Value,
+}
+
+impl From<(Secret, Value)> for PasskeyOptions {
+    fn from((token, options): (Secret, Value)) -> Self {
+        let token = token.expose().to_owned();
+        Self { token, options }
+    }
 }
 
 /// A passkey that the browser has made.
@@ -248,9 +256,7 @@ async fn begin_passkey(
     State(gates): State<Gatehouse>,
 ) -> Result<Json<PasskeyOptions>, ApiError> {
     let user = sensitive(&gates, &caller, clock::utc_now()).await?;
-    let (token, options) = gates.begin_passkey(user).await?;
-    let token = token.expose().to_owned();
-    Ok(Json(PasskeyOptions { token, options }))
+    Ok(Json(gates.begin_passkey(user).await?.into()))
 }
 
 /// Keep a passkey that the browser has made.
@@ -331,9 +337,8 @@ async fn reset(
     State(gates): State<Gatehouse>,
     Path(id): Path<UserId>,
 ) -> Result<StatusCode, ApiError> {
-    let user = users::for_admin(&gates, &caller, id).await?;
     let now = clock::utc_now();
-    gates.require_confirmed(&caller, now).await?;
+    let user = users::for_confirmed_admin(&gates, &caller, id, now).await?;
     if !gates.reset_factors(user.id).await? {
         return Err(no_such_factor());
     }

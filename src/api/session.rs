@@ -35,14 +35,13 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(set_up))
 }
 
-/// Whether this browser has to open the printed link first; in JSON `true` or `false`.
-#[derive(Debug, Serialize)]
-#[serde(transparent)]
-struct LinkNeeded(bool);
-
 /// Who uses this browser.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own in the JSON"
+)]
 pub(super) struct SessionState {
     /// Who has signed in; none: nobody.
     user: Option<User>,
@@ -51,8 +50,7 @@ pub(super) struct SessionState {
     open: bool,
     /// There are no users, and only its own machine reaches the server: this browser has to open the
     /// link that the server printed at its start.
-    #[schema(value_type = bool)]
-    link_needed: LinkNeeded,
+    link_needed: bool,
     /// There are no users yet: the link that the server printed at its start makes the first.
     setup_needed: bool,
     /// The user must set a second factor up before anything else.
@@ -83,7 +81,7 @@ impl SessionState {
         Self {
             user: None,
             open: false,
-            link_needed: LinkNeeded(link_needed),
+            link_needed,
             setup_needed,
             second_factor_needed: false,
             passkey_host: None,
@@ -296,9 +294,7 @@ async fn passkey_options(
     ClientAddress(address): ClientAddress,
     _: Visitor,
 ) -> Result<Json<PasskeyOptions>, ApiError> {
-    let (token, options) = gates.discover(address)?;
-    let token = token.expose().to_owned();
-    Ok(Json(PasskeyOptions { token, options }))
+    Ok(Json(gates.discover(address)?.into()))
 }
 
 /// Sign in with a passkey alone: the device has verified its user.
@@ -385,9 +381,7 @@ async fn confirm_options(
     State(gates): State<Gatehouse>,
 ) -> Result<Json<PasskeyOptions>, ApiError> {
     let user = caller.require_person()?;
-    let (token, options) = gates.ask_to_confirm(user.id).await?;
-    let token = token.expose().to_owned();
-    Ok(Json(PasskeyOptions { token, options }))
+    Ok(Json(gates.ask_to_confirm(user.id).await?.into()))
 }
 
 /// 422: none of the proofs, or more than one.

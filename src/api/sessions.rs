@@ -141,8 +141,7 @@ async fn end_all_of(
     State(gates): State<Gatehouse>,
     Path(id): Path<UserId>,
 ) -> Result<StatusCode, ApiError> {
-    let user = users::for_admin(&gates, &caller, id).await?;
-    gates.require_confirmed(&caller, clock::utc_now()).await?;
+    let user = users::for_confirmed_admin(&gates, &caller, id, clock::utc_now()).await?;
     close(&gates, &caller, user.id, |hash| {
         caller.session() != Some(hash)
     })
@@ -164,8 +163,7 @@ async fn end_of(
     State(gates): State<Gatehouse>,
     Path((id, session)): Path<(UserId, String)>,
 ) -> Result<StatusCode, ApiError> {
-    let user = users::for_admin(&gates, &caller, id).await?;
-    gates.require_confirmed(&caller, clock::utc_now()).await?;
+    let user = users::for_confirmed_admin(&gates, &caller, id, clock::utc_now()).await?;
     if close(&gates, &caller, user.id, |hash| name(hash) == session).await? == 0 {
         return Err(no_such_session("this user has no such session"));
     }

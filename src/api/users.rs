@@ -212,6 +212,18 @@ pub(super) async fn for_admin(
     Ok(user.ok_or(StoreError::NoSuchUser)?)
 }
 
+/// The user whom an admin asks about, to do what is sensitive: the admin has proved of late to be there.
+pub(super) async fn for_confirmed_admin(
+    gates: &Gatehouse,
+    caller: &Caller,
+    id: UserId,
+    now: UtcTime,
+) -> Result<User, ApiError> {
+    let user = for_admin(gates, caller, id).await?;
+    gates.require_confirmed(caller, now).await?;
+    Ok(user)
+}
+
 /// Remove a user. A call that they placed is hung up; past ones stay, and are for admins only.
 #[utoipa::path(delete, path = "/api/users/{id}", tag = "people",
     params(("id" = i64, Path, description = "the user")), responses(
