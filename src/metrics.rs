@@ -217,7 +217,7 @@ impl Metrics {
 
     /// A request was refused, or not met. Whether that is to be logged: anybody can make requests, and
     /// the log has a disk, so that of one code there are `lines_max` lines in each
-    /// [`LOG_LINES_EVERY`](crate::limits::LOG_LINES_EVERY). If so, how many were left out since the
+    /// [`LOG_LINES_EVERY`]. If so, how many were left out since the
     /// last line.
     pub fn refused(&self, code: &'static str, lines_max: u32, now: Instant) -> Option<u64> {
         self.0.refused.get_or_create(&Code { code }).inc();

@@ -39,8 +39,8 @@ impl Store {
         ask!(self, remove_totp(user))
     }
 
-    /// Keeps a passkey, and whether the user gets these recovery codes: there were none.
-    /// [`Conflict::PasskeyKnown`].
+    /// Keeps a passkey, and whether the user gets these recovery codes: there were none. A passkey
+    /// that somebody has already is [`PasskeyKnown`](super::Conflict::PasskeyKnown).
     pub async fn add_passkey(
         &self,
         new: &NewPasskey<'_>,
