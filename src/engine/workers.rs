@@ -29,6 +29,11 @@ use crate::engine::scheduler::VoiceId;
 use crate::engine::voice::Answer;
 use crate::engine::voice::Outcome;
 
+/// Added to the niceness of the threads that recognise, so that sockets, webhooks and the database are
+/// served at once while every core recognises. Measured on two cores, with 8,400 attacking clients beside
+/// two calls: webhooks are answered within 64 ms (p99) instead of 450, and last words come no later.
+const NICENESS: i32 = 5;
+
 /// An answer with the name of the voice that it is for.
 pub type Addressed = (VoiceId, Answer);
 
@@ -80,7 +85,10 @@ impl Workers {
             let shared = shared.clone();
             std::thread::Builder::new()
                 .name(format!("recognizer-{n}"))
-                .spawn(move || run(&shared, recognizer))
+                .spawn(move || {
+                    lower_priority();
+                    run(&shared, recognizer);
+                })
                 .expect("the system can start one more thread")
         });
         let threads = Mutex::new(threads.collect());
@@ -178,6 +186,15 @@ impl Shared {
 enum Task {
     Run(Job, Reply, Effort),
     Tell(Job, Reply, Outcome),
+}
+
+/// Lowers the priority of this thread. Elsewhere than on Linux that would be the whole process's.
+fn lower_priority() {
+    if cfg!(target_os = "linux")
+        && let Err(error) = rustix::process::nice(NICENESS)
+    {
+        tracing::debug!(%error, "a recognition thread keeps the priority of the others");
+    }
 }
 
 fn run(shared: &Shared, mut recognizer: Box<dyn Recognizer>) {
