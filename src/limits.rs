@@ -631,8 +631,8 @@ pub const READY_WAIT_MAX: Duration = Duration::from_secs(2);
 /// next question.
 pub const DOCTOR_WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// Silence after which the server answers one of `callburner doctor`'s questions: longer than that between
-/// two pings to a listener, so that a proxy which bears it ends no listener's socket.
+/// Time for which the server is silent in a socket that `callburner doctor` opened: longer than that between
+/// two pings to a listener, so that a proxy which keeps such a socket ends no listener's.
 pub const DOCTOR_SILENCE: Duration = Duration::from_secs(LISTENER_PING_EVERY.as_secs() + 2);
 
 /// Body that `callburner doctor` sends, to see whether a proxy lets it pass: what a page's longest note

@@ -58,7 +58,9 @@ test('a server that is killed in mid-call leaves the page with what it kept', as
   await server.restart();
   await expect.poll(() => shownWords(page)).toEqual(await wordsOf(page, callSid));
   expect(await settled.count()).toBeGreaterThanOrEqual(2);
-  await expect(transcriptOf(page).locator('[data-state="open"]')).toHaveCount(0);
+  // The page waits up to 30 s between two attempts to come back.
+  const open = transcriptOf(page).locator('[data-state="open"]');
+  await expect(open).toHaveCount(0, { timeout: 60_000 });
 });
 
 test('a call that nobody knows says so', async ({ page }) => {

@@ -1,10 +1,15 @@
+import type { Page } from '@playwright/test';
 import { tryPage } from './axe';
 import { ALICE, expect, test } from './server';
 
 test.use({ users: [ALICE] });
 
+async function signIn(page: Page, data: { name: string; password: string }) {
+  expect((await page.request.post('/api/session', { data })).status()).toBe(200);
+}
+
 test.beforeEach(async ({ page }) => {
-  await page.request.post('/api/session', { data: ALICE });
+  await signIn(page, ALICE);
   await page.goto('/settings');
 });
 
@@ -75,13 +80,18 @@ test('makes a token that is shown once, works, and is taken back', async ({ page
   expect(await status()).toBe(401);
 });
 
-test('changes the own password', async ({ page }) => {
+test('changes the own password', async ({ page, server }) => {
+  // Not Alice's: the other tests sign in with hers, on the same server.
+  const carol = { name: 'carol', password: 'a phrase for carol' };
+  server.run(['user', 'add', '--permanent', carol.name], `${carol.password}\n`);
+  await signIn(page, carol);
+  await page.reload();
   const account = page.getByRole('region', { name: 'Account' });
   await account.getByLabel('Current password').fill('not this one');
   await account.getByLabel('New password').fill('another horse altogether');
   await account.getByRole('button', { name: 'Change password' }).click();
   await expect(account.getByRole('alert')).toHaveText('The current password is wrong.');
-  await account.getByLabel('Current password').fill(ALICE.password);
+  await account.getByLabel('Current password').fill(carol.password);
   await account.getByRole('button', { name: 'Change password' }).click();
   await expect(page.getByText('Password changed.')).toBeVisible();
   await expect(account.getByLabel('New password')).toHaveValue('');

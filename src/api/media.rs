@@ -37,8 +37,11 @@ pub(super) async fn stream(
         twilio::check(&state.doors, keyring, path, Payload::None, &headers)?;
     }
     let peer = peer.map(|Extension(ConnectInfo(peer))| peer.ip());
-    if let Some(refusal) = probe::answer(&state, path, peer, &headers).await {
+    if let Some(refusal) = probe::refusal(&state, path, peer, &headers) {
         return Ok(refusal);
+    }
+    if path == probe::SILENT && state.doors.keyring.is_some() {
+        return Ok(upgrade.on_upgrade(probe::stay_silent));
     }
     let unavailable = |code, message| {
         Err(ApiError::new(

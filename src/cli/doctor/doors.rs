@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -12,6 +13,7 @@ use axum::extract::{ConnectInfo, WebSocketUpgrade};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::routing::{get, post};
 use reqwest::{Client, RequestBuilder, Url, redirect};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
@@ -126,10 +128,7 @@ fn stand_in(listener: TcpListener, proxies: Proxies, tasks: &Tasks) -> Behind {
         let refusal = refusal(StatusCode::FORBIDDEN, &headers);
         ([(TOLD, HeaderValue::from_static(told))], refusal)
     };
-    let refuse_late = async move |headers: HeaderMap, _: WebSocketUpgrade| {
-        clock::until(Some(clock::now() + DOCTOR_SILENCE)).await;
-        refusal(StatusCode::FORBIDDEN, &headers)
-    };
+    let open = async move |upgrade: WebSocketUpgrade| upgrade.on_upgrade(probe::stay_silent);
     let take = async move |headers: HeaderMap, _: Bytes| refusal(StatusCode::BAD_REQUEST, &headers);
     let visited = Arc::new(AtomicBool::new(false));
     let seen = visited.clone();
@@ -140,7 +139,7 @@ fn stand_in(listener: TcpListener, proxies: Proxies, tasks: &Tasks) -> Behind {
     let routes = Router::new()
         .route("/healthz", get(alive))
         .route(MEDIA, get(refuse))
-        .route(SILENT, get(refuse_late))
+        .route(SILENT, get(open))
         .route(BODY, post(take));
     let routes = api::with_errors(routes, Metrics::default());
     let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
@@ -412,34 +411,70 @@ async fn bodies(client: &Client, url: &PublicUrl, key: &Key) -> Finding {
     }
 }
 
-/// Whether the proxy bears silence for as long as a listener's socket is silent. Takes that long.
-pub(crate) async fn silence(client: &Client, url: &PublicUrl, key: &Key) -> Option<Finding> {
-    let asked = upgrade(client, url, SILENT, Some(key));
-    let answer = ask(asked.timeout(DOCTOR_SILENCE + DOCTOR_WAIT_MAX)).await;
-    judge_silence(&answer)
+/// What became of a socket that the server opened, said nothing in for [`DOCTOR_SILENCE`], and closed.
+enum Silence {
+    /// It did not open; who answered what instead, or why nothing was answered.
+    NotOpened(String),
+    /// It stayed open until the server closed it.
+    Closed,
+    /// It was open this long, and then gone.
+    Lost(Duration),
+    /// The server refuses it: one of an older version, or the signature is wrong, which is said elsewhere.
+    Refused,
 }
 
-fn judge_silence(answer: &Result<Answer, String>) -> Option<Finding> {
-    let seconds = DOCTOR_SILENCE.as_secs();
-    let advice = "nginx: proxy_read_timeout 1h; proxy_send_timeout 1h. Caddy: no read_timeout in \
-                  transport http, and no stream_timeout";
-    let failure = |why: &str| {
-        let found = format!("a socket that is silent for {seconds} s is ended ({why})");
-        Some(Finding::failure(PROXY, found, advice))
+/// Whether a socket opens, and stays open for as long as a listener's is silent. Takes that long.
+pub(crate) async fn silence(client: &Client, url: &PublicUrl, key: &Key) -> Option<Finding> {
+    judge_silence(&keep_silent(client, url, key).await)
+}
+
+async fn keep_silent(client: &Client, url: &PublicUrl, key: &Key) -> Silence {
+    let wait_max = DOCTOR_SILENCE + DOCTOR_WAIT_MAX;
+    let asked = upgrade(client, url, SILENT, Some(key)).timeout(wait_max);
+    let answer = match asked.send().await {
+        Ok(answer) => answer,
+        Err(error) => return Silence::NotOpened(format!("breaks ({})", root_cause(error))),
     };
-    match answer {
-        Ok(answer) if answer.status == StatusCode::FORBIDDEN => {
-            // One that answers at once is of an older version, or refuses the signature: said elsewhere.
-            let is_late = answer.took_ms >= DOCTOR_SILENCE.as_millis();
-            is_late.then(|| Finding::ok(PROXY, format!("a silence of {seconds} s ends no socket")))
-        }
-        Ok(answer) if answer.status.is_server_error() => failure(&format!(
-            "{}{}",
-            answer.status.as_u16(),
-            by(&answer.headers)
+    let (status, by) = (answer.status(), by(answer.headers()));
+    if status == StatusCode::FORBIDDEN {
+        return Silence::Refused;
+    }
+    let Ok(mut socket) = answer.upgrade().await else {
+        return Silence::NotOpened(format!("is answered {}{by}", status.as_u16()));
+    };
+    let opened = clock::now();
+    // The first byte is that of the server's close.
+    let read = timeout(wait_max, socket.read_u8()).await;
+    let open = clock::now() - opened;
+    match read {
+        Ok(Ok(_)) => Silence::Closed,
+        Ok(Err(_)) | Err(_) => Silence::Lost(open),
+    }
+}
+
+fn judge_silence(silence: &Silence) -> Option<Finding> {
+    let seconds = DOCTOR_SILENCE.as_secs();
+    match silence {
+        Silence::Refused => None,
+        Silence::NotOpened(instead) => Some(Finding::failure(
+            SOCKETS,
+            format!("the server opens a WebSocket, but it {instead}"),
+            "have the proxy buffer no answers: Caddy: neither buffer_responses nor response_buffers; \
+             nginx: proxy_buffering off",
         )),
-        Ok(_) => None,
-        Err(reason) => failure(reason),
+        Silence::Lost(open) => Some(Finding::failure(
+            PROXY,
+            format!(
+                "a socket that is silent for {seconds} s is ended (after {} s)",
+                open.as_secs()
+            ),
+            "nginx: proxy_read_timeout 1h; proxy_send_timeout 1h. Caddy: no read_timeout in \
+             transport http, and no stream_timeout",
+        )),
+        Silence::Closed => Some(Finding::ok(
+            PROXY,
+            format!("a silence of {seconds} s ends no socket"),
+        )),
     }
 }
 
@@ -508,32 +543,21 @@ mod tests {
     use super::*;
     use crate::cli::doctor::findings::Verdict;
 
-    fn answered(status: StatusCode, took_ms: u128) -> Answer {
-        Answer {
-            status,
-            headers: HeaderMap::new(),
-            body: String::new(),
-            took_ms,
-        }
-    }
-
     #[test]
-    fn a_proxy_that_bears_no_silence_is_told_what_to_change() {
-        let late = DOCTOR_SILENCE.as_millis();
-        let well = judge_silence(&Ok(answered(StatusCode::FORBIDDEN, late))).unwrap();
+    fn a_proxy_that_opens_no_socket_or_ends_a_silent_one_is_told_what_to_change() {
+        let well = judge_silence(&Silence::Closed).unwrap();
         assert_eq!(well.verdict, Verdict::Ok);
-        assert_eq!(
-            judge_silence(&Ok(answered(StatusCode::FORBIDDEN, 12))),
-            None
-        );
-        for ended in [
-            Ok(answered(StatusCode::GATEWAY_TIMEOUT, 5_000)),
-            Ok(answered(StatusCode::BAD_GATEWAY, 5_000)),
-            Err("connection closed before message completed".to_owned()),
+        assert_eq!(judge_silence(&Silence::Refused), None);
+        for (silence, advice) in [
+            (Silence::Lost(Duration::from_secs(5)), "proxy_read_timeout"),
+            (
+                Silence::NotOpened("is answered 200 (by Caddy)".to_owned()),
+                "buffer_responses",
+            ),
         ] {
-            let told = judge_silence(&ended).unwrap();
+            let told = judge_silence(&silence).unwrap();
             assert_eq!(told.verdict, Verdict::Failure);
-            assert!(told.advice.unwrap().contains("proxy_read_timeout"));
+            assert!(told.advice.unwrap().contains(advice), "{}", told.found);
         }
     }
 
