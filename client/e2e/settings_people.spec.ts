@@ -82,16 +82,16 @@ test('makes a token that is shown once, works, and is taken back', async ({ page
 
 test('changes the own password', async ({ page, server }) => {
   // Not Alice's: the other tests sign in with hers, on the same server.
-  const carol = { name: 'carol', password: 'a phrase for carol' };
-  server.run(['user', 'add', '--permanent', carol.name], `${carol.password}\n`);
-  await signIn(page, carol);
+  const dora = { name: 'dora', password: 'a phrase for dora' };
+  server.run(['user', 'add', '--permanent', dora.name], `${dora.password}\n`);
+  await signIn(page, dora);
   await page.reload();
   const account = page.getByRole('region', { name: 'Account' });
   await account.getByLabel('Current password').fill('not this one');
   await account.getByLabel('New password').fill('another horse altogether');
   await account.getByRole('button', { name: 'Change password' }).click();
   await expect(account.getByRole('alert')).toHaveText('The current password is wrong.');
-  await account.getByLabel('Current password').fill(carol.password);
+  await account.getByLabel('Current password').fill(dora.password);
   await account.getByRole('button', { name: 'Change password' }).click();
   await expect(page.getByText('Password changed.')).toBeVisible();
   await expect(account.getByLabel('New password')).toHaveValue('');
