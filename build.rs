@@ -1,5 +1,5 @@
 //! Puts the built client (`client/dist`) into the binary: each file as it is, as brotli and as gzip,
-//! in a table that `src/api/page.rs` includes. Without a built client the table is empty. Before, it
+//! in a table that `src/api/static_files.rs` includes. Without a built client the table is empty. Before, it
 //! looks whether a build for graphics cards has what it needs.
 
 use std::error::Error;
@@ -101,7 +101,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=build.rs");
 
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
-    let folder = out.join("page");
+    let folder = out.join("static_files");
     if folder.exists() {
         fs::remove_dir_all(&folder)?;
     }
@@ -111,7 +111,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         table.push_str(&row(&dist, path, &folder.join(n.to_string()))?);
     }
     table.push(']');
-    fs::write(out.join("page.rs"), table)?;
+    fs::write(out.join("static_files.rs"), table)?;
     Ok(())
 }
 
@@ -171,7 +171,7 @@ fn row(dist: &Path, path: &Path, out: &Path) -> Result<String, Box<dyn Error>> {
     }
     let [brotli, gzip] = forms;
     Ok(format!(
-        "    File {{ path: {name:?}, content_type: {:?}, tag: {tag:?}, plain: {plain}, \
+        "    StaticFile {{ path: {name:?}, content_type: {:?}, content_hash: {tag:?}, identity: {plain}, \
          brotli: {brotli}, gzip: {gzip} }},\n",
         kind.content_type
     ))

@@ -7,39 +7,41 @@ use std::sync::OnceLock;
 use std::time::Duration;
 use std::{fs, process};
 
-use callburner::audio::{archive, ogg};
+use callburner::audio::{ogg, ogg_opus};
 use callburner::clock;
 use callburner::engine::native;
-use callburner::export::{self, Format};
+use callburner::export::{self, ExportFormat};
 use callburner::ids::{CallSid, SegmentId, Track};
-use callburner::models::{self, Watcher};
+use callburner::models::{self, ProgressReporter};
 use callburner::transcript::{Segment, Speaker};
-use callburner::twilio::signature::{self, Key, Keyring, Payload};
-use callburner::twilio::stream::message::Message;
-use callburner::twilio::stream::session::{Admission, Input, Output, Session};
-use callburner::twilio::tracks::Tracks;
-use callburner::twilio::twiml::{self, Parameter, Response, Say, Stream, Verb};
+use callburner::twilio::signature::{self, Keyring, SignedPayload, SigningKey};
+use callburner::twilio::stream::message::StreamMessage;
+use callburner::twilio::stream::session::{
+    SessionInput, SessionOutput, StreamBinding, StreamSession,
+};
+use callburner::twilio::tracks::TrackSelection;
+use callburner::twilio::twiml::{self, Say, StreamNoun, TwimlParameter, TwimlVerb, VoiceResponse};
 use callburner::twilio::webhook;
 use libfuzzer_sys::fuzz_target;
 
-type Target = fn(&[u8]);
+type FuzzTarget = fn(&[u8]);
 
 /// Every target by its name; `.fuzz/run` reads this list.
-const TARGETS: &[(&str, Target)] = &[
-    ("media", media),
-    ("webhook", webhook_form),
-    ("signature", signed),
-    ("twiml", spoken),
-    ("importer", importer),
-    ("native", native_model),
-    ("subtitles", subtitles),
-    ("ogg", pages),
+const TARGETS: &[(&str, FuzzTarget)] = &[
+    ("media", fuzz_media),
+    ("webhook", fuzz_webhook),
+    ("signature", fuzz_signature),
+    ("twiml", fuzz_twiml),
+    ("importer", fuzz_importer),
+    ("native", fuzz_native_model),
+    ("subtitles", fuzz_subtitles),
+    ("ogg", fuzz_ogg),
 ];
 
-fuzz_target!(|data: &[u8]| target()(data));
+fuzz_target!(|data: &[u8]| selected_target()(data));
 
-fn target() -> Target {
-    static TARGET: OnceLock<Target> = OnceLock::new();
+fn selected_target() -> FuzzTarget {
+    static TARGET: OnceLock<FuzzTarget> = OnceLock::new();
     *TARGET.get_or_init(|| {
         let wanted = std::env::var("FUZZ_TARGET").unwrap_or_default();
         let found = TARGETS.iter().find(|(name, _)| *name == wanted);
@@ -51,104 +53,109 @@ fn target() -> Target {
 
 /// Lines of a Media Stream: each is read or refused, what is read can be written and read again, and
 /// a session takes them all and ends once.
-fn media(data: &[u8]) {
+fn fuzz_media(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let now = clock::now();
-    let mut session = Session::new(now, Admission::default());
+    let mut session = StreamSession::new(now, StreamBinding::default());
     let mut has_ended = false;
     for (n, line) in text.lines().take(200).enumerate() {
-        if let Ok(message) = Message::parse(line) {
-            assert_eq!(Message::parse(&message.to_json()), Ok(message));
+        if let Ok(message) = StreamMessage::parse(line) {
+            assert_eq!(StreamMessage::parse(&message.to_json()), Ok(message));
         }
         let now = now + Duration::from_millis(20 * n as u64);
-        session.handle(now, Input::Text(line));
+        session.handle(now, SessionInput::Text(line));
         while let Some(output) = session.poll() {
             assert!(!has_ended, "{output:?} after the end");
             match output {
-                Output::Wait(_) => break,
-                Output::Ended(_) => has_ended = true,
-                Output::Audio { mulaw, .. } => assert!(!mulaw.is_empty()),
-                Output::Started(_) | Output::PauseReading(_) => {}
+                SessionOutput::Timeout(_) => break,
+                SessionOutput::Ended(_) => has_ended = true,
+                SessionOutput::Audio { mulaw, .. } => assert!(!mulaw.is_empty()),
+                SessionOutput::Started(_) | SessionOutput::PauseReading(_) => {}
             }
         }
     }
 }
 
 /// A form is read as every webhook there is.
-fn webhook_form(data: &[u8]) {
-    let Ok(form) = webhook::form(data) else {
+fn fuzz_webhook(data: &[u8]) {
+    let Ok(form) = webhook::decode_form(data) else {
         return;
     };
-    webhook::read_as_each(&form);
+    webhook::parse_as_every_webhook(&form);
     for (_, value) in &form {
-        if let Some(address) = webhook::Address::parse(value) {
-            assert_eq!(webhook::Address::parse(&address.to_text()), Some(address));
+        if let Some(address) = webhook::CallAddress::parse(value) {
+            assert_eq!(
+                webhook::CallAddress::parse(&address.to_text()),
+                Some(address)
+            );
         }
     }
 }
 
 /// Path, form, signature and settings, a line each: what is signed is found to be, what is made up is
 /// not.
-fn signed(data: &[u8]) {
+fn fuzz_signature(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let mut lines = text.splitn(4, '\n');
     let mut next = || lines.next().unwrap_or_default();
     let (path, form, forged, settings) = (next(), next(), next(), next());
     let url = &format!("https://calls.example.org/{path}");
-    let Ok(form) = webhook::form(form.as_bytes()) else {
+    let Ok(form) = webhook::decode_form(form.as_bytes()) else {
         return;
     };
-    let key = Key::auth_token("0123456789abcdef0123456789abcdef");
+    let key = SigningKey::auth_token("0123456789abcdef0123456789abcdef");
     let right = signature::sign(&key, url.split('#').next().unwrap_or_default(), &form);
-    let payload = Payload::Form(&form);
+    let payload = SignedPayload::Form(&form);
     assert!(signature::verify(&key, url, payload, &right).is_ok());
-    let other = Key::auth_token("fedcba9876543210fedcba9876543210");
+    let other = SigningKey::auth_token("fedcba9876543210fedcba9876543210");
     assert!(signature::verify(&other, url, payload, &right).is_err());
     assert!(signature::verify(&key, url, payload, forged).is_err());
-    let _ = signature::verify(&key, url, Payload::Raw(forged.as_bytes()), &right);
+    let _ = signature::verify(&key, url, SignedPayload::Raw(forged.as_bytes()), &right);
     let keys = Keyring::new("0123456789abcdef0123456789abcdef").expect("it is a token");
     let keys = keys.with_shared("id", "secret").expect("it is a secret");
     let _ = keys.verify(url, payload, Some(forged), Some(settings));
 }
 
 /// Words of strangers in a document: it is well-formed, and says that and nothing else.
-fn spoken(data: &[u8]) {
+fn fuzz_twiml(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    let _ = twiml::read(&text);
+    let _ = twiml::parse(&text);
     let (said, rest) = text.split_once('\n').unwrap_or((&text, ""));
     let (name, value) = rest.split_once('\n').unwrap_or((rest, ""));
-    let stream = Stream {
+    let stream = StreamNoun {
         url: "wss://calls.example.org/media".to_owned(),
         name: None,
-        tracks: Tracks::Both,
+        tracks: TrackSelection::Both,
         status_callback: None,
-        parameters: vec![Parameter::new(name, value)],
+        parameters: vec![TwimlParameter::new(name, value)],
     };
     let say = Say {
         voice: Some(value.to_owned()),
         ..Say::text(said)
     };
-    let Ok(response) = Response::new(vec![Verb::Say(say), Verb::StartStream(stream)]) else {
+    let Ok(response) =
+        VoiceResponse::new(vec![TwimlVerb::Say(say), TwimlVerb::StartStream(stream)])
+    else {
         return;
     };
     let xml = response.to_xml();
-    let read = twiml::read(&xml).unwrap_or_else(|error| panic!("{error}: {xml}"));
+    let read = twiml::parse(&xml).unwrap_or_else(|error| panic!("{error}: {xml}"));
     assert_eq!(read.verbs().len(), 2, "{xml}");
     assert_eq!(read.to_xml(), xml);
 }
 
 /// A folder of this process, for what is read from files.
-fn folder() -> &'static PathBuf {
+fn fuzz_folder() -> &'static PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
-        let folder = std::env::temp_dir().join(format!("callburner-fuzz-{}", process::id()));
-        fs::create_dir_all(&folder).expect("the folder of temporary files takes a folder");
-        folder
+        let fuzz_folder = std::env::temp_dir().join(format!("callburner-fuzz-{}", process::id()));
+        fs::create_dir_all(&fuzz_folder).expect("the folder of temporary files takes a folder");
+        fuzz_folder
     })
 }
 
 /// A whole model with some bytes of its own changed, and perhaps cut off: it is imported, or refused.
-fn importer(data: &[u8]) {
+fn fuzz_importer(data: &[u8]) {
     static WHOLE: OnceLock<(Vec<u8>, Vec<u8>)> = OnceLock::new();
     let (weights, vocabulary) = WHOLE.get_or_init(models::synthetic_files);
     let (mut weights, mut vocabulary) = (weights.clone(), vocabulary.clone());
@@ -173,13 +180,13 @@ fn importer(data: &[u8]) {
     }
     let names = ["vocabulary.txt", "vocabulary.json", "tokenizer.json"];
     for name in names {
-        let _ = fs::remove_file(folder().join(name));
+        let _ = fs::remove_file(fuzz_folder().join(name));
     }
     let name = names[usize::from(data.first().map_or(0, |byte| byte >> 1)) % names.len()];
-    fs::write(folder().join("model.bin"), weights).expect("there is room");
-    fs::write(folder().join(name), vocabulary).expect("there is room");
-    let output = folder().join("ggml.bin");
-    let imported = models::import(folder(), &output, &Watcher::silent());
+    fs::write(fuzz_folder().join("model.bin"), weights).expect("there is room");
+    fs::write(fuzz_folder().join(name), vocabulary).expect("there is room");
+    let output = fuzz_folder().join("ggml.bin");
+    let imported = models::import(fuzz_folder(), &output, &ProgressReporter::silent());
     if let Ok(imported) = imported {
         let written = fs::metadata(&output).expect("it was written");
         assert_eq!(written.len(), imported.bytes);
@@ -187,14 +194,14 @@ fn importer(data: &[u8]) {
 }
 
 /// A ggml file: it is loaded, or refused.
-fn native_model(data: &[u8]) {
-    let path = folder().join("native.bin");
+fn fuzz_native_model(data: &[u8]) {
+    let path = fuzz_folder().join("native.bin");
     fs::write(&path, [b"lmgg", data].concat()).expect("there is room");
-    let _ = native::Model::load(&path);
+    let _ = native::NativeModel::load(&path);
 }
 
 /// Words of strangers as subtitles: each cue stands alone, and no text makes another.
-fn subtitles(data: &[u8]) {
+fn fuzz_subtitles(data: &[u8]) {
     let mut segments = Vec::new();
     for (number, said) in (1..).zip(data.split(|byte| *byte == 0).take(50)) {
         let (times, text) = said.split_at(said.len().min(8));
@@ -225,7 +232,7 @@ fn subtitles(data: &[u8]) {
         .iter()
         .any(|segment| !segment.text.trim().is_empty());
     for named in [false, true] {
-        for format in [Format::Srt, Format::Vtt] {
+        for format in [ExportFormat::Srt, ExportFormat::Vtt] {
             let file = export::write(&segments, format, named);
             let arrows = file.matches("-->").count();
             assert_eq!(arrows > 0, speaks, "{format:?}: {file:?}");
@@ -243,34 +250,34 @@ fn subtitles(data: &[u8]) {
                 );
             }
         }
-        let json = export::write(&segments, Format::Json, named);
+        let json = export::write(&segments, ExportFormat::Json, named);
         assert!(json.starts_with(['[', '{']), "{json}");
     }
 }
 
 /// The end of a file that broke off: what is sound is found, and the archive goes on behind it.
-fn pages(data: &[u8]) {
+fn fuzz_ogg(data: &[u8]) {
     static WHOLE: OnceLock<Vec<u8>> = OnceLock::new();
-    if let Some((page, length)) = ogg::Page::read(data) {
+    if let Some((page, length)) = ogg::OggPage::read(data) {
         assert!(length <= data.len());
         let mut again = Vec::new();
         page.write(&mut again);
-        assert!(ogg::Page::read(&again).is_some());
+        assert!(ogg::OggPage::read(&again).is_some());
     }
-    if let Some((_, place)) = ogg::Page::last(data) {
+    if let Some((_, place)) = ogg::OggPage::find_last(data) {
         assert!(place.end <= data.len());
     }
-    let _ = archive::duration(data);
-    if let Some((mut resumed, keep)) = archive::Archive::resume(data) {
+    let _ = ogg_opus::duration(data);
+    if let Some((mut resumed, keep)) = ogg_opus::OggOpusEncoder::resume(data) {
         assert!(keep <= data.len());
-        resumed.begin(8_000);
+        resumed.start_stream(8_000);
         resumed.push(Track::Inbound, 0, &[100; 1_600]);
         assert!(!resumed.finish().is_empty());
     }
     // Its own pages, damaged as the input says.
     let whole = WHOLE.get_or_init(|| {
         let call = CallSid::parse("CA00000000000000000000000000000001").expect("it is one");
-        let mut whole = archive::Archive::new(1, &call);
+        let mut whole = ogg_opus::OggOpusEncoder::new(1, &call);
         whole.push(Track::Inbound, 0, &[100; 8_000]);
         whole.finish()
     });
@@ -279,7 +286,7 @@ fn pages(data: &[u8]) {
         let at = (usize::from(patch[0]) << 8 | usize::from(patch[1])) % file.len();
         file[at] ^= patch[2];
     }
-    if let Some((resumed, keep)) = archive::Archive::resume(&file) {
+    if let Some((resumed, keep)) = ogg_opus::OggOpusEncoder::resume(&file) {
         assert!(keep <= file.len());
         drop(resumed);
     }

@@ -7,28 +7,30 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use callburner::audio::recording::Recording;
+use callburner::audio::recording::RecordingReader;
 use callburner::audio::{LINE_HZ, SPEECH_HZ, to_i16};
 use callburner::clock;
-use callburner::engine::model::Model;
+use callburner::engine::model::SpeechModel;
 use callburner::engine::offline;
-use callburner::engine::recognizer::{Effort, HeardWord, Request, ScriptedRecognizer};
-use callburner::engine::scheduler::{Job, Purpose, Scheduler, VoiceId};
-use callburner::engine::segmenter::{self, Clip, Segmenter};
+use callburner::engine::recognizer::{
+    Effort, RecognizeRequest, RecognizedWord, ScriptedRecognizer,
+};
+use callburner::engine::scheduler::{JobPriority, RecognitionJob, Scheduler, TrackId};
+use callburner::engine::segmenter::{AudioClip, Segmenter, SegmenterConfig};
 use callburner::engine::stabilizer::Stabilizer;
-use callburner::engine::vad::{FRAME, Vad, Verdict};
-use callburner::engine::voice;
+use callburner::engine::track::TrackConfig;
+use callburner::engine::vad::{FRAME_SAMPLES, Vad, VadDecision};
 use callburner::ids::Track;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 
-const VOICES: u64 = 100;
+const TRACKS: u64 = 100;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 fn fixture(path: &str, hz: u32) -> Vec<f32> {
-    let channels = Recording::read_all(&root().join("fixtures").join(path), hz);
+    let channels = RecordingReader::read_all(&root().join("fixtures").join(path), hz);
     channels.expect("fixtures are whole").swap_remove(0)
 }
 
@@ -38,33 +40,33 @@ fn minute(hz: u32) -> Vec<f32> {
     party.into_iter().cycle().take(60 * hz as usize).collect()
 }
 
-fn frames(samples: &[f32]) -> Vec<[f32; FRAME]> {
+fn frames(samples: &[f32]) -> Vec<[f32; FRAME_SAMPLES]> {
     samples.as_chunks().0.to_vec()
 }
 
-fn verdicts(frames: &[[f32; FRAME]]) -> Vec<Verdict> {
+fn decisions(frames: &[[f32; FRAME_SAMPLES]]) -> Vec<VadDecision> {
     let mut vad = Vad::default();
-    frames.iter().map(|frame| vad.judge(frame)).collect()
+    frames.iter().map(|frame| vad.push_frame(frame)).collect()
 }
 
 fn vad(c: &mut Criterion) {
     let frames = frames(&minute(SPEECH_HZ));
     let mut group = c.benchmark_group("engine/vad");
     group.throughput(Throughput::Elements(frames.len() as u64));
-    group.bench_function("minute", |b| b.iter(|| verdicts(black_box(&frames))));
+    group.bench_function("minute", |b| b.iter(|| decisions(black_box(&frames))));
     group.finish();
 }
 
 fn segment(c: &mut Criterion) {
     let frames = frames(&minute(SPEECH_HZ));
-    let verdicts = verdicts(&frames);
+    let decisions = decisions(&frames);
     let mut group = c.benchmark_group("engine/segmenter");
     group.throughput(Throughput::Elements(frames.len() as u64));
     group.bench_function("minute", |b| {
         b.iter(|| {
-            let mut segmenter = Segmenter::new(segmenter::Config::default(), 0);
-            let pairs = frames.iter().zip(&verdicts);
-            let cues = pairs.map(|(frame, &verdict)| segmenter.push(frame, verdict).len());
+            let mut segmenter = Segmenter::new(SegmenterConfig::default(), 0);
+            let pairs = frames.iter().zip(&decisions);
+            let cues = pairs.map(|(frame, &decision)| segmenter.push(frame, decision).len());
             cues.sum::<usize>()
         });
     });
@@ -72,8 +74,8 @@ fn segment(c: &mut Criterion) {
 }
 
 /// Hypotheses over an utterance that grows by three words each, sixty words at last.
-fn hypotheses() -> Vec<(Vec<HeardWord>, u32)> {
-    let word = |n: u32| HeardWord {
+fn hypotheses() -> Vec<(Vec<RecognizedWord>, u32)> {
+    let word = |n: u32| RecognizedWord {
         text: format!("word{}", n % 17),
         start_ms: n * 300,
         end_ms: n * 300 + 280,
@@ -93,8 +95,8 @@ fn stabilize(c: &mut Criterion) {
             || hypotheses.clone(),
             |hypotheses| {
                 let mut stabilizer = Stabilizer::default();
-                for (words, heard_ms) in hypotheses {
-                    black_box(stabilizer.push(words, heard_ms));
+                for (words, speech_end_ms) in hypotheses {
+                    black_box(stabilizer.push(words, speech_end_ms));
                 }
                 stabilizer.finish(&[])
             },
@@ -104,21 +106,25 @@ fn stabilize(c: &mut Criterion) {
     group.finish();
 }
 
-fn job(n: u64, begin: Instant, samples: &Arc<[i16]>) -> Job {
-    let purposes = [Purpose::Partial, Purpose::FirstPartial, Purpose::Final];
-    Job {
-        voice: VoiceId(n % VOICES),
-        utterance: (n / VOICES) as u32,
-        question: 1,
-        purpose: purposes[(n / VOICES % 3) as usize],
-        clip: Clip {
+fn job(n: u64, begin: Instant, samples: &Arc<[i16]>) -> RecognitionJob {
+    let priorities = [
+        JobPriority::Partial,
+        JobPriority::FirstPartial,
+        JobPriority::Final,
+    ];
+    RecognitionJob {
+        track_id: TrackId(n % TRACKS),
+        utterance: (n / TRACKS) as u32,
+        pass: 1,
+        priority: priorities[(n / TRACKS % 3) as usize],
+        clip: AudioClip {
             samples: samples.clone(),
             start: 0,
             speech: 0..samples.len() as u64,
         },
         language: None,
-        heard_at: begin + Duration::from_micros(n * 7 % 1_000),
-        unwanted: Arc::default(),
+        speech_ended_at: begin + Duration::from_micros(n * 7 % 1_000),
+        cancelled: Arc::default(),
     }
 }
 
@@ -126,10 +132,10 @@ fn schedule(c: &mut Criterion) {
     let samples: Arc<[i16]> = vec![0; 3 * SPEECH_HZ as usize].into();
     let begin = clock::now();
     let mut scheduler = Scheduler::default();
-    for n in 0..VOICES {
+    for n in 0..TRACKS {
         scheduler.push(job(n, begin, &samples), ());
     }
-    let mut n = VOICES;
+    let mut n = TRACKS;
     // A job comes and a job goes, while one job of each voice waits.
     c.bench_function("engine/scheduler/100_voices", |b| {
         b.iter(|| {
@@ -140,7 +146,7 @@ fn schedule(c: &mut Criterion) {
     });
 }
 
-fn whole_voice(c: &mut Criterion) {
+fn whole_track(c: &mut Criterion) {
     let minute = to_i16(&minute(LINE_HZ));
     let mut group = c.benchmark_group("engine/voice");
     group.throughput(Throughput::Elements(60));
@@ -149,7 +155,7 @@ fn whole_voice(c: &mut Criterion) {
             let run = offline::transcribe(
                 black_box(&minute),
                 Track::Inbound,
-                voice::Config::default(),
+                TrackConfig::default(),
                 &mut ScriptedRecognizer::default(),
                 clock::now(),
                 Duration::default,
@@ -162,25 +168,25 @@ fn whole_voice(c: &mut Criterion) {
     group.finish();
 }
 
-fn recognise(c: &mut Criterion) {
+fn recognize(c: &mut Criterion) {
     let path: PathBuf = root().join("models/ggml-tiny.en.bin");
     if !path.exists() {
         return;
     }
-    let model = Model::load(&path).expect("the model can be loaded");
+    let model = SpeechModel::load(&path).expect("the model can be loaded");
     let mut recognizer = model.recognizer().expect("a state fits in memory");
     let mut samples = fixture("prompts/weasels.wav", SPEECH_HZ);
     samples.resize(3 * SPEECH_HZ as usize, 0.0);
     let mut group = c.benchmark_group("engine/tiny_3s");
     group.sample_size(10);
     for (name, effort) in [
-        ("draft", Effort::Draft),
-        ("final", Effort::Final),
-        ("careful", Effort::Careful),
+        ("draft", Effort::Partial),
+        ("final", Effort::Fast),
+        ("careful", Effort::Accurate),
     ] {
         group.bench_function(name, |b| {
             b.iter(|| {
-                recognizer.recognize(&Request {
+                recognizer.recognize(&RecognizeRequest {
                     samples: &samples,
                     speech_end_ms: 2_900,
                     effort,
@@ -199,7 +205,7 @@ criterion_group!(
     segment,
     stabilize,
     schedule,
-    whole_voice,
-    recognise
+    whole_track,
+    recognize
 );
 criterion_main!(benches);

@@ -58,30 +58,31 @@ fn event(n: u32) -> Event {
     }
 }
 
-struct Room {
+struct FanOutBench {
     hub: Hub,
     call: CallSid,
-    readers: Vec<Subscription>,
+    active_readers: Vec<Subscription>,
     /// Beside the readers; never reads.
-    _sleeper: Subscription,
+    _idle_reader: Subscription,
     published: u32,
 }
 
-impl Room {
-    fn new(readers: usize) -> Self {
+impl FanOutBench {
+    fn new(active_readers: usize) -> Self {
         let hub = Hub::new();
         let call = CallSid::parse(&format!("CA{:032x}", 1)).expect("a well-formed SID");
-        hub.open(&call, 1);
+        hub.open_stream(&call, 1);
         let listen = || {
             hub.subscribe(&call, None)
                 .expect("one channel is never too many")
         };
-        let (readers, sleeper) = ((0..readers).map(|_| listen()).collect(), listen());
+        let (active_readers, idle_reader) =
+            ((0..active_readers).map(|_| listen()).collect(), listen());
         Self {
             hub: hub.clone(),
             call: call.clone(),
-            readers,
-            _sleeper: sleeper,
+            active_readers,
+            _idle_reader: idle_reader,
             published: 0,
         }
     }
@@ -99,9 +100,9 @@ impl Room {
 fn publish(c: &mut Criterion) {
     let mut group = c.benchmark_group("hub/publish");
     for listeners in LISTENERS {
-        let mut room = Room::new(listeners);
+        let mut fan_out_bench = FanOutBench::new(listeners);
         group.bench_function(BenchmarkId::from_parameter(listeners), |b| {
-            b.iter(|| room.publish());
+            b.iter(|| fan_out_bench.publish());
         });
     }
     group.finish();
@@ -114,13 +115,13 @@ fn fan_out(c: &mut Criterion) {
     for (name, as_json) in [("hub/fan_out", false), ("hub/fan_out_json", true)] {
         let mut group = c.benchmark_group(name);
         for listeners in LISTENERS {
-            let mut room = Room::new(listeners);
+            let mut fan_out_bench = FanOutBench::new(listeners);
             group.throughput(Throughput::Elements(listeners as u64));
             group.bench_function(BenchmarkId::from_parameter(listeners), |b| {
                 b.iter(|| {
-                    room.publish();
+                    fan_out_bench.publish();
                     runtime.block_on(async {
-                        for reader in &mut room.readers {
+                        for reader in &mut fan_out_bench.active_readers {
                             for event in reader.next().await {
                                 if as_json {
                                     black_box(serde_json::to_string(&*event).expect("plain data"));

@@ -7,15 +7,15 @@ use std::time::Instant;
 use callburner::clock;
 use callburner::ids::CallSid;
 use callburner::ids::StreamSid;
-use callburner::player;
-use callburner::player::Act;
-use callburner::player::Call;
-use callburner::player::Options;
-use callburner::twilio::stream::message::Message;
-use callburner::twilio::stream::session::Admission;
-use callburner::twilio::stream::session::Input;
-use callburner::twilio::stream::session::Output;
-use callburner::twilio::stream::session::Session;
+use callburner::twilio::stream::message::StreamMessage;
+use callburner::twilio::stream::session::SessionInput;
+use callburner::twilio::stream::session::SessionOutput;
+use callburner::twilio::stream::session::StreamBinding;
+use callburner::twilio::stream::session::StreamSession;
+use callburner::twilio_sim;
+use callburner::twilio_sim::RecordedCall;
+use callburner::twilio_sim::SocketAction;
+use callburner::twilio_sim::StreamOptions;
 use criterion::Criterion;
 use criterion::Throughput;
 use criterion::criterion_group;
@@ -24,27 +24,27 @@ use criterion::criterion_main;
 /// What Twilio would send for a minute of two voices, each text with its time.
 fn minute() -> Vec<(Duration, String)> {
     let codes: Vec<u8> = (0..=255).cycle().take(8_000 * 60).collect();
-    let call = Call {
+    let call = RecordedCall {
         inbound: codes.clone(),
         outbound: codes,
     };
     let call_sid = CallSid::parse("CA00000000000000000000000000000001").expect("a call SID");
     let stream_sid = StreamSid::parse("MZ00000000000000000000000000000001").expect("a stream SID");
-    let options = Options::new(call_sid, stream_sid);
-    player::steps_of(&call, &options)
-        .filter_map(|step| match step.act {
-            Act::Text(text) => Some((Duration::from_millis(step.at_ms), text)),
-            Act::Binary(_) | Act::Close | Act::Drop => None,
+    let options = StreamOptions::new(call_sid, stream_sid);
+    twilio_sim::socket_steps(&call, &options)
+        .filter_map(|step| match step.action {
+            SocketAction::Text(text) => Some((Duration::from_millis(step.at_ms), text)),
+            SocketAction::Binary(_) | SocketAction::Close | SocketAction::Drop => None,
         })
         .collect()
 }
 
 fn run(began: Instant, texts: &[(Duration, String)]) -> u64 {
-    let mut session = Session::new(began, Admission::default());
+    let mut session = StreamSession::new(began, StreamBinding::default());
     for (at, text) in texts {
-        session.handle(began + *at, Input::Text(text));
+        session.handle(began + *at, SessionInput::Text(text));
         while let Some(output) = session.poll() {
-            if let Output::Audio { mulaw, .. } = output {
+            if let SessionOutput::Audio { mulaw, .. } = output {
                 black_box(mulaw);
             }
         }
@@ -61,7 +61,7 @@ fn stream(criterion: &mut Criterion) {
     group.bench_function("parse a minute", |bencher| {
         bencher.iter(|| {
             for (_, text) in black_box(&texts) {
-                black_box(Message::parse(text)).expect("a message");
+                black_box(StreamMessage::parse(text)).expect("a message");
             }
         });
     });

@@ -25,26 +25,26 @@ pub fn now() -> Instant {
 pub fn unix_now() -> Duration {
     let now = SystemTime::now();
     #[cfg(test)]
-    let now = set::applied_to(now);
+    let now = test_offset::apply(now);
     now.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// The clock of this machine, as a test sets it: for the whole process, so that such a test runs in
 /// one of its own.
 #[cfg(test)]
-pub(crate) mod set {
+pub(crate) mod test_offset {
     use std::sync::atomic::{AtomicI64, Ordering};
     use std::time::{Duration, SystemTime};
 
-    static AHEAD_SECONDS: AtomicI64 = AtomicI64::new(0);
+    static OFFSET_SECONDS: AtomicI64 = AtomicI64::new(0);
 
     /// From now on it is this much ahead of the time, or behind it.
-    pub(crate) fn ahead(seconds: i64) {
-        AHEAD_SECONDS.store(seconds, Ordering::SeqCst);
+    pub(crate) fn set(seconds: i64) {
+        OFFSET_SECONDS.store(seconds, Ordering::SeqCst);
     }
 
-    pub(super) fn applied_to(now: SystemTime) -> SystemTime {
-        let seconds = AHEAD_SECONDS.load(Ordering::SeqCst);
+    pub(super) fn apply(now: SystemTime) -> SystemTime {
+        let seconds = OFFSET_SECONDS.load(Ordering::SeqCst);
         let time = Duration::from_secs(seconds.unsigned_abs());
         if seconds < 0 { now - time } else { now + time }
     }
@@ -160,7 +160,7 @@ impl ClockWatch {
     }
 
     /// How far the date has gone ahead of the time that has passed since the last look.
-    pub fn ahead(&mut self, date: UtcTime, at: Instant) -> Duration {
+    pub fn measure_jump(&mut self, date: UtcTime, at: Instant) -> Duration {
         let passed = at.saturating_duration_since(self.at);
         let ahead = date.since(self.date).saturating_sub(passed);
         *self = Self { date, at };
@@ -169,7 +169,7 @@ impl ClockWatch {
 }
 
 /// Waits until `deadline`; for ever when there is none.
-pub async fn until(deadline: Option<Instant>) {
+pub async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
@@ -202,14 +202,20 @@ mod tests {
         let (date, at) = (UtcTime::from_millis(1_795_341_600_000), now());
         let hour = Duration::from_hours(1);
         let mut watch = ClockWatch::new(date, at);
-        assert_eq!(watch.ahead(date.plus(hour), at + hour), Duration::ZERO);
-        assert_eq!(watch.ahead(date.plus(hour * 5), at + hour * 2), hour * 3);
         assert_eq!(
-            watch.ahead(date.plus(hour * 6), at + hour * 3),
+            watch.measure_jump(date.plus(hour), at + hour),
             Duration::ZERO
         );
         assert_eq!(
-            watch.ahead(date, at + hour * 4),
+            watch.measure_jump(date.plus(hour * 5), at + hour * 2),
+            hour * 3
+        );
+        assert_eq!(
+            watch.measure_jump(date.plus(hour * 6), at + hour * 3),
+            Duration::ZERO
+        );
+        assert_eq!(
+            watch.measure_jump(date, at + hour * 4),
             Duration::ZERO,
             "backwards"
         );

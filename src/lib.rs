@@ -3,18 +3,18 @@
 //! # The machine
 //!
 //! ```text
-//!                     one call                                       many listeners
-//!  Twilio ──wss──► twilio::stream ──► call ──► engine ──► call ──► hub ──► api::live ──wss──► browser
-//!                  JSON → frames       │                   ▲
-//!                                      ▼                   │ partials, finals
-//!                    engine::voice, one for each track     │
-//!   ┌───────────────────────────────────────────────────┐  │
-//!   │ audio::mulaw      G.711 bytes  → samples          │  │
-//!   │ audio::timeline   timestamps   → the call's clock │  │
-//!   │ audio::resample   8 kHz        → 16 kHz           │  │
-//!   │ engine::vad       16 ms frames → speech or not    │  │
-//!   │ engine::segmenter frames       → utterances       │  │
-//!   │ engine::stabilizer hypotheses  → settled words    │──┘
+//!                 one call                                                      many listeners
+//!  Twilio ─wss─► twilio::stream ─► media_task ─► engine ─► media_task ─► hub ─► api::live ─wss─► browser
+//!                JSON → frames        │                       ▲
+//!                                     ▼                       │ partials, finals
+//!                   engine::track, one for each track         │
+//!   ┌───────────────────────────────────────────────────┐     │
+//!   │ audio::mulaw      G.711 bytes  → samples          │     │
+//!   │ audio::timeline   timestamps   → the call's clock │     │
+//!   │ audio::resample   8 kHz        → 16 kHz           │     │
+//!   │ engine::vad       16 ms frames → speech or not    │     │
+//!   │ engine::segmenter frames       → utterances       │     │
+//!   │ engine::stabilizer hypotheses  → settled words    │─────┘
 //!   └───────────┬───────────────────────────▲───────────┘
 //!          jobs ▼                           │ hypotheses
 //!        engine::scheduler ──► engine::workers ──► engine::native (one thread a core)
@@ -23,13 +23,13 @@
 //! Beside its audio, a call is a record, a few questions of Twilio's, and what users ask for:
 //!
 //! ```text
-//!  Twilio ──POST /voice, …/status──► api::twilio ──► desk ───► store ◄── scribe ◄── hub
+//!  Twilio ──POST /voice, …/status──► api::twilio ──► calls ──► store ◄── transcript_writer ◄── hub
 //!     ▲                              signatures       │ │                finals, as they settle
 //!     │                                               │ └────► hub ──► api::live ──wss──► browser
-//!     └──── twilio::rest ◄── recordings, new streams ─┘
+//!     └───── twilio::api ◄── recordings, new streams ─┘
 //!                            where a call is, if it was not told
-//!           browser ──► api::{token, calls, recordings} ──► desk         access: who may
-//!           call ── samples ──► archive                                  dialing: whom one may call
+//!           browser ──► api::{token, calls, recordings} ──► calls           access: who may
+//!           media_task ── samples ──► archive                               dialing: whom one may call
 //! ```
 //!
 //! # The layers
@@ -46,18 +46,18 @@
 //! transcript                                  what the engine says and a browser hears
 //! metrics                                     figures for the operator
 //! audio                                       bytes of the line, samples, recordings
-//! access archive dialing engine export hub measure models store twilio  strangers to each other
+//! access archive dialing engine eval export hub models store twilio  strangers to each other
 //! config                                      settings, checked at the start
-//! scribe                                      what is published, written down
-//! player                                      stands in for Twilio
-//! call desk                                   one live call: its audio; all that is beside it
-//! api                                         doors: HTTP and WebSocket
+//! transcript_writer                           what is published, written down
+//! twilio_sim                                  stands in for Twilio
+//! calls media_task                            one live call: all that is beside its audio; its audio
+//! api                                         endpoints: HTTP and WebSocket
 //! app                                         the server, composed
-//! rehearsal                                   a call through the server, and what was heard
+//! loopback                                    a call through the server, and what was heard
 //! cli                                         commands
 //! ```
 //!
-//! Start reading at [`engine::voice`] for the heart, at [`call`] for the wiring, at [`desk`] for
+//! Start reading at [`engine::track`] for the heart, at [`media_task`] for the wiring, at [`calls`] for
 //! what Twilio asks and tells, at [`app`] for the composition of the server.
 
 pub mod limits;
@@ -78,27 +78,27 @@ pub mod access;
 pub mod archive;
 pub mod dialing;
 pub mod engine;
+pub mod eval;
 pub mod export;
 pub mod hub;
-pub mod measure;
 pub mod models;
 pub mod store;
 pub mod twilio;
 
 pub mod config;
 
-pub mod scribe;
+pub mod transcript_writer;
 
-pub mod player;
+pub mod twilio_sim;
 
-pub mod call;
-pub mod desk;
+pub mod calls;
+pub mod media_task;
 
 pub mod api;
 
 pub mod app;
 
-pub mod rehearsal;
+pub mod loopback;
 
 pub mod cli;
 

@@ -19,10 +19,10 @@ pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 256;
 /// Of [`CONNECTIONS_MAX`], those that only webhooks and media sockets may use; of idle connections that
 /// Twilio's requests came on, as many are closed after all others. Hit: a request of anybody else is
 /// answered with 503, at once.
-pub const CONNECTIONS_FOR_TWILIO: usize = 512;
+pub const CONNECTIONS_RESERVED_FOR_TWILIO: usize = 512;
 
 /// When whoever found no place for a request is told to come back.
-pub const FULL_RETRY_AFTER: Duration = Duration::from_secs(1);
+pub const OVERLOAD_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Time that a client may take for the head of a request, and that an idle connection is kept. Hit: it
 /// is closed.
@@ -34,11 +34,11 @@ pub const REQUEST_BODY_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Time that an answer may be held up by its reader. Hit: the connection is closed; a player that was
 /// paused asks for the rest.
-pub const ANSWER_HELD_UP_MAX: Duration = Duration::from_secs(30);
+pub const RESPONSE_STALL_MAX: Duration = Duration::from_secs(30);
 
 /// Least rate at which an answer that is held up is read; a recording is played at four times that.
 /// Slower: what is missing counts as time that it is held up.
-pub const ANSWER_BYTES_PER_SECOND_MIN: u32 = 1_024;
+pub const RESPONSE_BYTES_PER_SECOND_MIN: u32 = 1_024;
 
 /// Bytes of answers that the system keeps for each connection, so that a client that does not read is
 /// noticed soon.
@@ -77,7 +77,7 @@ pub const GAP_FILL_MS_MAX: u64 = 2_000;
 /// where this machine's clock or the other track has gone on as far, but for
 /// [`MEDIA_AHEAD_MS_MAX`]. Hit: the jump is ignored, and the frames are laid on right after the last
 /// one.
-pub const JUMP_MS_MAX: u64 = 10 * 60 * 1_000;
+pub const TIMESTAMP_JUMP_MS_MAX: u64 = 10 * 60 * 1_000;
 
 /// Longest message that a client-channel socket reads. Hit: the socket is closed.
 pub const LISTENER_MESSAGE_BYTES_MAX: usize = 16 * 1024;
@@ -119,11 +119,11 @@ pub const CHANNEL_PARTIALS_MAX: usize = 64;
 pub const LISTENER_BATCH_MAX: usize = 256;
 
 /// Time between two WebSocket pings to a listener, and between two looks at channels to let go.
-pub const LISTENER_PING_EVERY: Duration = Duration::from_secs(20);
+pub const LISTENER_PING_INTERVAL: Duration = Duration::from_secs(20);
 
 /// Longest time that a listener's socket may be mute; its answer to a ping counts as a sound. Hit:
 /// the socket is closed.
-pub const LISTENER_MUTE_MAX: Duration = Duration::from_secs(65);
+pub const LISTENER_IDLE_MAX: Duration = Duration::from_secs(65);
 
 /// Messages of any kind, WebSocket pings too, that a listener may send between two pings. Hit: the socket is closed with 1008.
 pub const LISTENER_REQUESTS_MAX: u32 = 600;
@@ -148,11 +148,11 @@ pub const PARTIAL_WAIT_MAX: Duration = Duration::from_millis(1_500);
 
 /// A final that begins to run later than this after its speech was heard is late. Hit: it is made
 /// quickly rather than carefully.
-pub const FINAL_UNHURRIED_MAX: Duration = Duration::from_millis(600);
+pub const FINAL_ACCURATE_WAIT_MAX: Duration = Duration::from_millis(600);
 
 /// Answers of the engine that wait for a call to take them. Hit: the worker waits; calls take them
 /// at once, or are gone.
-pub const ANSWERS_WAITING_MAX: usize = 64;
+pub const RESULTS_QUEUED_MAX: usize = 64;
 
 /// Failed requests in a row after which a model download gives up; a request that brought at
 /// least [`MODEL_PROGRESS_BYTES_MIN`] starts the count again. Hit: the package index is tried.
@@ -203,39 +203,39 @@ pub const PASSWORD_BYTES_MAX: usize = 256;
 
 /// Passwords that are hashed at once, of which each takes a core for about 30 ms and 19 MiB. Hit:
 /// the next one waits.
-pub const PASSWORDS_AT_ONCE_MAX: usize = 1;
+pub const PASSWORD_HASHES_CONCURRENT_MAX: usize = 1;
 
 /// Passwords that may wait to be hashed: about 8 seconds of work. Hit: the one that has the most of its
 /// own address before it is answered with 503.
-pub const PASSWORDS_WAITING_MAX: usize = 256;
+pub const PASSWORD_HASHES_QUEUED_MAX: usize = 256;
 
 /// Those of one address, or of one IPv6 /64, among them. Hit: the sign-in is answered with 503.
-pub const PASSWORDS_WAITING_PER_ADDRESS_MAX: usize = 8;
+pub const PASSWORD_HASHES_QUEUED_PER_ADDRESS_MAX: usize = 8;
 
 /// When whoever found no place among them is told to come back.
-pub const PASSWORDS_RETRY_AFTER: Duration = Duration::from_secs(5);
+pub const PASSWORD_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Attempts to sign in that one network may make in a row; a whole office may be behind it. Hit:
-/// 429, and one more for each [`SIGN_IN_NETWORK_EVERY`].
+/// 429, and one more for each [`SIGN_IN_NETWORK_INTERVAL`].
 pub const SIGN_INS_PER_NETWORK_MAX: NonZeroU32 = NonZeroU32::new(30).unwrap();
 
 /// Time after which a network may try once more.
-pub const SIGN_IN_NETWORK_EVERY: Duration = Duration::from_secs(5);
+pub const SIGN_IN_NETWORK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Attempts of one network to sign in under one name in a row. Hit: 429, and one more for each
-/// [`SIGN_IN_NAME_EVERY`].
+/// [`SIGN_IN_NAME_INTERVAL`].
 pub const SIGN_INS_PER_NETWORK_AND_NAME_MAX: NonZeroU32 = NonZeroU32::new(10).unwrap();
 
 /// Attempts to sign in under one name in a row, from all browsers that never signed in under it. Hit:
-/// 429, and one more for each [`SIGN_IN_NAME_EVERY`]; browsers that did sign in are not held back.
+/// 429, and one more for each [`SIGN_IN_NAME_INTERVAL`]; browsers that did sign in are not held back.
 pub const SIGN_INS_PER_NAME_MAX: NonZeroU32 = NonZeroU32::new(100).unwrap();
 
 /// Attempts in a row of one browser that has signed in under the name before. Hit: 429, and one more
-/// for each [`SIGN_IN_NAME_EVERY`].
+/// for each [`SIGN_IN_NAME_INTERVAL`].
 pub const SIGN_INS_PER_KNOWN_BROWSER_MAX: NonZeroU32 = NonZeroU32::new(10).unwrap();
 
 /// Time after which a name may be tried once more: fewer than 3,000 guesses a day.
-pub const SIGN_IN_NAME_EVERY: Duration = Duration::from_secs(30);
+pub const SIGN_IN_NAME_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Browsers of one user that are remembered to have signed in. Hit: the one that signed in least
 /// recently is forgotten, and counts as unknown.
@@ -246,11 +246,11 @@ pub const KNOWN_BROWSERS_PER_USER_MAX: u32 = 32;
 pub const KNOWN_BROWSER_AGE_MAX: Duration = Duration::from_hours(400 * 24);
 
 /// Changes that one user may ask for in a row, by page and API tokens together. Hit: 429, and one more
-/// for each [`CHANGE_EVERY`].
-pub const CHANGES_IN_A_ROW_MAX: u32 = 120;
+/// for each [`CHANGE_INTERVAL`].
+pub const CHANGE_BURST_MAX: u32 = 120;
 
 /// Time after which a user may ask for one more change.
-pub const CHANGE_EVERY: Duration = Duration::from_millis(500);
+pub const CHANGE_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Proxies whose words about the client are followed. Hit: the last one counts as the client.
 pub const PROXY_HOPS_MAX: usize = 16;
@@ -262,7 +262,7 @@ pub const SESSION_IDLE_MAX: Duration = Duration::from_hours(3 * 24);
 pub const SESSION_AGE_MAX: Duration = Duration::from_hours(30 * 24);
 
 /// Time between two notes that a session, or an API token, is in use.
-pub const SESSION_TOUCH_EVERY: Duration = Duration::from_mins(5);
+pub const SESSION_TOUCH_INTERVAL: Duration = Duration::from_mins(5);
 
 /// Longest `User-Agent` header that is kept of a session. Hit: the rest is cut off.
 pub const USER_AGENT_BYTES_MAX: usize = 256;
@@ -276,20 +276,20 @@ pub const CONFIRMATION_AGE_MAX: Duration = Duration::from_mins(10);
 pub const SECOND_FACTOR_WAIT_MAX: Duration = Duration::from_mins(5);
 
 /// Codes that one sign-in may be tried with. Hit: the password is asked for again.
-pub const SECOND_FACTOR_TRIES_MAX: u32 = 5;
+pub const SECOND_FACTOR_ATTEMPTS_MAX: u32 = 5;
 
 /// Sign-ins and challenges of one user, or one address, that wait. Hit: the owner's oldest is forgotten.
-pub const WAITING_PER_OWNER_MAX: usize = 8;
+pub const CHALLENGES_PER_OWNER_MAX: usize = 8;
 
 /// Sign-ins, and challenges of one kind, that wait. Hit: the oldest is forgotten.
-pub const WAITING_MAX: usize = 1_024;
+pub const CHALLENGES_MAX: usize = 1_024;
 
 /// Codes of authenticator apps that may be tried for one user in a row. Hit: 429, and one more for each
-/// [`CODE_EVERY`].
-pub const CODES_MAX: u32 = 10;
+/// [`TOTP_ATTEMPT_INTERVAL`].
+pub const TOTP_ATTEMPTS_MAX: u32 = 10;
 
 /// Time after which one more code may be tried for a user.
-pub const CODE_EVERY: Duration = Duration::from_mins(5);
+pub const TOTP_ATTEMPT_INTERVAL: Duration = Duration::from_mins(5);
 
 /// Passkeys of one user. Hit: no further one is made.
 pub const PASSKEYS_PER_USER_MAX: u32 = 16;
@@ -298,27 +298,27 @@ pub const PASSKEYS_PER_USER_MAX: u32 = 16;
 pub const API_TOKEN_LIFE_DEFAULT: Duration = Duration::from_hours(90 * 24);
 
 /// Time between two looks for sessions to forget.
-pub const SESSION_SWEEP_EVERY: Duration = Duration::from_hours(1);
+pub const SESSION_SWEEP_INTERVAL: Duration = Duration::from_hours(1);
 
 /// Sessions that ended while the database could not write it. Hit: a further one does not end until
 /// the database writes again, and its user is told so.
-pub const SESSIONS_ENDED_MAX: usize = 4_096;
+pub const PENDING_SIGN_OUTS_MAX: usize = 4_096;
 
 /// Time between two tries to write down what ended.
-pub const ENDED_RETRY_EVERY: Duration = Duration::from_mins(1);
+pub const SIGN_OUT_RETRY_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Time that a first-run link is good for. Hit: it is refused, and a restart makes another.
-pub const SETUP_TIME_MAX: Duration = Duration::from_mins(30);
+pub const SETUP_LINK_AGE_MAX: Duration = Duration::from_mins(30);
 
 /// Longest body of a request about people. Hit: 413.
 pub const API_BODY_BYTES_MAX: usize = 128 * 1024;
 
 /// Time from the TwiML that names a media socket to the opening of that socket: an announcement is
 /// spoken in between. Hit: the socket is refused.
-pub const ADMISSION_WAIT_MAX: Duration = Duration::from_mins(5);
+pub const STREAM_TOKEN_LIFETIME: Duration = Duration::from_mins(5);
 
 /// Media sockets that are expected and not open yet. Hit: the oldest is forgotten.
-pub const ADMISSIONS_MAX: usize = 1_024;
+pub const STREAM_TOKENS_MAX: usize = 1_024;
 
 /// Registrations of browsers at Twilio that are remembered. Hit: the oldest is forgotten; no call
 /// rings its browser until the page registers again.
@@ -329,10 +329,10 @@ pub const REGISTRATIONS_PER_USER_MAX: usize = 32;
 
 /// Browsers that one incoming call rings; Twilio's `<Dial>` takes no more. Hit: the others are not
 /// rung.
-pub const RINGING_MAX: usize = 10;
+pub const RINGING_BROWSERS_MAX: usize = 10;
 
 /// Browsers of one user that one incoming call rings. Hit: the latest to register are rung.
-pub const RINGING_PER_USER_MAX: usize = 3;
+pub const RINGING_BROWSERS_PER_USER_MAX: usize = 3;
 
 /// Rounds in which browsers whose session is over are replaced before a call rings. Hit: the call
 /// rings those that were found to be signed in.
@@ -340,10 +340,10 @@ pub const RING_ROUNDS_MAX: usize = 4;
 
 /// Incoming calls of which is known whom they rang. Hit: the oldest is forgotten; its pages say that it
 /// was missed.
-pub const RUNG_CALLS_MAX: usize = 1_024;
+pub const RING_TARGETS_MAX: usize = 1_024;
 
 /// Time for which is known whom an incoming call rang.
-pub const RUNG_CALL_KEPT: Duration = Duration::from_mins(10);
+pub const RING_TARGETS_LIFETIME: Duration = Duration::from_mins(10);
 
 /// Sessions whose end is remembered until their passes to Twilio expire, for the time when the
 /// database does not answer. Hit: the end that was first is forgotten.
@@ -378,7 +378,7 @@ pub const REST_CONNECT_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Time from a REST request to the end of its answer. Hit: the request counts as lost, and is
 /// repeated only where that is safe.
-pub const REST_REQUEST_MAX: Duration = Duration::from_secs(10);
+pub const REST_REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Silence before or within a recording that Twilio sends. Hit: the download breaks off.
 pub const REST_MEDIA_IDLE_MAX: Duration = Duration::from_secs(30);
@@ -388,7 +388,7 @@ pub const REST_ATTEMPTS_MAX: u32 = 3;
 
 /// Wait before the second attempt at a REST request; it doubles with each further one, and up to
 /// half as much again is added by chance.
-pub const REST_PAUSE: Duration = Duration::from_millis(500);
+pub const REST_RETRY_BACKOFF: Duration = Duration::from_millis(500);
 
 /// Longest `Retry-After` that is waited for. Hit: the failure is told at once, and the time with it.
 pub const REST_RETRY_AFTER_MAX: Duration = Duration::from_secs(8);
@@ -410,11 +410,11 @@ pub const STREAM_PARAMETERS_MAX: usize = 99;
 
 /// Calls whose stream broke and was started again, until they end. Hit: a further call's stream is
 /// not started again.
-pub const RESTARTS_MAX: usize = 1_024;
+pub const STREAM_RESTARTS_MAX: usize = 1_024;
 
 /// Time within which audio must arrive of an open stream that Twilio calls failed. Hit: it is stopped,
 /// and another is started.
-pub const STREAM_PROOF_WAIT_MAX: Duration = Duration::from_secs(2);
+pub const STREAM_ALIVE_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Calls that Twilio transcribes at once. Hit: the one that began first is not listened to any more.
 pub const TRANSCRIPTIONS_MAX: usize = 1_024;
@@ -428,38 +428,38 @@ pub const TRANSCRIPTIONS_PER_CALL_MAX: usize = 16;
 
 /// Difference between the date and the time that has passed up to which dates are believed. Hit: this
 /// machine's clock was set; streams of a call are laid out by the time that has passed, and no old
-/// calls are deleted for [`RETENTION_DOUBT`].
-pub const CLOCK_OFF_MAX: Duration = Duration::from_mins(1);
+/// calls are deleted for [`RETENTION_PAUSE`].
+pub const CLOCK_OFFSET_MAX: Duration = Duration::from_mins(1);
 
 /// Time that nothing is deleted for its age after the clock was set forwards, so that somebody can see
 /// the warning and set it right.
-pub const RETENTION_DOUBT: Duration = Duration::from_hours(24);
+pub const RETENTION_PAUSE: Duration = Duration::from_hours(24);
 
 /// Calls and recordings of which Twilio is asked what it did not tell. Hit: a further one is entered
 /// when one of them is finished, at the next look for what is not.
-pub const RECONCILED_MAX: usize = 16_384;
+pub const RECONCILE_SUBJECTS_MAX: usize = 16_384;
 
 /// Time from a sign that a call is over, such as the end of its media stream, to the question whether
 /// it is: Twilio's own word may be on its way.
-pub const CALL_ASKED_AFTER_SIGN: Duration = Duration::from_secs(5);
+pub const RECONCILE_AFTER_END_HINT: Duration = Duration::from_secs(5);
 
 /// Time beyond the ringing after which Twilio is asked about a call that nobody answered, and time after
 /// a call's end after which it is asked whether the recording is ready.
-pub const CALL_RINGING_SLACK: Duration = Duration::from_secs(30);
+pub const RECONCILE_RINGING_SLACK: Duration = Duration::from_secs(30);
 
 /// Time without news after which Twilio is asked whether a call is still on, the longest pause between
 /// two such questions, and the time between two looks for calls that nobody watches.
-pub const CALL_QUIET_MAX: Duration = Duration::from_mins(5);
+pub const RECONCILE_SILENCE_MAX: Duration = Duration::from_mins(5);
 
 /// Time between two questions to Twilio about calls and recordings, whatever they are about.
-pub const QUESTION_GAP: Duration = Duration::from_millis(200);
+pub const RECONCILE_REQUEST_GAP: Duration = Duration::from_millis(200);
 
 /// Time after a call's end for which Twilio is asked whether its recording is ready. Hit: it stays
 /// stopped.
 pub const RECORDING_WAIT_MAX: Duration = Duration::from_hours(24);
 
 /// Time between two looks for calls that are old enough to be deleted.
-pub const RETENTION_EVERY: Duration = Duration::from_hours(1);
+pub const RETENTION_INTERVAL: Duration = Duration::from_hours(1);
 
 /// Time that calls which go on get at a stop, while no new ones are taken. Hit: their streams end, what
 /// was heard is published, and the next start goes on with them. `TimeoutStopSec` of the systemd unit
@@ -471,11 +471,11 @@ pub const RETENTION_CALLS_MAX: u32 = 1_000;
 
 /// Time that a question of Twilio's waits for the database; Twilio itself waits for 15 s, and
 /// somebody listens to it. Hit: it is answered, and what it says is written down afterwards.
-pub const ANSWER_WAIT_MAX: Duration = Duration::from_secs(2);
+pub const WEBHOOK_STORE_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Time that a page which has answered a call waits for Twilio to say so. Hit: 409, and the page asks
 /// again.
-pub const ANSWER_TOLD_WAIT_MAX: Duration = Duration::from_secs(3);
+pub const OWNERSHIP_WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// The longest call that Twilio carries. What began earlier is over, told or not.
 pub const CALL_TIME_MAX: Duration = Duration::from_hours(24);
@@ -516,7 +516,7 @@ pub const SERVER_LOG_ENTRIES_MAX: u32 = 500_000;
 
 /// Entries of the server's own log for each user and kind within [`SERVER_LOG_DAY`]; strangers count as
 /// one user. Hit: further ones are counted in one entry.
-pub const SERVER_LOG_ENTRIES_A_DAY_MAX: u32 = 1_000;
+pub const SERVER_LOG_ENTRIES_PER_DAY_MAX: u32 = 1_000;
 
 /// The time that they are counted over.
 pub const SERVER_LOG_DAY: Duration = Duration::from_hours(24);
@@ -528,24 +528,24 @@ pub const SERVER_LOG_AGE_MAX: Duration = Duration::from_hours(366 * 24);
 pub const SERVER_LOG_PAGE_MAX: u32 = 20_000;
 
 /// Time within which what the same client does again is counted, not written once more.
-pub const LOG_FOLD_TIME: Duration = Duration::from_hours(1);
+pub const AUDIT_REPEAT_WINDOW: Duration = Duration::from_hours(1);
 
 /// Time between two writes of such a count. Hit: what is done meanwhile is counted in memory.
-pub const LOG_COUNT_EVERY: Duration = Duration::from_mins(1);
+pub const AUDIT_COUNT_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Things that one user did, or strangers together, that are remembered for it. Hit: of a user's, what
 /// they are about is left out, of strangers', their address, so that all count as one.
-pub const LOG_FOLDS_PER_USER_MAX: usize = 1_024;
+pub const AUDIT_EVENTS_PER_USER_MAX: usize = 1_024;
 
 /// Things that are remembered for it, of everyone together; some 15 MB. Hit: as above.
-pub const LOG_FOLDS_MAX: usize = 65_536;
+pub const AUDIT_EVENTS_MAX: usize = 65_536;
 
 /// Longest kind or detail of a log entry. Hit: it is cut.
 pub const LOG_DETAIL_BYTES_MAX: usize = 512;
 
 /// Time in which only so many lines of the log are about the same thing that anybody can cause. Hit: the
 /// next line says how many were left out.
-pub const LOG_LINES_EVERY: Duration = Duration::from_mins(1);
+pub const LOG_QUOTA_WINDOW: Duration = Duration::from_mins(1);
 
 /// Lines about refusals of one kind in that time.
 pub const LOG_REFUSALS_MAX: u32 = 1;
@@ -565,7 +565,7 @@ pub const CALLBACK_TOKEN_BYTES_MAX: usize = 128;
 
 /// How long a deleted call is remembered by its SIDs, so that a late callback does not bring it
 /// back; Twilio is done with a call and its recordings within hours.
-pub const DELETED_AGE_MAX: Duration = Duration::from_hours(7 * 24);
+pub const DELETED_LEG_AGE_MAX: Duration = Duration::from_hours(7 * 24);
 
 /// Longest cause of a call's end. Hit: it is cut.
 pub const END_CAUSE_BYTES_MAX: usize = 64;
@@ -599,25 +599,25 @@ pub const ARCHIVE_TAIL_BYTES: usize = 128 * 1_024;
 
 /// Longest text that is read as a telephone number; the longest number has 15 digits. Hit: it is
 /// refused as no number.
-pub const DIALLED_BYTES_MAX: usize = 64;
+pub const DIALED_NUMBER_BYTES_MAX: usize = 64;
 
 /// Calls at once, whatever the settings say. Hit: the call is refused, and the caller is told.
-pub const CALL_PLACES_MAX: usize = 4_096;
+pub const ACTIVE_CALLS_MAX: usize = 4_096;
 
 /// Calls that all users together may begin within a minute. Hit: the call is refused, and the
 /// caller is told.
-pub const CALLS_BEGUN_MAX: usize = 4_096;
+pub const CALL_STARTS_MAX: usize = 4_096;
 
 /// Calls to numbers within a day, whatever the settings say. Hit: the call is refused, and the caller is
 /// told.
-pub const CALLS_A_DAY_MAX: usize = 100_000;
+pub const DAILY_CALLS_MAX: usize = 100_000;
 
 /// How long they are remembered; a day counts. Hit: they are forgotten.
-pub const PLACED_AGE_MAX: Duration = Duration::from_hours(25);
+pub const PLACED_CALL_AGE_MAX: Duration = Duration::from_hours(25);
 
 /// Time beyond the longest call for which a call counts whose end nobody told: an announcement and
 /// the ringing come before, and Twilio's callbacks may be late. Hit: its place is free again.
-pub const CALL_PLACE_SLACK: Duration = Duration::from_mins(15);
+pub const ACTIVE_CALL_SLACK: Duration = Duration::from_mins(15);
 
 /// Samples of one call's tracks, and a little for each chunk, that wait for the archive's thread:
 /// a minute of both, so that the burst after a stall has room. Hit: the archive loses audio, says
@@ -633,7 +633,8 @@ pub const DOCTOR_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Time for which the server is silent in a socket that `callburner doctor` opened: longer than that between
 /// two pings to a listener, so that a proxy which keeps such a socket ends no listener's.
-pub const DOCTOR_SILENCE: Duration = Duration::from_secs(LISTENER_PING_EVERY.as_secs() + 2);
+pub const DOCTOR_IDLE_SOCKET_TIME: Duration =
+    Duration::from_secs(LISTENER_PING_INTERVAL.as_secs() + 2);
 
 /// Body that `callburner doctor` sends, to see whether a proxy lets it pass: what a page's longest note
 /// takes.
@@ -643,17 +644,17 @@ pub const DOCTOR_BODY_BYTES: usize = 100 * 1024;
 pub const DOCTOR_ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// Difference between this machine's clock and Twilio's above which `callburner doctor` warns.
-pub const CLOCK_SKEW_WARNED: Duration = Duration::from_secs(30);
+pub const CLOCK_SKEW_WARN_MIN: Duration = Duration::from_secs(30);
 
 /// The same above which it is a failure: Twilio refuses tokens of another time.
 pub const CLOCK_SKEW_MAX: Duration = Duration::from_mins(5);
 
 /// Free space of the data folder's disk below which `callburner doctor` warns: some hundred hours of
 /// calls with their audio.
-pub const DISK_FREE_WANTED: u64 = 2 * 1024 * 1024 * 1024;
+pub const DISK_FREE_WARN_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 
 /// The same below which it is a failure: `SQLite` needs room to work.
-pub const DISK_FREE_NEEDED: u64 = 64 * 1024 * 1024;
+pub const DISK_FREE_BYTES_MIN: u64 = 64 * 1024 * 1024;
 /// Bytes of an archive that are read at a time for whoever listens: half a minute of a call. What a
 /// slow listener has not taken yet is not read.
 pub const AUDIO_CHUNK_BYTES: usize = 64 * 1_024;
@@ -664,11 +665,11 @@ pub const RECORDING_BLOCK_FRAMES_MAX: usize = 256 * 1_024;
 
 /// Segments that wait to be written until no earlier one of the other channel can come; half a
 /// minute of talk has a few dozen. Hit: the earliest is written.
-pub const SEGMENTS_HELD_MAX: usize = 1_024;
+pub const REORDER_SEGMENTS_MAX: usize = 1_024;
 
 /// Words that the engine may be told to expect; a few dozen names help, thousands would help any
 /// noise. Hit: the setting is refused.
-pub const EXPECTED_WORDS_MAX: usize = 500;
+pub const HOTWORDS_MAX: usize = 500;
 
 /// Longest of them, spaces included. Hit: the setting is refused.
-pub const EXPECTED_WORD_BYTES_MAX: usize = 64;
+pub const HOTWORD_BYTES_MAX: usize = 64;

@@ -43,7 +43,7 @@ impl Tasks {
 
     /// Runs `work` at once, and again a `period` after each end, until the soft stop; a run that goes on
     /// then is finished.
-    pub fn every<F>(&self, period: Duration, mut work: impl FnMut() -> F + Send + 'static)
+    pub fn spawn_periodic<F>(&self, period: Duration, mut work: impl FnMut() -> F + Send + 'static)
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -53,8 +53,8 @@ impl Tasks {
                 work().await;
                 let next = clock::now() + period;
                 tokio::select! {
-                    () = clock::until(Some(next)) => {}
-                    () = tasks.stopping() => return,
+                    () = clock::sleep_until(Some(next)) => {}
+                    () = tasks.wait_for_stop() => return,
                 }
             }
         });
@@ -71,13 +71,13 @@ impl Tasks {
     }
 
     /// Resolves when no call is carried.
-    pub async fn calls_over(&self) {
+    pub async fn wait_for_calls(&self) {
         self.calls.close();
         self.calls.wait().await;
     }
 
     /// Resolves when the soft stop has begun.
-    pub async fn stopping(&self) {
+    pub async fn wait_for_stop(&self) {
         self.soft.cancelled().await;
     }
 
@@ -115,13 +115,13 @@ mod tests {
     async fn a_drain_waits_for_calls_alone() {
         let tasks = Tasks::default();
         tasks.spawn(std::future::pending());
-        tasks.calls_over().await;
+        tasks.wait_for_calls().await;
         let call = CancellationToken::new();
         let carried = call.clone();
         tasks.spawn_call(async move { carried.cancelled().await });
         tasks.drain();
         assert!(tasks.is_draining() && !tasks.is_stopping());
-        let over = tasks.calls_over();
+        let over = tasks.wait_for_calls();
         tokio::pin!(over);
         assert!(over.as_mut().now_or_never().is_none());
         call.cancel();
@@ -131,7 +131,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_done_every_period_is_done_again_until_the_stop() {
         let (tasks, (done, mut runs)) = (Tasks::default(), tokio::sync::mpsc::channel(1));
-        tasks.every(Duration::from_millis(1), move || {
+        tasks.spawn_periodic(Duration::from_millis(1), move || {
             let done = done.clone();
             async move { done.send(()).await.unwrap_or_default() }
         });
@@ -145,7 +145,7 @@ mod tests {
     async fn a_soft_stop_lets_work_end_and_a_hard_stop_drops_it() {
         let tasks = Tasks::default();
         let heard = tasks.clone();
-        tasks.spawn(async move { heard.stopping().await });
+        tasks.spawn(async move { heard.wait_for_stop().await });
         assert!(tasks.shut_down(Duration::from_secs(30)).await);
 
         let tasks = Tasks::default();

@@ -10,7 +10,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
 /// The target of spans.
-pub const SPANS: &str = "callburner::spans";
+pub const SPAN_TARGET: &str = "callburner::spans";
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -24,7 +24,7 @@ pub enum LogFormat {
 
 /// Starts logging to standard error; `filter` is the `RUST_LOG` language, for instance
 /// `callburner=debug`. Safe to call once a process; a second call changes nothing.
-pub fn start(format: LogFormat, filter: &str) -> anyhow::Result<()> {
+pub fn init(format: LogFormat, filter: &str) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(filter)
         .map_err(|e| anyhow::anyhow!("LOG is not a log filter ({e}); try LOG=info"))?;
     let lines = tracing_subscriber::fmt::layer()
@@ -65,7 +65,7 @@ mod traces {
     use tracing_subscriber::filter::Targets;
     use tracing_subscriber::registry::LookupSpan;
 
-    use super::SPANS;
+    use super::SPAN_TARGET;
 
     /// Where the collector is, in OpenTelemetry's own words.
     const ENDPOINTS: [&str; 2] = [
@@ -93,7 +93,7 @@ mod traces {
             .build();
         let tracer = provider.tracer("callburner");
         let _ = PROVIDER.set(provider);
-        let spans = Targets::new().with_target(SPANS, LevelFilter::TRACE);
+        let spans = Targets::new().with_target(SPAN_TARGET, LevelFilter::TRACE);
         let layer = tracing_opentelemetry::layer().with_tracer(tracer);
         Ok(Some(layer.with_filter(spans)))
     }

@@ -301,7 +301,7 @@ impl Event {
     /// The same words, said this much later on the call's clock (earlier, if negative; never before
     /// its beginning). Other events have no place on it.
     #[must_use]
-    pub fn moved(mut self, by_ms: i64) -> Self {
+    pub fn shifted_by(mut self, by_ms: i64) -> Self {
         let move_by = |at_ms: &mut u64| *at_ms = at_ms.saturating_add_signed(by_ms);
         match &mut self {
             Self::Partial { partial } => move_by(&mut partial.start_ms),

@@ -6,18 +6,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-use super::connection_table::{Bounds, ConnectionTable, Full, Id, Kind};
+use super::connection_table::{
+    ConnectionBounds, ConnectionId, ConnectionTable, NoCapacity, RequestOrigin,
+};
 use crate::clock;
 
-type Table = ConnectionTable<CancellationToken>;
+type SharedTable = ConnectionTable<CancellationToken>;
 
 /// All open connections; clones are the same.
 #[derive(Debug, Clone)]
-pub struct Connections(Arc<Mutex<Table>>);
+pub struct ConnectionRegistry(Arc<Mutex<SharedTable>>);
 
 /// One open connection. Dropping it is closing.
 #[derive(Debug)]
-pub struct Connection {
+pub struct OpenConnection {
     handle: ConnectionHandle,
     closed: CancellationToken,
 }
@@ -25,54 +27,54 @@ pub struct Connection {
 /// What requests and answers say of their connection; clones are of the same connection.
 #[derive(Debug, Clone)]
 pub struct ConnectionHandle {
-    connections: Connections,
-    id: Id,
+    connections: ConnectionRegistry,
+    id: ConnectionId,
     is_proxied: bool,
 }
 
 /// A request in progress. Dropping it is the end of its answer.
 #[derive(Debug)]
-pub struct InProgress {
+pub struct RequestGuard {
     connection: ConnectionHandle,
     is_signed: bool,
 }
 
-impl Connections {
+impl ConnectionRegistry {
     /// No connections yet.
-    pub fn new(bounds: Bounds) -> Self {
-        Self(Arc::new(Mutex::new(Table::new(bounds))))
+    pub fn new(bounds: ConnectionBounds) -> Self {
+        Self(Arc::new(Mutex::new(SharedTable::new(bounds))))
     }
 
     /// A client at `address` has connected, or, where that is none, a trusted proxy.
-    pub fn open(&self, address: Option<IpAddr>) -> Result<Connection, Full> {
+    pub fn open(&self, address: Option<IpAddr>) -> Result<OpenConnection, NoCapacity> {
         let closed = CancellationToken::new();
         let (id, others) = self.table().open(address, closed.clone(), clock::now())?;
-        hang_up(&others);
+        cancel_all(&others);
         let handle = ConnectionHandle {
             connections: self.clone(),
             id,
             is_proxied: address.is_none(),
         };
-        Ok(Connection { handle, closed })
+        Ok(OpenConnection { handle, closed })
     }
 
     /// Closes the connection that has waited longest; `false`: none waits.
     pub fn make_room(&self) -> bool {
-        let longest = self.table().close_longest();
+        let longest = self.table().close_longest_waiting();
         longest.inspect(CancellationToken::cancel).is_some()
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, SharedTable> {
         // The table is never left half changed by a panic: nothing in it can fail half way.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn hang_up(connections: &[CancellationToken]) {
+fn cancel_all(connections: &[CancellationToken]) {
     connections.iter().for_each(CancellationToken::cancel);
 }
 
-impl Connection {
+impl OpenConnection {
     /// For its requests and answers.
     pub fn handle(&self) -> ConnectionHandle {
         self.handle.clone()
@@ -84,7 +86,7 @@ impl Connection {
     }
 }
 
-impl Drop for Connection {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         let handle = &self.handle;
         handle.connections.table().close(handle.id);
@@ -93,36 +95,41 @@ impl Drop for Connection {
 
 impl ConnectionHandle {
     /// The head of a request of `client` has come.
-    pub fn begin(&self, client: IpAddr, kind: Kind, has_body: bool) -> Result<InProgress, Full> {
+    pub fn begin_request(
+        &self,
+        client: IpAddr,
+        kind: RequestOrigin,
+        has_body: bool,
+    ) -> Result<RequestGuard, NoCapacity> {
         let mut table = self.connections.table();
-        let others = table.begin(self.id, client, kind, has_body, clock::now())?;
+        let others = table.begin_request(self.id, client, kind, has_body, clock::now())?;
         drop(table);
-        hang_up(&others);
-        Ok(InProgress {
+        cancel_all(&others);
+        Ok(RequestGuard {
             connection: self.clone(),
             is_signed: false,
         })
     }
 
     /// The client has sent all of its request, or reads its answer.
-    pub fn work(&self) {
-        self.connections.table().work(self.id, clock::now());
+    pub fn mark_active(&self) {
+        self.connections.table().mark_active(self.id, clock::now());
     }
 
     /// The client does not read its answer at the moment.
-    pub fn wait(&self) {
-        self.connections.table().wait(self.id, clock::now());
+    pub fn mark_waiting(&self) {
+        self.connections.table().mark_waiting(self.id, clock::now());
     }
 }
 
-impl InProgress {
+impl RequestGuard {
     /// The request was signed by Twilio.
     pub fn mark_signed(&mut self) {
         self.is_signed = true;
     }
 }
 
-impl Drop for InProgress {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
         let ConnectionHandle {
             connections,
@@ -130,6 +137,6 @@ impl Drop for InProgress {
             is_proxied,
         } = &self.connection;
         let mut table = connections.table();
-        table.end(*id, self.is_signed, *is_proxied, clock::now());
+        table.end_request(*id, self.is_signed, *is_proxied, clock::now());
     }
 }

@@ -18,11 +18,11 @@ use crate::limits;
 
 /// Where the page of the printed link is. The secret follows as the fragment, which browsers send to
 /// no server.
-const PAGE: &str = "/open#";
+const OPEN_PATH: &str = "/open#";
 
 /// How the cookie's name begins; what follows tells this server's cookie from that of another one on
 /// this machine, since cookies know no ports.
-const COOKIE: &str = "callburner-open-";
+const COOKIE_PREFIX: &str = "callburner-open-";
 
 /// Bytes of the key's hash that the cookie's name has: they tell servers apart, and tell nothing of
 /// 256 bits.
@@ -77,25 +77,25 @@ impl PageKey {
     }
 
     /// The link as it is printed, for a server that is reached at `base_url`.
-    pub fn link(&self, base_url: &str) -> String {
+    pub fn format_link(&self, base_url: &str) -> String {
         let base = base_url.trim_end_matches('/');
-        format!("{base}{PAGE}{}", self.key.expose())
+        format!("{base}{OPEN_PATH}{}", self.key.expose())
     }
 
     /// Whether `text` is the key.
-    pub fn is(&self, text: &str) -> bool {
-        Secret::parse(text).is_some_and(|secret| secret.fits(&self.hash))
+    pub fn matches(&self, text: &str) -> bool {
+        Secret::parse(text).is_some_and(|secret| secret.matches_hash(&self.hash))
     }
 
     /// Whether a request carries the key in its cookie.
-    pub fn is_carried(&self, headers: &HeaderMap) -> bool {
+    pub fn is_in_cookie(&self, headers: &HeaderMap) -> bool {
         let jar = CookieJar::from_headers(headers);
         jar.get(&self.cookie_name())
-            .is_some_and(|cookie| self.is(cookie.value()))
+            .is_some_and(|cookie| self.matches(cookie.value()))
     }
 
     /// The value of `Set-Cookie` that opens a browser. It lasts as long as a session may.
-    pub fn cookie(&self) -> String {
+    pub fn set_cookie_value(&self) -> String {
         format!(
             "{}={}; Path=/; Max-Age={}; HttpOnly; SameSite=Lax",
             self.cookie_name(),
@@ -106,7 +106,7 @@ impl PageKey {
 
     /// The cookie's name.
     pub fn cookie_name(&self) -> String {
-        let mut name = COOKIE.to_owned();
+        let mut name = COOKIE_PREFIX.to_owned();
         for byte in &self.hash[..COOKIE_HASH_BYTES] {
             write!(name, "{byte:02x}").expect("a String takes any text");
         }
@@ -116,7 +116,7 @@ impl PageKey {
 
 /// Whether a request came through a proxy, by what proxies write into it. A proxy that writes nothing
 /// cannot be told.
-pub fn came_through_a_proxy(headers: &HeaderMap) -> bool {
+pub fn has_proxy_headers(headers: &HeaderMap) -> bool {
     let of_proxy = |name: &HeaderName| {
         let name = name.as_str();
         PROXY_HEADERS.contains(&name) || PROXY_PREFIXES.iter().any(|p| name.starts_with(p))
@@ -126,11 +126,11 @@ pub fn came_through_a_proxy(headers: &HeaderMap) -> bool {
 
 /// Whether a request comes from this machine itself, and from no page but this server's: from a
 /// loopback address, to a host that needs no name server, through no proxy that says so.
-pub fn is_from_this_machine(peer: IpAddr, headers: &HeaderMap) -> bool {
+pub fn is_local_request(peer: IpAddr, headers: &HeaderMap) -> bool {
     peer.to_canonical().is_loopback()
-        && origin::host_is_beyond_dns(headers)
-        && origin::from_our_page(headers, None)
-        && !came_through_a_proxy(headers)
+        && origin::is_host_rebinding_safe(headers)
+        && origin::is_same_origin(headers, None)
+        && !has_proxy_headers(headers)
 }
 
 #[cfg(test)]
@@ -148,21 +148,21 @@ mod tests {
     fn only_a_request_straight_from_this_machine_counts() {
         let here = ("host", "127.0.0.1:4000");
         let local = IpAddr::from([127, 0, 0, 1]);
-        assert!(is_from_this_machine(local, &headers(&[here])));
+        assert!(is_local_request(local, &headers(&[here])));
         let mapped: IpAddr = "::ffff:127.0.0.1".parse().unwrap();
-        assert!(is_from_this_machine(mapped, &headers(&[here])));
+        assert!(is_local_request(mapped, &headers(&[here])));
         let own = ("origin", "http://127.0.0.1:4000");
-        assert!(is_from_this_machine(local, &headers(&[here, own])));
+        assert!(is_local_request(local, &headers(&[here, own])));
 
         let far: IpAddr = "192.0.2.7".parse().unwrap();
-        assert!(!is_from_this_machine(far, &headers(&[here])));
+        assert!(!is_local_request(far, &headers(&[here])));
         let rebound = headers(&[("host", "rebound.example:4000")]);
-        assert!(!is_from_this_machine(local, &rebound));
+        assert!(!is_local_request(local, &rebound));
         for foreign in [
             ("origin", "http://evil.example"),
             ("sec-fetch-site", "cross-site"),
         ] {
-            assert!(!is_from_this_machine(local, &headers(&[here, foreign])));
+            assert!(!is_local_request(local, &headers(&[here, foreign])));
         }
     }
 
@@ -183,28 +183,28 @@ mod tests {
             "True-Client-IP",
         ] {
             let headers = headers(&[here, (name, "x")]);
-            assert!(came_through_a_proxy(&headers), "{name}");
-            assert!(!is_from_this_machine(local, &headers), "{name}");
+            assert!(has_proxy_headers(&headers), "{name}");
+            assert!(!is_local_request(local, &headers), "{name}");
         }
     }
 
     #[test]
     fn the_page_key_is_in_the_link_and_in_the_cookie_of_this_server_alone() {
         let key = PageKey::new(Secret::random());
-        let link = key.link("http://127.0.0.1:4000/");
+        let link = key.format_link("http://127.0.0.1:4000/");
         let (page, secret) = link.split_once('#').unwrap();
         assert_eq!(page, "http://127.0.0.1:4000/open");
-        assert!(key.is(secret) && !key.is("") && !key.is(Secret::random().expose()));
+        assert!(key.matches(secret) && !key.matches("") && !key.matches(Secret::random().expose()));
 
-        let told = key.cookie();
+        let told = key.set_cookie_value();
         let (cookie, attributes) = told.split_once("; ").unwrap();
         let attributes_wanted = "Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax";
         assert_eq!(attributes, attributes_wanted);
-        let sent = |cookie: &str| key.is_carried(&headers(&[("cookie", cookie)]));
+        let sent = |cookie: &str| key.is_in_cookie(&headers(&[("cookie", cookie)]));
         assert!(sent(cookie) && sent(&format!("callburner=x; {cookie}")));
         let other = PageKey::new(Secret::random());
         assert_ne!(other.cookie_name(), key.cookie_name());
-        assert!(!other.is_carried(&headers(&[("cookie", cookie)])));
+        assert!(!other.is_in_cookie(&headers(&[("cookie", cookie)])));
         assert!(!sent(&format!("{}=guess", key.cookie_name())));
     }
 }

@@ -16,24 +16,24 @@
 //!
 //! Who may want what, and what stands in the way, is in [`threats`].
 
-pub mod client;
-pub mod code_tries;
+pub mod change_rate_limit;
+pub mod client_context;
 pub mod connection_table;
 pub mod connections;
-pub mod ended;
+pub mod first_run;
+pub mod keyed_semaphore;
 pub mod local;
 pub mod origin;
-pub mod pace;
 pub mod passkeys;
 pub mod password;
+pub mod pending_flows;
+pub mod pending_revocations;
 pub mod proxies;
-pub mod recovery;
+pub mod recovery_codes;
 pub mod secret;
-pub mod session;
-pub mod setup;
-pub mod shares;
+pub mod session_policy;
+pub mod sign_in_rate_limit;
 pub mod threats;
-pub mod throttle;
 pub mod totp;
+pub mod totp_rate_limit;
 pub mod user_agent;
-pub mod waiting;

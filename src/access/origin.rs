@@ -17,7 +17,7 @@ const FETCH_SITE: &str = "sec-fetch-site";
 /// choose it (<https://www.rfc-editor.org/rfc/rfc6455#section-10.2>). A name that `Host` claims
 /// counts only when no stranger's DNS can point it here: an IP address, `localhost`, or
 /// `public_base_url`.
-pub fn from_our_page(headers: &HeaderMap, public_base_url: Option<&Uri>) -> bool {
+pub fn is_same_origin(headers: &HeaderMap, public_base_url: Option<&Uri>) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else {
         let near = |site: &[u8]| site == b"same-origin" || site == b"none";
         return headers
@@ -28,35 +28,36 @@ pub fn from_our_page(headers: &HeaderMap, public_base_url: Option<&Uri>) -> bool
         .to_str()
         .ok()
         .and_then(|text| text.parse::<Uri>().ok());
-    let Some(origin) = origin.as_ref().and_then(Address::of) else {
+    let Some(origin) = origin.as_ref().and_then(WebOrigin::of) else {
         return false;
     };
     // `Host` does not say the scheme; a proxy may have taken TLS off, so the origin's is taken.
-    host(headers, &origin.scheme).is_some_and(|host| host == origin && host.is_beyond_dns())
+    host_origin(headers, &origin.scheme)
+        .is_some_and(|host| host == origin && host.is_rebinding_safe())
         || public_base_url
-            .and_then(Address::of)
+            .and_then(WebOrigin::of)
             .is_some_and(|public| public == origin)
 }
 
 /// Whether the request was made to a host that no stranger's DNS can point here.
-pub fn host_is_beyond_dns(headers: &HeaderMap) -> bool {
-    host(headers, "http").is_some_and(|host| host.is_beyond_dns())
+pub fn is_host_rebinding_safe(headers: &HeaderMap) -> bool {
+    host_origin(headers, "http").is_some_and(|host| host.is_rebinding_safe())
 }
 
-fn host(headers: &HeaderMap, scheme: &str) -> Option<Address> {
+fn host_origin(headers: &HeaderMap, scheme: &str) -> Option<WebOrigin> {
     let host = headers.get(header::HOST)?.to_str().ok()?;
-    Address::of(&format!("{scheme}://{host}").parse().ok()?)
+    WebOrigin::of(&format!("{scheme}://{host}").parse().ok()?)
 }
 
 /// Scheme, host and port: what makes two URLs the same origin.
 #[derive(Debug, PartialEq, Eq)]
-struct Address {
+struct WebOrigin {
     scheme: String,
     host: String,
     port: u16,
 }
 
-impl Address {
+impl WebOrigin {
     fn of(uri: &Uri) -> Option<Self> {
         let scheme = uri.scheme_str()?.to_ascii_lowercase();
         let usual = match scheme.as_str() {
@@ -73,7 +74,7 @@ impl Address {
     }
 
     /// Whether the host needs no name server.
-    fn is_beyond_dns(&self) -> bool {
+    fn is_rebinding_safe(&self) -> bool {
         let literal = self.host.trim_start_matches('[').trim_end_matches(']');
         self.host == "localhost" || literal.parse::<IpAddr>().is_ok()
     }
@@ -106,14 +107,14 @@ mod tests {
             ("null", "127.0.0.1:4000", false),
         ] {
             let headers = headers(&[("origin", origin), ("host", host)]);
-            assert_eq!(from_our_page(&headers, Some(&public)), ours, "{origin}");
+            assert_eq!(is_same_origin(&headers, Some(&public)), ours, "{origin}");
         }
     }
 
     #[test]
     fn where_there_is_no_origin_the_browsers_word_counts() {
         let here = ("host", "127.0.0.1:4000");
-        assert!(from_our_page(&headers(&[here]), None), "no browser");
+        assert!(is_same_origin(&headers(&[here]), None), "no browser");
         for (site, ours) in [
             ("same-origin", true),
             ("none", true),
@@ -122,7 +123,7 @@ mod tests {
             ("", false),
         ] {
             let headers = headers(&[here, (FETCH_SITE, site)]);
-            assert_eq!(from_our_page(&headers, None), ours, "{site}");
+            assert_eq!(is_same_origin(&headers, None), ours, "{site}");
         }
     }
 
@@ -138,11 +139,11 @@ mod tests {
             ("a b", false),
         ] {
             assert_eq!(
-                host_is_beyond_dns(&headers(&[("host", host)])),
+                is_host_rebinding_safe(&headers(&[("host", host)])),
                 beyond,
                 "{host}"
             );
         }
-        assert!(!host_is_beyond_dns(&HeaderMap::new()));
+        assert!(!is_host_rebinding_safe(&HeaderMap::new()));
     }
 }

@@ -20,26 +20,26 @@ use webauthn_rs::prelude::{
 use crate::limits;
 
 /// What the device shows beside the user's name.
-const RELYING_PARTY: &str = "CallBurner";
+const RELYING_PARTY_NAME: &str = "CallBurner";
 
 /// The relying party ID of a server that only this machine reaches.
-const LOCAL: &str = "localhost";
+const LOCALHOST: &str = "localhost";
 
 /// Makes challenges for passkeys, and checks what comes back.
-pub struct Passkeys {
+pub struct PasskeyVerifier {
     host: String,
     webauthn: Webauthn,
 }
 
-impl fmt::Debug for Passkeys {
+impl fmt::Debug for PasskeyVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Passkeys({})", self.host)
+        write!(f, "PasskeyVerifier({})", self.host)
     }
 }
 
 /// Why this server has no passkeys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NoPasskeys {
+pub enum PasskeysUnavailable {
     /// A passkey belongs to a name.
     #[error("passkeys need a host name: PUBLIC_BASE_URL is an IP address")]
     Address,
@@ -67,7 +67,7 @@ pub enum PasskeyError {
 
 /// A challenge to a new passkey.
 #[derive(Debug)]
-pub struct Registration {
+pub struct RegistrationChallenge {
     state: PasskeyRegistration,
     /// How the user's devices name the user.
     pub user_handle: [u8; 16],
@@ -75,7 +75,7 @@ pub struct Registration {
 
 /// A challenge to a passkey that is known.
 #[derive(Debug)]
-pub enum Challenge {
+pub enum PasskeyChallenge {
     /// To those of one user.
     Known(PasskeyAuthentication),
     /// To whichever the device has for this host.
@@ -84,20 +84,20 @@ pub enum Challenge {
 
 /// What is kept of a new passkey.
 #[derive(Debug)]
-pub struct NewCredential {
+pub struct PasskeyCredential {
     /// What the device calls it.
     pub id: Vec<u8>,
     /// JSON: its public key, and what else verifies an answer.
     pub json: String,
 }
 
-/// A browser's answer to a [`Challenge`].
+/// A browser's answer to a [`PasskeyChallenge`].
 #[derive(Debug)]
-pub struct Assertion(PublicKeyCredential);
+pub struct PasskeyAssertion(PublicKeyCredential);
 
-impl Assertion {
+impl PasskeyAssertion {
     /// Reads what the browser's `PublicKeyCredential.toJSON` made.
-    pub fn read(answer: Value) -> Result<Self, PasskeyError> {
+    pub fn parse(answer: Value) -> Result<Self, PasskeyError> {
         let read = serde_json::from_value(answer);
         read.map(Self).map_err(PasskeyError::Unreadable)
     }
@@ -113,33 +113,36 @@ impl Assertion {
     }
 }
 
-impl Passkeys {
+impl PasskeyVerifier {
     /// For a server that the world reaches at `public_base_url`, or this machine alone at `address`.
-    pub fn of(public_base_url: Option<&Uri>, address: SocketAddr) -> Result<Self, NoPasskeys> {
+    pub fn of(
+        public_base_url: Option<&Uri>,
+        address: SocketAddr,
+    ) -> Result<Self, PasskeysUnavailable> {
         let origin = match public_base_url {
             Some(uri) => uri.to_string(),
-            None => format!("http://{LOCAL}:{}", address.port()),
+            None => format!("http://{LOCALHOST}:{}", address.port()),
         };
-        let origin = Url::parse(&origin).map_err(|_| NoPasskeys::NoHost)?;
+        let origin = Url::parse(&origin).map_err(|_| PasskeysUnavailable::NoHost)?;
         let Some(host) = origin.domain().map(str::to_owned) else {
             let is_address = origin.host().is_some();
             return Err(if is_address {
-                NoPasskeys::Address
+                PasskeysUnavailable::Address
             } else {
-                NoPasskeys::NoHost
+                PasskeysUnavailable::NoHost
             });
         };
-        if origin.scheme() != "https" && host != LOCAL {
-            return Err(NoPasskeys::NotHttps);
+        if origin.scheme() != "https" && host != LOCALHOST {
+            return Err(PasskeysUnavailable::NotHttps);
         }
         let webauthn = WebauthnBuilder::new(&host, &origin)
-            .map_err(|_| NoPasskeys::NoHost)?
-            .rp_name(RELYING_PARTY)
+            .map_err(|_| PasskeysUnavailable::NoHost)?
+            .rp_name(RELYING_PARTY_NAME)
             .timeout(limits::SECOND_FACTOR_WAIT_MAX)
             // Which port of one's own machine it is says nothing.
-            .allow_any_port(host == LOCAL)
+            .allow_any_port(host == LOCALHOST)
             .build()
-            .map_err(|_| NoPasskeys::NoHost)?;
+            .map_err(|_| PasskeysUnavailable::NoHost)?;
         Ok(Self { host, webauthn })
     }
 
@@ -148,17 +151,17 @@ impl Passkeys {
         &self.host
     }
 
-    /// Begins to make a passkey: the options for the browser, and what to remember. `kept` are the
+    /// Begins to make a passkey: the options for the browser, and what to remember. `stored` are the
     /// user's other passkeys, so that no device makes a second one.
-    pub fn register(
+    pub fn begin_registration(
         &self,
         user_name: &str,
         user_handle: Option<[u8; 16]>,
-        kept: &[&str],
-    ) -> Result<(Value, Registration), PasskeyError> {
+        stored: &[&str],
+    ) -> Result<(Value, RegistrationChallenge), PasskeyError> {
         let handle = user_handle.map_or_else(Uuid::new_v4, Uuid::from_bytes);
         let known: Result<Vec<Passkey>, PasskeyError> =
-            kept.iter().map(|kept| read(kept)).collect();
+            stored.iter().map(|stored| parse_passkey(stored)).collect();
         let known = known?.into_iter().map(|passkey| passkey.cred_id().clone());
         let begun = self.webauthn.start_passkey_registration(
             handle,
@@ -171,75 +174,80 @@ impl Passkeys {
         // So that one can sign in without typing a name, where the device has room for it.
         options["publicKey"]["authenticatorSelection"]["residentKey"] = json!("preferred");
         let user_handle = handle.into_bytes();
-        Ok((options, Registration { state, user_handle }))
+        Ok((options, RegistrationChallenge { state, user_handle }))
     }
 
     /// What to keep of the passkey that the browser has made.
-    pub fn registered(
+    pub fn finish_registration(
         &self,
         answer: Value,
-        begun: &Registration,
-    ) -> Result<NewCredential, PasskeyError> {
+        begun: &RegistrationChallenge,
+    ) -> Result<PasskeyCredential, PasskeyError> {
         let answer: RegisterPublicKeyCredential =
             serde_json::from_value(answer).map_err(PasskeyError::Unreadable)?;
-        let made = self
+        let registered = self
             .webauthn
             .finish_passkey_registration(&answer, &begun.state);
-        let passkey = made.map_err(PasskeyError::Refused)?;
-        Ok(NewCredential {
+        let passkey = registered.map_err(PasskeyError::Refused)?;
+        Ok(PasskeyCredential {
             id: passkey.cred_id().clone(),
-            json: write(&passkey),
+            json: serialize_passkey(&passkey),
         })
     }
 
     /// A challenge to one of a user's passkeys: the options for the browser, and what to remember.
-    pub fn challenge(&self, kept: &[&str]) -> Result<(Value, Challenge), PasskeyError> {
+    pub fn begin_authentication(
+        &self,
+        stored: &[&str],
+    ) -> Result<(Value, PasskeyChallenge), PasskeyError> {
         let known: Result<Vec<Passkey>, PasskeyError> =
-            kept.iter().map(|kept| read(kept)).collect();
+            stored.iter().map(|stored| parse_passkey(stored)).collect();
         let begun = self.webauthn.start_passkey_authentication(&known?);
         let (options, state) = begun.map_err(PasskeyError::Refused)?;
-        Ok((json!(options), Challenge::Known(state)))
+        Ok((json!(options), PasskeyChallenge::Known(state)))
     }
 
     /// A challenge to whichever passkey the device has for this host.
-    pub fn challenge_any(&self) -> Result<(Value, Challenge), PasskeyError> {
+    pub fn begin_discoverable_authentication(
+        &self,
+    ) -> Result<(Value, PasskeyChallenge), PasskeyError> {
         let begun = self.webauthn.start_discoverable_authentication();
         let (mut options, state) = begun.map_err(PasskeyError::Refused)?;
         // The page asks when its user does, not while they type.
         options.mediation = None;
-        Ok((json!(options), Challenge::Any(state)))
+        Ok((json!(options), PasskeyChallenge::Any(state)))
     }
 
     /// Whether `answer` is right; what to keep of the passkey from now on.
-    pub fn verify(
+    pub fn finish_authentication(
         &self,
-        answer: &Assertion,
-        challenge: Challenge,
-        kept: &str,
+        answer: &PasskeyAssertion,
+        challenge: PasskeyChallenge,
+        stored: &str,
     ) -> Result<String, PasskeyError> {
-        let mut passkey: Passkey = read(kept)?;
+        let mut passkey: Passkey = parse_passkey(stored)?;
         let result: Result<AuthenticationResult, WebauthnError> = match challenge {
-            Challenge::Known(state) => self
+            PasskeyChallenge::Known(state) => self
                 .webauthn
                 .finish_passkey_authentication(&answer.0, &state),
-            Challenge::Any(state) => {
+            PasskeyChallenge::Any(state) => {
                 let webauthn = &self.webauthn;
                 webauthn.finish_discoverable_authentication_v2(&answer.0, state, &passkey)
             }
         };
         let result = result.map_err(PasskeyError::Refused)?;
         match passkey.update_credential(&result) {
-            Some(_) => Ok(write(&passkey)),
+            Some(_) => Ok(serialize_passkey(&passkey)),
             None => Err(PasskeyError::Refused(WebauthnError::CredentialNotFound)),
         }
     }
 }
 
-fn read(kept: &str) -> Result<Passkey, PasskeyError> {
-    serde_json::from_str(kept).map_err(PasskeyError::Damaged)
+fn parse_passkey(stored: &str) -> Result<Passkey, PasskeyError> {
+    serde_json::from_str(stored).map_err(PasskeyError::Damaged)
 }
 
-fn write(passkey: &Passkey) -> String {
+fn serialize_passkey(passkey: &Passkey) -> String {
     serde_json::to_string(passkey).expect("a passkey is texts and numbers")
 }
 
@@ -247,10 +255,10 @@ fn write(passkey: &Passkey) -> String {
 mod tests {
     use super::*;
 
-    fn at(url: &str) -> Result<String, NoPasskeys> {
+    fn at(url: &str) -> Result<String, PasskeysUnavailable> {
         let url: Uri = url.parse().unwrap();
         let local = ([127, 0, 0, 1], 4_000).into();
-        Passkeys::of(Some(&url), local).map(|passkeys| passkeys.host)
+        PasskeyVerifier::of(Some(&url), local).map(|passkeys| passkeys.host)
     }
 
     #[test]
@@ -264,26 +272,32 @@ mod tests {
             Ok("calls.example.org")
         );
         assert_eq!(at("http://localhost:4000").as_deref(), Ok("localhost"));
-        assert_eq!(at("https://192.0.2.7"), Err(NoPasskeys::Address));
-        assert_eq!(at("https://[2001:db8::7]"), Err(NoPasskeys::Address));
-        assert_eq!(at("http://calls.example.org"), Err(NoPasskeys::NotHttps));
-        let local = Passkeys::of(None, ([127, 0, 0, 1], 4_000).into()).unwrap();
+        assert_eq!(at("https://192.0.2.7"), Err(PasskeysUnavailable::Address));
+        assert_eq!(
+            at("https://[2001:db8::7]"),
+            Err(PasskeysUnavailable::Address)
+        );
+        assert_eq!(
+            at("http://calls.example.org"),
+            Err(PasskeysUnavailable::NotHttps)
+        );
+        let local = PasskeyVerifier::of(None, ([127, 0, 0, 1], 4_000).into()).unwrap();
         assert_eq!(local.host(), "localhost");
     }
 
     #[test]
     fn a_new_passkey_is_asked_to_name_its_user_and_to_verify() {
-        let passkeys = Passkeys::of(None, ([127, 0, 0, 1], 4_000).into()).unwrap();
-        let (options, begun) = passkeys.register("ada", None, &[]).unwrap();
+        let passkeys = PasskeyVerifier::of(None, ([127, 0, 0, 1], 4_000).into()).unwrap();
+        let (options, begun) = passkeys.begin_registration("ada", None, &[]).unwrap();
         let selection = &options["publicKey"]["authenticatorSelection"];
         assert_eq!(selection["residentKey"], "preferred");
         assert_eq!(selection["userVerification"], "required");
         assert_eq!(options["publicKey"]["rp"]["id"], "localhost");
         let (_, again) = passkeys
-            .register("ada", Some(begun.user_handle), &[])
+            .begin_registration("ada", Some(begun.user_handle), &[])
             .unwrap();
         assert_eq!(again.user_handle, begun.user_handle);
-        let (any, _) = passkeys.challenge_any().unwrap();
+        let (any, _) = passkeys.begin_discoverable_authentication().unwrap();
         assert_eq!(any["publicKey"]["allowCredentials"], json!([]));
         assert_eq!(any["publicKey"]["userVerification"], "required");
         assert!(any.get("mediation").is_none());
@@ -291,17 +305,20 @@ mod tests {
 
     #[test]
     fn what_no_browser_made_is_refused() {
-        let passkeys = Passkeys::of(None, ([127, 0, 0, 1], 4_000).into()).unwrap();
-        let (_, begun) = passkeys.register("ada", None, &[]).unwrap();
+        let passkeys = PasskeyVerifier::of(None, ([127, 0, 0, 1], 4_000).into()).unwrap();
+        let (_, begun) = passkeys.begin_registration("ada", None, &[]).unwrap();
         for answer in [
             json!({}),
             json!([]),
             json!("x"),
             json!({ "id": "x", "rawId": "!" }),
         ] {
-            let made = passkeys.registered(answer.clone(), &begun);
-            assert!(matches!(made, Err(PasskeyError::Unreadable(_))), "{made:?}");
-            assert!(Assertion::read(answer).is_err());
+            let registered = passkeys.finish_registration(answer.clone(), &begun);
+            assert!(
+                matches!(registered, Err(PasskeyError::Unreadable(_))),
+                "{registered:?}"
+            );
+            assert!(PasskeyAssertion::parse(answer).is_err());
         }
     }
 }

@@ -15,19 +15,19 @@ use serde::Deserialize;
 use tokio::sync::oneshot;
 use utoipa::ToSchema;
 
-use super::throttle::network;
+use super::sign_in_rate_limit::client_network;
 use crate::limits;
 
 /// Memory of one hash. This and the next two are the second row of
 /// <https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html>; a hash that
 /// was made with other parameters is renewed at the next sign-in.
-const MEMORY_KIB: u32 = 19 * 1024;
+const ARGON2_MEMORY_KIB: u32 = 19 * 1024;
 
 /// Passes over that memory: the time of one hash, about 30 ms on a core.
-const PASSES: u32 = 2;
+const ARGON2_PASSES: u32 = 2;
 
 /// Lanes of that memory: threads that one hash could use.
-const LANES: u32 = 1;
+const ARGON2_LANES: u32 = 1;
 
 /// Shortest password. There are no rules of composition beside it: they make people write
 /// `Password1!`, which is worse than four plain words
@@ -36,7 +36,7 @@ const CHARACTERS_MIN: usize = 8;
 
 /// Fewest guesses that find a password, by the estimate of zxcvbn (Wheeler 2016, USENIX Security 16),
 /// which knows 30,000 passwords that people use, words, names, dates and keyboard patterns. One name can
-/// be tried fewer than 3,000 times a day ([`throttle`](super::throttle)), so this takes a year.
+/// be tried fewer than 3,000 times a day ([`sign_in_rate_limit`](super::sign_in_rate_limit)), so this takes a year.
 const GUESSES_MIN: u64 = 1_000_000;
 
 /// Words that somebody who guesses a password of this server tries.
@@ -83,7 +83,7 @@ pub enum WeakPassword {
 }
 
 /// Whether `password` may become the one of the user `name`.
-pub fn check(password: &Password, name: &str) -> Result<(), WeakPassword> {
+pub fn check_strength(password: &Password, name: &str) -> Result<(), WeakPassword> {
     let text = password.0.expose_secret();
     if text.chars().count() < CHARACTERS_MIN {
         return Err(WeakPassword::TooShort);
@@ -107,18 +107,18 @@ pub fn check(password: &Password, name: &str) -> Result<(), WeakPassword> {
 
 /// Whether a password is the one that is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum PasswordMatch {
     /// No, or there is none.
     Wrong,
     /// Yes.
     Right,
     /// Yes, but its hash was made with parameters that are out of date: keep a new one.
-    RightButOld,
+    RightButOutdated,
 }
 
 /// A password that could be neither hashed nor compared.
 #[derive(Debug, thiserror::Error)]
-pub enum HashError {
+pub enum PasswordHashError {
     /// Too many wait already.
     #[error("too many people sign in at this moment: try again in a few seconds")]
     Busy,
@@ -132,80 +132,83 @@ pub enum HashError {
 
 /// Hashes and compares; clones share their bounds.
 #[derive(Debug, Clone, Default)]
-pub struct Passwords {
-    queue: Arc<Mutex<Queue>>,
+pub struct PasswordHashPool {
+    queue: Arc<Mutex<HashQueue>>,
 }
 
 /// Where a password comes from; none: somebody who has signed in already, or the command line.
-type Origin = Option<IpAddr>;
+type QueueOrigin = Option<IpAddr>;
 
 /// When it is whose turn: first in the order of how many of the same origin waited already, then in the
 /// order of time.
-type Turn = (usize, u64);
+type QueueKey = (usize, u64);
 
 /// Those who wait. An address that sends many passwords waits for itself: whoever sends one is before
 /// its second.
 #[derive(Debug, Default)]
-struct Queue {
-    working: usize,
-    waiting: BTreeMap<Turn, (Origin, oneshot::Sender<Worker>)>,
-    next: u64,
+struct HashQueue {
+    running_count: usize,
+    waiting: BTreeMap<QueueKey, (QueueOrigin, oneshot::Sender<WorkPermit>)>,
+    next_ticket: u64,
 }
 
 /// The right to work. Dropping it gives it to the next who waits.
 #[derive(Debug)]
-struct Worker(Option<Arc<Mutex<Queue>>>);
+struct WorkPermit(Option<Arc<Mutex<HashQueue>>>);
 
 /// A place in the queue. Dropping it is leaving.
-struct Place<'a> {
-    queue: &'a Mutex<Queue>,
-    turn: Turn,
+struct QueuePlace<'a> {
+    queue: &'a Mutex<HashQueue>,
+    key: QueueKey,
 }
 
-impl Queue {
+impl HashQueue {
     /// A place for one more of `origin`, if there is one.
-    fn wait(&mut self, origin: Origin) -> Option<(Turn, oneshot::Receiver<Worker>)> {
+    fn enqueue(
+        &mut self,
+        origin: QueueOrigin,
+    ) -> Option<(QueueKey, oneshot::Receiver<WorkPermit>)> {
         let others = self.waiting.values().filter(|(other, _)| *other == origin);
         let ahead = others.count();
-        if ahead >= limits::PASSWORDS_WAITING_PER_ADDRESS_MAX {
+        if ahead >= limits::PASSWORD_HASHES_QUEUED_PER_ADDRESS_MAX {
             return None;
         }
-        if self.waiting.len() >= limits::PASSWORDS_WAITING_MAX {
+        if self.waiting.len() >= limits::PASSWORD_HASHES_QUEUED_MAX {
             let last = self.waiting.last_entry()?;
             if last.key().0 <= ahead {
                 return None;
             }
             last.remove(); // It is told that there is no room.
         }
-        let turn = (ahead, self.next);
-        self.next += 1;
+        let key = (ahead, self.next_ticket);
+        self.next_ticket += 1;
         let (worker, granted) = oneshot::channel();
-        self.waiting.insert(turn, (origin, worker));
-        Some((turn, granted))
+        self.waiting.insert(key, (origin, worker));
+        Some((key, granted))
     }
 }
 
-fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
+fn lock_queue(queue: &Mutex<HashQueue>) -> MutexGuard<'_, HashQueue> {
     // Nothing in the queue can fail half way.
     queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Drop for Worker {
+impl Drop for WorkPermit {
     fn drop(&mut self) {
         let Some(queue) = self.0.take() else {
             return;
         };
         loop {
-            let next = {
-                let mut queue = lock(&queue);
-                let next = queue.waiting.pop_first();
-                queue.working -= usize::from(next.is_none());
-                next
+            let next_waiter = {
+                let mut queue = lock_queue(&queue);
+                let next_waiter = queue.waiting.pop_first();
+                queue.running_count -= usize::from(next_waiter.is_none());
+                next_waiter
             };
-            let Some((_, (_, next))) = next else {
+            let Some((_, (_, sender))) = next_waiter else {
                 return;
             };
-            match next.send(Self(Some(Arc::clone(&queue)))) {
+            match sender.send(Self(Some(Arc::clone(&queue)))) {
                 Ok(()) => return,
                 Err(mut unwanted) => unwanted.0 = None, // Whoever waited has left.
             }
@@ -213,98 +216,104 @@ impl Drop for Worker {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for QueuePlace<'_> {
     fn drop(&mut self) {
-        let left = lock(self.queue).waiting.remove(&self.turn);
+        let left = lock_queue(self.queue).waiting.remove(&self.key);
         drop(left);
     }
 }
 
-impl Passwords {
+impl PasswordHashPool {
     /// What to keep of `password`: a PHC string with its salt and parameters.
-    pub async fn hash(&self, password: Password) -> Result<String, HashError> {
-        self.work(None, move || hash(&password)).await
+    pub async fn hash(&self, password: Password) -> Result<String, PasswordHashError> {
+        self.run_blocking(None, move || hash_password(&password))
+            .await
     }
 
-    /// Compares with what is `kept` a password that came from this address. When nothing is kept, because
+    /// Compares with what is `stored_hash` a password that came from this address. When nothing is kept, because
     /// there is no such user, that takes the same time, so that nobody learns from it who exists.
     pub async fn verify(
         &self,
         password: Password,
-        kept: Option<String>,
+        stored_hash: Option<String>,
         from: Option<IpAddr>,
-    ) -> Result<Verdict, HashError> {
-        let from = from.map(network);
-        self.work(from, move || match kept {
-            Some(kept) => verify(&password, &kept),
-            None => hash(&password).map(|_| Verdict::Wrong),
+    ) -> Result<PasswordMatch, PasswordHashError> {
+        let from = from.map(client_network);
+        self.run_blocking(from, move || match stored_hash {
+            Some(stored_hash) => verify_password(&password, &stored_hash),
+            None => hash_password(&password).map(|_| PasswordMatch::Wrong),
         })
         .await
     }
 
     /// Does `work` on a thread that may block. The right to work is held to the work's end, even when
     /// whoever asked has left.
-    async fn work<T: Send + 'static>(
+    async fn run_blocking<T: Send + 'static>(
         &self,
-        origin: Origin,
+        origin: QueueOrigin,
         work: impl FnOnce() -> Result<T, password_hash::Error> + Send + 'static,
-    ) -> Result<T, HashError> {
-        let worker = self.worker(origin).await?;
+    ) -> Result<T, PasswordHashError> {
+        let worker = self.acquire_permit(origin).await?;
         let done = tokio::task::spawn_blocking(move || {
             let _held = worker;
             work()
         });
         done.await
-            .map_err(|_| HashError::Lost)?
-            .map_err(HashError::Broken)
+            .map_err(|_| PasswordHashError::Lost)?
+            .map_err(PasswordHashError::Broken)
     }
 
     /// Waits for the right to work.
-    async fn worker(&self, origin: Origin) -> Result<Worker, HashError> {
-        let (turn, granted) = {
-            let mut queue = lock(&self.queue);
-            if queue.working < limits::PASSWORDS_AT_ONCE_MAX {
-                queue.working += 1;
-                return Ok(Worker(Some(Arc::clone(&self.queue))));
+    async fn acquire_permit(&self, origin: QueueOrigin) -> Result<WorkPermit, PasswordHashError> {
+        let (key, granted) = {
+            let mut queue = lock_queue(&self.queue);
+            if queue.running_count < limits::PASSWORD_HASHES_CONCURRENT_MAX {
+                queue.running_count += 1;
+                return Ok(WorkPermit(Some(Arc::clone(&self.queue))));
             }
-            queue.wait(origin).ok_or(HashError::Busy)?
+            queue.enqueue(origin).ok_or(PasswordHashError::Busy)?
         };
-        let _place = Place {
+        let _place = QueuePlace {
             queue: &self.queue,
-            turn,
+            key,
         };
-        granted.await.map_err(|_| HashError::Busy)
+        granted.await.map_err(|_| PasswordHashError::Busy)
     }
 }
 
-fn hasher() -> Argon2<'static> {
-    let params = Params::new(MEMORY_KIB, PASSES, LANES, None).expect("parameters that were tried");
+fn argon2() -> Argon2<'static> {
+    let params = Params::new(ARGON2_MEMORY_KIB, ARGON2_PASSES, ARGON2_LANES, None)
+        .expect("parameters that were tried");
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
 }
 
-fn hash(password: &Password) -> Result<String, password_hash::Error> {
-    let hash: PasswordHash = hasher().hash_password(password.0.expose_secret().as_bytes())?;
+fn hash_password(password: &Password) -> Result<String, password_hash::Error> {
+    let hash: PasswordHash = argon2().hash_password(password.0.expose_secret().as_bytes())?;
     Ok(hash.to_string())
 }
 
-fn verify(password: &Password, kept: &str) -> Result<Verdict, password_hash::Error> {
-    let kept = PasswordHash::new(kept).map_err(|_| password_hash::Error::EncodingInvalid)?;
+fn verify_password(
+    password: &Password,
+    stored_hash: &str,
+) -> Result<PasswordMatch, password_hash::Error> {
+    let stored_hash =
+        PasswordHash::new(stored_hash).map_err(|_| password_hash::Error::EncodingInvalid)?;
     let password = password.0.expose_secret().as_bytes();
-    match hasher().verify_password(password, &kept) {
-        Ok(()) if is_current(&kept) => Ok(Verdict::Right),
-        Ok(()) => Ok(Verdict::RightButOld),
-        Err(password_hash::Error::PasswordInvalid) => Ok(Verdict::Wrong),
+    match argon2().verify_password(password, &stored_hash) {
+        Ok(()) if has_current_params(&stored_hash) => Ok(PasswordMatch::Right),
+        Ok(()) => Ok(PasswordMatch::RightButOutdated),
+        Err(password_hash::Error::PasswordInvalid) => Ok(PasswordMatch::Wrong),
         Err(error) => Err(error),
     }
 }
 
-fn is_current(kept: &PasswordHash) -> bool {
-    let params = Params::try_from(kept)
+fn has_current_params(stored_hash: &PasswordHash) -> bool {
+    let params = Params::try_from(stored_hash)
         .map(|params| (params.m_cost(), params.t_cost(), params.p_cost()))
         .ok();
-    kept.algorithm == Algorithm::Argon2id.ident()
-        && kept.version == Some(Version::V0x13.into())
-        && params == Some((MEMORY_KIB, PASSES, LANES))
+    stored_hash.algorithm == Algorithm::Argon2id.ident()
+        && stored_hash.version == Some(Version::V0x13.into())
+        && params == Some((ARGON2_MEMORY_KIB, ARGON2_PASSES, ARGON2_LANES))
 }
 
 #[cfg(test)]
@@ -328,11 +337,11 @@ mod tests {
             "tgtgzunp",
             "  ,  ;  . 7",
         ] {
-            assert_eq!(check(&password(good), "Alice"), Ok(()), "{good:?}");
+            assert_eq!(check_strength(&password(good), "Alice"), Ok(()), "{good:?}");
         }
         let longest = "correct horse ".repeat(limits::PASSWORD_BYTES_MAX);
         let longest = longest[..limits::PASSWORD_BYTES_MAX].to_owned();
-        assert_eq!(check(&password(&longest), "Alice"), Ok(()));
+        assert_eq!(check_strength(&password(&longest), "Alice"), Ok(()));
     }
 
     #[test]
@@ -355,68 +364,73 @@ mod tests {
             ("alice1234", WeakPassword::TooCommon),
             ("xxxxxxxxxxxxxxxxxxxx", WeakPassword::TooCommon),
         ] {
-            let refused = check(&password(weak), "alice.example");
+            let refused = check_strength(&password(weak), "alice.example");
             assert_eq!(refused, Err(reason), "{weak:?}");
         }
     }
 
     #[tokio::test]
     async fn a_password_is_known_again_and_another_is_not() {
-        let passwords = Passwords::default();
-        let kept = passwords.hash(password("correct horse")).await.unwrap();
+        let passwords = PasswordHashPool::default();
+        let stored_hash = passwords.hash(password("correct horse")).await.unwrap();
         assert!(
-            kept.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
-            "{kept}"
+            stored_hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{stored_hash}"
         );
         let again = passwords.hash(password("correct horse")).await.unwrap();
-        assert_ne!(kept, again, "two hashes share their salt");
+        assert_ne!(stored_hash, again, "two hashes share their salt");
         for (typed, verdict) in [
-            ("correct horse", Verdict::Right),
-            ("Correct horse", Verdict::Wrong),
-            ("", Verdict::Wrong),
+            ("correct horse", PasswordMatch::Right),
+            ("Correct horse", PasswordMatch::Wrong),
+            ("", PasswordMatch::Wrong),
         ] {
             let compared = passwords
-                .verify(password(typed), Some(kept.clone()), None)
+                .verify(password(typed), Some(stored_hash.clone()), None)
                 .await;
             assert_eq!(compared.unwrap(), verdict, "{typed:?}");
         }
         let nobody = passwords
             .verify(password("correct horse"), None, None)
             .await;
-        assert_eq!(nobody.unwrap(), Verdict::Wrong);
+        assert_eq!(nobody.unwrap(), PasswordMatch::Wrong);
     }
 
     #[tokio::test]
     async fn a_hash_of_other_parameters_is_right_but_old() {
         let params = Params::new(8 * 1024, 1, 1, None).unwrap();
         let weaker = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-        let kept: PasswordHash = weaker.hash_password(b"correct horse").unwrap();
-        let passwords = Passwords::default();
-        let verify = |typed| passwords.verify(password(typed), Some(kept.to_string()), None);
-        assert_eq!(verify("correct horse").await.unwrap(), Verdict::RightButOld);
-        assert_eq!(verify("wrong horse").await.unwrap(), Verdict::Wrong);
+        let stored_hash: PasswordHash = weaker.hash_password(b"correct horse").unwrap();
+        let passwords = PasswordHashPool::default();
+        let verify = |typed| passwords.verify(password(typed), Some(stored_hash.to_string()), None);
+        assert_eq!(
+            verify("correct horse").await.unwrap(),
+            PasswordMatch::RightButOutdated
+        );
+        assert_eq!(verify("wrong horse").await.unwrap(), PasswordMatch::Wrong);
     }
 
     #[tokio::test]
     async fn what_is_no_hash_is_an_error_and_not_a_way_in() {
-        let passwords = Passwords::default();
-        for kept in ["", "correct horse", "$argon2id$v=19$m=19456,t=2,p=1"] {
-            let kept = Some(kept.to_owned());
+        let passwords = PasswordHashPool::default();
+        for stored_hash in ["", "correct horse", "$argon2id$v=19$m=19456,t=2,p=1"] {
+            let stored_hash = Some(stored_hash.to_owned());
             let outcome = passwords
-                .verify(password("correct horse"), kept, None)
+                .verify(password("correct horse"), stored_hash, None)
                 .await;
             assert!(!matches!(
                 outcome,
-                Ok(Verdict::Right | Verdict::RightButOld)
+                Ok(PasswordMatch::Right | PasswordMatch::RightButOutdated)
             ));
         }
     }
 
     /// What is done in its turn: nothing but to write down who it was.
-    fn turns(passwords: &Passwords) -> (Arc<Mutex<Vec<u8>>>, impl Fn(u8) -> Waiting) {
+    fn record_turns(
+        passwords: &PasswordHashPool,
+    ) -> (Arc<Mutex<Vec<u8>>>, impl Fn(u8) -> QueuedWork) {
         let done = Arc::new(Mutex::new(Vec::new()));
         let (passwords, log) = (passwords.clone(), done.clone());
-        let work = move |from: u8| -> Waiting {
+        let work = move |from: u8| -> QueuedWork {
             let (passwords, log) = (passwords.clone(), log.clone());
             Box::pin(async move {
                 let from_address = Some(IpAddr::from([192, 0, 2, from]));
@@ -424,20 +438,23 @@ mod tests {
                     log.lock().unwrap().push(from);
                     Ok(())
                 };
-                passwords.work(from_address, write).await
+                passwords.run_blocking(from_address, write).await
             })
         };
         (done, work)
     }
 
-    type Waiting = Pin<Box<dyn Future<Output = Result<(), HashError>>>>;
+    type QueuedWork = Pin<Box<dyn Future<Output = Result<(), PasswordHashError>>>>;
 
     /// Lets each begin to wait, in order; their ends.
-    async fn queue_up(waiting: Vec<Waiting>, hold: Worker) -> Vec<Result<(), HashError>> {
+    async fn run_all_queued(
+        waiting: Vec<QueuedWork>,
+        permit: WorkPermit,
+    ) -> Vec<Result<(), PasswordHashError>> {
         let mut waiting = waiting;
         let begun = waiting.iter_mut().map(|one| one.as_mut().now_or_never());
-        let begun: Vec<Option<Result<(), HashError>>> = begun.collect();
-        drop(hold);
+        let begun: Vec<Option<Result<(), PasswordHashError>>> = begun.collect();
+        drop(permit);
         let ends = begun.into_iter().zip(waiting);
         join_all(ends.map(async |(end, one)| match end {
             Some(end) => end,
@@ -448,52 +465,53 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_sends_many_passwords_waits_behind_those_who_send_one() {
-        let passwords = Passwords::default();
-        let hold = passwords.worker(None).await.unwrap();
-        let (done, work) = turns(&passwords);
-        let mut waiting: Vec<Waiting> = Vec::new();
-        for _ in 0..limits::PASSWORDS_WAITING_PER_ADDRESS_MAX {
+        let passwords = PasswordHashPool::default();
+        let permit = passwords.acquire_permit(None).await.unwrap();
+        let (done, work) = record_turns(&passwords);
+        let mut waiting: Vec<QueuedWork> = Vec::new();
+        for _ in 0..limits::PASSWORD_HASHES_QUEUED_PER_ADDRESS_MAX {
             waiting.push(work(1));
         }
         waiting.extend([work(2), work(3), work(2)]);
-        let ends = queue_up(waiting, hold).await;
+        let ends = run_all_queued(waiting, permit).await;
         assert!(ends.iter().all(Result::is_ok), "{ends:?}");
         assert_eq!(done.lock().unwrap()[..5], [1, 2, 3, 1, 2]);
     }
 
     #[tokio::test]
     async fn an_address_has_its_share_of_the_queue_and_a_full_one_makes_room_for_others() {
-        let passwords = Passwords::default();
-        let hold = passwords.worker(None).await.unwrap();
-        let (done, work) = turns(&passwords);
-        let share = limits::PASSWORDS_WAITING_PER_ADDRESS_MAX;
-        let mut waiting: Vec<Waiting> = Vec::new();
-        for n in 0..limits::PASSWORDS_WAITING_MAX {
+        let passwords = PasswordHashPool::default();
+        let permit = passwords.acquire_permit(None).await.unwrap();
+        let (done, work) = record_turns(&passwords);
+        let share = limits::PASSWORD_HASHES_QUEUED_PER_ADDRESS_MAX;
+        let mut waiting: Vec<QueuedWork> = Vec::new();
+        for n in 0..limits::PASSWORD_HASHES_QUEUED_MAX {
             waiting.push(work((n / share) as u8));
         }
         waiting.push(work(0)); // One more than its share.
         waiting.push(work(255)); // The first of its address.
-        let ends = queue_up(waiting, hold).await;
-        let busy = |end: &Result<(), HashError>| matches!(end, Err(HashError::Busy));
+        let ends = run_all_queued(waiting, permit).await;
+        let busy =
+            |end: &Result<(), PasswordHashError>| matches!(end, Err(PasswordHashError::Busy));
         assert_eq!(ends.iter().filter(|end| busy(end)).count(), 2);
-        assert!(busy(&ends[limits::PASSWORDS_WAITING_MAX]));
+        assert!(busy(&ends[limits::PASSWORD_HASHES_QUEUED_MAX]));
         assert!(done.lock().unwrap().contains(&255));
     }
 
     #[tokio::test]
     async fn whoever_leaves_gives_up_his_place() {
-        let passwords = Passwords::default();
-        let hold = passwords.worker(None).await.unwrap();
-        let (done, work) = turns(&passwords);
+        let passwords = PasswordHashPool::default();
+        let permit = passwords.acquire_permit(None).await.unwrap();
+        let (done, work) = record_turns(&passwords);
         let mut left = work(1);
         assert!(left.as_mut().now_or_never().is_none());
-        assert_eq!(lock(&passwords.queue).waiting.len(), 1);
+        assert_eq!(lock_queue(&passwords.queue).waiting.len(), 1);
         drop(left);
-        assert_eq!(lock(&passwords.queue).waiting.len(), 0);
-        assert!(queue_up(vec![work(2)], hold).await[0].is_ok());
+        assert_eq!(lock_queue(&passwords.queue).waiting.len(), 0);
+        assert!(run_all_queued(vec![work(2)], permit).await[0].is_ok());
         assert_eq!(done.lock().unwrap()[..], [2]);
         assert!(passwords.hash(password("correct horse")).await.is_ok());
-        assert_eq!(lock(&passwords.queue).working, 0);
+        assert_eq!(lock_queue(&passwords.queue).running_count, 0);
     }
 
     #[test]

@@ -17,27 +17,27 @@ pub const FORWARDED_FOR: &str = "x-forwarded-for";
 /// Proxies that are trusted, from `TRUSTED_PROXIES`: addresses and networks with commas between,
 /// such as `127.0.0.1, 10.0.0.0/8`; none by default.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Proxies(Vec<Network>);
+pub struct TrustedProxies(Vec<IpNetwork>);
 
 /// Text that names no proxies.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is neither an address nor a network such as 10.0.0.0/8")]
-pub struct ProxiesError(String);
+pub struct TrustedProxiesError(String);
 
 /// What a request says of its client, beside the address that it came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Told {
+pub enum ForwardedClaim {
     /// Nothing.
-    Nothing,
+    Absent,
     /// An address, but whoever it came from is not trusted.
-    Unbelieved,
+    Untrusted,
     /// An address, which is believed.
-    Client,
+    Trusted,
 }
 
 /// Addresses that share their first `bits`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Network {
+struct IpNetwork {
     address: IpAddr,
     bits: u32,
 }
@@ -49,7 +49,7 @@ const PUBLIC_V6_BITS_MIN: u32 = 28;
 
 /// Networks that the internet does not reach: private, shared, loopback and link-local ones (RFC 1918,
 /// 6598, 1122, 3927, 4193, 4291).
-const PRIVATE: [Network; 8] = [
+const PRIVATE: [IpNetwork; 8] = [
     v4([10, 0, 0, 0], 8),
     v4([172, 16, 0, 0], 12),
     v4([192, 168, 0, 0], 16),
@@ -60,17 +60,17 @@ const PRIVATE: [Network; 8] = [
     v6(0xfe80, 10),
 ];
 
-const fn v4([a, b, c, d]: [u8; 4], bits: u32) -> Network {
+const fn v4([a, b, c, d]: [u8; 4], bits: u32) -> IpNetwork {
     let address = IpAddr::V4(Ipv4Addr::new(a, b, c, d));
-    Network { address, bits }
+    IpNetwork { address, bits }
 }
 
-const fn v6(first: u16, bits: u32) -> Network {
+const fn v6(first: u16, bits: u32) -> IpNetwork {
     let address = IpAddr::V6(Ipv6Addr::new(first, 0, 0, 0, 0, 0, 0, 0));
-    Network { address, bits }
+    IpNetwork { address, bits }
 }
 
-impl Proxies {
+impl TrustedProxies {
     /// Whether nobody is believed.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -78,13 +78,13 @@ impl Proxies {
 
     /// The first network that is no one's own proxies: public, and wider than that of any operator of
     /// proxies.
-    pub fn strangers(&self) -> Option<String> {
-        let strange = self.0.iter().find(|network| network.is_of_strangers());
+    pub fn too_wide_network(&self) -> Option<String> {
+        let strange = self.0.iter().find(|network| network.is_too_wide());
         strange.map(|network| format!("{}/{}", network.address, network.bits))
     }
 
     /// The address of whoever sent a request that came in from `peer` with `headers`.
-    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    pub fn client_address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
         let lines = headers.get_all(FORWARDED_FOR).iter().rev();
         // As bytes: what a client wrote to begin with need not be text, and its proxy's address stands
@@ -95,7 +95,7 @@ impl Proxies {
                 return client;
             }
             // A trusted proxy writes addresses; anything else is where the trail ends.
-            let Some(address) = str::from_utf8(hop).ok().and_then(address) else {
+            let Some(address) = str::from_utf8(hop).ok().and_then(parse_hop) else {
                 return client;
             };
             client = address;
@@ -104,73 +104,76 @@ impl Proxies {
     }
 
     /// What a request that came in from `peer` with `headers` says of its client.
-    pub fn told(&self, peer: IpAddr, headers: &HeaderMap) -> Told {
+    pub fn forwarded_claim(&self, peer: IpAddr, headers: &HeaderMap) -> ForwardedClaim {
         if !headers.contains_key(FORWARDED_FOR) {
-            Told::Nothing
+            ForwardedClaim::Absent
         } else if self.trusts(peer) {
-            Told::Client
+            ForwardedClaim::Trusted
         } else {
-            Told::Unbelieved
+            ForwardedClaim::Untrusted
         }
     }
 
     /// Whether this is one of the proxies.
     pub fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        self.0.iter().any(|network| network.holds(address))
+        self.0.iter().any(|network| network.contains(address))
     }
 }
 
-impl FromStr for Proxies {
-    type Err = ProxiesError;
+impl FromStr for TrustedProxies {
+    type Err = TrustedProxiesError;
 
-    fn from_str(text: &str) -> Result<Self, ProxiesError> {
+    fn from_str(text: &str) -> Result<Self, TrustedProxiesError> {
         let parts = text
             .split(',')
             .map(str::trim)
             .filter(|part| !part.is_empty());
         parts
-            .map(|part| Network::parse(part).ok_or_else(|| ProxiesError(part.to_owned())))
+            .map(|part| IpNetwork::parse(part).ok_or_else(|| TrustedProxiesError(part.to_owned())))
             .collect::<Result<_, _>>()
             .map(Self)
     }
 }
 
-impl Network {
+impl IpNetwork {
     fn parse(text: &str) -> Option<Self> {
         let (address, bits) = match text.split_once('/') {
             Some((address, bits)) => (address, Some(bits.parse().ok()?)),
             None => (text, None),
         };
         let address: IpAddr = address.parse().ok()?;
-        let width = width(address);
-        let bits = bits.unwrap_or(width);
-        (bits <= width).then_some(Self { address, bits })
+        let bit_width = bit_width(address);
+        let bits = bits.unwrap_or(bit_width);
+        (bits <= bit_width).then_some(Self { address, bits })
     }
 
-    fn is_of_strangers(&self) -> bool {
+    fn is_too_wide(&self) -> bool {
         let widest = match self.address {
             IpAddr::V4(_) => PUBLIC_V4_BITS_MIN,
             IpAddr::V6(_) => PUBLIC_V6_BITS_MIN,
         };
-        self.bits < widest && !PRIVATE.iter().any(|private| private.covers(*self))
+        self.bits < widest
+            && !PRIVATE
+                .iter()
+                .any(|private| private.contains_network(*self))
     }
 
-    fn covers(self, other: Self) -> bool {
-        other.bits >= self.bits && self.holds(other.address)
+    fn contains_network(self, other: Self) -> bool {
+        other.bits >= self.bits && self.contains(other.address)
     }
 
-    fn holds(&self, other: IpAddr) -> bool {
-        let first = |address| number(address).checked_shr(width(address) - self.bits);
+    fn contains(&self, other: IpAddr) -> bool {
+        let first = |address| to_number(address).checked_shr(bit_width(address) - self.bits);
         self.address.is_ipv4() == other.is_ipv4() && first(self.address) == first(other)
     }
 }
 
-fn width(address: IpAddr) -> u32 {
+fn bit_width(address: IpAddr) -> u32 {
     if address.is_ipv4() { 32 } else { 128 }
 }
 
-fn number(address: IpAddr) -> u128 {
+fn to_number(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(v4) => v4.to_bits().into(),
         IpAddr::V6(v6) => v6.to_bits(),
@@ -178,7 +181,7 @@ fn number(address: IpAddr) -> u128 {
 }
 
 /// An address as proxies write it: some add the port.
-fn address(text: &str) -> Option<IpAddr> {
+fn parse_hop(text: &str) -> Option<IpAddr> {
     let text = text.trim();
     let with_port = || text.parse::<core::net::SocketAddr>().ok().map(|a| a.ip());
     let address = text.parse().ok().or_else(with_port)?;
@@ -191,36 +194,45 @@ mod tests {
 
     use super::*;
 
-    fn client(proxies: &str, peer: &str, forwarded: &[&str]) -> String {
+    fn client_address(proxies: &str, peer: &str, forwarded: &[&str]) -> String {
         let mut headers = HeaderMap::new();
         for line in forwarded {
             headers.append(FORWARDED_FOR, line.parse().unwrap());
         }
-        let proxies: Proxies = proxies.parse().unwrap();
-        let client = proxies.client(peer.parse().unwrap(), &headers);
+        let proxies: TrustedProxies = proxies.parse().unwrap();
+        let client = proxies.client_address(peer.parse().unwrap(), &headers);
         client.to_string()
     }
 
     #[test]
     fn only_a_trusted_proxy_says_who_the_client_is() {
         let claim = &["203.0.113.9"];
-        assert_eq!(client("", "198.51.100.1", claim), "198.51.100.1");
-        assert_eq!(client("10.0.0.0/8", "198.51.100.1", claim), "198.51.100.1");
-        assert_eq!(client("10.0.0.0/8", "10.1.2.3", claim), "203.0.113.9");
+        assert_eq!(client_address("", "198.51.100.1", claim), "198.51.100.1");
         assert_eq!(
-            client("127.0.0.1", "::ffff:127.0.0.1", claim),
+            client_address("10.0.0.0/8", "198.51.100.1", claim),
+            "198.51.100.1"
+        );
+        assert_eq!(
+            client_address("10.0.0.0/8", "10.1.2.3", claim),
             "203.0.113.9"
         );
-        assert_eq!(client("0.0.0.0/0, ::/0", "192.0.2.1", claim), "203.0.113.9");
+        assert_eq!(
+            client_address("127.0.0.1", "::ffff:127.0.0.1", claim),
+            "203.0.113.9"
+        );
+        assert_eq!(
+            client_address("0.0.0.0/0, ::/0", "192.0.2.1", claim),
+            "203.0.113.9"
+        );
     }
 
     #[test]
     fn what_the_client_wrote_itself_does_not_count() {
         let proxies = "10.0.0.0/8, 2001:db8:1::/48";
         let one = ["1.1.1.1, 203.0.113.9, 10.0.0.2"];
-        assert_eq!(client(proxies, "10.0.0.1", &one), "203.0.113.9");
+        assert_eq!(client_address(proxies, "10.0.0.1", &one), "203.0.113.9");
         let two = ["1.1.1.1", "203.0.113.9:5000", "[2001:db8:1::7]:443"];
-        assert_eq!(client(proxies, "10.0.0.1", &two), "203.0.113.9");
+        assert_eq!(client_address(proxies, "10.0.0.1", &two), "203.0.113.9");
     }
 
     #[test]
@@ -232,8 +244,8 @@ mod tests {
         ] {
             let value = HeaderValue::from_bytes(line).unwrap();
             headers.insert(FORWARDED_FOR, value);
-            let proxies: Proxies = "10.0.0.0/8".parse().unwrap();
-            let client = proxies.client("10.0.0.1".parse().unwrap(), &headers);
+            let proxies: TrustedProxies = "10.0.0.0/8".parse().unwrap();
+            let client = proxies.client_address("10.0.0.1".parse().unwrap(), &headers);
             let expected = if line.starts_with(b"\xe9") {
                 "203.0.113.1"
             } else {
@@ -245,22 +257,34 @@ mod tests {
 
     #[test]
     fn what_is_said_of_a_client_is_believed_of_a_trusted_proxy_alone() {
-        let proxies: Proxies = "127.0.0.1".parse().unwrap();
+        let proxies: TrustedProxies = "127.0.0.1".parse().unwrap();
         let mut headers = HeaderMap::new();
         let [own, other] = ["127.0.0.1", "192.0.2.1"].map(|peer| peer.parse().unwrap());
-        assert_eq!(proxies.told(own, &headers), Told::Nothing);
+        assert_eq!(
+            proxies.forwarded_claim(own, &headers),
+            ForwardedClaim::Absent
+        );
         headers.insert(FORWARDED_FOR, "203.0.113.9".parse().unwrap());
-        assert_eq!(proxies.told(own, &headers), Told::Client);
-        assert_eq!(proxies.told(other, &headers), Told::Unbelieved);
+        assert_eq!(
+            proxies.forwarded_claim(own, &headers),
+            ForwardedClaim::Trusted
+        );
+        assert_eq!(
+            proxies.forwarded_claim(other, &headers),
+            ForwardedClaim::Untrusted
+        );
     }
 
     #[test]
     fn a_trail_that_breaks_ends_at_the_last_proxy() {
         for broken in ["", "unknown", "203.0.113.9, _hidden", "203.0.113.9,,"] {
-            assert_eq!(client("10.0.0.1", "10.0.0.1", &[broken]), "10.0.0.1");
+            assert_eq!(
+                client_address("10.0.0.1", "10.0.0.1", &[broken]),
+                "10.0.0.1"
+            );
         }
         let long = "10.0.0.1,".repeat(100_000);
-        assert_eq!(client("10.0.0.1", "10.0.0.1", &[&long]), "10.0.0.1");
+        assert_eq!(client_address("10.0.0.1", "10.0.0.1", &[&long]), "10.0.0.1");
     }
 
     #[test]
@@ -273,9 +297,9 @@ mod tests {
             "10.0.0.0/-1",
             "/8",
         ] {
-            let error = Err(ProxiesError(wrong.to_owned()));
-            assert_eq!(wrong.parse::<Proxies>(), error, "{wrong}");
+            let error = Err(TrustedProxiesError(wrong.to_owned()));
+            assert_eq!(wrong.parse::<TrustedProxies>(), error, "{wrong}");
         }
-        assert_eq!(" , ".parse(), Ok(Proxies::default()));
+        assert_eq!(" , ".parse(), Ok(TrustedProxies::default()));
     }
 }

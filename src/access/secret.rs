@@ -57,7 +57,7 @@ impl Secret {
 
     /// Whether `hash` is this secret's; takes the same time whatever the answer. A database that
     /// is asked for a hash needs no such care: who does not know the secret cannot steer its hash.
-    pub fn fits(&self, hash: &SecretHash) -> bool {
+    pub fn matches_hash(&self, hash: &SecretHash) -> bool {
         self.hash().ct_eq(hash).into()
     }
 
@@ -88,7 +88,7 @@ mod tests {
         let [one, two] = [Secret::random(), Secret::random()];
         assert_ne!(one.expose(), two.expose());
         let back = Secret::parse(one.expose()).unwrap();
-        assert!(back.fits(&one.hash()) && !back.fits(&two.hash()));
+        assert!(back.matches_hash(&one.hash()) && !back.matches_hash(&two.hash()));
 
         let token = Secret::api_token();
         assert!(token.expose().starts_with("cb_") && token.expose().len() == 46);

@@ -66,22 +66,22 @@ impl TotpSecret {
     }
 
     /// What is typed into an app that cannot see the QR code.
-    pub fn base32(&self) -> String {
-        self.totp("").secret().to_base32()
+    pub fn to_base32(&self) -> String {
+        self.build_totp("").secret().to_base32()
     }
 
     /// What the QR code says
     /// (<https://github.com/google/google-authenticator/wiki/Key-Uri-Format>).
-    pub fn uri(&self, user_name: &str) -> String {
+    pub fn otpauth_uri(&self, user_name: &str) -> String {
         // The one sign that such a name must not have.
         let name = user_name.replace(':', "_");
-        let uri = self.totp(&name).to_url();
+        let uri = self.build_totp(&name).to_url();
         uri.expect("a name is not empty, and has no colon")
     }
 
     /// The QR code of [`uri`](Self::uri).
-    pub fn qr(&self, user_name: &str) -> QrPath {
-        let code = QrCode::encode_text(&self.uri(user_name), QrCodeEcc::Medium);
+    pub fn qr_path(&self, user_name: &str) -> QrPath {
+        let code = QrCode::encode_text(&self.otpauth_uri(user_name), QrCodeEcc::Medium);
         let code = code.expect("a name of some hundred bytes fits a QR code");
         let mut path = String::new();
         for y in 0..code.size() {
@@ -95,20 +95,20 @@ impl TotpSecret {
     }
 
     /// The step that `code` is of, if it is good `now`.
-    pub fn step_of(&self, code: &str, now: UtcTime) -> Option<u64> {
+    pub fn matching_step(&self, code: &str, now: UtcTime) -> Option<u64> {
         let seconds = u64::try_from(now.millis() / 1_000).ok()?;
-        self.totp("").check(code, seconds)
+        self.build_totp("").check(code, seconds)
     }
 
     /// The code of the step that `now` is in.
     #[cfg(test)]
-    pub(crate) fn code(&self, now: UtcTime) -> String {
-        self.totp("")
+    pub(crate) fn code_at(&self, now: UtcTime) -> String {
+        self.build_totp("")
             .generate(now.millis() as u64 / 1_000)
             .to_string()
     }
 
-    fn totp(&self, user_name: &str) -> Totp {
+    fn build_totp(&self, user_name: &str) -> Totp {
         let builder = Builder::new()
             .with_secret(self.0.to_vec())
             .with_account_name(user_name)
@@ -145,8 +145,12 @@ mod tests {
             (20_000_000_000, "353130"),
         ] {
             let step = u64::try_from(seconds / 30).unwrap();
-            assert_eq!(secret.step_of(code, at(seconds)), Some(step), "{seconds}");
-            assert_eq!(secret.code(at(seconds)), code);
+            assert_eq!(
+                secret.matching_step(code, at(seconds)),
+                Some(step),
+                "{seconds}"
+            );
+            assert_eq!(secret.code_at(at(seconds)), code);
         }
     }
 
@@ -154,7 +158,7 @@ mod tests {
     fn a_code_is_good_one_step_early_and_late_and_no_more() {
         let secret = TotpSecret::random();
         let now = at(1_800_000_000);
-        let code = secret.code(now);
+        let code = secret.code_at(now);
         let step = Duration::from_secs(30);
         for (then, is_good) in [
             (now, true),
@@ -163,24 +167,28 @@ mod tests {
             (now.plus(step * 2), false),
             (now.minus(step * 2), false),
         ] {
-            assert_eq!(secret.step_of(&code, then).is_some(), is_good, "{then}");
+            assert_eq!(
+                secret.matching_step(&code, then).is_some(),
+                is_good,
+                "{then}"
+            );
         }
         for wrong in ["", "1", "12345a", "1234567", "+12345"] {
-            assert_eq!(secret.step_of(wrong, now), None, "{wrong:?}");
+            assert_eq!(secret.matching_step(wrong, now), None, "{wrong:?}");
         }
     }
 
     #[test]
     fn an_app_reads_the_secret_the_name_and_the_issuer() {
         let secret = TotpSecret::from_bytes(b"12345678901234567890").unwrap();
-        assert_eq!(secret.base32(), "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ");
+        assert_eq!(secret.to_base32(), "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ");
         assert_eq!(
-            secret.uri("Zoë: ops"),
+            secret.otpauth_uri("Zoë: ops"),
             "otpauth://totp/CallBurner:Zo%C3%AB_%20ops?\
              secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=CallBurner"
         );
         let longest = "ä".repeat(crate::limits::NAME_BYTES_MAX / 2);
-        let qr = secret.qr(&longest);
+        let qr = secret.qr_path(&longest);
         assert!(
             qr.size > 40 && qr.path.starts_with("M4 4h1v1h-1z"),
             "{qr:?}"

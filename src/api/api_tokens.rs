@@ -9,8 +9,8 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::auth::Caller;
-use super::gatehouse::Gatehouse;
+use super::auth_service::AuthService;
+use super::caller::Caller;
 use super::{ApiError, ApiState, users};
 use crate::access::secret::Secret;
 use crate::clock::{self, UtcTime};
@@ -21,10 +21,10 @@ use crate::store::{ApiToken, Scope};
 /// `/api/tokens` and `/api/users/{id}/tokens`.
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
-        .routes(routes!(list, add))
-        .routes(routes!(remove))
-        .routes(routes!(list_of, remove_all_of))
-        .routes(routes!(remove_of))
+        .routes(routes!(list_own_tokens, add_token))
+        .routes(routes!(remove_own_token))
+        .routes(routes!(list_user_tokens, remove_user_tokens))
+        .routes(routes!(remove_user_token))
 }
 
 /// API tokens of one user, without their secrets.
@@ -51,7 +51,8 @@ pub(super) struct NewToken {
 
 /// A new token. No `Debug`, for the secret's sake.
 #[derive(Serialize, ToSchema)]
-pub(super) struct AddedToken {
+#[schema(as = AddedToken)]
+pub(super) struct CreatedApiToken {
     token: ApiToken,
     /// For `Authorization: Bearer …`. It is kept nowhere: write it down now.
     #[schema(format = Password)]
@@ -63,27 +64,30 @@ pub(super) struct AddedToken {
     (status = 200, body = TokenList),
     (status = 403, description = "`not_allowed`: for people"),
 ))]
-async fn list(caller: Caller, State(gates): State<Gatehouse>) -> Result<Json<TokenList>, ApiError> {
-    let tokens = gates.store().api_tokens(caller.require_person()?.id);
+async fn list_own_tokens(
+    caller: Caller,
+    State(auth): State<AuthService>,
+) -> Result<Json<TokenList>, ApiError> {
+    let tokens = auth.store().api_tokens(caller.require_signed_in_user()?.id);
     let tokens = tokens.await?;
     Ok(Json(TokenList { tokens }))
 }
 
 /// Let a machine in.
 #[utoipa::path(post, path = "/api/tokens", tag = "people", request_body = NewToken, responses(
-    (status = 201, body = AddedToken, description = "the only answer that holds the secret"),
+    (status = 201, body = CreatedApiToken, description = "the only answer that holds the secret"),
     (status = 403, description = "`not_allowed`: for people; `metrics` for admins; `confirm_password`"),
     (status = 409, description = "`too_many`"),
     (status = 422, description = "`bad_name`, `no_scopes`, `bad_expiry`"),
 ))]
-async fn add(
+async fn add_token(
     caller: Caller,
-    State(gates): State<Gatehouse>,
+    State(auth): State<AuthService>,
     Json(new): Json<NewToken>,
-) -> Result<(StatusCode, Json<AddedToken>), ApiError> {
-    let user = caller.require_person()?.id;
+) -> Result<(StatusCode, Json<CreatedApiToken>), ApiError> {
+    let user = caller.require_signed_in_user()?.id;
     let now = clock::utc_now();
-    let name = users::tidy_name(&new.name)?;
+    let name = users::parse_name(&new.name)?;
     let mut scopes = new.scopes;
     scopes.sort_unstable();
     scopes.dedup();
@@ -105,18 +109,18 @@ async fn add(
         (None, false) => Some(now.plus(limits::API_TOKEN_LIFE_DEFAULT)),
     };
     for scope in &scopes {
-        caller.require(*scope)?;
+        caller.require_scope(*scope)?;
     }
-    gates.require_confirmed(&caller, now).await?;
+    auth.require_recent_confirmation(&caller, now).await?;
     let secret = Secret::api_token();
     let hash = secret.hash();
-    let added = gates
+    let added = auth
         .store()
         .add_api_token(&hash, user, &name, &scopes, expires_at, now);
     let token = added.await?;
-    users::log(&gates, "api_token_added", about(token.id), user, now).await?;
+    users::record_audit_entry(&auth, "api_token_added", token_label(token.id), user, now).await?;
     let secret = secret.expose().to_owned();
-    Ok((StatusCode::CREATED, Json(AddedToken { token, secret })))
+    Ok((StatusCode::CREATED, Json(CreatedApiToken { token, secret })))
 }
 
 /// Take a token back.
@@ -126,13 +130,13 @@ async fn add(
     (status = 403, description = "`not_allowed`: for people"),
     (status = 404, description = "`no_such_token`: you have no such token"),
 ))]
-async fn remove(
+async fn remove_own_token(
     caller: Caller,
-    State(gates): State<Gatehouse>,
+    State(auth): State<AuthService>,
     Path(id): Path<i64>,
 ) -> Result<StatusCode, ApiError> {
-    let user = caller.require_person()?.id;
-    take_back(&gates, &caller, user, id).await
+    let user = caller.require_signed_in_user()?.id;
+    revoke_token(&auth, &caller, user, id).await
 }
 
 /// Somebody's API tokens.
@@ -142,13 +146,13 @@ async fn remove(
     (status = 403, description = "`not_allowed`: for admins"),
     (status = 404, description = "`no_such_user`"),
 ))]
-async fn list_of(
+async fn list_user_tokens(
     caller: Caller,
-    State(gates): State<Gatehouse>,
+    State(auth): State<AuthService>,
     Path(id): Path<UserId>,
 ) -> Result<Json<TokenList>, ApiError> {
-    let user = users::for_admin(&gates, &caller, id).await?;
-    let tokens = gates.store().api_tokens(user.id).await?;
+    let user = users::find_user_as_admin(&auth, &caller, id).await?;
+    let tokens = auth.store().api_tokens(user.id).await?;
     Ok(Json(TokenList { tokens }))
 }
 
@@ -159,18 +163,19 @@ async fn list_of(
     (status = 403, description = "`not_allowed`: for admins; `confirm_password`"),
     (status = 404, description = "`no_such_user`"),
 ))]
-async fn remove_all_of(
+async fn remove_user_tokens(
     caller: Caller,
-    State(gates): State<Gatehouse>,
+    State(auth): State<AuthService>,
     Path(id): Path<UserId>,
 ) -> Result<StatusCode, ApiError> {
     let now = clock::utc_now();
-    let user = users::for_confirmed_admin(&gates, &caller, id, now).await?;
-    let removed = gates.store().remove_api_tokens(user.id).await?;
+    let user = users::find_user_as_confirmed_admin(&auth, &caller, id, now).await?;
+    let removed = auth.store().remove_api_tokens(user.id).await?;
     if removed > 0 {
-        gates.revoke();
+        auth.notify_revocation();
         let detail = format!("{removed} API tokens of user {}", id.0);
-        users::log(&gates, "api_token_removed", detail, caller.user_id(), now).await?;
+        users::record_audit_entry(&auth, "api_token_removed", detail, caller.user_id(), now)
+            .await?;
     }
     Ok(StatusCode::NO_CONTENT)
 }
@@ -184,40 +189,40 @@ async fn remove_all_of(
     (status = 403, description = "`not_allowed`: for admins; `confirm_password`"),
     (status = 404, description = "`no_such_user`, `no_such_token`"),
 ))]
-async fn remove_of(
+async fn remove_user_token(
     caller: Caller,
-    State(gates): State<Gatehouse>,
+    State(auth): State<AuthService>,
     Path((id, token)): Path<(UserId, i64)>,
 ) -> Result<StatusCode, ApiError> {
-    let user = users::for_confirmed_admin(&gates, &caller, id, clock::utc_now()).await?;
-    take_back(&gates, &caller, user.id, token).await
+    let user = users::find_user_as_confirmed_admin(&auth, &caller, id, clock::utc_now()).await?;
+    revoke_token(&auth, &caller, user.id, token).await
 }
 
 /// Takes a token of this user back.
-async fn take_back(
-    gates: &Gatehouse,
+async fn revoke_token(
+    auth: &AuthService,
     caller: &Caller,
     user: UserId,
     token: i64,
 ) -> Result<StatusCode, ApiError> {
-    if !gates.store().remove_api_token(token, user).await? {
+    if !auth.store().remove_api_token(token, user).await? {
         return Err(ApiError::new(
             StatusCode::NOT_FOUND,
             "no_such_token",
             "this user has no such API token",
         ));
     }
-    gates.revoke();
+    auth.notify_revocation();
     let by = caller.user_id();
     let detail = if by == Some(user) {
-        about(token)
+        token_label(token)
     } else {
-        format!("{} of user {}", about(token), user.0)
+        format!("{} of user {}", token_label(token), user.0)
     };
-    users::log(gates, "api_token_removed", detail, by, clock::utc_now()).await?;
+    users::record_audit_entry(auth, "api_token_removed", detail, by, clock::utc_now()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn about(token: i64) -> String {
+fn token_label(token: i64) -> String {
     format!("API token {token}")
 }

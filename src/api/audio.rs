@@ -17,12 +17,12 @@ use tokio_util::io::ReaderStream;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::auth::Caller;
-use super::calls::find;
-use super::ranges::{Wanted, wanted};
+use super::byte_range::{ByteRange, parse_range};
+use super::caller::Caller;
+use super::calls::find_visible_call;
 use super::{ApiError, ApiState};
-use crate::archive::Kept;
-use crate::desk::Desk;
+use crate::archive::ArchivedAudio;
+use crate::calls::CallService;
 use crate::ids::CallSid;
 use crate::limits;
 use crate::store::{CallRecord, Scope};
@@ -32,7 +32,7 @@ const CONTENT_TYPE: &str = "audio/ogg; codecs=opus";
 
 /// `/api/calls/{sid}/audio`.
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(audio))
+    OpenApiRouter::new().routes(routes!(read_call_audio))
 }
 
 /// The call's sound, also while it goes on: Opus in Ogg, left what Twilio received, right what it
@@ -45,38 +45,44 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
     (status = 404, description = "`no_such_call`, `no_audio`: none was kept"),
     (status = 416, description = "`no_such_range`"),
 ))]
-async fn audio(
+async fn read_call_audio(
     caller: Caller,
-    State(desk): State<Desk>,
+    State(calls): State<CallService>,
     Path(sid): Path<CallSid>,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let record = find(&desk, &caller, Scope::CallsRead, &sid).await?;
-    let Some(kept) = desk.audio(&record.sid).await? else {
+    let record = find_visible_call(&calls, &caller, Scope::CallsRead, &sid).await?;
+    let Some(audio) = calls.read_audio(&record.sid).await? else {
         return Err(ApiError::new(
             StatusCode::NOT_FOUND,
             "no_audio",
             "no audio of this call was kept: calls are archived while ARCHIVE is on",
         ));
     };
-    let tag = tag(&kept);
-    let about = about(&record, tag.as_deref());
-    let is_known = |name| tag.as_deref().is_some_and(|tag| names(&headers, name, tag));
-    if is_known(&header::IF_NONE_MATCH) {
-        return Ok((StatusCode::NOT_MODIFIED, about).into_response());
+    let etag = etag_of(&audio);
+    let response_headers = audio_headers(&record, etag.as_deref());
+    let is_etag_match = |name| {
+        etag.as_deref()
+            .is_some_and(|etag| matches_etag(&headers, name, etag))
+    };
+    if is_etag_match(&header::IF_NONE_MATCH) {
+        return Ok((StatusCode::NOT_MODIFIED, response_headers).into_response());
     }
     // A part of something else than the browser has would spoil it.
-    let is_same = !headers.contains_key(header::IF_RANGE) || is_known(&header::IF_RANGE);
+    let is_range_valid =
+        !headers.contains_key(header::IF_RANGE) || is_etag_match(&header::IF_RANGE);
     let range = headers
         .get(header::RANGE)
-        .filter(|_| is_same && method == Method::GET);
+        .filter(|_| is_range_valid && method == Method::GET);
     let range = range.and_then(|range| range.to_str().ok());
-    match range.map_or(Wanted::Whole, |range| wanted(range, kept.bytes)) {
-        Wanted::Whole => send(kept, about, None).await,
-        Wanted::Part { first, last } => send(kept, about, Some((first, last))).await,
-        Wanted::Beyond => {
-            let length = [(header::CONTENT_RANGE, format!("bytes */{}", kept.bytes))];
+    match range.map_or(ByteRange::Whole, |range| parse_range(range, audio.bytes)) {
+        ByteRange::Whole => stream_audio(audio, response_headers, None).await,
+        ByteRange::Part { first, last } => {
+            stream_audio(audio, response_headers, Some((first, last))).await
+        }
+        ByteRange::Unsatisfiable => {
+            let length = [(header::CONTENT_RANGE, format!("bytes */{}", audio.bytes))];
             let error = ApiError::new(
                 StatusCode::RANGE_NOT_SATISFIABLE,
                 "no_such_range",
@@ -88,73 +94,75 @@ async fn audio(
 }
 
 /// Names what the file holds: not while it still changes.
-fn tag(kept: &Kept) -> Option<String> {
-    let tag = || format!("\"{:x}-{:x}\"", kept.written_at.millis(), kept.bytes);
-    (!kept.is_open).then(tag)
+fn etag_of(audio: &ArchivedAudio) -> Option<String> {
+    let etag = || format!("\"{:x}-{:x}\"", audio.written_at.millis(), audio.bytes);
+    (!audio.is_open).then(etag)
 }
 
 /// What every answer says of the file.
-fn about(record: &CallRecord, tag: Option<&str>) -> HeaderMap {
+fn audio_headers(record: &CallRecord, etag: Option<&str>) -> HeaderMap {
     // The date, not the number: a file's name travels further than its sound.
     let date = record.started_at.to_string();
     let name = format!(
         "inline; filename=\"call-{}.ogg\"",
         date[..19].replace(':', "-")
     );
-    let keep = if tag.is_some() {
+    let cache_control = if etag.is_some() {
         "private, no-cache"
     } else {
         "private, no-store"
     };
-    let mut about = HeaderMap::new();
+    let mut response_headers = HeaderMap::new();
     for (header, text) in [
         (header::CONTENT_DISPOSITION, Some(name.as_str())),
-        (header::CACHE_CONTROL, Some(keep)),
+        (header::CACHE_CONTROL, Some(cache_control)),
         (header::ACCEPT_RANGES, Some("bytes")),
-        (header::ETAG, tag),
+        (header::ETAG, etag),
     ] {
         let value = text.map(|text| HeaderValue::from_str(text).expect("visible ASCII"));
-        about.extend(value.map(|value| (header, value)));
+        response_headers.extend(value.map(|value| (header, value)));
     }
-    about
+    response_headers
 }
 
 /// Whether a condition names this tag. A proxy that packs what it hands on makes a tag a weak one,
 /// which is as good for a question, and none for a range (RFC 9110, 8.8.3.2).
-fn names(headers: &HeaderMap, condition: &HeaderName, tag: &str) -> bool {
+fn matches_etag(headers: &HeaderMap, condition: &HeaderName, etag: &str) -> bool {
     let values = headers.get_all(condition).into_iter();
     let mut named = values.filter_map(|value| value.to_str().ok());
     let is_question = *condition == header::IF_NONE_MATCH;
     named.any(|tags| {
         let mut tags = tags.split(',').map(str::trim);
-        tags.any(|named| named == tag || is_question && named.strip_prefix("W/") == Some(tag))
+        tags.any(|named| named == etag || is_question && named.strip_prefix("W/") == Some(etag))
     })
 }
 
 /// Sends the file, or its bytes from one to another.
-async fn send(
-    kept: Kept,
-    about: HeaderMap,
+async fn stream_audio(
+    audio: ArchivedAudio,
+    response_headers: HeaderMap,
     part: Option<(u64, u64)>,
 ) -> Result<Response, ApiError> {
     let (first, length) = match part {
         Some((first, last)) => (first, last - first + 1),
-        None => (0, kept.bytes),
+        None => (0, audio.bytes),
     };
-    let mut file = File::from_std(kept.file);
-    let moved = file.seek(SeekFrom::Start(first)).await;
-    moved.map_err(ApiError::internal)?;
+    let mut file = File::from_std(audio.file);
+    let sought = file.seek(SeekFrom::Start(first)).await;
+    sought.map_err(ApiError::internal)?;
     let bytes = ReaderStream::with_capacity(file.take(length), limits::AUDIO_CHUNK_BYTES);
     let kind = [
         (header::CONTENT_TYPE, CONTENT_TYPE.to_owned()),
         (header::CONTENT_LENGTH, length.to_string()),
     ];
-    let mut answer = (about, kind, Body::from_stream(bytes)).into_response();
+    let mut answer = (response_headers, kind, Body::from_stream(bytes)).into_response();
     if let Some((first, last)) = part {
         *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
-        let place = format!("bytes {first}-{last}/{}", kept.bytes);
-        let place = HeaderValue::from_str(&place).expect("visible ASCII");
-        answer.headers_mut().insert(header::CONTENT_RANGE, place);
+        let content_range = format!("bytes {first}-{last}/{}", audio.bytes);
+        let content_range = HeaderValue::from_str(&content_range).expect("visible ASCII");
+        answer
+            .headers_mut()
+            .insert(header::CONTENT_RANGE, content_range);
     }
     Ok(answer)
 }

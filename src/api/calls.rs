@@ -13,11 +13,11 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::auth::{Caller, no_such_call};
+use super::caller::{Caller, no_such_call};
 use super::{ApiError, ApiState};
+use crate::calls::{CallOwnership, CallService, RecordingCommand};
 use crate::clock::{self, UtcTime};
-use crate::desk::{Claim, Command, Desk};
-use crate::export::{self, Format};
+use crate::export::{self, ExportFormat};
 use crate::ids::CallSid;
 use crate::limits;
 use crate::store::{
@@ -27,19 +27,19 @@ use crate::store::{
 use crate::transcript::{CallStatus, Direction};
 
 /// Calls on a page, where nothing else is asked for.
-const PAGE: u32 = 50;
+const PAGE_SIZE_DEFAULT: u32 = 50;
 
 /// `/api/calls`.
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
-        .routes(routes!(list, confirm))
-        .routes(routes!(read, edit, delete))
-        .routes(routes!(hang_up))
+        .routes(routes!(list_calls, claim_call))
+        .routes(routes!(read_call, edit_call, delete_call))
+        .routes(routes!(hang_up_call))
         .routes(routes!(start_recording))
         .routes(routes!(stop_recording))
         .routes(routes!(pause_recording))
         .routes(routes!(resume_recording))
-        .routes(routes!(transcript))
+        .routes(routes!(export_transcript))
 }
 
 /// What a list shows, and from where on.
@@ -89,12 +89,12 @@ struct KnownCall {
     (status = 200, body = CallPage),
     (status = 400, description = "`bad_cursor`: begin again without it; `bad_limit`"),
 ))]
-async fn list(
+async fn list_calls(
     caller: Caller,
-    State(desk): State<Desk>,
+    State(calls): State<CallService>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<CallPage>, ApiError> {
-    caller.require(Scope::CallsRead)?;
+    caller.require_scope(Scope::CallsRead)?;
     let filter = CallFilter {
         q: query.q,
         direction: query.direction,
@@ -105,10 +105,13 @@ async fn list(
         recorded: query.recorded,
         label: query.label,
     };
-    let limit = limit_of(query.limit, PAGE, limits::CALLS_PAGE_MAX)?;
-    let (only, cursor) = (caller.sees_only(), query.cursor.as_deref());
-    let page = desk.store().calls(&filter, only, cursor, limit).await?;
-    if let Some(user) = caller.user_id().filter(|_| caller.sees_only().is_none()) {
+    let limit = parse_limit(query.limit, PAGE_SIZE_DEFAULT, limits::CALLS_PAGE_MAX)?;
+    let (only, cursor) = (caller.visible_user_id(), query.cursor.as_deref());
+    let page = calls.store().calls(&filter, only, cursor, limit).await?;
+    if let Some(user) = caller
+        .user_id()
+        .filter(|_| caller.visible_user_id().is_none())
+    {
         // Not what for: the words of others are for nobody's log. That nothing is found tells something.
         let is_search = filter.q.is_some() || filter.number.is_some() || filter.label.is_some();
         let shows_others = page.calls.iter().any(|hit| hit.call.user_id != Some(user));
@@ -118,7 +121,9 @@ async fn list(
             (false, false) => None,
         };
         if let Some(kind) = kind {
-            desk.note_deed(kind, "of others", Some(user)).await;
+            calls
+                .record_audit_event(kind, "of others", Some(user))
+                .await;
         }
     }
     Ok(Json(page))
@@ -133,32 +138,37 @@ async fn list(
     (status = 409, description = "`not_answered_yet`: it rings here, and Twilio has not said who answered: ask \
         again; `answered_by_another`: it rang here, and another user answered"),
 ))]
-async fn confirm(
+async fn claim_call(
     caller: Caller,
-    State(desk): State<Desk>,
+    State(calls): State<CallService>,
     Json(known): Json<KnownCall>,
 ) -> Result<Json<CallRecord>, ApiError> {
-    caller.require(Scope::CallsWrite)?;
+    caller.require_scope(Scope::CallsWrite)?;
     let Some(user) = caller.user_id() else {
-        return Ok(Json(open(&desk, known).await?));
+        return Ok(Json(open_unclaimed_call(&calls, known).await?));
     };
-    let claim = desk.claim(&known.sid, user).await?;
-    desk.claimed(&known.sid, &claim, user).await;
+    let claim = calls.call_ownership(&known.sid, user).await?;
+    calls.audit_ownership_check(&known.sid, &claim, user).await;
     let refused = |code, message| Err(ApiError::new(StatusCode::CONFLICT, code, message));
     match claim {
-        Claim::Own(record) => Ok(Json(*record)),
-        Claim::Another => refused("answered_by_another", "another user answered this call"),
-        Claim::NotTold => {
+        CallOwnership::Own(record) => Ok(Json(*record)),
+        CallOwnership::OtherUser => {
+            refused("answered_by_another", "another user answered this call")
+        }
+        CallOwnership::Pending => {
             let message = "Twilio has not said who answered this call: ask again in a second";
             refused("not_answered_yet", message)
         }
-        Claim::Unknown => Err(no_such_call()),
+        CallOwnership::Unknown => Err(no_such_call()),
     }
 }
 
 /// The call's record, which is made if there is none: on a server without users every call is
 /// everybody's.
-async fn open(desk: &Desk, known: KnownCall) -> Result<CallRecord, StoreError> {
+async fn open_unclaimed_call(
+    calls: &CallService,
+    known: KnownCall,
+) -> Result<CallRecord, StoreError> {
     let call = NewCall {
         sid: known.sid,
         direction: known.direction,
@@ -170,7 +180,7 @@ async fn open(desk: &Desk, known: KnownCall) -> Result<CallRecord, StoreError> {
         transcript: TranscriptState::Off,
         announced: false,
     };
-    desk.store().open_call(&call).await
+    calls.store().open_call(&call).await
 }
 
 /// A call with its words, and all that belongs to it.
@@ -179,13 +189,13 @@ async fn open(desk: &Desk, known: KnownCall) -> Result<CallRecord, StoreError> {
     (status = 200, body = CallDetail),
     (status = 404, description = "`no_such_call`"),
 ))]
-async fn read(
+async fn read_call(
     caller: Caller,
-    State(desk): State<Desk>,
+    State(calls): State<CallService>,
     Path(sid): Path<CallSid>,
 ) -> Result<Json<CallDetail>, ApiError> {
-    let record = find(&desk, &caller, Scope::CallsRead, &sid).await?;
-    let detail = desk.store().call(&record.sid).await?;
+    let record = find_visible_call(&calls, &caller, Scope::CallsRead, &sid).await?;
+    let detail = calls.store().call_detail(&record.sid).await?;
     detail.map(Json).ok_or_else(no_such_call)
 }
 
@@ -197,14 +207,14 @@ async fn read(
     (status = 409, description = "`too_many`: labels"),
     (status = 422, description = "`too_long`"),
 ))]
-async fn edit(
+async fn edit_call(
     caller: Caller,
-    State(desk): State<Desk>,
+    State(calls): State<CallService>,
     Path(sid): Path<CallSid>,
     Json(edit): Json<CallEdit>,
 ) -> Result<Json<CallRecord>, ApiError> {
-    let record = find(&desk, &caller, Scope::CallsWrite, &sid).await?;
-    let edited = desk.store().edit_call(&record.sid, &edit).await?;
+    let record = find_visible_call(&calls, &caller, Scope::CallsWrite, &sid).await?;
+    let edited = calls.store().edit_call(&record.sid, &edit).await?;
     edited.map(Json).ok_or_else(no_such_call)
 }
 
@@ -216,13 +226,13 @@ async fn edit(
     (status = 409, description = "`call_in_progress`: end it first; `busy`: it is being deleted"),
     (status = 502, description = "`twilio_…`: Twilio did not delete its recordings; nothing was deleted here"),
 ))]
-async fn delete(
+async fn delete_call(
     caller: Caller,
-    State(desk): State<Desk>,
+    State(calls): State<CallService>,
     Path(sid): Path<CallSid>,
 ) -> Result<StatusCode, ApiError> {
-    let record = find(&desk, &caller, Scope::CallsWrite, &sid).await?;
-    desk.delete(&record.sid, caller.user_id()).await?;
+    let record = find_visible_call(&calls, &caller, Scope::CallsWrite, &sid).await?;
+    calls.delete_call(&record.sid, caller.user_id()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -233,13 +243,13 @@ async fn delete(
     (status = 404, description = "`no_such_call`"),
     (status = 502, description = "`twilio_…`: what Twilio said, and what to do"),
 ))]
-async fn hang_up(
+async fn hang_up_call(
     caller: Caller,
-    State(desk): State<Desk>,
+    State(calls): State<CallService>,
     Path(sid): Path<CallSid>,
 ) -> Result<StatusCode, ApiError> {
-    let record = find(&desk, &caller, Scope::CallsWrite, &sid).await?;
-    desk.hang_up(&record.sid, caller.user_id()).await?;
+    let record = find_visible_call(&calls, &caller, Scope::CallsWrite, &sid).await?;
+    calls.hang_up(&record.sid, caller.user_id()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -253,10 +263,10 @@ async fn hang_up(
 ))]
 async fn start_recording(
     caller: Caller,
-    State(desk): State<Desk>,
+    State(calls): State<CallService>,
     Path(sid): Path<CallSid>,
 ) -> Result<Json<Recording>, ApiError> {
-    record(&desk, &caller, &sid, Command::Start).await
+    command_recording(&calls, &caller, &sid, RecordingCommand::Start).await
 }
 
 /// End the recording.
@@ -269,10 +279,10 @@ async fn start_recording(
 ))]
 async fn stop_recording(
     caller: Caller,
-    State(desk): State<Desk>,
+    State(calls): State<CallService>,
     Path(sid): Path<CallSid>,
 ) -> Result<Json<Recording>, ApiError> {
-    record(&desk, &caller, &sid, Command::Stop).await
+    command_recording(&calls, &caller, &sid, RecordingCommand::Stop).await
 }
 
 /// Hold the recording: silence is recorded until it goes on.
@@ -285,10 +295,10 @@ async fn stop_recording(
 ))]
 async fn pause_recording(
     caller: Caller,
-    State(desk): State<Desk>,
+    State(calls): State<CallService>,
     Path(sid): Path<CallSid>,
 ) -> Result<Json<Recording>, ApiError> {
-    record(&desk, &caller, &sid, Command::Pause).await
+    command_recording(&calls, &caller, &sid, RecordingCommand::Pause).await
 }
 
 /// Go on recording.
@@ -301,10 +311,10 @@ async fn pause_recording(
 ))]
 async fn resume_recording(
     caller: Caller,
-    State(desk): State<Desk>,
+    State(calls): State<CallService>,
     Path(sid): Path<CallSid>,
 ) -> Result<Json<Recording>, ApiError> {
-    record(&desk, &caller, &sid, Command::Resume).await
+    command_recording(&calls, &caller, &sid, RecordingCommand::Resume).await
 }
 
 /// What was said, as a file: `txt`, `srt`, `vtt` or `json`.
@@ -316,29 +326,43 @@ async fn resume_recording(
     (status = 200, content_type = "text/plain", body = String),
     (status = 404, description = "`no_such_call`, `not_found`"),
 ))]
-async fn transcript(
+async fn export_transcript(
     caller: Caller,
-    State(desk): State<Desk>,
+    State(calls): State<CallService>,
     Path((sid, file)): Path<(CallSid, String)>,
 ) -> Result<Response, ApiError> {
     let formats = [
-        ("transcript.txt", Format::Txt, "text/plain; charset=utf-8"),
+        (
+            "transcript.txt",
+            ExportFormat::Txt,
+            "text/plain; charset=utf-8",
+        ),
         (
             "transcript.srt",
-            Format::Srt,
+            ExportFormat::Srt,
             "application/x-subrip; charset=utf-8",
         ),
-        ("transcript.vtt", Format::Vtt, "text/vtt; charset=utf-8"),
-        ("transcript.json", Format::Json, "application/json"),
+        (
+            "transcript.vtt",
+            ExportFormat::Vtt,
+            "text/vtt; charset=utf-8",
+        ),
+        ("transcript.json", ExportFormat::Json, "application/json"),
     ];
     let format = formats.into_iter().find(|(name, ..)| *name == file);
-    let (_, format, content_type) = format.ok_or_else(super::error::nothing_here)?;
-    let record = find(&desk, &caller, Scope::CallsRead, &sid).await?;
-    let segments = desk.store().segments(&record.sid).await?;
-    desk.exported(&record.sid, caller.user_id()).await;
+    let (_, format, content_type) = format.ok_or_else(super::error::path_not_found)?;
+    let record = find_visible_call(&calls, &caller, Scope::CallsRead, &sid).await?;
+    let segments = calls.store().segments(&record.sid).await?;
+    calls
+        .audit_transcript_export(&record.sid, caller.user_id())
+        .await;
     // The date, not the number: a file's name travels further than its words.
     let date = record.started_at.to_string();
-    let name = format!("call-{}.{}", date[..19].replace(':', "-"), format.ending());
+    let name = format!(
+        "call-{}.{}",
+        date[..19].replace(':', "-"),
+        format.extension()
+    );
     let headers = [
         (header::CONTENT_TYPE, content_type.to_owned()),
         (
@@ -350,7 +374,7 @@ async fn transcript(
 }
 
 /// How many entries of a list are asked for.
-pub(super) fn limit_of(asked: Option<u32>, default: u32, max: u32) -> Result<u32, ApiError> {
+pub(super) fn parse_limit(asked: Option<u32>, default: u32, max: u32) -> Result<u32, ApiError> {
     let limit = asked.unwrap_or(default);
     if (1..=max).contains(&limit) {
         return Ok(limit);
@@ -359,47 +383,49 @@ pub(super) fn limit_of(asked: Option<u32>, default: u32, max: u32) -> Result<u32
     Err(ApiError::new(StatusCode::BAD_REQUEST, "bad_limit", message))
 }
 
-async fn record(
-    desk: &Desk,
+async fn command_recording(
+    calls: &CallService,
     caller: &Caller,
     sid: &CallSid,
-    command: Command,
+    command: RecordingCommand,
 ) -> Result<Json<Recording>, ApiError> {
-    let record = find(desk, caller, Scope::CallsWrite, sid).await?;
+    let record = find_visible_call(calls, caller, Scope::CallsWrite, sid).await?;
     Ok(Json(
-        desk.record(&record.sid, command, caller.user_id()).await?,
+        calls
+            .command_recording(&record.sid, command, caller.user_id())
+            .await?,
     ))
 }
 
 /// The call of a leg, if the caller may see it; else as if there were none.
-pub(super) async fn find(
-    desk: &Desk,
+pub(super) async fn find_visible_call(
+    calls: &CallService,
     caller: &Caller,
     scope: Scope,
     sid: &CallSid,
 ) -> Result<CallRecord, ApiError> {
-    caller.require(scope)?;
-    let parent = desk.store().find_parent(sid).await?;
+    caller.require_scope(scope)?;
+    let parent = calls.store().find_parent(sid).await?;
     let record = match parent {
-        Some(parent) => desk.store().call_record(&parent).await?,
+        Some(parent) => calls.store().call_record(&parent).await?,
         None => None,
     };
     let record = record.ok_or_else(no_such_call)?;
-    look(desk, caller, &record).await?;
+    check_call_access(calls, caller, &record).await?;
     Ok(record)
 }
 
 /// Whether the caller may see the call; that an admin looks into another's goes to the log.
-pub(super) async fn look(
-    desk: &Desk,
+pub(super) async fn check_call_access(
+    calls: &CallService,
     caller: &Caller,
     record: &CallRecord,
 ) -> Result<(), ApiError> {
-    caller.may_see(record)?;
+    caller.require_call_access(record)?;
     if let Some(user) = caller.user_id()
         && record.user_id != Some(user)
     {
-        desk.looked_into(&record.sid, user).await;
+        calls.audit_call_viewed(&record.sid, user).await;
     }
     Ok(())
 }

@@ -16,14 +16,14 @@ use serde::Serialize;
 use tracing::{Instrument, field};
 use utoipa::ToSchema;
 
-use super::auth::no_such_call;
+use super::caller::no_such_call;
+use crate::calls::CallError;
 use crate::clock;
-use crate::desk::DeskError;
 use crate::limits;
 use crate::metrics::Metrics;
-use crate::store::{Conflict, StoreError};
+use crate::store::{StoreConflict, StoreError};
 use crate::telemetry;
-use crate::twilio::rest::RestError;
+use crate::twilio::api::TwilioError;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -71,7 +71,7 @@ impl ApiError {
 
     /// Tells the operator, in the log, what may be wrong and what to do.
     #[must_use]
-    pub fn for_operator(self, hint: impl Into<String>) -> Self {
+    pub fn with_operator_hint(self, hint: impl Into<String>) -> Self {
         Self {
             hint: Some(hint.into()),
             ..self
@@ -80,7 +80,7 @@ impl ApiError {
 
     /// Tells when it may be tried again, to the whole second after.
     #[must_use]
-    pub fn retry_after(self, wait: Duration) -> Self {
+    pub fn with_retry_after(self, wait: Duration) -> Self {
         Self {
             retry_after: Some(wait),
             ..self
@@ -98,8 +98,8 @@ impl ApiError {
     }
 
     /// What stands under `"error"` in the JSON that whoever asked reads.
-    pub(super) fn body<'a>(&'a self, request_id: &'a RequestId) -> ErrorBody<'a> {
-        ErrorBody {
+    pub(super) fn to_body<'a>(&'a self, request_id: &'a RequestId) -> ApiErrorBody<'a> {
+        ApiErrorBody {
             code: self.code,
             message: &self.message,
             request_id: &request_id.0,
@@ -108,7 +108,7 @@ impl ApiError {
 }
 
 impl IntoResponse for ApiError {
-    /// Leaves the body to `shape`, which knows the request's id.
+    /// Leaves the body to `format_errors`, which knows the request's id.
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
         if let Some(wait) = self.retry_after {
@@ -124,8 +124,10 @@ impl From<StoreError> for ApiError {
     /// Who can do something about it hears about it: the caller, or the operator in the log.
     fn from(error: StoreError) -> Self {
         let (status, code) = match &error {
-            StoreError::Place { .. } | StoreError::Damaged(_) => return Self::internal(error),
-            StoreError::Unavailable(_) | StoreError::Full => {
+            StoreError::UnusableDatabase { .. } | StoreError::Corrupt(_) => {
+                return Self::internal(error);
+            }
+            StoreError::Unavailable(_) | StoreError::DiskFull => {
                 let status = StatusCode::SERVICE_UNAVAILABLE;
                 let message = "what lasts cannot be reached: try again in a moment";
                 let cause = Some(error.into());
@@ -134,13 +136,17 @@ impl From<StoreError> for ApiError {
                     ..Self::new(status, "store_unavailable", message)
                 };
             }
-            StoreError::Conflict(Conflict::NameTaken) => (StatusCode::CONFLICT, "name_taken"),
-            StoreError::Conflict(Conflict::PasskeyKnown) => (StatusCode::CONFLICT, "passkey_known"),
-            StoreError::Conflict(Conflict::LastAdmin) => (StatusCode::CONFLICT, "last_admin"),
-            StoreError::Conflict(Conflict::HasUsers) => (StatusCode::CONFLICT, "already_set_up"),
+            StoreError::Conflict(StoreConflict::NameTaken) => (StatusCode::CONFLICT, "name_taken"),
+            StoreError::Conflict(StoreConflict::PasskeyExists) => {
+                (StatusCode::CONFLICT, "passkey_known")
+            }
+            StoreError::Conflict(StoreConflict::LastAdmin) => (StatusCode::CONFLICT, "last_admin"),
+            StoreError::Conflict(StoreConflict::UsersExist) => {
+                (StatusCode::CONFLICT, "already_set_up")
+            }
             StoreError::TooLong { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "too_long"),
             StoreError::TooMany { .. } => (StatusCode::CONFLICT, "too_many"),
-            StoreError::BadCursor => (StatusCode::BAD_REQUEST, "bad_cursor"),
+            StoreError::InvalidCursor => (StatusCode::BAD_REQUEST, "bad_cursor"),
             StoreError::NoSuchCall => return no_such_call(),
             StoreError::NoSuchUser => (StatusCode::NOT_FOUND, "no_such_user"),
         };
@@ -148,39 +154,39 @@ impl From<StoreError> for ApiError {
     }
 }
 
-impl From<DeskError> for ApiError {
+impl From<CallError> for ApiError {
     /// What Twilio refuses is 502, with what to do; its silence too.
-    fn from(error: DeskError) -> Self {
+    fn from(error: CallError) -> Self {
         let (status, code) = match error {
-            DeskError::Store(error) => return error.into(),
-            DeskError::Twilio(error) => return error.into(),
-            DeskError::Archive(error) => return Self::internal(error),
-            DeskError::NoSuchCall => return no_such_call(),
-            DeskError::NoAccount => (StatusCode::SERVICE_UNAVAILABLE, "twilio_not_set_up"),
-            DeskError::CallIsOver => (StatusCode::CONFLICT, "call_over"),
-            DeskError::NotAnswered => (StatusCode::CONFLICT, "call_not_answered"),
-            DeskError::CallInProgress => (StatusCode::CONFLICT, "call_in_progress"),
-            DeskError::Busy => (StatusCode::CONFLICT, "busy"),
-            DeskError::NoSimulation => (StatusCode::CONFLICT, "simulation_off"),
-            DeskError::Simulating => (StatusCode::CONFLICT, "simulation_running"),
-            DeskError::NotRecording => (StatusCode::CONFLICT, "not_recording"),
+            CallError::Store(error) => return error.into(),
+            CallError::Twilio(error) => return error.into(),
+            CallError::Archive(error) => return Self::internal(error),
+            CallError::NoSuchCall => return no_such_call(),
+            CallError::NoAccount => (StatusCode::SERVICE_UNAVAILABLE, "twilio_not_set_up"),
+            CallError::CallIsOver => (StatusCode::CONFLICT, "call_over"),
+            CallError::NotAnswered => (StatusCode::CONFLICT, "call_not_answered"),
+            CallError::CallInProgress => (StatusCode::CONFLICT, "call_in_progress"),
+            CallError::Busy => (StatusCode::CONFLICT, "busy"),
+            CallError::SimulationDisabled => (StatusCode::CONFLICT, "simulation_off"),
+            CallError::SimulationRunning => (StatusCode::CONFLICT, "simulation_running"),
+            CallError::NotRecording => (StatusCode::CONFLICT, "not_recording"),
         };
         Self::new(status, code, error.to_string())
     }
 }
 
-impl From<RestError> for ApiError {
-    fn from(error: RestError) -> Self {
+impl From<TwilioError> for ApiError {
+    fn from(error: TwilioError) -> Self {
         let code = match &error {
-            _ if error.is_denied() => "twilio_denied",
-            _ if error.is_busy() => "twilio_busy",
-            _ if error.is_gone() => "twilio_gone",
-            RestError::Refused(_) => "twilio_refused",
-            RestError::Unusable { .. } => "twilio_unusable",
-            RestError::Unreachable { .. } => "twilio_unreachable",
-            RestError::Lost { .. } => "twilio_lost",
-            RestError::Unreadable { .. } => "twilio_unreadable",
-            RestError::Elsewhere => "recording_elsewhere",
+            _ if error.is_unauthorized() => "twilio_denied",
+            _ if error.is_rate_limited() => "twilio_busy",
+            _ if error.is_not_found() => "twilio_gone",
+            TwilioError::Refused(_) => "twilio_refused",
+            TwilioError::InvalidRequest { .. } => "twilio_unusable",
+            TwilioError::Unreachable { .. } => "twilio_unreachable",
+            TwilioError::Lost { .. } => "twilio_lost",
+            TwilioError::Unreadable { .. } => "twilio_unreadable",
+            TwilioError::ForeignHost => "recording_elsewhere",
         };
         let message = error.to_string();
         Self {
@@ -193,14 +199,15 @@ impl From<RestError> for ApiError {
 /// The one shape of failures.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Error)]
-pub(super) struct Failure<'a> {
-    error: ErrorBody<'a>,
+pub(super) struct ErrorResponse<'a> {
+    error: ApiErrorBody<'a>,
 }
 
 /// What went wrong.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ErrorBody<'a> {
+#[schema(as = ErrorBody)]
+pub(super) struct ApiErrorBody<'a> {
     /// Stable, in snake case: for programs.
     #[schema(example = "no_such_call")]
     code: &'a str,
@@ -225,7 +232,7 @@ impl RequestId {
                     .bytes()
                     .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
         };
-        Self(given.filter(sane).map_or_else(random_id, Arc::from))
+        Self(given.filter(sane).map_or_else(random_request_id, Arc::from))
     }
 }
 
@@ -236,7 +243,7 @@ impl fmt::Display for RequestId {
 }
 
 /// 404: no such path.
-pub(super) fn nothing_here() -> ApiError {
+pub(super) fn path_not_found() -> ApiError {
     ApiError::new(
         StatusCode::NOT_FOUND,
         "not_found",
@@ -246,7 +253,7 @@ pub(super) fn nothing_here() -> ApiError {
 
 /// The outermost layer: gives each request its id, and each failure its shape and its log line.
 /// A failure that has a body of its own (JSON, TwiML) keeps it.
-pub(super) async fn shape(
+pub(super) async fn format_errors(
     State(metrics): State<Metrics>,
     mut request: Request,
     next: Next,
@@ -256,7 +263,7 @@ pub(super) async fn shape(
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let span = tracing::trace_span!(
-        target: telemetry::SPANS, "request", otel.kind = "server", %id,
+        target: telemetry::SPAN_TARGET, "request", otel.kind = "server", %id,
         otel.name = route.as_ref().map_or("nowhere", MatchedPath::as_str),
         http.request.method = %method, http.response.status_code = field::Empty,
     );
@@ -265,13 +272,13 @@ pub(super) async fn shape(
     let status = response.status();
     span.record("http.response.status_code", status.as_u16());
     let mut response = if status.is_client_error() || status.is_server_error() {
-        let about = About {
+        let context = RequestContext {
             id: &id,
             method: &method,
             route: route.as_ref(),
             metrics: &metrics,
         };
-        fail(response, &about).await
+        format_failure(response, &context).await
     } else {
         response
     };
@@ -282,31 +289,31 @@ pub(super) async fn shape(
 }
 
 /// What the log says of a request. Its path may name a call, so that its route stands for it.
-struct About<'a> {
+struct RequestContext<'a> {
     id: &'a RequestId,
     method: &'a Method,
     route: Option<&'a MatchedPath>,
     metrics: &'a Metrics,
 }
 
-async fn fail(response: Response, about: &About<'_>) -> Response {
+async fn format_failure(response: Response, context: &RequestContext<'_>) -> Response {
     let known = response.extensions().get::<Arc<ApiError>>().cloned();
     if known.is_none() && has_own_body(&response) {
         let error = ApiError::new(response.status(), "own_body", "");
-        about.log(response.status(), &error);
+        context.log_failure(response.status(), &error);
         return response;
     }
     let (mut parts, body) = response.into_parts();
     let error = match known {
         Some(error) => error,
-        None => Arc::new(explain(parts.status, body).await),
+        None => Arc::new(error_from_framework(parts.status, body).await),
     };
-    about.log(parts.status, &error);
+    context.log_failure(parts.status, &error);
 
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.remove(header::CONTENT_TYPE);
-    let json = Json(Failure {
-        error: error.body(about.id),
+    let json = Json(ErrorResponse {
+        error: error.to_body(context.id),
     });
     (parts, json).into_response()
 }
@@ -321,12 +328,12 @@ fn has_own_body(response: &Response) -> bool {
 }
 
 /// Makes an error of what the framework says about a request that no handler has seen.
-async fn explain(status: StatusCode, body: Body) -> ApiError {
+async fn error_from_framework(status: StatusCode, body: Body) -> ApiError {
     let text = to_bytes(body, EXPLANATION_BYTES_MAX)
         .await
         .unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    let code = code_of(status);
+    let code = error_code_of(status);
     let message = match (status, text.trim()) {
         (StatusCode::METHOD_NOT_ALLOWED, "") => {
             "this path does not take that method: see the Allow header".to_owned()
@@ -337,7 +344,7 @@ async fn explain(status: StatusCode, body: Body) -> ApiError {
     ApiError::new(status, code, message)
 }
 
-fn code_of(status: StatusCode) -> &'static str {
+fn error_code_of(status: StatusCode) -> &'static str {
     match status {
         StatusCode::BAD_REQUEST => "bad_request",
         StatusCode::NOT_FOUND => "not_found",
@@ -351,9 +358,9 @@ fn code_of(status: StatusCode) -> &'static str {
     }
 }
 
-impl About<'_> {
+impl RequestContext<'_> {
     /// Counts the failure, and logs it, as often as one of its kind may be.
-    fn log(&self, status: StatusCode, error: &ApiError) {
+    fn log_failure(&self, status: StatusCode, error: &ApiError) {
         let &Self { id, method, .. } = self;
         let route = self.route.map_or("none", MatchedPath::as_str);
         let (code, status) = (error.code, status.as_u16());
@@ -362,7 +369,7 @@ impl About<'_> {
         } else {
             limits::LOG_REFUSALS_MAX
         };
-        let line = self.metrics.refused(code, lines_max, clock::now());
+        let line = self.metrics.count_refusal(code, lines_max, clock::now());
         match (line, &error.cause, &error.hint) {
             (Some(left_out), Some(cause), _) => tracing::error!(
                 %method, route, status, code, request_id = %id, left_out, "request failed: {cause:#}"
@@ -380,7 +387,7 @@ impl About<'_> {
     }
 }
 
-fn random_id() -> Arc<str> {
+fn random_request_id() -> Arc<str> {
     // The standard library's only source of randomness; enough for a name that need not be secret.
     Arc::from(format!(
         "{:016x}",

@@ -15,14 +15,14 @@ use super::ApiState;
 use crate::limits;
 
 /// Reasons why no call can be taken now, by the part that has them.
-type Reasons = BTreeMap<&'static str, String>;
+type ReasonsByPart = BTreeMap<&'static str, String>;
 
 /// The reasons of parts that say so themselves, and what was last found; clones are the same.
 #[derive(Debug, Clone, Default)]
 pub struct Readiness {
-    reasons: Arc<Mutex<Reasons>>,
+    reasons: Arc<Mutex<ReasonsByPart>>,
     /// The parts with reasons when somebody last asked.
-    found: Arc<Mutex<Vec<&'static str>>>,
+    last_blocked: Arc<Mutex<Vec<&'static str>>>,
 }
 
 impl Readiness {
@@ -43,34 +43,38 @@ impl Readiness {
             .remove(part);
     }
 
-    fn reasons(&self) -> Reasons {
+    fn reasons(&self) -> ReasonsByPart {
         let reasons = self.reasons.lock();
         reasons.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether other parts have reasons than when somebody last asked: probes ask every few seconds,
     /// and the log is to have what is new.
-    fn is_news(&self, reasons: &Reasons) -> bool {
-        let found: Vec<&str> = reasons.keys().copied().collect();
-        let mut last = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        mem::replace(&mut *last, found) != *last
+    fn has_changed(&self, reasons: &ReasonsByPart) -> bool {
+        let last_blocked: Vec<&str> = reasons.keys().copied().collect();
+        let mut last = self
+            .last_blocked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        mem::replace(&mut *last, last_blocked) != *last
     }
 }
 
 /// Whether a call could be taken now.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Ready)]
-struct Verdict {
+struct ReadyResponse {
     ready: bool,
     /// Why not, each with what to do.
     reasons: Vec<String>,
-    headroom: Headroom,
+    headroom: ReadyHeadroom,
 }
 
 /// How much more could be taken now.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Headroom {
+#[schema(as = Headroom)]
+struct ReadyHeadroom {
     /// Media streams: each call has one.
     media_streams: usize,
     /// Pages that listen.
@@ -85,32 +89,32 @@ struct Headroom {
 #[utoipa::path(get, path = "/healthz", tag = "operators", security(()), responses(
     (status = 200, content_type = "text/plain", body = String, description = "`ok`"),
 ))]
-pub(super) async fn alive() -> &'static str {
+pub(super) async fn read_liveness() -> &'static str {
     "ok"
 }
 
 /// Could it take a call now, or why not?
 #[utoipa::path(get, path = "/readyz", tag = "operators", security(()), responses(
-    (status = 200, body = Verdict, description = "it could"),
-    (status = 503, body = Verdict, description = "it could not"),
+    (status = 200, body = ReadyResponse, description = "it could"),
+    (status = 503, body = ReadyResponse, description = "it could not"),
 ))]
-pub(super) async fn ready(State(state): State<ApiState>) -> Response {
+pub(super) async fn read_readiness(State(state): State<ApiState>) -> Response {
     let mut reasons = state.readiness.reasons();
-    let store_fault = store_fault(&state).await;
+    let store_fault = check_store(&state).await;
     if store_fault.is_some() {
         // Whoever asks may be anyone, so that the cause goes to the log only.
         let reason = "the database cannot be used: see the log, and run `callburner doctor`";
         reasons.insert("store", reason.to_owned());
     }
-    reasons.extend(of_archive(&state));
-    let headroom = headroom(&state).await;
-    reasons.extend(of_headroom(&headroom));
-    if state.switchboard.tasks.is_draining() {
+    reasons.extend(archive_reason(&state));
+    let headroom = measure_headroom(&state).await;
+    reasons.extend(headroom_reasons(&headroom));
+    if state.media_deps.tasks.is_draining() {
         let reason = "the server is stopping: send calls to another, or wait";
         reasons.insert("stop", reason.to_owned());
     }
     let ready = reasons.is_empty();
-    if state.readiness.is_news(&reasons) {
+    if state.readiness.has_changed(&reasons) {
         if ready {
             tracing::info!("ready again");
         } else {
@@ -125,7 +129,7 @@ pub(super) async fn ready(State(state): State<ApiState>) -> Response {
     };
     (
         status,
-        Json(Verdict {
+        Json(ReadyResponse {
             ready,
             reasons,
             headroom,
@@ -135,8 +139,8 @@ pub(super) async fn ready(State(state): State<ApiState>) -> Response {
 }
 
 /// Why nothing could be written down now.
-async fn store_fault(state: &ApiState) -> Option<String> {
-    let checked = tokio::time::timeout(limits::READY_WAIT_MAX, state.desk.store().check()).await;
+async fn check_store(state: &ApiState) -> Option<String> {
+    let checked = tokio::time::timeout(limits::READY_WAIT_MAX, state.calls.store().ping()).await;
     match checked {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(error.to_string()),
@@ -144,27 +148,27 @@ async fn store_fault(state: &ApiState) -> Option<String> {
     }
 }
 
-async fn headroom(state: &ApiState) -> Headroom {
-    let free = state.desk.store().disk_free_bytes();
+async fn measure_headroom(state: &ApiState) -> ReadyHeadroom {
+    let free = state.calls.store().disk_free_bytes();
     let free = tokio::time::timeout(limits::READY_WAIT_MAX, free).await;
-    Headroom {
+    ReadyHeadroom {
         media_streams: state.media_sockets_left(),
         listeners: state.listeners_left(),
-        engine_lag_ms: state.switchboard.engine.health().1.as_millis() as u64,
+        engine_lag_ms: state.media_deps.engine.health().1.as_millis() as u64,
         disk_free_bytes: free.ok().and_then(Result::ok).flatten(),
     }
 }
 
 /// Why there is no room for one more call.
-fn of_headroom(headroom: &Headroom) -> Reasons {
-    let mut reasons = Reasons::new();
+fn headroom_reasons(headroom: &ReadyHeadroom) -> ReasonsByPart {
+    let mut reasons = ReasonsByPart::new();
     if headroom.media_streams == 0 {
         let reason =
             "every media stream is taken: further calls are connected, and not transcribed";
         reasons.insert("media", reason.to_owned());
     }
     if let Some(free) = headroom.disk_free_bytes
-        && free < limits::DISK_FREE_NEEDED
+        && free < limits::DISK_FREE_BYTES_MIN
     {
         let free = free / (1024 * 1024);
         let reason =
@@ -175,10 +179,10 @@ fn of_headroom(headroom: &Headroom) -> Reasons {
 }
 
 /// Why audio could not be kept now.
-fn of_archive(state: &ApiState) -> Option<(&'static str, String)> {
-    let shelf = state.switchboard.shelf.as_ref()?;
+fn archive_reason(state: &ApiState) -> Option<(&'static str, String)> {
+    let audio_archive = state.media_deps.audio_archive.as_ref()?;
     let reason = "calls' audio cannot be written: see whether the disk of DATA_DIR is full";
-    let is_failing = shelf.health().is_failing;
+    let is_failing = audio_archive.health().is_failing;
     is_failing.then(|| ("archive", reason.to_owned()))
 }
 
@@ -193,9 +197,9 @@ mod tests {
             let parts = parts
                 .iter()
                 .map(|&(part, reason)| (part, reason.to_owned()));
-            parts.collect::<Reasons>()
+            parts.collect::<ReasonsByPart>()
         };
-        for (found, is_news) in [
+        for (last_blocked, has_changed) in [
             (reasons(&[]), false),
             (reasons(&[("disk", "63 MB left")]), true),
             (reasons(&[("disk", "62 MB left")]), false),
@@ -208,7 +212,11 @@ mod tests {
             (reasons(&[]), true),
             (reasons(&[]), false),
         ] {
-            assert_eq!(readiness.is_news(&found), is_news, "{found:?}");
+            assert_eq!(
+                readiness.has_changed(&last_blocked),
+                has_changed,
+                "{last_blocked:?}"
+            );
         }
     }
 }

@@ -40,12 +40,12 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_tungstenite::tungstenite;
 use utoipa::{IntoParams, ToSchema};
 
-use super::error::ErrorBody;
+use super::error::ApiErrorBody;
 use super::{ApiError, ApiState, Caller, ClientAddress, RequestId, calls};
-use crate::access::client;
-use crate::access::shares::Share;
+use crate::access::client_context;
+use crate::access::keyed_semaphore::KeyedPermit;
 use crate::clock;
-use crate::hub::{HubError, Resume, Subscription};
+use crate::hub::{ResumePoint, SubscribeError, Subscription};
 use crate::ids::{CallSid, UserId};
 use crate::limits;
 use crate::store::{Scope, StoreError};
@@ -54,27 +54,27 @@ use crate::store::{Scope, StoreError};
 ///
 /// Text frames. Send `ListenerRequest`s; hear `CallEvent`s and `ListenerReply`s. The query is the
 /// same as a first `subscribe`.
-#[utoipa::path(get, path = "/ws/transcriptions", tag = "live", params(First), responses(
+#[utoipa::path(get, path = "/ws/transcriptions", tag = "live", params(ListenQuery), responses(
     (status = 101, description = "the socket is open"),
     (status = 400, description = "`bad_request`: no WebSocket, or a query that cannot be read"),
     (status = 403, description = "`origin_refused`: another server's page; `not_allowed`: a token without the scope"),
     (status = 429, description = "`too_many_of_your_listeners`: close some of your pages"),
     (status = 503, description = "`restarting`, `too_many_listeners`: come back in a moment"),
 ))]
-pub(super) async fn transcriptions(
+pub(super) async fn listen(
     caller: Caller,
     ClientAddress(address): ClientAddress,
     State(state): State<ApiState>,
     Extension(request_id): Extension<RequestId>,
     headers: HeaderMap,
-    Query(first): Query<First>,
+    Query(first): Query<ListenQuery>,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, ApiError> {
     if caller.is_browser() {
-        state.gatehouse.check_origin(&headers)?;
+        state.auth.check_origin(&headers)?;
     }
-    caller.require(Scope::CallsRead)?;
-    if state.switchboard.tasks.is_stopping() {
+    caller.require_scope(Scope::CallsRead)?;
+    if state.media_deps.tasks.is_stopping() {
         let message = "the server is restarting: come back in a moment";
         return Err(ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -82,12 +82,12 @@ pub(super) async fn transcriptions(
             message,
         ));
     }
-    let share = match caller.user_id() {
+    let user_permit = match caller.user_id() {
         Some(user) => Some(
             state
-                .listeners_of
-                .take(&user)
-                .ok_or_else(too_many_of_yours)?,
+                .listeners_per_user
+                .try_acquire(&user)
+                .ok_or_else(too_many_listeners_of_user)?,
         ),
         None => None,
     };
@@ -101,36 +101,36 @@ pub(super) async fn transcriptions(
                 message,
             )
         })?;
-    let first = first.call_sid.map(|call_sid| Target {
+    let first = first.call_sid.map(|call_sid| ListenerTarget {
         call_sid,
         offset: first.offset,
         epoch: first.epoch,
     });
-    let tasks = state.switchboard.tasks.clone();
+    let tasks = state.media_deps.tasks.clone();
     let upgrade = upgrade
         .max_message_size(limits::LISTENER_MESSAGE_BYTES_MAX)
         .max_frame_size(limits::LISTENER_MESSAGE_BYTES_MAX);
     Ok(upgrade.on_upgrade(async move |socket| {
-        let session = Session {
+        let session = ListenerSession {
             socket,
             state,
             request_id,
             caller,
             subscriptions: BTreeMap::new(),
-            faults: 0,
-            requests: 0,
-            _places: (permit, share),
+            rejected_messages: 0,
+            message_count: 0,
+            _permits: (permit, user_permit),
         };
-        tasks.spawn(client::serve(address, async move {
+        tasks.spawn(client_context::run_for(address, async move {
             if let Some(user) = session.caller.user_id() {
-                client::is_of(user);
+                client_context::set_user(user);
             }
             session.run(first).await;
         }));
     }))
 }
 
-fn too_many_of_yours() -> ApiError {
+fn too_many_listeners_of_user() -> ApiError {
     let max = limits::LISTENERS_PER_USER_MAX;
     let message = format!("you have {max} pages or programs that listen to calls: close some");
     ApiError::new(
@@ -144,7 +144,7 @@ fn too_many_of_yours() -> ApiError {
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
-pub(super) struct First {
+pub(super) struct ListenQuery {
     /// The call to listen to from the start; a leg's SID stands for its call.
     #[param(value_type = Option<String>)]
     call_sid: Option<CallSid>,
@@ -158,9 +158,9 @@ pub(super) struct First {
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = ListenerRequest)]
 #[serde(tag = "type", rename_all = "camelCase")]
-pub(super) enum Request {
+pub(super) enum ListenerRequest {
     /// Begin to listen to a call, or begin again.
-    Subscribe(Target),
+    Subscribe(ListenerTarget),
     /// Listen to it no more.
     #[serde(rename_all = "camelCase")]
     Unsubscribe { call_sid: CallSid },
@@ -172,7 +172,7 @@ pub(super) enum Request {
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = ListenerTarget)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Target {
+pub(super) struct ListenerTarget {
     /// The call; a leg's SID stands for its call, and is answered with a `leg`.
     call_sid: CallSid,
     /// The last offset that was seen of it.
@@ -185,7 +185,7 @@ pub(super) struct Target {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ListenerReply)]
 #[serde(tag = "type", rename_all = "camelCase")]
-pub(super) enum Reply<'a> {
+pub(super) enum ListenerReply<'a> {
     /// To a ping.
     Pong,
     /// The SID that was subscribed to is a leg's: events come under its call's SID.
@@ -201,120 +201,130 @@ pub(super) enum Reply<'a> {
     Error {
         #[serde(skip_serializing_if = "Option::is_none")]
         call_sid: Option<&'a CallSid>,
-        error: ErrorBody<'a>,
+        error: ApiErrorBody<'a>,
     },
 }
 
 /// How a session ends.
 #[derive(Debug)]
-enum End {
+enum SocketEnd {
     /// The browser left, or its network did.
-    Gone,
+    Disconnected,
     /// We close.
     Close { code: u16, reason: &'static str },
 }
 
-enum Turn {
-    Heard(Option<Result<Message, axum::Error>>),
-    News,
+enum ListenerTurn {
+    Message(Option<Result<Message, axum::Error>>),
+    EventsReady,
     Ping,
     Revoked,
     Stopping,
-    Drained,
+    DrainTimedOut,
 }
 
 /// One socket.
-struct Session {
+struct ListenerSession {
     socket: WebSocket,
     state: ApiState,
     request_id: RequestId,
     caller: Caller,
     subscriptions: BTreeMap<CallSid, Subscription>,
-    faults: u32,
+    rejected_messages: u32,
     /// Messages of any kind since the last ping.
-    requests: u32,
-    _places: (OwnedSemaphorePermit, Option<Share<UserId>>),
+    message_count: u32,
+    _permits: (OwnedSemaphorePermit, Option<KeyedPermit<UserId>>),
 }
 
-impl Session {
-    async fn run(mut self, first: Option<Target>) {
-        let Err(end) = self.converse(first).await;
+impl ListenerSession {
+    async fn run(mut self, first: Option<ListenerTarget>) {
+        let Err(end) = self.run_until_end(first).await;
         tracing::debug!(request_id = %self.request_id, ?end, "listener left");
         // Calls are let go before the closing handshake, which the browser may drag out.
         self.subscriptions.clear();
-        let End::Close { code, reason } = end else {
+        let SocketEnd::Close { code, reason } = end else {
             return;
         };
         let frame = CloseFrame {
             code,
             reason: Utf8Bytes::from_static(reason),
         };
-        let goodbye = async {
+        let closing_handshake = async {
             if self.socket.send(Message::Close(Some(frame))).await.is_ok() {
                 while let Some(Ok(_)) = self.socket.recv().await {}
             }
         };
         // Late or not, the socket closes when it is dropped.
-        let _ = tokio::time::timeout(limits::LISTENER_CLOSE_MAX, goodbye).await;
+        let _ = tokio::time::timeout(limits::LISTENER_CLOSE_MAX, closing_handshake).await;
     }
 
-    async fn converse(&mut self, first: Option<Target>) -> Result<std::convert::Infallible, End> {
-        let stop = self.state.switchboard.tasks.clone();
-        let mut revocations = self.state.gatehouse.revocations();
+    async fn run_until_end(
+        &mut self,
+        first: Option<ListenerTarget>,
+    ) -> Result<std::convert::Infallible, SocketEnd> {
+        let stop = self.state.media_deps.tasks.clone();
+        let mut revocations = self.state.auth.subscribe_revocations();
         // What happened between the upgrade and the line above.
         self.check_rights().await?;
         if let Some(target) = first {
             self.subscribe(target).await?;
         }
-        let mut heard_at = clock::now();
-        let mut ping_at = heard_at + limits::LISTENER_PING_EVERY;
-        let mut leave_by: Option<Instant> = None;
+        let mut last_message_at = clock::now();
+        let mut ping_at = last_message_at + limits::LISTENER_PING_INTERVAL;
+        let mut drain_deadline: Option<Instant> = None;
         loop {
-            if leave_by.is_some() && self.subscriptions.values().all(Subscription::is_over) {
+            if drain_deadline.is_some()
+                && self.subscriptions.values().all(Subscription::is_finished)
+            {
                 return Err(RESTARTING);
             }
             let turn = tokio::select! {
-                message = self.socket.recv() => Turn::Heard(message),
-                () = any_ready(&mut self.subscriptions) => Turn::News,
-                () = clock::until(Some(ping_at)) => Turn::Ping,
-                Ok(()) = revocations.changed() => Turn::Revoked,
-                () = stop.stopping(), if leave_by.is_none() => Turn::Stopping,
-                () = clock::until(leave_by) => Turn::Drained,
+                message = self.socket.recv() => ListenerTurn::Message(message),
+                () = any_subscription_ready(&mut self.subscriptions) => ListenerTurn::EventsReady,
+                () = clock::sleep_until(Some(ping_at)) => ListenerTurn::Ping,
+                Ok(()) = revocations.changed() => ListenerTurn::Revoked,
+                () = stop.wait_for_stop(), if drain_deadline.is_none() => ListenerTurn::Stopping,
+                () = clock::sleep_until(drain_deadline) => ListenerTurn::DrainTimedOut,
             };
             match turn {
-                Turn::Heard(message) => {
-                    heard_at = clock::now();
-                    self.hear(message).await?;
+                ListenerTurn::Message(message) => {
+                    last_message_at = clock::now();
+                    self.handle_message(message).await?;
                 }
-                Turn::News => self.tell_news().await?,
-                Turn::Ping => {
+                ListenerTurn::EventsReady => self.send_events().await?,
+                ListenerTurn::Ping => {
                     let now = clock::now();
-                    if now.saturating_duration_since(heard_at) > limits::LISTENER_MUTE_MAX {
-                        return Err(End::Gone);
+                    if now.saturating_duration_since(last_message_at) > limits::LISTENER_IDLE_MAX {
+                        return Err(SocketEnd::Disconnected);
                     }
                     self.check_rights().await?;
-                    self.requests = 0;
-                    ping_at = now + limits::LISTENER_PING_EVERY;
-                    self.write([Message::Ping(Bytes::new())]).await?;
+                    self.message_count = 0;
+                    ping_at = now + limits::LISTENER_PING_INTERVAL;
+                    self.send_frames([Message::Ping(Bytes::new())]).await?;
                 }
-                Turn::Revoked => self.check_rights().await?,
+                ListenerTurn::Revoked => self.check_rights().await?,
                 // Calls may still have last words; their listeners stay for those.
-                Turn::Stopping => leave_by = Some(clock::now() + limits::LISTENER_DRAIN_MAX),
-                Turn::Drained => return Err(RESTARTING),
+                ListenerTurn::Stopping => {
+                    drain_deadline = Some(clock::now() + limits::LISTENER_DRAIN_MAX);
+                }
+                ListenerTurn::DrainTimedOut => return Err(RESTARTING),
             }
         }
     }
 
-    async fn hear(&mut self, message: Option<Result<Message, axum::Error>>) -> Result<(), End> {
+    async fn handle_message(
+        &mut self,
+        message: Option<Result<Message, axum::Error>>,
+    ) -> Result<(), SocketEnd> {
         let message = match message {
             Some(Ok(message)) => message,
-            Some(Err(error)) => return Err(end_of(error)),
-            None => return Err(End::Gone),
+            Some(Err(error)) => return Err(socket_end_of(error)),
+            None => return Err(SocketEnd::Disconnected),
         };
         // A ping is work too: it is answered.
-        self.requests += 1;
-        if self.requests > limits::LISTENER_REQUESTS_MAX {
-            return Err(End::Close {
+        self.message_count += 1;
+        if self.message_count > limits::LISTENER_REQUESTS_MAX {
+            return Err(SocketEnd::Close {
                 code: close_code::POLICY,
                 reason: "too many requests",
             });
@@ -323,40 +333,42 @@ impl Session {
             Message::Text(text) => text,
             Message::Ping(_) | Message::Pong(_) => return Ok(()),
             Message::Binary(_) => {
-                return self.fault("not_text", "send JSON in text frames").await;
+                return self
+                    .reject_message("not_text", "send JSON in text frames")
+                    .await;
             }
-            Message::Close(_) => return Err(End::Gone),
+            Message::Close(_) => return Err(SocketEnd::Disconnected),
         };
         match serde_json::from_str(&text) {
-            Ok(Request::Subscribe(target)) => self.subscribe(target).await,
-            Ok(Request::Unsubscribe { call_sid }) => self.unsubscribe(&call_sid).await,
-            Ok(Request::Ping) => self.reply(&Reply::Pong).await,
+            Ok(ListenerRequest::Subscribe(target)) => self.subscribe(target).await,
+            Ok(ListenerRequest::Unsubscribe { call_sid }) => self.unsubscribe(&call_sid).await,
+            Ok(ListenerRequest::Ping) => self.send_reply(&ListenerReply::Pong).await,
             Err(error) => {
                 let known = "known types are subscribe, unsubscribe and ping";
-                self.fault("bad_request", format!("not a request ({error}); {known}"))
+                self.reject_message("bad_request", format!("not a request ({error}); {known}"))
                     .await
             }
         }
     }
 
-    async fn subscribe(&mut self, target: Target) -> Result<(), End> {
-        let Target {
+    async fn subscribe(&mut self, target: ListenerTarget) -> Result<(), SocketEnd> {
+        let ListenerTarget {
             call_sid: asked,
             offset,
             epoch,
         } = target;
-        let call_sid = match self.hearable(&asked).await {
+        let call_sid = match self.resolve_call(&asked).await {
             Ok(call_sid) => call_sid,
             Err(error) => {
                 let detail = format!("{}: to listen {}", error.code(), asked.as_str());
                 let user = self.caller.user_id();
-                self.state.desk.note_deed_later("refused", detail, user);
-                return self.refuse(Some(&asked), &error).await;
+                self.state.calls.spawn_audit_event("refused", detail, user);
+                return self.send_error(Some(&asked), &error).await;
             }
         };
         if call_sid != asked {
             let (call_sid, parent_sid) = (&asked, &call_sid);
-            self.reply(&Reply::Leg {
+            self.send_reply(&ListenerReply::Leg {
                 call_sid,
                 parent_sid,
             })
@@ -370,56 +382,63 @@ impl Session {
                 "too_many_subscriptions",
                 "this socket hears too many calls: unsubscribe from one first",
             );
-            return self.refuse(Some(&call_sid), &error).await;
+            return self.send_error(Some(&call_sid), &error).await;
         }
-        let resume = offset.map(|offset| Resume { offset, epoch });
-        let (hub, user) = (&self.state.switchboard.hub, self.caller.user_id());
-        match hub.subscribe_for(user, &call_sid, resume) {
+        let resume = offset.map(|offset| ResumePoint { offset, epoch });
+        let (hub, user) = (&self.state.media_deps.hub, self.caller.user_id());
+        match hub.subscribe_as(user, &call_sid, resume) {
             Ok(subscription) => {
                 // A call from before this server's time, or one that is over.
-                if let Err(error) = self.state.switchboard.scribe.recall(&call_sid).await
-                    && !self.has_placed(&call_sid)
+                if let Err(error) = self
+                    .state
+                    .media_deps
+                    .transcript_writer
+                    .restore_call(&call_sid)
+                    .await
+                    && !self.is_own_live_call(&call_sid)
                 {
-                    return self.refuse(Some(&call_sid), &error.into()).await;
+                    return self.send_error(Some(&call_sid), &error.into()).await;
                 }
                 self.subscriptions.insert(call_sid, subscription);
                 Ok(())
             }
             Err(full) => {
                 let status = match full {
-                    HubError::TooManyChannels => StatusCode::SERVICE_UNAVAILABLE,
-                    HubError::TooManyOfUser => StatusCode::TOO_MANY_REQUESTS,
+                    SubscribeError::TooManyChannels => StatusCode::SERVICE_UNAVAILABLE,
+                    SubscribeError::TooManyOfUser => StatusCode::TOO_MANY_REQUESTS,
                 };
                 let error = ApiError::new(status, "too_many_channels", full.to_string());
-                self.refuse(Some(&call_sid), &error).await
+                self.send_error(Some(&call_sid), &error).await
             }
         }
     }
 
-    async fn unsubscribe(&mut self, leg: &CallSid) -> Result<(), End> {
+    async fn unsubscribe(&mut self, leg: &CallSid) -> Result<(), SocketEnd> {
         if self.subscriptions.remove(leg).is_none() {
-            match self.state.gatehouse.store().find_parent(leg).await {
+            match self.state.auth.store().find_parent(leg).await {
                 Ok(call) => drop(call.and_then(|call| self.subscriptions.remove(&call))),
-                Err(error) => return self.refuse(Some(leg), &error.into()).await,
+                Err(error) => return self.send_error(Some(leg), &error.into()).await,
             }
         }
         Ok(())
     }
 
     /// The call of a leg, if the caller may hear it; asked for every subscription.
-    async fn hearable(&mut self, leg: &CallSid) -> Result<CallSid, ApiError> {
-        if self.has_placed(leg) {
+    async fn resolve_call(&mut self, leg: &CallSid) -> Result<CallSid, ApiError> {
+        if self.is_own_live_call(leg) {
             return Ok(leg.clone());
         }
-        let store = self.state.gatehouse.store();
+        let store = self.state.auth.store();
         let call = store.find_parent(leg).await?;
         let record = match &call {
             Some(call) if self.caller.user_id().is_some() => store.call_record(call).await?,
             Some(_) | None => None,
         };
         match &record {
-            Some(record) => calls::look(&self.state.desk, &self.caller, record).await?,
-            None if self.may_wait_for(leg) => {}
+            Some(record) => {
+                calls::check_call_access(&self.state.calls, &self.caller, record).await?;
+            }
+            None if self.may_await_call(leg) => {}
             None => return Err(StoreError::NoSuchCall.into()),
         }
         Ok(call.unwrap_or_else(|| leg.clone()))
@@ -428,25 +447,25 @@ impl Session {
     /// Whether the caller may hear a call that has no record: one that goes on, if he sees all calls. Calls
     /// that do not go on are waited for only where nobody needs to sign in, so that no user opens channels
     /// for calls that there are not.
-    fn may_wait_for(&self, call: &CallSid) -> bool {
-        let is_open = self.caller.user_id().is_none();
-        let goes_on = self.state.switchboard.hub.knows(call);
-        is_open || goes_on && self.caller.sees_only().is_none()
+    fn may_await_call(&self, call: &CallSid) -> bool {
+        let needs_no_sign_in = self.caller.user_id().is_none();
+        let goes_on = self.state.media_deps.hub.has_events(call);
+        needs_no_sign_in || goes_on && self.caller.visible_user_id().is_none()
     }
 
     /// Whether it is the caller's own call, which goes on: heard even without the database.
-    fn has_placed(&self, call: &CallSid) -> bool {
+    fn is_own_live_call(&self, call: &CallSid) -> bool {
         let user = self.caller.user_id();
-        user.is_some_and(|user| self.state.desk.is_placed_by(call, user))
+        user.is_some_and(|user| self.state.calls.is_placed_by(call, user))
     }
 
     /// Ends the socket of someone who has signed out, or whose rights are not what they were: at
     /// once when it happened in this server, at the next ping when it happened elsewhere.
-    async fn check_rights(&mut self) -> Result<(), End> {
+    async fn check_rights(&mut self) -> Result<(), SocketEnd> {
         let checked = self
             .state
-            .gatehouse
-            .is_still(&self.caller, clock::utc_now());
+            .auth
+            .is_caller_still_valid(&self.caller, clock::utc_now());
         match checked.await {
             Ok(true) => Ok(()),
             Ok(false) => Err(SIGNED_OUT),
@@ -459,38 +478,49 @@ impl Session {
     }
 
     /// One batch of each call in turn, so that a busy one starves no other.
-    async fn tell_news(&mut self) -> Result<(), End> {
+    async fn send_events(&mut self) -> Result<(), SocketEnd> {
         let news = self.subscriptions.values_mut().flat_map(Subscription::read);
         let frames: Vec<Message> = news.map(|event| text_frame(&*event)).collect();
-        self.write(frames).await
+        self.send_frames(frames).await
     }
 
-    async fn fault(&mut self, code: &'static str, message: impl Into<String>) -> Result<(), End> {
-        self.faults += 1;
-        if self.faults > limits::LISTENER_FAULTS_MAX {
-            return Err(End::Close {
+    async fn reject_message(
+        &mut self,
+        code: &'static str,
+        message: impl Into<String>,
+    ) -> Result<(), SocketEnd> {
+        self.rejected_messages += 1;
+        if self.rejected_messages > limits::LISTENER_FAULTS_MAX {
+            return Err(SocketEnd::Close {
                 code: close_code::POLICY,
                 reason: "too many wrong requests",
             });
         }
-        self.refuse(None, &ApiError::new(StatusCode::BAD_REQUEST, code, message))
+        self.send_error(None, &ApiError::new(StatusCode::BAD_REQUEST, code, message))
             .await
     }
 
-    async fn refuse(&mut self, call_sid: Option<&CallSid>, error: &ApiError) -> Result<(), End> {
+    async fn send_error(
+        &mut self,
+        call_sid: Option<&CallSid>,
+        error: &ApiError,
+    ) -> Result<(), SocketEnd> {
         let request_id = self.request_id.clone();
-        self.reply(&Reply::Error {
+        self.send_reply(&ListenerReply::Error {
             call_sid,
-            error: error.body(&request_id),
+            error: error.to_body(&request_id),
         })
         .await
     }
 
-    async fn reply(&mut self, reply: &Reply<'_>) -> Result<(), End> {
-        self.write([text_frame(reply)]).await
+    async fn send_reply(&mut self, reply: &ListenerReply<'_>) -> Result<(), SocketEnd> {
+        self.send_frames([text_frame(reply)]).await
     }
 
-    async fn write(&mut self, frames: impl IntoIterator<Item = Message>) -> Result<(), End> {
+    async fn send_frames(
+        &mut self,
+        frames: impl IntoIterator<Item = Message>,
+    ) -> Result<(), SocketEnd> {
         let writing = async {
             for frame in frames {
                 self.socket.feed(frame).await?;
@@ -499,8 +529,8 @@ impl Session {
         };
         match tokio::time::timeout(limits::LISTENER_WRITE_MAX, writing).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(End::Gone),
-            Err(_) => Err(End::Close {
+            Ok(Err(_)) => Err(SocketEnd::Disconnected),
+            Err(_) => Err(SocketEnd::Close {
                 code: close_code::ERROR,
                 reason: "too slow",
             }),
@@ -508,18 +538,18 @@ impl Session {
     }
 }
 
-const RESTARTING: End = End::Close {
+const RESTARTING: SocketEnd = SocketEnd::Close {
     code: close_code::AWAY,
     reason: "restarting",
 };
 
-const SIGNED_OUT: End = End::Close {
+const SIGNED_OUT: SocketEnd = SocketEnd::Close {
     code: close_code::POLICY,
     reason: "signed out",
 };
 
 /// Resolves when any of them has news; never when there are none.
-async fn any_ready(subscriptions: &mut BTreeMap<CallSid, Subscription>) {
+async fn any_subscription_ready(subscriptions: &mut BTreeMap<CallSid, Subscription>) {
     if subscriptions.is_empty() {
         return std::future::pending().await;
     }
@@ -536,16 +566,16 @@ fn text_frame(content: &impl Serialize) -> Message {
     Message::Text(json.into())
 }
 
-fn end_of(error: axum::Error) -> End {
+fn socket_end_of(error: axum::Error) -> SocketEnd {
     match error.into_inner().downcast_ref() {
-        Some(tungstenite::Error::Capacity(_)) => End::Close {
+        Some(tungstenite::Error::Capacity(_)) => SocketEnd::Close {
             code: close_code::SIZE,
             reason: "message too long",
         },
-        Some(tungstenite::Error::Utf8(_)) => End::Close {
+        Some(tungstenite::Error::Utf8(_)) => SocketEnd::Close {
             code: close_code::INVALID,
             reason: "not UTF-8",
         },
-        _ => End::Gone,
+        _ => SocketEnd::Disconnected,
     }
 }

@@ -11,21 +11,21 @@ use axum::response::Response;
 use tokio::sync::watch;
 use tracing::Instrument;
 
-use super::{ApiError, ApiState, probe, simulator, twilio};
-use crate::call::{self, Carried};
+use super::{ApiError, ApiState, doctor_endpoints, simulator_key, twilio};
 use crate::limits;
+use crate::media_task::{self, EndedStream};
 use crate::telemetry;
-use crate::twilio::signature::Payload;
-use crate::twilio::stream::session::Admission;
+use crate::twilio::signature::SignedPayload;
+use crate::twilio::stream::session::StreamBinding;
 
 /// Whether this is the path of a media socket.
-pub(super) fn is_media(path: &str) -> bool {
+pub(super) fn is_media_path(path: &str) -> bool {
     path.strip_prefix("/media")
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// `GET /media/…`
-pub(super) async fn stream(
+pub(super) async fn accept_media_stream(
     State(state): State<ApiState>,
     OriginalUri(uri): OriginalUri,
     peer: Option<Extension<ConnectInfo<SocketAddr>>>,
@@ -33,96 +33,92 @@ pub(super) async fn stream(
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, ApiError> {
     let path = uri.path();
-    if let Some(keyring) = &state.doors.keyring {
-        twilio::check(&state.doors, keyring, path, Payload::None, &headers)?;
+    if let Some(keyring) = &state.endpoint.keyring {
+        twilio::verify_signature(
+            &state.endpoint,
+            keyring,
+            path,
+            SignedPayload::None,
+            &headers,
+        )?;
     }
     let peer = peer.map(|Extension(ConnectInfo(peer))| peer.ip());
-    if let Some(refusal) = probe::refusal(&state, path, peer, &headers) {
+    if let Some(refusal) = doctor_endpoints::doctor_refusal(&state, path, peer, &headers) {
         return Ok(refusal);
     }
-    if path == probe::SILENT && state.doors.keyring.is_some() {
-        return Ok(upgrade.on_upgrade(probe::stay_silent));
+    if path == doctor_endpoints::SILENT_MEDIA_PATH && state.endpoint.keyring.is_some() {
+        return Ok(upgrade.on_upgrade(doctor_endpoints::hold_silent_socket));
     }
-    let unavailable = |code, message| {
-        Err(ApiError::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            code,
-            message,
-        ))
-    };
-    if state.switchboard.tasks.is_stopping() {
-        return unavailable(
+    let unavailable = |code, message| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, code, message);
+    if state.media_deps.tasks.is_stopping() {
+        return Err(unavailable(
             "restarting",
             "the server is restarting: come back in a moment",
-        );
+        ));
     }
-    let (admission, number) = if state.doors.keyring.is_some() {
-        admit(&state, path)?
+    let (binding, number) = if state.endpoint.keyring.is_some() {
+        redeem_stream_token(&state, path)?
     } else {
-        admit_simulated(&state, path, peer, &headers)?
+        redeem_simulated_stream_token(&state, path, peer, &headers)?
     };
     let Ok(permit) = Arc::clone(&state.media_sockets).try_acquire_owned() else {
-        if let Some(call) = &admission.call_sid {
-            state.desk.goes_unheard(call).await;
+        if let Some(call) = &binding.call_sid {
+            state.calls.mark_not_transcribed(call).await;
         }
-        return unavailable(
+        return Err(unavailable(
             "too_many_streams",
             "too many media streams are open: try again later",
-        );
+        ));
     };
-    if let Some(call) = &admission.call_sid {
-        state.desk.is_heard(call);
+    if let Some(call) = &binding.call_sid {
+        state.calls.mark_transcribed(call);
     }
-    let frames = match (&admission.call_sid, number) {
-        (Some(call), Some(number)) => state.desk.stream_opened(call, number),
+    let frames = match (&binding.call_sid, number) {
+        (Some(call), Some(number)) => state.calls.on_stream_opened(call, number),
         _ => watch::Sender::new(()),
     };
-    let switchboard = state.switchboard.clone();
+    let media_deps = state.media_deps.clone();
     let upgrade = upgrade
         .max_message_size(limits::MEDIA_MESSAGE_BYTES_MAX)
         .max_frame_size(limits::MEDIA_MESSAGE_BYTES_MAX);
     Ok(upgrade.on_upgrade(async move |socket| {
-        let tasks = switchboard.tasks.clone();
-        let desk = state.desk;
-        let on_end = move |carried: Carried| {
-            let Carried {
-                call_sid,
-                stream_sid,
-                reason,
-            } = carried;
-            desk.stream_ended(&call_sid, stream_sid, number, reason);
+        let tasks = media_deps.tasks.clone();
+        let calls = state.calls;
+        let on_end = move |ended: EndedStream| {
+            calls.on_stream_ended(&ended.call_sid, ended.stream_sid, number, ended.reason);
         };
-        let span = tracing::trace_span!(target: telemetry::SPANS, "media stream");
-        let carried = call::carry(socket, switchboard, admission, permit, frames, on_end);
-        tasks.spawn_call(carried.instrument(span));
+        let span = tracing::trace_span!(target: telemetry::SPAN_TARGET, "media stream");
+        let ended =
+            media_task::run_media_stream(socket, media_deps, binding, permit, frames, on_end);
+        tasks.spawn_call(ended.instrument(span));
     }))
 }
 
 /// What a socket without an account may carry: the simulated call that its secret was made for, once;
 /// with the simulator key, whatever it says.
-fn admit_simulated(
+fn redeem_simulated_stream_token(
     state: &ApiState,
     path: &str,
     peer: Option<IpAddr>,
     headers: &HeaderMap,
-) -> Result<(Admission, Option<u32>), ApiError> {
-    let (doors, secret) = (&state.doors, secret_of(path));
-    if state.desk.simulates() {
-        simulator::check_near(peer, headers)?;
-        if let Some(expected) = state.desk.admit_stream(secret) {
-            let admission = Admission {
+) -> Result<(StreamBinding, Option<u32>), ApiError> {
+    let (endpoint, secret) = (&state.endpoint, stream_secret_of(path));
+    if state.calls.can_simulate() {
+        simulator_key::require_local_peer(peer, headers)?;
+        if let Some(expected) = state.calls.redeem_stream_token(secret) {
+            let binding = StreamBinding {
                 call_sid: Some(expected.call),
                 account_sid: None,
             };
-            return Ok((admission, Some(expected.number)));
+            return Ok((binding, Some(expected.number)));
         }
     }
-    simulator::check(doors, secret, peer, headers)?;
-    Ok((Admission::default(), None))
+    simulator_key::require_simulator_key(endpoint, secret, peer, headers)?;
+    Ok((StreamBinding::default(), None))
 }
 
 /// The secret at the end of a media socket's path.
-fn secret_of(path: &str) -> &str {
+fn stream_secret_of(path: &str) -> &str {
     path.trim_matches('/')
         .rsplit('/')
         .next()
@@ -131,19 +127,22 @@ fn secret_of(path: &str) -> &str {
 
 /// What a socket that Twilio signed may carry, and the how manyth stream of its call it is: the stream
 /// that its secret was made for, once.
-fn admit(state: &ApiState, path: &str) -> Result<(Admission, Option<u32>), ApiError> {
-    let Some(account_sid) = &state.doors.account_sid else {
-        return Ok((Admission::default(), None));
+fn redeem_stream_token(
+    state: &ApiState,
+    path: &str,
+) -> Result<(StreamBinding, Option<u32>), ApiError> {
+    let Some(account_sid) = &state.endpoint.account_sid else {
+        return Ok((StreamBinding::default(), None));
     };
-    let Some(expected) = state.desk.admit_stream(secret_of(path)) else {
+    let Some(expected) = state.calls.redeem_stream_token(stream_secret_of(path)) else {
         tracing::warn!(
             "a media socket came with a secret that was used, is too old, or was made up"
         );
-        return Err(probe::not_expected());
+        return Err(doctor_endpoints::unexpected_stream_error());
     };
-    let admission = Admission {
+    let binding = StreamBinding {
         call_sid: Some(expected.call),
         account_sid: Some(account_sid.clone()),
     };
-    Ok((admission, Some(expected.number)))
+    Ok((binding, Some(expected.number)))
 }

@@ -26,25 +26,25 @@ const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
     (status = 200, content_type = "application/openmetrics-text", body = String),
     (status = 403, description = "`not_allowed`: for admins, or an admin's token with the scope `metrics`"),
 ))]
-pub(super) async fn read(
+pub(super) async fn read_metrics(
     caller: Caller,
     State(state): State<ApiState>,
 ) -> Result<impl IntoResponse, ApiError> {
-    caller.require(Scope::Metrics)?;
-    let mut moment = Registry::with_prefix("callburner");
-    connections(&state, &mut moment);
-    engine(&state, &mut moment);
-    places(&state, &mut moment).await;
+    caller.require_scope(Scope::Metrics)?;
+    let mut snapshot = Registry::with_prefix("callburner");
+    register_connections(&state, &mut snapshot);
+    register_engine(&state, &mut snapshot);
+    register_storage(&state, &mut snapshot).await;
     let version = vec![("version", env!("CARGO_PKG_VERSION"))];
-    moment.register("build", "The program", Info::new(version));
-    let told = state.switchboard.metrics.render(&moment);
-    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], told))
+    snapshot.register("build", "The program", Info::new(version));
+    let text = state.media_deps.metrics.render(&snapshot);
+    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text))
 }
 
-fn connections(state: &ApiState, to: &mut Registry) {
-    let switchboard = &state.switchboard;
+fn register_connections(state: &ApiState, registry: &mut Registry) {
+    let media_deps = &state.media_deps;
     let mut gauge = |name: &str, help: &str, value: usize| {
-        to.register(name, help, ConstGauge::new(value as u64));
+        registry.register(name, help, ConstGauge::new(value as u64));
     };
     let (streams, listeners) = (state.media_sockets_left(), state.listeners_left());
     gauge(
@@ -60,31 +60,34 @@ fn connections(state: &ApiState, to: &mut Registry) {
     gauge(
         "channels",
         "Calls that can be listened to",
-        switchboard.hub.channels(),
+        media_deps.hub.channel_count(),
     );
     gauge(
         "calls_written_down",
         "Calls whose words are being written down",
-        switchboard.scribe.calls(),
+        media_deps.transcript_writer.active_call_count(),
     );
     let calls: Family<Vec<(&str, &str)>, Gauge> = Family::default();
     for (kind, number) in [
-        ("telephone", state.desk.calls(clock::now())),
-        ("simulated", usize::from(state.desk.simulated().is_some())),
+        ("telephone", state.calls.active_call_count(clock::now())),
+        (
+            "simulated",
+            usize::from(state.calls.simulated_call().is_some()),
+        ),
     ] {
         let calls = calls.get_or_create_owned(&vec![("kind", kind)]);
         calls.set(number as i64);
     }
-    to.register("calls", "Calls that go on, transcribed or not", calls);
-    let refused = ConstCounter::new(switchboard.hub.refused());
-    to.register("events_refused", "Events that channels refused", refused);
+    registry.register("calls", "Calls that go on, transcribed or not", calls);
+    let refused = ConstCounter::new(media_deps.hub.refused_count());
+    registry.register("events_refused", "Events that channels refused", refused);
 }
 
-fn engine(state: &ApiState, to: &mut Registry) {
-    let engine = &state.switchboard.engine;
-    let ((_, lag), (counts, work)) = (engine.health(), engine.tally());
+fn register_engine(state: &ApiState, registry: &mut Registry) {
+    let engine = &state.media_deps.engine;
+    let ((_, lag), (counts, work)) = (engine.health(), engine.statistics());
     let age = ConstGauge::new(lag.as_secs_f64());
-    to.register(
+    registry.register(
         "queue_age_seconds",
         "How far the oldest waiting final is behind its speech",
         age,
@@ -95,12 +98,12 @@ fn engine(state: &ApiState, to: &mut Registry) {
         ("finals_refused", counts.finals_refused),
         ("partials", counts.partials),
         ("partials_dropped", counts.partials_dropped),
-        ("finals_called_off", counts.finals_called_off),
+        ("finals_called_off", counts.finals_cancelled),
     ] {
         jobs.get_or_create_owned(&vec![("what", what)])
             .inc_by(number);
     }
-    to.register(
+    registry.register(
         "engine_jobs",
         "What became of the engine's jobs: taken in, refused at the last bound, never run",
         jobs,
@@ -114,7 +117,7 @@ fn engine(state: &ApiState, to: &mut Registry) {
         let seconds = seconds.get_or_create_owned(&vec![("of", of)]);
         seconds.inc_by(time.as_secs_f64());
     }
-    to.register(
+    registry.register(
         "engine_seconds",
         "Audio that finals were made from, and thread time that finals and drafts took",
         seconds,
@@ -122,7 +125,7 @@ fn engine(state: &ApiState, to: &mut Registry) {
     let audio = work.final_audio.as_secs_f64();
     if audio > 0.0 {
         let factor = work.final_time.as_secs_f64() / audio;
-        to.register(
+        registry.register(
             "real_time_factor",
             "Thread time of finals for each second of their audio, since the start",
             ConstGauge::new(factor),
@@ -130,24 +133,24 @@ fn engine(state: &ApiState, to: &mut Registry) {
     }
 }
 
-async fn places(state: &ApiState, to: &mut Registry) {
-    let store = state.desk.store();
+async fn register_storage(state: &ApiState, registry: &mut Registry) {
+    let store = state.calls.store();
     if let Ok(bytes) = store.size_bytes().await {
-        to.register(
+        registry.register(
             "store_bytes",
             "Size of the database",
             ConstGauge::new(bytes),
         );
     }
     if let Ok(Some(bytes)) = store.disk_free_bytes().await {
-        to.register(
+        registry.register(
             "disk_free_bytes",
             "Free space where the database is",
             ConstGauge::new(bytes),
         );
     }
-    if let Some(shelf) = &state.switchboard.shelf {
-        let health = shelf.health();
+    if let Some(audio_archive) = &state.media_deps.audio_archive {
+        let health = audio_archive.health();
         let archives: Family<Vec<(&str, &str)>, Gauge> = Family::default();
         for (what, number) in [
             ("open", health.open as u64),
@@ -157,14 +160,14 @@ async fn places(state: &ApiState, to: &mut Registry) {
             let archive = archives.get_or_create_owned(&vec![("what", what)]);
             archive.set(number as i64);
         }
-        to.register(
+        registry.register(
             "archives",
             "Calls' audio: being written, failed, lost",
             archives,
         );
     }
     if let Some(bytes) = telemetry::resident_bytes() {
-        to.register(
+        registry.register(
             "resident_memory_bytes",
             "Memory of the process",
             ConstGauge::new(bytes),

@@ -3,34 +3,34 @@
 
 mod api_tokens;
 mod audio;
-mod auth;
+mod auth_service;
+mod byte_range;
+mod caller;
 mod calls;
-mod contract;
+pub(crate) mod doctor_endpoints;
 mod error;
-mod gatehouse;
-mod guard;
 mod health;
 mod live;
-mod log;
 mod media;
 mod metrics;
-mod page;
-pub(crate) mod probe;
-mod ranges;
+mod openapi;
 mod recordings;
+mod refusal_log;
 mod registrations;
 mod request_bounds;
-mod rung;
+mod ring_outcome;
 mod second_factor;
-mod session;
+mod security_headers;
+mod server_log;
 mod sessions;
 mod settings;
+mod sign_in;
 mod simulation;
-mod simulator;
+mod simulator_key;
+mod static_files;
 mod token;
 mod twilio;
 mod users;
-mod witness;
 
 use std::sync::Arc;
 
@@ -41,34 +41,34 @@ use axum::routing::get;
 use tokio::sync::Semaphore;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::access::shares::Shares;
-use crate::call::Switchboard;
-use crate::config::Doors;
-use crate::desk::Desk;
+use crate::access::keyed_semaphore::KeyedSemaphore;
+use crate::calls::CallService;
+use crate::config::EndpointConfig;
 use crate::ids::UserId;
 use crate::limits;
+use crate::media_task::MediaDeps;
 use crate::metrics::Metrics;
 
-pub use self::auth::{Caller, ClientAddress, Via};
-pub(crate) use self::contract::json as contract_json;
+pub use self::auth_service::AuthService;
+pub use self::caller::{AuthMethod, Caller, ClientAddress};
 pub use self::error::{ApiError, RequestId};
-pub use self::gatehouse::Gatehouse;
 pub use self::health::Readiness;
+pub(crate) use self::openapi::openapi_json;
+pub(crate) use self::request_bounds::{RequestBounds, apply_request_bounds};
+pub use self::settings::ServerDescription;
 #[cfg(test)]
-pub(crate) use self::page::File as PageFile;
-pub use self::page::Page;
-pub(crate) use self::request_bounds::{RequestBounds, bound};
-pub use self::settings::About;
+pub(crate) use self::static_files::StaticFile;
+pub use self::static_files::StaticFiles;
 #[cfg(test)]
-pub(crate) use self::twilio::doors as twilio_doors;
+pub(crate) use self::twilio::webhook_routes;
 
 /// What the doors lead to; clones are the same.
 #[derive(Debug, Clone)]
 pub struct ApiState {
     /// Live calls, and how they are carried.
-    pub switchboard: Switchboard,
+    pub media_deps: MediaDeps,
     /// Where the world reaches this server, and how Twilio proves itself.
-    pub doors: Arc<Doors>,
+    pub endpoint: Arc<EndpointConfig>,
     /// Why a call could not be taken now, if so.
     pub readiness: Readiness,
     /// A permit for each media socket.
@@ -76,55 +76,55 @@ pub struct ApiState {
     /// A permit for each client-channel socket.
     pub listeners: Arc<Semaphore>,
     /// What of them each user has.
-    pub listeners_of: Shares<UserId>,
+    pub listeners_per_user: KeyedSemaphore<UserId>,
     /// What happens to calls beside their audio.
-    pub desk: Desk,
+    pub calls: CallService,
     /// Who may come in.
-    pub gatehouse: Gatehouse,
+    pub auth: AuthService,
     /// What else the page shows of the host's settings.
-    pub about: Arc<About>,
+    pub description: Arc<ServerDescription>,
     /// The client.
-    pub page: Page,
+    pub static_files: StaticFiles,
 }
 
-impl FromRef<ApiState> for Desk {
+impl FromRef<ApiState> for CallService {
     fn from_ref(state: &ApiState) -> Self {
-        state.desk.clone()
+        state.calls.clone()
     }
 }
 
-impl FromRef<ApiState> for Page {
+impl FromRef<ApiState> for StaticFiles {
     fn from_ref(state: &ApiState) -> Self {
-        state.page
+        state.static_files
     }
 }
 
-impl FromRef<ApiState> for Arc<Doors> {
+impl FromRef<ApiState> for Arc<EndpointConfig> {
     fn from_ref(state: &ApiState) -> Self {
-        state.doors.clone()
+        state.endpoint.clone()
     }
 }
 
 impl ApiState {
     /// Doors behind which nothing has happened yet.
     pub fn new(
-        switchboard: Switchboard,
-        desk: Desk,
-        doors: Doors,
-        gatehouse: Gatehouse,
-        about: About,
+        media_deps: MediaDeps,
+        calls: CallService,
+        endpoint: EndpointConfig,
+        auth: AuthService,
+        description: ServerDescription,
     ) -> Self {
         Self {
-            switchboard,
-            doors: Arc::new(doors),
+            media_deps,
+            endpoint: Arc::new(endpoint),
             readiness: Readiness::default(),
             media_sockets: Arc::new(Semaphore::new(limits::MEDIA_SOCKETS_MAX)),
             listeners: Arc::new(Semaphore::new(limits::LISTENERS_MAX)),
-            listeners_of: Shares::new(limits::LISTENERS_PER_USER_MAX),
-            desk,
-            gatehouse,
-            about: Arc::new(about),
-            page: Page::default(),
+            listeners_per_user: KeyedSemaphore::new(limits::LISTENERS_PER_USER_MAX),
+            calls,
+            auth,
+            description: Arc::new(description),
+            static_files: StaticFiles::default(),
         }
     }
 
@@ -141,49 +141,49 @@ impl ApiState {
 
 /// Every route.
 pub fn router(state: ApiState) -> Router {
-    let doors = Arc::clone(&state.doors);
-    let metrics = state.switchboard.metrics.clone();
-    let bounds = RequestBounds::new(state.gatehouse.proxies().clone());
-    let counted = middleware::from_fn_with_state(metrics.clone(), twilio::count);
-    let (browsers, _contract) = browsers().split_for_parts();
+    let endpoint = Arc::clone(&state.endpoint);
+    let metrics = state.media_deps.metrics.clone();
+    let bounds = RequestBounds::new(state.auth.proxies().clone());
+    let counted = middleware::from_fn_with_state(metrics.clone(), twilio::count_webhooks);
+    let (browsers, _openapi) = client_routes().split_for_parts();
     let routes = browsers
         // Twilio
         .merge(twilio::routes().route_layer(counted))
-        .route("/media", get(media::stream))
-        .route("/media/", get(media::stream))
-        .route("/media/{*secret}", get(media::stream))
+        .route("/media", get(media::accept_media_stream))
+        .route("/media/", get(media::accept_media_stream))
+        .route("/media/{*secret}", get(media::accept_media_stream))
         // browsers
-        .route("/ws/transcriptions", get(live::transcriptions))
+        .route("/ws/transcriptions", get(live::listen))
         // operators
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .route("/metrics", get(metrics::read))
-        .route("/api/openapi.json", get(contract::document))
+        .route("/healthz", get(health::read_liveness))
+        .route("/readyz", get(health::read_readiness))
+        .route("/metrics", get(metrics::read_metrics))
+        .route("/api/openapi.json", get(openapi::read_openapi))
         // everything else
-        .fallback(page::answer)
+        .fallback(static_files::serve_static_file)
         .layer(middleware::from_fn_with_state(
             state.clone(),
-            witness::witness,
+            refusal_log::log_refusals,
         ))
         .with_state(state);
-    let routes = with_errors(bound(routes, bounds), metrics);
-    guard::guard(routes, &doors)
+    let routes = with_error_layer(apply_request_bounds(routes, bounds), metrics);
+    security_headers::add_security_headers(routes, &endpoint)
 }
 
 /// The routes of browsers and machines, and their contract.
-pub(crate) fn browsers() -> OpenApiRouter<ApiState> {
+pub(crate) fn client_routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .merge(token::routes())
         .merge(registrations::routes())
-        .merge(rung::routes())
+        .merge(ring_outcome::routes())
         .merge(calls::routes())
         .merge(audio::routes())
         .merge(recordings::routes())
         .merge(simulation::routes())
         .merge(settings::routes())
-        .merge(session::routes())
+        .merge(sign_in::routes())
         .merge(sessions::routes())
-        .merge(log::routes())
+        .merge(server_log::routes())
         .merge(users::routes())
         .merge(second_factor::routes())
         .merge(api_tokens::routes())
@@ -191,6 +191,9 @@ pub(crate) fn browsers() -> OpenApiRouter<ApiState> {
 }
 
 /// Gives every answer of `routes` its request id and every failure its shape, and counts failures.
-pub(crate) fn with_errors(routes: Router, metrics: Metrics) -> Router {
-    routes.layer(middleware::from_fn_with_state(metrics, error::shape))
+pub(crate) fn with_error_layer(routes: Router, metrics: Metrics) -> Router {
+    routes.layer(middleware::from_fn_with_state(
+        metrics,
+        error::format_errors,
+    ))
 }

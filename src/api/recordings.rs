@@ -8,17 +8,17 @@ use axum::response::{IntoResponse, Response};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::auth::Caller;
-use super::calls::find;
+use super::caller::Caller;
+use super::calls::find_visible_call;
 use super::{ApiError, ApiState};
-use crate::desk::Desk;
+use crate::calls::CallService;
 use crate::ids::RecordingSid;
 use crate::store::Scope;
-use crate::twilio::rest::media::MediaFormat;
+use crate::twilio::api::media::MediaFormat;
 
 /// `/api/recordings`.
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(media))
+    OpenApiRouter::new().routes(routes!(read_recording_media))
 }
 
 /// The sound of a recording at Twilio, with byte ranges: WAV, each party on a channel of its own.
@@ -29,22 +29,24 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
     (status = 404, description = "`no_such_recording`"),
     (status = 502, description = "`twilio_…`: what Twilio said, and what to do"),
 ))]
-async fn media(
+async fn read_recording_media(
     caller: Caller,
-    State(desk): State<Desk>,
+    State(calls): State<CallService>,
     Path(sid): Path<RecordingSid>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    caller.require(Scope::CallsRead)?;
-    let recording = desk.store().recording(&sid).await?;
+    caller.require_scope(Scope::CallsRead)?;
+    let recording = calls.store().recording(&sid).await?;
     let recording = recording.ok_or_else(no_such_recording)?;
-    let found = find(&desk, &caller, Scope::CallsRead, &recording.call_sid).await;
+    let found = find_visible_call(&calls, &caller, Scope::CallsRead, &recording.call_sid).await;
     found.map_err(|error| match error.status() {
         StatusCode::NOT_FOUND => no_such_recording(),
         _ => error,
     })?;
     let range = headers.get(header::RANGE);
-    let media = desk.rest()?.recording_media(&sid, MediaFormat::Wav, range);
+    let media = calls
+        .twilio()?
+        .recording_media(&sid, MediaFormat::Wav, range);
     let media = media.await?;
     let mut answer = (media.status, media.headers, Body::from_stream(media.bytes)).into_response();
     let private = HeaderValue::from_static("private, no-store");

@@ -18,27 +18,27 @@ use axum::response::{IntoResponse, Response};
 use hyper::body::{Frame, SizeHint};
 
 use super::{ApiError, media, twilio};
-use crate::access::connection_table::{Full, Kind};
-use crate::access::connections::{ConnectionHandle, InProgress};
-use crate::access::proxies::Proxies;
-use crate::access::throttle::network;
+use crate::access::connection_table::{NoCapacity, RequestOrigin};
+use crate::access::connections::{ConnectionHandle, RequestGuard};
+use crate::access::proxies::TrustedProxies;
+use crate::access::sign_in_rate_limit::client_network;
 use crate::clock;
 use crate::limits;
 
 /// What a request is measured by.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestBounds {
-    proxies: Proxies,
+    proxies: TrustedProxies,
     twilio_paths: Arc<[&'static str]>,
     body_time_max: Duration,
 }
 
 impl RequestBounds {
     /// Those of a server that believes `proxies`.
-    pub(crate) fn new(proxies: Proxies) -> Self {
+    pub(crate) fn new(proxies: TrustedProxies) -> Self {
         Self {
             proxies,
-            twilio_paths: twilio::doors().map(|(path, _)| path).into(),
+            twilio_paths: twilio::webhook_routes().map(|(path, _)| path).into(),
             body_time_max: limits::REQUEST_BODY_TIME_MAX,
         }
     }
@@ -53,19 +53,23 @@ impl RequestBounds {
     }
 
     /// Whose door a request comes to.
-    fn kind(&self, request: &Request) -> Kind {
+    fn request_origin(&self, request: &Request) -> RequestOrigin {
         let path = request.uri().path();
         let is_webhook = request.method() == Method::POST && self.twilio_paths.contains(&path);
-        let is_media = request.method() == Method::GET && media::is_media(path);
+        let is_media = request.method() == Method::GET && media::is_media_path(path);
         if is_webhook || is_media {
-            Kind::Twilio
+            RequestOrigin::Twilio
         } else {
-            Kind::Other
+            RequestOrigin::Other
         }
     }
 
     /// Takes the request's place; none where the listener does not count connections.
-    fn begin(&self, request: &Request, has_body: bool) -> Result<Option<InProgress>, Full> {
+    fn begin_request(
+        &self,
+        request: &Request,
+        has_body: bool,
+    ) -> Result<Option<RequestGuard>, NoCapacity> {
         let extensions = request.extensions();
         let Some(connection) = extensions.get::<ConnectionHandle>() else {
             return Ok(None);
@@ -73,37 +77,44 @@ impl RequestBounds {
         let Some(ConnectInfo(peer)) = extensions.get::<ConnectInfo<SocketAddr>>() else {
             return Ok(None);
         };
-        let client = self.proxies.client(peer.ip(), request.headers());
-        let client = network(client);
-        let begun = connection.begin(client, self.kind(request), has_body)?;
+        let client = self.proxies.client_address(peer.ip(), request.headers());
+        let client = client_network(client);
+        let begun = connection.begin_request(client, self.request_origin(request), has_body)?;
         Ok(Some(begun))
     }
 }
 
 /// Holds `routes` to the bounds.
-pub(crate) fn bound(routes: Router, bounds: RequestBounds) -> Router {
-    routes.layer(middleware::from_fn_with_state(bounds, admit))
+pub(crate) fn apply_request_bounds(routes: Router, bounds: RequestBounds) -> Router {
+    routes.layer(middleware::from_fn_with_state(
+        bounds,
+        enforce_request_bounds,
+    ))
 }
 
-async fn admit(State(bounds): State<RequestBounds>, request: Request, next: Next) -> Response {
+async fn enforce_request_bounds(
+    State(bounds): State<RequestBounds>,
+    request: Request,
+    next: Next,
+) -> Response {
     if let Err(error) = check_host(&request) {
-        return last(error.into_response());
+        return close_after(error.into_response());
     }
     let has_body = !request.body().is_end_stream();
-    let mut in_progress = match bounds.begin(&request, has_body) {
-        Ok(in_progress) => in_progress,
-        Err(full) => return last(no_place(full).into_response()),
+    let mut request_guard = match bounds.begin_request(&request, has_body) {
+        Ok(request_guard) => request_guard,
+        Err(full) => return close_after(capacity_error(full).into_response()),
     };
-    let is_twilios = bounds.kind(&request) == Kind::Twilio;
-    let is_late = Arc::new(AtomicBool::new(false));
+    let is_twilio_path = bounds.request_origin(&request) == RequestOrigin::Twilio;
+    let is_timed_out = Arc::new(AtomicBool::new(false));
     let request = if has_body {
         let connection = request.extensions().get::<ConnectionHandle>().cloned();
         let deadline = clock::now() + bounds.body_time_max;
         request.map(|body| {
             Body::new(TimedBody {
                 body,
-                late: Box::pin(clock::until(Some(deadline))),
-                is_late: Arc::clone(&is_late),
+                deadline_sleep: Box::pin(clock::sleep_until(Some(deadline))),
+                is_timed_out: Arc::clone(&is_timed_out),
                 connection,
             })
         })
@@ -111,21 +122,24 @@ async fn admit(State(bounds): State<RequestBounds>, request: Request, next: Next
         request
     };
     let mut response = next.run(request).await;
-    if is_late.load(Ordering::Relaxed) {
-        response = last(too_slow(bounds.body_time_max).into_response());
+    if is_timed_out.load(Ordering::Relaxed) {
+        response = close_after(body_timeout_error(bounds.body_time_max).into_response());
     }
-    let is_signed = response.extensions().get::<twilio::Unsigned>().is_none();
-    if is_twilios && (response.status() == StatusCode::FORBIDDEN || !is_signed) {
+    let is_signed = response
+        .extensions()
+        .get::<twilio::UnverifiedAnswer>()
+        .is_none();
+    if is_twilio_path && (response.status() == StatusCode::FORBIDDEN || !is_signed) {
         // Who is not Twilio has no business on a connection that may be kept for it.
-        response = last(response);
+        response = close_after(response);
     }
-    if is_twilios && is_signed && response.status().is_success() {
-        in_progress.iter_mut().for_each(InProgress::mark_signed);
+    if is_twilio_path && is_signed && response.status().is_success() {
+        request_guard.iter_mut().for_each(RequestGuard::mark_signed);
     }
     response.map(|body| {
-        Body::new(AnswerBody {
+        Body::new(TrackedBody {
             body,
-            _in_progress: in_progress,
+            _request_guard: request_guard,
         })
     })
 }
@@ -153,23 +167,23 @@ fn is_host(value: &HeaderValue) -> bool {
         || Authority::try_from(bytes).is_ok_and(|authority| !authority.as_str().contains('@'))
 }
 
-fn no_place(full: Full) -> ApiError {
+fn capacity_error(full: NoCapacity) -> ApiError {
     let (status, code, message) = match full {
-        Full::Address => (
+        NoCapacity::Address => (
             StatusCode::TOO_MANY_REQUESTS,
             "too_many_requests",
             "your address has too many requests in progress: wait for some of them to end",
         ),
-        Full::All => (
+        NoCapacity::All => (
             StatusCode::SERVICE_UNAVAILABLE,
             "server_full",
             "the server has too many requests in progress: try again in a moment",
         ),
     };
-    ApiError::new(status, code, message).retry_after(limits::FULL_RETRY_AFTER)
+    ApiError::new(status, code, message).with_retry_after(limits::OVERLOAD_RETRY_AFTER)
 }
 
-fn too_slow(max: Duration) -> ApiError {
+fn body_timeout_error(max: Duration) -> ApiError {
     let seconds = max.as_secs();
     let message =
         format!("the request's body did not come within {seconds} seconds: send it again");
@@ -177,7 +191,7 @@ fn too_slow(max: Duration) -> ApiError {
 }
 
 /// No further request is read on this connection.
-fn last(mut response: Response) -> Response {
+fn close_after(mut response: Response) -> Response {
     let close = HeaderValue::from_static("close");
     response.headers_mut().insert(header::CONNECTION, close);
     response
@@ -186,16 +200,16 @@ fn last(mut response: Response) -> Response {
 /// The body of a request, which fails at its deadline.
 struct TimedBody {
     body: Body,
-    late: Pin<Box<dyn Future<Output = ()> + Send>>,
-    is_late: Arc<AtomicBool>,
+    deadline_sleep: Pin<Box<dyn Future<Output = ()> + Send>>,
+    is_timed_out: Arc<AtomicBool>,
     connection: Option<ConnectionHandle>,
 }
 
 impl TimedBody {
     /// Nothing of it is waited for any more.
-    fn has_come(&mut self) {
+    fn mark_body_received(&mut self) {
         if let Some(connection) = self.connection.take() {
-            connection.work();
+            connection.mark_active();
         }
     }
 }
@@ -203,7 +217,7 @@ impl TimedBody {
 /// A body that did not come in time.
 #[derive(Debug, thiserror::Error)]
 #[error("the body did not come in time")]
-struct Late;
+struct BodyTimeout;
 
 impl HttpBody for TimedBody {
     type Data = Bytes;
@@ -216,13 +230,13 @@ impl HttpBody for TimedBody {
         let this = self.get_mut();
         if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) {
             if frame.is_none() || this.body.is_end_stream() {
-                this.has_come();
+                this.mark_body_received();
             }
             return Poll::Ready(frame);
         }
-        ready!(this.late.as_mut().poll(context));
-        this.is_late.store(true, Ordering::Relaxed);
-        Poll::Ready(Some(Err(axum::Error::new(Late))))
+        ready!(this.deadline_sleep.as_mut().poll(context));
+        this.is_timed_out.store(true, Ordering::Relaxed);
+        Poll::Ready(Some(Err(axum::Error::new(BodyTimeout))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -237,17 +251,17 @@ impl HttpBody for TimedBody {
 impl Drop for TimedBody {
     /// Nobody reads the rest.
     fn drop(&mut self) {
-        self.has_come();
+        self.mark_body_received();
     }
 }
 
 /// The body of an answer, with the place of its request.
-struct AnswerBody {
+struct TrackedBody {
     body: Body,
-    _in_progress: Option<InProgress>,
+    _request_guard: Option<RequestGuard>,
 }
 
-impl HttpBody for AnswerBody {
+impl HttpBody for TrackedBody {
     type Data = Bytes;
     type Error = axum::Error;
 

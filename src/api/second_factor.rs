@@ -10,8 +10,8 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::auth::{Caller, Entrant};
-use super::gatehouse::Gatehouse;
+use super::auth_service::AuthService;
+use super::caller::{AuthenticatedCaller, Caller};
 use super::{ApiError, ApiState, users};
 use crate::access::secret::Secret;
 use crate::access::totp::QrPath;
@@ -22,13 +22,13 @@ use crate::store::{Passkey, User};
 /// `/api/second-factor`, and an admin's way to take one away.
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
-        .routes(routes!(read))
-        .routes(routes!(begin_totp, finish_totp, remove_totp))
-        .routes(routes!(begin_passkey))
-        .routes(routes!(finish_passkey))
+        .routes(routes!(read_second_factor))
+        .routes(routes!(begin_totp_setup, finish_totp_setup, remove_totp))
+        .routes(routes!(begin_passkey_registration))
+        .routes(routes!(finish_passkey_registration))
         .routes(routes!(remove_passkey))
-        .routes(routes!(renew_codes))
-        .routes(routes!(reset))
+        .routes(routes!(renew_recovery_codes))
+        .routes(routes!(reset_second_factor))
 }
 
 /// What one's sign-in takes beside the password.
@@ -129,7 +129,8 @@ impl From<(Secret, Value)> for PasskeyOptions {
 /// A passkey that the browser has made.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct NewPasskey {
+#[schema(as = NewPasskey)]
+pub(super) struct PasskeySetup {
     #[schema(format = Password)]
     token: String,
     /// What its user calls it.
@@ -152,24 +153,24 @@ pub(super) struct RecoveryCodes {
     (status = 200, body = SecondFactor),
     (status = 403, description = "`not_allowed`: for people"),
 ))]
-async fn read(
-    Entrant(caller): Entrant,
-    State(gates): State<Gatehouse>,
+async fn read_second_factor(
+    AuthenticatedCaller(caller): AuthenticatedCaller,
+    State(auth): State<AuthService>,
 ) -> Result<Json<SecondFactor>, ApiError> {
-    let user = caller.require_person()?;
-    let host = gates.passkey_host();
-    let passkeys = gates.store().passkeys(user.id).await?;
+    let user = caller.require_signed_in_user()?;
+    let host = auth.passkey_host();
+    let passkeys = auth.store().passkeys(user.id).await?;
     Ok(Json(SecondFactor {
-        totp_since: gates
+        totp_since: auth
             .store()
             .totp(user.id)
             .await?
             .map(|totp| totp.created_at),
         passkeys: passkeys.into_iter().map(PasskeyInfo::from).collect(),
-        recovery_codes_left: gates.store().recovery_codes_left(user.id).await?,
+        recovery_codes_left: auth.store().recovery_codes_left(user.id).await?,
         passkey_host: host.ok().map(str::to_owned),
         no_passkeys: host.err().map(|why| why.to_string()),
-        required: gates.wants_factor(user),
+        required: auth.requires_second_factor(user),
     }))
 }
 
@@ -178,17 +179,17 @@ async fn read(
     (status = 200, body = TotpSetup),
     (status = 403, description = "`not_allowed`: for people; `confirm_password`"),
 ))]
-async fn begin_totp(
-    Entrant(caller): Entrant,
-    State(gates): State<Gatehouse>,
+async fn begin_totp_setup(
+    AuthenticatedCaller(caller): AuthenticatedCaller,
+    State(auth): State<AuthService>,
 ) -> Result<Json<TotpSetup>, ApiError> {
-    let user = sensitive(&gates, &caller, clock::utc_now()).await?;
-    let (token, secret) = gates.begin_totp(user.id);
+    let user = require_confirmed_user(&auth, &caller, clock::utc_now()).await?;
+    let (token, secret) = auth.begin_totp_setup(user.id);
     Ok(Json(TotpSetup {
         token: token.expose().to_owned(),
-        secret: secret.base32(),
-        uri: secret.uri(&user.name),
-        qr: secret.qr(&user.name),
+        secret: secret.to_base32(),
+        uri: secret.otpauth_uri(&user.name),
+        qr: secret.qr_path(&user.name),
     }))
 }
 
@@ -198,23 +199,16 @@ async fn begin_totp(
     (status = 403, description = "`not_allowed`: for people; `confirm_password`, `wrong_code`"),
     (status = 409, description = "`begin_again`"),
 ))]
-async fn finish_totp(
-    Entrant(caller): Entrant,
-    State(gates): State<Gatehouse>,
+async fn finish_totp_setup(
+    AuthenticatedCaller(caller): AuthenticatedCaller,
+    State(auth): State<AuthService>,
     Json(proof): Json<TotpProof>,
 ) -> Result<Json<FactorAdded>, ApiError> {
     let now = clock::utc_now();
-    let user = sensitive(&gates, &caller, now).await?;
-    let finished = gates.finish_totp(user.id, &proof.token, &proof.code, now);
+    let user = require_confirmed_user(&auth, &caller, now).await?;
+    let finished = auth.finish_totp_setup(user.id, &proof.token, &proof.code, now);
     let recovery_codes = finished.await?;
-    log(
-        &gates,
-        "second_factor_added",
-        "authenticator app",
-        user,
-        now,
-    )
-    .await?;
+    record_audit_entry(&auth, "second_factor_added", "authenticator app", user, now).await?;
     Ok(Json(FactorAdded { recovery_codes }))
 }
 
@@ -225,17 +219,17 @@ async fn finish_totp(
     (status = 404, description = "`no_such_factor`"),
 ))]
 async fn remove_totp(
-    Entrant(caller): Entrant,
-    State(gates): State<Gatehouse>,
+    AuthenticatedCaller(caller): AuthenticatedCaller,
+    State(auth): State<AuthService>,
 ) -> Result<StatusCode, ApiError> {
     let now = clock::utc_now();
-    let user = sensitive(&gates, &caller, now).await?;
-    if !gates.store().remove_totp(user.id).await? {
+    let user = require_confirmed_user(&auth, &caller, now).await?;
+    if !auth.store().remove_totp(user.id).await? {
         return Err(no_such_factor());
     }
-    gates.revoke();
-    log(
-        &gates,
+    auth.notify_revocation();
+    record_audit_entry(
+        &auth,
         "second_factor_removed",
         "authenticator app",
         user,
@@ -251,33 +245,34 @@ async fn remove_totp(
     (status = 403, description = "`not_allowed`: for people; `confirm_password`"),
     (status = 409, description = "`passkeys_not_offered`"),
 ))]
-async fn begin_passkey(
-    Entrant(caller): Entrant,
-    State(gates): State<Gatehouse>,
+async fn begin_passkey_registration(
+    AuthenticatedCaller(caller): AuthenticatedCaller,
+    State(auth): State<AuthService>,
 ) -> Result<Json<PasskeyOptions>, ApiError> {
-    let user = sensitive(&gates, &caller, clock::utc_now()).await?;
-    Ok(Json(gates.begin_passkey(user).await?.into()))
+    let user = require_confirmed_user(&auth, &caller, clock::utc_now()).await?;
+    Ok(Json(auth.begin_passkey_registration(user).await?.into()))
 }
 
 /// Keep a passkey that the browser has made.
-#[utoipa::path(post, path = "/api/second-factor/passkeys", tag = "people", request_body = NewPasskey, responses(
+#[utoipa::path(post, path = "/api/second-factor/passkeys", tag = "people", request_body = PasskeySetup, responses(
     (status = 201, body = FactorAdded),
     (status = 403, description = "`not_allowed`: for people; `confirm_password`, `wrong_code`"),
     (status = 409, description = "`begin_again`, `passkey_known`, `too_many`, `passkeys_not_offered`"),
     (status = 422, description = "`bad_name`"),
 ))]
-async fn finish_passkey(
-    Entrant(caller): Entrant,
-    State(gates): State<Gatehouse>,
-    Json(new): Json<NewPasskey>,
+async fn finish_passkey_registration(
+    AuthenticatedCaller(caller): AuthenticatedCaller,
+    State(auth): State<AuthService>,
+    Json(new): Json<PasskeySetup>,
 ) -> Result<(StatusCode, Json<FactorAdded>), ApiError> {
     let now = clock::utc_now();
-    let user = sensitive(&gates, &caller, now).await?;
-    let name = users::tidy_name(&new.name)?;
-    let finished = gates.finish_passkey(user.id, &new.token, &name, new.credential, now);
+    let user = require_confirmed_user(&auth, &caller, now).await?;
+    let name = users::parse_name(&new.name)?;
+    let finished =
+        auth.finish_passkey_registration(user.id, &new.token, &name, new.credential, now);
     let (passkey, recovery_codes) = finished.await?;
     let detail = format!("passkey {}", passkey.id);
-    log(&gates, "second_factor_added", &detail, user, now).await?;
+    record_audit_entry(&auth, "second_factor_added", &detail, user, now).await?;
     Ok((StatusCode::CREATED, Json(FactorAdded { recovery_codes })))
 }
 
@@ -289,18 +284,18 @@ async fn finish_passkey(
     (status = 404, description = "`no_such_factor`"),
 ))]
 async fn remove_passkey(
-    Entrant(caller): Entrant,
-    State(gates): State<Gatehouse>,
+    AuthenticatedCaller(caller): AuthenticatedCaller,
+    State(auth): State<AuthService>,
     Path(id): Path<i64>,
 ) -> Result<StatusCode, ApiError> {
     let now = clock::utc_now();
-    let user = sensitive(&gates, &caller, now).await?;
-    if !gates.store().remove_passkey(id, user.id).await? {
+    let user = require_confirmed_user(&auth, &caller, now).await?;
+    if !auth.store().remove_passkey(id, user.id).await? {
         return Err(no_such_factor());
     }
-    gates.revoke();
+    auth.notify_revocation();
     let detail = format!("passkey {id}");
-    log(&gates, "second_factor_removed", &detail, user, now).await?;
+    record_audit_entry(&auth, "second_factor_removed", &detail, user, now).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -310,17 +305,17 @@ async fn remove_passkey(
     (status = 403, description = "`not_allowed`: for people; `confirm_password`"),
     (status = 404, description = "`no_such_factor`: recovery codes stand in for a second factor"),
 ))]
-async fn renew_codes(
-    Entrant(caller): Entrant,
-    State(gates): State<Gatehouse>,
+async fn renew_recovery_codes(
+    AuthenticatedCaller(caller): AuthenticatedCaller,
+    State(auth): State<AuthService>,
 ) -> Result<Json<RecoveryCodes>, ApiError> {
     let now = clock::utc_now();
-    let user = sensitive(&gates, &caller, now).await?;
+    let user = require_confirmed_user(&auth, &caller, now).await?;
     if !user.has_second_factor {
         return Err(no_such_factor());
     }
-    let recovery_codes = gates.renew_recovery_codes(user.id).await?;
-    log(&gates, "recovery_codes_renewed", "", user, now).await?;
+    let recovery_codes = auth.renew_recovery_codes(user.id).await?;
+    record_audit_entry(&auth, "recovery_codes_renewed", "", user, now).await?;
     Ok(Json(RecoveryCodes { recovery_codes }))
 }
 
@@ -332,44 +327,44 @@ async fn renew_codes(
     (status = 403, description = "`not_allowed`: for admins; `confirm_password`"),
     (status = 404, description = "`no_such_user`, `no_such_factor`"),
 ))]
-async fn reset(
+async fn reset_second_factor(
     caller: Caller,
-    State(gates): State<Gatehouse>,
+    State(auth): State<AuthService>,
     Path(id): Path<UserId>,
 ) -> Result<StatusCode, ApiError> {
     let now = clock::utc_now();
-    let user = users::for_confirmed_admin(&gates, &caller, id, now).await?;
-    if !gates.reset_factors(user.id).await? {
+    let user = users::find_user_as_confirmed_admin(&auth, &caller, id, now).await?;
+    if !auth.reset_second_factors(user.id).await? {
         return Err(no_such_factor());
     }
     if caller.user_id() != Some(id) {
-        gates.close_sessions(id).await?;
+        auth.end_user_sessions(id).await?;
     }
     let detail = format!("user {}", id.0);
     let by = caller.user_id();
-    users::log(&gates, "second_factor_reset", detail, by, now).await?;
+    users::record_audit_entry(&auth, "second_factor_reset", detail, by, now).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// The user who has signed in, and proved to be there of late.
-async fn sensitive<'a>(
-    gates: &Gatehouse,
+async fn require_confirmed_user<'a>(
+    auth: &AuthService,
     caller: &'a Caller,
     now: UtcTime,
 ) -> Result<&'a User, ApiError> {
-    let user = caller.require_person()?;
-    gates.require_confirmed(caller, now).await?;
+    let user = caller.require_signed_in_user()?;
+    auth.require_recent_confirmation(caller, now).await?;
     Ok(user)
 }
 
-async fn log(
-    gates: &Gatehouse,
+async fn record_audit_entry(
+    auth: &AuthService,
     kind: &'static str,
     detail: &str,
     user: &User,
     now: UtcTime,
 ) -> Result<(), ApiError> {
-    users::log(gates, kind, detail.to_owned(), user.id, now).await
+    users::record_audit_entry(auth, kind, detail.to_owned(), user.id, now).await
 }
 
 fn no_such_factor() -> ApiError {

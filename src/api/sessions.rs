@@ -9,11 +9,11 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::auth::Caller;
-use super::gatehouse::Gatehouse;
+use super::auth_service::AuthService;
+use super::caller::Caller;
 use super::{ApiError, ApiState, users};
 use crate::access::secret::SecretHash;
-use crate::access::session::{self, Life};
+use crate::access::session_policy::{self, SessionValidity};
 use crate::access::user_agent;
 use crate::clock::{self, UtcTime};
 use crate::ids::UserId;
@@ -22,10 +22,10 @@ use crate::store::{SessionRecord, StoreError};
 /// `/api/sessions` and `/api/users/{id}/sessions`.
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
-        .routes(routes!(list, end_others))
-        .routes(routes!(end))
-        .routes(routes!(list_of, end_all_of))
-        .routes(routes!(end_of))
+        .routes(routes!(list_own_sessions, end_other_sessions))
+        .routes(routes!(end_own_session))
+        .routes(routes!(list_user_sessions, end_user_sessions))
+        .routes(routes!(end_user_session))
 }
 
 /// Sessions of one user, the latest used first.
@@ -57,10 +57,10 @@ pub(super) struct SessionInfo {
 impl SessionInfo {
     fn of(session: SessionRecord, caller: &Caller) -> Self {
         Self {
-            id: name(&session.hash),
+            id: session_id(&session.hash),
             created_at: session.created_at,
             used_at: session.used_at,
-            is_current: caller.session() == Some(&session.hash),
+            is_current: caller.session_hash() == Some(&session.hash),
             browser: user_agent::describe(&session.user_agent),
             address: Some(session.address).filter(|address| !address.is_empty()),
         }
@@ -72,12 +72,12 @@ impl SessionInfo {
     (status = 200, body = SessionList),
     (status = 403, description = "`not_allowed`: for people"),
 ))]
-async fn list(
+async fn list_own_sessions(
     caller: Caller,
-    State(gates): State<Gatehouse>,
+    State(auth): State<AuthService>,
 ) -> Result<Json<SessionList>, ApiError> {
-    let me = caller.require_person()?.id;
-    Ok(Json(list_for(&gates, &caller, me).await?))
+    let me = caller.require_signed_in_user()?.id;
+    Ok(Json(build_session_list(&auth, &caller, me).await?))
 }
 
 /// Sign out everywhere but here.
@@ -85,12 +85,15 @@ async fn list(
     (status = 204, description = "only the session that asks is left"),
     (status = 403, description = "`not_allowed`: for people"),
 ))]
-async fn end_others(
+async fn end_other_sessions(
     caller: Caller,
-    State(gates): State<Gatehouse>,
+    State(auth): State<AuthService>,
 ) -> Result<StatusCode, ApiError> {
-    let me = caller.require_person()?.id;
-    close(&gates, &caller, me, |hash| caller.session() != Some(hash)).await?;
+    let me = caller.require_signed_in_user()?.id;
+    end_matching_sessions(&auth, &caller, me, |hash| {
+        caller.session_hash() != Some(hash)
+    })
+    .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -101,13 +104,13 @@ async fn end_others(
     (status = 403, description = "`not_allowed`: for people"),
     (status = 404, description = "`no_such_session`: you have no such session"),
 ))]
-async fn end(
+async fn end_own_session(
     caller: Caller,
-    State(gates): State<Gatehouse>,
+    State(auth): State<AuthService>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, ApiError> {
-    let me = caller.require_person()?.id;
-    if close(&gates, &caller, me, |hash| name(hash) == id).await? == 0 {
+    let me = caller.require_signed_in_user()?.id;
+    if end_matching_sessions(&auth, &caller, me, |hash| session_id(hash) == id).await? == 0 {
         return Err(no_such_session("you have no such session"));
     }
     Ok(StatusCode::NO_CONTENT)
@@ -120,13 +123,13 @@ async fn end(
     (status = 403, description = "`not_allowed`: for admins"),
     (status = 404, description = "`no_such_user`"),
 ))]
-async fn list_of(
+async fn list_user_sessions(
     caller: Caller,
-    State(gates): State<Gatehouse>,
+    State(auth): State<AuthService>,
     Path(id): Path<UserId>,
 ) -> Result<Json<SessionList>, ApiError> {
-    let user = users::for_admin(&gates, &caller, id).await?;
-    Ok(Json(list_for(&gates, &caller, user.id).await?))
+    let user = users::find_user_as_admin(&auth, &caller, id).await?;
+    Ok(Json(build_session_list(&auth, &caller, user.id).await?))
 }
 
 /// Sign somebody out everywhere; of one's own sessions, the one that asks stays.
@@ -136,14 +139,14 @@ async fn list_of(
     (status = 403, description = "`not_allowed`: for admins; `confirm_password`"),
     (status = 404, description = "`no_such_user`"),
 ))]
-async fn end_all_of(
+async fn end_user_sessions(
     caller: Caller,
-    State(gates): State<Gatehouse>,
+    State(auth): State<AuthService>,
     Path(id): Path<UserId>,
 ) -> Result<StatusCode, ApiError> {
-    let user = users::for_confirmed_admin(&gates, &caller, id, clock::utc_now()).await?;
-    close(&gates, &caller, user.id, |hash| {
-        caller.session() != Some(hash)
+    let user = users::find_user_as_confirmed_admin(&auth, &caller, id, clock::utc_now()).await?;
+    end_matching_sessions(&auth, &caller, user.id, |hash| {
+        caller.session_hash() != Some(hash)
     })
     .await?;
     Ok(StatusCode::NO_CONTENT)
@@ -158,24 +161,26 @@ async fn end_all_of(
     (status = 403, description = "`not_allowed`: for admins; `confirm_password`"),
     (status = 404, description = "`no_such_user`, `no_such_session`"),
 ))]
-async fn end_of(
+async fn end_user_session(
     caller: Caller,
-    State(gates): State<Gatehouse>,
+    State(auth): State<AuthService>,
     Path((id, session)): Path<(UserId, String)>,
 ) -> Result<StatusCode, ApiError> {
-    let user = users::for_confirmed_admin(&gates, &caller, id, clock::utc_now()).await?;
-    if close(&gates, &caller, user.id, |hash| name(hash) == session).await? == 0 {
+    let user = users::find_user_as_confirmed_admin(&auth, &caller, id, clock::utc_now()).await?;
+    if end_matching_sessions(&auth, &caller, user.id, |hash| session_id(hash) == session).await?
+        == 0
+    {
         return Err(no_such_session("this user has no such session"));
     }
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn list_for(
-    gates: &Gatehouse,
+async fn build_session_list(
+    auth: &AuthService,
     caller: &Caller,
     user: UserId,
 ) -> Result<SessionList, StoreError> {
-    let sessions = good(gates, user).await?.into_iter();
+    let sessions = valid_sessions(auth, user).await?.into_iter();
     let sessions = sessions.map(|session| SessionInfo::of(session, caller));
     Ok(SessionList {
         sessions: sessions.collect(),
@@ -183,25 +188,30 @@ async fn list_for(
 }
 
 /// The user's sessions that are good.
-async fn good(gates: &Gatehouse, user: UserId) -> Result<Vec<SessionRecord>, StoreError> {
+async fn valid_sessions(
+    auth: &AuthService,
+    user: UserId,
+) -> Result<Vec<SessionRecord>, StoreError> {
     let now = clock::utc_now();
-    let mut all = gates.store().sessions(user).await?;
-    all.retain(|s| session::life(s.created_at, s.used_at, now) != Life::Over);
+    let mut all = auth.store().sessions(user).await?;
+    all.retain(|s| {
+        session_policy::session_validity(s.created_at, s.used_at, now) != SessionValidity::Expired
+    });
     Ok(all)
 }
 
 /// Ends those of the user's sessions that are meant; how many.
-async fn close(
-    gates: &Gatehouse,
+async fn end_matching_sessions(
+    auth: &AuthService,
     caller: &Caller,
     user: UserId,
     is_meant: impl Fn(&SecretHash) -> bool,
 ) -> Result<usize, ApiError> {
-    let all = good(gates, user).await?;
+    let all = valid_sessions(auth, user).await?;
     let meant = all.into_iter().map(|session| session.hash);
     let meant: Vec<SecretHash> = meant.filter(is_meant).collect();
     if !meant.is_empty() {
-        gates.close(&meant).await?;
+        auth.end_sessions(&meant).await?;
         let (detail, now) = (format!("{} sessions", meant.len()), clock::utc_now());
         let by = caller.user_id();
         let detail = if by == Some(user) {
@@ -209,7 +219,7 @@ async fn close(
         } else {
             format!("{detail} of user {}", user.0)
         };
-        users::log(gates, "sessions_ended", detail, by, now).await?;
+        users::record_audit_entry(auth, "sessions_ended", detail, by, now).await?;
     }
     Ok(meant.len())
 }
@@ -220,7 +230,7 @@ fn no_such_session(message: &str) -> ApiError {
 
 /// The beginning of the hash of the session's secret: enough to tell sessions of one user apart, and
 /// worth nothing to whoever reads it.
-fn name(hash: &SecretHash) -> String {
+fn session_id(hash: &SecretHash) -> String {
     let first = hash.first_chunk().expect("a hash is longer");
     format!("{:016x}", u64::from_be_bytes(*first))
 }

@@ -11,19 +11,19 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::ApiState;
-use super::auth::Caller;
+use super::caller::Caller;
 use crate::config::TranscriptionSource;
 use crate::dialing;
 use crate::ids::E164;
 
 /// `/api/settings`.
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(settings))
+    OpenApiRouter::new().routes(routes!(read_settings))
 }
 
 /// Settings that people may know, and that no door works with.
 #[derive(Debug, Clone, Default)]
-pub struct About {
+pub struct ServerDescription {
     /// What people call the model; empty: it has no name.
     pub model: String,
     /// How long calls are kept; none: for ever.
@@ -38,7 +38,7 @@ struct HostSettings {
     /// The server's version.
     version: &'static str,
     /// Whether calls can be placed and taken.
-    twilio: TwilioSettings,
+    twilio: TwilioReadiness,
     /// The number that calls come from, and that people call back; none: nobody can be called.
     caller_id: Option<E164>,
     /// The country of numbers that begin with no `+`, as ISO 3166 alpha-2 code: the caller ID's,
@@ -66,7 +66,8 @@ struct HostSettings {
 
 /// What there is of an account.
 #[derive(Debug, Serialize, ToSchema)]
-struct TwilioSettings {
+#[schema(as = TwilioSettings)]
+struct TwilioReadiness {
     /// Whether a browser can be a phone.
     ready: bool,
     /// The names of the settings that are missing for it.
@@ -78,31 +79,38 @@ struct TwilioSettings {
 #[utoipa::path(get, path = "/api/settings", tag = "operators", responses(
     (status = 200, body = HostSettings),
 ))]
-async fn settings(_: Caller, State(state): State<ApiState>) -> Json<HostSettings> {
+async fn read_settings(_: Caller, State(state): State<ApiState>) -> Json<HostSettings> {
     const DAY: u64 = 24 * 60 * 60;
-    let (desk, about) = (state.desk.config(), &state.about);
-    let missing = desk.phone.as_ref().err().cloned().unwrap_or_default();
-    let allowed: Vec<&str> = desk.policy.countries().collect();
+    let (config, description) = (state.calls.config(), &state.description);
+    let missing = config
+        .access_tokens
+        .as_ref()
+        .err()
+        .cloned()
+        .unwrap_or_default();
+    let allowed: Vec<&str> = config.policy.countries().collect();
     let only = match allowed[..] {
         [country] => Some(country),
         _ => None,
     };
-    let home = desk.caller_id.as_ref().and_then(dialing::country_of);
+    let home = config.caller_id.as_ref().and_then(dialing::country_of);
     Json(HostSettings {
         version: env!("CARGO_PKG_VERSION"),
-        twilio: TwilioSettings {
+        twilio: TwilioReadiness {
             ready: missing.is_empty(),
             missing,
         },
-        caller_id: desk.caller_id.clone(),
+        caller_id: config.caller_id.clone(),
         default_country: home.or(only),
         allowed_countries: allowed,
-        announcement: desk.announcement.clone(),
-        transcription_source: desk.source,
-        model: Some(&about.model).filter(|name| !name.is_empty()).cloned(),
-        archive: state.switchboard.shelf.is_some(),
-        retention_days: about.retention.map(|age| age.as_secs() / DAY),
-        max_call_seconds: desk.limits.call_seconds_max,
-        ring_seconds: desk.ring_seconds,
+        announcement: config.announcement.clone(),
+        transcription_source: config.transcription_source,
+        model: Some(&description.model)
+            .filter(|name| !name.is_empty())
+            .cloned(),
+        archive: state.media_deps.audio_archive.is_some(),
+        retention_days: description.retention.map(|age| age.as_secs() / DAY),
+        max_call_seconds: config.limits.call_seconds_max,
+        ring_seconds: config.ring_seconds_max,
     })
 }

@@ -14,17 +14,17 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::auth::{Caller, sign_in_required};
+use super::caller::{Caller, sign_in_required};
 use super::{ApiError, ApiState};
 use crate::access::secret::Secret;
+use crate::calls::{CallService, NO_USER};
 use crate::clock::{self, UtcTime};
-use crate::desk::{Desk, NOBODY};
 use crate::ids::{ClientIdentity, UserId};
 use crate::twilio::token::{self, SessionTag, TabTag};
 
 /// `/api/token`.
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(token))
+    OpenApiRouter::new().routes(routes!(read_voice_token))
 }
 
 /// A pass to Twilio.
@@ -57,14 +57,14 @@ struct TokenQuery {
     (status = 401, description = "`sign_in_required`"),
     (status = 503, description = "`twilio_not_set_up`: which settings are missing"),
 ))]
-async fn token(
+async fn read_voice_token(
     caller: Caller,
-    State(desk): State<Desk>,
+    State(calls): State<CallService>,
     Query(query): Query<TokenQuery>,
 ) -> Result<Json<VoiceToken>, ApiError> {
     let now = clock::utc_now();
-    let (_, identity) = identity_of(&caller, &desk, query.browser.as_deref()).await?;
-    let minted = desk.mint(&identity, now).map_err(|missing| {
+    let (_, identity) = identity_of(&caller, &calls, query.browser.as_deref()).await?;
+    let minted = calls.mint_access_token(&identity, now).map_err(|missing| {
         let missing = missing.join(", ");
         let message = format!("calls need {missing}: see .env.example, then restart");
         ApiError::new(
@@ -77,36 +77,36 @@ async fn token(
         token: minted.jwt,
         identity,
         expires_at: minted.expires_at,
-        edge: desk.edge().map(str::to_owned),
+        edge: calls.twilio_edge().map(str::to_owned),
     }))
 }
 
 /// What the browser that asks is called at Twilio, and whose it is; machines are no telephones.
 pub(super) async fn identity_of(
     caller: &Caller,
-    desk: &Desk,
+    calls: &CallService,
     browser: Option<&str>,
 ) -> Result<(UserId, ClientIdentity), ApiError> {
     let session = match caller {
-        Caller::Open => {
-            let tab = browser.map_or_else(|| tab(&Secret::random().hash()), tab);
-            let identity = token::identity_for(NOBODY, "local", SessionTag(0), Some(tab));
-            return Ok((NOBODY, identity));
+        Caller::PageKey => {
+            let tab = browser.map_or_else(|| tab_tag(&Secret::random().hash()), tab_tag);
+            let identity = token::identity_for(NO_USER, "local", SessionTag(0), Some(tab));
+            return Ok((NO_USER, identity));
         }
-        Caller::User { .. } => match caller.session() {
-            Some(hash) => desk.store().session(hash).await?,
+        Caller::User { .. } => match caller.session_hash() {
+            Some(hash) => calls.store().session(hash).await?,
             None => None,
         },
     };
-    let user = caller.require_person()?;
+    let user = caller.require_signed_in_user()?;
     let session = SessionTag(session.ok_or_else(sign_in_required)?.phone_tag);
-    let tab = tab(browser.unwrap_or_default());
+    let tab = tab_tag(browser.unwrap_or_default());
     let identity = token::identity_for(user.id, &user.name, session, Some(tab));
     Ok((user.id, identity))
 }
 
 /// Names a tab by what it calls itself.
-fn tab(name: &(impl AsRef<[u8]> + ?Sized)) -> TabTag {
+fn tab_tag(name: &(impl AsRef<[u8]> + ?Sized)) -> TabTag {
     let digest: [u8; 32] = Sha256::digest(name).into();
     let (beginning, _) = digest.split_first_chunk().expect("a digest has 32 bytes");
     TabTag(u64::from_be_bytes(*beginning))
@@ -118,8 +118,8 @@ mod tests {
 
     #[test]
     fn a_tab_keeps_its_name_and_no_two_share_one() {
-        assert_eq!(tab("one"), tab("one"));
-        assert_ne!(tab("one"), tab("other"));
-        assert_ne!(tab("one"), tab(""));
+        assert_eq!(tab_tag("one"), tab_tag("one"));
+        assert_ne!(tab_tag("one"), tab_tag("other"));
+        assert_ne!(tab_tag("one"), tab_tag(""));
     }
 }

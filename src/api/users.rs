@@ -11,8 +11,8 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::auth::{Caller, ClientAddress, Entrant};
-use super::gatehouse::{Gatehouse, SetCookie};
+use super::auth_service::{AuthService, SetCookie};
+use super::caller::{AuthenticatedCaller, Caller, ClientAddress};
 use super::{ApiError, ApiState};
 use crate::access::password::Password;
 use crate::clock::{self, UtcTime};
@@ -23,8 +23,8 @@ use crate::store::{Role, StoreError, User};
 /// `/api/users`.
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
-        .routes(routes!(list, add))
-        .routes(routes!(edit, remove))
+        .routes(routes!(list_users, add_user))
+        .routes(routes!(edit_user, remove_user))
 }
 
 /// Everyone who may sign in.
@@ -64,9 +64,12 @@ pub(super) struct UserEdit {
     (status = 200, body = UserList),
     (status = 403, description = "`not_allowed`: for admins"),
 ))]
-async fn list(caller: Caller, State(gates): State<Gatehouse>) -> Result<Json<UserList>, ApiError> {
+async fn list_users(
+    caller: Caller,
+    State(auth): State<AuthService>,
+) -> Result<Json<UserList>, ApiError> {
     caller.require_admin()?;
-    let users = gates.store().users().await?;
+    let users = auth.store().users().await?;
     Ok(Json(UserList { users }))
 }
 
@@ -77,9 +80,9 @@ async fn list(caller: Caller, State(gates): State<Gatehouse>) -> Result<Json<Use
     (status = 409, description = "`name_taken`, `too_many`"),
     (status = 422, description = "`bad_name`, `weak_password`"),
 ))]
-async fn add(
+async fn add_user(
     caller: Caller,
-    State(gates): State<Gatehouse>,
+    State(auth): State<AuthService>,
     Json(NewUser {
         name,
         password,
@@ -89,17 +92,17 @@ async fn add(
     caller.require_admin()?;
     let now = clock::utc_now();
     let Some(admin) = caller.user_id() else {
-        let user = add_first(&gates, &name, password, now).await?;
+        let user = add_first_admin(&auth, &name, password, now).await?;
         return Ok((StatusCode::CREATED, Json(user)));
     };
-    gates.require_confirmed(&caller, now).await?;
-    let name = tidy_name(&name)?;
-    let hash = gates.hash(password, &name).await?;
-    let user = gates
+    auth.require_recent_confirmation(&caller, now).await?;
+    let name = parse_name(&name)?;
+    let hash = auth.hash_new_password(password, &name).await?;
+    let user = auth
         .store()
         .add_user_with_temporary_password(&name, &hash, role, now)
         .await?;
-    log(&gates, "user_added", about(user.id), admin, now).await?;
+    record_audit_entry(&auth, "user_added", user_label(user.id), admin, now).await?;
     Ok((StatusCode::CREATED, Json(user)))
 }
 
@@ -113,58 +116,53 @@ async fn add(
     (status = 422, description = "`weak_password`"),
     (status = 429, description = "`too_many_attempts`"),
 ))]
-async fn edit(
-    Entrant(caller): Entrant,
-    State(gates): State<Gatehouse>,
+async fn edit_user(
+    AuthenticatedCaller(caller): AuthenticatedCaller,
+    State(auth): State<AuthService>,
     ClientAddress(address): ClientAddress,
     Path(id): Path<UserId>,
     headers: HeaderMap,
     Json(edit): Json<UserEdit>,
 ) -> Result<Response, ApiError> {
-    let me = caller.require_person()?;
+    let me = caller.require_signed_in_user()?;
     let now = clock::utc_now();
     let user = if me.id == id {
         me.clone()
     } else {
-        for_admin(&gates, &caller, id).await?
+        find_user_as_admin(&auth, &caller, id).await?
     };
     if me.id != id || edit.role.is_some() {
-        caller.require_settled(&gates)?;
+        caller.require_no_pending_action(&auth)?;
         caller.require_admin()?;
-        gates.require_confirmed(&caller, now).await?;
+        auth.require_recent_confirmation(&caller, now).await?;
     }
     let mut hash = None;
     if let Some(password) = edit.password {
         if me.id == id {
-            let session = caller.session().copied();
-            gates
-                .check_rate_limit(address, &user.name, &headers, session)
+            let session = caller.session_hash().copied();
+            auth.check_sign_in_rate(address, &user.name, &headers, session)
                 .await?;
-            check_old(&gates, &caller, &user, edit.old_password, &password, now).await?;
+            check_old_password(&auth, &caller, &user, edit.old_password, &password, now).await?;
         }
-        hash = Some(gates.hash(password, &user.name).await?);
+        hash = Some(auth.hash_new_password(password, &user.name).await?);
     }
     if let Some(role) = edit.role {
-        gates.store().set_role(id, role).await?;
-        gates.revoke();
-        log(&gates, "role_changed", about(id), me.id, now).await?;
+        auth.store().set_role(id, role).await?;
+        auth.notify_revocation();
+        record_audit_entry(&auth, "role_changed", user_label(id), me.id, now).await?;
     }
     let mut cookie = None;
     if let Some(hash) = hash {
         if me.id == id {
-            let changed = gates.change_password(id, &hash, address, &headers, now);
+            let changed = auth.change_password(id, &hash, address, &headers, now);
             let SetCookie(header) = changed.await?;
             cookie = Some(header);
         } else {
-            gates.reset_password(id, &hash).await?;
+            auth.reset_password(id, &hash).await?;
         }
-        log(&gates, "password_changed", about(id), me.id, now).await?;
+        record_audit_entry(&auth, "password_changed", user_label(id), me.id, now).await?;
     }
-    let user = gates
-        .store()
-        .user(id)
-        .await?
-        .ok_or(StoreError::NoSuchUser)?;
+    let user = auth.store().user(id).await?.ok_or(StoreError::NoSuchUser)?;
     Ok(match cookie {
         Some(cookie) => (cookie, Json(user)).into_response(),
         None => Json(user).into_response(),
@@ -173,24 +171,24 @@ async fn edit(
 
 /// Refuses a new password without the old one, which whoever has just signed in with a temporary
 /// password need not repeat; and a temporary one that is to stay.
-async fn check_old(
-    gates: &Gatehouse,
+async fn check_old_password(
+    auth: &AuthService,
     caller: &Caller,
     user: &User,
     old: Option<Password>,
     new: &Password,
     now: UtcTime,
 ) -> Result<(), ApiError> {
-    let is_known = user.password_is_temporary && gates.is_confirmed(caller, now).await?;
+    let is_known = user.password_is_temporary && auth.is_recently_confirmed(caller, now).await?;
     if !(is_known && old.is_none()) {
         let old = old.unwrap_or_else(|| String::new().into());
-        if !gates.is_password_of(user, old).await? {
+        if !auth.is_current_password(user, old).await? {
             let message = "the old password is wrong";
             let status = StatusCode::FORBIDDEN;
             return Err(ApiError::new(status, "wrong_password", message));
         }
     }
-    if user.password_is_temporary && gates.is_password_of(user, new.clone()).await? {
+    if user.password_is_temporary && auth.is_current_password(user, new.clone()).await? {
         return Err(ApiError::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "weak_password",
@@ -201,26 +199,26 @@ async fn check_old(
 }
 
 /// The user `id`, for an admin who has signed in.
-pub(super) async fn for_admin(
-    gates: &Gatehouse,
+pub(super) async fn find_user_as_admin(
+    auth: &AuthService,
     caller: &Caller,
     id: UserId,
 ) -> Result<User, ApiError> {
-    caller.require_person()?;
+    caller.require_signed_in_user()?;
     caller.require_admin()?;
-    let user = gates.store().user(id).await?;
+    let user = auth.store().user(id).await?;
     Ok(user.ok_or(StoreError::NoSuchUser)?)
 }
 
 /// The user whom an admin asks about, to do what is sensitive: the admin has proved of late to be there.
-pub(super) async fn for_confirmed_admin(
-    gates: &Gatehouse,
+pub(super) async fn find_user_as_confirmed_admin(
+    auth: &AuthService,
     caller: &Caller,
     id: UserId,
     now: UtcTime,
 ) -> Result<User, ApiError> {
-    let user = for_admin(gates, caller, id).await?;
-    gates.require_confirmed(caller, now).await?;
+    let user = find_user_as_admin(auth, caller, id).await?;
+    auth.require_recent_confirmation(caller, now).await?;
     Ok(user)
 }
 
@@ -232,56 +230,59 @@ pub(super) async fn for_confirmed_admin(
     (status = 404, description = "`no_such_user`"),
     (status = 409, description = "`last_admin`"),
 ))]
-async fn remove(
+async fn remove_user(
     caller: Caller,
-    State(gates): State<Gatehouse>,
+    State(auth): State<AuthService>,
     Path(id): Path<UserId>,
 ) -> Result<StatusCode, ApiError> {
     caller.require_admin()?;
-    let admin = caller.require_person()?.id;
-    gates.require_confirmed(&caller, clock::utc_now()).await?;
-    let removed = gates.remove_user(id, admin).await;
-    gates.revoke();
+    let admin = caller.require_signed_in_user()?.id;
+    auth.require_recent_confirmation(&caller, clock::utc_now())
+        .await?;
+    let removed = auth.remove_user(id, admin).await;
+    auth.notify_revocation();
     removed?;
     // Whoever removed himself is nobody any more.
     let by = (id != admin).then_some(admin);
-    log(&gates, "user_removed", about(id), by, clock::utc_now()).await?;
+    record_audit_entry(&auth, "user_removed", user_label(id), by, clock::utc_now()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Adds the first user, an admin, if there is still none.
-pub(super) async fn add_first(
-    gates: &Gatehouse,
+pub(super) async fn add_first_admin(
+    auth: &AuthService,
     name: &str,
     password: Password,
     now: UtcTime,
 ) -> Result<User, ApiError> {
-    let name = tidy_name(name)?;
-    let hash = gates.hash(password, &name).await?;
-    let user = gates.store().first_user(&name, &hash, now).await?;
-    gates.close_first_run();
-    log(gates, "user_added", about(user.id), user.id, now).await?;
+    let name = parse_name(name)?;
+    let hash = auth.hash_new_password(password, &name).await?;
+    let user = auth.store().add_first_user(&name, &hash, now).await?;
+    auth.complete_first_run();
+    record_audit_entry(auth, "user_added", user_label(user.id), user.id, now).await?;
     Ok(user)
 }
 
 /// Writes down what `by` did about sign-in.
-pub(super) async fn log(
-    gates: &Gatehouse,
+pub(super) async fn record_audit_entry(
+    auth: &AuthService,
     kind: &'static str,
     detail: String,
     by: impl Into<Option<UserId>>,
     now: UtcTime,
 ) -> Result<(), ApiError> {
-    let noted = gates.desk().record_deed(kind, &detail, by.into(), now);
+    let noted = auth
+        .calls()
+        .write_audit_event(kind, &detail, by.into(), now);
     Ok(noted.await?)
 }
 
-fn about(user: UserId) -> String {
+fn user_label(user: UserId) -> String {
     format!("user {}", user.0)
 }
 
 /// The name as it is kept, if it can be typed and seen.
-pub(super) fn tidy_name(text: &str) -> Result<String, ApiError> {
+pub(super) fn parse_name(text: &str) -> Result<String, ApiError> {
     user_name::parse(text).map_err(|bad| {
         ApiError::new(
             StatusCode::UNPROCESSABLE_ENTITY,

@@ -17,39 +17,39 @@ use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-use super::unread_answer::MustRead;
-use crate::access::connection_table::Bounds;
-use crate::access::connections::{Connection, Connections};
-use crate::access::proxies::Proxies;
-use crate::access::throttle::network;
+use super::stall_timeout::StallTimeoutStream;
+use crate::access::connection_table::ConnectionBounds;
+use crate::access::connections::{ConnectionRegistry, OpenConnection};
+use crate::access::proxies::TrustedProxies;
+use crate::access::sign_in_rate_limit::client_network;
 use crate::clock;
 use crate::limits;
 use crate::tasks::Tasks;
 
 /// Time until the next try after the system could not accept a connection.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// What connections are measured by.
 #[derive(Debug, Clone)]
-pub(super) struct Measures {
-    pub(super) proxies: Proxies,
-    pub(super) bounds: Bounds,
-    pub(super) answer_held_up_max: Duration,
+pub(super) struct ConnectionSettings {
+    pub(super) proxies: TrustedProxies,
+    pub(super) bounds: ConnectionBounds,
+    pub(super) answer_stall_max: Duration,
 }
 
-impl Measures {
+impl ConnectionSettings {
     /// Those of a server that believes `proxies`, on this machine.
-    pub(super) fn new(proxies: Proxies) -> Self {
+    pub(super) fn new(proxies: TrustedProxies) -> Self {
         Self {
             proxies,
-            bounds: Bounds::within(open_files()),
-            answer_held_up_max: limits::ANSWER_HELD_UP_MAX,
+            bounds: ConnectionBounds::within(raise_open_file_limit()),
+            answer_stall_max: limits::RESPONSE_STALL_MAX,
         }
     }
 }
 
 /// The files that this process may open: as many as the system lets it.
-fn open_files() -> u64 {
+fn raise_open_file_limit() -> u64 {
     let allowed = getrlimit(Resource::Nofile);
     let all = Rlimit {
         current: allowed.maximum,
@@ -66,7 +66,7 @@ fn open_files() -> u64 {
 }
 
 /// Listens at `address`.
-pub(super) fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+pub(super) fn bind_listener(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let listen = || {
         let socket = match address {
             SocketAddr::V4(_) => TcpSocket::new_v4(),
@@ -84,30 +84,39 @@ pub(super) fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// Serves `routes` until the soft stop, then lets open requests finish.
-pub(super) async fn serve(listener: TcpListener, routes: Router, tasks: Tasks, measures: Measures) {
-    let connections = Connections::new(measures.bounds);
+pub(super) async fn accept_connections(
+    listener: TcpListener,
+    routes: Router,
+    tasks: Tasks,
+    connection_settings: ConnectionSettings,
+) {
+    let connections = ConnectionRegistry::new(connection_settings.bounds);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = tasks.stopping() => return,
+            () = tasks.wait_for_stop() => return,
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 let made_room = connections.make_room();
                 tracing::warn!(%error, made_room, "a connection could not be accepted");
-                clock::until(Some(clock::now() + ACCEPT_AGAIN)).await;
+                clock::sleep_until(Some(clock::now() + ACCEPT_RETRY_DELAY)).await;
                 continue;
             }
         };
-        let is_proxy = measures.proxies.trusts(peer.ip());
-        let address = (!is_proxy).then(|| network(peer.ip()));
+        let is_proxy = connection_settings.proxies.trusts(peer.ip());
+        let address = (!is_proxy).then(|| client_network(peer.ip()));
         let Ok(connection) = connections.open(address) else {
             continue; // Every place is one that the server works for: it hangs up.
         };
         let _ = stream.set_nodelay(true); // Words are small, and wanted at once.
-        let stream = MustRead::new(stream, connection.handle(), measures.answer_held_up_max);
-        tasks.spawn(hold(
+        let stream = StallTimeoutStream::new(
+            stream,
+            connection.handle(),
+            connection_settings.answer_stall_max,
+        );
+        tasks.spawn(serve_connection(
             stream,
             peer,
             routes.clone(),
@@ -117,14 +126,14 @@ pub(super) async fn serve(listener: TcpListener, routes: Router, tasks: Tasks, m
     }
 }
 
-async fn hold(
-    stream: MustRead<TcpStream>,
+async fn serve_connection(
+    stream: StallTimeoutStream<TcpStream>,
     peer: SocketAddr,
     routes: Router,
     tasks: Tasks,
-    connection: Connection,
+    connection: OpenConnection,
 ) {
-    let is_upgraded = stream.upgraded();
+    let is_upgraded = stream.upgrade_flag();
     let (routes, handle) = (TowerToHyperService::new(routes), connection.handle());
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
@@ -140,7 +149,7 @@ async fn hold(
     let ended = tokio::select! {
         ended = http.as_mut() => ended,
         () = connection.closed() => return,
-        () = tasks.stopping() => {
+        () = tasks.wait_for_stop() => {
             http.as_mut().graceful_shutdown();
             tokio::select! {
                 ended = http.as_mut() => ended,
@@ -170,7 +179,7 @@ mod tests {
     use tokio::sync::Semaphore;
 
     use super::*;
-    use crate::api::{RequestBounds, bound};
+    use crate::api::{RequestBounds, apply_request_bounds};
 
     const HEAD: &str = "HTTP/1.1\r\nHost: x\r\n";
 
@@ -181,7 +190,7 @@ mod tests {
     const SHORT: Duration = Duration::from_secs(2);
 
     /// What `/held` waits for.
-    struct Gate {
+    struct RequestGate {
         /// A permit for each request that has come.
         arrived: Semaphore,
         /// A permit for each that may be answered.
@@ -189,53 +198,63 @@ mod tests {
     }
 
     /// A server with few places.
-    struct Small {
+    struct SmallServer {
         addr: SocketAddr,
         tasks: Tasks,
-        gate: Arc<Gate>,
+        gate: Arc<RequestGate>,
     }
 
-    const BOUNDS: Bounds = Bounds {
+    const BOUNDS: ConnectionBounds = ConnectionBounds {
         open_max: 12,
         per_address_max: 6,
-        kept_for_twilio: 4,
+        reserved_for_twilio: 4,
     };
 
-    impl Small {
-        fn start(proxies: &str, bounds: Bounds, body: Duration, answer: Duration) -> Self {
-            let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    impl SmallServer {
+        fn start(
+            proxies: &str,
+            bounds: ConnectionBounds,
+            body: Duration,
+            answer: Duration,
+        ) -> Self {
+            let listener = bind_listener("127.0.0.1:0".parse().unwrap()).unwrap();
             let (addr, tasks) = (listener.local_addr().unwrap(), Tasks::default());
-            let gate = Arc::new(Gate {
+            let gate = Arc::new(RequestGate {
                 arrived: Semaphore::new(0),
                 may_answer: Semaphore::new(0),
             });
             let routes = Router::new()
-                .route("/", get(who))
+                .route("/", get(echo_peer))
                 .route("/whole", get(|| async { "x".repeat(16 * 1024 * 1024) }))
-                .route("/held", get(held))
-                .route("/body", post(read))
-                .route("/voice", post(signed))
+                .route("/held", get(hold_request))
+                .route("/body", post(read_body))
+                .route("/voice", post(answer_signed))
                 .with_state(gate.clone());
-            let proxies: Proxies = proxies.parse().unwrap();
-            let routes = bound(
+            let proxies: TrustedProxies = proxies.parse().unwrap();
+            let routes = apply_request_bounds(
                 routes,
                 RequestBounds::new(proxies.clone()).with_body_time(body),
             );
-            let measures = Measures {
+            let connection_settings = ConnectionSettings {
                 proxies,
                 bounds,
-                answer_held_up_max: answer,
+                answer_stall_max: answer,
             };
-            tasks.spawn(serve(listener, routes, tasks.clone(), measures));
+            tasks.spawn(accept_connections(
+                listener,
+                routes,
+                tasks.clone(),
+                connection_settings,
+            ));
             Self { addr, tasks, gate }
         }
 
-        fn patient() -> Self {
+        fn start_patient() -> Self {
             Self::start("", BOUNDS, LONG, LONG)
         }
 
         /// Connects from another address of this machine, and sends this.
-        async fn send(&self, from: &str, text: &str) -> TcpStream {
+        async fn connect_and_send(&self, from: &str, text: &str) -> TcpStream {
             let socket = TcpSocket::new_v4().unwrap();
             socket.set_recv_buffer_size(64 * 1024).unwrap();
             socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
@@ -245,22 +264,22 @@ mod tests {
         }
 
         /// The status that a whole request is answered with.
-        async fn status(&self, from: &str, first_line: &str) -> Option<u16> {
+        async fn read_status(&self, from: &str, first_line: &str) -> Option<u16> {
             let text = format!("{first_line} {HEAD}Connection: close\r\nContent-Length: 0\r\n\r\n");
-            status(&mut self.send(from, &text).await).await
+            read_status(&mut self.connect_and_send(from, &text).await).await
         }
     }
 
-    async fn who(ConnectInfo(peer): ConnectInfo<SocketAddr>) -> String {
+    async fn echo_peer(ConnectInfo(peer): ConnectInfo<SocketAddr>) -> String {
         peer.to_string()
     }
 
-    async fn held(State(gate): State<Arc<Gate>>) {
+    async fn hold_request(State(gate): State<Arc<RequestGate>>) {
         gate.arrived.add_permits(1);
         gate.may_answer.acquire().await.unwrap().forget();
     }
 
-    async fn read(request: Asked) -> StatusCode {
+    async fn read_body(request: Asked) -> StatusCode {
         match to_bytes(request.into_body(), 1_000).await {
             Ok(_) => StatusCode::NO_CONTENT,
             Err(_) => StatusCode::BAD_REQUEST,
@@ -268,7 +287,7 @@ mod tests {
     }
 
     /// Stands in for a webhook: what is signed has no query.
-    async fn signed(request: Asked) -> StatusCode {
+    async fn answer_signed(request: Asked) -> StatusCode {
         let is_signed = request.uri().query().is_none();
         match to_bytes(request.into_body(), 1_000).await {
             Ok(_) if is_signed => StatusCode::OK,
@@ -277,10 +296,10 @@ mod tests {
     }
 
     /// The status of the answer; `None`: the connection was closed without one.
-    async fn status(stream: &mut TcpStream) -> Option<u16> {
+    async fn read_status(stream: &mut TcpStream) -> Option<u16> {
         let mut answer = [0; 12];
-        let patience = Duration::from_secs(30);
-        let read = tokio::time::timeout(patience, stream.read_exact(&mut answer)).await;
+        let wait_max = Duration::from_secs(30);
+        let read = tokio::time::timeout(wait_max, stream.read_exact(&mut answer)).await;
         read.expect("neither an answer nor an end").ok()?;
         let answer = str::from_utf8(&answer).unwrap();
         Some(answer.strip_prefix("HTTP/1.1 ").unwrap().parse().unwrap())
@@ -289,8 +308,8 @@ mod tests {
     /// Waits until the server has closed the connection.
     async fn is_closed(stream: &mut TcpStream) -> bool {
         let mut rest = Vec::new();
-        let patience = limits::REQUEST_HEAD_WAIT_MAX + Duration::from_secs(15);
-        let read = tokio::time::timeout(patience, stream.read_to_end(&mut rest));
+        let wait_max = limits::REQUEST_HEAD_WAIT_MAX + Duration::from_secs(15);
+        let read = tokio::time::timeout(wait_max, stream.read_to_end(&mut rest));
         read.await.is_ok()
     }
 
@@ -298,9 +317,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_is_answered_and_knows_its_peer() {
-        let server = Small::patient();
+        let server = SmallServer::start_patient();
         let request = format!("GET / {HEAD}Connection: close\r\n\r\n");
-        let mut stream = server.send("127.0.0.1", &request).await;
+        let mut stream = server.connect_and_send("127.0.0.1", &request).await;
         let own = stream.local_addr().unwrap().to_string();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
@@ -310,8 +329,10 @@ mod tests {
 
     #[tokio::test]
     async fn who_asks_slowly_is_hung_up_on_and_costs_nobody_else() {
-        let server = Small::patient();
-        let mut slow = server.send("127.0.0.1", "GET / HTTP/1.1\r\nX-A:").await;
+        let server = SmallServer::start_patient();
+        let mut slow = server
+            .connect_and_send("127.0.0.1", "GET / HTTP/1.1\r\nX-A:")
+            .await;
         let mut drip = async || {
             // A byte each second, as such clients do, until the server has had enough.
             let mut answer = Vec::new();
@@ -319,42 +340,45 @@ mod tests {
                 let next = clock::now() + Duration::from_secs(1);
                 tokio::select! {
                     read = slow.read_to_end(&mut answer) => return read.is_ok() || !answer.is_empty(),
-                    () = clock::until(Some(next)) => {}
+                    () = clock::sleep_until(Some(next)) => {}
                 }
                 if slow.write_all(b"a").await.is_err() {
                     return true;
                 }
             }
         };
-        let patience = limits::REQUEST_HEAD_WAIT_MAX + Duration::from_secs(10);
-        let ended = tokio::time::timeout(patience, drip()).await;
+        let wait_max = limits::REQUEST_HEAD_WAIT_MAX + Duration::from_secs(10);
+        let ended = tokio::time::timeout(wait_max, drip()).await;
         assert_eq!(ended, Ok(true), "it still holds its connection");
-        assert_eq!(server.status("127.0.0.1", "GET /").await, Some(200));
+        assert_eq!(server.read_status("127.0.0.1", "GET /").await, Some(200));
     }
 
     #[tokio::test]
     async fn a_body_that_comes_slowly_is_answered_with_408_and_hung_up_on() {
-        let server = Small::start("", BOUNDS, SHORT, LONG);
-        for (path, late) in [("/body", Some(408)), ("/voice", Some(408))] {
+        let server = SmallServer::start("", BOUNDS, SHORT, LONG);
+        for (path, expected_status) in [("/body", Some(408)), ("/voice", Some(408))] {
             let body = SLOW_BODY.replace("/body", path);
-            let mut slow = server.send("127.0.0.1", &body).await;
-            assert_eq!(status(&mut slow).await, late, "{path}");
+            let mut slow = server.connect_and_send("127.0.0.1", &body).await;
+            assert_eq!(read_status(&mut slow).await, expected_status, "{path}");
             assert!(is_closed(&mut slow).await);
         }
-        assert_eq!(server.status("127.0.0.1", "POST /body").await, Some(204));
+        assert_eq!(
+            server.read_status("127.0.0.1", "POST /body").await,
+            Some(204)
+        );
     }
 
     #[tokio::test]
     async fn who_does_not_read_an_answer_is_hung_up_on_and_a_slow_reader_is_not() {
-        let server = Small::start("", BOUNDS, LONG, SHORT);
+        let server = SmallServer::start("", BOUNDS, LONG, SHORT);
         let request = format!("GET /whole {HEAD}\r\n");
-        let mut mute = server.send("127.0.0.1", &request).await;
-        let mut slow = server.send("127.0.0.1", &request).await;
+        let mut mute = server.connect_and_send("127.0.0.1", &request).await;
+        let mut slow = server.connect_and_send("127.0.0.1", &request).await;
         // The slow one takes more than twice the time that the mute one has.
         let until = clock::now() + SHORT * 2 + SHORT / 2;
         let mut some = vec![0; 128 * 1024];
         while clock::now() < until {
-            clock::until(Some(clock::now() + SHORT / 8)).await;
+            clock::sleep_until(Some(clock::now() + SHORT / 8)).await;
             slow.read_exact(&mut some)
                 .await
                 .expect("a slow reader was hung up on");
@@ -373,10 +397,10 @@ mod tests {
 
     #[tokio::test]
     async fn one_address_has_its_share_and_pushes_out_itself_alone() {
-        let server = Small::patient();
+        let server = SmallServer::start_patient();
         let mut slow = Vec::new();
         for _ in 0..BOUNDS.open_max {
-            slow.push(server.send("127.0.0.2", SLOW_BODY).await);
+            slow.push(server.connect_and_send("127.0.0.2", SLOW_BODY).await);
         }
         let mut ends: FuturesUnordered<_> = slow.iter().map(TcpStream::readable).collect();
         for _ in BOUNDS.per_address_max..BOUNDS.open_max {
@@ -387,17 +411,17 @@ mod tests {
         drop(ends);
         // Others are served, and so is whoever shares the address.
         for from in ["127.0.0.3", "127.0.0.2", "127.0.0.2"] {
-            assert_eq!(server.status(from, "GET /").await, Some(200), "{from}");
+            assert_eq!(server.read_status(from, "GET /").await, Some(200), "{from}");
         }
         // The latest of the slow ones is still heard.
         let latest = slow.last_mut().unwrap();
         latest.write_all(&[b'A'; 99]).await.unwrap();
-        assert_eq!(status(latest).await, Some(204));
+        assert_eq!(read_status(latest).await, Some(204));
     }
 
     #[tokio::test]
     async fn behind_a_trusted_proxy_each_client_has_its_share() {
-        let server = Small::start("127.0.0.1", BOUNDS, LONG, LONG);
+        let server = SmallServer::start("127.0.0.1", BOUNDS, LONG, LONG);
         let from = |client: &str, text: &str| {
             text.replace(
                 "Host: x",
@@ -408,7 +432,7 @@ mod tests {
         for _ in 0..=BOUNDS.per_address_max {
             slow.push(
                 server
-                    .send("127.0.0.1", &from("203.0.113.9", SLOW_BODY))
+                    .connect_and_send("127.0.0.1", &from("203.0.113.9", SLOW_BODY))
                     .await,
             );
         }
@@ -418,64 +442,76 @@ mod tests {
         let (_, first, _) = end.expect("all of them were kept");
         drop(slow.remove(first));
         let mut other = server
-            .send("127.0.0.1", &from("203.0.113.10", SLOW_BODY))
+            .connect_and_send("127.0.0.1", &from("203.0.113.10", SLOW_BODY))
             .await;
         for stream in slow.iter_mut().chain([&mut other]) {
             stream.write_all(&[b'A'; 99]).await.unwrap();
-            assert_eq!(status(stream).await, Some(204), "another was pushed out");
+            assert_eq!(
+                read_status(stream).await,
+                Some(204),
+                "another was pushed out"
+            );
         }
     }
 
     #[tokio::test]
     async fn when_the_server_is_busy_the_last_places_are_for_webhooks() {
-        let bounds = Bounds {
+        let bounds = ConnectionBounds {
             per_address_max: BOUNDS.open_max,
             ..BOUNDS
         };
-        let server = Small::start("", bounds, LONG, LONG);
+        let server = SmallServer::start("", bounds, LONG, LONG);
         let mut held = Vec::new();
         let request = format!("GET /held {HEAD}\r\n");
-        for _ in 0..bounds.open_max - bounds.kept_for_twilio {
-            held.push(server.send("127.0.0.2", &request).await);
+        for _ in 0..bounds.open_max - bounds.reserved_for_twilio {
+            held.push(server.connect_and_send("127.0.0.2", &request).await);
         }
         let all = server.gate.arrived.acquire_many(held.len() as u32);
         let all = tokio::time::timeout(Duration::from_secs(30), all).await;
         drop(all.expect("not all of them came").unwrap());
         // One more is refused, without its body being read.
-        let mut more = server.send("127.0.0.3", SLOW_BODY).await;
-        assert_eq!(status(&mut more).await, Some(503));
-        assert_eq!(server.status("127.0.0.4", "POST /voice").await, Some(200));
+        let mut more = server.connect_and_send("127.0.0.3", SLOW_BODY).await;
+        assert_eq!(read_status(&mut more).await, Some(503));
+        assert_eq!(
+            server.read_status("127.0.0.4", "POST /voice").await,
+            Some(200)
+        );
         // Whoever only says that he is Twilio holds up nobody who is.
         let mut liars = Vec::new();
         for _ in 0..bounds.open_max {
             let lie = SLOW_BODY.replace("/body", "/voice?unsigned");
-            liars.push(server.send("127.0.0.3", &lie).await);
+            liars.push(server.connect_and_send("127.0.0.3", &lie).await);
         }
-        assert_eq!(server.status("127.0.0.4", "POST /voice").await, Some(200));
+        assert_eq!(
+            server.read_status("127.0.0.4", "POST /voice").await,
+            Some(200)
+        );
         server.gate.may_answer.add_permits(held.len());
         for stream in &mut held {
-            assert_eq!(status(stream).await, Some(200));
+            assert_eq!(read_status(stream).await, Some(200));
         }
     }
 
     #[tokio::test]
     async fn a_connection_that_twilio_came_on_stays_and_one_that_lied_is_closed() {
-        let server = Small::patient();
+        let server = SmallServer::start_patient();
         let webhook = |query: &str| format!("POST /voice{query} {HEAD}Content-Length: 1\r\n\r\na");
-        let mut twilio = server.send("127.0.0.2", &webhook("")).await;
-        assert_eq!(status(&mut twilio).await, Some(200));
-        let mut liar = server.send("127.0.0.2", &webhook("?unsigned")).await;
-        assert_eq!(status(&mut liar).await, Some(403));
+        let mut twilio = server.connect_and_send("127.0.0.2", &webhook("")).await;
+        assert_eq!(read_status(&mut twilio).await, Some(200));
+        let mut liar = server
+            .connect_and_send("127.0.0.2", &webhook("?unsigned"))
+            .await;
+        assert_eq!(read_status(&mut liar).await, Some(403));
         assert!(is_closed(&mut liar).await);
         let mut slow = Vec::new();
         for _ in 0..BOUNDS.open_max {
-            slow.push(server.send("127.0.0.2", SLOW_BODY).await);
+            slow.push(server.connect_and_send("127.0.0.2", SLOW_BODY).await);
         }
         assert!(is_closed(&mut slow[0]).await);
         let mut rest = vec![0; 4_096];
         let read = twilio.try_read(&mut rest).unwrap_or_default();
         assert!(str::from_utf8(&rest[..read]).unwrap().ends_with("\r\n\r\n"));
         twilio.write_all(webhook("").as_bytes()).await.unwrap();
-        assert_eq!(status(&mut twilio).await, Some(200));
+        assert_eq!(read_status(&mut twilio).await, Some(200));
     }
 }

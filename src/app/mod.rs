@@ -3,90 +3,96 @@
 
 mod connections;
 pub mod faults;
-mod unread_answer;
+mod stall_timeout;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use self::connections::Measures;
+use self::connections::ConnectionSettings;
 use crate::access::local::LocalKeys;
-use crate::access::proxies::Proxies;
-use crate::api::{self, About, ApiState, Gatehouse};
-use crate::archive::Shelf;
-use crate::call::Switchboard;
+use crate::access::proxies::TrustedProxies;
+use crate::api::{self, ApiState, AuthService, ServerDescription};
+use crate::archive::AudioArchive;
+use crate::calls::{self, CallDeps, CallService};
 use crate::clock::{self, ClockWatch, UtcTime};
-use crate::config::Doors;
-use crate::desk::{self, Desk, Tools};
-use crate::engine::{Engine, voice};
+use crate::config::EndpointConfig;
+use crate::engine::Engine;
+use crate::engine::track::TrackConfig;
 use crate::hub::Hub;
 use crate::ids::CallSid;
 use crate::limits;
+use crate::media_task::MediaDeps;
 use crate::metrics::Metrics;
-use crate::scribe::Scribe;
 use crate::store::Store;
 use crate::tasks::Tasks;
-use crate::twilio::rest::Rest;
+use crate::transcript_writer::TranscriptWriter;
+use crate::twilio::api::TwilioClient;
 
 /// Time that calls get at a stop to publish what was heard.
 const STOP_MAX: Duration = Duration::from_secs(20);
 
 /// What a server is made of.
 #[derive(Debug)]
-pub struct Parts {
+pub struct ServerConfig {
     /// Where it listens, and where the world reaches it.
-    pub doors: Doors,
+    pub endpoint: EndpointConfig,
     /// Proxies that may say who a client is.
-    pub proxies: Proxies,
+    pub proxies: TrustedProxies,
     /// What recognises.
     pub engine: Engine,
     /// How voices are cut up.
-    pub voice: voice::Config,
+    pub track_config: TrackConfig,
     /// What lasts.
     pub store: Store,
     /// Where calls' audio is, if any was ever kept.
-    pub shelf: Option<Shelf>,
+    pub audio_archive: Option<AudioArchive>,
     /// Whether calls' audio is kept there from now on.
-    pub archives: bool,
+    pub is_archiving_enabled: bool,
     /// Whether recorded calls are played on request; only where no account proves itself.
-    pub simulates: bool,
+    pub is_simulation_enabled: bool,
     /// How calls are answered.
-    pub desk: desk::Config,
+    pub calls: calls::CallConfig,
     /// Twilio's REST API, if there is an account.
-    pub rest: Option<Rest>,
+    pub twilio: Option<TwilioClient>,
     /// How long calls are kept; none: for ever.
     pub retention: Option<Duration>,
     /// What people call the model that recognises; empty: it has no name.
     pub model: String,
 }
 
-impl Parts {
+impl ServerConfig {
     /// A server that only this machine reaches, that knows no account, that has keys of its own, and
     /// that forgets everything at its end.
     pub async fn local(
         address: SocketAddr,
         engine: Engine,
-        voice: voice::Config,
+        track_config: TrackConfig,
     ) -> anyhow::Result<Self> {
         let store = Store::open("sqlite::memory:").await?;
-        let mut doors = Doors::local(address);
-        doors.local_keys = Some(LocalKeys::random());
-        Ok(Self::behind(doors, store, engine, voice))
+        let mut endpoint = EndpointConfig::local(address);
+        endpoint.local_keys = Some(LocalKeys::random());
+        Ok(Self::behind(endpoint, store, engine, track_config))
     }
 
     /// A server behind these doors, without an account that could be asked for anything.
-    pub fn behind(doors: Doors, store: Store, engine: Engine, voice: voice::Config) -> Self {
+    pub fn behind(
+        endpoint: EndpointConfig,
+        store: Store,
+        engine: Engine,
+        track_config: TrackConfig,
+    ) -> Self {
         Self {
-            desk: desk::Config::without_account(doors.public_url.clone()),
-            doors,
-            proxies: Proxies::default(),
+            calls: calls::CallConfig::without_account(endpoint.public_url.clone()),
+            endpoint,
+            proxies: TrustedProxies::default(),
             engine,
-            voice,
+            track_config,
             store,
-            shelf: None,
-            archives: false,
-            simulates: false,
-            rest: None,
+            audio_archive: None,
+            is_archiving_enabled: false,
+            is_simulation_enabled: false,
+            twilio: None,
             retention: None,
             model: String::new(),
         }
@@ -100,45 +106,45 @@ pub struct App {
     tasks: Tasks,
     engine: Arc<Engine>,
     hub: Hub,
-    desk: Desk,
-    shelf: Option<Shelf>,
-    gatehouse: Gatehouse,
+    calls: CallService,
+    audio_archive: Option<AudioArchive>,
+    auth: AuthService,
     keys: Option<LocalKeys>,
 }
 
 impl App {
     /// Opens the doors. Calls can be taken when it returns.
-    pub async fn start(mut parts: Parts) -> anyhow::Result<Self> {
-        let listener = connections::listen(parts.doors.address)?;
+    pub async fn start(mut server_config: ServerConfig) -> anyhow::Result<Self> {
+        let listener = connections::bind_listener(server_config.endpoint.address)?;
         let address = listener.local_addr()?;
-        parts.doors.address = address; // The port may have been free to choose.
+        server_config.endpoint.address = address; // The port may have been free to choose.
         let tasks = Tasks::default();
-        let open = recover(&parts.store).await?;
-        let shelf = parts.shelf.clone();
-        let measures = Measures::new(parts.proxies.clone());
-        let keys = parts.doors.keys().cloned();
-        let state = compose(parts, &tasks);
-        state.desk.recall_registrations().await;
-        state.desk.recall_placed().await?;
-        state.desk.take_up(open);
-        find_audio(state.desk.clone(), &tasks);
-        let switchboard = &state.switchboard;
+        let open = mark_interrupted_calls(&server_config.store).await?;
+        let audio_archive = server_config.audio_archive.clone();
+        let connection_settings = ConnectionSettings::new(server_config.proxies.clone());
+        let keys = server_config.endpoint.keys().cloned();
+        let state = build_api_state(server_config, &tasks);
+        state.calls.restore_registrations().await;
+        state.calls.restore_placed_calls().await?;
+        state.calls.resume_calls(open);
+        spawn_audio_scan(state.calls.clone(), &tasks);
+        let media_deps = &state.media_deps;
         let app = Self {
             address,
             tasks: tasks.clone(),
-            engine: switchboard.engine.clone(),
-            hub: switchboard.hub.clone(),
-            desk: state.desk.clone(),
-            shelf,
-            gatehouse: state.gatehouse.clone(),
+            engine: media_deps.engine.clone(),
+            hub: media_deps.hub.clone(),
+            calls: state.calls.clone(),
+            audio_archive,
+            auth: state.auth.clone(),
             keys,
         };
         let routes = api::router(state);
-        tasks.spawn(connections::serve(
+        tasks.spawn(connections::accept_connections(
             listener,
             routes,
             tasks.clone(),
-            measures,
+            connection_settings,
         ));
         Ok(app)
     }
@@ -159,8 +165,8 @@ impl App {
     }
 
     /// What happens to calls beside their audio.
-    pub fn desk(&self) -> &Desk {
-        &self.desk
+    pub fn calls(&self) -> &CallService {
+        &self.calls
     }
 
     /// What recognises.
@@ -170,26 +176,26 @@ impl App {
 
     /// What lasts.
     pub fn store(&self) -> &Store {
-        self.desk.store()
+        self.calls.store()
     }
 
     /// Where a server without users is opened, if only this machine reaches it: to be printed, never
     /// logged.
     pub async fn page_link(&self) -> anyhow::Result<Option<String>> {
-        Ok(self.gatehouse.page_link().await?)
+        Ok(self.auth.page_link().await?)
     }
 
     /// Where the first user signs up, if there is none yet and one is needed: to be printed, never
     /// logged.
     pub async fn first_run_link(&self) -> anyhow::Result<Option<String>> {
-        Ok(self.gatehouse.first_run_link(clock::utc_now()).await?)
+        Ok(self.auth.first_run_link(clock::utc_now()).await?)
     }
 
     /// Takes no new calls, and lets those that go on finish, up to [`limits::DRAIN_MAX`]. `false`:
     /// some go on still.
     pub async fn drain(&self) -> bool {
         self.tasks.drain();
-        let over = self.tasks.calls_over();
+        let over = self.tasks.wait_for_calls();
         tokio::time::timeout(limits::DRAIN_MAX, over).await.is_ok()
     }
 
@@ -201,62 +207,69 @@ impl App {
                 "some calls did not end in time"
             );
         }
-        let (engine, archives) = (self.engine, self.shelf);
+        let (engine, audio_archive) = (self.engine, self.audio_archive);
         // Joins threads, which takes up to one pass.
         let stop = move || {
             engine.stop();
-            archives.inspect(Shelf::stop);
+            audio_archive.inspect(AudioArchive::stop);
         };
         let _ = tokio::task::spawn_blocking(stop).await;
-        self.desk.settle_log().await;
-        self.desk.store().close().await;
+        self.calls.flush_audit_log().await;
+        self.calls.store().close().await;
     }
 }
 
 /// Puts the parts together, and sets going what looks after them.
-pub(crate) fn compose(parts: Parts, tasks: &Tasks) -> ApiState {
-    let (hub, store) = (Hub::new(), parts.store);
-    let metrics = Metrics::new(store.times());
-    hub.keep_swept(tasks);
-    let media_socket = Some(format!("ws://{}/media", parts.doors.address));
-    let scribe = Scribe::new(store, hub.clone(), tasks.clone());
-    let tools = Tools {
-        scribe: scribe.clone(),
+pub(crate) fn build_api_state(server_config: ServerConfig, tasks: &Tasks) -> ApiState {
+    let (hub, store) = (Hub::new(), server_config.store);
+    let metrics = Metrics::new(store.query_durations());
+    hub.spawn_sweeper(tasks);
+    let media_socket = Some(format!("ws://{}/media", server_config.endpoint.address));
+    let transcript_writer = TranscriptWriter::new(store, hub.clone(), tasks.clone());
+    let deps = CallDeps {
+        transcript_writer: transcript_writer.clone(),
         hub: hub.clone(),
         tasks: tasks.clone(),
-        rest: parts.rest,
-        shelf: parts.shelf.clone(),
-        media_socket: media_socket.filter(|_| parts.simulates),
+        twilio: server_config.twilio,
+        audio_archive: server_config.audio_archive.clone(),
+        media_socket: media_socket.filter(|_| server_config.is_simulation_enabled),
     };
-    let desk = Desk::new(parts.desk, tools);
-    keep_young(desk.clone(), parts.retention, tasks);
-    desk.keep_reconciled();
-    let gatehouse = Gatehouse::new(desk.clone(), &parts.doors, parts.proxies, clock::now());
-    gatehouse.keep_swept(tasks);
-    gatehouse.keep_retrying(tasks);
-    let switchboard = Switchboard {
-        engine: Arc::new(parts.engine),
+    let calls = CallService::new(server_config.calls, deps);
+    spawn_retention_task(calls.clone(), server_config.retention, tasks);
+    calls.spawn_reconciler();
+    let auth = AuthService::new(
+        calls.clone(),
+        &server_config.endpoint,
+        server_config.proxies,
+        clock::now(),
+    );
+    auth.spawn_session_sweeper(tasks);
+    auth.spawn_revocation_retries(tasks);
+    let media_deps = MediaDeps {
+        engine: Arc::new(server_config.engine),
         hub,
-        scribe,
-        shelf: parts.shelf.filter(|_| parts.archives),
+        transcript_writer,
+        audio_archive: server_config
+            .audio_archive
+            .filter(|_| server_config.is_archiving_enabled),
         tasks: tasks.clone(),
-        voice: parts.voice,
+        track_config: server_config.track_config,
         metrics,
     };
-    let about = About {
-        model: parts.model,
-        retention: parts.retention,
+    let description = ServerDescription {
+        model: server_config.model,
+        retention: server_config.retention,
     };
-    ApiState::new(switchboard, desk, parts.doors, gatehouse, about)
+    ApiState::new(media_deps, calls, server_config.endpoint, auth, description)
 }
 
 /// Whether the date may be wrong: a clock that is set forwards makes every call look old.
-struct Doubt {
+struct RetentionHold {
     watch: ClockWatch,
     until: Instant,
 }
 
-impl Doubt {
+impl RetentionHold {
     fn new(date: UtcTime, at: Instant) -> Self {
         let watch = ClockWatch::new(date, at);
         Self { watch, until: at }
@@ -264,9 +277,9 @@ impl Doubt {
 
     /// Whether calls may be deleted for their age.
     fn is_over(&mut self, date: UtcTime, at: Instant) -> bool {
-        let ahead = self.watch.ahead(date, at);
-        if ahead > limits::CLOCK_OFF_MAX {
-            self.until = at + limits::RETENTION_DOUBT;
+        let ahead = self.watch.measure_jump(date, at);
+        if ahead > limits::CLOCK_OFFSET_MAX {
+            self.until = at + limits::RETENTION_PAUSE;
             tracing::warn!(
                 seconds = ahead.as_secs(),
                 "this machine's clock was set forwards: no old calls are deleted for a day; if the \
@@ -278,7 +291,7 @@ impl Doubt {
 }
 
 /// After a crash: what was being written down is marked as broken off. The calls that were not over.
-async fn recover(store: &Store) -> anyhow::Result<Vec<CallSid>> {
+async fn mark_interrupted_calls(store: &Store) -> anyhow::Result<Vec<CallSid>> {
     let open = store.interrupt_open_calls(clock::utc_now()).await?;
     if !open.is_empty() {
         tracing::warn!(
@@ -290,12 +303,12 @@ async fn recover(store: &Store) -> anyhow::Result<Vec<CallSid>> {
 }
 
 /// After a crash: audio that is there and not noted.
-fn find_audio(desk: Desk, tasks: &Tasks) {
+fn spawn_audio_scan(calls: CallService, tasks: &Tasks) {
     let stop = tasks.clone();
     tasks.spawn(async move {
         let found = tokio::select! {
-            found = desk.find_audio() => found,
-            () = stop.stopping() => return,
+            found = calls.restore_audio_flags() => found,
+            () = stop.wait_for_stop() => return,
         };
         if let Err(error) = found {
             tracing::warn!(%error, "audio of earlier calls could not be looked through");
@@ -305,28 +318,28 @@ fn find_audio(desk: Desk, tasks: &Tasks) {
 
 /// Deletes calls that are older than `age`, and entries of the server's log that are old, now and then,
 /// until the soft stop.
-fn keep_young(desk: Desk, age: Option<Duration>, tasks: &Tasks) {
+fn spawn_retention_task(calls: CallService, age: Option<Duration>, tasks: &Tasks) {
     let stop = tasks.clone();
     tasks.spawn(async move {
-        let mut doubt = Doubt::new(clock::utc_now(), clock::now());
+        let mut retention_hold = RetentionHold::new(clock::utc_now(), clock::now());
         loop {
             let now = clock::utc_now();
-            if doubt.is_over(now, clock::now()) {
+            if retention_hold.is_over(now, clock::now()) {
                 if let Some(age) = age {
-                    let deleted = desk.delete_before(now.minus(age)).await;
+                    let deleted = calls.delete_calls_before(now.minus(age)).await;
                     if deleted > 0 {
                         tracing::info!(calls = deleted, "calls were deleted: they were old enough");
                     }
                 }
                 let oldest = now.minus(limits::SERVER_LOG_AGE_MAX);
-                if let Err(error) = desk.store().sweep_log(oldest).await {
+                if let Err(error) = calls.store().sweep_log(oldest).await {
                     tracing::warn!(%error, "old entries of the server's log were not forgotten");
                 }
             }
-            let next = clock::now() + limits::RETENTION_EVERY;
+            let next = clock::now() + limits::RETENTION_INTERVAL;
             tokio::select! {
-                () = clock::until(Some(next)) => {}
-                () = stop.stopping() => return,
+                () = clock::sleep_until(Some(next)) => {}
+                () = stop.wait_for_stop() => return,
             }
         }
     });
@@ -340,14 +353,14 @@ mod tests {
     fn after_a_clock_that_was_set_forwards_nothing_is_deleted_for_a_day() {
         let (date, at) = (UtcTime::from_millis(1_795_341_600_000), clock::now());
         let hour = Duration::from_hours(1);
-        let mut doubt = Doubt::new(date, at);
-        assert!(doubt.is_over(date.plus(hour), at + hour));
+        let mut retention_hold = RetentionHold::new(date, at);
+        assert!(retention_hold.is_over(date.plus(hour), at + hour));
         // Years ahead, and a day later still so.
         let wrong = date.plus(hour * 24 * 1_000);
-        assert!(!doubt.is_over(wrong, at + hour * 2));
-        assert!(!doubt.is_over(wrong.plus(hour * 23), at + hour * 25));
-        assert!(doubt.is_over(wrong.plus(hour * 24), at + hour * 26));
+        assert!(!retention_hold.is_over(wrong, at + hour * 2));
+        assert!(!retention_hold.is_over(wrong.plus(hour * 23), at + hour * 25));
+        assert!(retention_hold.is_over(wrong.plus(hour * 24), at + hour * 26));
         // Set right again, and backwards, which deletes nothing that is too young.
-        assert!(doubt.is_over(date.plus(hour * 27), at + hour * 27));
+        assert!(retention_hold.is_over(date.plus(hour * 27), at + hour * 27));
     }
 }

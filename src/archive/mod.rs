@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   call A ─ Writer ─► queue ─┐
-//!                             ├─► thread "archive": audio::archive::Archive ─► CA….ogg
+//!                             ├─► thread "archive": audio::ogg_opus::OggOpusEncoder ─► CA….ogg
 //!   call B ─ Writer ─► queue ─┘
 //! ```
 //!
@@ -14,7 +14,7 @@
 //! What is written reaches the disk at the end of a stream at the latest; a crash of this program
 //! loses up to two seconds, and a failure of power what the system had not written yet.
 //!
-//! [`Writer::push`] and [`Shelf::writer`] never block. Everything else here does file I/O: call it
+//! [`ArchiveWriter::push`] and [`AudioArchive::open_writer`] never block. Everything else here does file I/O: call it
 //! where that may be done.
 
 mod thread;
@@ -31,28 +31,28 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use tokio::sync::watch;
 
-use self::thread::Sheet;
+use self::thread::CallFile;
 use crate::audio::LINE_HZ;
 use crate::clock::UtcTime;
 use crate::ids::{CallSid, Track};
 use crate::limits;
 
 /// What an archive's name ends in.
-const SUFFIX: &str = ".ogg";
+const FILE_SUFFIX: &str = ".ogg";
 
 /// What a queue counts a chunk for besides its samples, so that many small ones fill it too.
-const CHUNK_SAMPLES: usize = 32;
+const CHUNK_OVERHEAD_SAMPLES: usize = 32;
 
-/// The folder of all archives, and the thread that writes them. Clones are the same shelf.
+/// The folder of all archives, and the thread that writes them. Clones are the same archive.
 #[derive(Debug, Clone)]
-pub struct Shelf {
-    shared: Arc<Shared>,
-    bell: SyncSender<()>,
+pub struct AudioArchive {
+    state: Arc<ArchiveState>,
+    waker: SyncSender<()>,
 }
 
-/// How the shelf does.
+/// How the archive does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Health {
+pub struct ArchiveHealth {
     /// Archives that are written now.
     pub open: usize,
     /// Archives that could not be written to their end.
@@ -65,19 +65,19 @@ pub struct Health {
 
 /// What an archive is worth so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Quality {
+pub enum ArchiveQuality {
     /// All audio is in it, or will be.
     #[default]
-    Whole,
+    Complete,
     /// Some audio is missing.
-    Holed,
+    Incomplete,
     /// Nothing more will be in it: its file could not be written, or was deleted.
     Ended,
 }
 
 /// A call's archive, to be read.
 #[derive(Debug)]
-pub struct Kept {
+pub struct ArchivedAudio {
     /// At its beginning.
     pub file: File,
     /// Its length when it was opened.
@@ -89,42 +89,42 @@ pub struct Kept {
 }
 
 #[derive(Debug)]
-struct Shared {
+struct ArchiveState {
     folder: PathBuf,
-    lines: Mutex<BTreeMap<CallSid, Arc<Line>>>,
+    open_calls: Mutex<BTreeMap<CallSid, Arc<CallAudio>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
-    stopping: AtomicBool,
+    is_stopping: AtomicBool,
     failed: AtomicU64,
     lost_samples: AtomicU64,
     is_failing: AtomicBool,
 }
 
-/// One call on its way to its file. Locks are taken in the order lines, queue; the sheet's is
+/// One call on its way to its file. Locks are taken in the order calls, queue; the file's is
 /// taken with neither held.
 #[derive(Debug)]
-struct Line {
+struct CallAudio {
     call: CallSid,
-    queue: Mutex<Queue>,
-    sheet: Mutex<Sheet>,
+    queue: Mutex<AudioQueue>,
+    call_file: Mutex<CallFile>,
     /// Whether there is anything in its file.
-    has_begun: watch::Sender<bool>,
+    has_data: watch::Sender<bool>,
 }
 
 #[derive(Debug, Default)]
-struct Queue {
-    items: Vec<Item>,
+struct AudioQueue {
+    items: Vec<QueueItem>,
     samples: usize,
     /// Counts the call's streams; only the latest is heard.
     stream: u32,
-    closed: bool,
-    quality: Quality,
+    is_closed: bool,
+    quality: ArchiveQuality,
 }
 
 /// Something for the archive, in the order in which it came.
 #[derive(Debug)]
-enum Item {
+enum QueueItem {
     /// A stream that began at this sample on the call's clock.
-    Begin(u64),
+    StreamStart(u64),
     /// Samples of a track, from this one of the stream on.
     Audio(Track, u64, Vec<i16>),
 }
@@ -132,82 +132,82 @@ enum Item {
 /// One stream's way into the archive of its call. Dropping it ends the file, unless another stream
 /// of the call has taken over.
 #[derive(Debug)]
-pub struct Writer {
-    line: Arc<Line>,
-    shared: Arc<Shared>,
-    bell: SyncSender<()>,
+pub struct ArchiveWriter {
+    call_audio: Arc<CallAudio>,
+    state: Arc<ArchiveState>,
+    waker: SyncSender<()>,
     stream: u32,
 }
 
-impl Shelf {
+impl AudioArchive {
     /// Makes the folder if it is not there, closes it to everybody else, and starts the thread.
     pub fn open(folder: &Path) -> io::Result<Self> {
-        let (shelf, rings) = Self::new(folder)?;
-        let shared = shelf.shared.clone();
+        let (audio_archive, wakeups) = Self::new(folder)?;
+        let state = audio_archive.state.clone();
         let thread = std::thread::Builder::new()
             .name("archive".to_owned())
-            .spawn(move || thread::run(&shared, &rings))?;
-        *lock(&shelf.shared.thread) = Some(thread);
-        Ok(shelf)
+            .spawn(move || thread::run(&state, &wakeups))?;
+        *lock(&audio_archive.state.thread) = Some(thread);
+        Ok(audio_archive)
     }
 
-    /// A shelf that nobody works for yet, and the bell that it rings.
+    /// An archive that nobody works for yet, and the channel that wakes its thread.
     fn new(folder: &Path) -> io::Result<(Self, Receiver<()>)> {
         make_private(folder)?;
-        let (bell, rings) = mpsc::sync_channel(1);
-        let shared = Arc::new(Shared {
+        let (waker, wakeups) = mpsc::sync_channel(1);
+        let state = Arc::new(ArchiveState {
             folder: folder.to_owned(),
-            lines: Mutex::default(),
+            open_calls: Mutex::default(),
             thread: Mutex::default(),
-            stopping: AtomicBool::default(),
+            is_stopping: AtomicBool::default(),
             failed: AtomicU64::default(),
             lost_samples: AtomicU64::default(),
             is_failing: AtomicBool::default(),
         });
-        Ok((Self { shared, bell }, rings))
+        Ok((Self { state, waker }, wakeups))
     }
 
     /// For a stream of `call` that began `at` on the call's clock: zero for the first, and for one
     /// that came in place of another the time by which its words are moved. The call's archive goes
     /// on where it is; a stream that seems to begin before its end is laid at its end. An earlier
     /// stream's writer is not heard any more.
-    pub fn writer(&self, call: &CallSid, at: Duration) -> Writer {
-        let begin = (at.as_micros() * u128::from(LINE_HZ) / 1_000_000) as u64;
-        let mut lines = lock(&self.shared.lines);
-        let line = lines.entry(call.clone()).or_insert_with(|| {
-            Arc::new(Line {
+    pub fn open_writer(&self, call: &CallSid, at: Duration) -> ArchiveWriter {
+        let start_sample = (at.as_micros() * u128::from(LINE_HZ) / 1_000_000) as u64;
+        let mut open_calls = lock(&self.state.open_calls);
+        let call_audio = open_calls.entry(call.clone()).or_insert_with(|| {
+            Arc::new(CallAudio {
                 call: call.clone(),
                 queue: Mutex::default(),
-                sheet: Mutex::default(),
-                has_begun: watch::Sender::default(),
+                call_file: Mutex::default(),
+                has_data: watch::Sender::default(),
             })
         });
-        let mut queue = lock(&line.queue);
+        let mut queue = lock(&call_audio.queue);
         queue.stream += 1;
-        queue.closed = false;
-        if let Some(Item::Begin(unheard)) = queue.items.last_mut() {
-            *unheard = begin;
+        queue.is_closed = false;
+        if let Some(QueueItem::StreamStart(unwritten)) = queue.items.last_mut() {
+            *unwritten = start_sample;
         } else {
-            queue.items.push(Item::Begin(begin));
+            queue.items.push(QueueItem::StreamStart(start_sample));
         }
-        ring(&self.bell);
-        Writer {
+        wake_thread(&self.waker);
+        ArchiveWriter {
             stream: queue.stream,
-            line: line.clone(),
-            shared: self.shared.clone(),
-            bell: self.bell.clone(),
+            call_audio: call_audio.clone(),
+            state: self.state.clone(),
+            waker: self.waker.clone(),
         }
     }
 
     /// The call's archive as far as it is written; `None` when there is none.
-    pub fn read(&self, call: &CallSid) -> io::Result<Option<Kept>> {
+    pub fn read(&self, call: &CallSid) -> io::Result<Option<ArchivedAudio>> {
         // Before the file: what ends meanwhile is only taken for open.
-        let is_open = lock(&self.shared.lines).contains_key(call);
-        let Some(file) = if_there(File::open(self.shared.path(call)))? else {
+        let is_open = lock(&self.state.open_calls).contains_key(call);
+        let Some(file) = ignore_not_found(File::open(self.state.file_path(call)))? else {
             return Ok(None);
         };
         let metadata = file.metadata()?;
-        Ok(Some(Kept {
+        Ok(Some(ArchivedAudio {
             bytes: metadata.len(),
             written_at: written_at(&metadata)?,
             file,
@@ -216,31 +216,31 @@ impl Shelf {
     }
 
     /// Where the call's archive is, or would be.
-    pub fn path(&self, call: &CallSid) -> PathBuf {
-        self.shared.path(call)
+    pub fn file_path(&self, call: &CallSid) -> PathBuf {
+        self.state.file_path(call)
     }
 
     /// Deletes the call's archive, also while it is written: nothing more of this call's open
     /// streams is kept. Says whether there was a file.
     pub fn delete(&self, call: &CallSid) -> io::Result<bool> {
-        let line = lock(&self.shared.lines).remove(call);
-        if let Some(line) = line {
-            line.end();
+        let call_audio = lock(&self.state.open_calls).remove(call);
+        if let Some(call_audio) = call_audio {
+            call_audio.close_queue();
             // Waits for a write that is under way; the thread writes no other.
-            *lock(&line.sheet) = Sheet::Gone;
+            *lock(&call_audio.call_file) = CallFile::Closed;
         }
-        remove(&self.shared.path(call))
+        remove_file(&self.state.file_path(call))
     }
 
     /// Deletes the archives that were last written before `before`, and says whose they were.
     pub fn sweep(&self, before: UtcTime) -> io::Result<Vec<CallSid>> {
         let mut swept = Vec::new();
-        for (call, file) in self.files()? {
+        for (call, file) in self.list_files()? {
             // The map stays locked, so that no stream begins to write what is deleted here.
-            let lines = lock(&self.shared.lines);
-            let is_open = lines.contains_key(&call);
+            let open_calls = lock(&self.state.open_calls);
+            let is_open = open_calls.contains_key(&call);
             let is_old = written_at(&file)? < before;
-            if is_old && !is_open && remove(&self.shared.path(&call))? {
+            if is_old && !is_open && remove_file(&self.state.file_path(&call))? {
                 swept.push(call);
             }
         }
@@ -248,53 +248,55 @@ impl Shelf {
     }
 
     /// The calls that have an archive, in the order of their SIDs.
-    pub fn calls(&self) -> io::Result<Vec<CallSid>> {
-        Ok(self.files()?.into_keys().collect())
+    pub fn list_calls(&self) -> io::Result<Vec<CallSid>> {
+        Ok(self.list_files()?.into_keys().collect())
     }
 
     /// Bytes of all archives.
-    pub fn bytes(&self) -> io::Result<u64> {
-        Ok(self.files()?.values().map(fs::Metadata::len).sum())
+    pub fn total_bytes(&self) -> io::Result<u64> {
+        Ok(self.list_files()?.values().map(fs::Metadata::len).sum())
     }
 
-    /// How the shelf does.
-    pub fn health(&self) -> Health {
-        let shared = &self.shared;
-        Health {
-            open: lock(&shared.lines).len(),
-            failed: shared.failed.load(Ordering::Relaxed),
-            lost_ms: samples_ms(shared.lost_samples.load(Ordering::Relaxed)),
-            is_failing: shared.is_failing.load(Ordering::Relaxed),
+    /// How the archive does.
+    pub fn health(&self) -> ArchiveHealth {
+        let state = &self.state;
+        ArchiveHealth {
+            open: lock(&state.open_calls).len(),
+            failed: state.failed.load(Ordering::Relaxed),
+            lost_ms: samples_to_ms(state.lost_samples.load(Ordering::Relaxed)),
+            is_failing: state.is_failing.load(Ordering::Relaxed),
         }
     }
 
     /// From now on the call's file is another one, on a disk that is full or slow.
     #[cfg(test)]
     pub(crate) fn replace_file(&self, call: &CallSid, file: File) {
-        let line = lock(&self.shared.lines).get(call).cloned();
-        lock(&line.expect("the call is being archived").sheet).replace_file(file);
+        let call_audio = lock(&self.state.open_calls).get(call).cloned();
+        lock(&call_audio.expect("the call is being archived").call_file).replace_file(file);
     }
 
     /// Writes what is queued, ends every file, and the thread. What comes later is not kept.
     pub fn stop(&self) {
-        self.shared.stopping.store(true, Ordering::SeqCst);
-        ring(&self.bell);
-        let thread = lock(&self.shared.thread).take();
+        self.state.is_stopping.store(true, Ordering::SeqCst);
+        wake_thread(&self.waker);
+        let thread = lock(&self.state.thread).take();
         if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the archive's thread broke");
         }
     }
 
-    fn files(&self) -> io::Result<BTreeMap<CallSid, fs::Metadata>> {
+    fn list_files(&self) -> io::Result<BTreeMap<CallSid, fs::Metadata>> {
         let mut files = BTreeMap::new();
-        for entry in fs::read_dir(&self.shared.folder)? {
+        for entry in fs::read_dir(&self.state.folder)? {
             let entry = entry?;
             let name = entry.file_name();
-            let name = name.to_str().and_then(|name| name.strip_suffix(SUFFIX));
+            let name = name
+                .to_str()
+                .and_then(|name| name.strip_suffix(FILE_SUFFIX));
             let Some(call) = name.and_then(|name| CallSid::parse(name).ok()) else {
                 continue;
             };
-            if let Some(metadata) = if_there(entry.metadata())? {
+            if let Some(metadata) = ignore_not_found(entry.metadata())? {
                 files.insert(call, metadata);
             }
         }
@@ -302,66 +304,68 @@ impl Shelf {
     }
 }
 
-impl Writer {
+impl ArchiveWriter {
     /// Queues `samples` of a track; the first was heard `at` samples into the stream. Never waits.
     pub fn push(&self, track: Track, at: u64, samples: &[i16]) {
         if samples.is_empty() {
             return;
         }
-        let mut queue = lock(&self.line.queue);
-        if queue.stream != self.stream || queue.quality == Quality::Ended {
+        let mut queue = lock(&self.call_audio.queue);
+        if queue.stream != self.stream || queue.quality == ArchiveQuality::Ended {
             return;
         }
         let room = limits::ARCHIVE_QUEUE_SAMPLES_MAX.saturating_sub(queue.samples);
-        if samples.len() + CHUNK_SAMPLES > room {
+        if samples.len() + CHUNK_OVERHEAD_SAMPLES > room {
             let lost = samples.len() as u64;
-            self.shared.lost_samples.fetch_add(lost, Ordering::Relaxed);
-            if queue.quality == Quality::Whole {
-                queue.quality = Quality::Holed;
+            self.state.lost_samples.fetch_add(lost, Ordering::Relaxed);
+            if queue.quality == ArchiveQuality::Complete {
+                queue.quality = ArchiveQuality::Incomplete;
                 tracing::warn!(
-                    call = ?self.line.call,
+                    call = ?self.call_audio.call,
                     "the disk is too slow: audio is missing in the archive of this call"
                 );
             }
             return;
         }
-        queue.samples += samples.len() + CHUNK_SAMPLES;
-        queue.items.push(Item::Audio(track, at, samples.to_vec()));
+        queue.samples += samples.len() + CHUNK_OVERHEAD_SAMPLES;
+        queue
+            .items
+            .push(QueueItem::Audio(track, at, samples.to_vec()));
     }
 
     /// Resolves when there is something in the call's file; `false`: it ended without.
-    pub fn begun(&self) -> impl Future<Output = bool> + use<> {
-        let mut has_begun = self.line.has_begun.subscribe();
-        async move { has_begun.wait_for(|has_begun| *has_begun).await.is_ok() }
+    pub fn wait_for_data(&self) -> impl Future<Output = bool> + use<> {
+        let mut has_data = self.call_audio.has_data.subscribe();
+        async move { has_data.wait_for(|has_data| *has_data).await.is_ok() }
     }
 
     /// What the archive is worth so far.
-    pub fn quality(&self) -> Quality {
-        lock(&self.line.queue).quality
+    pub fn quality(&self) -> ArchiveQuality {
+        lock(&self.call_audio.queue).quality
     }
 }
 
-impl Drop for Writer {
+impl Drop for ArchiveWriter {
     fn drop(&mut self) {
-        let mut queue = lock(&self.line.queue);
+        let mut queue = lock(&self.call_audio.queue);
         if queue.stream == self.stream {
-            queue.closed = true;
-            ring(&self.bell);
+            queue.is_closed = true;
+            wake_thread(&self.waker);
         }
     }
 }
 
-impl Shared {
-    fn path(&self, call: &CallSid) -> PathBuf {
-        self.folder.join(format!("{}{SUFFIX}", call.as_str()))
+impl ArchiveState {
+    fn file_path(&self, call: &CallSid) -> PathBuf {
+        self.folder.join(format!("{}{FILE_SUFFIX}", call.as_str()))
     }
 }
 
-impl Line {
+impl CallAudio {
     /// From now on nothing is taken.
-    fn end(&self) {
+    fn close_queue(&self) {
         let mut queue = lock(&self.queue);
-        queue.quality = Quality::Ended;
+        queue.quality = ArchiveQuality::Ended;
         queue.items = Vec::new();
     }
 }
@@ -373,12 +377,12 @@ fn written_at(metadata: &fs::Metadata) -> io::Result<UtcTime> {
 }
 
 /// Removes a file; says whether there was one.
-fn remove(path: &Path) -> io::Result<bool> {
-    Ok(if_there(fs::remove_file(path))?.is_some())
+fn remove_file(path: &Path) -> io::Result<bool> {
+    Ok(ignore_not_found(fs::remove_file(path))?.is_some())
 }
 
 /// `None` when there is no such file.
-fn if_there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+fn ignore_not_found<T>(found: io::Result<T>) -> io::Result<Option<T>> {
     match found {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         found => found.map(Some),
@@ -386,11 +390,11 @@ fn if_there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
 }
 
 /// Says that there is something to do; one ring is enough for all that is.
-fn ring(bell: &SyncSender<()>) {
-    let _ = bell.try_send(());
+fn wake_thread(waker: &SyncSender<()>) {
+    let _ = waker.try_send(());
 }
 
-fn samples_ms(samples: u64) -> u64 {
+fn samples_to_ms(samples: u64) -> u64 {
     samples * 1_000 / u64::from(LINE_HZ)
 }
 
@@ -417,7 +421,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::audio::archive;
+    use crate::audio::ogg_opus;
     use crate::clock;
 
     const SECOND: usize = LINE_HZ as usize;
@@ -426,33 +430,33 @@ mod tests {
         CallSid::parse(&format!("CA{n:032x}")).unwrap()
     }
 
-    /// A shelf on which the test does the thread's work, on a clock that the test sets.
-    struct Desk {
+    /// An archive on which the test does the thread's work, on a clock that the test sets.
+    struct ArchiveHarness {
         folder: TempDir,
-        shelf: Shelf,
+        audio_archive: AudioArchive,
         _bell: Receiver<()>,
         now: Instant,
     }
 
-    impl Desk {
+    impl ArchiveHarness {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
-            let (shelf, bell) = Shelf::new(folder.path()).unwrap();
+            let (audio_archive, waker) = AudioArchive::new(folder.path()).unwrap();
             Self {
                 folder,
-                shelf,
-                _bell: bell,
+                audio_archive,
+                _bell: waker,
                 now: clock::now(),
             }
         }
 
-        fn turn(&mut self) {
+        fn write_pending(&mut self) {
             self.now += Duration::from_millis(250);
-            thread::turn(&self.shelf.shared, self.now, false);
+            thread::write_pending(&self.audio_archive.state, self.now, false);
         }
 
         fn bytes(&self, call: &CallSid) -> Vec<u8> {
-            let mut kept = self.shelf.read(call).unwrap().expect("a file");
+            let mut kept = self.audio_archive.read(call).unwrap().expect("a file");
             let mut bytes = Vec::new();
             kept.file.read_to_end(&mut bytes).unwrap();
             assert_eq!(bytes.len() as u64, kept.bytes);
@@ -460,22 +464,22 @@ mod tests {
         }
 
         fn duration(&self, call: &CallSid) -> Duration {
-            archive::duration(&self.bytes(call)).expect("an archive")
+            ogg_opus::duration(&self.bytes(call)).expect("an archive")
         }
 
         /// Breaks off all that is being written, as a crash does.
         fn after_crash(self) -> Self {
-            let (again, bell) = Shelf::new(self.folder.path()).unwrap();
+            let (again, waker) = AudioArchive::new(self.folder.path()).unwrap();
             Self {
-                shelf: again,
-                _bell: bell,
+                audio_archive: again,
+                _bell: waker,
                 ..self
             }
         }
     }
 
     /// Both tracks, from `from` to `to` seconds of the stream.
-    fn talk(writer: &Writer, from: usize, to: usize) {
+    fn talk(writer: &ArchiveWriter, from: usize, to: usize) {
         for at in from..to {
             for track in Track::ALL {
                 writer.push(track, (at * SECOND) as u64, &[1_000; SECOND]);
@@ -485,209 +489,231 @@ mod tests {
 
     #[test]
     fn a_call_is_on_disk_while_it_goes_and_whole_at_its_end() {
-        let mut desk = Desk::new();
-        let writer = desk.shelf.writer(&call(1), Duration::ZERO);
-        desk.turn();
+        let mut harness = ArchiveHarness::new();
+        let writer = harness.audio_archive.open_writer(&call(1), Duration::ZERO);
+        harness.write_pending();
         assert!(
-            desk.shelf.read(&call(1)).unwrap().is_none(),
+            harness.audio_archive.read(&call(1)).unwrap().is_none(),
             "nothing was heard"
         );
         talk(&writer, 0, 10);
-        desk.turn();
-        assert!(desk.duration(&call(1)) > Duration::from_secs(8));
-        assert_eq!(desk.shelf.health().open, 1);
+        harness.write_pending();
+        assert!(harness.duration(&call(1)) > Duration::from_secs(8));
+        assert_eq!(harness.audio_archive.health().open, 1);
         drop(writer);
-        desk.turn();
-        assert_eq!(desk.duration(&call(1)), Duration::from_secs(10));
-        assert_eq!(desk.shelf.health(), Health::default());
-        assert_eq!(desk.shelf.calls().unwrap(), [call(1)]);
+        harness.write_pending();
+        assert_eq!(harness.duration(&call(1)), Duration::from_secs(10));
+        assert_eq!(harness.audio_archive.health(), ArchiveHealth::default());
+        assert_eq!(harness.audio_archive.list_calls().unwrap(), [call(1)]);
         assert_eq!(
-            desk.shelf.bytes().unwrap(),
-            desk.bytes(&call(1)).len() as u64
+            harness.audio_archive.total_bytes().unwrap(),
+            harness.bytes(&call(1)).len() as u64
         );
     }
 
     #[tokio::test]
     async fn a_call_without_audio_leaves_no_file() {
-        let mut desk = Desk::new();
-        let writer = desk.shelf.writer(&call(1), Duration::ZERO);
-        let begun = writer.begun();
+        let mut harness = ArchiveHarness::new();
+        let writer = harness.audio_archive.open_writer(&call(1), Duration::ZERO);
+        let begun = writer.wait_for_data();
         drop(writer);
-        desk.turn();
-        assert!(desk.shelf.read(&call(1)).unwrap().is_none());
-        assert_eq!(desk.shelf.health().open, 0);
+        harness.write_pending();
+        assert!(harness.audio_archive.read(&call(1)).unwrap().is_none());
+        assert_eq!(harness.audio_archive.health().open, 0);
         assert!(!begun.await);
     }
 
     #[tokio::test]
     async fn it_is_told_when_there_is_something_in_the_file_and_read_whether_more_comes() {
-        let mut desk = Desk::new();
-        let writer = desk.shelf.writer(&call(1), Duration::ZERO);
-        let begun = writer.begun();
+        let mut harness = ArchiveHarness::new();
+        let writer = harness.audio_archive.open_writer(&call(1), Duration::ZERO);
+        let begun = writer.wait_for_data();
         talk(&writer, 0, 3);
-        assert!(desk.shelf.read(&call(1)).unwrap().is_none());
-        desk.turn();
+        assert!(harness.audio_archive.read(&call(1)).unwrap().is_none());
+        harness.write_pending();
         assert!(begun.await);
-        assert!(desk.shelf.read(&call(1)).unwrap().unwrap().is_open);
+        assert!(
+            harness
+                .audio_archive
+                .read(&call(1))
+                .unwrap()
+                .unwrap()
+                .is_open
+        );
         // One of a second, for which only the end is written.
-        let short = desk.shelf.writer(&call(2), Duration::ZERO);
-        let begun = short.begun();
+        let short = harness.audio_archive.open_writer(&call(2), Duration::ZERO);
+        let begun = short.wait_for_data();
         short.push(Track::Inbound, 0, &[1_000; SECOND / 2]);
         drop((writer, short));
-        desk.turn();
+        harness.write_pending();
         assert!(begun.await);
-        assert!(!desk.shelf.read(&call(1)).unwrap().unwrap().is_open);
+        assert!(
+            !harness
+                .audio_archive
+                .read(&call(1))
+                .unwrap()
+                .unwrap()
+                .is_open
+        );
     }
 
     #[test]
     fn what_was_heard_before_a_pause_is_written_in_it() {
-        let mut desk = Desk::new();
-        let writer = desk.shelf.writer(&call(1), Duration::ZERO);
+        let mut harness = ArchiveHarness::new();
+        let writer = harness.audio_archive.open_writer(&call(1), Duration::ZERO);
         for track in Track::ALL {
             writer.push(track, 0, &[1_000; SECOND / 2]);
         }
-        desk.turn();
-        assert_eq!(desk.duration(&call(1)), Duration::ZERO);
+        harness.write_pending();
+        assert_eq!(harness.duration(&call(1)), Duration::ZERO);
         for _ in 0..4 {
-            desk.turn();
+            harness.write_pending();
         }
-        assert!(desk.duration(&call(1)) > Duration::from_millis(480));
+        assert!(harness.duration(&call(1)) > Duration::from_millis(480));
     }
 
     #[test]
     fn a_stream_that_comes_in_place_of_another_goes_on_in_the_same_file() {
-        let mut desk = Desk::new();
-        let first = desk.shelf.writer(&call(1), Duration::ZERO);
+        let mut harness = ArchiveHarness::new();
+        let first = harness.audio_archive.open_writer(&call(1), Duration::ZERO);
         talk(&first, 0, 2);
-        let second = desk.shelf.writer(&call(1), Duration::from_secs(5));
+        let second = harness
+            .audio_archive
+            .open_writer(&call(1), Duration::from_secs(5));
         talk(&first, 2, 4);
         talk(&second, 0, 3);
         drop(first);
-        desk.turn();
+        harness.write_pending();
         assert_eq!(
-            desk.shelf.health().open,
+            harness.audio_archive.health().open,
             1,
             "the late end of the first is not the call's"
         );
         drop(second);
-        desk.turn();
-        assert_eq!(desk.duration(&call(1)), Duration::from_secs(8));
+        harness.write_pending();
+        assert_eq!(harness.duration(&call(1)), Duration::from_secs(8));
 
-        let third = desk.shelf.writer(&call(1), Duration::ZERO);
+        let third = harness.audio_archive.open_writer(&call(1), Duration::ZERO);
         talk(&third, 0, 2);
         drop(third);
-        desk.turn();
-        let length = desk.duration(&call(1)).as_secs_f64();
+        harness.write_pending();
+        let length = harness.duration(&call(1)).as_secs_f64();
         assert!((10.0..10.03).contains(&length), "{length} s");
     }
 
     #[test]
     fn a_stream_without_audio_does_not_move_the_one_that_follows() {
-        let mut desk = Desk::new();
-        let silent = desk.shelf.writer(&call(1), Duration::from_secs(7));
-        desk.turn();
-        let second = desk.shelf.writer(&call(1), Duration::from_secs(3));
-        desk.turn();
+        let mut harness = ArchiveHarness::new();
+        let is_silent = harness
+            .audio_archive
+            .open_writer(&call(1), Duration::from_secs(7));
+        harness.write_pending();
+        let second = harness
+            .audio_archive
+            .open_writer(&call(1), Duration::from_secs(3));
+        harness.write_pending();
         talk(&second, 0, 1);
-        drop((silent, second));
-        desk.turn();
-        assert_eq!(desk.duration(&call(1)), Duration::from_secs(4));
+        drop((is_silent, second));
+        harness.write_pending();
+        assert_eq!(harness.duration(&call(1)), Duration::from_secs(4));
     }
 
     #[test]
     fn a_call_that_a_crash_cut_off_can_be_heard_and_goes_on() {
-        let mut desk = Desk::new();
-        let writer = desk.shelf.writer(&call(1), Duration::ZERO);
+        let mut harness = ArchiveHarness::new();
+        let writer = harness.audio_archive.open_writer(&call(1), Duration::ZERO);
         talk(&writer, 0, 10);
-        desk.turn();
-        let mut desk = desk.after_crash();
-        let path = desk.shelf.path(&call(1));
+        harness.write_pending();
+        let mut harness = harness.after_crash();
+        let path = harness.audio_archive.file_path(&call(1));
         let mut torn = fs::read(&path).unwrap();
         torn.extend_from_slice(b"OggS\0\0 half a page");
         fs::write(&path, torn).unwrap();
-        let heard = desk.duration(&call(1));
+        let heard = harness.duration(&call(1));
         assert!(heard > Duration::from_secs(8));
 
-        let again = desk.shelf.writer(&call(1), Duration::from_secs(20));
+        let again = harness
+            .audio_archive
+            .open_writer(&call(1), Duration::from_secs(20));
         talk(&again, 0, 1);
         drop(again);
-        desk.turn();
-        assert_eq!(desk.duration(&call(1)), Duration::from_secs(21));
+        harness.write_pending();
+        assert_eq!(harness.duration(&call(1)), Duration::from_secs(21));
         drop(writer);
     }
 
     #[test]
     fn a_file_that_is_no_archive_is_written_anew() {
-        let mut desk = Desk::new();
-        fs::write(desk.shelf.path(&call(1)), [7; 1_000]).unwrap();
-        let writer = desk.shelf.writer(&call(1), Duration::ZERO);
+        let mut harness = ArchiveHarness::new();
+        fs::write(harness.audio_archive.file_path(&call(1)), [7; 1_000]).unwrap();
+        let writer = harness.audio_archive.open_writer(&call(1), Duration::ZERO);
         talk(&writer, 0, 1);
         drop(writer);
-        desk.turn();
-        assert_eq!(desk.duration(&call(1)), Duration::from_secs(1));
-        assert!(desk.bytes(&call(1)).starts_with(b"OggS"));
+        harness.write_pending();
+        assert_eq!(harness.duration(&call(1)), Duration::from_secs(1));
+        assert!(harness.bytes(&call(1)).starts_with(b"OggS"));
     }
 
     #[test]
     fn a_deleted_call_is_gone_and_stays_gone_though_its_stream_goes_on() {
-        let mut desk = Desk::new();
-        let writer = desk.shelf.writer(&call(1), Duration::ZERO);
+        let mut harness = ArchiveHarness::new();
+        let writer = harness.audio_archive.open_writer(&call(1), Duration::ZERO);
         talk(&writer, 0, 3);
-        desk.turn();
+        harness.write_pending();
         talk(&writer, 3, 6);
-        assert!(desk.shelf.delete(&call(1)).unwrap());
-        assert_eq!(writer.quality(), Quality::Ended);
+        assert!(harness.audio_archive.delete(&call(1)).unwrap());
+        assert_eq!(writer.quality(), ArchiveQuality::Ended);
         talk(&writer, 6, 9);
-        desk.turn();
+        harness.write_pending();
         drop(writer);
-        desk.turn();
-        assert!(desk.shelf.read(&call(1)).unwrap().is_none());
-        assert_eq!(fs::read_dir(desk.folder.path()).unwrap().count(), 0);
-        assert!(!desk.shelf.delete(&call(1)).unwrap());
-        assert_eq!(desk.shelf.health().failed, 0);
+        harness.write_pending();
+        assert!(harness.audio_archive.read(&call(1)).unwrap().is_none());
+        assert_eq!(fs::read_dir(harness.folder.path()).unwrap().count(), 0);
+        assert!(!harness.audio_archive.delete(&call(1)).unwrap());
+        assert_eq!(harness.audio_archive.health().failed, 0);
     }
 
     #[test]
     fn a_file_that_cannot_be_written_ends_its_archive_and_no_other() {
-        let mut desk = Desk::new();
-        let path = desk.shelf.path(&call(1));
+        let mut harness = ArchiveHarness::new();
+        let path = harness.audio_archive.file_path(&call(1));
         fs::create_dir(&path).unwrap();
-        let broken = desk.shelf.writer(&call(1), Duration::ZERO);
-        let sound = desk.shelf.writer(&call(2), Duration::ZERO);
+        let broken = harness.audio_archive.open_writer(&call(1), Duration::ZERO);
+        let sound = harness.audio_archive.open_writer(&call(2), Duration::ZERO);
         talk(&broken, 0, 2);
-        desk.turn();
-        let health = desk.shelf.health();
+        harness.write_pending();
+        let health = harness.audio_archive.health();
         assert!(health.is_failing && health.failed == 1, "{health:?}");
-        assert_eq!(broken.quality(), Quality::Ended);
+        assert_eq!(broken.quality(), ArchiveQuality::Ended);
         talk(&sound, 0, 2);
         talk(&broken, 2, 4);
         drop((broken, sound));
-        desk.turn();
-        let health = desk.shelf.health();
+        harness.write_pending();
+        let health = harness.audio_archive.health();
         assert!(!health.is_failing && health.failed == 1, "{health:?}");
-        assert_eq!(desk.duration(&call(2)), Duration::from_secs(2));
+        assert_eq!(harness.duration(&call(2)), Duration::from_secs(2));
     }
 
     #[test]
     fn a_disk_that_fills_up_leaves_what_was_written() {
-        let mut desk = Desk::new();
-        let writer = desk.shelf.writer(&call(1), Duration::ZERO);
+        let mut harness = ArchiveHarness::new();
+        let writer = harness.audio_archive.open_writer(&call(1), Duration::ZERO);
         talk(&writer, 0, 5);
-        desk.turn();
-        let before = desk.bytes(&call(1));
+        harness.write_pending();
+        let before = harness.bytes(&call(1));
         {
             // A file that cannot be written stands in for the full disk.
-            let path = desk.shelf.path(&call(1));
+            let path = harness.audio_archive.file_path(&call(1));
             let file = File::open(path).unwrap();
-            desk.shelf.replace_file(&call(1), file);
+            harness.audio_archive.replace_file(&call(1), file);
         }
         talk(&writer, 5, 10);
-        desk.turn();
-        assert_eq!(writer.quality(), Quality::Ended);
+        harness.write_pending();
+        assert_eq!(writer.quality(), ArchiveQuality::Ended);
         drop(writer);
-        desk.turn();
-        assert_eq!(desk.bytes(&call(1)), before);
-        let health = desk.shelf.health();
+        harness.write_pending();
+        assert_eq!(harness.bytes(&call(1)), before);
+        let health = harness.audio_archive.health();
         assert_eq!(
             (health.open, health.failed, health.is_failing),
             (0, 1, true)
@@ -696,48 +722,54 @@ mod tests {
 
     #[test]
     fn a_slow_disk_costs_audio_and_never_the_call() {
-        let mut desk = Desk::new();
-        let writer = desk.shelf.writer(&call(1), Duration::ZERO);
+        let mut harness = ArchiveHarness::new();
+        let writer = harness.audio_archive.open_writer(&call(1), Duration::ZERO);
         talk(&writer, 0, 59);
-        assert_eq!(writer.quality(), Quality::Whole);
+        assert_eq!(writer.quality(), ArchiveQuality::Complete);
         talk(&writer, 59, 70);
-        assert_eq!(writer.quality(), Quality::Holed);
-        assert!((20_000..23_000).contains(&desk.shelf.health().lost_ms));
-        desk.turn();
+        assert_eq!(writer.quality(), ArchiveQuality::Incomplete);
+        assert!((20_000..23_000).contains(&harness.audio_archive.health().lost_ms));
+        harness.write_pending();
         talk(&writer, 70, 71);
         drop(writer);
-        desk.turn();
-        assert_eq!(desk.duration(&call(1)), Duration::from_secs(71));
+        harness.write_pending();
+        assert_eq!(harness.duration(&call(1)), Duration::from_secs(71));
     }
 
     #[test]
     fn many_small_chunks_fill_the_queue_as_large_ones_do() {
-        let desk = Desk::new();
-        let writer = desk.shelf.writer(&call(1), Duration::ZERO);
-        let chunks = limits::ARCHIVE_QUEUE_SAMPLES_MAX / (CHUNK_SAMPLES + 1);
+        let harness = ArchiveHarness::new();
+        let writer = harness.audio_archive.open_writer(&call(1), Duration::ZERO);
+        let chunks = limits::ARCHIVE_QUEUE_SAMPLES_MAX / (CHUNK_OVERHEAD_SAMPLES + 1);
         for n in 0..chunks {
             writer.push(Track::Inbound, n as u64, &[1]);
         }
-        assert_eq!(writer.quality(), Quality::Whole);
+        assert_eq!(writer.quality(), ArchiveQuality::Complete);
         writer.push(Track::Inbound, chunks as u64, &[1]);
-        assert_eq!(writer.quality(), Quality::Holed);
+        assert_eq!(writer.quality(), ArchiveQuality::Incomplete);
     }
 
     #[test]
     fn the_sweep_takes_old_archives_and_leaves_open_ones_and_strangers() {
-        let mut desk = Desk::new();
-        let stranger = desk.folder.path().join("notes.ogg");
+        let mut harness = ArchiveHarness::new();
+        let stranger = harness.folder.path().join("notes.ogg");
         fs::write(&stranger, "not ours").unwrap();
-        let open = desk.shelf.writer(&call(2), Duration::ZERO);
-        for writer in [&desk.shelf.writer(&call(1), Duration::ZERO), &open] {
+        let open = harness.audio_archive.open_writer(&call(2), Duration::ZERO);
+        for writer in [
+            &harness.audio_archive.open_writer(&call(1), Duration::ZERO),
+            &open,
+        ] {
             talk(writer, 0, 1);
         }
-        desk.turn();
+        harness.write_pending();
         let hour = Duration::from_hours(1);
         let now = clock::utc_now();
-        assert_eq!(desk.shelf.sweep(now.minus(hour)).unwrap(), []);
-        assert_eq!(desk.shelf.sweep(now.plus(hour)).unwrap(), [call(1)]);
-        assert_eq!(desk.shelf.calls().unwrap(), [call(2)]);
+        assert_eq!(harness.audio_archive.sweep(now.minus(hour)).unwrap(), []);
+        assert_eq!(
+            harness.audio_archive.sweep(now.plus(hour)).unwrap(),
+            [call(1)]
+        );
+        assert_eq!(harness.audio_archive.list_calls().unwrap(), [call(2)]);
         assert!(stranger.exists());
     }
 
@@ -745,34 +777,34 @@ mod tests {
     fn the_thread_writes_and_a_stop_ends_every_file() {
         let folder = tempfile::tempdir().unwrap();
         let inner = folder.path().join("archive");
-        let shelf = Shelf::open(&inner).unwrap();
-        let writer = shelf.writer(&call(1), Duration::ZERO);
+        let audio_archive = AudioArchive::open(&inner).unwrap();
+        let writer = audio_archive.open_writer(&call(1), Duration::ZERO);
         talk(&writer, 0, 2);
-        shelf.stop();
+        audio_archive.stop();
         talk(&writer, 2, 4);
-        let file = fs::read(shelf.path(&call(1))).unwrap();
-        assert_eq!(archive::duration(&file), Some(Duration::from_secs(2)));
+        let file = fs::read(audio_archive.file_path(&call(1))).unwrap();
+        assert_eq!(ogg_opus::duration(&file), Some(Duration::from_secs(2)));
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
             let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
             assert_eq!(mode(&inner), 0o700);
-            assert_eq!(mode(&shelf.path(&call(1))), 0o600);
+            assert_eq!(mode(&audio_archive.file_path(&call(1))), 0o600);
         }
     }
 
     #[test]
     fn the_thread_ends_with_the_last_who_could_give_it_work() {
         let folder = tempfile::tempdir().unwrap();
-        let shelf = Shelf::open(folder.path()).unwrap();
-        let path = shelf.path(&call(1));
-        let thread = lock(&shelf.shared.thread).take().unwrap();
-        let writer = shelf.writer(&call(1), Duration::ZERO);
-        drop(shelf);
+        let audio_archive = AudioArchive::open(folder.path()).unwrap();
+        let path = audio_archive.file_path(&call(1));
+        let thread = lock(&audio_archive.state.thread).take().unwrap();
+        let writer = audio_archive.open_writer(&call(1), Duration::ZERO);
+        drop(audio_archive);
         talk(&writer, 0, 2);
         drop(writer);
         thread.join().unwrap();
         let file = fs::read(path).unwrap();
-        assert_eq!(archive::duration(&file), Some(Duration::from_secs(2)));
+        assert_eq!(ogg_opus::duration(&file), Some(Duration::from_secs(2)));
     }
 }

@@ -1,5 +1,5 @@
 //! The thread that encodes and writes every archive. Decides nothing about audio: what a file holds
-//! is `audio::archive`'s to say.
+//! is `audio::ogg_opus`'s to say.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -9,56 +9,56 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use super::{Item, Line, Shared, lock};
-use crate::audio::archive::Archive;
+use super::{ArchiveState, CallAudio, QueueItem, lock};
+use crate::audio::ogg_opus::OggOpusEncoder;
 use crate::clock;
 use crate::ids::CallSid;
 use crate::limits;
 
 /// How often queues are emptied while a call is on.
-const WRITE_EVERY: Duration = Duration::from_millis(250);
+const WRITE_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Time without audio after which a page is written as it is.
-const QUIET_MAX: Duration = Duration::from_secs(1);
+const IDLE_FLUSH_AFTER: Duration = Duration::from_secs(1);
 
 /// A call's file.
 #[derive(Debug, Default)]
-pub(super) enum Sheet {
+pub(super) enum CallFile {
     /// No audio came yet, so there is no file, or the one of an earlier time.
     #[default]
-    Blank,
+    Unopened,
     /// It is being written.
-    Open(Box<Writing>),
+    Open(Box<OpenCallFile>),
     /// It is not written any more.
-    Gone,
+    Closed,
 }
 
 #[derive(Debug)]
-pub(super) struct Writing {
-    archive: Archive,
-    paper: Paper,
+pub(super) struct OpenCallFile {
+    archive: OggOpusEncoder,
+    page_file: PageFile,
     /// When audio last came.
-    heard_at: Instant,
+    last_audio_at: Instant,
 }
 
 /// A file that ends with a whole page.
 #[derive(Debug)]
-struct Paper {
+struct PageFile {
     file: File,
     bytes: u64,
 }
 
-/// Runs until all shelves and writers are gone, or the shelf is stopped.
-pub(super) fn run(shared: &Shared, bell: &Receiver<()>) {
+/// Runs until all archives and writers are gone, or the archive is stopped.
+pub(super) fn run(state: &ArchiveState, wakeups: &Receiver<()>) {
     loop {
-        let rung = if lock(&shared.lines).is_empty() {
-            bell.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        let woken = if lock(&state.open_calls).is_empty() {
+            wakeups.recv().map_err(|_| RecvTimeoutError::Disconnected)
         } else {
-            bell.recv_timeout(WRITE_EVERY)
+            wakeups.recv_timeout(WRITE_INTERVAL)
         };
-        let is_alone = rung == Err(RecvTimeoutError::Disconnected);
-        let is_last = is_alone || shared.stopping.load(Ordering::SeqCst);
-        turn(shared, clock::now(), is_last);
+        let is_orphaned = woken == Err(RecvTimeoutError::Disconnected);
+        let is_last = is_orphaned || state.is_stopping.load(Ordering::SeqCst);
+        write_pending(state, clock::now(), is_last);
         if is_last {
             return;
         }
@@ -66,148 +66,160 @@ pub(super) fn run(shared: &Shared, bell: &Receiver<()>) {
 }
 
 /// Empties every call's queue once; the last time ends every file.
-pub(super) fn turn(shared: &Shared, now: Instant, is_last: bool) {
-    let lines: Vec<Arc<Line>> = lock(&shared.lines).values().cloned().collect();
-    for line in &lines {
-        serve(shared, line, now);
+pub(super) fn write_pending(state: &ArchiveState, now: Instant, is_last: bool) {
+    let open_calls: Vec<Arc<CallAudio>> = lock(&state.open_calls).values().cloned().collect();
+    for call_audio in &open_calls {
+        write_call(state, call_audio, now);
         if is_last {
-            line.end();
-            lock(&line.queue).closed = true;
-            serve(shared, line, now);
+            call_audio.close_queue();
+            lock(&call_audio.queue).is_closed = true;
+            write_call(state, call_audio, now);
         }
     }
 }
 
 /// Writes what a call's queue holds, and the end if nothing more can come.
-fn serve(shared: &Shared, line: &Arc<Line>, now: Instant) {
+fn write_call(state: &ArchiveState, call_audio: &Arc<CallAudio>, now: Instant) {
     let items = {
-        let mut queue = lock(&line.queue);
+        let mut queue = lock(&call_audio.queue);
         // A beginning says nothing until something is heard, and there is a file.
-        let heard = queue
+        let has_audio = queue
             .items
             .iter()
-            .any(|item| matches!(item, Item::Audio(..)));
+            .any(|item| matches!(item, QueueItem::Audio(..)));
         queue.samples = 0;
-        if heard {
+        if has_audio {
             std::mem::take(&mut queue.items)
         } else {
             Vec::new()
         }
     };
-    attempt(shared, line, |sheet| {
-        sheet.take(shared, &line.call, items, now)
+    with_call_file(state, call_audio, |call_file| {
+        call_file.write_items(state, &call_audio.call, items, now)
     });
-    let mut lines = lock(&shared.lines);
+    let mut open_calls = lock(&state.open_calls);
     let is_over = {
-        let queue = lock(&line.queue);
-        let silent = queue
+        let queue = lock(&call_audio.queue);
+        let is_silent = queue
             .items
             .iter()
-            .all(|item| matches!(item, Item::Begin(_)));
-        queue.closed && silent
+            .all(|item| matches!(item, QueueItem::StreamStart(_)));
+        queue.is_closed && is_silent
     };
     if is_over {
         // Under the lock of the map, so that a stream that comes now gets a line of its own.
-        if lines
-            .get(&line.call)
-            .is_some_and(|now| Arc::ptr_eq(now, line))
+        if open_calls
+            .get(&call_audio.call)
+            .is_some_and(|now| Arc::ptr_eq(now, call_audio))
         {
-            lines.remove(&line.call);
+            open_calls.remove(&call_audio.call);
         }
-        drop(lines);
-        attempt(shared, line, |sheet| sheet.finish(&line.call));
+        drop(open_calls);
+        with_call_file(state, call_audio, |call_file| {
+            call_file.finish(&call_audio.call)
+        });
     }
 }
 
 /// Does something to a call's file, which says how many bytes it wrote; if it fails, the archive
 /// ends with what it has.
-fn attempt(shared: &Shared, line: &Line, act: impl FnOnce(&mut Sheet) -> io::Result<u64>) {
-    let mut sheet = lock(&line.sheet);
-    let error = match act(&mut sheet) {
+fn with_call_file(
+    state: &ArchiveState,
+    call_audio: &CallAudio,
+    write_to_file: impl FnOnce(&mut CallFile) -> io::Result<u64>,
+) {
+    let mut call_file = lock(&call_audio.call_file);
+    let error = match write_to_file(&mut call_file) {
         Ok(bytes) => {
             if bytes > 0 {
-                shared.is_failing.store(false, Ordering::Relaxed);
-                line.has_begun.send_replace(true);
+                state.is_failing.store(false, Ordering::Relaxed);
+                call_audio.has_data.send_replace(true);
             }
             return;
         }
         Err(error) => error,
     };
-    *sheet = Sheet::Gone;
-    drop(sheet);
-    line.end();
-    shared.is_failing.store(true, Ordering::Relaxed);
-    shared.failed.fetch_add(1, Ordering::Relaxed);
+    *call_file = CallFile::Closed;
+    drop(call_file);
+    call_audio.close_queue();
+    state.is_failing.store(true, Ordering::Relaxed);
+    state.failed.fetch_add(1, Ordering::Relaxed);
     tracing::error!(
-        call = ?line.call, %error,
+        call = ?call_audio.call, %error,
         "the archive of this call cannot be written any more; is the disk full?"
     );
 }
 
-impl Sheet {
-    fn take(
+impl CallFile {
+    fn write_items(
         &mut self,
-        shared: &Shared,
+        state: &ArchiveState,
         call: &CallSid,
-        items: Vec<Item>,
+        items: Vec<QueueItem>,
         now: Instant,
     ) -> io::Result<u64> {
-        let heard = !items.is_empty();
-        if heard && matches!(self, Self::Blank) {
-            *self = Self::Open(Box::new(Writing::open(&shared.path(call), call, now)?));
+        let has_audio = !items.is_empty();
+        if has_audio && matches!(self, Self::Unopened) {
+            *self = Self::Open(Box::new(OpenCallFile::open(
+                &state.file_path(call),
+                call,
+                now,
+            )?));
         }
-        let Self::Open(writing) = self else {
+        let Self::Open(open_file) = self else {
             return Ok(0);
         };
         for item in items {
             match item {
-                Item::Begin(sample) => writing.archive.begin(sample),
-                Item::Audio(track, at, samples) => writing.archive.push(track, at, &samples),
+                QueueItem::StreamStart(sample) => open_file.archive.start_stream(sample),
+                QueueItem::Audio(track, at, samples) => open_file.archive.push(track, at, &samples),
             }
         }
-        let mut bytes = writing.put_all()?;
-        if heard {
-            writing.heard_at = now;
-        } else if now.duration_since(writing.heard_at) >= QUIET_MAX {
-            let pages = writing.archive.take_part();
-            writing.paper.put(&pages)?;
+        let mut bytes = open_file.write_pages()?;
+        if has_audio {
+            open_file.last_audio_at = now;
+        } else if now.duration_since(open_file.last_audio_at) >= IDLE_FLUSH_AFTER {
+            let pages = open_file.archive.take_partial_page();
+            open_file.page_file.write_bytes(&pages)?;
             bytes += pages.len() as u64;
         }
         Ok(bytes)
     }
 
     fn finish(&mut self, call: &CallSid) -> io::Result<u64> {
-        let Self::Open(mut writing) = std::mem::replace(self, Self::Gone) else {
+        let Self::Open(mut open_file) = std::mem::replace(self, Self::Closed) else {
             return Ok(0);
         };
-        writing.put_all()?;
-        let Writing {
-            archive, mut paper, ..
-        } = *writing;
+        open_file.write_pages()?;
+        let OpenCallFile {
+            archive,
+            mut page_file,
+            ..
+        } = *open_file;
         let counts = archive.counts();
-        paper.put(&archive.finish())?;
-        paper.file.sync_data()?;
+        page_file.write_bytes(&archive.finish())?;
+        page_file.file.sync_data()?;
         tracing::debug!(
             ?call,
-            bytes = paper.bytes,
+            bytes = page_file.bytes,
             late = counts.late,
             refused = counts.refused,
             "archive ended"
         );
-        Ok(paper.bytes)
+        Ok(page_file.bytes)
     }
 
     /// What is written goes there instead.
     #[cfg(test)]
     pub(super) fn replace_file(&mut self, file: File) {
-        let Self::Open(writing) = self else {
+        let Self::Open(open_file) = self else {
             panic!("no file is open")
         };
-        writing.paper.file = file;
+        open_file.page_file.file = file;
     }
 }
 
-impl Writing {
+impl OpenCallFile {
     /// Makes the call's file, or goes on with the one that is there.
     fn open(path: &Path, call: &CallSid, now: Instant) -> io::Result<Self> {
         let mut options = OpenOptions::new();
@@ -225,7 +237,7 @@ impl Writing {
         (&file)
             .take(limits::ARCHIVE_TAIL_BYTES as u64)
             .read_to_end(&mut tail)?;
-        let (archive, bytes) = if let Some((archive, keep)) = Archive::resume(&tail) {
+        let (archive, bytes) = if let Some((archive, keep)) = OggOpusEncoder::resume(&tail) {
             (archive, tail_start + keep as u64)
         } else {
             if length > 0 {
@@ -235,32 +247,32 @@ impl Writing {
                     "an archive without a sound page is written anew"
                 );
             }
-            (Archive::new(serial(call), call), 0)
+            (OggOpusEncoder::new(ogg_serial(call), call), 0)
         };
         file.set_len(bytes)?;
         file.seek(SeekFrom::Start(bytes))?;
-        let paper = Paper { file, bytes };
+        let page_file = PageFile { file, bytes };
         Ok(Self {
             archive,
-            paper,
-            heard_at: now,
+            page_file,
+            last_audio_at: now,
         })
     }
 
-    fn put_all(&mut self) -> io::Result<u64> {
-        let begin = self.paper.bytes;
+    fn write_pages(&mut self) -> io::Result<u64> {
+        let start_bytes = self.page_file.bytes;
         loop {
             let pages = self.archive.take_pages();
             if pages.is_empty() {
-                return Ok(self.paper.bytes - begin);
+                return Ok(self.page_file.bytes - start_bytes);
             }
-            self.paper.put(&pages)?;
+            self.page_file.write_bytes(&pages)?;
         }
     }
 }
 
-impl Paper {
-    fn put(&mut self, pages: &[u8]) -> io::Result<()> {
+impl PageFile {
+    fn write_bytes(&mut self, pages: &[u8]) -> io::Result<()> {
         if let Err(error) = self.file.write_all(pages) {
             // Half a page is no audio. If this fails too, players skip it.
             let _ = self.file.set_len(self.bytes);
@@ -272,7 +284,7 @@ impl Paper {
 }
 
 /// A number that two calls hardly share: the end of the SID.
-fn serial(call: &CallSid) -> u32 {
+fn ogg_serial(call: &CallSid) -> u32 {
     let digits = call.as_str();
     u32::from_str_radix(&digits[digits.len() - 8..], 16).expect("a SID ends in 32 hex digits")
 }

@@ -1,10 +1,10 @@
 //! Samples: from Twilio's bytes to 16 kHz on the call's clock. Has never heard of Twilio, of
 //! sockets, or of words. Pure, but for `recording`, which reads files.
 
-pub mod archive;
 pub mod level;
 pub mod mulaw;
 pub mod ogg;
+pub mod ogg_opus;
 pub mod opus;
 pub mod recording;
 pub mod resample;

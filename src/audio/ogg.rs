@@ -5,13 +5,13 @@
 //! put together here, and `ogg` reads them in the tests.
 
 /// How every page begins.
-const CAPTURE: [u8; 4] = *b"OggS";
+const CAPTURE_PATTERN: [u8; 4] = *b"OggS";
 
 /// Bytes of a page before its table of packet lengths.
 const HEADER_BYTES: usize = 27;
 
 /// The place of the checksum in a page.
-const CHECKSUM: std::ops::Range<usize> = 22..26;
+const CHECKSUM_RANGE: std::ops::Range<usize> = 22..26;
 
 /// Bytes that one entry of the table counts; a packet is as many as it fills and one that is less.
 const SEGMENT_BYTES: usize = 255;
@@ -21,7 +21,7 @@ pub const PAGE_BYTES_MAX: usize = HEADER_BYTES + SEGMENT_BYTES + SEGMENT_BYTES *
 
 /// Where a page stands in its stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Place {
+pub enum PagePosition {
     /// It opens the stream.
     First,
     /// It is one of many.
@@ -33,9 +33,9 @@ pub enum Place {
 
 /// A page: whole packets, and what the stream says about them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Page {
+pub struct OggPage {
     /// Where it stands.
-    pub place: Place,
+    pub position: PagePosition,
     /// Where its last packet ends, in the codec's unit.
     pub granule: u64,
     /// Names the stream.
@@ -46,11 +46,11 @@ pub struct Page {
     body: Vec<u8>,
 }
 
-impl Page {
+impl OggPage {
     /// An empty page.
-    pub fn new(serial: u32, sequence: u32, place: Place) -> Self {
+    pub fn new(serial: u32, sequence: u32, position: PagePosition) -> Self {
         Self {
-            place,
+            position,
             serial,
             sequence,
             ..Self::default()
@@ -77,12 +77,12 @@ impl Page {
     /// Appends the page as it stands in a file.
     pub fn write(&self, out: &mut Vec<u8>) {
         let start = out.len();
-        let flags = match self.place {
-            Place::First => 2,
-            Place::Middle => 0,
-            Place::Last => 4,
+        let flags = match self.position {
+            PagePosition::First => 2,
+            PagePosition::Middle => 0,
+            PagePosition::Last => 4,
         };
-        out.extend_from_slice(&CAPTURE);
+        out.extend_from_slice(&CAPTURE_PATTERN);
         out.extend_from_slice(&[0, flags]);
         out.extend_from_slice(&self.granule.to_le_bytes());
         out.extend_from_slice(&self.serial.to_le_bytes());
@@ -92,31 +92,31 @@ impl Page {
         out.extend_from_slice(&self.table);
         out.extend_from_slice(&self.body);
         let sum = checksum(&out[start..]).to_le_bytes();
-        out[start..][CHECKSUM].copy_from_slice(&sum);
+        out[start..][CHECKSUM_RANGE].copy_from_slice(&sum);
     }
 
     /// The whole and sound page that `bytes` begin with, and its length in bytes.
     pub fn read(bytes: &[u8]) -> Option<(Self, usize)> {
         let header = bytes.get(..HEADER_BYTES)?;
-        if header[..4] != CAPTURE {
+        if header[..4] != CAPTURE_PATTERN {
             return None;
         }
         let table_end = HEADER_BYTES + usize::from(header[26]);
         let table = bytes.get(HEADER_BYTES..table_end)?;
         let end = table_end + table.iter().map(|&entry| usize::from(entry)).sum::<usize>();
         let mut page = bytes.get(..end)?.to_vec();
-        let claimed = u32::from_le_bytes(page[CHECKSUM].try_into().ok()?);
-        page[CHECKSUM].fill(0);
+        let claimed = u32::from_le_bytes(page[CHECKSUM_RANGE].try_into().ok()?);
+        page[CHECKSUM_RANGE].fill(0);
         if checksum(&page) != claimed {
             return None;
         }
-        let place = match header[5] & 6 {
-            2 => Place::First,
-            4 => Place::Last,
-            _ => Place::Middle,
+        let position = match header[5] & 6 {
+            2 => PagePosition::First,
+            4 => PagePosition::Last,
+            _ => PagePosition::Middle,
         };
         let page = Self {
-            place,
+            position,
             granule: u64::from_le_bytes(header[6..14].try_into().ok()?),
             serial: u32::from_le_bytes(header[14..18].try_into().ok()?),
             sequence: u32::from_le_bytes(header[18..22].try_into().ok()?),
@@ -128,10 +128,10 @@ impl Page {
 
     /// The last whole and sound page of a file's last `bytes`, with the places where it begins and
     /// ends. What lies behind it was cut off.
-    pub fn last(bytes: &[u8]) -> Option<(Self, std::ops::Range<usize>)> {
+    pub fn find_last(bytes: &[u8]) -> Option<(Self, std::ops::Range<usize>)> {
         let starts = bytes.windows(4).enumerate().rev();
         starts
-            .filter(|(_, four)| **four == CAPTURE)
+            .filter(|(_, four)| **four == CAPTURE_PATTERN)
             .find_map(|(start, _)| {
                 let (page, length) = Self::read(&bytes[start..])?;
                 Some((page, start..start + length))
@@ -140,7 +140,7 @@ impl Page {
 }
 
 /// The remainders of every byte, for [`checksum`].
-const REMAINDERS: [u32; 256] = {
+const CRC_TABLE: [u32; 256] = {
     let mut table = [0; 256];
     let mut byte = 0;
     while byte < table.len() {
@@ -160,7 +160,7 @@ const REMAINDERS: [u32; 256] = {
 /// CRC-32 over polynomial 04c11db7, begun at zero, bits not reversed, as Ogg has it.
 fn checksum(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0, |sum, &byte| {
-        (sum << 8) ^ REMAINDERS[((sum >> 24) as u8 ^ byte) as usize]
+        (sum << 8) ^ CRC_TABLE[((sum >> 24) as u8 ^ byte) as usize]
     })
 }
 
@@ -173,8 +173,8 @@ mod tests {
 
     use super::*;
 
-    fn page(sequence: u32, packets: &[Vec<u8>]) -> Page {
-        let mut page = Page::new(7, sequence, Place::Middle);
+    fn page(sequence: u32, packets: &[Vec<u8>]) -> OggPage {
+        let mut page = OggPage::new(7, sequence, PagePosition::Middle);
         page.granule = 960 * u64::from(sequence);
         for packet in packets {
             assert!(page.push(packet));
@@ -182,7 +182,7 @@ mod tests {
         page
     }
 
-    fn bytes(pages: &[Page]) -> Vec<u8> {
+    fn bytes(pages: &[OggPage]) -> Vec<u8> {
         let mut bytes = Vec::new();
         for page in pages {
             page.write(&mut bytes);
@@ -196,9 +196,9 @@ mod tests {
             packets in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..600), 1..50),
         ) {
             let mut first = page(0, &[b"head".to_vec()]);
-            first.place = Place::First;
+            first.position = PagePosition::First;
             let mut last = page(1, &packets);
-            last.place = Place::Last;
+            last.position = PagePosition::Last;
             let mut reader = PacketReader::new(Cursor::new(bytes(&[first, last])));
             prop_assert_eq!(reader.read_packet().unwrap().unwrap().data, b"head");
             for packet in &packets {
@@ -213,19 +213,19 @@ mod tests {
         fn any_bytes_can_be_searched_for_a_page(
             bytes in prop::collection::vec(prop::sample::select(b"OggS\0\x02\xff".to_vec()), 0..400),
         ) {
-            prop_assert!(Page::last(&bytes).is_none());
+            prop_assert!(OggPage::find_last(&bytes).is_none());
         }
     }
 
     #[test]
     fn the_last_page_is_found_wherever_a_file_is_cut() {
-        let pages: Vec<Page> = (0..3)
+        let pages: Vec<OggPage> = (0..3)
             .map(|n| page(n, &[vec![n as u8; 300], b"OggS, no page".to_vec()]))
             .collect();
         let all = bytes(&pages);
         let length = bytes(&pages[..1]).len();
         for cut in 0..=all.len() {
-            let found = Page::last(&all[..cut]).map(|(page, place)| (page.sequence, place));
+            let found = OggPage::find_last(&all[..cut]).map(|(page, range)| (page.sequence, range));
             let whole = cut / length;
             let expected =
                 (whole > 0).then(|| (whole as u32 - 1, (whole - 1) * length..whole * length));
@@ -236,21 +236,21 @@ mod tests {
     #[test]
     fn a_page_with_a_flipped_bit_is_none() {
         let sound = bytes(&[page(3, &[b"packet".to_vec()])]);
-        assert!(Page::read(&sound).is_some());
+        assert!(OggPage::read(&sound).is_some());
         for bit in 0..sound.len() * 8 {
             let mut broken = sound.clone();
             broken[bit / 8] ^= 1 << (bit % 8);
-            assert!(Page::read(&broken).is_none(), "bit {bit}");
+            assert!(OggPage::read(&broken).is_none(), "bit {bit}");
         }
     }
 
     #[test]
     fn a_page_takes_no_more_than_its_table_holds() {
-        let mut page = Page::new(1, 0, Place::First);
+        let mut page = OggPage::new(1, 0, PagePosition::First);
         let taken = (0..1_000).take_while(|_| page.push(&[0; 254])).count();
         assert_eq!((taken, page.packets()), (255, 255));
         assert!(!page.push(&[]));
-        let mut page = Page::new(1, 0, Place::First);
+        let mut page = OggPage::new(1, 0, PagePosition::First);
         assert!(page.push(&vec![0; 254 * 255]) && !page.push(&[]));
         assert_eq!(page.packets(), 1);
         assert!(bytes(&[page]).len() < PAGE_BYTES_MAX);

@@ -26,16 +26,16 @@ use symphonia::core::packet::Packet;
 
 use crate::audio::LINE_HZ;
 use crate::audio::opus::OpusStream;
-use crate::audio::resample::Converter;
 use crate::audio::resample::RATE_HZ_MAX;
+use crate::audio::resample::RateConverter;
 use crate::limits;
 
 /// Channels that a recording may have. More is a broken header.
 pub const CHANNELS_MAX: usize = 32;
 
-/// Longest recording that [`Recording::read_all`] keeps in memory. Hit: an error; read such a
+/// Longest recording that [`RecordingReader::read_all`] keeps in memory. Hit: an error; read such a
 /// recording block by block.
-pub const WHOLE_SECONDS_MAX: u64 = 4 * 60 * 60;
+pub const READ_ALL_SECONDS_MAX: u64 = 4 * 60 * 60;
 
 /// Broken packets in a row after which a recording is given up. A player skips a few.
 const BROKEN_PACKETS_MAX: u32 = 100;
@@ -76,7 +76,7 @@ pub enum RecordingError {
         cause: String,
     },
     /// Too long to be held in memory.
-    #[error("{} is longer than {WHOLE_SECONDS_MAX} s; cut it into parts", path.display())]
+    #[error("{} is longer than {READ_ALL_SECONDS_MAX} s; cut it into parts", path.display())]
     TooLong {
         /// The file.
         path: PathBuf,
@@ -84,7 +84,7 @@ pub enum RecordingError {
 }
 
 /// What is wrong with a packet.
-enum Broken {
+enum PacketError {
     /// It alone; the next one may do.
     Packet(String),
     /// All that follows.
@@ -92,29 +92,29 @@ enum Broken {
 }
 
 /// A recording that is being read.
-pub struct Recording {
+pub struct RecordingReader {
     path: PathBuf,
     format: Box<dyn FormatReader>,
-    decoder: Decoder,
+    decoder: PacketDecoder,
     track_id: u32,
     rate_hz: u32,
     channels: usize,
     /// How many samples each channel should have, by the header or by the file's size.
-    frames: Option<u64>,
+    frame_count: Option<u64>,
     /// Whether that is more than a guess.
-    frames_are_known: bool,
+    is_frame_count_known: bool,
     block: Vec<Vec<f32>>,
     frames_read: u64,
     packets_skipped: u64,
-    cut_off: bool,
+    is_cut_off: bool,
 }
 
-enum Decoder {
+enum PacketDecoder {
     Symphonia(Box<dyn AudioDecoder>),
     Opus(OpusStream),
 }
 
-impl fmt::Debug for Recording {
+impl fmt::Debug for RecordingReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Recording")
             .field("path", &self.path)
@@ -125,7 +125,7 @@ impl fmt::Debug for Recording {
     }
 }
 
-impl Recording {
+impl RecordingReader {
     /// Opens a file and finds out what is in it.
     pub fn open(path: &Path) -> Result<Self, RecordingError> {
         let file = File::open(path).map_err(|source| RecordingError::Open {
@@ -166,18 +166,18 @@ impl Recording {
         }
         let decoder = if params.codec == CODEC_ID_OPUS {
             let head = params.extra_data.as_deref().unwrap_or_default();
-            Decoder::Opus(OpusStream::new(head).map_err(|cause| unknown(&cause))?)
+            PacketDecoder::Opus(OpusStream::new(head).map_err(|cause| unknown(&cause))?)
         } else {
             let decoder = symphonia::default::get_codecs()
                 .make_audio_decoder(params, &AudioDecoderOptions::default());
-            Decoder::Symphonia(decoder.map_err(|error| unknown(&error.to_string()))?)
+            PacketDecoder::Symphonia(decoder.map_err(|error| unknown(&error.to_string()))?)
         };
         Ok(Self {
             path: path.to_owned(),
             track_id: track.id,
-            frames: track.num_frames,
+            frame_count: track.num_frames,
             // An MP3 that does not say is guessed at by its first frames.
-            frames_are_known: params.codec != CODEC_ID_MP3 || track.delay.is_some(),
+            is_frame_count_known: params.codec != CODEC_ID_MP3 || track.delay.is_some(),
             format,
             decoder,
             rate_hz,
@@ -185,7 +185,7 @@ impl Recording {
             block: Vec::new(),
             frames_read: 0,
             packets_skipped: 0,
-            cut_off: false,
+            is_cut_off: false,
         })
     }
 
@@ -201,7 +201,7 @@ impl Recording {
 
     /// About how long it is, if the file says so.
     pub fn seconds(&self) -> Option<f64> {
-        let frames = self.frames.filter(|&frames| frames > 0)?;
+        let frames = self.frame_count.filter(|&frames| frames > 0)?;
         Some(frames as f64 / f64::from(self.rate_hz))
     }
 
@@ -217,7 +217,7 @@ impl Recording {
 
     /// Whether the file ended before its header said it would.
     pub fn is_cut_off(&self) -> bool {
-        self.cut_off
+        self.is_cut_off
     }
 
     /// The next samples, −1 to 1, one vector for each channel, all of one length; `None` at the
@@ -228,36 +228,36 @@ impl Recording {
             let packet = match self.format.next_packet() {
                 Ok(Some(packet)) => packet,
                 Ok(None) => {
-                    self.cut_off |= self.is_short();
+                    self.is_cut_off |= self.is_short();
                     return Ok(None);
                 }
                 Err(SymphoniaError::IoError(error))
                     if error.kind() == io::ErrorKind::UnexpectedEof =>
                 {
-                    self.cut_off = true;
+                    self.is_cut_off = true;
                     return Ok(None);
                 }
-                Err(error) => return Err(self.damaged(&error.to_string())),
+                Err(error) => return Err(self.damaged_error(&error.to_string())),
             };
             if packet.track_id != self.track_id {
                 continue;
             }
-            match self.decode(&packet) {
+            match self.decode_packet(&packet) {
                 Ok(0) => {}
                 Ok(frames) if frames > limits::RECORDING_BLOCK_FRAMES_MAX => {
-                    return Err(self.damaged(&format!("it has a packet of {frames} samples")));
+                    return Err(self.damaged_error(&format!("it has a packet of {frames} samples")));
                 }
                 Ok(frames) => {
                     self.frames_read += frames as u64;
                     return Ok(Some(&self.block));
                 }
-                Err(Broken::Packet(cause)) if broken < BROKEN_PACKETS_MAX => {
+                Err(PacketError::Packet(cause)) if broken < BROKEN_PACKETS_MAX => {
                     tracing::debug!(cause, "left out a broken packet of a recording");
                     broken += 1;
                     self.packets_skipped += 1;
                 }
-                Err(Broken::Packet(cause) | Broken::Stream(cause)) => {
-                    return Err(self.damaged(&cause));
+                Err(PacketError::Packet(cause) | PacketError::Stream(cause)) => {
+                    return Err(self.damaged_error(&cause));
                 }
             }
         }
@@ -265,32 +265,35 @@ impl Recording {
 
     /// Whether more than a second is missing. Encoders miscount by a packet or two.
     fn is_short(&self) -> bool {
-        let promised = self.frames.filter(|_| self.frames_are_known).unwrap_or(0);
+        let promised = self
+            .frame_count
+            .filter(|_| self.is_frame_count_known)
+            .unwrap_or(0);
         self.frames_read + u64::from(self.rate_hz) < promised
     }
 
     /// Fills the block; the samples of one channel.
-    fn decode(&mut self, packet: &Packet) -> Result<usize, Broken> {
+    fn decode_packet(&mut self, packet: &Packet) -> Result<usize, PacketError> {
         let audio = match &mut self.decoder {
-            Decoder::Opus(stream) => {
+            PacketDecoder::Opus(stream) => {
                 let padding = packet.trim_end.get() as usize;
                 let decoded = stream.decode(&packet.data, padding, &mut self.block);
-                decoded.map_err(Broken::Packet)?;
+                decoded.map_err(PacketError::Packet)?;
                 return Ok(self.block[0].len());
             }
-            Decoder::Symphonia(decoder) => decoder.decode(packet),
+            PacketDecoder::Symphonia(decoder) => decoder.decode(packet),
         };
         let audio = audio.map_err(|error| {
             if let SymphoniaError::DecodeError(cause) = error {
-                Broken::Packet(cause.to_owned())
+                PacketError::Packet(cause.to_owned())
             } else {
-                Broken::Stream(error.to_string())
+                PacketError::Stream(error.to_string())
             }
         })?;
         let (rate_hz, channels) = (audio.spec().rate(), audio.num_planes());
         if audio.frames() > 0 && (rate_hz != self.rate_hz || channels != self.channels) {
             let now = format!("it changes to {channels} channels at {rate_hz} Hz");
-            return Err(Broken::Stream(now));
+            return Err(PacketError::Stream(now));
         }
         audio.copy_to_vecs_planar(&mut self.block);
         Ok(audio.frames())
@@ -298,13 +301,13 @@ impl Recording {
 
     /// A whole file at `to_hz`, one vector for each channel.
     pub fn read_all(path: &Path, to_hz: u32) -> Result<Vec<Vec<f32>>, RecordingError> {
-        let mut recording = Converted::new(Self::open(path)?, to_hz)?;
+        let mut recording = ResampledRecording::new(Self::open(path)?, to_hz)?;
         let mut whole = vec![Vec::new(); recording.channels()];
         while let Some(block) = recording.next_block()? {
             for (samples, channel) in block.iter().zip(&mut whole) {
                 channel.extend_from_slice(samples);
             }
-            if recording.seconds_read() > WHOLE_SECONDS_MAX as f64 {
+            if recording.seconds_read() > READ_ALL_SECONDS_MAX as f64 {
                 return Err(RecordingError::TooLong {
                     path: path.to_owned(),
                 });
@@ -313,7 +316,7 @@ impl Recording {
         Ok(whole)
     }
 
-    fn damaged(&self, cause: &str) -> RecordingError {
+    fn damaged_error(&self, cause: &str) -> RecordingError {
         RecordingError::Damaged {
             path: self.path.clone(),
             seconds: self.seconds_read(),
@@ -324,21 +327,21 @@ impl Recording {
 
 /// A recording at another rate, block by block.
 #[derive(Debug)]
-pub struct Converted {
-    recording: Recording,
+pub struct ResampledRecording {
+    recording: RecordingReader,
     /// One for each channel; none where the rate is the right one.
-    converters: Vec<Converter>,
+    converters: Vec<RateConverter>,
     block: Vec<Vec<f32>>,
     ended: bool,
 }
 
-impl Converted {
+impl ResampledRecording {
     /// Reads on from where `recording` is.
-    pub fn new(recording: Recording, to_hz: u32) -> Result<Self, RecordingError> {
+    pub fn new(recording: RecordingReader, to_hz: u32) -> Result<Self, RecordingError> {
         let mut converters = Vec::new();
         if recording.rate_hz != to_hz {
             for _ in 0..recording.channels {
-                let converter = Converter::new(recording.rate_hz, to_hz);
+                let converter = RateConverter::new(recording.rate_hz, to_hz);
                 converters.push(converter.map_err(|error| RecordingError::Unknown {
                     path: recording.path.clone(),
                     cause: error.to_string(),
@@ -353,7 +356,7 @@ impl Converted {
         })
     }
 
-    /// The next samples, as [`Recording::next_block`] gives them. A block may be empty: converters
+    /// The next samples, as [`RecordingReader::next_block`] gives them. A block may be empty: converters
     /// wait until theirs is full.
     pub fn next_block(&mut self) -> Result<Option<&[Vec<f32>]>, RecordingError> {
         if self.ended {
@@ -379,10 +382,10 @@ impl Converted {
     }
 }
 
-impl Deref for Converted {
-    type Target = Recording;
+impl Deref for ResampledRecording {
+    type Target = RecordingReader;
 
-    fn deref(&self) -> &Recording {
+    fn deref(&self) -> &RecordingReader {
         &self.recording
     }
 }
@@ -391,7 +394,7 @@ impl Deref for Converted {
 /// that the format can count.
 ///
 /// Layout: <https://www.mmsp.ece.mcgill.ca/Documents/AudioFormats/WAVE/WAVE.html>, format 7.
-pub fn mulaw_wav(codes: &[u8]) -> Option<Vec<u8>> {
+pub fn wav_from_mulaw(codes: &[u8]) -> Option<Vec<u8>> {
     let padding = codes.len() % 2;
     let data_bytes = u32::try_from(codes.len()).ok()?;
     let riff_bytes = u32::try_from(MULAW_HEADER_BYTES - 8 + codes.len() + padding).ok()?;
@@ -417,12 +420,12 @@ pub fn mulaw_wav(codes: &[u8]) -> Option<Vec<u8>> {
     Some(wav)
 }
 
-/// What [`mulaw_wav`] was made of; `None` for any other file.
-pub fn mulaw_of(wav: &[u8]) -> Option<&[u8]> {
+/// What [`wav_from_mulaw`] was made of; `None` for any other file.
+pub fn mulaw_from_wav(wav: &[u8]) -> Option<&[u8]> {
     let data_bytes = wav.get(MULAW_HEADER_BYTES - 4..MULAW_HEADER_BYTES)?;
     let data_bytes = u32::from_le_bytes(data_bytes.try_into().ok()?) as usize;
     let codes = wav.get(MULAW_HEADER_BYTES..)?.get(..data_bytes)?;
-    (mulaw_wav(codes)? == wav).then_some(codes)
+    (wav_from_mulaw(codes)? == wav).then_some(codes)
 }
 
 #[cfg(test)]
@@ -495,13 +498,13 @@ mod tests {
             ("vorbis.ogg", 22_050, vec![]),
         ] {
             let path = sox(&folder, name, rate_hz, &options);
-            let recording = Recording::open(&path).unwrap();
+            let recording = RecordingReader::open(&path).unwrap();
             assert_eq!(
                 (recording.rate_hz(), recording.channels()),
                 (rate_hz, 2),
                 "{name}"
             );
-            let channels = Recording::read_all(&path, rate_hz).unwrap();
+            let channels = RecordingReader::read_all(&path, rate_hz).unwrap();
             for (channel, hz) in channels.iter().zip([440.0, 1_000.0]) {
                 assert_eq!(channel.len(), 5 * rate_hz as usize, "{name}");
                 assert!(is_tone(channel, hz, rate_hz), "{name} is not {hz} Hz");
@@ -513,7 +516,7 @@ mod tests {
     fn a_recording_arrives_at_the_rate_that_was_asked_for() {
         let folder = tempfile::tempdir().unwrap();
         let path = sox(&folder, "cd.wav", 44_100, &[]);
-        let channels = Recording::read_all(&path, 8_000).unwrap();
+        let channels = RecordingReader::read_all(&path, 8_000).unwrap();
         assert_eq!(
             channels.iter().map(Vec::len).collect::<Vec<_>>(),
             [40_000, 40_000]
@@ -526,11 +529,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for length in [0, 1, 160, 8_001] {
             let codes: Vec<u8> = (0..length).map(|n| (n * 7 % 256) as u8).collect();
-            let wav = mulaw_wav(&codes).unwrap();
+            let wav = wav_from_mulaw(&codes).unwrap();
             assert_eq!(wav.len(), 58 + length + length % 2);
             let path = folder.path().join("line.wav");
             std::fs::write(&path, wav).unwrap();
-            let channels = Recording::read_all(&path, LINE_HZ).unwrap();
+            let channels = RecordingReader::read_all(&path, LINE_HZ).unwrap();
             let wanted: Vec<f32> = codes
                 .iter()
                 .map(|&code| f32::from(mulaw::decode(code)) / 32_768.0)
@@ -548,7 +551,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("quiet.mp3");
         std::fs::write(&path, frame.repeat(50)).unwrap();
-        let channels = Recording::read_all(&path, 8_000).unwrap();
+        let channels = RecordingReader::read_all(&path, 8_000).unwrap();
         assert_eq!(channels.len(), 1);
         assert!(
             (48 * 576..=50 * 576).contains(&channels[0].len()),
@@ -562,8 +565,8 @@ mod tests {
     fn a_long_recording_comes_in_small_blocks() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("hour.wav");
-        std::fs::write(&path, mulaw_wav(&vec![0xff; 3_600 * 8_000]).unwrap()).unwrap();
-        let mut recording = Recording::open(&path).unwrap();
+        std::fs::write(&path, wav_from_mulaw(&vec![0xff; 3_600 * 8_000]).unwrap()).unwrap();
+        let mut recording = RecordingReader::open(&path).unwrap();
         let mut frames = 0;
         while let Some(block) = recording.next_block().unwrap() {
             assert!(block[0].len() <= 65_536);
@@ -576,9 +579,9 @@ mod tests {
     fn a_file_that_was_cut_off_gives_what_is_there_and_says_so() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("cut.wav");
-        let wav = mulaw_wav(&vec![0x80; 80_000]).unwrap();
+        let wav = wav_from_mulaw(&vec![0x80; 80_000]).unwrap();
         std::fs::write(&path, &wav[..40_058]).unwrap();
-        let mut recording = Recording::open(&path).unwrap();
+        let mut recording = RecordingReader::open(&path).unwrap();
         let mut frames = 0;
         while let Some(block) = recording.next_block().unwrap() {
             frames += block[0].len();
@@ -605,11 +608,11 @@ mod tests {
     fn opus_is_read_to_the_sample() {
         let folder = tempfile::tempdir().unwrap();
         let path = opus(&folder);
-        let recording = Recording::open(&path).unwrap();
+        let recording = RecordingReader::open(&path).unwrap();
         assert_eq!((recording.rate_hz(), recording.channels()), (48_000, 2));
         let seconds = recording.seconds().unwrap();
         assert!((seconds - 5.0).abs() < 0.1, "{seconds}");
-        let channels = Recording::read_all(&path, 48_000).unwrap();
+        let channels = RecordingReader::read_all(&path, 48_000).unwrap();
         for (channel, hz) in channels.iter().zip([440.0, 1_000.0]) {
             assert_eq!(channel.len(), 240_000);
             assert!(is_tone(channel, hz, 48_000), "no tone of {hz} Hz");
@@ -635,20 +638,20 @@ mod tests {
         for path in whole {
             let name = path.extension().unwrap().to_str().unwrap();
             let read = |path: &Path| {
-                let mut recording = Recording::open(path).expect(name);
+                let mut recording = RecordingReader::open(path).expect(name);
                 while recording.next_block().unwrap().is_some() {}
                 (recording.is_cut_off(), recording.seconds_read())
             };
-            let (cut_off, seconds) = read(&path);
+            let (is_cut_off, seconds) = read(&path);
             assert!(
-                !cut_off && (4.9..5.1).contains(&seconds),
+                !is_cut_off && (4.9..5.1).contains(&seconds),
                 "{name}: {seconds} s"
             );
             let bytes = std::fs::read(&path).unwrap();
             let cut = folder.path().join(format!("cut.{name}"));
             std::fs::write(&cut, &bytes[..bytes.len() * 6 / 10]).unwrap();
-            let (cut_off, seconds) = read(&cut);
-            assert!(cut_off, "{name}: {seconds} s");
+            let (is_cut_off, seconds) = read(&cut);
+            assert!(is_cut_off, "{name}: {seconds} s");
             assert!((0.9..3.9).contains(&seconds), "{name}: {seconds} s");
         }
     }
@@ -657,13 +660,13 @@ mod tests {
     fn errors_name_the_file_and_the_cause() {
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("missing.wav");
-        let error = Recording::open(&missing).unwrap_err();
+        let error = RecordingReader::open(&missing).unwrap_err();
         assert!(matches!(error, RecordingError::Open { .. }));
         assert!(error.to_string().contains("missing.wav"), "{error}");
 
         let letter = folder.path().join("letter.txt");
         std::fs::write(&letter, "Dear Sir or Madam, ".repeat(500)).unwrap();
-        let error = Recording::open(&letter).unwrap_err();
+        let error = RecordingReader::open(&letter).unwrap_err();
         assert!(matches!(error, RecordingError::Unknown { .. }));
         assert!(error.to_string().contains("letter.txt"), "{error}");
     }
@@ -672,18 +675,18 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
         fn damaged_files_are_errors_or_audio_and_never_a_panic(
-            wounds in prop::collection::vec((0_usize..1_200, any::<u8>()), 1..20),
+            corruptions in prop::collection::vec((0_usize..1_200, any::<u8>()), 1..20),
             length in 0_usize..1_200,
         ) {
-            let mut bytes = mulaw_wav(&[0x55; 1_142]).unwrap();
-            for (place, value) in wounds {
+            let mut bytes = wav_from_mulaw(&[0x55; 1_142]).unwrap();
+            for (place, value) in corruptions {
                 bytes[place] = value;
             }
             bytes.truncate(length);
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("damaged.wav");
             std::fs::write(&path, bytes).unwrap();
-            if let Ok(channels) = Recording::read_all(&path, 16_000) {
+            if let Ok(channels) = RecordingReader::read_all(&path, 16_000) {
                 prop_assert!(channels.iter().all(|channel| channel.len() < 100_000_000));
             }
         }

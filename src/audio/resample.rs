@@ -29,10 +29,10 @@ use crate::audio::LINE_HZ;
 use crate::audio::SPEECH_HZ;
 
 /// Input samples that the live path converts at a time: 10 ms.
-const LIVE_BLOCK: usize = 80;
+const LIVE_BLOCK_SAMPLES: usize = 80;
 
 /// Input samples, about, that recordings are converted by: a steeper filter, since delay is free.
-const RECORDING_BLOCK: usize = 1_024;
+const RECORDING_BLOCK_SAMPLES: usize = 1_024;
 
 /// Highest rate that is taken: above it there is no audio, only a broken header.
 pub const RATE_HZ_MAX: u32 = 384_000;
@@ -49,21 +49,21 @@ pub struct RateError {
 /// the input; how the input is cut into pieces changes nothing, not even a bit.
 #[derive(Debug)]
 pub struct Upsampler {
-    converter: Converter,
+    converter: RateConverter,
 }
 
 impl Upsampler {
     /// An upsampler that has heard nothing.
     pub fn new() -> Self {
-        let fft = fft(LINE_HZ, SPEECH_HZ, LIVE_BLOCK);
+        let fft = new_fft(LINE_HZ, SPEECH_HZ, LIVE_BLOCK_SAMPLES);
         Self {
-            converter: Converter::over(fft, LINE_HZ, SPEECH_HZ),
+            converter: RateConverter::from_fft(fft, LINE_HZ, SPEECH_HZ),
         }
     }
 
     /// Takes any number of samples; appends what is ready, in −1 to 1.
     pub fn push(&mut self, samples: &[i16], out: &mut Vec<f32>) {
-        self.converter.feed(
+        self.converter.push_samples(
             samples.iter().map(|&sample| f32::from(sample) / 32_768.0),
             out,
         );
@@ -89,29 +89,29 @@ impl Default for Upsampler {
 
 /// One channel from any rate to any other, piece by piece, so that long recordings need no memory.
 #[derive(Debug)]
-pub struct Converter {
+pub struct RateConverter {
     fft: Fft<f32>,
     from_hz: u32,
     to_hz: u32,
     /// Input that does not fill a block yet.
-    waiting: Vec<f32>,
+    pending_input: Vec<f32>,
     /// Where a block comes out.
-    block: Vec<f32>,
+    output_block: Vec<f32>,
     /// Output samples of the filter's delay that are still to be left out.
-    skip: usize,
-    received: u64,
-    emitted: u64,
+    skip_samples: usize,
+    received_samples: u64,
+    emitted_samples: u64,
 }
 
-impl Converter {
+impl RateConverter {
     /// A converter between two rates in Hz.
     pub fn new(from_hz: u32, to_hz: u32) -> Result<Self, RateError> {
         let known = 1..=RATE_HZ_MAX;
         if !known.contains(&from_hz) || !known.contains(&to_hz) {
             return Err(RateError { from_hz, to_hz });
         }
-        Ok(Self::over(
-            fft(from_hz, to_hz, RECORDING_BLOCK),
+        Ok(Self::from_fft(
+            new_fft(from_hz, to_hz, RECORDING_BLOCK_SAMPLES),
             from_hz,
             to_hz,
         ))
@@ -119,74 +119,75 @@ impl Converter {
 
     /// Takes any number of samples; appends what is ready.
     pub fn push(&mut self, samples: &[f32], out: &mut Vec<f32>) {
-        self.feed(samples.iter().copied(), out);
+        self.push_samples(samples.iter().copied(), out);
     }
 
     /// Appends what is still inside, so that the output is as long as the input, then starts anew.
     pub fn flush(&mut self, out: &mut Vec<f32>) {
-        let owed = (self.received * u64::from(self.to_hz)).div_ceil(u64::from(self.from_hz));
-        while self.emitted < owed {
-            self.waiting.resize(self.fft.input_frames_next(), 0.0);
-            self.convert(out);
+        let owed =
+            (self.received_samples * u64::from(self.to_hz)).div_ceil(u64::from(self.from_hz));
+        while self.emitted_samples < owed {
+            self.pending_input.resize(self.fft.input_frames_next(), 0.0);
+            self.convert_block(out);
         }
-        out.truncate(out.len() - (self.emitted - owed) as usize);
+        out.truncate(out.len() - (self.emitted_samples - owed) as usize);
         self.reset();
     }
 
     /// Forgets what is inside and starts anew.
     pub fn reset(&mut self) {
         self.fft.reset();
-        self.waiting.clear();
-        self.skip = self.fft.output_delay();
-        self.received = 0;
-        self.emitted = 0;
+        self.pending_input.clear();
+        self.skip_samples = self.fft.output_delay();
+        self.received_samples = 0;
+        self.emitted_samples = 0;
     }
 
-    fn over(fft: Fft<f32>, from_hz: u32, to_hz: u32) -> Self {
+    fn from_fft(fft: Fft<f32>, from_hz: u32, to_hz: u32) -> Self {
         Self {
             from_hz,
             to_hz,
-            waiting: Vec::with_capacity(fft.input_frames_max()),
-            block: vec![0.0; fft.output_frames_max()],
-            skip: fft.output_delay(),
-            received: 0,
-            emitted: 0,
+            pending_input: Vec::with_capacity(fft.input_frames_max()),
+            output_block: vec![0.0; fft.output_frames_max()],
+            skip_samples: fft.output_delay(),
+            received_samples: 0,
+            emitted_samples: 0,
             fft,
         }
     }
 
-    fn feed(&mut self, samples: impl Iterator<Item = f32>, out: &mut Vec<f32>) {
+    fn push_samples(&mut self, samples: impl Iterator<Item = f32>, out: &mut Vec<f32>) {
         let wanted = self.fft.input_frames_next();
         for sample in samples {
-            self.waiting.push(sample);
-            self.received += 1;
-            if self.waiting.len() == wanted {
-                self.convert(out);
+            self.pending_input.push(sample);
+            self.received_samples += 1;
+            if self.pending_input.len() == wanted {
+                self.convert_block(out);
             }
         }
     }
 
-    fn convert(&mut self, out: &mut Vec<f32>) {
-        let (frames_in, frames_out) = (self.waiting.len(), self.block.len());
-        let input = InterleavedSlice::new(&self.waiting, 1, frames_in)
+    fn convert_block(&mut self, out: &mut Vec<f32>) {
+        let (frames_in, frames_out) = (self.pending_input.len(), self.output_block.len());
+        let input = InterleavedSlice::new(&self.pending_input, 1, frames_in)
             .expect("one channel of that many frames is that many samples");
-        let mut output = InterleavedSlice::new_mut(&mut self.block, 1, frames_out)
+        let mut output = InterleavedSlice::new_mut(&mut self.output_block, 1, frames_out)
             .expect("one channel of that many frames is that many samples");
         let (_, made) = self
             .fft
             .process_into_buffer(&input, &mut output, None)
             .expect("both buffers have the sizes that the resampler asked for");
-        self.waiting.clear();
-        let skipped = self.skip.min(made);
-        self.skip -= skipped;
-        self.emitted += (made - skipped) as u64;
-        out.extend_from_slice(&self.block[skipped..made]);
+        self.pending_input.clear();
+        let skipped = self.skip_samples.min(made);
+        self.skip_samples -= skipped;
+        self.emitted_samples += (made - skipped) as u64;
+        out.extend_from_slice(&self.output_block[skipped..made]);
     }
 }
 
 /// A whole recording, `from_hz` to `to_hz`; as long as before, to the sample.
 pub fn resample_to(samples: &[f32], from_hz: u32, to_hz: u32) -> Result<Vec<f32>, RateError> {
-    let mut converter = Converter::new(from_hz, to_hz)?;
+    let mut converter = RateConverter::new(from_hz, to_hz)?;
     if from_hz == to_hz {
         return Ok(samples.to_vec());
     }
@@ -197,7 +198,7 @@ pub fn resample_to(samples: &[f32], from_hz: u32, to_hz: u32) -> Result<Vec<f32>
 }
 
 /// A resampler of blocks of at least `block` input samples.
-fn fft(from_hz: u32, to_hz: u32, block: usize) -> Fft<f32> {
+fn new_fft(from_hz: u32, to_hz: u32, block: usize) -> Fft<f32> {
     let window = WindowFunction::Blackman;
     // An even block has its filter's middle on a sample, so that the delay is a whole number.
     let step = 2 * from_hz as usize / gcd(from_hz, to_hz) as usize;

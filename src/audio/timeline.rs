@@ -9,41 +9,41 @@
 //! # How jitter, drift and loss are told apart
 //!
 //! *Samples are trusted more than stamps.* A chunk follows its predecessor without a seam while
-//! its stamp is within `TOLERANCE` of the expected place. The expected place is the end of the
+//! its stamp is within `JITTER_TOLERANCE` of the expected place. The expected place is the end of the
 //! samples so far plus the *lean*: the mean by which the last second of stamps was ahead of the
 //! samples. So jitter averages out, also the jitter of the very first stamp, and slow drift moves
-//! the lean, never the samples. While the lean is not known yet (the first `SETTLING_CHUNKS`
-//! after a start or a gap) the tolerance is `SETTLING_TOLERANCE`.
+//! the lean, never the samples. While the lean is not known yet (the first `WARM_UP_CHUNKS`
+//! after a start or a gap) the tolerance is `WARM_UP_TOLERANCE`.
 //!
-//! *Drift is paid back in silence.* Once the lean exceeds `LEAN_MAX`, the next quiet chunk is
+//! *Drift is paid back in silence.* Once the lean exceeds `DRIFT_MAX`, the next quiet chunk is
 //! laid later behind zeros, or loses its first samples, which nobody can hear. Only when no quiet
-//! chunk comes until `LEAN_FORCED` is a loud one used.
+//! chunk comes until `DRIFT_FORCED_MAX` is a loud one used.
 
 use crate::limits::GAP_FILL_MS_MAX;
-use crate::limits::JUMP_MS_MAX;
 use crate::limits::MEDIA_AHEAD_MS_MAX;
+use crate::limits::TIMESTAMP_JUMP_MS_MAX;
 
 /// Samples in a millisecond of line audio.
 const SAMPLES_PER_MS: i64 = super::LINE_SAMPLES_PER_MS as i64;
 
 /// 15 ms: more than the jitter of stamps (±10 ms), less than the shortest loss (one frame of 20 ms).
-const TOLERANCE: i64 = 15 * SAMPLES_PER_MS;
+const JITTER_TOLERANCE: i64 = 15 * SAMPLES_PER_MS;
 
 /// 25 ms: the tolerance while the lean is unknown. Two stamps that jitter by ±10 ms each may be
 /// 20 ms apart, which is what one lost frame looks like; here jitter gets the benefit of the doubt.
-const SETTLING_TOLERANCE: i64 = 25 * SAMPLES_PER_MS;
+const WARM_UP_TOLERANCE: i64 = 25 * SAMPLES_PER_MS;
 
 /// Chunks after which the lean is known well enough.
-const SETTLING_CHUNKS: u32 = 10;
+const WARM_UP_CHUNKS: u32 = 10;
 
 /// Chunks over which stamps are averaged: a second of 20 ms frames.
 const AVERAGED_CHUNKS: u32 = 50;
 
 /// 10 ms of lean are left alone.
-const LEAN_MAX: f64 = 10.0 * SAMPLES_PER_MS as f64;
+const DRIFT_MAX: f64 = 10.0 * SAMPLES_PER_MS as f64;
 
 /// 100 ms of lean are corrected even within speech.
-const LEAN_FORCED: f64 = 100.0 * SAMPLES_PER_MS as f64;
+const DRIFT_FORCED_MAX: f64 = 100.0 * SAMPLES_PER_MS as f64;
 
 /// A chunk whose every sample is at most this far from zero (−48 dB) is quiet.
 const QUIET_PEAK: u16 = 128;
@@ -51,25 +51,25 @@ const QUIET_PEAK: u16 = 128;
 /// After this many chunks in a row (half a second) that are late, or leap ahead beyond belief, the
 /// stamps have started anew: the next one is laid on after the last, and counted from there. Fewer
 /// would mistake a burst of duplicates for a restart.
-const STRANGE_CHUNKS_MAX: u32 = 25;
+const IMPLAUSIBLE_CHUNKS_MAX: u32 = 25;
 
 /// A call lasts 24 hours at most (<https://www.twilio.com/docs/voice/twiml/dial>, `timeLimit`);
 /// a first stamp beyond is garbage, and the track starts at zero instead.
-const FIRST_STAMP_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
+const FIRST_TIMESTAMP_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
 
 /// Stamps are clamped here, so that arithmetic in samples cannot overflow.
-const STAMP_MS_MAX: u64 = 1 << 50;
+const TIMESTAMP_MS_MAX: u64 = 1 << 50;
 
 /// Zeros written for gaps may reach this many times the samples received …
-const FILL_RATIO_MAX: u64 = 8;
+const GAP_FILL_RATIO_MAX: u64 = 8;
 
 /// … and ten seconds more. Hit: the gap moves the clock instead. Keeps a liar's small chunks from
 /// becoming a hundred times their size.
-const FILL_FREE_MAX: u64 = 10_000 * SAMPLES_PER_MS as u64;
+const GAP_FILL_FREE_SAMPLES: u64 = 10_000 * SAMPLES_PER_MS as u64;
 
 /// What became of a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Placed {
+pub enum ChunkPlacement {
     /// It follows the one before.
     Next,
     /// Audio is missing before it: zeros were written out, then the chunk.
@@ -89,7 +89,7 @@ pub enum Placed {
 
 /// How a track's stamps behaved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counts {
+pub struct TimelineCounts {
     /// Chunks dropped because their time was heard already.
     pub late: u64,
     /// Gaps, filled or jumped over.
@@ -99,11 +99,11 @@ pub struct Counts {
     /// Gaps among them that moved the clock without zeros.
     pub jumps: u64,
     /// Chunks laid right after the last because their stamps leapt too far ahead.
-    pub unbelieved: u64,
+    pub implausible: u64,
     /// Times that stamps had started anew.
-    pub rebased: u64,
+    pub rebases: u64,
     /// Corrections of drift.
-    pub nudges: u64,
+    pub drift_corrections: u64,
 }
 
 /// One track's clock.
@@ -111,20 +111,20 @@ pub struct Counts {
 pub struct Timeline {
     started: bool,
     /// Where the next sample goes.
-    next: i64,
+    next_sample: i64,
     /// Added to a stamp's samples: what rebasing has taught.
-    shift: i64,
+    rebase_offset: i64,
     /// Mean of stamps minus samples, in samples.
-    lean: f64,
+    drift: f64,
     /// Chunks that the mean has seen, up to [`AVERAGED_CHUNKS`].
-    averaged: u32,
-    stamp_last: i64,
-    strange_in_a_row: u32,
+    averaged_chunks: u32,
+    last_timestamp: i64,
+    implausible_in_a_row: u32,
     /// Milliseconds since the chunk before, as other clocks say.
-    passed_ms: u64,
+    elapsed_ms: u64,
     received: u64,
     filled: u64,
-    counts: Counts,
+    counts: TimelineCounts,
 }
 
 impl Timeline {
@@ -136,121 +136,127 @@ impl Timeline {
     /// Says before a [`Timeline::push`] that so many milliseconds went by since the one before, by
     /// another clock than this track's stamps. A stamp that jumps as far is believed, however far
     /// that is.
-    pub fn time_passed(&mut self, ms: u64) {
-        self.passed_ms = ms.min(STAMP_MS_MAX);
+    pub fn set_elapsed(&mut self, ms: u64) {
+        self.elapsed_ms = ms.min(TIMESTAMP_MS_MAX);
     }
 
     /// Appends to `out` what `samples` (8 kHz), stamped `timestamp_ms`, become on the call's clock.
     /// `position()` moves by exactly what is appended, except over a jump.
-    pub fn push(&mut self, timestamp_ms: u64, samples: &[i16], out: &mut Vec<i16>) -> Placed {
+    pub fn push(
+        &mut self,
+        timestamp_ms: u64,
+        samples: &[i16],
+        out: &mut Vec<i16>,
+    ) -> ChunkPlacement {
         if samples.is_empty() {
-            return Placed::Next;
+            return ChunkPlacement::Next;
         }
-        let passed_ms = std::mem::take(&mut self.passed_ms);
-        let jump_ms_max = JUMP_MS_MAX.max(passed_ms + MEDIA_AHEAD_MS_MAX);
-        let stamp = timestamp_ms.min(STAMP_MS_MAX).cast_signed() * SAMPLES_PER_MS;
+        let elapsed_ms = std::mem::take(&mut self.elapsed_ms);
+        let jump_ms_max = TIMESTAMP_JUMP_MS_MAX.max(elapsed_ms + MEDIA_AHEAD_MS_MAX);
+        let timestamp = timestamp_ms.min(TIMESTAMP_MS_MAX).cast_signed() * SAMPLES_PER_MS;
         if !self.started {
-            self.start(timestamp_ms, stamp);
-            return self.lay(
-                stamp,
+            self.start(timestamp_ms, timestamp);
+            return self.place_chunk(
+                timestamp,
                 samples,
                 out,
-                Placed::Jumped {
+                ChunkPlacement::Jumped {
                     to_sample: self.position(),
                 },
             );
         }
 
-        let off = self.ahead(stamp) - self.lean.round() as i64;
-        let tolerance = if self.averaged < SETTLING_CHUNKS {
-            SETTLING_TOLERANCE
+        let off = self.offset_ahead(timestamp) - self.drift.round() as i64;
+        let tolerance = if self.averaged_chunks < WARM_UP_CHUNKS {
+            WARM_UP_TOLERANCE
         } else {
-            TOLERANCE
+            JITTER_TOLERANCE
         };
-        let repeated = stamp <= self.stamp_last && off < -tolerance / 2;
+        let repeated = timestamp <= self.last_timestamp && off < -tolerance / 2;
         if off < -tolerance || repeated {
-            if self.strange_in_a_row < STRANGE_CHUNKS_MAX {
-                self.strange_in_a_row += 1;
+            if self.implausible_in_a_row < IMPLAUSIBLE_CHUNKS_MAX {
+                self.implausible_in_a_row += 1;
                 self.counts.late += 1;
-                return Placed::Late;
+                return ChunkPlacement::Late;
             }
-            self.rebase(stamp);
+            self.rebase_clock(timestamp);
         } else if off > jump_ms_max.cast_signed() * SAMPLES_PER_MS {
-            if self.strange_in_a_row < STRANGE_CHUNKS_MAX {
-                self.strange_in_a_row += 1;
-                self.counts.unbelieved += 1;
-                self.append(samples, out);
-                return Placed::Next;
+            if self.implausible_in_a_row < IMPLAUSIBLE_CHUNKS_MAX {
+                self.implausible_in_a_row += 1;
+                self.counts.implausible += 1;
+                self.append_samples(samples, out);
+                return ChunkPlacement::Next;
             }
-            self.rebase(stamp);
+            self.rebase_clock(timestamp);
         } else if off > tolerance {
-            let placed = self.open_gap(stamp, off, out);
-            return self.lay(stamp, samples, out, placed);
+            let placed = self.open_gap(timestamp, off, out);
+            return self.place_chunk(timestamp, samples, out, placed);
         }
-        let (stamp, kept) = self.nudge(stamp, samples, out);
-        self.lay(stamp, kept, out, Placed::Next)
+        let (timestamp, kept) = self.correct_drift(timestamp, samples, out);
+        self.place_chunk(timestamp, kept, out, ChunkPlacement::Next)
     }
 
     /// The place of the next sample that follows without a gap, in samples since the stream began.
     pub fn position(&self) -> u64 {
-        self.next as u64
+        self.next_sample as u64
     }
 
     /// What has happened so far.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> TimelineCounts {
         self.counts
     }
 
-    fn start(&mut self, timestamp_ms: u64, stamp: i64) {
+    fn start(&mut self, timestamp_ms: u64, timestamp: i64) {
         self.started = true;
-        if timestamp_ms <= FIRST_STAMP_MS_MAX {
-            self.next = stamp;
+        if timestamp_ms <= FIRST_TIMESTAMP_MS_MAX {
+            self.next_sample = timestamp;
         } else {
-            self.rebase(stamp);
+            self.rebase_clock(timestamp);
         }
     }
 
     /// How far the stamp is ahead of the samples.
-    fn ahead(&self, stamp: i64) -> i64 {
-        stamp + self.shift - self.next
+    fn offset_ahead(&self, timestamp: i64) -> i64 {
+        timestamp + self.rebase_offset - self.next_sample
     }
 
     /// From now on the stamp means "right here".
-    fn rebase(&mut self, stamp: i64) {
-        self.shift = self.next - stamp;
-        self.lean = 0.0;
-        self.averaged = 0;
-        self.counts.rebased += 1;
+    fn rebase_clock(&mut self, timestamp: i64) {
+        self.rebase_offset = self.next_sample - timestamp;
+        self.drift = 0.0;
+        self.averaged_chunks = 0;
+        self.counts.rebases += 1;
     }
 
     /// Moves the clock over missing audio, with zeros if that is affordable. A lean forward is
     /// paid back on the way.
-    fn open_gap(&mut self, stamp: i64, off: i64, out: &mut Vec<i16>) -> Placed {
-        let gap = off.max(self.ahead(stamp));
-        self.lean -= (gap - off) as f64;
-        self.averaged = 0;
-        self.next += gap;
+    fn open_gap(&mut self, timestamp: i64, off: i64, out: &mut Vec<i16>) -> ChunkPlacement {
+        let gap = off.max(self.offset_ahead(timestamp));
+        self.drift -= (gap - off) as f64;
+        self.averaged_chunks = 0;
+        self.next_sample += gap;
         self.counts.gaps += 1;
         let gap = gap as u64;
-        let affordable = self.filled + gap <= self.received * FILL_RATIO_MAX + FILL_FREE_MAX;
+        let affordable =
+            self.filled + gap <= self.received * GAP_FILL_RATIO_MAX + GAP_FILL_FREE_SAMPLES;
         if gap > GAP_FILL_MS_MAX * SAMPLES_PER_MS as u64 || !affordable {
             self.counts.jumps += 1;
-            return Placed::Jumped {
+            return ChunkPlacement::Jumped {
                 to_sample: self.position(),
             };
         }
         self.filled += gap;
         self.counts.filled_ms = self.filled / SAMPLES_PER_MS as u64;
         out.resize(out.len() + gap as usize, 0);
-        Placed::AfterGap {
+        ChunkPlacement::AfterGap {
             silence_samples: gap,
         }
     }
 
     /// Pays back the lean where nobody hears it; gives what is left of the chunk and its stamp.
-    fn nudge<'a>(
+    fn correct_drift<'a>(
         &mut self,
-        stamp: i64,
+        timestamp: i64,
         samples: &'a [i16],
         out: &mut Vec<i16>,
     ) -> (i64, &'a [i16]) {
@@ -259,32 +265,45 @@ impl Timeline {
                 .iter()
                 .all(|sample| sample.unsigned_abs() <= QUIET_PEAK)
         };
-        let known = self.averaged == AVERAGED_CHUNKS;
-        if !known || self.lean.abs() <= LEAN_MAX || (self.lean.abs() < LEAN_FORCED && !quiet()) {
-            return (stamp, samples);
+        let known = self.averaged_chunks == AVERAGED_CHUNKS;
+        if !known
+            || self.drift.abs() <= DRIFT_MAX
+            || (self.drift.abs() < DRIFT_FORCED_MAX && !quiet())
+        {
+            return (timestamp, samples);
         }
-        self.counts.nudges += 1;
-        let lean = self.lean.round() as i64;
-        let zeros = lean.max(0);
+        self.counts.drift_corrections += 1;
+        let drift = self.drift.round() as i64;
+        let zeros = drift.max(0);
         out.resize(out.len() + zeros as usize, 0);
-        self.next += zeros;
-        let dropped = samples.len().min((-lean).max(0) as usize);
-        self.lean += dropped as f64 - zeros as f64;
-        (stamp + dropped.cast_signed() as i64, &samples[dropped..])
+        self.next_sample += zeros;
+        let dropped = samples.len().min((-drift).max(0) as usize);
+        self.drift += dropped as f64 - zeros as f64;
+        (
+            timestamp + dropped.cast_signed() as i64,
+            &samples[dropped..],
+        )
     }
 
-    fn lay(&mut self, stamp: i64, samples: &[i16], out: &mut Vec<i16>, placed: Placed) -> Placed {
-        self.averaged = (self.averaged + 1).min(AVERAGED_CHUNKS);
-        self.lean += (self.ahead(stamp) as f64 - self.lean) / f64::from(self.averaged);
-        self.stamp_last = stamp;
-        self.strange_in_a_row = 0;
-        self.append(samples, out);
+    fn place_chunk(
+        &mut self,
+        timestamp: i64,
+        samples: &[i16],
+        out: &mut Vec<i16>,
+        placed: ChunkPlacement,
+    ) -> ChunkPlacement {
+        self.averaged_chunks = (self.averaged_chunks + 1).min(AVERAGED_CHUNKS);
+        self.drift +=
+            (self.offset_ahead(timestamp) as f64 - self.drift) / f64::from(self.averaged_chunks);
+        self.last_timestamp = timestamp;
+        self.implausible_in_a_row = 0;
+        self.append_samples(samples, out);
         placed
     }
 
-    fn append(&mut self, samples: &[i16], out: &mut Vec<i16>) {
+    fn append_samples(&mut self, samples: &[i16], out: &mut Vec<i16>) {
         self.received += samples.len() as u64;
-        self.next += samples.len().cast_signed() as i64;
+        self.next_sample += samples.len().cast_signed() as i64;
         out.extend_from_slice(samples);
     }
 }
@@ -307,7 +326,7 @@ mod tests {
         line: &mut Timeline,
         audio: &[i16],
         mut stamp_ms: impl FnMut(u64) -> u64,
-    ) -> (Vec<i16>, Vec<Placed>) {
+    ) -> (Vec<i16>, Vec<ChunkPlacement>) {
         let mut out = Vec::new();
         let placed = audio
             .chunks(FRAME)
@@ -336,14 +355,14 @@ mod tests {
         assert_eq!(
             placed,
             [
-                Placed::Jumped { to_sample: 1_240 },
-                Placed::Next,
-                Placed::Next
+                ChunkPlacement::Jumped { to_sample: 1_240 },
+                ChunkPlacement::Next,
+                ChunkPlacement::Next
             ]
         );
         assert_eq!(out, audio);
         assert_eq!(line.position(), 1_240 + 480);
-        assert_eq!(line.counts(), Counts::default());
+        assert_eq!(line.counts(), TimelineCounts::default());
     }
 
     #[test]
@@ -353,7 +372,7 @@ mod tests {
             let mut line = Timeline::new();
             let audio = loud(3_000 * FRAME);
             let (out, _) = play(&mut line, &audio, |n| 100 + 20 * n + random(20));
-            assert_eq!(line.counts(), Counts::default(), "seed {seed}");
+            assert_eq!(line.counts(), TimelineCounts::default(), "seed {seed}");
             assert!(out == audio, "seed {seed}");
         }
     }
@@ -366,7 +385,7 @@ mod tests {
         let placed = line.push(90 + 20 * 61, &audio[..FRAME], &mut out);
         assert_eq!(
             placed,
-            Placed::AfterGap {
+            ChunkPlacement::AfterGap {
                 silence_samples: 160
             }
         );
@@ -375,10 +394,10 @@ mod tests {
         assert_eq!(line.position(), 90 * 8 + 62 * 160);
         assert_eq!(
             line.counts(),
-            Counts {
+            TimelineCounts {
                 gaps: 1,
                 filled_ms: 20,
-                ..Counts::default()
+                ..TimelineCounts::default()
             }
         );
     }
@@ -410,13 +429,13 @@ mod tests {
             if filled {
                 assert_eq!(
                     placed,
-                    Placed::AfterGap {
+                    ChunkPlacement::AfterGap {
                         silence_samples: gap_ms * 8
                     }
                 );
                 assert_eq!(out.len() as u64, 320 + gap_ms * 8);
             } else {
-                assert_eq!(placed, Placed::Jumped { to_sample });
+                assert_eq!(placed, ChunkPlacement::Jumped { to_sample });
                 assert_eq!(out.len(), 320);
                 assert_eq!(line.counts().jumps, 1);
             }
@@ -430,18 +449,21 @@ mod tests {
         let audio = loud(50 * FRAME);
         let (mut out, _) = play(&mut line, &audio, |n| 100 + 20 * n);
         for stale_ms in [100 + 20 * 49, 100 + 20 * 48, 0] {
-            assert_eq!(line.push(stale_ms, &audio[..FRAME], &mut out), Placed::Late);
+            assert_eq!(
+                line.push(stale_ms, &audio[..FRAME], &mut out),
+                ChunkPlacement::Late
+            );
         }
         assert_eq!(
             line.push(100 + 20 * 50, &audio[..FRAME], &mut out),
-            Placed::Next
+            ChunkPlacement::Next
         );
         assert_eq!(out.len(), 51 * FRAME);
         assert_eq!(
             line.counts(),
-            Counts {
+            TimelineCounts {
                 late: 3,
-                ..Counts::default()
+                ..TimelineCounts::default()
             }
         );
     }
@@ -455,7 +477,7 @@ mod tests {
             line.push(100 + 20 * n as u64, frame, &mut out);
             assert_eq!(
                 line.push(100 + 20 * n as u64, frame, &mut out),
-                Placed::Late
+                ChunkPlacement::Late
             );
         }
         assert!(out == audio);
@@ -468,15 +490,21 @@ mod tests {
         play(&mut line, &audio, |n| 60_000 + 20 * n);
         let before = line.position();
         let (out, placed) = play(&mut line, &audio, |n| 100 + 20 * n);
-        assert_eq!(placed.iter().filter(|&&p| p == Placed::Late).count(), 25);
+        assert_eq!(
+            placed
+                .iter()
+                .filter(|&&p| p == ChunkPlacement::Late)
+                .count(),
+            25
+        );
         assert_eq!(out, audio[25 * FRAME..]);
         assert_eq!(line.position(), before + out.len() as u64);
         assert_eq!(
             line.counts(),
-            Counts {
+            TimelineCounts {
                 late: 25,
-                rebased: 1,
-                ..Counts::default()
+                rebases: 1,
+                ..TimelineCounts::default()
             }
         );
     }
@@ -488,42 +516,42 @@ mod tests {
         play(&mut line, &audio, |n| 100 + 20 * n);
         let before = line.position();
         let (out, placed) = play(&mut line, &audio, |n| 10_000_000_000 + 20 * n);
-        assert!(placed.iter().all(|&placed| placed == Placed::Next));
+        assert!(placed.iter().all(|&placed| placed == ChunkPlacement::Next));
         assert_eq!((out, line.position()), (audio, before + 16_000));
         assert_eq!(
             line.counts(),
-            Counts {
-                unbelieved: 25,
-                rebased: 1,
-                ..Counts::default()
+            TimelineCounts {
+                implausible: 25,
+                rebases: 1,
+                ..TimelineCounts::default()
             }
         );
     }
 
     #[test]
     fn a_jump_as_long_as_the_time_that_passed_is_believed_and_a_longer_one_is_not() {
-        let (passed_ms, frame) = (3 * 60 * 60 * 1_000, loud(FRAME));
+        let (elapsed_ms, frame) = (3 * 60 * 60 * 1_000, loud(FRAME));
         for (jump_ms, is_believed) in [
-            (passed_ms, true),
-            (passed_ms + MEDIA_AHEAD_MS_MAX, true),
-            (passed_ms + MEDIA_AHEAD_MS_MAX + 1_000, false),
+            (elapsed_ms, true),
+            (elapsed_ms + MEDIA_AHEAD_MS_MAX, true),
+            (elapsed_ms + MEDIA_AHEAD_MS_MAX + 1_000, false),
             (u64::MAX - 1_000, false),
         ] {
             let mut line = Timeline::new();
             let mut out = Vec::new();
             line.push(100, &frame, &mut out);
-            line.time_passed(passed_ms);
+            line.set_elapsed(elapsed_ms);
             line.push(120 + jump_ms, &frame, &mut out);
             let counts = line.counts();
             assert_eq!(
-                (counts.jumps, counts.unbelieved),
+                (counts.jumps, counts.implausible),
                 if is_believed { (1, 0) } else { (0, 1) },
                 "{jump_ms}"
             );
             // It counts for one chunk.
-            let before = line.counts().unbelieved;
-            line.push(120 + 3 * passed_ms, &frame, &mut out);
-            assert_eq!(line.counts().unbelieved, before + 1);
+            let before = line.counts().implausible;
+            line.push(120 + 3 * elapsed_ms, &frame, &mut out);
+            assert_eq!(line.counts().implausible, before + 1);
         }
     }
 
@@ -537,9 +565,9 @@ mod tests {
         assert_eq!(out, audio);
         assert_eq!(
             line.counts(),
-            Counts {
-                unbelieved: 1,
-                ..Counts::default()
+            TimelineCounts {
+                implausible: 1,
+                ..TimelineCounts::default()
             }
         );
     }
@@ -548,28 +576,28 @@ mod tests {
     fn a_first_stamp_beyond_belief_starts_at_zero() {
         let mut line = Timeline::new();
         let placed = line.push(u64::MAX, &loud(FRAME), &mut Vec::new());
-        assert_eq!(placed, Placed::Jumped { to_sample: 0 });
+        assert_eq!(placed, ChunkPlacement::Jumped { to_sample: 0 });
     }
 
     #[test]
     fn drift_is_paid_back_in_silence_and_not_in_speech() {
         for ppm in [-400_i64, 400] {
-            let stamp = |n: u64| {
+            let timestamp = |n: u64| {
                 (100_000 + 20_000 * n).saturating_add_signed(n.cast_signed() * ppm / 50) / 1_000
             };
             let mut line = Timeline::new();
             let speech = loud(9_000 * FRAME);
-            let (out, _) = play(&mut line, &speech, stamp);
+            let (out, _) = play(&mut line, &speech, timestamp);
             assert!(out == speech, "speech was touched at {ppm} ppm");
 
             let quiet = vec![8; 100 * FRAME];
-            play(&mut line, &quiet, |n| stamp(n + 9_000));
+            play(&mut line, &quiet, |n| timestamp(n + 9_000));
             assert!(
-                (1..=4).contains(&line.counts().nudges),
+                (1..=4).contains(&line.counts().drift_corrections),
                 "{:?}",
                 line.counts()
             );
-            let error = line.position().abs_diff(stamp(9_100) * 8);
+            let error = line.position().abs_diff(timestamp(9_100) * 8);
             assert!(error <= 10 * 8, "{ppm} ppm left {error} samples");
         }
     }
@@ -577,19 +605,19 @@ mod tests {
     #[test]
     fn drift_that_finds_no_silence_is_bounded_all_the_same() {
         for ppm in [-2_000_i64, 2_000] {
-            let stamp = |n: u64| {
+            let timestamp = |n: u64| {
                 (100_000 + 20_000 * n).saturating_add_signed(n.cast_signed() * ppm / 50) / 1_000
             };
             let mut line = Timeline::new();
-            play(&mut line, &loud(9_000 * FRAME), stamp);
-            let error = line.position().abs_diff(stamp(9_000) * 8);
+            play(&mut line, &loud(9_000 * FRAME), timestamp);
+            let error = line.position().abs_diff(timestamp(9_000) * 8);
             assert!(error <= 110 * 8, "{ppm} ppm is off by {error} samples");
-            assert!(line.counts().nudges > 0);
+            assert!(line.counts().drift_corrections > 0);
         }
     }
 
     #[test]
-    fn a_liar_cannot_turn_crumbs_into_hours_of_silence() {
+    fn small_chunks_cannot_become_hours_of_silence() {
         let mut line = Timeline::new();
         let mut out = Vec::new();
         let mut received = 0;
@@ -597,16 +625,16 @@ mod tests {
             line.push(100 + n * 1_999, &[1_000], &mut out);
             received += 1;
         }
-        assert!(out.len() as u64 <= received * (1 + FILL_RATIO_MAX) + FILL_FREE_MAX);
+        assert!(out.len() as u64 <= received * (1 + GAP_FILL_RATIO_MAX) + GAP_FILL_FREE_SAMPLES);
     }
 
     fn chunks() -> impl Strategy<Value = Vec<(u64, usize)>> {
-        let stamp = prop_oneof![
+        let timestamp = prop_oneof![
             8 => 0_u64..3_000,
             2 => 0_u64..10_000_000,
             1 => any::<u64>(),
         ];
-        prop::collection::vec((stamp, 0_usize..400), 0..200)
+        prop::collection::vec((timestamp, 0_usize..400), 0..200)
     }
 
     proptest! {
@@ -621,16 +649,16 @@ mod tests {
                 let mut out = Vec::new();
                 let placed = line.push(stamp_ms, &samples, &mut out);
                 let from = match placed {
-                    Placed::Jumped { to_sample } => to_sample,
-                    Placed::Next | Placed::AfterGap { .. } | Placed::Late => before,
+                    ChunkPlacement::Jumped { to_sample } => to_sample,
+                    ChunkPlacement::Next | ChunkPlacement::AfterGap { .. } | ChunkPlacement::Late => before,
                 };
                 prop_assert!(from >= before, "the clock went back");
                 prop_assert_eq!(line.position() - from, out.len() as u64);
-                prop_assert!(placed != Placed::Late || out.is_empty());
+                prop_assert!(placed != ChunkPlacement::Late || out.is_empty());
                 received += length as u64;
                 produced += out.len() as u64;
             }
-            prop_assert!(produced <= received * (1 + FILL_RATIO_MAX) + FILL_FREE_MAX);
+            prop_assert!(produced <= received * (1 + GAP_FILL_RATIO_MAX) + GAP_FILL_FREE_SAMPLES);
         }
     }
 }

@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use crate::app::{App, Parts};
-use crate::archive::Shelf;
+use crate::app::{App, ServerConfig};
+use crate::archive::AudioArchive;
 use crate::cli;
-use crate::cli::local_keys::{self, SIMULATOR_KEY};
+use crate::cli::local_keys::{self, SIMULATOR_KEY_FILE};
 use crate::cli::serve::wait_for_signal;
 use crate::config::EngineSettings;
-use crate::measure::latency::{Report, Spread, Tally};
-use crate::measure::script::{self, Script};
-use crate::player::{Call, Options};
-use crate::rehearsal::{Rehearsal, rehearse};
+use crate::eval::latency::{LatencyReport, LatencyStats, LatencyTally};
+use crate::eval::script::{self, CallScript};
+use crate::loopback::{LoopbackResult, run_loopback};
 use crate::telemetry::{self, LogFormat};
 use crate::transcript::{CallEvent, Event, Partial, Segment, Speaker};
+use crate::twilio_sim::{RecordedCall, StreamOptions};
 
 /// Play a recorded two-party call through the real server and print its words as they settle.
 #[derive(Debug, clap::Args)]
@@ -37,32 +37,32 @@ pub(super) struct DemoArgs {
 
 pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let filter = std::env::var("LOG").unwrap_or_else(|_| "warn,whisper_rs=error".to_owned());
-    telemetry::start(LogFormat::Text, &filter)?;
+    telemetry::init(LogFormat::Text, &filter)?;
     let (script, call) = read_call(&args.call, None)?;
     let engine = cli::start_engine(&args.engine)?;
     let address = ([127, 0, 0, 1], args.port).into();
-    let voice = cli::voice_config(&args.engine);
+    let voice = cli::track_config(&args.engine);
     // What one hears on the page, and the server's keys; gone with the server.
     let folder = args.keep.then(tempfile::tempdir).transpose()?;
     let audio = folder.as_ref().map(|folder| folder.path().join("audio"));
-    let shelf = audio.map(|audio| Shelf::open(&audio));
+    let audio_archive = audio.map(|audio| AudioArchive::open(&audio));
     let keys = folder
         .as_ref()
-        .map(|folder| local_keys::keep(folder.path()));
+        .map(|folder| local_keys::load_or_create(folder.path()));
     let keys = keys.transpose()?;
-    let mut parts = Parts {
-        simulates: args.keep,
-        shelf: shelf.transpose()?,
-        archives: args.keep,
+    let mut server_config = ServerConfig {
+        is_simulation_enabled: args.keep,
+        audio_archive: audio_archive.transpose()?,
+        is_archiving_enabled: args.keep,
         model: args.engine.model_name(),
-        ..Parts::local(address, engine, voice).await?
+        ..ServerConfig::local(address, engine, voice).await?
     };
     if keys.is_some() {
-        parts.doors.local_keys = keys;
+        server_config.endpoint.local_keys = keys;
     }
-    let app = App::start(parts).await?;
-    let screen = Screen::new();
-    screen.line(&format!(
+    let app = App::start(server_config).await?;
+    let view = TerminalView::new();
+    view.print_line(&format!(
         "{}: {:.0} s of a recorded call, model {}, {} workers, server on http://{}\n",
         script.name,
         script.seconds,
@@ -72,26 +72,26 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     ))?;
     if args.keep {
         let link = app.page_link().await?.unwrap_or_default();
-        screen.line(&format!(
+        view.print_line(&format!(
             "Open {link}\nto see calls on the page, and to start one there.\n"
         ))?;
     }
-    let rehearsal = rehearse(
+    let loopback = run_loopback(
         app.address(),
         app.keys(),
         &call,
-        &Options::fresh(),
+        &StreamOptions::fresh(),
         |event| {
-            screen.show(event);
+            view.print_event(event);
         },
     )
     .await?;
-    screen.line(&summary(&script, &rehearsal))?;
+    view.print_line(&format_summary(&script, &loopback))?;
     if args.keep {
         let key = folder
             .as_ref()
-            .map(|folder| folder.path().join(SIMULATOR_KEY));
-        screen.line(&format!(
+            .map(|folder| folder.path().join(SIMULATOR_KEY_FILE));
+        view.print_line(&format!(
             "The server stays up on http://{} until Ctrl+C: start a call on the page, or play one to \
              it with\n  callburner replay {} --url ws://{0}/media --key-file {}",
             app.address(),
@@ -105,19 +105,22 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
 }
 
 /// A script and its audio.
-pub(super) fn read_call(path: &Path, audio: Option<&Path>) -> anyhow::Result<(Script, Call)> {
-    let script = Script::read(path)?;
+pub(super) fn read_call(
+    path: &Path,
+    audio: Option<&Path>,
+) -> anyhow::Result<(CallScript, RecordedCall)> {
+    let script = CallScript::read(path)?;
     let [inbound, outbound] = script::audio_paths(path, audio)?;
-    let call = Call::read(&inbound, &outbound)
+    let call = RecordedCall::read_tracks(&inbound, &outbound)
         .with_context(|| format!("the audio of {} cannot be used", path.display()))?;
     Ok((script, call))
 }
 
 /// What the call's words were worth.
-fn summary(script: &Script, rehearsal: &Rehearsal) -> String {
-    let score = rehearsal.score(script);
-    let mut tally = Tally::default();
-    tally.add(&script.truth, &rehearsal.heard());
+fn format_summary(script: &CallScript, loopback: &LoopbackResult) -> String {
+    let score = loopback.score(script);
+    let mut tally = LatencyTally::default();
+    tally.add_call(&script.truth, &loopback.received_events());
     let report = tally.report();
     let errors = score.errors;
     format!(
@@ -129,13 +132,13 @@ fn summary(script: &Script, rehearsal: &Rehearsal) -> String {
         errors.substitutions,
         errors.deletions,
         errors.insertions,
-        figures(&report)
+        format_report(&report)
     )
 }
 
 /// The latency and steadiness of a report, a line each.
-pub(super) fn figures(report: &Report) -> String {
-    let spread = |spread: &Option<Spread>| {
+pub(super) fn format_report(report: &LatencyReport) -> String {
+    let spread = |spread: &Option<LatencyStats>| {
         spread.as_ref().map_or_else(
             || "none measured".to_owned(),
             |s| format!("{s} ({} measured)", s.count),
@@ -167,28 +170,29 @@ pub(super) fn figures(report: &Report) -> String {
 }
 
 /// The terminal: finals as lines that stay, the latest partial on one line that changes.
-struct Screen {
+struct TerminalView {
     is_terminal: bool,
 }
 
-impl Screen {
+impl TerminalView {
     fn new() -> Self {
         Self {
             is_terminal: std::io::stdout().is_terminal(),
         }
     }
 
-    fn show(&self, event: &CallEvent) {
+    fn print_event(&self, event: &CallEvent) {
         match &event.event {
-            Event::Segment { segment } if !segment.text.is_empty() => self.settle(segment),
-            Event::Partial { partial } if self.is_terminal => Self::sketch(partial),
+            Event::Segment { segment } if !segment.text.is_empty() => self.print_segment(segment),
+            Event::Partial { partial } if self.is_terminal => Self::print_partial(partial),
             Event::Engine { health, lag_ms, .. } => {
-                let _ = self.line(&format!("engine {health:?}, {lag_ms} ms behind"));
+                let _ = self.print_line(&format!("engine {health:?}, {lag_ms} ms behind"));
             }
             Event::Language { doubts } => {
                 for doubt in doubts {
-                    let (who, expected) = (who(doubt.speaker), &doubt.expected);
-                    let _ = self.line(&format!("{who}: another language than {expected}?"));
+                    let (speaker, expected) = (speaker_label(doubt.speaker), &doubt.expected);
+                    let _ =
+                        self.print_line(&format!("{speaker}: another language than {expected}?"));
                 }
             }
             Event::Segment { .. }
@@ -200,18 +204,18 @@ impl Screen {
         }
     }
 
-    fn settle(&self, segment: &Segment) {
+    fn print_segment(&self, segment: &Segment) {
         let words = format!(
             "{}  {}  {}  ({} ms)",
-            time(segment.start_ms),
-            who(segment.speaker),
+            format_time(segment.start_ms),
+            speaker_label(segment.speaker),
             segment.text,
             segment.latency_ms
         );
-        let _ = self.line(&words); // a closed terminal must not end the call
+        let _ = self.print_line(&words); // a closed terminal must not end the call
     }
 
-    fn sketch(partial: &Partial) {
+    fn print_partial(partial: &Partial) {
         let text = format!("{} {}", partial.stable, partial.unstable);
         let tail: String = {
             let letters: Vec<char> = text.trim().chars().collect();
@@ -221,13 +225,13 @@ impl Screen {
         let _ = write!(
             out,
             "\r\x1b[2K\x1b[2m{}  {}  {tail}\x1b[0m",
-            time(partial.start_ms),
-            who(partial.speaker)
+            format_time(partial.start_ms),
+            speaker_label(partial.speaker)
         );
         let _ = out.flush();
     }
 
-    fn line(&self, text: &str) -> std::io::Result<()> {
+    fn print_line(&self, text: &str) -> std::io::Result<()> {
         let mut out = std::io::stdout().lock();
         if self.is_terminal {
             write!(out, "\r\x1b[2K")?;
@@ -237,11 +241,11 @@ impl Screen {
     }
 }
 
-fn time(ms: u64) -> String {
+fn format_time(ms: u64) -> String {
     format!("{:02}:{:04.1}", ms / 60_000, (ms % 60_000) as f64 / 1_000.0)
 }
 
-fn who(speaker: Speaker) -> &'static str {
+fn speaker_label(speaker: Speaker) -> &'static str {
     match speaker {
         Speaker::Agent => "agent   ",
         Speaker::Customer => "customer",

@@ -4,23 +4,23 @@
 
 use anyhow::{Context, bail, ensure};
 
-use crate::archive::Shelf;
+use crate::archive::AudioArchive;
+use crate::calls::{self, CallDeps, CallService};
 use crate::cli;
 use crate::cli::serve;
 use crate::clock;
-use crate::config::Settings;
-use crate::desk::{self, Desk, Tools};
+use crate::config::ServerSettings;
 use crate::dialing;
 use crate::hub::Hub;
 use crate::ids::{CallSid, E164};
-use crate::scribe::Scribe;
 use crate::store::Store;
 use crate::tasks::Tasks;
+use crate::transcript_writer::TranscriptWriter;
+use crate::twilio::api::TwilioClient;
 use crate::twilio::public_url::PublicUrl;
-use crate::twilio::rest::Rest;
 
 /// Calls that are looked for at a time.
-const BATCH: u32 = 1_000;
+const CALLS_PER_BATCH: u32 = 1_000;
 
 /// Delete every call with a number: here, and at Twilio its recordings and entries of the call log. Calls
 /// that go on are left, and told.
@@ -30,30 +30,39 @@ pub(super) struct EraseArgs {
     /// write it; or the party of a call as it is shown, such as sip:ada@example.org.
     number: String,
     #[command(flatten)]
-    settings: Settings,
+    settings: ServerSettings,
 }
 
 pub(super) async fn run(args: EraseArgs) -> anyhow::Result<()> {
     let settings = &args.settings;
-    let config = settings.check()?;
-    let rest = config.twilio.as_ref().map(serve::rest).transpose()?;
+    let config = settings.validate()?;
+    let twilio = config
+        .twilio
+        .as_ref()
+        .map(serve::twilio_client)
+        .transpose()?;
     let url = settings.calls.data.database_url();
     let store = Store::open(&url).await.context("DATABASE_URL")?;
-    let shelf = serve::open_shelf(&settings.calls)?;
-    let desk = desk_on(store.clone(), config.doors.public_url, rest, shelf);
-    let home = config
+    let audio_archive = serve::open_audio_archive(&settings.calls)?;
+    let calls = offline_call_service(
+        store.clone(),
+        config.endpoint.public_url,
+        twilio,
+        audio_archive,
+    );
+    let home_number = config
         .twilio
         .as_ref()
         .and_then(|twilio| twilio.caller_id.clone());
     let has_account = config.twilio.is_some();
-    let erased = erase(&desk, &args.number, home.as_ref()).await;
+    let erased = erase_party(&calls, &args.number, home_number.as_ref()).await;
     store.close().await;
-    let Erased {
+    let EraseOutcome {
         party,
         deleted,
         left,
     } = erased?;
-    cli::print(&told(&party, deleted, has_account))?;
+    cli::print_stdout(&format_outcome(&party, deleted, has_account))?;
     if left.is_empty() {
         return Ok(());
     }
@@ -62,7 +71,7 @@ pub(super) async fn run(args: EraseArgs) -> anyhow::Result<()> {
 
 /// What was done.
 #[derive(Debug)]
-struct Erased {
+struct EraseOutcome {
     /// The party as calls have it.
     party: String,
     /// Calls that are gone.
@@ -71,52 +80,64 @@ struct Erased {
     left: Vec<String>,
 }
 
-fn told(party: &str, deleted: usize, has_account: bool) -> String {
-    let mut told = match deleted {
+fn format_outcome(party: &str, deleted: usize, has_account: bool) -> String {
+    let mut text = match deleted {
         0 => format!("no call with {party} was deleted\n"),
         1 => format!("1 call with {party} was deleted\n"),
         _ => format!("{deleted} calls with {party} were deleted\n"),
     };
-    told.push_str(if has_account {
+    text.push_str(if has_account {
         "at Twilio their recordings and call log entries are deleted too; bills, and what Twilio keeps by \
          law, are not\n"
     } else {
         "no Twilio account is set: what Twilio keeps of them was not deleted\n"
     });
-    told
+    text
 }
 
-/// A desk that nobody calls.
-fn desk_on(store: Store, url: PublicUrl, rest: Option<Rest>, shelf: Option<Shelf>) -> Desk {
+/// A call service without calls.
+fn offline_call_service(
+    store: Store,
+    url: PublicUrl,
+    twilio: Option<TwilioClient>,
+    audio_archive: Option<AudioArchive>,
+) -> CallService {
     let (hub, tasks) = (Hub::new(), Tasks::default());
-    let tools = Tools {
-        scribe: Scribe::new(store, hub.clone(), tasks.clone()),
+    let deps = CallDeps {
+        transcript_writer: TranscriptWriter::new(store, hub.clone(), tasks.clone()),
         hub,
         tasks,
-        rest,
-        shelf,
+        twilio,
+        audio_archive,
         media_socket: None,
     };
-    Desk::new(desk::Config::without_account(url), tools)
+    CallService::new(calls::CallConfig::without_account(url), deps)
 }
 
 /// Deletes every call with a party, as it is written or as the number that is meant.
-async fn erase(desk: &Desk, text: &str, home: Option<&E164>) -> anyhow::Result<Erased> {
-    let party = meant(desk, text.trim(), home).await?;
+async fn erase_party(
+    calls: &CallService,
+    text: &str,
+    home_number: Option<&E164>,
+) -> anyhow::Result<EraseOutcome> {
+    let party = resolve_party(calls, text.trim(), home_number).await?;
     let mut deleted = 0;
     loop {
-        let found = desk.store().calls_with(&party, BATCH).await?;
+        let found = calls
+            .store()
+            .calls_with_party(&party, CALLS_PER_BATCH)
+            .await?;
         let mut left = Vec::new();
         for call in &found {
-            match erase_one(desk, call).await {
+            match erase_call(calls, call).await {
                 Ok(()) => deleted += 1,
                 Err(error) => left.push(format!("{}: {error:#}", call.as_str())),
             }
         }
         // The oldest come first: calls that stay would hide those behind them.
-        if left.len() == found.len() || found.len() < BATCH as usize {
-            note(desk, deleted).await?;
-            return Ok(Erased {
+        if left.len() == found.len() || found.len() < CALLS_PER_BATCH as usize {
+            log_erasure(calls, deleted).await?;
+            return Ok(EraseOutcome {
                 party,
                 deleted,
                 left,
@@ -126,11 +147,15 @@ async fn erase(desk: &Desk, text: &str, home: Option<&E164>) -> anyhow::Result<E
 }
 
 /// The party as calls have it: exactly what was written, if a call has it, else the number of any plan.
-async fn meant(desk: &Desk, text: &str, home: Option<&E164>) -> anyhow::Result<String> {
-    if !text.is_empty() && !desk.store().calls_with(text, 1).await?.is_empty() {
+async fn resolve_party(
+    calls: &CallService,
+    text: &str,
+    home_number: Option<&E164>,
+) -> anyhow::Result<String> {
+    if !text.is_empty() && !calls.store().calls_with_party(text, 1).await?.is_empty() {
         return Ok(text.to_owned());
     }
-    if let Some(number) = dialing::read_number(text, home) {
+    if let Some(number) = dialing::parse_number(text, home_number) {
         return Ok(number.as_str().to_owned());
     }
     // A number of a plan that this program does not know.
@@ -144,19 +169,20 @@ async fn meant(desk: &Desk, text: &str, home: Option<&E164>) -> anyhow::Result<S
 }
 
 /// Not whose: that is to be forgotten.
-async fn note(desk: &Desk, deleted: usize) -> anyhow::Result<()> {
+async fn log_erasure(calls: &CallService, deleted: usize) -> anyhow::Result<()> {
     let detail = format!("{deleted} calls, on the command line");
     let now = clock::utc_now();
-    desk.record_deed("number_erased", &detail, None, now)
+    calls
+        .write_audit_event("number_erased", &detail, None, now)
         .await?;
     Ok(())
 }
 
-async fn erase_one(desk: &Desk, call: &CallSid) -> anyhow::Result<()> {
-    let record = desk.store().call_record(call).await?;
+async fn erase_call(calls: &CallService, call: &CallSid) -> anyhow::Result<()> {
+    let record = calls.store().call_record(call).await?;
     let is_over = record.is_none_or(|record| record.status.is_over());
     ensure!(is_over, "it goes on: end it, and run this again");
-    desk.erase(call).await?;
+    calls.erase_call(call).await?;
     Ok(())
 }
 
@@ -170,7 +196,7 @@ mod tests {
     async fn a_number_is_forgotten_with_every_call_that_is_over() {
         let store = Store::open("sqlite::memory:").await.unwrap();
         let public_url = PublicUrl::parse("http://localhost").unwrap();
-        let desk = desk_on(store.clone(), public_url, None, None);
+        let calls = offline_call_service(store.clone(), public_url, None, None);
         let call = |n: u32| CallSid::parse(&format!("CA{n:032x}")).unwrap();
         for (n, to, status) in [
             (1, "+442079460123", CallStatus::Completed),
@@ -190,19 +216,19 @@ mod tests {
             };
             store.open_call(&new).await.unwrap();
         }
-        let home = E164::parse("+442079460100").unwrap();
+        let home_number = E164::parse("+442079460100").unwrap();
         for nothing in ["", "  ", "020 7946", "nobody", "+1 (415) 555-0199 ext. 3"] {
-            let told = erase(&desk, nothing, Some(&home))
+            let error = erase_party(&calls, nothing, Some(&home_number))
                 .await
                 .unwrap_err()
                 .to_string();
-            assert!(told.contains("is no telephone number"), "{told}");
+            assert!(error.contains("is no telephone number"), "{error}");
         }
-        let Erased {
+        let EraseOutcome {
             party,
             deleted,
             left,
-        } = erase(&desk, " (020) 7946-0123 ", Some(&home))
+        } = erase_party(&calls, " (020) 7946-0123 ", Some(&home_number))
             .await
             .unwrap();
         assert_eq!(party, "+442079460123");
@@ -215,11 +241,13 @@ mod tests {
         assert_eq!(kinds, ["call_deleted", "number_erased"]);
         assert!(log.iter().all(|entry| !entry.detail.contains("0123")));
         // Without a country of its own, with the country code; a number without calls is no mistake.
-        let none = erase(&desk, "tel:+44-20-7946-0199", None).await.unwrap();
+        let none = erase_party(&calls, "tel:+44-20-7946-0199", None)
+            .await
+            .unwrap();
         assert_eq!((none.party.as_str(), none.deleted), ("+442079460199", 0));
-        assert!(erase(&desk, "020 7946 0124", None).await.is_err());
+        assert!(erase_party(&calls, "020 7946 0124", None).await.is_err());
         // Exactly as calls have it.
-        let named = erase(&desk, "client:ada", None).await.unwrap();
+        let named = erase_party(&calls, "client:ada", None).await.unwrap();
         assert_eq!((named.deleted, named.left.len()), (1, 1));
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 /// Time that the server may take to answer.
-const ANSWER_MAX: Duration = Duration::from_secs(4);
+const RESPONSE_WAIT_MAX: Duration = Duration::from_secs(4);
 
 /// Ask the server on this machine whether it is well; ends with 1 if not.
 #[derive(Debug, clap::Args)]
@@ -24,13 +24,15 @@ pub(super) struct HealthcheckArgs {
 }
 
 pub(super) async fn run(args: HealthcheckArgs) -> anyhow::Result<()> {
-    let address = SocketAddr::new(reachable(args.host), args.port);
-    ask(address, args.ready).await
+    let address = SocketAddr::new(reachable_address(args.host), args.port);
+    check_server(address, args.ready).await
 }
 
-pub(crate) async fn ask(address: SocketAddr, is_for_calls: bool) -> anyhow::Result<()> {
-    let path = if is_for_calls { "readyz" } else { "healthz" };
-    let client = reqwest::Client::builder().no_proxy().timeout(ANSWER_MAX);
+pub(crate) async fn check_server(address: SocketAddr, is_readiness: bool) -> anyhow::Result<()> {
+    let path = if is_readiness { "readyz" } else { "healthz" };
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .timeout(RESPONSE_WAIT_MAX);
     let answer = client.build()?.get(format!("http://{address}/{path}"));
     let answer = answer
         .send()
@@ -43,7 +45,7 @@ pub(crate) async fn ask(address: SocketAddr, is_for_calls: bool) -> anyhow::Resu
 }
 
 /// Where a server that listens on every address is reached.
-fn reachable(host: IpAddr) -> IpAddr {
+fn reachable_address(host: IpAddr) -> IpAddr {
     match host {
         IpAddr::V4(host) if host.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(host) if host.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -57,12 +59,15 @@ mod tests {
 
     #[test]
     fn a_server_on_every_address_is_asked_on_this_machine() {
-        for (host, asked) in [
+        for (host, expected) in [
             ("0.0.0.0", "127.0.0.1"),
             ("::", "::1"),
             ("10.0.0.7", "10.0.0.7"),
         ] {
-            assert_eq!(reachable(host.parse().unwrap()).to_string(), asked);
+            assert_eq!(
+                reachable_address(host.parse().unwrap()).to_string(),
+                expected
+            );
         }
     }
 }

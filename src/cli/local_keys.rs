@@ -13,31 +13,31 @@ use crate::access::local::LocalKeys;
 use crate::access::secret::Secret;
 
 /// The file of the page key.
-pub(super) const PAGE_KEY: &str = "page.key";
+pub(super) const PAGE_KEY_FILE: &str = "page.key";
 
 /// The file of the simulator key.
-pub(super) const SIMULATOR_KEY: &str = "simulator.key";
+pub(super) const SIMULATOR_KEY_FILE: &str = "simulator.key";
 
 /// Longest file that is read; a longer one is no key.
 const KEY_BYTES_MAX: u64 = 256;
 
 /// Rights of others than the owner.
-const OTHERS: u32 = 0o077;
+const GROUP_AND_OTHERS: u32 = 0o077;
 
 /// The keys in `folder`, made where they are missing.
-pub(super) fn keep(folder: &Path) -> anyhow::Result<LocalKeys> {
+pub(super) fn load_or_create(folder: &Path) -> anyhow::Result<LocalKeys> {
     let unusable = || format!("DATA_DIR: {} cannot be used", folder.display());
     let mut builder = DirBuilder::new();
     builder.recursive(true).mode(0o700);
     builder.create(folder).with_context(unusable)?;
     Ok(LocalKeys {
-        page: kept(&folder.join(PAGE_KEY)).with_context(unusable)?,
-        simulator: kept(&folder.join(SIMULATOR_KEY)).with_context(unusable)?,
+        page: load_or_create_key(&folder.join(PAGE_KEY_FILE)).with_context(unusable)?,
+        simulator: load_or_create_key(&folder.join(SIMULATOR_KEY_FILE)).with_context(unusable)?,
     })
 }
 
 /// The key in a file; `None`: there is none.
-pub(super) fn read(path: &Path) -> anyhow::Result<Option<Secret>> {
+pub(super) fn read_key(path: &Path) -> anyhow::Result<Option<Secret>> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -51,9 +51,9 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Option<Secret>> {
 
 /// The key in a file that its owner alone can read; a new one in place of what is none, or of what
 /// others could read.
-fn kept(path: &Path) -> anyhow::Result<Secret> {
-    if let Some(secret) = read(path)? {
-        if fs::metadata(path)?.mode() & OTHERS == 0 {
+fn load_or_create_key(path: &Path) -> anyhow::Result<Secret> {
+    if let Some(secret) = read_key(path)? {
+        if fs::metadata(path)?.mode() & GROUP_AND_OTHERS == 0 {
             return Ok(secret);
         }
         tracing::warn!(
@@ -94,30 +94,30 @@ mod tests {
     fn keys_are_the_owners_alone_and_last() {
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("data");
-        let first = keep(&folder).unwrap();
+        let first = load_or_create(&folder).unwrap();
         assert_eq!(mode(&folder), 0o700);
-        let again = keep(&folder).unwrap();
-        assert!(again.page.fits(&first.page.hash()));
-        assert!(again.simulator.fits(&first.simulator.hash()));
-        assert!(!first.page.fits(&first.simulator.hash()));
-        for name in [PAGE_KEY, SIMULATOR_KEY] {
+        let again = load_or_create(&folder).unwrap();
+        assert!(again.page.matches_hash(&first.page.hash()));
+        assert!(again.simulator.matches_hash(&first.simulator.hash()));
+        assert!(!first.page.matches_hash(&first.simulator.hash()));
+        for name in [PAGE_KEY_FILE, SIMULATOR_KEY_FILE] {
             assert_eq!(mode(&folder.join(name)), 0o600, "{name}");
         }
-        let read = read(&folder.join(SIMULATOR_KEY)).unwrap().unwrap();
-        assert!(read.fits(&first.simulator.hash()));
+        let read = read_key(&folder.join(SIMULATOR_KEY_FILE)).unwrap().unwrap();
+        assert!(read.matches_hash(&first.simulator.hash()));
     }
 
     #[test]
     fn a_key_that_others_could_read_and_one_that_is_none_are_replaced() {
         let folder = tempfile::tempdir().unwrap();
-        let first = keep(folder.path()).unwrap();
-        let page = folder.path().join(PAGE_KEY);
+        let first = load_or_create(folder.path()).unwrap();
+        let page = folder.path().join(PAGE_KEY_FILE);
         fs::set_permissions(&page, fs::Permissions::from_mode(0o640)).unwrap();
-        fs::write(folder.path().join(SIMULATOR_KEY), "guess\n").unwrap();
-        let second = keep(folder.path()).unwrap();
-        assert!(!second.page.fits(&first.page.hash()));
-        assert!(!second.simulator.fits(&first.simulator.hash()));
+        fs::write(folder.path().join(SIMULATOR_KEY_FILE), "guess\n").unwrap();
+        let second = load_or_create(folder.path()).unwrap();
+        assert!(!second.page.matches_hash(&first.page.hash()));
+        assert!(!second.simulator.matches_hash(&first.simulator.hash()));
         assert_eq!(mode(&page), 0o600);
-        assert!(read(&folder.path().join("missing")).unwrap().is_none());
+        assert!(read_key(&folder.path().join("missing")).unwrap().is_none());
     }
 }

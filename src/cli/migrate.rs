@@ -21,22 +21,25 @@ pub(super) struct MigrateArgs {
 pub(super) async fn run(args: MigrateArgs) -> anyhow::Result<()> {
     let url = args.data.database_url();
     let Some(to) = args.to else {
-        let (step, newest) = (Store::step(&url).await?, Store::newest_step());
-        return cli::print(&format!(
+        let (step, newest) = (
+            Store::migration_version(&url).await?,
+            Store::latest_migration_version(),
+        );
+        return cli::print_stdout(&format!(
             "the database is at step {step}; this program knows steps 1 to {newest}\n"
         ));
     };
-    let moved = Store::move_to(&url, to.into()).await?;
-    let mut told = format!(
+    let moved = Store::migrate_to(&url, to.into()).await?;
+    let mut text = format!(
         "the database went from step {} to step {}\n",
         moved.from, moved.to
     );
     if let Some(copy) = &moved.copy {
         writeln!(
-            told,
+            text,
             "as it was: {}; delete that once all is well, for it keeps what is deleted from now on",
             copy.display()
         )?;
     }
-    cli::print(&told)
+    cli::print_stdout(&text)
 }

@@ -4,17 +4,17 @@
 mod bench;
 mod demo;
 pub(crate) mod doctor;
+pub(crate) mod env_sources;
 mod erase;
+mod file_permissions;
 pub(crate) mod healthcheck;
 mod local_keys;
 mod migrate;
 mod models;
-mod notify;
 mod replay;
-mod rights;
+mod sd_notify;
 mod serve;
 pub(crate) mod setup;
-pub(crate) mod surroundings;
 mod transcribe;
 mod user;
 
@@ -22,24 +22,26 @@ use std::io::{self, Write};
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use self::surroundings::Surroundings;
+use self::env_sources::EnvSources;
 use crate::api;
 use crate::config::EngineSettings;
-use crate::engine::model::Model;
-use crate::engine::{Engine, segmenter, voice};
+use crate::engine::Engine;
+use crate::engine::model::SpeechModel;
+use crate::engine::segmenter::SegmenterConfig;
+use crate::engine::track::TrackConfig;
 use crate::models as catalogue;
 use crate::telemetry::{self, LogFormat};
 
 /// A self-hosted softphone on Twilio that writes down both sides of every call, live.
 #[derive(Debug, Parser)]
 #[command(version, about, max_term_width = 100)]
-struct Arguments {
+struct CliArguments {
     #[command(subcommand)]
-    command: Command,
+    command: CliCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum CliCommand {
     /// Run the server.
     Serve(Box<serve::ServeArgs>),
     /// Ask the server on this machine whether it is well; for containers.
@@ -70,54 +72,66 @@ enum Command {
 
 /// Runs the command that the process was started with.
 pub fn run() -> anyhow::Result<()> {
-    let surroundings = Surroundings::read()?;
-    let commands = Arguments::command();
-    let mut oddities = surroundings.oddities(&surroundings::known(&commands));
+    let env_sources = EnvSources::read()?;
+    let commands = CliArguments::command();
+    let mut config_warnings = env_sources.config_warnings(&env_sources::known_variables(&commands));
     let matches = commands.clone().get_matches();
-    let flags = matches.subcommand().and_then(|(name, matches)| {
+    let flag_warnings = matches.subcommand().and_then(|(name, matches)| {
         let command = commands.find_subcommand(name)?;
-        Some(surroundings::secret_flags(command, matches))
+        Some(env_sources::secret_flags(command, matches))
     });
-    let flags = flags.unwrap_or_default();
-    let arguments = Arguments::from_arg_matches(&matches)?;
-    let settings = || {
+    let flag_warnings = flag_warnings.unwrap_or_default();
+    let arguments = CliArguments::from_arg_matches(&matches)?;
+    let setting_origins = || {
         let (name, matches) = matches.subcommand()?;
-        Some(surroundings.settings(commands.find_subcommand(name)?, matches))
+        Some(env_sources.setting_origins(commands.find_subcommand(name)?, matches))
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    if matches!(arguments.command, Command::Serve(_) | Command::Doctor(_)) {
-        oddities.extend(flags);
+    if matches!(
+        arguments.command,
+        CliCommand::Serve(_) | CliCommand::Doctor(_)
+    ) {
+        config_warnings.extend(flag_warnings);
     } else {
-        for flag in flags {
-            writeln!(io::stderr(), "warning: {flag}")?;
+        for warning in flag_warnings {
+            writeln!(io::stderr(), "warning: {warning}")?;
         }
     }
     runtime.block_on(async {
         match arguments.command {
-            Command::Serve(args) => serve::run(*args, &oddities).await,
-            Command::Healthcheck(args) => healthcheck::run(quietly().map(|()| args)?).await,
-            Command::Doctor(args) => {
-                quietly()?;
-                doctor::run(*args, settings().unwrap_or_default(), oddities).await
+            CliCommand::Serve(args) => serve::run(*args, &config_warnings).await,
+            CliCommand::Healthcheck(args) => {
+                healthcheck::run(init_quiet_logging().map(|()| args)?).await
             }
-            Command::Setup(args) => setup::run(*quietly().map(|()| args)?).await,
-            Command::Demo(args) => demo::run(args).await,
-            Command::Replay(args) => replay::run(args).await,
-            Command::Transcribe(args) => transcribe::run(quietly().map(|()| args)?).await,
-            Command::Models(args) => models::run(quietly().map(|()| args)?).await,
-            Command::User(args) => user::run(quietly().map(|()| args)?).await,
-            Command::Migrate(args) => migrate::run(quietly().map(|()| args)?).await,
-            Command::Bench(args) => bench::run(quietly().map(|()| args)?).await,
-            Command::Erase(args) => erase::run(*quietly().map(|()| args)?).await,
-            Command::Openapi => print(api::contract_json()),
+            CliCommand::Doctor(args) => {
+                init_quiet_logging()?;
+                doctor::run(
+                    *args,
+                    setting_origins().unwrap_or_default(),
+                    config_warnings,
+                )
+                .await
+            }
+            CliCommand::Setup(args) => setup::run(*init_quiet_logging().map(|()| args)?).await,
+            CliCommand::Demo(args) => demo::run(args).await,
+            CliCommand::Replay(args) => replay::run(args).await,
+            CliCommand::Transcribe(args) => {
+                transcribe::run(init_quiet_logging().map(|()| args)?).await
+            }
+            CliCommand::Models(args) => models::run(init_quiet_logging().map(|()| args)?).await,
+            CliCommand::User(args) => user::run(init_quiet_logging().map(|()| args)?).await,
+            CliCommand::Migrate(args) => migrate::run(init_quiet_logging().map(|()| args)?).await,
+            CliCommand::Bench(args) => bench::run(init_quiet_logging().map(|()| args)?).await,
+            CliCommand::Erase(args) => erase::run(*init_quiet_logging().map(|()| args)?).await,
+            CliCommand::Openapi => print_stdout(api::openapi_json()),
         }
     })
 }
 
 /// Prints what the command was run for.
-fn print(text: &str) -> anyhow::Result<()> {
+fn print_stdout(text: &str) -> anyhow::Result<()> {
     match io::stdout().write_all(text.as_bytes()) {
         // `openapi | head` has seen what it wanted.
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -126,20 +140,20 @@ fn print(text: &str) -> anyhow::Result<()> {
 }
 
 /// Logs warnings only: the command's output is what it is run for.
-fn quietly() -> anyhow::Result<()> {
+fn init_quiet_logging() -> anyhow::Result<()> {
     let filter = std::env::var("LOG").unwrap_or_else(|_| "warn".to_owned());
-    telemetry::start(LogFormat::Text, &filter)
+    telemetry::init(LogFormat::Text, &filter)
 }
 
 /// Loads the model that the settings name.
-fn load(settings: &EngineSettings) -> anyhow::Result<Model> {
+fn load_model(settings: &EngineSettings) -> anyhow::Result<SpeechModel> {
     let path = catalogue::resolve(&settings.model, &settings.models_dir)?;
-    Ok(Model::load(&path)?.expecting(&settings.vocabulary()?))
+    Ok(SpeechModel::load(&path)?.with_hotwords(&settings.vocabulary()?))
 }
 
 /// One recogniser for each worker, on the model that the settings name.
 fn start_engine(settings: &EngineSettings) -> anyhow::Result<Engine> {
-    let model = load(settings)?;
+    let model = load_model(settings)?;
     tracing::info!(
         model = settings.model,
         backend = model.backend(),
@@ -152,11 +166,11 @@ fn start_engine(settings: &EngineSettings) -> anyhow::Result<Engine> {
 }
 
 /// How voices are cut up, as the settings have it.
-fn voice_config(settings: &EngineSettings) -> voice::Config {
-    voice::Config {
-        segmenter: segmenter::Config::default(),
+fn track_config(settings: &EngineSettings) -> TrackConfig {
+    TrackConfig {
+        segmenter: SegmenterConfig::default(),
         language: settings.language(),
-        ..voice::Config::default()
+        ..TrackConfig::default()
     }
 }
 
@@ -184,8 +198,8 @@ mod tests {
 
     #[test]
     fn every_setting_has_its_example_and_every_example_its_setting() {
-        let commands = Arguments::command();
-        let of = |name| surroundings::known(commands.find_subcommand(name).unwrap());
+        let commands = CliArguments::command();
+        let of = |name| env_sources::known_variables(commands.find_subcommand(name).unwrap());
         let settings: BTreeSet<String> = of("serve").union(&of("setup")).cloned().collect();
         let examples = examples();
         let named: BTreeSet<String> = examples.iter().map(|(name, _)| name.clone()).collect();
@@ -196,7 +210,7 @@ mod tests {
 
     #[test]
     fn an_example_of_a_setting_with_a_default_shows_it() {
-        let commands = Arguments::command();
+        let commands = CliArguments::command();
         let serve = commands.find_subcommand("serve").unwrap();
         let examples = examples();
         for argument in serve.get_arguments() {
@@ -214,6 +228,6 @@ mod tests {
 
     #[test]
     fn the_commands_are_sound() {
-        Arguments::command().debug_assert();
+        CliArguments::command().debug_assert();
     }
 }

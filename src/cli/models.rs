@@ -7,10 +7,10 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::models::catalogue::{LICENCE, variants};
+use crate::models::catalogue::{LICENCE, quantised_variants};
 use crate::models::{
-    self, CATALOGUE, Entry, Imported, ModelError, Quantisation, Sources, State, Step, Variant,
-    Verified, Watcher,
+    self, CATALOGUE, CatalogueEntry, ChecksumMatch, ModelFileError, ModelSources, ModelState,
+    ProgressEvent, ProgressReporter, Quantisation, QuantisedVariant, WrittenModel,
 };
 
 /// Lists, fetches, imports, quantises and checks Whisper models.
@@ -77,27 +77,27 @@ pub(super) async fn run(args: ModelsArgs) -> anyhow::Result<()> {
     match args.command {
         ModelsCommand::List { json } => {
             let mut text = Vec::new();
-            list(&folder, json, &mut text)?;
+            list_models(&folder, json, &mut text)?;
             match io::stdout().write_all(&text) {
                 // `list | head` has seen what it wanted.
                 Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
                 done => Ok(done?),
             }
         }
-        ModelsCommand::Pull { name } => pull(&name, &folder).await,
-        ModelsCommand::Import { folder, output } => import(folder, output).await,
+        ModelsCommand::Pull { name } => pull_model(&name, &folder).await,
+        ModelsCommand::Import { folder, output } => import_model(folder, output).await,
         ModelsCommand::Quantise {
             model,
             kind,
             output,
-        } => quantise(&model, kind, output, &folder).await,
-        ModelsCommand::Verify { name } => verify(name.as_deref(), &folder).await,
+        } => quantise_model(&model, kind, output, &folder).await,
+        ModelsCommand::Verify { name } => verify_models(name.as_deref(), &folder).await,
     }
 }
 
 /// One line of `list`, as JSON has it.
 #[derive(Serialize)]
-struct Line {
+struct ModelRow {
     name: String,
     bytes: u64,
     sha256: Option<String>,
@@ -111,12 +111,12 @@ struct Line {
 }
 
 /// Everything that is published, and what was made here.
-fn list(folder: &Path, json: bool, to: &mut impl Write) -> anyhow::Result<()> {
-    let published = CATALOGUE.iter().map(|entry| line(entry, folder));
-    let made = variants().filter_map(|variant| made(&variant, folder));
-    let lines = published.chain(made);
+fn list_models(folder: &Path, json: bool, to: &mut impl Write) -> anyhow::Result<()> {
+    let published = CATALOGUE.iter().map(|entry| published_row(entry, folder));
+    let made = quantised_variants().filter_map(|variant| local_row(&variant, folder));
+    let rows = published.chain(made);
     if json {
-        serde_json::to_writer_pretty(&mut *to, &lines.collect::<Vec<_>>())?;
+        serde_json::to_writer_pretty(&mut *to, &rows.collect::<Vec<_>>())?;
         writeln!(to)?;
         return Ok(());
     }
@@ -127,7 +127,7 @@ fn list(folder: &Path, json: bool, to: &mut impl Write) -> anyhow::Result<()> {
         "SIZE",
         folder.display()
     )?;
-    for line in lines {
+    for line in rows {
         let from = line
             .from
             .map(|from| format!(", {from}"))
@@ -136,7 +136,7 @@ fn list(folder: &Path, json: bool, to: &mut impl Write) -> anyhow::Result<()> {
             to,
             "{:<20} {:>10}  {}{from}",
             line.name,
-            size(line.bytes),
+            format_size(line.bytes),
             line.state
         )?;
     }
@@ -148,14 +148,14 @@ fn list(folder: &Path, json: bool, to: &mut impl Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn line(entry: &Entry, folder: &Path) -> Line {
-    let (state, from) = match models::state(entry, folder) {
-        State::Absent => ("-", None),
-        State::Partial { .. } => ("partly", None),
-        State::Present { from } => ("yes", from),
-        State::WrongSize { .. } => ("wrong size", None),
+fn published_row(entry: &CatalogueEntry, folder: &Path) -> ModelRow {
+    let (state, from) = match models::model_state(entry, folder) {
+        ModelState::Absent => ("-", None),
+        ModelState::Partial { .. } => ("partly", None),
+        ModelState::Present { from } => ("yes", from),
+        ModelState::WrongSize { .. } => ("wrong size", None),
     };
-    Line {
+    ModelRow {
         name: entry.name.to_owned(),
         bytes: entry.bytes,
         sha256: Some(entry.sha256.to_owned()),
@@ -166,12 +166,12 @@ fn line(entry: &Entry, folder: &Path) -> Line {
     }
 }
 
-fn made(variant: &Variant, folder: &Path) -> Option<Line> {
+fn local_row(variant: &QuantisedVariant, folder: &Path) -> Option<ModelRow> {
     let path = folder.join(variant.file_name());
     let bytes = std::fs::metadata(&path).ok()?.len();
-    let origin = models::store::origin(&path);
+    let origin = models::folder::read_origin(&path);
     let (sha256, from) = origin.map(|origin| (origin.sha256, origin.from)).unzip();
-    Some(Line {
+    Some(ModelRow {
         name: variant.name(),
         bytes,
         sha256,
@@ -182,23 +182,29 @@ fn made(variant: &Variant, folder: &Path) -> Option<Line> {
     })
 }
 
-async fn pull(name: &str, folder: &Path) -> anyhow::Result<()> {
-    let Some(entry) = models::find(name) else {
-        return Err(ModelError::UnknownName {
+async fn pull_model(name: &str, folder: &Path) -> anyhow::Result<()> {
+    let Some(entry) = models::find_entry(name) else {
+        return Err(ModelFileError::UnknownName {
             name: name.to_owned(),
         }
         .into());
     };
-    let bar = bar();
-    let pulled = models::pull(entry, folder, &Sources::usual(), &watcher(&bar)).await;
-    bar.finish_and_clear();
+    let progress_bar = progress_bar();
+    let pulled = models::pull(
+        entry,
+        folder,
+        &ModelSources::default_sources(),
+        &progress_reporter(&progress_bar),
+    )
+    .await;
+    progress_bar.finish_and_clear();
     let pulled = pulled?;
-    let verb = if pulled.was_there {
+    let verb = if pulled.was_present {
         "is here already"
     } else {
         "is here now"
     };
-    let proof = proof(&pulled.verified);
+    let proof = verification_text(&pulled.verified);
     writeln!(
         io::stdout(),
         "{name} {verb}: {} ({proof})",
@@ -207,21 +213,22 @@ async fn pull(name: &str, folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn import(folder: PathBuf, output: PathBuf) -> anyhow::Result<()> {
-    let import = move |path: &Path, told: &Watcher| models::import(&folder, path, told);
-    make(output, import).await
+async fn import_model(folder: PathBuf, output: PathBuf) -> anyhow::Result<()> {
+    let import =
+        move |path: &Path, reporter: &ProgressReporter| models::import(&folder, path, reporter);
+    convert_with_progress(output, import).await
 }
 
 /// Has a file made while a bar tells how far it is, then says what became of it.
-async fn make(
+async fn convert_with_progress(
     output: PathBuf,
-    work: impl FnOnce(&Path, &Watcher) -> Result<Imported, ModelError> + Send + 'static,
+    work: impl FnOnce(&Path, &ProgressReporter) -> Result<WrittenModel, ModelFileError> + Send + 'static,
 ) -> anyhow::Result<()> {
-    let bar = bar();
-    let (told, path) = (watcher(&bar), output.clone());
-    let made = tokio::task::spawn_blocking(move || work(&path, &told)).await?;
-    bar.finish_and_clear();
-    let Imported { bytes, sha256: sum } = made?;
+    let progress_bar = progress_bar();
+    let (reporter, path) = (progress_reporter(&progress_bar), output.clone());
+    let made = tokio::task::spawn_blocking(move || work(&path, &reporter)).await?;
+    progress_bar.finish_and_clear();
+    let WrittenModel { bytes, sha256: sum } = made?;
     writeln!(
         io::stdout(),
         "{}: {bytes} bytes, SHA-256 {sum}",
@@ -230,7 +237,7 @@ async fn make(
     Ok(())
 }
 
-async fn quantise(
+async fn quantise_model(
     model: &str,
     kind: Quantisation,
     output: Option<PathBuf>,
@@ -247,17 +254,19 @@ async fn quantise(
         "{} is there already; move it away, or give another file with --output",
         output.display()
     );
-    let quantise = move |path: &Path, told: &Watcher| models::quantise(&input, kind, path, told);
-    make(output, quantise).await
+    let quantise = move |path: &Path, reporter: &ProgressReporter| {
+        models::quantise(&input, kind, path, reporter)
+    };
+    convert_with_progress(output, quantise).await
 }
 
-async fn verify(name: Option<&str>, folder: &Path) -> anyhow::Result<()> {
+async fn verify_models(name: Option<&str>, folder: &Path) -> anyhow::Result<()> {
     let files: Vec<PathBuf> = match name {
-        Some(name) => vec![models::store::place(name, folder)],
+        Some(name) => vec![models::folder::resolve_path(name, folder)],
         None => CATALOGUE
             .iter()
-            .map(Entry::file_name)
-            .chain(variants().map(|variant| variant.file_name()))
+            .map(CatalogueEntry::file_name)
+            .chain(quantised_variants().map(|variant| variant.file_name()))
             .map(|name| folder.join(name))
             .filter(|path| path.exists())
             .collect(),
@@ -272,7 +281,7 @@ async fn verify(name: Option<&str>, folder: &Path) -> anyhow::Result<()> {
                     io::stdout(),
                     "good: {} ({})",
                     file.display(),
-                    proof(&verified)
+                    verification_text(&verified)
                 )?;
             }
             Err(error) if total == 1 => return Err(error.into()),
@@ -289,54 +298,65 @@ async fn verify(name: Option<&str>, folder: &Path) -> anyhow::Result<()> {
     }
 }
 
-fn proof(verified: &Verified) -> String {
+fn verification_text(verified: &ChecksumMatch) -> String {
     match verified {
-        Verified::Published => "the published file".to_owned(),
-        Verified::AsNoted { from } => format!("unchanged since {from}"),
+        ChecksumMatch::Published => "the published file".to_owned(),
+        ChecksumMatch::RecordedOrigin { from } => format!("unchanged since {from}"),
     }
 }
 
 /// Hidden where standard error is no terminal.
-fn bar() -> ProgressBar {
+fn progress_bar() -> ProgressBar {
     let template = "{msg:12} {wide_bar} {bytes} of {total_bytes}, {eta} left";
     let style = ProgressStyle::with_template(template).expect("a template that was tried");
     ProgressBar::new(0).with_style(style)
 }
 
-fn watcher(bar: &ProgressBar) -> Watcher {
-    let bar = bar.clone();
-    Watcher::new(move |step| match step {
-        Step::Downloading { done, total } => advance(&bar, "downloading", done, total),
-        Step::Importing { done, total } => advance(&bar, "importing", done, total),
-        Step::Quantising { done, total } => advance(&bar, "quantising", done, total),
-        Step::Checking => bar.set_message("checking"),
-        Step::Waiting => say(&bar, "waiting for another process that gets the same model"),
-        Step::Retrying { reason } => say(&bar, &format!("trying again: {reason}")),
-        Step::FallingBack { reason } => {
-            say(
-                &bar,
+fn progress_reporter(progress_bar: &ProgressBar) -> ProgressReporter {
+    let progress_bar = progress_bar.clone();
+    ProgressReporter::new(move |step| match step {
+        ProgressEvent::Downloading { done, total } => {
+            update_progress(&progress_bar, "downloading", done, total);
+        }
+        ProgressEvent::Importing { done, total } => {
+            update_progress(&progress_bar, "importing", done, total);
+        }
+        ProgressEvent::Quantising { done, total } => {
+            update_progress(&progress_bar, "quantising", done, total);
+        }
+        ProgressEvent::Checking => progress_bar.set_message("checking"),
+        ProgressEvent::Waiting => print_above_bar(
+            &progress_bar,
+            "waiting for another process that gets the same model",
+        ),
+        ProgressEvent::Retrying { reason } => {
+            print_above_bar(&progress_bar, &format!("trying again: {reason}"));
+        }
+        ProgressEvent::FallingBack { reason } => {
+            print_above_bar(
+                &progress_bar,
                 &format!("{reason}\nturning to the Python package index"),
             );
         }
     })
 }
 
-fn advance(bar: &ProgressBar, what: &'static str, done: u64, total: u64) {
-    if bar.length() != Some(total) {
-        bar.set_length(total);
-        bar.reset_eta();
+fn update_progress(progress_bar: &ProgressBar, what: &'static str, done: u64, total: u64) {
+    if progress_bar.length() != Some(total) {
+        progress_bar.set_length(total);
+        progress_bar.reset_eta();
     }
-    bar.set_message(what);
-    bar.set_position(done);
+    progress_bar.set_message(what);
+    progress_bar.set_position(done);
 }
 
-fn say(bar: &ProgressBar, text: &str) {
+fn print_above_bar(progress_bar: &ProgressBar, text: &str) {
     // A closed standard error is no reason to stop.
-    bar.suspend(|| drop(writeln!(io::stderr(), "{text}")));
+    progress_bar.suspend(|| drop(writeln!(io::stderr(), "{text}")));
 }
 
 /// Decimal, as shops and download pages count.
-fn size(bytes: u64) -> String {
+fn format_size(bytes: u64) -> String {
     match bytes as f64 / 1e6 {
         mb if mb >= 1_000.0 => format!("{:.2} GB", mb / 1e3),
         mb => format!("{mb:.1} MB"),
@@ -349,8 +369,8 @@ mod tests {
 
     #[test]
     fn a_size_reads_like_a_download_page() {
-        assert_eq!(size(77_704_715), "77.7 MB");
-        assert_eq!(size(3_095_033_483), "3.10 GB");
+        assert_eq!(format_size(77_704_715), "77.7 MB");
+        assert_eq!(format_size(3_095_033_483), "3.10 GB");
     }
 
     #[test]
@@ -359,7 +379,7 @@ mod tests {
         let file = std::fs::File::create(folder.path().join("ggml-tiny.en.bin")).unwrap();
         file.set_len(77_704_715).unwrap();
         let mut text = Vec::new();
-        list(folder.path(), false, &mut text).unwrap();
+        list_models(folder.path(), false, &mut text).unwrap();
         let text = String::from_utf8(text).unwrap();
         assert!(
             text.contains("tiny.en                 77.7 MB  yes\n"),
@@ -371,7 +391,7 @@ mod tests {
         );
 
         let mut json = Vec::new();
-        list(folder.path(), true, &mut json).unwrap();
+        list_models(folder.path(), true, &mut json).unwrap();
         let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
         let named = |name: &str| json.as_array().unwrap().iter().find(|l| l["name"] == name);
         assert_eq!(named("tiny.en").unwrap()["state"], "yes");
@@ -381,7 +401,7 @@ mod tests {
 
         std::fs::write(folder.path().join("ggml-tiny.en-q5_0.bin"), vec![0; 31_000]).unwrap();
         let mut json = Vec::new();
-        list(folder.path(), true, &mut json).unwrap();
+        list_models(folder.path(), true, &mut json).unwrap();
         let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
         let made = json.as_array().unwrap().last().unwrap();
         assert_eq!(

@@ -9,16 +9,16 @@ use anyhow::{Context, bail};
 use axum::http::Uri;
 
 use crate::cli::demo::read_call;
-use crate::cli::local_keys::{self, SIMULATOR_KEY};
+use crate::cli::local_keys::{self, SIMULATOR_KEY_FILE};
 use crate::ids::AccountSid;
 use crate::limits::MEDIA_AHEAD_MS_MAX;
-use crate::player::exchange::{Exchange, Parties, Sound};
-use crate::player::{self, Call, Options, Played, Step};
 use crate::twilio::public_url::PublicUrl;
-use crate::twilio::signature::Key;
+use crate::twilio::signature::SigningKey;
+use crate::twilio_sim::webhooks::{CallParties, CallSource, WebhookSimulator};
+use crate::twilio_sim::{self, PlaybackReport, RecordedCall, SocketStep, StreamOptions};
 
 /// Where a server on this machine has its media socket.
-const LOCAL: &str = "ws://127.0.0.1:4000/media";
+const LOCAL_MEDIA_URL: &str = "ws://127.0.0.1:4000/media";
 
 /// Play a recording, a call script or a captured session to a server, as Twilio would.
 ///
@@ -72,75 +72,82 @@ pub(super) struct ReplayArgs {
 }
 
 /// What is played.
-enum Recorded {
-    Call(Call),
-    Capture(Vec<Step>),
+enum ReplaySource {
+    Call(RecordedCall),
+    Capture(Vec<SocketStep>),
 }
 
 pub(super) async fn run(args: ReplayArgs) -> anyhow::Result<()> {
-    let recorded = read(&args)?;
-    let mut options = Options {
+    let source = read_source(&args)?;
+    let mut options = StreamOptions {
         speed: args.speed,
-        ..Options::fresh()
+        ..StreamOptions::fresh()
     };
-    if let Recorded::Capture(steps) = &recorded
-        && let Some(call) = player::call_of(steps)
+    if let ReplaySource::Capture(steps) = &source
+        && let Some(call) = twilio_sim::captured_call_sid(steps)
     {
         options.call_sid = call;
     }
-    let played = match given(args.auth_token.as_deref()) {
-        Some(token) => whole_call(&args, token, &recorded, options).await?,
-        None => stream_alone(&args, &recorded, &options).await?,
+    let played = match non_empty(args.auth_token.as_deref()) {
+        Some(token) => replay_call(&args, token, &source, options).await?,
+        None => replay_stream(&args, &source, &options).await?,
     };
     let whole = if played.is_whole {
         "all sent"
     } else {
         "the server hung up on it"
     };
-    print(&format!("{} messages, {whole}", played.sent))
+    print_line(&format!("{} messages, {whole}", played.sent))
 }
 
-fn read(args: &ReplayArgs) -> anyhow::Result<Recorded> {
+fn read_source(args: &ReplayArgs) -> anyhow::Result<ReplaySource> {
     let path: &Path = &args.call;
-    let ending = path.extension().unwrap_or_default();
-    if ending == "jsonl" {
+    let extension = path.extension().unwrap_or_default();
+    if extension == "jsonl" {
         let text = std::fs::read_to_string(path);
         let text = text.with_context(|| format!("cannot read {}", path.display()))?;
-        let steps = player::parse_capture(&text);
+        let steps = twilio_sim::parse_capture(&text);
         let steps = steps.with_context(|| format!("{} is no captured session", path.display()))?;
-        return Ok(Recorded::Capture(steps));
+        return Ok(ReplaySource::Capture(steps));
     }
-    let call = if ending == "json" {
+    let call = if extension == "json" {
         read_call(path, args.audio.as_deref())?.1
     } else {
-        Call::read_one(path).with_context(|| format!("{} cannot be played", path.display()))?
+        RecordedCall::read_recording(path)
+            .with_context(|| format!("{} cannot be played", path.display()))?
     };
-    Ok(Recorded::Call(call))
+    Ok(ReplaySource::Call(call))
 }
 
 /// Opens the media socket, for a server that takes a stream from anyone on its machine.
-async fn stream_alone(
+async fn replay_stream(
     args: &ReplayArgs,
-    recorded: &Recorded,
-    options: &Options,
-) -> anyhow::Result<Played> {
-    let url = args.url.as_deref().unwrap_or(LOCAL).trim_end_matches('/');
-    let default = args.data_dir.join(SIMULATOR_KEY);
+    source: &ReplaySource,
+    options: &StreamOptions,
+) -> anyhow::Result<PlaybackReport> {
+    let url = args
+        .url
+        .as_deref()
+        .unwrap_or(LOCAL_MEDIA_URL)
+        .trim_end_matches('/');
+    let default = args.data_dir.join(SIMULATOR_KEY_FILE);
     let file = args.key_file.as_ref().unwrap_or(&default);
-    let key = local_keys::read(file)?;
+    let key = local_keys::read_key(file)?;
     if key.is_none() && args.key_file.is_some() {
         bail!("--key-file: {} holds no key", file.display());
     }
     // In a file, not in a flag: everyone on the machine can read the flags of a program.
-    let opened = key.as_ref().filter(|_| is_here(url));
+    let opened = key.as_ref().filter(|_| is_local_url(url));
     let opened = opened.map(|key| format!("{url}/{}", key.expose()));
     let opened = opened.as_deref().unwrap_or(url);
-    let played = match recorded {
-        Recorded::Call(call) => {
-            announce(options, call, url)?;
-            player::play(opened, call, options).await
+    let played = match source {
+        ReplaySource::Call(call) => {
+            print_call_summary(options, call, url)?;
+            twilio_sim::play_call(opened, call, options).await
         }
-        Recorded::Capture(steps) => player::replay(opened, steps, args.speed, None).await,
+        ReplaySource::Capture(steps) => {
+            twilio_sim::replay_capture(opened, steps, args.speed, None).await
+        }
     };
     played.with_context(|| {
         let key = if key.is_some() { "was sent" } else { "is missing" };
@@ -153,7 +160,7 @@ async fn stream_alone(
 }
 
 /// Whether a URL is of this machine, by an address: the key is for nobody else.
-fn is_here(url: &str) -> bool {
+fn is_local_url(url: &str) -> bool {
     let uri: Option<Uri> = url.parse().ok();
     let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
     let literal = host.trim_start_matches('[').trim_end_matches(']');
@@ -164,33 +171,38 @@ fn is_here(url: &str) -> bool {
 }
 
 /// Makes the call as Twilio does.
-async fn whole_call(
+async fn replay_call(
     args: &ReplayArgs,
     token: &str,
-    recorded: &Recorded,
-    options: Options,
-) -> anyhow::Result<Played> {
-    let account = given(args.account_sid.as_deref());
+    source: &ReplaySource,
+    options: StreamOptions,
+) -> anyhow::Result<PlaybackReport> {
+    let account = non_empty(args.account_sid.as_deref());
     let account = account.context("an auth token is that of an account: give --account-sid too")?;
     let account = AccountSid::parse(account).context("--account-sid")?;
-    let (named, called) = addresses(args)?;
-    let exchange = Exchange::new(Key::auth_token(token), account, named, called.clone())?;
-    let parties = Parties {
+    let (signed_url_base, base_url) = server_urls(args)?;
+    let simulator = WebhookSimulator::new(
+        SigningKey::auth_token(token),
+        account,
+        signed_url_base,
+        base_url.clone(),
+    )?;
+    let parties = CallParties {
         from: args.from.clone(),
         to: args.to.clone(),
     };
-    let sound = match recorded {
-        Recorded::Call(call) => {
-            announce(&options, call, &called.https("/voice"))?;
-            Sound::Recorded(call)
+    let source = match source {
+        ReplaySource::Call(call) => {
+            print_call_summary(&options, call, &base_url.https_url("/voice"))?;
+            CallSource::Recorded(call)
         }
-        Recorded::Capture(steps) => Sound::Captured(steps),
+        ReplaySource::Capture(steps) => CallSource::Captured(steps),
     };
-    Ok(exchange.place(&parties, sound, options).await?)
+    Ok(simulator.place_call(&parties, source, options).await?)
 }
 
 /// What the server calls itself, and where it is reached.
-fn addresses(args: &ReplayArgs) -> anyhow::Result<(PublicUrl, PublicUrl)> {
+fn server_urls(args: &ReplayArgs) -> anyhow::Result<(PublicUrl, PublicUrl)> {
     let voice = match &args.voice_url {
         Some(voice) => {
             let base = voice.strip_suffix("/voice");
@@ -199,21 +211,21 @@ fn addresses(args: &ReplayArgs) -> anyhow::Result<(PublicUrl, PublicUrl)> {
         }
         None => None,
     };
-    let called = match (&args.url, &voice) {
+    let base_url = match (&args.url, &voice) {
         (None, Some(voice)) => voice.clone(),
-        (url, _) => base_of(url.as_deref().unwrap_or(LOCAL))?,
+        (url, _) => base_url_of_socket(url.as_deref().unwrap_or(LOCAL_MEDIA_URL))?,
     };
-    let public = given(args.public_base_url.as_deref());
-    let named = match (voice, public) {
+    let public = non_empty(args.public_base_url.as_deref());
+    let signed_url_base = match (voice, public) {
         (Some(voice), _) => voice,
         (None, Some(public)) => PublicUrl::parse(public).context("PUBLIC_BASE_URL")?,
-        (None, None) => called.clone(),
+        (None, None) => base_url.clone(),
     };
-    Ok((named, called))
+    Ok((signed_url_base, base_url))
 }
 
 /// The address of the server that has this media socket.
-fn base_of(socket: &str) -> anyhow::Result<PublicUrl> {
+fn base_url_of_socket(socket: &str) -> anyhow::Result<PublicUrl> {
     let wrong = "--url is the URL of a media socket, such as wss://calls.example.org/media";
     let rest = socket.strip_prefix("ws").context(wrong)?;
     let rest = rest.trim_end_matches('/');
@@ -222,17 +234,21 @@ fn base_of(socket: &str) -> anyhow::Result<PublicUrl> {
 }
 
 /// What `.env` leaves empty is not given.
-fn given(value: Option<&str>) -> Option<&str> {
+fn non_empty(value: Option<&str>) -> Option<&str> {
     value.map(str::trim).filter(|value| !value.is_empty())
 }
 
-fn announce(options: &Options, call: &Call, url: &str) -> anyhow::Result<()> {
+fn print_call_summary(
+    options: &StreamOptions,
+    call: &RecordedCall,
+    url: &str,
+) -> anyhow::Result<()> {
     let (sid, seconds) = (options.call_sid.as_str(), call.seconds());
-    print(&format!("call {sid}: {seconds:.1} s of audio to {url}"))?;
-    match held_back(seconds, options.speed) {
-        Some(soonest) => print(&format!(
+    print_line(&format!("call {sid}: {seconds:.1} s of audio to {url}"))?;
+    match paced_seconds(seconds, options.speed) {
+        Some(paced_seconds_min) => print_line(&format!(
             "a CallBurner server reads at most {} s ahead of the clock, whatever --speed says: this \
-             takes at least {soonest:.0} s",
+             takes at least {paced_seconds_min:.0} s",
             MEDIA_AHEAD_MS_MAX / 1_000
         )),
         None => Ok(()),
@@ -241,13 +257,13 @@ fn announce(options: &Options, call: &Call, url: &str) -> anyhow::Result<()> {
 
 /// How many seconds a server takes at least that reads ahead of the clock no further than ours does;
 /// `None`: it keeps to the speed.
-fn held_back(seconds: f64, speed: f64) -> Option<f64> {
-    let asked = if speed > 0.0 { seconds / speed } else { 0.0 };
-    let soonest = seconds - MEDIA_AHEAD_MS_MAX as f64 / 1_000.0;
-    (soonest > asked).then_some(soonest)
+fn paced_seconds(seconds: f64, speed: f64) -> Option<f64> {
+    let wanted_seconds = if speed > 0.0 { seconds / speed } else { 0.0 };
+    let paced_seconds_min = seconds - MEDIA_AHEAD_MS_MAX as f64 / 1_000.0;
+    (paced_seconds_min > wanted_seconds).then_some(paced_seconds_min)
 }
 
-fn print(line: &str) -> anyhow::Result<()> {
+fn print_line(line: &str) -> anyhow::Result<()> {
     Ok(writeln!(std::io::stdout(), "{line}")?)
 }
 
@@ -258,16 +274,16 @@ mod tests {
     use super::*;
 
     #[derive(Debug, clap::Parser)]
-    struct Command {
+    struct ReplayParser {
         #[command(flatten)]
         args: ReplayArgs,
     }
 
     #[test]
-    fn a_call_that_the_server_holds_back_says_how_long_it_takes() {
-        assert_eq!(held_back(600.0, 4.0), Some(570.0));
-        assert_eq!(held_back(600.0, 0.0), Some(570.0));
-        assert_eq!(held_back(600.0, f64::INFINITY), Some(570.0));
+    fn a_paced_call_says_how_long_it_takes() {
+        assert_eq!(paced_seconds(600.0, 4.0), Some(570.0));
+        assert_eq!(paced_seconds(600.0, 0.0), Some(570.0));
+        assert_eq!(paced_seconds(600.0, f64::INFINITY), Some(570.0));
         for (seconds, speed) in [
             (600.0, 1.0),
             (600.0, 0.5),
@@ -275,21 +291,26 @@ mod tests {
             (30.0, 0.0),
             (35.0, 4.0),
         ] {
-            assert_eq!(held_back(seconds, speed), None, "{seconds} s at {speed}");
+            assert_eq!(
+                paced_seconds(seconds, speed),
+                None,
+                "{seconds} s at {speed}"
+            );
         }
     }
 
     fn found(arguments: &[&str]) -> anyhow::Result<(String, String)> {
         let arguments = ["replay", "call.wav"].iter().chain(arguments);
-        let mut args = Command::try_parse_from(arguments).unwrap().args;
+        let mut args = ReplayParser::try_parse_from(arguments).unwrap().args;
         args.public_base_url = None; // Whatever this machine's environment says.
-        addresses(&args).map(|(named, called)| (named.to_string(), called.to_string()))
+        server_urls(&args)
+            .map(|(signed_url_base, base_url)| (signed_url_base.to_string(), base_url.to_string()))
     }
 
     #[test]
     fn the_key_of_this_machines_server_goes_to_this_machine_alone() {
         for (url, here) in [
-            (LOCAL, true),
+            (LOCAL_MEDIA_URL, true),
             ("ws://localhost:4000/media", true),
             ("ws://[::1]:4000/media", true),
             ("ws://127.0.0.1.example.org/media", false),
@@ -297,7 +318,7 @@ mod tests {
             ("ws://192.0.2.7:4000/media", false),
             ("nonsense", false),
         ] {
-            assert_eq!(is_here(url), here, "{url}");
+            assert_eq!(is_local_url(url), here, "{url}");
         }
     }
 
@@ -305,7 +326,7 @@ mod tests {
     fn the_server_is_called_where_it_is_and_by_the_name_that_it_has() {
         let local = "http://127.0.0.1:4000";
         let public = "https://calls.example.org";
-        for (arguments, named, called) in [
+        for (arguments, signed_url_base, base_url) in [
             (&[][..], local, local),
             (
                 &["--url", "ws://127.0.0.1:5000/media/"],
@@ -332,7 +353,7 @@ mod tests {
             let found = found(arguments).unwrap();
             assert_eq!(
                 (found.0.as_str(), found.1.as_str()),
-                (named, called),
+                (signed_url_base, base_url),
                 "{arguments:?}"
             );
         }

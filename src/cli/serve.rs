@@ -6,42 +6,42 @@ use std::path::Path;
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::app::{App, Parts};
-use crate::archive::Shelf;
+use crate::app::{App, ServerConfig};
+use crate::archive::AudioArchive;
+use crate::calls::{self, AccessTokenConfig};
 use crate::cli;
+use crate::cli::env_sources::{ConfigWarning, ENV_FILE};
+use crate::cli::file_permissions;
 use crate::cli::local_keys;
-use crate::cli::notify;
-use crate::cli::rights;
-use crate::cli::surroundings::{ENV_FILE, Oddity};
-use crate::config::{CallSettings, Config, Settings, Twilio};
-use crate::desk::{self, Phone};
-use crate::dialing::{DayLimits, Limits, Policy};
+use crate::cli::sd_notify;
+use crate::config::{CallSettings, ResolvedConfig, ServerSettings, TwilioConfig};
+use crate::dialing::{CallLimits, DayLimits, DialingPolicy};
 use crate::limits;
 use crate::store::Store;
 use crate::telemetry;
-use crate::twilio::rest::{Credentials, Rest, RestConfig};
+use crate::twilio::api::{ApiCredentials, TwilioClient, TwilioClientConfig};
 use crate::twilio::token;
 
 /// Run the server.
 #[derive(Debug, clap::Args)]
 pub(super) struct ServeArgs {
     #[command(flatten)]
-    settings: Settings,
+    settings: ServerSettings,
 }
 
-pub(super) async fn run(args: ServeArgs, oddities: &[Oddity]) -> anyhow::Result<()> {
+pub(super) async fn run(args: ServeArgs, config_warnings: &[ConfigWarning]) -> anyhow::Result<()> {
     let settings = args.settings;
-    telemetry::start(settings.log_format, &settings.log)?;
-    for oddity in oddities {
-        tracing::warn!("{oddity}");
+    telemetry::init(settings.log_format, &settings.log)?;
+    for warning in config_warnings {
+        tracing::warn!("{warning}");
     }
-    for doubt in settings.doubts() {
-        tracing::warn!("{doubt}");
+    for warning in settings.warnings() {
+        tracing::warn!("{warning}");
     }
-    let config = settings.check()?;
-    rights::mend(&settings.calls.data, Path::new(ENV_FILE));
+    let config = settings.validate()?;
+    file_permissions::restrict_exposed(&settings.calls.data, Path::new(ENV_FILE));
     match &config.twilio {
-        None if config.doors.is_public() => tracing::warn!(
+        None if config.endpoint.is_public() => tracing::warn!(
             "no Twilio account is set: calls cannot be placed, and every webhook and media stream is \
              refused, since nobody can prove to be Twilio"
         ),
@@ -49,22 +49,22 @@ pub(super) async fn run(args: ServeArgs, oddities: &[Oddity]) -> anyhow::Result<
             "no Twilio account is set: only this machine is served, and calls cannot be placed"
         ),
         Some(twilio) => {
-            for name in twilio.missing() {
+            for name in twilio.missing_settings() {
                 tracing::warn!("{name} is not set: browsers cannot place calls");
             }
         }
     }
-    let app = App::start(parts(&settings, config).await?).await?;
+    let app = App::start(server_config(&settings, config).await?).await?;
     tracing::info!(address = %app.address(), model = settings.engine.model, "listening");
     if let Some(link) = app.page_link().await? {
-        show_page_link(&link)?;
+        print_page_link(&link)?;
     }
     if let Some(link) = app.first_run_link().await? {
-        invite(&link)?;
+        print_setup_link(&link)?;
     }
-    notify::tell("READY=1");
+    sd_notify::notify("READY=1");
     wait_for_signal().await?;
-    notify::tell("STOPPING=1");
+    sd_notify::notify("STOPPING=1");
     tracing::info!(
         "stopping: no new calls, those that go on may finish; a second signal ends at once"
     );
@@ -104,7 +104,7 @@ pub(super) async fn wait_for_signal() -> anyhow::Result<()> {
 }
 
 /// Printed, not logged: logs travel.
-fn show_page_link(link: &str) -> anyhow::Result<()> {
+fn print_page_link(link: &str) -> anyhow::Result<()> {
     Ok(writeln!(
         std::io::stdout(),
         "\nOpen the page, once in each browser, at\n\n  {link}\n"
@@ -112,7 +112,7 @@ fn show_page_link(link: &str) -> anyhow::Result<()> {
 }
 
 /// Printed, not logged: logs travel.
-fn invite(link: &str) -> anyhow::Result<()> {
+fn print_setup_link(link: &str) -> anyhow::Result<()> {
     Ok(writeln!(
         std::io::stdout(),
         "\nNobody can sign in yet. Add the first user within 30 minutes at\n\n  {link}\n"
@@ -120,72 +120,79 @@ fn invite(link: &str) -> anyhow::Result<()> {
 }
 
 /// What the settings make.
-async fn parts(settings: &Settings, config: Config) -> anyhow::Result<Parts> {
-    let rest = config.twilio.as_ref().map(rest).transpose()?;
-    let desk = desk_config(settings, &config)?;
+async fn server_config(
+    settings: &ServerSettings,
+    config: ResolvedConfig,
+) -> anyhow::Result<ServerConfig> {
+    let twilio = config.twilio.as_ref().map(twilio_client).transpose()?;
+    let calls = call_config(settings, &config)?;
     let url = settings.calls.data.database_url();
     let store = Store::open(&url).await.context("DATABASE_URL")?;
-    let shelf = open_shelf(&settings.calls)?;
-    let mut doors = config.doors;
-    if !doors.is_public() {
-        doors.local_keys = Some(local_keys::keep(&settings.calls.data.data_dir)?);
+    let audio_archive = open_audio_archive(&settings.calls)?;
+    let mut endpoint = config.endpoint;
+    if !endpoint.is_public() {
+        endpoint.local_keys = Some(local_keys::load_or_create(&settings.calls.data.data_dir)?);
     }
-    Ok(Parts {
-        doors,
-        shelf,
-        archives: settings.calls.archive,
-        simulates: config.simulates,
+    Ok(ServerConfig {
+        endpoint,
+        audio_archive,
+        is_archiving_enabled: settings.calls.archive,
+        is_simulation_enabled: config.is_simulation_enabled,
         proxies: settings.trusted_proxies.clone(),
         engine: cli::start_engine(&settings.engine)?,
-        voice: cli::voice_config(&settings.engine),
+        track_config: cli::track_config(&settings.engine),
         store,
-        desk,
-        rest,
+        calls,
+        twilio,
         retention: settings.calls.retention(),
         model: settings.engine.model_name(),
     })
 }
 
 /// Where calls' audio is: if the host wants it kept, or once did.
-pub(super) fn open_shelf(calls: &CallSettings) -> anyhow::Result<Option<Shelf>> {
+pub(super) fn open_audio_archive(calls: &CallSettings) -> anyhow::Result<Option<AudioArchive>> {
     let folder = calls.data.archive_dir();
     if !calls.archive && !folder.exists() {
         return Ok(None);
     }
-    let shelf = Shelf::open(&folder);
-    let shelf = shelf.with_context(|| format!("DATA_DIR: {} cannot be used", folder.display()))?;
-    Ok(Some(shelf))
+    let audio_archive = AudioArchive::open(&folder);
+    let audio_archive =
+        audio_archive.with_context(|| format!("DATA_DIR: {} cannot be used", folder.display()))?;
+    Ok(Some(audio_archive))
 }
 
-pub(super) fn rest(twilio: &Twilio) -> anyhow::Result<Rest> {
+pub(super) fn twilio_client(twilio: &TwilioConfig) -> anyhow::Result<TwilioClient> {
     let credentials = match &twilio.api_key {
-        Some(key) => Credentials::ApiKey {
+        Some(key) => ApiCredentials::ApiKey {
             sid: key.sid.clone(),
             secret: key.secret.clone(),
         },
-        None => Credentials::AuthToken(twilio.auth_token.clone()),
+        None => ApiCredentials::AuthToken(twilio.auth_token.clone()),
     };
-    let mut config = RestConfig::new(twilio.account_sid.clone(), credentials);
+    let mut config = TwilioClientConfig::new(twilio.account_sid.clone(), credentials);
     config.base_url.clone_from(&twilio.api_base_url);
-    Rest::new(config).context("TWILIO_API_BASE_URL")
+    TwilioClient::new(config).context("TWILIO_API_BASE_URL")
 }
 
-fn desk_config(settings: &Settings, config: &Config) -> anyhow::Result<desk::Config> {
+fn call_config(
+    settings: &ServerSettings,
+    config: &ResolvedConfig,
+) -> anyhow::Result<calls::CallConfig> {
     let (calls, twilio) = (&settings.calls, config.twilio.as_ref());
     let caller_id = twilio.and_then(|twilio| twilio.caller_id.clone());
     let countries = calls.allowed_countries.as_deref();
     let special = calls.allow_special_numbers;
     let policy =
-        Policy::new(countries, special, caller_id.as_ref()).context("ALLOWED_COUNTRIES")?;
-    let none = desk::Config::without_account(config.doors.public_url.clone());
-    Ok(desk::Config {
-        phone: twilio.map_or(none.phone.clone(), phone),
+        DialingPolicy::new(countries, special, caller_id.as_ref()).context("ALLOWED_COUNTRIES")?;
+    let none = calls::CallConfig::without_account(config.endpoint.public_url.clone());
+    Ok(calls::CallConfig {
+        access_tokens: twilio.map_or(none.access_tokens.clone(), access_token_config),
         caller_id,
         policy,
-        limits: Limits {
+        limits: CallLimits {
             call_seconds_max: calls.call_minutes_max * 60,
-            at_once_max: calls.calls_at_once_max,
-            at_once_per_user_max: calls.calls_at_once_per_user_max,
+            concurrent_max: calls.calls_at_once_max,
+            concurrent_per_user_max: calls.calls_at_once_per_user_max,
             per_minute_max: calls.calls_per_minute_max,
             day: DayLimits {
                 calls_max: calls.calls_per_day_max,
@@ -195,22 +202,22 @@ fn desk_config(settings: &Settings, config: &Config) -> anyhow::Result<desk::Con
             },
         },
         announcement: calls.announcement().map(str::to_owned),
-        source: calls.transcription_source,
+        transcription_source: calls.transcription_source,
         // Twilio's own default is American English.
         language: settings
             .engine
             .language()
             .filter(|language| language != "en"),
-        ring_seconds: calls.ring_seconds_max,
+        ring_seconds_max: calls.ring_seconds_max,
         ..none
     })
 }
 
 /// What makes browsers phones, or what is missing for it.
-fn phone(twilio: &Twilio) -> Result<Phone, Vec<&'static str>> {
+fn access_token_config(twilio: &TwilioConfig) -> Result<AccessTokenConfig, Vec<&'static str>> {
     match (&twilio.api_key, &twilio.application_sid, &twilio.caller_id) {
-        (Some(key), Some(application_sid), Some(_)) => Ok(Phone {
-            keys: token::Keys {
+        (Some(key), Some(application_sid), Some(_)) => Ok(AccessTokenConfig {
+            keys: token::TokenKeys {
                 account_sid: twilio.account_sid.clone(),
                 api_key_sid: key.sid.clone(),
                 secret: key.secret.clone(),
@@ -218,6 +225,6 @@ fn phone(twilio: &Twilio) -> Result<Phone, Vec<&'static str>> {
             },
             application_sid: application_sid.clone(),
         }),
-        _ => Err(twilio.missing()),
+        _ => Err(twilio.missing_settings()),
     }
 }

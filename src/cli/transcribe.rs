@@ -14,20 +14,20 @@ use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::audio;
-use crate::audio::recording::{Converted, Recording};
+use crate::audio::recording::{RecordingReader, ResampledRecording};
 use crate::cli;
 use crate::clock;
 use crate::config::EngineSettings;
-use crate::engine::echo::Echoes;
-use crate::engine::offline::{Playback, Run};
+use crate::engine::echo::EchoDetector;
+use crate::engine::offline::{OfflineTranscriber, OfflineTranscript};
 use crate::engine::recognizer::Recognizer;
-use crate::engine::voice;
-use crate::export::{Format, Order, Writer};
+use crate::engine::track::TrackConfig;
+use crate::export::{ExportFormat, ExportWriter, ReorderBuffer};
 use crate::ids::Track;
 use crate::transcript::Direction;
 
 /// Endings of files that a folder is searched for.
-const ENDINGS: [&str; 6] = ["wav", "mp3", "flac", "ogg", "oga", "opus"];
+const AUDIO_EXTENSIONS: [&str; 6] = ["wav", "mp3", "flac", "ogg", "oga", "opus"];
 
 /// An utterance that began longer ago than this has been published: it is Whisper's window.
 const UTTERANCE_MS_MAX: u64 = 30_000;
@@ -41,7 +41,7 @@ pub(super) struct TranscribeArgs {
     files: Vec<PathBuf>,
     /// How the transcript is written.
     #[arg(long, short, value_enum, default_value_t)]
-    format: Format,
+    format: ExportFormat,
     /// Folder for one transcript a recording; without it they go to standard output.
     #[arg(long, short)]
     output: Option<PathBuf>,
@@ -52,85 +52,85 @@ pub(super) struct TranscribeArgs {
 /// Writes down every recording that can be read, and fails if there was one that could not, or not
 /// wholly. Ctrl-C ends the recording where it is.
 pub(super) async fn run(args: TranscribeArgs) -> anyhow::Result<()> {
-    let stopped = Arc::new(AtomicBool::new(false));
-    let asked = stopped.clone();
-    let mut work = tokio::task::spawn_blocking(move || write_down_all(&args, &asked));
+    let is_stopped = Arc::new(AtomicBool::new(false));
+    let stop_requested = is_stopped.clone();
+    let mut work = tokio::task::spawn_blocking(move || transcribe_all(&args, &stop_requested));
     tokio::select! {
         done = &mut work => return done?,
-        heard = tokio::signal::ctrl_c() => heard.context("cannot wait for Ctrl-C")?,
+        signalled = tokio::signal::ctrl_c() => signalled.context("cannot wait for Ctrl-C")?,
     }
-    stopped.store(true, Ordering::Relaxed);
+    is_stopped.store(true, Ordering::Relaxed);
     work.await?
 }
 
-fn write_down_all(args: &TranscribeArgs, stopped: &AtomicBool) -> anyhow::Result<()> {
-    let files = recordings(&args.files)?;
-    let outputs = outputs(&files, args)?;
-    let mut recognizer = cli::load(&args.engine)?.recognizer()?;
+fn transcribe_all(args: &TranscribeArgs, is_stopped: &AtomicBool) -> anyhow::Result<()> {
+    let files = find_recordings(&args.files)?;
+    let output_paths = output_paths(&files, args)?;
+    let mut recognizer = cli::load_model(&args.engine)?.recognizer()?;
     let count = files.len();
-    let mut bad = 0;
-    for (file, output) in files.iter().zip(outputs) {
-        let heading = output.is_none() && count > 1;
-        let result = write_down(
+    let mut failed_count = 0;
+    for (file, output) in files.iter().zip(output_paths) {
+        let has_heading = output.is_none() && count > 1;
+        let result = transcribe_file(
             file,
             output.as_deref(),
-            heading,
+            has_heading,
             args,
             &mut *recognizer,
-            stopped,
+            is_stopped,
         );
         match result {
             Ok(()) => {}
             Err(error) if is_broken_pipe(&error) => return Ok(()), // `| head` has seen enough
-            Err(error) if count == 1 || stopped.load(Ordering::Relaxed) => return Err(error),
+            Err(error) if count == 1 || is_stopped.load(Ordering::Relaxed) => return Err(error),
             Err(error) => {
-                bad += 1;
+                failed_count += 1;
                 // A closed standard error is no reason to stop.
                 drop(writeln!(io::stderr(), "callburner: {error:#}"));
             }
         }
     }
     anyhow::ensure!(
-        bad == 0,
-        "{bad} of {count} recordings were not written down, or not wholly"
+        failed_count == 0,
+        "{failed_count} of {count} recordings were not written down, or not wholly"
     );
     Ok(())
 }
 
 /// Where each transcript goes; `None`: to standard output.
-fn outputs(files: &[PathBuf], args: &TranscribeArgs) -> anyhow::Result<Vec<Option<PathBuf>>> {
+fn output_paths(files: &[PathBuf], args: &TranscribeArgs) -> anyhow::Result<Vec<Option<PathBuf>>> {
     let Some(folder) = &args.output else {
         return Ok(vec![None; files.len()]);
     };
     std::fs::create_dir_all(folder)
         .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     let mut taken = BTreeSet::new();
-    let mut outputs = Vec::new();
+    let mut output_paths = Vec::new();
     for file in files {
         let mut name = file.file_stem().unwrap_or_default().to_owned();
         name.push(".");
-        name.push(args.format.ending());
+        name.push(args.format.extension());
         let path = folder.join(name);
         anyhow::ensure!(
             taken.insert(path.clone()),
             "two of the recordings would be written to {}: write them to two folders",
             path.display()
         );
-        outputs.push(Some(path));
+        output_paths.push(Some(path));
     }
-    Ok(outputs)
+    Ok(output_paths)
 }
 
-/// One recording, from its beginning until it ends, breaks or `stopped` is set.
-fn write_down(
+/// One recording, from its beginning until it ends, breaks or `is_stopped` is set.
+fn transcribe_file(
     file: &Path,
     output: Option<&Path>,
-    heading: bool,
+    has_heading: bool,
     args: &TranscribeArgs,
     recognizer: &mut dyn Recognizer,
-    stopped: &AtomicBool,
+    is_stopped: &AtomicBool,
 ) -> anyhow::Result<()> {
-    let recording = Recording::open(file)?;
+    let recording = RecordingReader::open(file)?;
     let channels = recording.channels();
     let mut to: Box<dyn Write> = match output {
         Some(path) => Box::new(BufWriter::new(
@@ -138,38 +138,38 @@ fn write_down(
         )),
         None => Box::new(io::stdout().lock()),
     };
-    if heading {
+    if has_heading {
         writeln!(to, "{}", file.display())?;
     }
-    let bar = progress(file, recording.seconds());
-    let config = voice::Config {
-        first_draft_ms: u64::MAX / 4, // nobody watches: finals only
-        ..cli::voice_config(&args.engine)
+    let bar = progress_bar(file, recording.seconds());
+    let config = TrackConfig {
+        first_partial_ms: u64::MAX / 4, // nobody watches: finals only
+        ..cli::track_config(&args.engine)
     };
-    let mut scribe = Scribe::new(channels, &config, args.format, to);
-    let mut recording = Converted::new(recording, audio::LINE_HZ)?;
+    let mut transcriber = RecordingTranscriber::new(channels, &config, args.format, to);
+    let mut recording = ResampledRecording::new(recording, audio::LINE_HZ)?;
     let ending = loop {
-        if stopped.load(Ordering::Relaxed) {
+        if is_stopped.load(Ordering::Relaxed) {
             break Ok(());
         }
         match recording.next_block() {
-            Ok(Some(block)) => scribe.hear(block, recognizer)?,
+            Ok(Some(block)) => transcriber.push_block(block, recognizer)?,
             Ok(None) => break Ok(()),
             Err(error) => break Err(error),
         }
         bar.set_position(recording.seconds_read() as u64);
     };
-    scribe.finish(recognizer)?;
+    transcriber.finish(recognizer)?;
     bar.finish_and_clear();
     ending.context("what was heard until then is written")?;
-    let (name, heard) = (file.display(), recording.seconds_read());
+    let (name, seconds_read) = (file.display(), recording.seconds_read());
     anyhow::ensure!(
-        !stopped.load(Ordering::Relaxed),
-        "stopped after {heard:.0} s of {name}; what was heard until then is written"
+        !is_stopped.load(Ordering::Relaxed),
+        "stopped after {seconds_read:.0} s of {name}; what was heard until then is written"
     );
     anyhow::ensure!(
         !recording.is_cut_off(),
-        "{name} was cut off after {heard:.1} s; what is there is written"
+        "{name} was cut off after {seconds_read:.1} s; what is there is written"
     );
     let skipped = recording.packets_skipped();
     anyhow::ensure!(
@@ -180,68 +180,82 @@ fn write_down(
 }
 
 /// Hears a recording's channels at once, and writes what they say in order of time.
-struct Scribe {
-    playbacks: Vec<Playback>,
+struct RecordingTranscriber {
+    transcribers: Vec<OfflineTranscriber>,
     /// Which words of one party are the other's.
-    echoes: Echoes,
+    echo_detector: EchoDetector,
     /// Samples of each channel so far.
-    heard: u64,
-    run: Run,
-    order: Order,
-    writer: Writer,
+    samples_received: u64,
+    run: OfflineTranscript,
+    reorder_buffer: ReorderBuffer,
+    writer: ExportWriter,
     to: Box<dyn Write>,
 }
 
-impl Scribe {
-    fn new(channels: usize, config: &voice::Config, format: Format, to: Box<dyn Write>) -> Self {
+impl RecordingTranscriber {
+    fn new(
+        channels: usize,
+        config: &TrackConfig,
+        format: ExportFormat,
+        to: Box<dyn Write>,
+    ) -> Self {
         let begin = clock::now();
         let tracks = Track::ALL.into_iter().take(channels);
         Self {
-            playbacks: tracks
-                .map(|track| Playback::new(track, config.clone(), begin))
+            transcribers: tracks
+                .map(|track| OfflineTranscriber::new(track, config.clone(), begin))
                 .collect(),
-            echoes: Echoes::default(),
-            heard: 0,
-            run: Run::default(),
-            order: Order::default(),
-            writer: Writer::new(format, channels > 1),
+            echo_detector: EchoDetector::default(),
+            samples_received: 0,
+            run: OfflineTranscript::default(),
+            reorder_buffer: ReorderBuffer::default(),
+            writer: ExportWriter::new(format, channels > 1),
             to,
         }
     }
 
-    fn hear(&mut self, block: &[Vec<f32>], recognizer: &mut dyn Recognizer) -> io::Result<()> {
-        let channels = block.iter().zip(&mut self.playbacks);
-        for ((samples, playback), track) in channels.zip(Track::ALL) {
+    fn push_block(
+        &mut self,
+        block: &[Vec<f32>],
+        recognizer: &mut dyn Recognizer,
+    ) -> io::Result<()> {
+        let channels = block.iter().zip(&mut self.transcribers);
+        for ((samples, transcriber), track) in channels.zip(Track::ALL) {
             let samples = audio::to_i16(samples);
-            self.echoes.hear(track, self.heard, &samples);
-            playback.push(&samples, recognizer, &Duration::default, &mut self.run);
+            self.echo_detector
+                .push_audio(track, self.samples_received, &samples);
+            transcriber.push(&samples, recognizer, &Duration::default, &mut self.run);
         }
-        self.heard += block.first().map_or(0, |samples| samples.len() as u64);
-        let heard_ms = self.playbacks.iter().map(Playback::position_ms).min();
-        self.write(heard_ms.unwrap_or(0).saturating_sub(UTTERANCE_MS_MAX))
+        self.samples_received += block.first().map_or(0, |samples| samples.len() as u64);
+        let heard_ms = self
+            .transcribers
+            .iter()
+            .map(OfflineTranscriber::position_ms)
+            .min();
+        self.write_settled(heard_ms.unwrap_or(0).saturating_sub(UTTERANCE_MS_MAX))
     }
 
     fn finish(mut self, recognizer: &mut dyn Recognizer) -> io::Result<()> {
-        for playback in self.playbacks.drain(..) {
-            playback.finish(recognizer, &Duration::default, &mut self.run);
+        for transcriber in self.transcribers.drain(..) {
+            transcriber.finish(recognizer, &Duration::default, &mut self.run);
         }
-        self.write(u64::MAX)?;
+        self.write_settled(u64::MAX)?;
         let end = self.writer.finish();
         self.to.write_all(end.as_bytes())?;
         self.to.flush()
     }
 
-    /// Writes what begins before `settled_ms`.
-    fn write(&mut self, settled_ms: u64) -> io::Result<()> {
+    /// Writes what begins before `final_before_ms`.
+    fn write_settled(&mut self, final_before_ms: u64) -> io::Result<()> {
         self.run.partials.clear();
         for mut segment in self.run.segments.drain(..) {
             segment.speaker = Direction::Outgoing.speaker(segment.track);
             let (start_ms, end_ms) = (segment.start_ms, segment.end_ms);
-            segment.echo = self.echoes.is_echo(segment.track, start_ms, end_ms);
-            self.order.push(segment);
+            segment.echo = self.echo_detector.is_echo(segment.track, start_ms, end_ms);
+            self.reorder_buffer.push(segment);
         }
         let mut text = String::new();
-        while let Some(segment) = self.order.take(settled_ms) {
+        while let Some(segment) = self.reorder_buffer.pop_due(final_before_ms) {
             text.push_str(&self.writer.push(&segment));
         }
         if text.is_empty() {
@@ -258,7 +272,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 /// Hidden where standard error is no terminal.
-fn progress(file: &Path, seconds: Option<f64>) -> ProgressBar {
+fn progress_bar(file: &Path, seconds: Option<f64>) -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
@@ -275,7 +289,7 @@ fn progress(file: &Path, seconds: Option<f64>) -> ProgressBar {
 }
 
 /// The files themselves, and those in folders, in order of name.
-fn recordings(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+fn find_recordings(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {
         if !path.is_dir() {
@@ -287,8 +301,11 @@ fn recordings(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
         let mut found: Vec<PathBuf> = entries
             .filter_map(|entry| Some(entry.ok()?.path()))
             .filter(|path| {
-                path.extension()
-                    .is_some_and(|e| ENDINGS.iter().any(|known| e.eq_ignore_ascii_case(known)))
+                path.extension().is_some_and(|e| {
+                    AUDIO_EXTENSIONS
+                        .iter()
+                        .any(|known| e.eq_ignore_ascii_case(known))
+                })
             })
             .collect();
         found.sort();
@@ -313,15 +330,15 @@ mod tests {
 
     /// What was written so far, for the test to look at.
     #[derive(Clone, Default)]
-    struct Page(Arc<Mutex<Vec<u8>>>);
+    struct SharedBuffer(Arc<Mutex<Vec<u8>>>);
 
-    impl Page {
+    impl SharedBuffer {
         fn text(&self) -> String {
             String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
         }
     }
 
-    impl Write for Page {
+    impl Write for SharedBuffer {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().extend_from_slice(bytes);
             Ok(bytes.len())
@@ -338,7 +355,7 @@ mod tests {
         let mut channels: Vec<Vec<f32>> = ["cards_inbound.wav", "cards_outbound.wav"]
             .iter()
             .map(|name| {
-                Recording::read_all(&fixtures.join(name), audio::LINE_HZ)
+                RecordingReader::read_all(&fixtures.join(name), audio::LINE_HZ)
                     .unwrap()
                     .remove(0)
             })
@@ -350,14 +367,14 @@ mod tests {
         channels
     }
 
-    fn scribe(format: Format, page: &Page) -> Scribe {
-        Scribe::new(2, &voice::Config::default(), format, Box::new(page.clone()))
+    fn transcriber(format: ExportFormat, buffer: &SharedBuffer) -> RecordingTranscriber {
+        RecordingTranscriber::new(2, &TrackConfig::default(), format, Box::new(buffer.clone()))
     }
 
     #[test]
     fn two_channels_are_two_parties_in_order_of_time() {
-        let (page, mut recognizer) = (Page::default(), ScriptedRecognizer::default());
-        let mut scribe = scribe(Format::Txt, &page);
+        let (buffer, mut recognizer) = (SharedBuffer::default(), ScriptedRecognizer::default());
+        let mut transcriber = transcriber(ExportFormat::Txt, &buffer);
         let call = call();
         for at in (0..call[0].len()).step_by(1_000) {
             let end = (at + 1_000).min(call[0].len());
@@ -365,10 +382,10 @@ mod tests {
                 .iter()
                 .map(|channel| channel[at..end].to_vec())
                 .collect();
-            scribe.hear(&block, &mut recognizer).unwrap();
+            transcriber.push_block(&block, &mut recognizer).unwrap();
         }
-        scribe.finish(&mut recognizer).unwrap();
-        let text = page.text();
+        transcriber.finish(&mut recognizer).unwrap();
+        let text = buffer.text();
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines.len() >= 8, "{text}");
         assert!(lines.is_sorted_by_key(|line| &line[..10]), "{text}");
@@ -379,20 +396,20 @@ mod tests {
     }
 
     #[test]
-    fn hours_are_written_as_they_are_heard_and_little_is_held() {
-        let (page, mut recognizer) = (Page::default(), ScriptedRecognizer::default());
-        let mut scribe = scribe(Format::Vtt, &page);
+    fn a_long_recording_is_written_as_it_is_transcribed_and_little_is_buffered() {
+        let (buffer, mut recognizer) = (SharedBuffer::default(), ScriptedRecognizer::default());
+        let mut transcriber = transcriber(ExportFormat::Vtt, &buffer);
         let call = call();
         let mut written = 0;
         for round in 0..40 {
-            scribe.hear(&call, &mut recognizer).unwrap();
-            assert!(scribe.run.segments.is_empty() && scribe.run.partials.is_empty());
-            let now = page.text().len();
+            transcriber.push_block(&call, &mut recognizer).unwrap();
+            assert!(transcriber.run.segments.is_empty() && transcriber.run.partials.is_empty());
+            let now = buffer.text().len();
             assert!(round == 0 || now > written, "round {round} wrote nothing");
             written = now;
         }
-        scribe.finish(&mut recognizer).unwrap();
-        assert!(page.text().len() - written < written / 10);
+        transcriber.finish(&mut recognizer).unwrap();
+        assert!(buffer.text().len() - written < written / 10);
     }
 
     fn args(files: &[&Path], output: &Path) -> TranscribeArgs {
@@ -408,19 +425,27 @@ mod tests {
             .into_iter()
             .map(mulaw::encode)
             .collect();
-        std::fs::write(path, recording::mulaw_wav(&codes).unwrap()).unwrap();
+        std::fs::write(path, recording::wav_from_mulaw(&codes).unwrap()).unwrap();
     }
 
     /// What one file gives: its transcript, and the complaint about it.
-    fn write_one(file: &Path, stopped: bool) -> (String, Option<String>) {
+    fn transcribe_one(file: &Path, is_stopped: bool) -> (String, Option<String>) {
         let folder = tempfile::tempdir().unwrap();
         let args = args(&[file], folder.path());
-        let output = outputs(&[file.to_owned()], &args)
+        let output = output_paths(&[file.to_owned()], &args)
             .unwrap()
             .remove(0)
             .unwrap();
-        let (mut recognizer, stopped) = (ScriptedRecognizer::default(), AtomicBool::new(stopped));
-        let result = write_down(file, Some(&output), false, &args, &mut recognizer, &stopped);
+        let (mut recognizer, is_stopped) =
+            (ScriptedRecognizer::default(), AtomicBool::new(is_stopped));
+        let result = transcribe_file(
+            file,
+            Some(&output),
+            false,
+            &args,
+            &mut recognizer,
+            &is_stopped,
+        );
         let text = std::fs::read_to_string(&output).unwrap_or_default();
         (text, result.err().map(|error| format!("{error:#}")))
     }
@@ -430,11 +455,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("cut.wav");
         wav(&path, &call()[0]);
-        let (whole, complaint) = write_one(&path, false);
+        let (whole, complaint) = transcribe_one(&path, false);
         assert_eq!((whole.lines().count(), complaint), (5, None));
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
-        let (half, complaint) = write_one(&path, false);
+        let (half, complaint) = transcribe_one(&path, false);
         assert!((2..5).contains(&half.lines().count()), "{half}");
         let complaint = complaint.unwrap();
         assert!(
@@ -448,7 +473,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("long.wav");
         wav(&path, &call()[0]);
-        let (text, complaint) = write_one(&path, true);
+        let (text, complaint) = transcribe_one(&path, true);
         assert_eq!(text, "");
         let complaint = complaint.unwrap();
         assert!(complaint.starts_with("stopped after 0 s of"), "{complaint}");
@@ -460,7 +485,7 @@ mod tests {
         let files = [Path::new("monday/call.wav"), Path::new("tuesday/call.mp3")];
         let args = args(&files, folder.path());
         let files: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();
-        let error = outputs(&files, &args).unwrap_err().to_string();
+        let error = output_paths(&files, &args).unwrap_err().to_string();
         assert!(error.contains("call.txt"), "{error}");
     }
 
@@ -468,7 +493,12 @@ mod tests {
     fn a_name_with_dots_keeps_them() {
         let folder = tempfile::tempdir().unwrap();
         let args = args(&[Path::new("call.2026.01.wav")], folder.path());
-        let outputs = outputs(&args.files, &args).unwrap();
-        assert!(outputs[0].as_ref().unwrap().ends_with("call.2026.01.txt"));
+        let output_paths = output_paths(&args.files, &args).unwrap();
+        assert!(
+            output_paths[0]
+                .as_ref()
+                .unwrap()
+                .ends_with("call.2026.01.txt")
+        );
     }
 }

@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal, Read};
 use anyhow::{Context, bail};
 use console::Term;
 
-use crate::access::password::{self, Password, Passwords};
+use crate::access::password::{self, Password, PasswordHashPool};
 use crate::cli;
 use crate::clock::{self, UtcTime};
 use crate::config::DataSettings;
@@ -64,13 +64,13 @@ enum UserCommand {
 
 pub(super) async fn run(args: UserArgs) -> anyhow::Result<()> {
     let store = Store::open(&args.data.database_url()).await?;
-    let told = obey(&store, args.command, ask_for_password, clock::utc_now()).await?;
+    let text = run_command(&store, args.command, ask_for_password, clock::utc_now()).await?;
     store.close().await;
-    cli::print(&told)
+    cli::print_stdout(&text)
 }
 
 /// Does what was asked, and returns what to print.
-async fn obey(
+async fn run_command(
     store: &Store,
     command: UserCommand,
     ask: impl FnOnce() -> anyhow::Result<Password>,
@@ -83,7 +83,7 @@ async fn obey(
             permanent,
         } => {
             let name = user_name::parse(&name)?;
-            let hash = hash(ask()?, &name).await?;
+            let hash = hash_password(ask()?, &name).await?;
             let user = if store.has_users().await? {
                 let role = if admin { Role::Admin } else { Role::User };
                 if permanent {
@@ -93,40 +93,46 @@ async fn obey(
                     added.await?
                 }
             } else {
-                store.first_user(&name, &hash, now).await?
+                store.add_first_user(&name, &hash, now).await?
             };
-            log(store, "user_added", &user, now).await?;
-            let told = format!("{} may sign in, as {}\n", user.name, role(&user));
-            Ok(told + temporary(user.password_is_temporary))
+            log_change(store, "user_added", &user, now).await?;
+            let text = format!("{} may sign in, as {}\n", user.name, role_name(&user));
+            Ok(text + temporary_notice(user.password_is_temporary))
         }
         UserCommand::List => {
             let users = store.users().await?;
-            let line =
-                |user: &User| format!("{:<32} {:<8} {}\n", user.name, role(user), user.created_at);
+            let line = |user: &User| {
+                format!(
+                    "{:<32} {:<8} {}\n",
+                    user.name,
+                    role_name(user),
+                    user.created_at
+                )
+            };
             let head = format!("{:<32} {:<8} SINCE\n", "NAME", "ROLE");
             Ok(head + &users.iter().map(line).collect::<String>())
         }
         UserCommand::Passwd { name, permanent } => {
-            let user = find(store, &name).await?;
-            let hash = hash(ask()?, &user.name).await?;
+            let user = find_user(store, &name).await?;
+            let hash = hash_password(ask()?, &user.name).await?;
             store.reset_password(user.id, &hash, !permanent).await?;
-            log(store, "password_changed", &user, now).await?;
-            let told = format!("{} has a new password\n", user.name);
-            Ok(told + temporary(!permanent))
+            log_change(store, "password_changed", &user, now).await?;
+            let text = format!("{} has a new password\n", user.name);
+            Ok(text + temporary_notice(!permanent))
         }
         UserCommand::ResetFactor { name } => {
-            let user = find(store, &name).await?;
-            if !store.reset_factors(user.id).await? {
+            let user = find_user(store, &name).await?;
+            if !store.reset_second_factors(user.id).await? {
                 bail!("{} has no second factor", user.name);
             }
             store.close_sessions(user.id).await?;
-            log(store, "second_factor_reset", &user, now).await?;
+            log_change(store, "second_factor_reset", &user, now).await?;
             Ok(format!("{} signs in with the password alone\n", user.name))
         }
         UserCommand::Remove { name } => {
-            let user = find(store, &name).await?;
+            let user = find_user(store, &name).await?;
             store.remove_user(user.id).await?;
-            log(store, "user_removed", &user, now).await?;
+            log_change(store, "user_removed", &user, now).await?;
             Ok(format!("{} may not sign in any more\n", user.name))
         }
     }
@@ -134,25 +140,25 @@ async fn obey(
 
 /// Writes down what was done here: whoever may do it could also take the entry out, and a mistake is told
 /// from an attack all the same.
-async fn log(store: &Store, kind: &str, about: &User, now: UtcTime) -> anyhow::Result<()> {
+async fn log_change(store: &Store, kind: &str, about: &User, now: UtcTime) -> anyhow::Result<()> {
     let detail = format!("user {}, on the command line", about.id.0);
     store.log(None, kind, &detail, None, now).await?;
     Ok(())
 }
 
-async fn find(store: &Store, name: &str) -> anyhow::Result<User> {
+async fn find_user(store: &Store, name: &str) -> anyhow::Result<User> {
     let found = store.credentials(name.trim()).await?;
     let (user, _) = found.with_context(|| format!("there is no user {name}"))?;
     Ok(user)
 }
 
-async fn hash(password: Password, name: &str) -> anyhow::Result<String> {
-    password::check(&password, name)?;
-    Ok(Passwords::default().hash(password).await?)
+async fn hash_password(password: Password, name: &str) -> anyhow::Result<String> {
+    password::check_strength(&password, name)?;
+    Ok(PasswordHashPool::default().hash(password).await?)
 }
 
 /// What else to say of a password.
-fn temporary(is_temporary: bool) -> &'static str {
+fn temporary_notice(is_temporary: bool) -> &'static str {
     if is_temporary {
         "the password is temporary: another has to be chosen at the next sign-in\n"
     } else {
@@ -160,7 +166,7 @@ fn temporary(is_temporary: bool) -> &'static str {
     }
 }
 
-fn role(user: &User) -> &'static str {
+fn role_name(user: &User) -> &'static str {
     match user.role {
         Role::Admin => "admin",
         Role::User => "user",
@@ -202,7 +208,7 @@ fn read_password(input: impl Read) -> anyhow::Result<Password> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::password::{Verdict, WeakPassword};
+    use crate::access::password::{PasswordMatch, WeakPassword};
 
     const GOOD: &str = "correct horse";
 
@@ -214,9 +220,9 @@ mod tests {
         Store::open("sqlite::memory:").await.unwrap()
     }
 
-    async fn say(store: &Store, command: UserCommand, typed: &str) -> anyhow::Result<String> {
+    async fn run_typed(store: &Store, command: UserCommand, typed: &str) -> anyhow::Result<String> {
         let typed = || Ok(typed.to_owned().into());
-        obey(store, command, typed, now()).await
+        run_command(store, command, typed, now()).await
     }
 
     fn add(name: &str) -> UserCommand {
@@ -232,10 +238,10 @@ mod tests {
         UserCommand::Passwd { name, permanent }
     }
 
-    async fn verdict(store: &Store, name: &str, password: &str) -> Verdict {
+    async fn verdict(store: &Store, name: &str, password: &str) -> PasswordMatch {
         let kept = store.credentials(name).await.unwrap().map(|(_, kept)| kept);
         let password = password.to_owned().into();
-        Passwords::default()
+        PasswordHashPool::default()
             .verify(password, kept, None)
             .await
             .unwrap()
@@ -244,15 +250,15 @@ mod tests {
     #[tokio::test]
     async fn the_first_user_is_an_admin_and_the_list_shows_who_is_there() {
         let store = store().await;
-        let told = say(&store, add("Alice"), GOOD).await.unwrap();
-        assert_eq!(told, "Alice may sign in, as admin\n");
-        let told = say(&store, add("bob"), GOOD).await.unwrap();
-        assert!(told.starts_with("bob may sign in, as user\nthe password is temporary"));
+        let text = run_typed(&store, add("Alice"), GOOD).await.unwrap();
+        assert_eq!(text, "Alice may sign in, as admin\n");
+        let text = run_typed(&store, add("bob"), GOOD).await.unwrap();
+        assert!(text.starts_with("bob may sign in, as user\nthe password is temporary"));
         let temporary = store.users().await.unwrap();
         let temporary: Vec<bool> = temporary.iter().map(|u| u.password_is_temporary).collect();
         assert_eq!(temporary, [false, true]);
-        assert!(say(&store, add("ALICE"), GOOD).await.is_err());
-        let list = say(&store, UserCommand::List, "").await.unwrap();
+        assert!(run_typed(&store, add("ALICE"), GOOD).await.is_err());
+        let list = run_typed(&store, UserCommand::List, "").await.unwrap();
         let rows: Vec<Vec<&str>> = list
             .lines()
             .map(|line| line.split_whitespace().collect())
@@ -266,40 +272,40 @@ mod tests {
                 ["bob", "user", since]
             ]
         );
-        assert_eq!(verdict(&store, "alice", GOOD).await, Verdict::Right);
+        assert_eq!(verdict(&store, "alice", GOOD).await, PasswordMatch::Right);
     }
 
     #[tokio::test]
     async fn a_bad_password_adds_and_changes_nothing() {
         let store = store().await;
-        assert!(say(&store, add("alice"), "short").await.is_err());
+        assert!(run_typed(&store, add("alice"), "short").await.is_err());
         assert!(!store.has_users().await.unwrap());
-        say(&store, add("alice"), GOOD).await.unwrap();
-        let changed = say(&store, passwd("alice", false), "password").await;
+        run_typed(&store, add("alice"), GOOD).await.unwrap();
+        let changed = run_typed(&store, passwd("alice", false), "password").await;
         assert!(changed.is_err());
-        assert_eq!(verdict(&store, "alice", GOOD).await, Verdict::Right);
+        assert_eq!(verdict(&store, "alice", GOOD).await, PasswordMatch::Right);
     }
 
     #[tokio::test]
     async fn a_new_password_ends_sessions_api_tokens_and_the_old_one() {
         let store = store().await;
-        say(&store, add("alice"), GOOD).await.unwrap();
+        run_typed(&store, add("alice"), GOOD).await.unwrap();
         let (user, _) = store.credentials("alice").await.unwrap().unwrap();
         store.open_session(&[7; 32], user.id, now()).await.unwrap();
         let scopes = [crate::store::Scope::CallsRead];
         let token = store.add_api_token(&[8; 32], user.id, "cron", &scopes, None, now());
         token.await.unwrap();
-        let told = say(&store, passwd("Alice", false), "another horse").await;
-        assert!(told.unwrap().starts_with("alice has a new password\n"));
+        let text = run_typed(&store, passwd("Alice", false), "another horse").await;
+        assert!(text.unwrap().starts_with("alice has a new password\n"));
         assert!(store.session(&[7; 32]).await.unwrap().is_none());
         assert!(store.api_token(&[8; 32]).await.unwrap().is_none());
         let (user, _) = store.credentials("alice").await.unwrap().unwrap();
         assert!(user.password_is_temporary);
-        assert_eq!(verdict(&store, "alice", GOOD).await, Verdict::Wrong);
+        assert_eq!(verdict(&store, "alice", GOOD).await, PasswordMatch::Wrong);
         let new = verdict(&store, "alice", "another horse").await;
-        assert_eq!(new, Verdict::Right);
-        let told = say(&store, passwd("alice", true), "a third horse").await;
-        assert_eq!(told.unwrap(), "alice has a new password\n");
+        assert_eq!(new, PasswordMatch::Right);
+        let text = run_typed(&store, passwd("alice", true), "a third horse").await;
+        assert_eq!(text.unwrap(), "alice has a new password\n");
         let (user, _) = store.credentials("alice").await.unwrap().unwrap();
         assert!(!user.password_is_temporary);
     }
@@ -307,34 +313,34 @@ mod tests {
     #[tokio::test]
     async fn the_last_admin_cannot_be_removed_and_a_stranger_is_named() {
         let store = store().await;
-        say(&store, add("alice"), GOOD).await.unwrap();
-        say(&store, add("bob"), GOOD).await.unwrap();
+        run_typed(&store, add("alice"), GOOD).await.unwrap();
+        run_typed(&store, add("bob"), GOOD).await.unwrap();
         let remove = |name: &str| UserCommand::Remove {
             name: name.to_owned(),
         };
-        assert!(say(&store, remove("alice"), "").await.is_err());
-        let unknown = say(&store, remove("carol"), "").await.unwrap_err();
+        assert!(run_typed(&store, remove("alice"), "").await.is_err());
+        let unknown = run_typed(&store, remove("carol"), "").await.unwrap_err();
         assert_eq!(unknown.to_string(), "there is no user carol");
-        let told = say(&store, remove("bob"), "").await.unwrap();
-        assert_eq!(told, "bob may not sign in any more\n");
+        let text = run_typed(&store, remove("bob"), "").await.unwrap();
+        assert_eq!(text, "bob may not sign in any more\n");
         assert_eq!(store.users().await.unwrap().len(), 1);
     }
 
     #[tokio::test]
     async fn a_second_factor_that_was_lost_is_taken_away() {
         let store = store().await;
-        say(&store, add("alice"), GOOD).await.unwrap();
+        run_typed(&store, add("alice"), GOOD).await.unwrap();
         let (user, _) = store.credentials("alice").await.unwrap().unwrap();
         let reset = || UserCommand::ResetFactor {
             name: "Alice".to_owned(),
         };
-        let none = say(&store, reset(), "").await.unwrap_err();
+        let none = run_typed(&store, reset(), "").await.unwrap_err();
         assert_eq!(none.to_string(), "alice has no second factor");
         let set = store.set_totp(user.id, &[1; 20], 0, &[[2; 32]], now());
         set.await.unwrap();
         store.open_session(&[7; 32], user.id, now()).await.unwrap();
-        let told = say(&store, reset(), "").await.unwrap();
-        assert_eq!(told, "alice signs in with the password alone\n");
+        let text = run_typed(&store, reset(), "").await.unwrap();
+        assert_eq!(text, "alice signs in with the password alone\n");
         let (user, _) = store.credentials("alice").await.unwrap().unwrap();
         assert!(!user.has_second_factor);
         assert_eq!(store.recovery_codes_left(user.id).await.unwrap(), 0);
@@ -345,7 +351,7 @@ mod tests {
     fn a_password_is_the_first_line_and_no_more_is_read() {
         let check = |input: &[u8], name| {
             let read = read_password(input).unwrap();
-            password::check(&read, name)
+            password::check_strength(&read, name)
         };
         // The user's name is refused as a password, which shows what was read.
         for input in ["correct horse", "correct horse\n", "correct horse\r\nmore"] {

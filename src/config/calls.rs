@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{ConfigError, given};
+use super::{ConfigError, non_empty};
 
 /// Longest announcement that is spoken; a longer one is no announcement. Twilio's `<Say>` takes
 /// 4,096 characters.
@@ -102,7 +102,7 @@ pub struct DataSettings {
 
 impl CallSettings {
     /// Names the first setting that cannot be used.
-    pub(super) fn check(&self) -> Result<(), ConfigError> {
+    pub(super) fn validate(&self) -> Result<(), ConfigError> {
         let announced = self.announcement().map_or(0, |text| text.chars().count());
         let wrong = [
             (
@@ -147,14 +147,14 @@ impl CallSettings {
             ),
         ];
         match wrong.into_iter().find(|(wrong, ..)| *wrong) {
-            Some((_, name, why)) => Err(ConfigError::Unusable(name, why.to_owned())),
+            Some((_, name, why)) => Err(ConfigError::InvalidValue(name, why.to_owned())),
             None => Ok(()),
         }
     }
 
     /// What the parties are told.
     pub fn announcement(&self) -> Option<&str> {
-        given(self.announcement.as_deref())
+        non_empty(self.announcement.as_deref())
     }
 
     /// How long calls are kept.
@@ -167,7 +167,7 @@ impl CallSettings {
 impl DataSettings {
     /// Where the database is.
     pub fn database_url(&self) -> String {
-        given(self.database_url.as_deref()).map_or_else(
+        non_empty(self.database_url.as_deref()).map_or_else(
             || format!("sqlite://{}", self.file("callburner.db").display()),
             str::to_owned,
         )
@@ -197,14 +197,14 @@ mod tests {
     use clap::Parser;
 
     #[derive(clap::Parser)]
-    struct Command {
+    struct TestCommand {
         #[command(flatten)]
         settings: CallSettings,
     }
 
     fn settings(arguments: &[&str]) -> CallSettings {
         let arguments = std::iter::once(&"callburner").chain(arguments);
-        Command::try_parse_from(arguments).unwrap().settings
+        TestCommand::try_parse_from(arguments).unwrap().settings
     }
 
     #[test]
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_setting_out_of_bounds_is_named() {
-        assert!(settings(&[]).check().is_ok());
+        assert!(settings(&[]).validate().is_ok());
         let long = "a".repeat(ANNOUNCEMENT_CHARS_MAX + 1);
         for (flag, value, name) in [
             ("--announcement", long.as_str(), "ANNOUNCEMENT"),
@@ -239,7 +239,7 @@ mod tests {
             ("--minutes-per-day-max", "0", "MINUTES_PER_DAY_MAX"),
             ("--retention-days", "0", "RETENTION_DAYS"),
         ] {
-            let error = settings(&[flag, value]).check().unwrap_err().to_string();
+            let error = settings(&[flag, value]).validate().unwrap_err().to_string();
             assert!(error.starts_with(name), "{error}");
         }
     }

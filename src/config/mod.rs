@@ -2,9 +2,9 @@
 //! `.env`. Checked together, once, at the start.
 
 mod calls;
-mod doubts;
 mod secret;
 mod twilio;
+mod warnings;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use axum::http::Uri;
 use secrecy::ExposeSecret;
 
 use crate::access::local::LocalKeys;
-use crate::access::proxies::Proxies;
+use crate::access::proxies::TrustedProxies;
 use crate::ids::AccountSid;
 use crate::limits;
 use crate::telemetry::LogFormat;
@@ -21,11 +21,11 @@ use crate::twilio::public_url::{PublicUrl, PublicUrlError};
 use crate::twilio::signature::Keyring;
 
 pub use self::calls::{CallSettings, DataSettings, TranscriptionSource};
-pub use self::twilio::{ApiKey, Twilio, TwilioSettings};
+pub use self::twilio::{ApiKey, TwilioConfig, TwilioSettings};
 
 /// What can be set. Secrets can also come from a file, named by the variable with `_FILE` added.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Settings {
+pub struct ServerSettings {
     /// Port to listen on.
     #[arg(long, env = "PORT", default_value_t = 4000)]
     pub port: u16,
@@ -46,11 +46,11 @@ pub struct Settings {
     /// Proxies that are believed when they say who the client is: addresses and networks with
     /// commas between.
     #[arg(long, env = "TRUSTED_PROXIES", default_value = "")]
-    pub trusted_proxies: Proxies,
+    pub trusted_proxies: TrustedProxies,
     /// Who must have a second factor to sign in: an authenticator app or a passkey. Who has none must
     /// set one up before anything else.
     #[arg(long, env = "REQUIRE_SECOND_FACTOR", value_enum, default_value_t)]
-    pub require_second_factor: SecondFactorFor,
+    pub require_second_factor: SecondFactorPolicy,
     /// The account at Twilio.
     #[command(flatten)]
     pub twilio: TwilioSettings,
@@ -74,7 +74,7 @@ pub struct Settings {
 
 /// Who must have a second factor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub enum SecondFactorFor {
+pub enum SecondFactorPolicy {
     /// Nobody; everybody may.
     #[default]
     Off,
@@ -113,32 +113,32 @@ pub enum ConfigError {
         "HOST={0} lets others reach this server, but without TWILIO_AUTH_TOKEN nobody can tell \
          Twilio from a stranger: set it, or leave HOST at 127.0.0.1"
     )]
-    OpenToStrangers(IpAddr),
+    UnauthenticatedHost(IpAddr),
     /// Signatures cannot be checked.
     #[error(
         "TWILIO_AUTH_TOKEN is set, but not PUBLIC_BASE_URL, over which Twilio's signatures are \
          made: set it to this server's public address, such as https://calls.example.org"
     )]
-    NoPublicBaseUrl,
+    MissingPublicBaseUrl,
     /// Passwords would cross the network unencrypted.
     #[error(
         "PUBLIC_BASE_URL={0} is not encrypted, so that passwords and words could be read on their way, \
          and Twilio sends no audio there: use https://, or set ALLOW_INSECURE_HTTP=true on a network \
          that you trust"
     )]
-    Insecure(Uri),
+    InsecurePublicBaseUrl(Uri),
     /// Anyone could claim any address.
     #[error(
         "TRUSTED_PROXIES has {0}, a network of strangers, any of whom could then claim any address: \
          name your own proxies alone, such as 127.0.0.1 or 10.0.0.0/8"
     )]
-    StrangeProxies(String),
+    ProxyNetworkTooWide(String),
     /// Not an address of a server.
     #[error("PUBLIC_BASE_URL={0} cannot be used: {1}")]
-    BadPublicBaseUrl(Uri, PublicUrlError),
+    InvalidPublicBaseUrl(Uri, PublicUrlError),
     /// One secret, two sources.
     #[error("{0} and {0}_FILE are both set: keep one")]
-    TwoSecrets(&'static str),
+    DuplicateSecret(&'static str),
     /// A secret's file that cannot be used.
     #[error("{name}_FILE={path} cannot be used: {reason}")]
     SecretFile {
@@ -151,26 +151,26 @@ pub enum ConfigError {
     },
     /// One setting makes no sense without another.
     #[error("{0} is set, but not {1}: set both, or neither")]
-    Half(&'static str, &'static str),
+    IncompletePair(&'static str, &'static str),
     /// A value that cannot be used.
     #[error("{0} cannot be used: {1}")]
-    Unusable(&'static str, String),
+    InvalidValue(&'static str, String),
 }
 
 /// The settings, checked.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub struct ResolvedConfig {
     /// Of the doors.
-    pub doors: Doors,
+    pub endpoint: EndpointConfig,
     /// The account at Twilio, if there is one.
-    pub twilio: Option<Twilio>,
+    pub twilio: Option<TwilioConfig>,
     /// Whether recorded calls are played on request.
-    pub simulates: bool,
+    pub is_simulation_enabled: bool,
 }
 
 /// The settings of the doors, checked.
 #[derive(Debug, Clone)]
-pub struct Doors {
+pub struct EndpointConfig {
     /// Where to listen.
     pub address: SocketAddr,
     /// Where the world reaches this server, if it does.
@@ -186,10 +186,10 @@ pub struct Doors {
     /// What opens a server that only this machine reaches ([`keys`](Self::keys)).
     pub local_keys: Option<LocalKeys>,
     /// Who must have a second factor to sign in.
-    pub second_factor_for: SecondFactorFor,
+    pub second_factor_for: SecondFactorPolicy,
 }
 
-impl Doors {
+impl EndpointConfig {
     /// Doors of a server that only this machine reaches, and that are shut: nobody has a key.
     pub fn local(address: SocketAddr) -> Self {
         let public_url = PublicUrl::parse(&format!("http://{address}"));
@@ -201,7 +201,7 @@ impl Doors {
             account_sid: None,
             hsts_include_subdomains: false,
             local_keys: None,
-            second_factor_for: SecondFactorFor::Off,
+            second_factor_for: SecondFactorPolicy::Off,
         }
     }
 
@@ -216,59 +216,61 @@ impl Doors {
     }
 }
 
-impl Settings {
+impl ServerSettings {
     /// Checks the settings against each other.
-    pub fn check(&self) -> Result<Config, ConfigError> {
-        self.calls.check()?;
-        let twilio = self.twilio.check()?;
+    pub fn validate(&self) -> Result<ResolvedConfig, ConfigError> {
+        self.calls.validate()?;
+        let twilio = self.twilio.validate()?;
         if twilio.is_none() && !self.host.is_loopback() {
-            return Err(ConfigError::OpenToStrangers(self.host));
+            return Err(ConfigError::UnauthenticatedHost(self.host));
         }
         if twilio.is_some() && self.public_base_url.is_none() {
-            return Err(ConfigError::NoPublicBaseUrl);
+            return Err(ConfigError::MissingPublicBaseUrl);
         }
-        if let Some(network) = self.trusted_proxies.strangers() {
-            return Err(ConfigError::StrangeProxies(network));
+        if let Some(network) = self.trusted_proxies.too_wide_network() {
+            return Err(ConfigError::ProxyNetworkTooWide(network));
         }
-        let mut doors = Doors::local(SocketAddr::new(self.host, self.port));
-        doors.hsts_include_subdomains = self.hsts_include_subdomains;
+        let mut endpoint = EndpointConfig::local(SocketAddr::new(self.host, self.port));
+        endpoint.hsts_include_subdomains = self.hsts_include_subdomains;
         if let Some(uri) = &self.public_base_url {
-            let wrong = |error| ConfigError::BadPublicBaseUrl(uri.clone(), error);
-            doors.public_url = PublicUrl::parse(&uri.to_string()).map_err(wrong)?;
-            if is_insecure(uri) && !self.allow_insecure_http {
-                return Err(ConfigError::Insecure(uri.clone()));
+            let wrong = |error| ConfigError::InvalidPublicBaseUrl(uri.clone(), error);
+            endpoint.public_url = PublicUrl::parse(&uri.to_string()).map_err(wrong)?;
+            if is_insecure_url(uri) && !self.allow_insecure_http {
+                return Err(ConfigError::InsecurePublicBaseUrl(uri.clone()));
             }
-            doors.public_base_url = Some(uri.clone());
+            endpoint.public_base_url = Some(uri.clone());
         }
-        doors.second_factor_for = self.require_second_factor;
-        doors.keyring = twilio.as_ref().map(keyring);
-        doors.account_sid = twilio.as_ref().map(|twilio| twilio.account_sid.clone());
+        endpoint.second_factor_for = self.require_second_factor;
+        endpoint.keyring = twilio.as_ref().map(build_keyring);
+        endpoint.account_sid = twilio.as_ref().map(|twilio| twilio.account_sid.clone());
         // With an account the media socket opens to nobody but Twilio.
         let simulate = self.calls.simulate_transcription;
-        let simulates = twilio.is_none() && simulate.unwrap_or(self.public_base_url.is_none());
-        Ok(Config {
-            doors,
+        let is_simulation_enabled =
+            twilio.is_none() && simulate.unwrap_or(self.public_base_url.is_none());
+        Ok(ResolvedConfig {
+            endpoint,
             twilio,
-            simulates,
+            is_simulation_enabled,
         })
     }
 }
 
 /// Whether what is sent to `uri` can be read on its way: it is plain, and leaves this machine.
-fn is_insecure(uri: &Uri) -> bool {
+fn is_insecure_url(uri: &Uri) -> bool {
     let host = uri.host().unwrap_or_default();
-    let literal = host.trim_start_matches('[').trim_end_matches(']');
+    let host_literal = host.trim_start_matches('[').trim_end_matches(']');
     let is_loopback = |address: IpAddr| address.is_loopback();
-    let is_here = host.eq_ignore_ascii_case("localhost") || literal.parse().is_ok_and(is_loopback);
+    let is_here =
+        host.eq_ignore_ascii_case("localhost") || host_literal.parse().is_ok_and(is_loopback);
     uri.scheme_str() == Some("http") && !is_here
 }
 
 /// Every key that Twilio may sign with.
-fn keyring(twilio: &Twilio) -> Keyring {
+fn build_keyring(twilio: &TwilioConfig) -> Keyring {
     let filled = "settings take no empty secret";
     let mut ring = Keyring::new(twilio.auth_token.expose_secret()).expect(filled);
     if let Some(next) = &twilio.auth_token_next {
-        ring = ring.with_second(next.expose_secret()).expect(filled);
+        ring = ring.with_secondary(next.expose_secret()).expect(filled);
     }
     for (id, secret) in &twilio.webhook_keys {
         ring = ring.with_shared(id, secret.expose_secret()).expect(filled);
@@ -277,7 +279,7 @@ fn keyring(twilio: &Twilio) -> Keyring {
 }
 
 /// The value of a setting; an empty one counts as none, since `.env` files are full of them.
-fn given(value: Option<&str>) -> Option<&str> {
+fn non_empty(value: Option<&str>) -> Option<&str> {
     value.map(str::trim).filter(|value| !value.is_empty())
 }
 
@@ -294,12 +296,12 @@ impl EngineSettings {
             .filter(|word| !word.is_empty())
             .map(str::to_owned)
             .collect();
-        let refused = |reason| Err(ConfigError::Unusable("VOCABULARY", reason));
-        if words.len() > limits::EXPECTED_WORDS_MAX {
-            let (count, most) = (words.len(), limits::EXPECTED_WORDS_MAX);
+        let refused = |reason| Err(ConfigError::InvalidValue("VOCABULARY", reason));
+        if words.len() > limits::HOTWORDS_MAX {
+            let (count, most) = (words.len(), limits::HOTWORDS_MAX);
             return refused(format!("it has {count} words, and {most} are the most"));
         }
-        let is_long = |word: &&String| word.len() > limits::EXPECTED_WORD_BYTES_MAX;
+        let is_long = |word: &&String| word.len() > limits::HOTWORD_BYTES_MAX;
         match words.iter().find(is_long) {
             Some(word) => refused(format!(
                 "\"{word}\" is too long for a name: put commas between names"
@@ -343,30 +345,30 @@ mod tests {
     use clap::Parser;
 
     #[derive(clap::Parser)]
-    struct Command {
+    struct TestCommand {
         #[command(flatten)]
-        settings: Settings,
+        settings: ServerSettings,
     }
 
-    fn doors(arguments: &[&str]) -> Result<Doors, ConfigError> {
+    fn endpoint(arguments: &[&str]) -> Result<EndpointConfig, ConfigError> {
         let arguments = std::iter::once(&"callburner").chain(arguments);
-        let settings = Command::try_parse_from(arguments).unwrap().settings;
-        settings.check().map(|config| config.doors)
+        let settings = TestCommand::try_parse_from(arguments).unwrap().settings;
+        settings.validate().map(|config| config.endpoint)
     }
 
     #[test]
     fn on_this_machine_nothing_needs_to_be_set() {
-        let doors = doors(&[]).unwrap();
-        assert_eq!(doors.address.to_string(), "127.0.0.1:4000");
-        assert_eq!(doors.public_url.https("/"), "http://127.0.0.1:4000/");
-        assert!(doors.keyring.is_none());
+        let endpoint = endpoint(&[]).unwrap();
+        assert_eq!(endpoint.address.to_string(), "127.0.0.1:4000");
+        assert_eq!(endpoint.public_url.https_url("/"), "http://127.0.0.1:4000/");
+        assert!(endpoint.keyring.is_none());
     }
 
     #[test]
     fn a_server_that_others_reach_checks_signatures() {
         assert!(matches!(
-            doors(&["--host", "0.0.0.0"]),
-            Err(ConfigError::OpenToStrangers(_))
+            endpoint(&["--host", "0.0.0.0"]),
+            Err(ConfigError::UnauthenticatedHost(_))
         ));
         let token = [
             "--host",
@@ -376,21 +378,26 @@ mod tests {
             "--twilio-account-sid",
             "AC00000000000000000000000000000001",
         ];
-        assert!(matches!(doors(&token), Err(ConfigError::NoPublicBaseUrl)));
+        assert!(matches!(
+            endpoint(&token),
+            Err(ConfigError::MissingPublicBaseUrl)
+        ));
         let all = [
             &token[..],
             &["--public-base-url", "https://calls.example.org"],
         ]
         .concat();
-        assert!(doors(&all).unwrap().keyring.is_some());
+        assert!(endpoint(&all).unwrap().keyring.is_some());
     }
 
     #[test]
     fn calls_are_simulated_on_this_machine_alone_unless_wanted() {
-        let simulates = |arguments: &[&str]| {
+        let is_simulation_enabled = |arguments: &[&str]| {
             let arguments = std::iter::once(&"callburner").chain(arguments);
-            let settings = Command::try_parse_from(arguments).unwrap().settings;
-            settings.check().map(|config| config.simulates)
+            let settings = TestCommand::try_parse_from(arguments).unwrap().settings;
+            settings
+                .validate()
+                .map(|config| config.is_simulation_enabled)
         };
         let public = ["--public-base-url", "https://calls.example.org"];
         let wanted = ["--simulate-transcription", "true"];
@@ -400,13 +407,13 @@ mod tests {
             "--twilio-account-sid",
             "AC00000000000000000000000000000001",
         ];
-        assert!(simulates(&[]).unwrap());
-        assert!(!simulates(&["--simulate-transcription", "false"]).unwrap());
-        assert!(!simulates(&public).unwrap());
-        assert!(simulates(&[public, wanted].concat()).unwrap());
+        assert!(is_simulation_enabled(&[]).unwrap());
+        assert!(!is_simulation_enabled(&["--simulate-transcription", "false"]).unwrap());
+        assert!(!is_simulation_enabled(&public).unwrap());
+        assert!(is_simulation_enabled(&[public, wanted].concat()).unwrap());
         let real = [&public[..], &account].concat();
-        assert!(!simulates(&real).unwrap());
-        assert!(!simulates(&[&real[..], &wanted].concat()).unwrap());
+        assert!(!is_simulation_enabled(&real).unwrap());
+        assert!(!is_simulation_enabled(&[&real[..], &wanted].concat()).unwrap());
     }
 
     #[test]
@@ -420,14 +427,14 @@ mod tests {
             ("http://[::1]:4000", true),
             ("https://calls.example.org", true),
         ] {
-            let checked = doors(&["--public-base-url", url]);
-            let is_insecure = matches!(checked, Err(ConfigError::Insecure(_)));
+            let checked = endpoint(&["--public-base-url", url]);
+            let is_insecure_url = matches!(checked, Err(ConfigError::InsecurePublicBaseUrl(_)));
             assert_eq!(
-                (checked.is_ok(), is_insecure),
+                (checked.is_ok(), is_insecure_url),
                 (is_taken, !is_taken),
                 "{url}"
             );
-            assert!(doors(&["--public-base-url", url, "--allow-insecure-http"]).is_ok());
+            assert!(endpoint(&["--public-base-url", url, "--allow-insecure-http"]).is_ok());
         }
     }
 
@@ -445,8 +452,8 @@ mod tests {
             ("fc00::/7, ::1", true),
             ("104.16.0.0/13, 2606:4700::/32, 2a06:98c0::/29", true),
         ] {
-            let checked = doors(&["--trusted-proxies", proxies]);
-            let is_refused = matches!(checked, Err(ConfigError::StrangeProxies(_)));
+            let checked = endpoint(&["--trusted-proxies", proxies]);
+            let is_refused = matches!(checked, Err(ConfigError::ProxyNetworkTooWide(_)));
             assert_eq!(
                 (checked.is_ok(), is_refused),
                 (is_taken, !is_taken),
@@ -457,8 +464,8 @@ mod tests {
 
     #[test]
     fn a_public_address_is_a_whole_url() {
-        let bad = doors(&["--public-base-url", "calls.example.org"]);
-        assert!(matches!(bad, Err(ConfigError::BadPublicBaseUrl(..))));
+        let bad = endpoint(&["--public-base-url", "calls.example.org"]);
+        assert!(matches!(bad, Err(ConfigError::InvalidPublicBaseUrl(..))));
     }
 
     #[test]

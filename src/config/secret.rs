@@ -14,15 +14,15 @@ const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// The secret that is given, if any: an empty value counts as none, since `.env` files are full of
 /// them.
-pub(super) fn read(
+pub(super) fn read_secret(
     name: &'static str,
-    given: Option<&SecretString>,
+    value: Option<&SecretString>,
     file: Option<&PathBuf>,
 ) -> Result<Option<SecretString>, ConfigError> {
-    let given = given.filter(|secret| !secret.expose_secret().trim().is_empty());
+    let value = value.filter(|secret| !secret.expose_secret().trim().is_empty());
     let file = file.filter(|path| !path.as_os_str().is_empty());
-    match (given, file) {
-        (Some(_), Some(_)) => Err(ConfigError::TwoSecrets(name)),
+    match (value, file) {
+        (Some(_), Some(_)) => Err(ConfigError::DuplicateSecret(name)),
         (Some(secret), None) => Ok(Some(secret.expose_secret().trim().into())),
         (None, Some(path)) => read_file(name, path).map(Some),
         (None, None) => Ok(None),
@@ -56,18 +56,21 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("token");
         std::fs::write(&file, "from a file\n").unwrap();
-        let given = SecretString::from(" from a variable ");
+        let value = SecretString::from(" from a variable ");
         let text = |secret: Option<SecretString>| secret.map(|s| s.expose_secret().to_owned());
 
-        let read = |given, file| read("TOKEN", given, file).map(text);
+        let read_secret = |value, file| read_secret("TOKEN", value, file).map(text);
         assert_eq!(
-            read(Some(&given), None).unwrap().unwrap(),
+            read_secret(Some(&value), None).unwrap().unwrap(),
             "from a variable"
         );
-        assert_eq!(read(None, Some(&file)).unwrap().unwrap(), "from a file");
-        assert_eq!(read(None, None).unwrap(), None);
-        let both = read(Some(&given), Some(&file));
-        assert!(matches!(both, Err(ConfigError::TwoSecrets("TOKEN"))));
+        assert_eq!(
+            read_secret(None, Some(&file)).unwrap().unwrap(),
+            "from a file"
+        );
+        assert_eq!(read_secret(None, None).unwrap(), None);
+        let both = read_secret(Some(&value), Some(&file));
+        assert!(matches!(both, Err(ConfigError::DuplicateSecret("TOKEN"))));
     }
 
     #[test]
@@ -76,10 +79,10 @@ mod tests {
         let file = folder.path().join("token");
         std::fs::write(&file, "\n").unwrap();
         let empty = SecretString::from("");
-        assert!(read("TOKEN", Some(&empty), None).unwrap().is_none());
+        assert!(read_secret("TOKEN", Some(&empty), None).unwrap().is_none());
         let missing = folder.path().join("missing");
         for path in [&file, &missing] {
-            let error = read("TOKEN", None, Some(path)).unwrap_err();
+            let error = read_secret("TOKEN", None, Some(path)).unwrap_err();
             assert!(error.to_string().starts_with("TOKEN_FILE="), "{error}");
         }
     }

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use axum::http::Uri;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{ConfigError, given, secret};
+use super::{ConfigError, non_empty, secret};
 use crate::ids::{AccountSid, ApiKeySid, ApplicationSid, E164, SidError};
-use crate::twilio::region::{Region, RegionError};
-use crate::twilio::rest::TWILIO_API;
+use crate::twilio::api::TWILIO_API;
+use crate::twilio::region::{TwilioRegion, TwilioRegionError};
 
 /// What can be set. Everything is optional: what is missing is said at the start.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -65,7 +65,7 @@ pub struct TwilioSettings {
 
 /// The account, checked.
 #[derive(Debug, Clone)]
-pub struct Twilio {
+pub struct TwilioConfig {
     /// Which account.
     pub account_sid: AccountSid,
     /// Signs what Twilio sends, and opens the REST API.
@@ -81,7 +81,7 @@ pub struct Twilio {
     /// The number that calls come from.
     pub caller_id: Option<E164>,
     /// Where its calls are handled; none: Twilio's default.
-    pub region: Option<Region>,
+    pub region: Option<TwilioRegion>,
     /// Where the REST API is.
     pub api_base_url: String,
 }
@@ -95,9 +95,9 @@ pub struct ApiKey {
     pub secret: SecretString,
 }
 
-impl Twilio {
+impl TwilioConfig {
     /// The settings that are missing before calls can be placed.
-    pub fn missing(&self) -> Vec<&'static str> {
+    pub fn missing_settings(&self) -> Vec<&'static str> {
         let key = self.api_key.is_none();
         let names = [
             (key, "TWILIO_API_KEY"),
@@ -112,8 +112,8 @@ impl Twilio {
 
 impl TwilioSettings {
     /// The account, if one is named.
-    pub fn check(&self) -> Result<Option<Twilio>, ConfigError> {
-        let token = secret::read(
+    pub fn validate(&self) -> Result<Option<TwilioConfig>, ConfigError> {
+        let token = secret::read_secret(
             "TWILIO_AUTH_TOKEN",
             self.twilio_auth_token.as_ref(),
             self.twilio_auth_token_file.as_ref(),
@@ -126,18 +126,24 @@ impl TwilioSettings {
         let (auth_token, account_sid) = match (token, account) {
             (Some(token), Some(account)) => (token, account),
             (Some(_), None) => {
-                return Err(ConfigError::Half("TWILIO_AUTH_TOKEN", "TWILIO_ACCOUNT_SID"));
+                return Err(ConfigError::IncompletePair(
+                    "TWILIO_AUTH_TOKEN",
+                    "TWILIO_ACCOUNT_SID",
+                ));
             }
             (None, Some(_)) => {
-                return Err(ConfigError::Half("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"));
+                return Err(ConfigError::IncompletePair(
+                    "TWILIO_ACCOUNT_SID",
+                    "TWILIO_AUTH_TOKEN",
+                ));
             }
-            (None, None) => return self.nothing(),
+            (None, None) => return self.reject_orphaned_settings(),
         };
         let region = self.region()?;
-        Ok(Some(Twilio {
+        Ok(Some(TwilioConfig {
             account_sid,
             auth_token,
-            auth_token_next: secret::read(
+            auth_token_next: secret::read_secret(
                 "TWILIO_AUTH_TOKEN_NEXT",
                 self.twilio_auth_token_next.as_ref(),
                 self.twilio_auth_token_next_file.as_ref(),
@@ -155,50 +161,55 @@ impl TwilioSettings {
         }))
     }
 
-    fn region(&self) -> Result<Option<Region>, ConfigError> {
+    fn region(&self) -> Result<Option<TwilioRegion>, ConfigError> {
         let (name, edge) = (&self.twilio_region, &self.twilio_edge);
-        let parsed = Region::parse(given(name.as_deref()), given(edge.as_deref()));
+        let parsed = TwilioRegion::parse(non_empty(name.as_deref()), non_empty(edge.as_deref()));
         parsed.map_err(|error| {
             let name = match error {
-                RegionError::Name | RegionError::NoEdge => "TWILIO_REGION",
-                RegionError::Edge => "TWILIO_EDGE",
+                TwilioRegionError::Name | TwilioRegionError::NoEdge => "TWILIO_REGION",
+                TwilioRegionError::Edge => "TWILIO_EDGE",
             };
-            ConfigError::Unusable(name, error.to_string())
+            ConfigError::InvalidValue(name, error.to_string())
         })
     }
 
     /// An address of a region alone would leave the browsers' tokens, and where they connect, in
     /// another.
-    fn api_base_url(&self, region: Option<&Region>) -> Result<String, ConfigError> {
+    fn api_base_url(&self, region: Option<&TwilioRegion>) -> Result<String, ConfigError> {
         let Some(url) = &self.twilio_api_base_url else {
-            return Ok(region.map_or_else(|| TWILIO_API.to_owned(), Region::api_url));
+            return Ok(region.map_or_else(|| TWILIO_API.to_owned(), TwilioRegion::api_url));
         };
-        match Region::of_host(url.host().unwrap_or_default()) {
-            Some(named) if region.map(Region::name) != Some(named) => Err(ConfigError::Unusable(
-                "TWILIO_API_BASE_URL",
-                format!(
-                    "it is of the region {named}: set TWILIO_REGION={named} instead, which the \
+        match TwilioRegion::of_host(url.host().unwrap_or_default()) {
+            Some(named) if region.map(TwilioRegion::name) != Some(named) => {
+                Err(ConfigError::InvalidValue(
+                    "TWILIO_API_BASE_URL",
+                    format!(
+                        "it is of the region {named}: set TWILIO_REGION={named} instead, which the \
                      browsers follow too"
-                ),
-            )),
+                    ),
+                ))
+            }
             Some(_) | None => Ok(url.to_string()),
         }
     }
 
     /// No account: then nothing else may be set that only makes sense with one.
-    fn nothing(&self) -> Result<Option<Twilio>, ConfigError> {
-        let lonely = [
-            ("TWILIO_API_KEY", given(self.twilio_api_key.as_deref())),
+    fn reject_orphaned_settings(&self) -> Result<Option<TwilioConfig>, ConfigError> {
+        let orphaned = [
+            ("TWILIO_API_KEY", non_empty(self.twilio_api_key.as_deref())),
             (
                 "TWILIO_TWIML_APP_SID",
-                given(self.twilio_twiml_app_sid.as_deref()),
+                non_empty(self.twilio_twiml_app_sid.as_deref()),
             ),
-            ("TWILIO_CALLER_ID", given(self.twilio_caller_id.as_deref())),
-            ("TWILIO_REGION", given(self.twilio_region.as_deref())),
-            ("TWILIO_EDGE", given(self.twilio_edge.as_deref())),
+            (
+                "TWILIO_CALLER_ID",
+                non_empty(self.twilio_caller_id.as_deref()),
+            ),
+            ("TWILIO_REGION", non_empty(self.twilio_region.as_deref())),
+            ("TWILIO_EDGE", non_empty(self.twilio_edge.as_deref())),
         ];
-        match lonely.into_iter().find(|(_, value)| value.is_some()) {
-            Some((name, _)) => Err(ConfigError::Half(name, "TWILIO_ACCOUNT_SID")),
+        match orphaned.into_iter().find(|(_, value)| value.is_some()) {
+            Some((name, _)) => Err(ConfigError::IncompletePair(name, "TWILIO_ACCOUNT_SID")),
             None => Ok(None),
         }
     }
@@ -209,7 +220,7 @@ impl TwilioSettings {
             self.twilio_api_key.as_deref(),
             ApiKeySid::parse,
         )?;
-        let secret = secret::read(
+        let secret = secret::read_secret(
             "TWILIO_API_SECRET",
             self.twilio_api_secret.as_ref(),
             self.twilio_api_secret_file.as_ref(),
@@ -217,23 +228,30 @@ impl TwilioSettings {
         match (sid, secret) {
             (Some(sid), Some(secret)) => Ok(Some(ApiKey { sid, secret })),
             (None, None) => Ok(None),
-            (Some(_), None) => Err(ConfigError::Half("TWILIO_API_KEY", "TWILIO_API_SECRET")),
-            (None, Some(_)) => Err(ConfigError::Half("TWILIO_API_SECRET", "TWILIO_API_KEY")),
+            (Some(_), None) => Err(ConfigError::IncompletePair(
+                "TWILIO_API_KEY",
+                "TWILIO_API_SECRET",
+            )),
+            (None, Some(_)) => Err(ConfigError::IncompletePair(
+                "TWILIO_API_SECRET",
+                "TWILIO_API_KEY",
+            )),
         }
     }
 
     fn caller_id(&self) -> Result<Option<E164>, ConfigError> {
         let name = "TWILIO_CALLER_ID";
-        given(self.twilio_caller_id.as_deref())
+        non_empty(self.twilio_caller_id.as_deref())
             .map(|text| {
-                E164::parse(text).map_err(|error| ConfigError::Unusable(name, error.to_string()))
+                E164::parse(text)
+                    .map_err(|error| ConfigError::InvalidValue(name, error.to_string()))
             })
             .transpose()
     }
 
     fn webhook_keys(&self) -> Result<Vec<(String, SecretString)>, ConfigError> {
         let name = "TWILIO_WEBHOOK_KEYS";
-        let text = secret::read(
+        let text = secret::read_secret(
             name,
             self.twilio_webhook_keys.as_ref(),
             self.twilio_webhook_keys_file.as_ref(),
@@ -245,7 +263,7 @@ impl TwilioSettings {
             Some((id, secret)) if !id.is_empty() && !secret.is_empty() => {
                 Ok((id.to_owned(), SecretString::from(secret)))
             }
-            _ => Err(ConfigError::Unusable(
+            _ => Err(ConfigError::InvalidValue(
                 name,
                 "expected id=secret, separated by commas".to_owned(),
             )),
@@ -259,8 +277,8 @@ fn sid<T>(
     value: Option<&str>,
     parse: fn(&str) -> Result<T, SidError>,
 ) -> Result<Option<T>, ConfigError> {
-    given(value)
-        .map(|text| parse(text).map_err(|error| ConfigError::Unusable(name, error.to_string())))
+    non_empty(value)
+        .map(|text| parse(text).map_err(|error| ConfigError::InvalidValue(name, error.to_string())))
         .transpose()
 }
 
@@ -280,51 +298,57 @@ mod tests {
 
     #[test]
     fn an_account_and_its_token_belong_together() {
-        assert!(settings().check().unwrap().is_some());
-        assert!(TwilioSettings::default().check().unwrap().is_none());
+        assert!(settings().validate().unwrap().is_some());
+        assert!(TwilioSettings::default().validate().unwrap().is_none());
         let mut half = settings();
         half.twilio_auth_token = Some("".into());
-        let missing = ConfigError::Half("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN");
-        assert_eq!(half.check().unwrap_err().to_string(), missing.to_string());
-        let lonely = TwilioSettings {
+        let missing = ConfigError::IncompletePair("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN");
+        assert_eq!(
+            half.validate().unwrap_err().to_string(),
+            missing.to_string()
+        );
+        let orphaned = TwilioSettings {
             twilio_caller_id: Some("+14155550100".to_owned()),
             ..TwilioSettings::default()
         };
-        let missing = ConfigError::Half("TWILIO_CALLER_ID", "TWILIO_ACCOUNT_SID");
-        assert_eq!(lonely.check().unwrap_err().to_string(), missing.to_string());
+        let missing = ConfigError::IncompletePair("TWILIO_CALLER_ID", "TWILIO_ACCOUNT_SID");
+        assert_eq!(
+            orphaned.validate().unwrap_err().to_string(),
+            missing.to_string()
+        );
     }
 
     #[test]
     fn what_is_missing_for_calls_is_named() {
         let mut settings = settings();
-        let twilio = settings.check().unwrap().unwrap();
+        let twilio = settings.validate().unwrap().unwrap();
         let all = [
             "TWILIO_API_KEY",
             "TWILIO_API_SECRET",
             "TWILIO_TWIML_APP_SID",
             "TWILIO_CALLER_ID",
         ];
-        assert_eq!(twilio.missing(), all);
+        assert_eq!(twilio.missing_settings(), all);
         settings.twilio_api_key = Some("SK00000000000000000000000000000001".to_owned());
-        assert!(settings.check().is_err(), "a key without its secret");
+        assert!(settings.validate().is_err(), "a key without its secret");
         settings.twilio_api_secret = Some("secret".into());
         settings.twilio_twiml_app_sid = Some("AP00000000000000000000000000000001".to_owned());
         settings.twilio_caller_id = Some("+14155550100".to_owned());
-        let twilio = settings.check().unwrap().unwrap();
-        assert!(twilio.missing().is_empty());
+        let twilio = settings.validate().unwrap().unwrap();
+        assert!(twilio.missing_settings().is_empty());
     }
 
     #[test]
     fn a_value_of_the_wrong_shape_is_named() {
         let mut wrong = settings();
         wrong.twilio_caller_id = Some("0415 555 0100".to_owned());
-        let error = wrong.check().unwrap_err().to_string();
+        let error = wrong.validate().unwrap_err().to_string();
         assert!(error.starts_with("TWILIO_CALLER_ID"), "{error}");
         let mut wrong = settings();
         wrong.twilio_webhook_keys = Some("keyless".into());
-        assert!(wrong.check().is_err());
+        assert!(wrong.validate().is_err());
         wrong.twilio_webhook_keys = Some("WK1=a,WK2=b=c".into());
-        let keys = wrong.check().unwrap().unwrap().webhook_keys;
+        let keys = wrong.validate().unwrap().unwrap().webhook_keys;
         let ids: Vec<&str> = keys.iter().map(|(id, _)| id.as_str()).collect();
         assert_eq!(
             (ids, keys[1].1.expose_secret()),
@@ -341,7 +365,9 @@ mod tests {
                 twilio_api_base_url: url.map(|url| url.parse().unwrap()),
                 ..settings()
             };
-            let checked = settings.check().map(|twilio| twilio.unwrap().api_base_url);
+            let checked = settings
+                .validate()
+                .map(|twilio| twilio.unwrap().api_base_url);
             checked.map_err(|error| error.to_string())
         };
         assert_eq!(with(None, None, None).unwrap(), "https://api.twilio.com");
@@ -368,7 +394,7 @@ mod tests {
 
     #[test]
     fn no_secret_shows_in_debug() {
-        let shown = format!("{:?}", settings().check().unwrap());
+        let shown = format!("{:?}", settings().validate().unwrap());
         assert!(!shown.contains("0123456789abcdef"), "{shown}");
     }
 }

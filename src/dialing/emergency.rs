@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use phonenumber::Metadata;
 
-use super::plan::{self, Dialled, Region};
+use super::numbering_plan::{self, DialledNumber, RegionMetadata};
 
 /// What telephones know everywhere, with or without a SIM card: 3GPP TS 22.101, clause 10.1.1
 /// (<https://www.3gpp.org/dynareport/22101.htm>); and 988, the crisis line of the United States
@@ -73,8 +73,8 @@ const TABLE: &str = "\
 /// Whether someone at `home` who dials this wants help: an emergency number alone, or with the
 /// trunk prefix, the exit code or a country code in front.
 pub(super) fn is_emergency(
-    dialled: &Dialled,
-    home: Option<Region>,
+    dialled: &DialledNumber,
+    home: Option<RegionMetadata>,
     allowed: &BTreeSet<&'static str>,
 ) -> bool {
     let digits = dialled.digits.as_str();
@@ -83,52 +83,52 @@ pub(super) fn is_emergency(
         .copied()
         .chain(home.map(Metadata::id))
         .collect();
-    if is_known(digits, &near) {
+    if is_emergency_number(digits, &near) {
         return true;
     }
-    let abroad = match (dialled.plus, home) {
+    let abroad = match (dialled.has_plus, home) {
         (true, _) => Some(digits),
         (false, Some(home)) => {
-            let trunk = plan::without_trunk_prefix(home, digits);
-            if trunk.is_some_and(|rest| is_known(&rest, &near)) {
+            let trunk = numbering_plan::strip_trunk_prefix(home, digits);
+            if trunk.is_some_and(|rest| is_emergency_number(&rest, &near)) {
                 return true;
             }
             let code = home.country_code().to_string();
             if digits
                 .strip_prefix(&code)
-                .is_some_and(|rest| is_known(rest, &near))
+                .is_some_and(|rest| is_emergency_number(rest, &near))
             {
                 return true;
             }
-            plan::after_exit_code(home, digits)
+            numbering_plan::strip_exit_code(home, digits)
         }
         (false, None) => None,
     };
     let Some(abroad) = abroad else {
         return false;
     };
-    let split = plan::split_code(abroad).is_some_and(|(code, rest)| {
-        let there: Vec<&str> = plan::regions(code)
+    let split = numbering_plan::split_country_code(abroad).is_some_and(|(code, rest)| {
+        let there: Vec<&str> = numbering_plan::regions_of_code(code)
             .iter()
             .map(|region| region.id())
             .collect();
-        is_known(rest, &there)
+        is_emergency_number(rest, &there)
     });
-    split || is_known(abroad, &near)
+    split || is_emergency_number(abroad, &near)
 }
 
 /// Whether exactly these digits are an emergency number of one of the regions, or a short one of
 /// any.
-fn is_known(digits: &str, regions: &[&str]) -> bool {
+fn is_emergency_number(digits: &str, regions: &[&str]) -> bool {
     EVERYWHERE.contains(&digits)
-        || rows().any(|(region, mut numbers)| {
+        || table_rows().any(|(region, mut numbers)| {
             (digits.len() <= EVERYWHERE_DIGITS_MAX || regions.contains(&region))
                 && numbers.any(|number| number == digits)
         })
 }
 
 /// The table: regions and their numbers.
-fn rows() -> impl Iterator<Item = (&'static str, impl Iterator<Item = &'static str>)> {
+fn table_rows() -> impl Iterator<Item = (&'static str, impl Iterator<Item = &'static str>)> {
     TABLE.split(';').filter_map(|row| {
         let mut words = row.split_whitespace();
         Some((words.next()?, words))
@@ -146,8 +146,8 @@ mod tests {
     const FR: &str = "+33142685300";
 
     fn asks_for_help(to: &str, caller_id: &str, allowed: &[&'static str]) -> bool {
-        let home = plan::region_of(&E164::parse(caller_id).unwrap());
-        let dialled = Dialled::read(to).unwrap();
+        let home = numbering_plan::region_of_number(&E164::parse(caller_id).unwrap());
+        let dialled = DialledNumber::parse(to).unwrap();
         is_emergency(&dialled, home, &allowed.iter().copied().collect())
     }
 
@@ -217,11 +217,11 @@ mod tests {
 
     #[test]
     fn the_table_is_in_order_and_of_regions_that_exist() {
-        let regions: Vec<&str> = rows().map(|(region, _)| region).collect();
+        let regions: Vec<&str> = table_rows().map(|(region, _)| region).collect();
         assert!(regions.is_sorted_by(|a, b| a < b));
         assert_eq!(regions.len(), 240);
-        for (region, numbers) in rows() {
-            assert!(plan::region(region).is_some(), "{region}");
+        for (region, numbers) in table_rows() {
+            assert!(numbering_plan::find_region(region).is_some(), "{region}");
             let numbers: Vec<&str> = numbers.collect();
             assert!(!numbers.is_empty(), "{region}");
             for number in numbers {
@@ -234,13 +234,13 @@ mod tests {
     /// Nobody's line is lost: every number that can be called has more digits.
     #[test]
     fn no_international_number_is_as_short_as_a_call_for_help() {
-        for (region, numbers) in rows() {
-            let code = plan::region(region).unwrap().country_code();
+        for (region, numbers) in table_rows() {
+            let code = numbering_plan::find_region(region).unwrap().country_code();
             for number in numbers {
                 let whole = E164::parse(&format!("+{code}{number}"));
                 let known = whole.is_ok_and(|n| {
-                    let dialled = Dialled::read(n.as_str()).unwrap();
-                    plan::number(&dialled, None).is_some()
+                    let dialled = DialledNumber::parse(n.as_str()).unwrap();
+                    numbering_plan::parse_number(&dialled, None).is_some()
                 });
                 assert!(!known, "{region} {number}");
             }

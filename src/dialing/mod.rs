@@ -2,21 +2,21 @@
 //! telephone bill. Pure: no I/O; takes `now`.
 //!
 //! ```text
-//!  what was typed ──► emergency ──► plan ──► Policy ──► E.164 ──► Ledger ──► Gate ──► the call
-//!                     no such help  whose    allowed?             today?     room?
+//!  what was typed ─► emergency ─► numbering_plan ─► DialingPolicy ─► E.164 ─► DailyQuota ─► CallLimiter ─► the call
+//!                    no such help whose             allowed?                  today?        room?
 //! ```
 //!
 //! Every refusal has a code for the log and a sentence for the caller; neither holds the number.
 
+mod call_limiter;
+mod daily_quota;
 mod emergency;
-mod gate;
-mod ledger;
-mod plan;
+mod numbering_plan;
 mod policy;
 
-pub use gate::{Gate, Limits};
-pub use ledger::{DAY, DayLimits, Ledger, Placed};
-pub use policy::{Policy, PolicyError};
+pub use call_limiter::{CallLimiter, CallLimits};
+pub use daily_quota::{CountedCall, DAY, DailyQuota, DayLimits};
+pub use policy::{DialingPolicy, PolicyError};
 
 use phonenumber::Metadata;
 
@@ -24,20 +24,21 @@ use crate::ids::E164;
 
 /// The country of a number, as ISO 3166 alpha-2 code; `None`: a satellite's, or no country's.
 pub fn country_of(number: &E164) -> Option<&'static str> {
-    plan::region_of(number).map(Metadata::id)
+    numbering_plan::region_of_number(number).map(Metadata::id)
 }
 
 /// The number that someone whose own number is `home` writes so; without `home` with its country code
 /// alone. `None`: it is no number of any plan.
-pub fn read_number(text: &str, home: Option<&E164>) -> Option<E164> {
-    let dialled = plan::Dialled::read(text).filter(|dialled| dialled.clean)?;
-    let number = plan::number(&dialled, home.and_then(plan::region_of));
+pub fn parse_number(text: &str, home: Option<&E164>) -> Option<E164> {
+    let dialled = numbering_plan::DialledNumber::parse(text).filter(|dialled| dialled.is_clean)?;
+    let number =
+        numbering_plan::parse_number(&dialled, home.and_then(numbering_plan::region_of_number));
     Some(number?.e164)
 }
 
 /// Why a call is not made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum Refusal {
+pub enum DialError {
     /// No telephone number, or none that any numbering plan knows; short numbers too.
     #[error("what was dialled is no telephone number")]
     BadNumber,
@@ -67,7 +68,7 @@ pub enum Refusal {
     TooLongToday,
 }
 
-impl Refusal {
+impl DialError {
     /// The word in logs and in a call's record.
     pub fn code(self) -> &'static str {
         match self {
@@ -84,7 +85,7 @@ impl Refusal {
     }
 
     /// What the caller hears.
-    pub fn spoken(self) -> String {
+    pub fn spoken_message(self) -> String {
         let sentence = match self {
             Self::BadNumber => "This is not a telephone number that can be called.",
             Self::CountryNotAllowed => "Calls to this country are not allowed from this phone.",

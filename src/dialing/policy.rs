@@ -6,17 +6,17 @@ use std::sync::Arc;
 
 use phonenumber::Metadata;
 
-use super::Refusal;
+use super::DialError;
 use super::emergency;
-use super::plan::{self, Dialled, Kind};
+use super::numbering_plan::{self, DialledNumber, NumberKind};
 use crate::ids::E164;
 
 /// The operator's choice of countries and kinds. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Policy {
+pub struct DialingPolicy {
     /// Regions, by their ISO 3166 alpha-2 codes.
-    allowed: Arc<BTreeSet<&'static str>>,
-    special: bool,
+    allowed_regions: Arc<BTreeSet<&'static str>>,
+    allow_special: bool,
 }
 
 /// Why a list of countries cannot be used.
@@ -27,53 +27,53 @@ pub enum PolicyError {
     UnknownCountry(String),
 }
 
-impl Policy {
+impl DialingPolicy {
     /// `countries`: ISO 3166 alpha-2 codes with commas between (`US,CA`); none, or blank: the
-    /// country of `caller_id` alone. `special`: numbers that cost more, and those of no country
+    /// country of `caller_id` alone. `allow_special`: numbers that cost more, and those of no country
     /// (satellites), may be called as well.
     pub fn new(
         countries: Option<&str>,
-        special: bool,
+        allow_special: bool,
         caller_id: Option<&E164>,
     ) -> Result<Self, PolicyError> {
         let codes = countries.unwrap_or_default().split(',').map(str::trim);
-        let mut allowed = BTreeSet::new();
+        let mut allowed_regions = BTreeSet::new();
         for code in codes.filter(|code| !code.is_empty()) {
-            let region = plan::region(&code.to_ascii_uppercase());
+            let region = numbering_plan::find_region(&code.to_ascii_uppercase());
             let region = region.ok_or_else(|| PolicyError::UnknownCountry(code.to_owned()))?;
-            allowed.insert(region.id());
+            allowed_regions.insert(region.id());
         }
-        if allowed.is_empty() {
-            let home = caller_id.and_then(plan::region_of);
-            allowed.extend(home.map(Metadata::id));
+        if allowed_regions.is_empty() {
+            let home = caller_id.and_then(numbering_plan::region_of_number);
+            allowed_regions.extend(home.map(Metadata::id));
         }
         Ok(Self {
-            allowed: Arc::new(allowed),
-            special,
+            allowed_regions: Arc::new(allowed_regions),
+            allow_special,
         })
     }
 
     /// The countries that may be called, as ISO 3166 alpha-2 codes in the alphabet's order.
     pub fn countries(&self) -> impl Iterator<Item = &'static str> {
-        self.allowed.iter().copied()
+        self.allowed_regions.iter().copied()
     }
 
     /// The number to call when someone whose caller ID this is dials `to`: an international number,
     /// or one as people of the caller ID's country write it.
-    pub fn check(&self, to: &str, caller_id: &E164) -> Result<E164, Refusal> {
-        let home = plan::region_of(caller_id);
-        let dialled = Dialled::read(to).ok_or(Refusal::BadNumber)?;
-        if emergency::is_emergency(&dialled, home, &self.allowed) {
-            return Err(Refusal::EmergencyNumber);
+    pub fn check_number(&self, to: &str, caller_id: &E164) -> Result<E164, DialError> {
+        let home = numbering_plan::region_of_number(caller_id);
+        let dialled = DialledNumber::parse(to).ok_or(DialError::BadNumber)?;
+        if emergency::is_emergency(&dialled, home, &self.allowed_regions) {
+            return Err(DialError::EmergencyNumber);
         }
-        let known = plan::number(&dialled, home).filter(|_| dialled.clean);
-        let number = known.ok_or(Refusal::BadNumber)?;
+        let known = numbering_plan::parse_number(&dialled, home).filter(|_| dialled.is_clean);
+        let number = known.ok_or(DialError::BadNumber)?;
         let country = number.region.id();
-        if number.kind != Kind::NoCountry && !self.allowed.contains(country) {
-            return Err(Refusal::CountryNotAllowed);
+        if number.kind != NumberKind::NonGeographic && !self.allowed_regions.contains(country) {
+            return Err(DialError::CountryNotAllowed);
         }
-        if number.kind != Kind::Plain && !self.special {
-            return Err(Refusal::SpecialNumber);
+        if number.kind != NumberKind::Standard && !self.allow_special {
+            return Err(DialError::SpecialNumber);
         }
         Ok(number.e164)
     }
@@ -97,13 +97,13 @@ mod tests {
         E164::parse(text).unwrap()
     }
 
-    fn policy(countries: &str, special: bool) -> Policy {
-        Policy::new(Some(countries), special, None).unwrap()
+    fn policy(countries: &str, allow_special: bool) -> DialingPolicy {
+        DialingPolicy::new(Some(countries), allow_special, None).unwrap()
     }
 
     /// What is dialled, by code; the number for one that may be called.
-    fn outcome(policy: &Policy, caller_id: &str, to: &str) -> String {
-        match policy.check(to, &e164(caller_id)) {
+    fn outcome(policy: &DialingPolicy, caller_id: &str, to: &str) -> String {
+        match policy.check_number(to, &e164(caller_id)) {
             Ok(number) => number.as_str().to_owned(),
             Err(refusal) => refusal.code().to_owned(),
         }
@@ -219,12 +219,12 @@ mod tests {
     #[test]
     fn without_a_list_the_caller_ids_country_is_allowed() {
         for blank in [None, Some(""), Some(" , ")] {
-            let policy = Policy::new(blank, false, Some(&e164("+14165550123"))).unwrap();
+            let policy = DialingPolicy::new(blank, false, Some(&e164("+14165550123"))).unwrap();
             let call = |to: &str| outcome(&policy, "+14165550123", to);
             assert_eq!(call("604 555 0199"), "+16045550199");
             assert_eq!(call("415 555 0199"), "country_not_allowed");
         }
-        let nobody = Policy::new(None, true, None).unwrap();
+        let nobody = DialingPolicy::new(None, true, None).unwrap();
         assert_eq!(outcome(&nobody, US, US), "country_not_allowed");
     }
 
@@ -232,11 +232,11 @@ mod tests {
     fn a_wrong_country_is_named() {
         for wrong in ["UK", "USA", "1", "001", "Germany", "ÄÖ", "EU", "AQ"] {
             let list = format!("us, {wrong} ,DE");
-            let error = Policy::new(Some(&list), false, None).unwrap_err();
+            let error = DialingPolicy::new(Some(&list), false, None).unwrap_err();
             assert_eq!(error, PolicyError::UnknownCountry(wrong.to_owned()));
             assert!(error.to_string().contains(wrong), "{error}");
         }
-        assert_eq!(policy(" us ,de,", false).allowed.len(), 2);
+        assert_eq!(policy(" us ,de,", false).allowed_regions.len(), 2);
     }
 
     /// libphonenumber's own examples, in its own spellings. Regions that share a country code share
@@ -246,7 +246,10 @@ mod tests {
         let mut read = 0;
         for region in DATABASE.iter().filter(|region| region.id() != "001") {
             let code = region.country_code();
-            let ids: Vec<&str> = plan::regions(code).into_iter().map(Metadata::id).collect();
+            let ids: Vec<&str> = numbering_plan::regions_of_code(code)
+                .into_iter()
+                .map(Metadata::id)
+                .collect();
             let policy = policy(&ids.join(","), false);
             for (kind, usual) in [
                 (Type::FixedLine, true),
@@ -293,7 +296,7 @@ mod tests {
             caller_id in "[+][1-9][0-9]{6,14}",
         ) {
             let policy = policy("US,DE", false);
-            match policy.check(&to, &e164(&caller_id)) {
+            match policy.check_number(&to, &e164(&caller_id)) {
                 Ok(number) => {
                     prop_assert!(E164::parse(number.as_str()).is_ok());
                     let known = phonenumber::parse(None, number.as_str()).unwrap();
@@ -301,11 +304,11 @@ mod tests {
                     prop_assert!(matches!(country.as_deref(), Some("US" | "DE")), "{country:?}");
                     prop_assert!(known.is_valid());
                     // What got through gets through again.
-                    prop_assert_eq!(policy.check(number.as_str(), &e164(US)), Ok(number.clone()));
+                    prop_assert_eq!(policy.check_number(number.as_str(), &e164(US)), Ok(number.clone()));
                 }
                 Err(refusal) => {
                     let digits: String = to.chars().filter(char::is_ascii_digit).collect();
-                    let said = format!("{refusal} {}", refusal.spoken());
+                    let said = format!("{refusal} {}", refusal.spoken_message());
                     prop_assert!(digits.is_empty() || !said.contains(&digits));
                 }
             }

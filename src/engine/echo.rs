@@ -28,13 +28,13 @@ use crate::audio::LINE_SAMPLES_PER_MS;
 use crate::ids::Track;
 
 /// Bands of a frame.
-const BANDS: usize = 6;
+const BAND_COUNT: usize = 6;
 
 /// Where the bands are, in hertz: the middle of what a telephone line carries.
-const CENTRES_HZ: [f64; BANDS] = [300.0, 480.0, 760.0, 1_150.0, 1_750.0, 2_700.0];
+const CENTRES_HZ: [f64; BAND_COUNT] = [300.0, 480.0, 760.0, 1_150.0, 1_750.0, 2_700.0];
 
 /// Centre of a band over its width.
-const QUALITY: f64 = 2.0;
+const BAND_Q: f64 = 2.0;
 
 /// Samples of a frame: 20 ms.
 const FRAME: u64 = 20 * LINE_SAMPLES_PER_MS;
@@ -47,105 +47,108 @@ const FRAMES_KEPT: usize = 60 * 50;
 const SILENCE_DB: f32 = -90.0;
 
 /// Levels further than this below the highest of a band say nothing: there is noise.
-const DEPTH_DB: f32 = 25.0;
+const LEVEL_DEPTH_DB: f32 = 25.0;
 
 /// Lags that are tried, in frames: 40 ms early, for stamps wander, to 800 ms late, for two ways
 /// through a mobile network.
-const LAGS: std::ops::RangeInclusive<i64> = -2..=40;
+const LAG_RANGE: std::ops::RangeInclusive<i64> = -2..=40;
 
 /// How far below its source an echo is, at least. Quieter differences are two parties on one line.
-const BELOW_DB_MIN: f32 = 8.0;
+const ATTENUATION_DB_MIN: f32 = 8.0;
 
 /// How much alike an echo and its source are, at least; 1 is the same.
-const LIKENESS_MIN: f32 = 0.78;
+const CORRELATION_MIN: f32 = 0.78;
 
 /// What is compared before and after an utterance, in frames: an echo begins and ends as its source
 /// does. Less than the silence that ends an utterance.
-const MARGIN: u64 = 15;
+const MARGIN_FRAMES: u64 = 15;
 
 /// An utterance of 0.9 s is told by itself.
-const LONG_FRAMES: u64 = 45;
+const LONG_FRAMES_MIN: u64 = 45;
 
 /// An utterance of less than 0.3 s is never told.
 const SHORT_FRAMES_MIN: u64 = 15;
 
 /// How far the lag of a short one may be from the lag of the long one before, in frames.
-const LAG_OFF_MAX: i64 = 2;
+const LAG_DEVIATION_MAX: i64 = 2;
 
 /// How far its level may be from that one's, in dB.
-const LEVEL_OFF_DB_MAX: f32 = 8.0;
+const LEVEL_DEVIATION_DB_MAX: f32 = 8.0;
 
 /// A frame that is this much louder than an echo would be is somebody's own speech.
-const OWN_ABOVE_DB: f32 = 10.0;
+const OWN_SPEECH_EXCESS_DB: f32 = 10.0;
 
 /// And is so only where it is no further than this below the loudest.
-const OWN_DEPTH_DB: f32 = 12.0;
+const OWN_SPEECH_DEPTH_DB: f32 = 12.0;
 
 /// Frames of own speech that make an utterance none: 0.2 s, and of a long utterance 2 % more, for
 /// the sounds that a room holds on to.
-const OWN_FRAMES_MIN: usize = 10;
+const OWN_SPEECH_FRAMES_MIN: usize = 10;
 
 /// Levels of the bands in one frame, in dB of full scale.
-type Frame = [f32; BANDS];
+type BandFrame = [f32; BAND_COUNT];
 
 /// Both tracks of a call, as far as echoes are told by them.
 #[derive(Debug, Default)]
-pub struct Echoes {
-    tracks: BTreeMap<Track, Levels>,
+pub struct EchoDetector {
+    tracks: BTreeMap<Track, BandLevels>,
     /// How the echo on each track came to be, as the last long one showed.
-    paths: BTreeMap<Track, Path>,
+    echo_paths: BTreeMap<Track, EchoPath>,
 }
 
 /// Where an echo comes from.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Path {
+struct EchoPath {
     /// Frames from the source to its echo.
     lag: i64,
     /// How far the echo is below it, in dB.
-    below_db: f32,
+    attenuation_db: f32,
 }
 
 /// How well an utterance fits what the other track holds.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Match {
-    path: Path,
+struct EchoMatch {
+    path: EchoPath,
     /// 1: the same but for its level.
-    likeness: f32,
+    shape_correlation: f32,
     /// Frames louder than an echo would be.
-    own_frames: usize,
+    own_speech_frames: usize,
     /// Frames that were compared.
     frames: usize,
     /// Whether it is long enough to be told by itself.
     is_long: bool,
 }
 
-impl Echoes {
+impl EchoDetector {
     /// Takes samples (8 kHz) of a track, of which the first is number `at` on the call's clock.
-    pub fn hear(&mut self, track: Track, at: u64, samples: &[i16]) {
-        self.tracks.entry(track).or_default().hear(at, samples);
+    pub fn push_audio(&mut self, track: Track, at: u64, samples: &[i16]) {
+        self.tracks
+            .entry(track)
+            .or_default()
+            .push_audio(at, samples);
     }
 
     /// Whether what was spoken on `track` from `start_ms` to `end_ms` is an echo of the other track.
     /// A long echo shows how later short ones are told, so each utterance is asked about once it is
     /// over.
     pub fn is_echo(&mut self, track: Track, start_ms: u64, end_ms: u64) -> bool {
-        let Some(found) = self.find(track, start_ms, end_ms) else {
+        let Some(found) = self.find_echo(track, start_ms, end_ms) else {
             return false;
         };
         if found.is_long {
-            self.paths.insert(track, found.path);
+            self.echo_paths.insert(track, found.path);
         }
         true
     }
 
     /// The same for an utterance that still goes on, of which the track holds all so far.
-    pub fn seems_echo(&self, track: Track, start_ms: u64) -> bool {
-        let heard = self.tracks.get(&track).map_or(0, Levels::end);
+    pub fn may_be_echo(&self, track: Track, start_ms: u64) -> bool {
+        let heard = self.tracks.get(&track).map_or(0, BandLevels::end);
         let heard_ms = heard * FRAME / LINE_SAMPLES_PER_MS;
-        self.find(track, start_ms, heard_ms).is_some()
+        self.find_echo(track, start_ms, heard_ms).is_some()
     }
 
-    fn find(&self, track: Track, start_ms: u64, end_ms: u64) -> Option<Match> {
+    fn find_echo(&self, track: Track, start_ms: u64, end_ms: u64) -> Option<EchoMatch> {
         let other = match track {
             Track::Inbound => Track::Outbound,
             Track::Outbound => Track::Inbound,
@@ -154,32 +157,35 @@ impl Echoes {
         let frame = |ms: u64| ms * LINE_SAMPLES_PER_MS / FRAME;
         let (start, end) = (frame(start_ms), frame(end_ms).min(own.end()));
         let length = end.saturating_sub(start);
-        let is_long = length >= LONG_FRAMES;
-        let path = self.paths.get(&track);
+        let is_long = length >= LONG_FRAMES_MIN;
+        let path = self.echo_paths.get(&track);
         if length < SHORT_FRAMES_MIN || (!is_long && path.is_none()) {
             return None;
         }
-        let start = start.saturating_sub(MARGIN).max(own.first);
-        let end = (end + MARGIN).min(own.end());
-        let frames = own.range(start, end)?;
+        let start = start.saturating_sub(MARGIN_FRAMES).max(own.first_frame);
+        let end = (end + MARGIN_FRAMES).min(own.end());
+        let frames = own.frame_range(start, end)?;
         let lags = match path {
-            Some(path) if !is_long => path.lag - LAG_OFF_MAX..=path.lag + LAG_OFF_MAX,
-            _ => LAGS,
+            Some(path) if !is_long => path.lag - LAG_DEVIATION_MAX..=path.lag + LAG_DEVIATION_MAX,
+            _ => LAG_RANGE,
         };
         let found = lags
             .filter_map(|lag| {
                 let from = start.checked_add_signed(-lag)?;
                 let to = end.checked_add_signed(-lag)?;
-                Some((lag, other.range(from, to)?))
+                Some((lag, other.frame_range(from, to)?))
             })
-            .map(|(lag, source)| (likeness(&frames, &source), lag, source))
+            .map(|(lag, source)| (shape_correlation(&frames, &source), lag, source))
             .max_by(|(a, ..), (b, ..)| a.total_cmp(b))?;
-        let (likeness, lag, source) = found;
-        let (below_db, own_frames) = compare(&frames, &source);
-        let found = Match {
-            path: Path { lag, below_db },
-            likeness,
-            own_frames,
+        let (shape_correlation, lag, source) = found;
+        let (attenuation_db, own_speech_frames) = compare_levels(&frames, &source);
+        let found = EchoMatch {
+            path: EchoPath {
+                lag,
+                attenuation_db,
+            },
+            shape_correlation,
+            own_speech_frames,
             frames: frames.len(),
             is_long,
         };
@@ -187,24 +193,26 @@ impl Echoes {
     }
 }
 
-impl Match {
-    fn is_echo(&self, known: Option<&Path>) -> bool {
-        if self.path.below_db < BELOW_DB_MIN || self.own_frames >= OWN_FRAMES_MIN + self.frames / 50
+impl EchoMatch {
+    fn is_echo(&self, known: Option<&EchoPath>) -> bool {
+        if self.path.attenuation_db < ATTENUATION_DB_MIN
+            || self.own_speech_frames >= OWN_SPEECH_FRAMES_MIN + self.frames / 50
         {
             return false;
         }
-        let is_of_path =
-            |known: &Path| (known.below_db - self.path.below_db).abs() <= LEVEL_OFF_DB_MAX;
-        self.likeness >= LIKENESS_MIN && (self.is_long || known.is_some_and(is_of_path))
+        let is_of_path = |known: &EchoPath| {
+            (known.attenuation_db - self.path.attenuation_db).abs() <= LEVEL_DEVIATION_DB_MAX
+        };
+        self.shape_correlation >= CORRELATION_MIN && (self.is_long || known.is_some_and(is_of_path))
     }
 }
 
 /// How much alike the shapes of two stretches are: the mean of the bands' correlations.
-fn likeness(echo: &[Frame], source: &[Frame]) -> f32 {
+fn shape_correlation(echo: &[BandFrame], source: &[BandFrame]) -> f32 {
     let of_band = |band: usize| {
-        let shape = |frames: &[Frame]| -> Vec<f32> {
+        let shape = |frames: &[BandFrame]| -> Vec<f32> {
             let levels = frames.iter().map(|frame| frame[band]);
-            let floor = levels.clone().fold(SILENCE_DB, f32::max) - DEPTH_DB;
+            let floor = levels.clone().fold(SILENCE_DB, f32::max) - LEVEL_DEPTH_DB;
             let levels = levels.map(|level| level.max(floor));
             let mean = levels.clone().sum::<f32>() / frames.len() as f32;
             levels.map(|level| level - mean).collect()
@@ -214,13 +222,13 @@ fn likeness(echo: &[Frame], source: &[Frame]) -> f32 {
         let scale = (product(&a, &a) * product(&b, &b)).sqrt();
         product(&a, &b) / scale.max(f32::MIN_POSITIVE)
     };
-    (0..BANDS).map(of_band).sum::<f32>() / BANDS as f32
+    (0..BAND_COUNT).map(of_band).sum::<f32>() / BAND_COUNT as f32
 }
 
 /// By how many dB `echo` is below `source` where that is loud, and how many of its frames are louder
 /// than that accounts for.
-fn compare(echo: &[Frame], source: &[Frame]) -> (f32, usize) {
-    let power = |frame: &Frame| frame.iter().map(|db| 10_f32.powf(db / 10.0)).sum::<f32>();
+fn compare_levels(echo: &[BandFrame], source: &[BandFrame]) -> (f32, usize) {
+    let power = |frame: &BandFrame| frame.iter().map(|db| 10_f32.powf(db / 10.0)).sum::<f32>();
     let mut pairs: Vec<(f32, f32)> = echo
         .iter()
         .zip(source)
@@ -233,82 +241,83 @@ fn compare(echo: &[Frame], source: &[Frame]) -> (f32, usize) {
     let loudest = pairs.iter().map(|(_, echo)| *echo).fold(0.0, f32::max);
     let times = |db: f32| 10_f32.powf(db / 10.0);
     let is_own = |(source, echo): &&(f32, f32)| {
-        *echo > *source / ratio * times(OWN_ABOVE_DB) && *echo > loudest / times(OWN_DEPTH_DB)
+        *echo > *source / ratio * times(OWN_SPEECH_EXCESS_DB)
+            && *echo > loudest / times(OWN_SPEECH_DEPTH_DB)
     };
     (10.0 * ratio.log10(), pairs.iter().filter(is_own).count())
 }
 
 /// The levels of one track.
 #[derive(Debug)]
-struct Levels {
-    bands: [Band; BANDS],
+struct BandLevels {
+    bands: [BandFilter; BAND_COUNT],
     /// Where the next sample is, on the call's clock.
-    next: u64,
+    next_sample: u64,
     /// The number of the first frame that is remembered.
-    first: u64,
-    frames: VecDeque<Frame>,
+    first_frame: u64,
+    frames: VecDeque<BandFrame>,
 }
 
-impl Default for Levels {
+impl Default for BandLevels {
     fn default() -> Self {
         Self {
-            bands: CENTRES_HZ.map(Band::new),
-            next: 0,
-            first: 0,
+            bands: CENTRES_HZ.map(BandFilter::new),
+            next_sample: 0,
+            first_frame: 0,
             frames: VecDeque::new(),
         }
     }
 }
 
-impl Levels {
+impl BandLevels {
     /// The number of the frame that is not whole yet.
     fn end(&self) -> u64 {
-        self.first + self.frames.len() as u64
+        self.first_frame + self.frames.len() as u64
     }
 
-    fn range(&self, from: u64, to: u64) -> Option<Vec<Frame>> {
-        if from < self.first || to > self.end() || from >= to {
+    fn frame_range(&self, from: u64, to: u64) -> Option<Vec<BandFrame>> {
+        if from < self.first_frame || to > self.end() || from >= to {
             return None;
         }
-        let from = (from - self.first) as usize;
-        let to = (to - self.first) as usize;
+        let from = (from - self.first_frame) as usize;
+        let to = (to - self.first_frame) as usize;
         Some(self.frames.range(from..to).copied().collect())
     }
 
-    fn hear(&mut self, at: u64, samples: &[i16]) {
-        if at != self.next {
-            self.jump(at);
+    fn push_audio(&mut self, at: u64, samples: &[i16]) {
+        if at != self.next_sample {
+            self.jump_to(at);
         }
         for &sample in samples {
             for band in &mut self.bands {
-                band.hear(f64::from(sample) / 32_768.0);
+                band.push_sample(f64::from(sample) / 32_768.0);
             }
-            self.next += 1;
-            if self.next.is_multiple_of(FRAME) {
-                let frame = self.bands.each_mut().map(Band::take);
+            self.next_sample += 1;
+            if self.next_sample.is_multiple_of(FRAME) {
+                let frame = self.bands.each_mut().map(BandFilter::take_level_db);
                 self.push(frame);
             }
         }
     }
 
     /// Goes on at `at`: silent up to there, or with nothing remembered where that is far.
-    fn jump(&mut self, at: u64) {
+    fn jump_to(&mut self, at: u64) {
         let frame = at / FRAME;
         if self.frames.is_empty() || frame < self.end() || frame - self.end() > FRAMES_KEPT as u64 {
             self.frames.clear();
-            self.first = frame;
+            self.first_frame = frame;
         }
         while self.end() < frame {
-            self.push([SILENCE_DB; BANDS]);
+            self.push([SILENCE_DB; BAND_COUNT]);
         }
-        self.bands = CENTRES_HZ.map(Band::new);
-        self.next = at;
+        self.bands = CENTRES_HZ.map(BandFilter::new);
+        self.next_sample = at;
     }
 
-    fn push(&mut self, frame: Frame) {
+    fn push(&mut self, frame: BandFrame) {
         if self.frames.len() == FRAMES_KEPT {
             self.frames.pop_front();
-            self.first += 1;
+            self.first_frame += 1;
         }
         self.frames.push_back(frame);
     }
@@ -317,7 +326,7 @@ impl Levels {
 /// A band-pass filter (Bristow-Johnson, <https://www.w3.org/TR/audio-eq-cookbook/>, constant peak
 /// gain) and the energy that came through.
 #[derive(Debug)]
-struct Band {
+struct BandFilter {
     gain: f64,
     feedback: [f64; 2],
     inputs: [f64; 2],
@@ -325,10 +334,10 @@ struct Band {
     energy: f64,
 }
 
-impl Band {
+impl BandFilter {
     fn new(centre_hz: f64) -> Self {
         let omega = std::f64::consts::TAU * centre_hz / f64::from(LINE_HZ);
-        let alpha = omega.sin() / (2.0 * QUALITY);
+        let alpha = omega.sin() / (2.0 * BAND_Q);
         Self {
             gain: alpha / (1.0 + alpha),
             feedback: [
@@ -341,7 +350,7 @@ impl Band {
         }
     }
 
-    fn hear(&mut self, sample: f64) {
+    fn push_sample(&mut self, sample: f64) {
         let output = self.gain * (sample - self.inputs[1])
             - self.feedback[0] * self.outputs[0]
             - self.feedback[1] * self.outputs[1];
@@ -351,7 +360,7 @@ impl Band {
     }
 
     /// The level of the frame that is over, in dB.
-    fn take(&mut self) -> f32 {
+    fn take_level_db(&mut self) -> f32 {
         // What is left after a sound becomes so small that processors take long over it.
         for output in &mut self.outputs {
             if output.abs() < 1e-12 {
@@ -365,18 +374,18 @@ impl Band {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path as FilePath;
+    use std::path::Path;
 
     use super::*;
     use crate::audio;
     use crate::audio::mulaw;
-    use crate::audio::recording::Recording;
+    use crate::audio::recording::RecordingReader;
 
     const MS: usize = LINE_SAMPLES_PER_MS as usize;
 
     fn sentence(name: &str) -> Vec<f32> {
-        let path = FilePath::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/prompts");
-        let channels = Recording::read_all(&path.join(name), LINE_HZ).unwrap();
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/prompts");
+        let channels = RecordingReader::read_all(&path.join(name), LINE_HZ).unwrap();
         channels.into_iter().next().unwrap()
     }
 
@@ -391,8 +400,8 @@ mod tests {
         })
     }
 
-    /// What a speakerphone makes of it: a room of 150 ms and a small loudspeaker, `below_db` quieter.
-    fn through_a_room(speech: &[f32], below_db: f32) -> Vec<f32> {
+    /// What a speakerphone makes of it: a room of 150 ms and a small loudspeaker, `attenuation_db` quieter.
+    fn through_a_room(speech: &[f32], attenuation_db: f32) -> Vec<f32> {
         let ring: Vec<f32> = noise()
             .take(150 * MS)
             .enumerate()
@@ -411,7 +420,7 @@ mod tests {
             .map(|n| out[n] - 0.9 * out[n.saturating_sub(1)])
             .collect();
         let power = |samples: &[f32]| samples.iter().map(|s| s * s).sum::<f32>();
-        let scale = (power(speech) / power(&thin)).sqrt() * 10_f32.powf(-below_db / 20.0);
+        let scale = (power(speech) / power(&thin)).sqrt() * 10_f32.powf(-attenuation_db / 20.0);
         thin.iter().map(|sample| sample * scale).collect()
     }
 
@@ -423,9 +432,9 @@ mod tests {
     }
 
     /// A call in which pieces of speech are heard, each from a millisecond on, over line noise.
-    struct Line(Vec<f32>);
+    struct TestTrack(Vec<f32>);
 
-    impl Line {
+    impl TestTrack {
         fn new(ms: usize) -> Self {
             Self(
                 noise()
@@ -443,18 +452,18 @@ mod tests {
         }
     }
 
-    fn call(inbound: &Line, outbound: &Line) -> Echoes {
-        let mut echoes = Echoes::default();
+    fn call(inbound: &TestTrack, outbound: &TestTrack) -> EchoDetector {
+        let mut detector = EchoDetector::default();
         let both = inbound.0.chunks(160).zip(outbound.0.chunks(160));
         for ((inbound, outbound), n) in both.zip(0_u64..) {
             for (track, frame) in [(Track::Inbound, inbound), (Track::Outbound, outbound)] {
                 let line =
                     |&sample: &f32| mulaw::decode(mulaw::encode(audio::to_i16(&[sample])[0]));
                 let samples: Vec<i16> = frame.iter().map(line).collect();
-                echoes.hear(track, n * 160, &samples);
+                detector.push_audio(track, n * 160, &samples);
             }
         }
-        echoes
+        detector
     }
 
     /// Where a piece of speech ends that begins at `at_ms`.
@@ -465,21 +474,23 @@ mod tests {
     #[test]
     fn what_the_other_party_said_a_moment_before_and_louder_is_an_echo() {
         let speech = sentence("weasels.wav");
-        for (lag_ms, below_db) in [(0, 12.0), (80, 20.0), (80, 26.0), (300, 32.0), (600, 20.0)] {
+        for (lag_ms, attenuation_db) in
+            [(0, 12.0), (80, 20.0), (80, 26.0), (300, 32.0), (600, 20.0)]
+        {
             for echo in [
-                quieter(&speech, below_db),
-                through_a_room(&speech, below_db),
+                quieter(&speech, attenuation_db),
+                through_a_room(&speech, attenuation_db),
             ] {
-                let agent = Line::new(6_000).says(1_500, &speech);
-                let customer = Line::new(6_000).says(1_500 + lag_ms, &echo);
-                let mut echoes = call(&agent, &customer);
+                let agent = TestTrack::new(6_000).says(1_500, &speech);
+                let customer = TestTrack::new(6_000).says(1_500 + lag_ms, &echo);
+                let mut detector = call(&agent, &customer);
                 let (start, end) = (1_600 + lag_ms, end_ms(1_500 + lag_ms, &echo));
                 assert!(
-                    echoes.is_echo(Track::Outbound, start as u64, end),
-                    "{lag_ms} ms, {below_db} dB"
+                    detector.is_echo(Track::Outbound, start as u64, end),
+                    "{lag_ms} ms, {attenuation_db} dB"
                 );
-                assert!(echoes.seems_echo(Track::Outbound, start as u64));
-                assert!(!echoes.is_echo(Track::Inbound, 1_600, end_ms(1_500, &speech)));
+                assert!(detector.may_be_echo(Track::Outbound, start as u64));
+                assert!(!detector.is_echo(Track::Inbound, 1_600, end_ms(1_500, &speech)));
             }
         }
     }
@@ -487,16 +498,16 @@ mod tests {
     #[test]
     fn two_who_speak_at_once_are_no_echo_however_quiet_one_is() {
         let (loud, other) = (sentence("weasels.wav"), sentence("married.wav"));
-        for below_db in [0.0, 10.0, 20.0, 30.0] {
-            let quiet = quieter(&other, below_db);
+        for attenuation_db in [0.0, 10.0, 20.0, 30.0] {
+            let quiet = quieter(&other, attenuation_db);
             for at_ms in [1_500, 1_700, 2_300] {
-                let agent = Line::new(9_000).says(1_500, &loud);
-                let customer = Line::new(9_000).says(at_ms, &quiet);
-                let mut echoes = call(&agent, &customer);
+                let agent = TestTrack::new(9_000).says(1_500, &loud);
+                let customer = TestTrack::new(9_000).says(at_ms, &quiet);
+                let mut detector = call(&agent, &customer);
                 let end = end_ms(at_ms, &quiet);
                 assert!(
-                    !echoes.is_echo(Track::Outbound, at_ms as u64, end),
-                    "{below_db} dB at {at_ms} ms"
+                    !detector.is_echo(Track::Outbound, at_ms as u64, end),
+                    "{attenuation_db} dB at {at_ms} ms"
                 );
             }
         }
@@ -505,10 +516,10 @@ mod tests {
     #[test]
     fn the_same_words_at_the_same_level_are_no_echo() {
         let speech = sentence("weasels.wav");
-        let line = Line::new(6_000).says(1_500, &speech);
-        let mut echoes = call(&line, &line);
+        let line = TestTrack::new(6_000).says(1_500, &speech);
+        let mut detector = call(&line, &line);
         for track in Track::ALL {
-            assert!(!echoes.is_echo(track, 1_600, end_ms(1_500, &speech)));
+            assert!(!detector.is_echo(track, 1_600, end_ms(1_500, &speech)));
         }
     }
 
@@ -517,17 +528,17 @@ mod tests {
         let (speech, answer) = (sentence("weasels.wav"), sentence("married.wav"));
         let answer = &answer[..900 * MS];
         let echo = through_a_room(&speech, 22.0);
-        for below_db in [0.0, 20.0] {
+        for attenuation_db in [0.0, 20.0] {
             let from_ms = end_ms(1_580, &echo) as usize + 100;
-            let agent = Line::new(9_000).says(1_500, &speech);
-            let customer = Line::new(9_000)
+            let agent = TestTrack::new(9_000).says(1_500, &speech);
+            let customer = TestTrack::new(9_000)
                 .says(1_580, &echo)
-                .says(from_ms, &quieter(answer, below_db));
-            let mut echoes = call(&agent, &customer);
+                .says(from_ms, &quieter(answer, attenuation_db));
+            let mut detector = call(&agent, &customer);
             let end = end_ms(from_ms, answer);
             assert!(
-                !echoes.is_echo(Track::Outbound, 1_680, end),
-                "{below_db} dB"
+                !detector.is_echo(Track::Outbound, 1_680, end),
+                "{attenuation_db} dB"
             );
         }
     }
@@ -536,36 +547,36 @@ mod tests {
     fn a_short_echo_is_told_by_a_long_one_before() {
         let speech = sentence("weasels.wav");
         let word = &speech[300 * MS..900 * MS];
-        let agent = Line::new(9_000).says(1_000, &speech).says(6_000, word);
+        let agent = TestTrack::new(9_000).says(1_000, &speech).says(6_000, word);
         let echo = through_a_room(&speech, 20.0);
-        let customer = Line::new(9_000)
+        let customer = TestTrack::new(9_000)
             .says(1_200, &echo)
             .says(6_200, &through_a_room(word, 20.0));
-        let mut echoes = call(&agent, &customer);
+        let mut detector = call(&agent, &customer);
         let (start, end) = (6_200, end_ms(6_200, word));
         assert!(
-            !echoes.is_echo(Track::Outbound, start, end),
+            !detector.is_echo(Track::Outbound, start, end),
             "nothing is known"
         );
-        assert!(echoes.is_echo(Track::Outbound, 1_300, end_ms(1_200, &echo)));
-        assert!(echoes.is_echo(Track::Outbound, start, end));
+        assert!(detector.is_echo(Track::Outbound, 1_300, end_ms(1_200, &echo)));
+        assert!(detector.is_echo(Track::Outbound, start, end));
     }
 
     #[test]
-    fn what_is_not_remembered_is_no_echo() {
-        let mut echoes = Echoes::default();
-        assert!(!echoes.is_echo(Track::Inbound, 0, 2_000));
+    fn what_is_not_kept_is_no_echo() {
+        let mut detector = EchoDetector::default();
+        assert!(!detector.is_echo(Track::Inbound, 0, 2_000));
         let frame = [1_000; FRAME as usize];
         for n in 0..2 * FRAMES_KEPT as u64 {
-            echoes.hear(Track::Inbound, n * FRAME, &frame);
-            echoes.hear(Track::Outbound, n * FRAME, &frame);
+            detector.push_audio(Track::Inbound, n * FRAME, &frame);
+            detector.push_audio(Track::Outbound, n * FRAME, &frame);
         }
-        assert_eq!(echoes.tracks[&Track::Inbound].frames.len(), FRAMES_KEPT);
-        assert!(!echoes.is_echo(Track::Inbound, 0, 2_000));
-        assert!(!echoes.is_echo(Track::Inbound, 5_000, 4_000));
-        echoes.hear(Track::Inbound, u64::MAX / 2, &frame);
-        assert_eq!(echoes.tracks[&Track::Inbound].frames.len(), 1);
-        echoes.hear(Track::Inbound, u64::MAX / 2 + 100 * FRAME, &frame);
-        assert!(echoes.tracks[&Track::Inbound].frames.len() <= 101);
+        assert_eq!(detector.tracks[&Track::Inbound].frames.len(), FRAMES_KEPT);
+        assert!(!detector.is_echo(Track::Inbound, 0, 2_000));
+        assert!(!detector.is_echo(Track::Inbound, 5_000, 4_000));
+        detector.push_audio(Track::Inbound, u64::MAX / 2, &frame);
+        assert_eq!(detector.tracks[&Track::Inbound].frames.len(), 1);
+        detector.push_audio(Track::Inbound, u64::MAX / 2 + 100 * FRAME, &frame);
+        assert!(detector.tracks[&Track::Inbound].frames.len() <= 101);
     }
 }

@@ -9,7 +9,7 @@ use crate::engine::whisper;
 
 /// Why a model could not be used.
 #[derive(Debug, thiserror::Error)]
-pub enum ModelError {
+pub enum SpeechModelError {
     /// This processor cannot run the build.
     #[error("this processor lacks AVX2, FMA or F16C, which this build of whisper.cpp needs")]
     Processor,
@@ -27,23 +27,23 @@ pub enum ModelError {
 
 /// A loaded model, shared by all workers.
 #[derive(Debug, Clone)]
-pub enum Model {
+pub enum SpeechModel {
     /// Up to the size of small: our own forward pass.
-    Native(native::Model),
+    Native(native::NativeModel),
     /// Everything else.
-    WhisperCpp(whisper::Model),
+    WhisperCpp(whisper::WhisperCppModel),
 }
 
-impl Model {
+impl SpeechModel {
     /// Loads a ggml file.
-    pub fn load(path: &Path) -> Result<Self, ModelError> {
-        match native::Model::load(path) {
+    pub fn load(path: &Path) -> Result<Self, SpeechModelError> {
+        match native::NativeModel::load(path) {
             Ok(model) => Ok(Self::Native(model)),
-            Err(native::Unfit::Unsupported(reason)) => {
+            Err(native::LoadError::Unsupported(reason)) => {
                 tracing::info!(reason, "whisper.cpp runs this model");
-                whisper::Model::load(path).map(Self::WhisperCpp)
+                whisper::WhisperCppModel::load(path).map(Self::WhisperCpp)
             }
-            Err(native::Unfit::Broken(reason)) => Err(ModelError::Load {
+            Err(native::LoadError::Broken(reason)) => Err(SpeechModelError::Load {
                 path: path.display().to_string(),
                 reason,
             }),
@@ -52,9 +52,9 @@ impl Model {
 
     /// The same model, that expects `words`: names and products that it would write otherwise.
     #[must_use]
-    pub fn expecting(self, words: &[String]) -> Self {
+    pub fn with_hotwords(self, words: &[String]) -> Self {
         match self {
-            Self::Native(model) => Self::Native(model.expecting(words)),
+            Self::Native(model) => Self::Native(model.with_hotwords(words)),
             Self::WhisperCpp(model) => {
                 if !words.is_empty() {
                     tracing::warn!("VOCABULARY has no effect: whisper.cpp runs this model");

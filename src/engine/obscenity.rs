@@ -9,24 +9,24 @@
 pub const UNCLEAR: &str = "[unclear]";
 
 /// A guess is shown if the model is at least so sure.
-const SURE: f32 = 0.8;
+const SHOWN_CONFIDENCE_MIN: f32 = 0.8;
 
 /// Words, lower case, of which nothing is left by another ending.
-const WORDS: [&str; 28] = [
+const OBSCENE_WORDS: [&str; 28] = [
     "arse", "arsehole", "ass", "asses", "bastard", "bastards", "bollocks", "cock", "cocks", "cum",
     "dick", "dicks", "fag", "fags", "nigga", "nigger", "niggers", "pussy", "shit", "shits",
     "shitty", "slut", "sluts", "tits", "turd", "twat", "wank", "whore",
 ];
 
 /// Parts that no decent word has.
-const PARTS: [&str; 11] = [
+const OBSCENE_PARTS: [&str; 11] = [
     "asshole", "bitch", "blowjob", "bullshit", "cocksuck", "cunt", "dickhead", "faggot", "fuck",
     "shithead", "wanker",
 ];
 
 /// Whether a word must not be shown that the model is `confidence` sure of.
-pub fn is_unsure(word: &str, confidence: f32) -> bool {
-    if confidence >= SURE {
+pub fn must_mask(word: &str, confidence: f32) -> bool {
+    if confidence >= SHOWN_CONFIDENCE_MIN {
         return false;
     }
     let is_name = word.starts_with("Dick") && !word.starts_with("Dickhead");
@@ -35,7 +35,9 @@ pub fn is_unsure(word: &str, confidence: f32) -> bool {
         .filter(|c| c.is_alphabetic())
         .flat_map(char::to_lowercase)
         .collect();
-    !is_name && (WORDS.contains(&word.as_str()) || PARTS.iter().any(|part| word.contains(part)))
+    !is_name
+        && (OBSCENE_WORDS.contains(&word.as_str())
+            || OBSCENE_PARTS.iter().any(|part| word.contains(part)))
 }
 
 #[cfg(test)]
@@ -45,13 +47,13 @@ mod tests {
     #[test]
     fn an_obscenity_is_shown_only_if_the_model_is_sure() {
         for word in ["fucking", "Shit,", "motherfucker", "bull-shit", "ass."] {
-            assert!(is_unsure(word, 0.42) && is_unsure(word, 0.65), "{word}");
-            assert!(!is_unsure(word, 0.95), "{word}");
+            assert!(must_mask(word, 0.42) && must_mask(word, 0.65), "{word}");
+            assert!(!must_mask(word, 0.95), "{word}");
         }
         for word in [
             "class", "Dick", "cockpit", "assess", "Essex", "shiitake", "snigger",
         ] {
-            assert!(!is_unsure(word, 0.1), "{word}");
+            assert!(!must_mask(word, 0.1), "{word}");
         }
     }
 }

@@ -10,14 +10,14 @@ use crate::audio;
 use crate::audio::mulaw;
 use crate::engine::recognizer::Effort;
 use crate::engine::recognizer::Recognizer;
-use crate::engine::scheduler::Purpose;
-use crate::engine::scheduler::VoiceId;
-use crate::engine::voice::Answer;
-use crate::engine::voice::Config;
-use crate::engine::voice::Identity;
-use crate::engine::voice::Input;
-use crate::engine::voice::Output;
-use crate::engine::voice::Voice;
+use crate::engine::scheduler::JobPriority;
+use crate::engine::scheduler::TrackId;
+use crate::engine::track::JobResult;
+use crate::engine::track::TrackConfig;
+use crate::engine::track::TrackIdentity;
+use crate::engine::track::TrackInput;
+use crate::engine::track::TrackOutput;
+use crate::engine::track::TrackPipeline;
 use crate::engine::workers;
 use crate::ids::Track;
 use crate::transcript::Partial;
@@ -32,18 +32,18 @@ const FRAME_SAMPLES: usize = 160;
 
 /// What a run over one recording gave.
 #[derive(Debug, Default)]
-pub struct Run {
+pub struct OfflineTranscript {
     /// Finals in the order of publication.
     pub segments: Vec<Segment>,
     /// Every partial that a listener would have seen.
     pub partials: Vec<Partial>,
-    /// Compute time of final passes, as `meter` measured it.
+    /// Compute time of final passes, as `compute_time` measured it.
     pub final_time: Duration,
     /// Compute time of drafts.
-    pub draft_time: Duration,
+    pub partial_time: Duration,
 }
 
-impl Run {
+impl OfflineTranscript {
     /// The words of all segments.
     pub fn text(&self) -> String {
         self.segments
@@ -57,8 +57,8 @@ impl Run {
 /// One voice that hears audio as it is read, as if it came in real time and recognition took none.
 /// Nothing hurries a final.
 #[derive(Debug)]
-pub struct Playback {
-    voice: Voice,
+pub struct OfflineTranscriber {
+    pipeline: TrackPipeline,
     begin: Instant,
     /// Whole frames that the voice has heard.
     frames: u64,
@@ -66,17 +66,17 @@ pub struct Playback {
     pending: Vec<i16>,
 }
 
-impl Playback {
+impl OfflineTranscriber {
     /// A voice that hears its first sample at `begin`.
-    pub fn new(track: Track, config: Config, begin: Instant) -> Self {
-        let identity = Identity {
-            voice: VoiceId(0),
+    pub fn new(track: Track, config: TrackConfig, begin: Instant) -> Self {
+        let identity = TrackIdentity {
+            track_id: TrackId(0),
             stream: 1,
             track,
             speaker: Speaker::Customer,
         };
         Self {
-            voice: Voice::new(identity, config),
+            pipeline: TrackPipeline::new(identity, config),
             begin,
             frames: 0,
             pending: Vec::with_capacity(FRAME_SAMPLES),
@@ -89,19 +89,19 @@ impl Playback {
     }
 
     /// Hears `samples` (8 kHz) through μ-law, 20 ms at a time. What it makes of them is added to
-    /// `run`; `meter` reads the compute time so far.
+    /// `run`; `compute_time` reads the compute time so far.
     pub fn push(
         &mut self,
         samples: &[i16],
         recognizer: &mut dyn Recognizer,
-        meter: &impl Fn() -> Duration,
-        run: &mut Run,
+        compute_time: &impl Fn() -> Duration,
+        run: &mut OfflineTranscript,
     ) {
         for &sample in samples {
             self.pending.push(sample);
             if self.pending.len() == FRAME_SAMPLES {
-                self.hear();
-                self.drain(recognizer, meter, run);
+                self.push_frame();
+                self.drain(recognizer, compute_time, run);
             }
         }
     }
@@ -110,65 +110,66 @@ impl Playback {
     pub fn finish(
         mut self,
         recognizer: &mut dyn Recognizer,
-        meter: &impl Fn() -> Duration,
-        run: &mut Run,
+        compute_time: &impl Fn() -> Duration,
+        run: &mut OfflineTranscript,
     ) {
         if !self.pending.is_empty() {
-            self.hear();
-            self.drain(recognizer, meter, run);
+            self.push_frame();
+            self.drain(recognizer, compute_time, run);
         }
-        self.voice.handle(self.now(), Input::Finish);
-        self.drain(recognizer, meter, run);
-        debug_assert!(self.voice.is_settled());
+        self.pipeline.handle(self.now(), TrackInput::Finish);
+        self.drain(recognizer, compute_time, run);
+        debug_assert!(self.pipeline.is_settled());
     }
 
     fn now(&self) -> Instant {
         self.begin + Duration::from_millis(self.position_ms())
     }
 
-    fn hear(&mut self) {
+    fn push_frame(&mut self) {
         let frame = self.pending.drain(..);
         let mulaw: Vec<u8> = frame.map(mulaw::encode).collect();
         let timestamp_ms = self.position_ms();
         self.frames += 1;
-        let input = Input::Audio {
+        let input = TrackInput::Audio {
             timestamp_ms,
             mulaw: &mulaw,
         };
-        self.voice.handle(self.now(), input);
+        self.pipeline.handle(self.now(), input);
     }
 
     fn drain(
         &mut self,
         recognizer: &mut dyn Recognizer,
-        meter: &impl Fn() -> Duration,
-        run: &mut Run,
+        compute_time: &impl Fn() -> Duration,
+        run: &mut OfflineTranscript,
     ) {
         let never = AtomicBool::new(false);
-        while let Some(output) = self.voice.poll() {
+        while let Some(output) = self.pipeline.poll() {
             match output {
-                Output::Partial(partial) => run.partials.push(partial),
-                Output::Segment(segment) => run.segments.push(segment),
-                Output::Job(job) => {
-                    let began = meter();
-                    let effort = if job.purpose == Purpose::Final {
-                        Effort::Careful
+                TrackOutput::Partial(partial) => run.partials.push(partial),
+                TrackOutput::Segment(segment) => run.segments.push(segment),
+                TrackOutput::Job(job) => {
+                    let began = compute_time();
+                    let effort = if job.priority == JobPriority::Final {
+                        Effort::Accurate
                     } else {
-                        Effort::Draft
+                        Effort::Partial
                     };
                     let outcome = workers::recognize(recognizer, &job, effort, &never);
-                    let took = meter().saturating_sub(began);
-                    if job.purpose == Purpose::Final {
-                        run.final_time += took;
+                    let elapsed = compute_time().saturating_sub(began);
+                    if job.priority == JobPriority::Final {
+                        run.final_time += elapsed;
                     } else {
-                        run.draft_time += took;
+                        run.partial_time += elapsed;
                     }
-                    let answer = Answer {
+                    let answer = JobResult {
                         utterance: job.utterance,
-                        question: job.question,
+                        pass: job.pass,
                         outcome,
                     };
-                    self.voice.handle(self.now(), Input::Answer(answer));
+                    self.pipeline
+                        .handle(self.now(), TrackInput::JobResult(answer));
                 }
             }
         }
@@ -180,19 +181,19 @@ impl Playback {
 pub fn transcribe(
     samples: &[i16],
     track: Track,
-    config: Config,
+    config: TrackConfig,
     recognizer: &mut dyn Recognizer,
     begin: Instant,
-    meter: impl Fn() -> Duration,
+    compute_time: impl Fn() -> Duration,
     mut progress: impl FnMut(f64),
-) -> Run {
-    let mut playback = Playback::new(track, config, begin);
-    let mut run = Run::default();
+) -> OfflineTranscript {
+    let mut transcriber = OfflineTranscriber::new(track, config, begin);
+    let mut run = OfflineTranscript::default();
     for second in samples.chunks(audio::LINE_HZ as usize) {
-        progress(playback.position_ms() as f64 / 1_000.0);
-        playback.push(second, recognizer, &meter, &mut run);
+        progress(transcriber.position_ms() as f64 / 1_000.0);
+        transcriber.push(second, recognizer, &compute_time, &mut run);
     }
-    playback.finish(recognizer, &meter, &mut run);
+    transcriber.finish(recognizer, &compute_time, &mut run);
     run
 }
 
@@ -203,31 +204,31 @@ mod tests {
 
     use super::*;
     use crate::audio::LINE_HZ;
-    use crate::audio::recording::Recording;
+    use crate::audio::recording::RecordingReader;
     use crate::clock;
     use crate::engine::recognizer::ScriptedRecognizer;
 
     fn samples() -> Vec<i16> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/calls/cards_inbound.wav");
-        audio::to_i16(&Recording::read_all(&path, LINE_HZ).unwrap()[0])
+        audio::to_i16(&RecordingReader::read_all(&path, LINE_HZ).unwrap()[0])
     }
 
     /// A run in which every pass takes a millisecond.
-    fn run(samples: &[i16], begin: Instant) -> Run {
+    fn run(samples: &[i16], begin: Instant) -> OfflineTranscript {
         let time = Cell::new(Duration::ZERO);
-        let meter = || {
+        let compute_time = || {
             // Read before and after each pass.
             time.set(time.get() + Duration::from_millis(1));
             time.get()
         };
-        let (config, mut recognizer) = (Config::default(), ScriptedRecognizer::default());
+        let (config, mut recognizer) = (TrackConfig::default(), ScriptedRecognizer::default());
         transcribe(
             samples,
             Track::Inbound,
             config,
             &mut recognizer,
             begin,
-            meter,
+            compute_time,
             |_| {},
         )
     }
@@ -271,17 +272,19 @@ mod tests {
         let samples = samples();
         let run = run(&samples, clock::now());
         let finals = run.final_time.as_millis();
-        assert!(finals >= run.segments.len() as u128 && run.draft_time >= Duration::from_millis(5));
+        assert!(
+            finals >= run.segments.len() as u128 && run.partial_time >= Duration::from_millis(5)
+        );
         let mut told = Vec::new();
-        let (config, mut recognizer) = (Config::default(), ScriptedRecognizer::default());
-        let meter = Duration::default;
+        let (config, mut recognizer) = (TrackConfig::default(), ScriptedRecognizer::default());
+        let compute_time = Duration::default;
         transcribe(
             &samples,
             Track::Inbound,
             config,
             &mut recognizer,
             clock::now(),
-            meter,
+            compute_time,
             |s| told.push(s),
         );
         assert_eq!(told.len(), 25);

@@ -8,16 +8,16 @@ use std::sync::atomic::AtomicBool;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Effort {
     /// For a partial: once, quickly.
-    Draft,
+    Partial,
     /// For a final while others wait: quickly, and again where the first try looks wrong.
-    Final,
+    Fast,
     /// For a final on a box that has time: the best words there are.
-    Careful,
+    Accurate,
 }
 
 /// One utterance, or the beginning of one, to be put into words.
 #[derive(Debug)]
-pub struct Request<'a> {
+pub struct RecognizeRequest<'a> {
     /// 16 kHz mono, −1 to 1.
     pub samples: &'a [f32],
     /// Where speech ends within `samples`, by the voice detector.
@@ -32,7 +32,7 @@ pub struct Request<'a> {
 
 /// A word as it was heard; times from the first sample of the request.
 #[derive(Debug, Clone, PartialEq)]
-pub struct HeardWord {
+pub struct RecognizedWord {
     /// With its punctuation, without surrounding spaces.
     pub text: String,
     /// Where it begins.
@@ -47,7 +47,7 @@ pub struct HeardWord {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Hypothesis {
     /// In order of time.
-    pub words: Vec<HeardWord>,
+    pub words: Vec<RecognizedWord>,
     /// ISO 639-1 code.
     pub language: String,
     /// Mean log-probability of the text's tokens; 0 is certain.
@@ -57,12 +57,12 @@ pub struct Hypothesis {
 impl Hypothesis {
     /// The words with single spaces between them.
     pub fn text(&self) -> String {
-        join(self.words.iter().map(|w| w.text.as_str()))
+        join_words(self.words.iter().map(|w| w.text.as_str()))
     }
 }
 
 /// Words with single spaces between them.
-pub fn join<'a>(words: impl Iterator<Item = &'a str>) -> String {
+pub fn join_words<'a>(words: impl Iterator<Item = &'a str>) -> String {
     let mut text = String::new();
     for word in words {
         if !text.is_empty() {
@@ -87,7 +87,7 @@ pub enum RecognizeError {
 /// Puts utterances into words, one at a time. Each worker thread owns one.
 pub trait Recognizer: Send {
     /// Blocks until the words are there.
-    fn recognize(&mut self, request: &Request<'_>) -> Result<Hypothesis, RecognizeError>;
+    fn recognize(&mut self, request: &RecognizeRequest<'_>) -> Result<Hypothesis, RecognizeError>;
 }
 
 /// Answers from a list; after its end, as many words as the request has seconds of speech.
@@ -106,14 +106,16 @@ impl ScriptedRecognizer {
 }
 
 impl Recognizer for ScriptedRecognizer {
-    fn recognize(&mut self, request: &Request<'_>) -> Result<Hypothesis, RecognizeError> {
+    fn recognize(&mut self, request: &RecognizeRequest<'_>) -> Result<Hypothesis, RecognizeError> {
         let line = self.lines.pop_front().unwrap_or_else(|| {
             let seconds = 1 + request.speech_end_ms / 1_000;
-            join((1..=seconds).map(|n| COUNT[(n as usize - 1) % COUNT.len()]))
+            join_words(
+                (1..=seconds).map(|n| COUNTING_WORDS[(n as usize - 1) % COUNTING_WORDS.len()]),
+            )
         });
         let texts: Vec<&str> = line.split_whitespace().collect();
         let step_ms = request.speech_end_ms / (texts.len() as u32).max(1);
-        let words = texts.iter().zip(0u32..).map(|(text, n)| HeardWord {
+        let words = texts.iter().zip(0u32..).map(|(text, n)| RecognizedWord {
             text: (*text).to_owned(),
             start_ms: n * step_ms,
             end_ms: (n + 1) * step_ms,
@@ -127,6 +129,6 @@ impl Recognizer for ScriptedRecognizer {
     }
 }
 
-const COUNT: [&str; 10] = [
+const COUNTING_WORDS: [&str; 10] = [
     "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
 ];

@@ -13,16 +13,16 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
-use crate::engine::segmenter::Clip;
+use crate::engine::segmenter::AudioClip;
 use crate::limits;
 
 /// Names one track of one live call within an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct VoiceId(pub u64);
+pub struct TrackId(pub u64);
 
 /// What a job is for, most urgent first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Purpose {
+pub enum JobPriority {
     /// The words for good.
     Final,
     /// An utterance's first words on the screen.
@@ -33,46 +33,46 @@ pub enum Purpose {
 
 /// One piece of audio to be put into words.
 #[derive(Debug)]
-pub struct Job {
+pub struct RecognitionJob {
     /// Whose.
-    pub voice: VoiceId,
+    pub track_id: TrackId,
     /// Which utterance of the voice.
     pub utterance: u32,
     /// Which question about the utterance, counted from 1.
-    pub question: u32,
+    pub pass: u32,
     /// What for.
-    pub purpose: Purpose,
+    pub priority: JobPriority,
     /// The audio.
-    pub clip: Clip,
+    pub clip: AudioClip,
     /// ISO 639-1 code, if it is known.
     pub language: Option<String>,
     /// When the end of the clip's speech was heard.
-    pub heard_at: Instant,
+    pub speech_ended_at: Instant,
     /// Set when nobody wants the answer any more: a job that still waits then never runs.
-    pub unwanted: Arc<AtomicBool>,
+    pub cancelled: Arc<AtomicBool>,
 }
 
-impl Job {
-    fn bytes(&self) -> usize {
+impl RecognitionJob {
+    fn sample_bytes(&self) -> usize {
         self.clip.samples.len() * size_of::<i16>()
     }
 }
 
 /// Order of service: purpose, then when it was heard, then order of arrival.
-type Rank = (Purpose, Instant, u64);
+type JobRank = (JobPriority, Instant, u64);
 
 /// Jobs that wait, each with what the caller wants back with it.
 #[derive(Debug)]
 pub struct Scheduler<T> {
-    waiting: BTreeMap<Rank, (Job, T)>,
+    waiting: BTreeMap<JobRank, (RecognitionJob, T)>,
     arrivals: u64,
     final_bytes: usize,
-    counts: Counts,
+    counts: SchedulerCounts,
 }
 
 /// What became of the jobs so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct SchedulerCounts {
     /// Finals taken in.
     pub finals: u64,
     /// Finals refused at the last bound.
@@ -82,7 +82,7 @@ pub struct Counts {
     /// Partials that never ran: replaced by newer ones, overtaken by their final, or gone stale.
     pub partials_dropped: u64,
     /// Finals that never ran: begun at a pause after which the speaker went on.
-    pub finals_called_off: u64,
+    pub finals_cancelled: u64,
 }
 
 impl<T> Default for Scheduler<T> {
@@ -91,64 +91,68 @@ impl<T> Default for Scheduler<T> {
             waiting: BTreeMap::new(),
             arrivals: 0,
             final_bytes: 0,
-            counts: Counts::default(),
+            counts: SchedulerCounts::default(),
         }
     }
 }
 
 /// A job that never ran, with what was to come back with it.
-pub type Dropped<T> = (Job, T);
+pub type DroppedJob<T> = (RecognitionJob, T);
 
 impl<T> Scheduler<T> {
     /// Takes a job. Returns the jobs that will not run because of it: the voice's waiting partial,
     /// or the job itself when the last bound is hit.
-    pub fn push(&mut self, job: Job, back: T) -> Vec<Dropped<T>> {
-        let is_final = job.purpose == Purpose::Final;
-        if is_final && self.final_bytes + job.bytes() > limits::FINALS_WAITING_BYTES_MAX {
+    pub fn push(&mut self, job: RecognitionJob, tag: T) -> Vec<DroppedJob<T>> {
+        let is_final = job.priority == JobPriority::Final;
+        if is_final && self.final_bytes + job.sample_bytes() > limits::FINALS_WAITING_BYTES_MAX {
             self.counts.finals_refused += 1;
-            return vec![(job, back)];
+            return vec![(job, tag)];
         }
-        let replaced =
-            self.take(|waiting| waiting.voice == job.voice && waiting.purpose != Purpose::Final);
+        let replaced = self.remove_jobs(|waiting| {
+            waiting.track_id == job.track_id && waiting.priority != JobPriority::Final
+        });
         if is_final {
             self.counts.finals += 1;
-            self.final_bytes += job.bytes();
+            self.final_bytes += job.sample_bytes();
         } else {
             self.counts.partials += 1;
         }
         self.arrivals += 1;
-        self.waiting
-            .insert((job.purpose, job.heard_at, self.arrivals), (job, back));
+        self.waiting.insert(
+            (job.priority, job.speech_ended_at, self.arrivals),
+            (job, tag),
+        );
         replaced
     }
 
     /// The next job to run, if there is one, and the partials that went stale waiting.
-    pub fn pop(&mut self, now: Instant) -> (Option<(Job, T)>, Vec<Dropped<T>>) {
-        let stale = self.take(|job| {
-            let late = now.saturating_duration_since(job.heard_at) > limits::PARTIAL_WAIT_MAX;
-            (late && job.purpose != Purpose::Final) || job.unwanted.load(Ordering::Relaxed)
+    pub fn pop(&mut self, now: Instant) -> (Option<(RecognitionJob, T)>, Vec<DroppedJob<T>>) {
+        let stale = self.remove_jobs(|job| {
+            let late =
+                now.saturating_duration_since(job.speech_ended_at) > limits::PARTIAL_WAIT_MAX;
+            (late && job.priority != JobPriority::Final) || job.cancelled.load(Ordering::Relaxed)
         });
         let next = self.waiting.pop_first().map(|(_, entry)| entry);
         if let Some((job, _)) = &next {
-            self.forget(job);
+            self.release_bytes(job);
         }
         (next, stale)
     }
 
     /// Whether a final that begins to run `now` should be quick: others wait, or it is late itself.
-    pub fn is_pressed(&self, job: &Job, now: Instant) -> bool {
+    pub fn is_backlogged(&self, job: &RecognitionJob, now: Instant) -> bool {
         let others = self.waiting.first_key_value();
-        others.is_some_and(|((purpose, ..), _)| *purpose == Purpose::Final)
-            || now.saturating_duration_since(job.heard_at) > limits::FINAL_UNHURRIED_MAX
+        others.is_some_and(|((priority, ..), _)| *priority == JobPriority::Final)
+            || now.saturating_duration_since(job.speech_ended_at) > limits::FINAL_ACCURATE_WAIT_MAX
     }
 
     /// How long the oldest waiting final has waited since its speech ended.
-    pub fn lag(&self, now: Instant) -> Duration {
+    pub fn final_lag(&self, now: Instant) -> Duration {
         self.waiting
             .first_key_value()
-            .filter(|((purpose, ..), _)| *purpose == Purpose::Final)
-            .map_or(Duration::ZERO, |((_, heard_at, _), _)| {
-                now.saturating_duration_since(*heard_at)
+            .filter(|((priority, ..), _)| *priority == JobPriority::Final)
+            .map_or(Duration::ZERO, |((_, speech_ended_at, _), _)| {
+                now.saturating_duration_since(*speech_ended_at)
             })
     }
 
@@ -163,20 +167,20 @@ impl<T> Scheduler<T> {
     }
 
     /// What became of the jobs so far.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> SchedulerCounts {
         self.counts
     }
 
-    fn take(&mut self, unwanted: impl Fn(&Job) -> bool) -> Vec<Dropped<T>> {
-        let taken: Vec<Dropped<T>> = self
+    fn remove_jobs(&mut self, cancelled: impl Fn(&RecognitionJob) -> bool) -> Vec<DroppedJob<T>> {
+        let taken: Vec<DroppedJob<T>> = self
             .waiting
-            .extract_if(.., |_, (job, _)| unwanted(job))
+            .extract_if(.., |_, (job, _)| cancelled(job))
             .map(|(_, entry)| entry)
             .collect();
         for (job, _) in &taken {
-            self.forget(job);
-            if job.purpose == Purpose::Final {
-                self.counts.finals_called_off += 1;
+            self.release_bytes(job);
+            if job.priority == JobPriority::Final {
+                self.counts.finals_cancelled += 1;
             } else {
                 self.counts.partials_dropped += 1;
             }
@@ -184,9 +188,9 @@ impl<T> Scheduler<T> {
         taken
     }
 
-    fn forget(&mut self, job: &Job) {
-        if job.purpose == Purpose::Final {
-            self.final_bytes -= job.bytes();
+    fn release_bytes(&mut self, job: &RecognitionJob) {
+        if job.priority == JobPriority::Final {
+            self.final_bytes -= job.sample_bytes();
         }
     }
 }
@@ -195,20 +199,20 @@ impl<T> Scheduler<T> {
 mod tests {
     use super::*;
 
-    fn job(voice: u64, purpose: Purpose, heard_at: Instant) -> Job {
-        Job {
-            voice: VoiceId(voice),
+    fn job(track: u64, priority: JobPriority, speech_ended_at: Instant) -> RecognitionJob {
+        RecognitionJob {
+            track_id: TrackId(track),
             utterance: 1,
-            question: 1,
-            purpose,
-            clip: Clip {
+            pass: 1,
+            priority,
+            clip: AudioClip {
                 samples: vec![0; 16_000].into(),
                 start: 0,
                 speech: 0..16_000,
             },
             language: None,
-            heard_at,
-            unwanted: Arc::default(),
+            speech_ended_at,
+            cancelled: Arc::default(),
         }
     }
 
@@ -221,30 +225,30 @@ mod tests {
         let now = crate::clock::now();
         let later = now + Duration::from_millis(100);
         let mut scheduler = Scheduler::default();
-        scheduler.push(job(1, Purpose::Partial, now), "refresh");
-        scheduler.push(job(2, Purpose::FirstPartial, later), "first");
-        scheduler.push(job(3, Purpose::Final, later), "late final");
-        scheduler.push(job(4, Purpose::Final, now), "early final");
-        assert_eq!(scheduler.lag(later), Duration::from_millis(100));
+        scheduler.push(job(1, JobPriority::Partial, now), "refresh");
+        scheduler.push(job(2, JobPriority::FirstPartial, later), "first");
+        scheduler.push(job(3, JobPriority::Final, later), "late final");
+        scheduler.push(job(4, JobPriority::Final, now), "early final");
+        assert_eq!(scheduler.final_lag(later), Duration::from_millis(100));
         assert_eq!(
             order(&mut scheduler, later),
             ["early final", "late final", "first", "refresh"]
         );
-        assert_eq!(scheduler.lag(later), Duration::ZERO);
+        assert_eq!(scheduler.final_lag(later), Duration::ZERO);
     }
 
     #[test]
-    fn a_voice_has_one_waiting_partial_and_its_final_replaces_it() {
+    fn a_track_has_one_waiting_partial_and_its_final_replaces_it() {
         let now = crate::clock::now();
         let mut scheduler = Scheduler::default();
-        scheduler.push(job(1, Purpose::FirstPartial, now), "old");
-        scheduler.push(job(2, Purpose::FirstPartial, now), "another voice");
-        let dropped = scheduler.push(job(1, Purpose::Partial, now), "new");
+        scheduler.push(job(1, JobPriority::FirstPartial, now), "old");
+        scheduler.push(job(2, JobPriority::FirstPartial, now), "another voice");
+        let dropped = scheduler.push(job(1, JobPriority::Partial, now), "new");
         assert_eq!(
             dropped.iter().map(|(_, name)| *name).collect::<Vec<_>>(),
             ["old"]
         );
-        let dropped = scheduler.push(job(1, Purpose::Final, now), "final");
+        let dropped = scheduler.push(job(1, JobPriority::Final, now), "final");
         assert_eq!(
             dropped.iter().map(|(_, name)| *name).collect::<Vec<_>>(),
             ["new"]
@@ -254,28 +258,28 @@ mod tests {
     }
 
     #[test]
-    fn a_final_is_hurried_when_another_waits_or_it_is_late() {
+    fn a_final_is_fast_when_another_waits_or_it_is_late() {
         let now = crate::clock::now();
-        let late = now + limits::FINAL_UNHURRIED_MAX + Duration::from_millis(1);
+        let late = now + limits::FINAL_ACCURATE_WAIT_MAX + Duration::from_millis(1);
         let mut scheduler = Scheduler::default();
-        scheduler.push(job(1, Purpose::Final, now), ());
-        scheduler.push(job(2, Purpose::Final, now), ());
-        scheduler.push(job(3, Purpose::FirstPartial, now), ());
+        scheduler.push(job(1, JobPriority::Final, now), ());
+        scheduler.push(job(2, JobPriority::Final, now), ());
+        scheduler.push(job(3, JobPriority::FirstPartial, now), ());
         let (first, ()) = scheduler.pop(now).0.unwrap();
-        assert!(scheduler.is_pressed(&first, now), "another final waits");
+        assert!(scheduler.is_backlogged(&first, now), "another final waits");
         let (second, ()) = scheduler.pop(now).0.unwrap();
-        assert!(!scheduler.is_pressed(&second, now), "a partial is none");
-        assert!(scheduler.is_pressed(&second, late));
+        assert!(!scheduler.is_backlogged(&second, now), "a partial is none");
+        assert!(scheduler.is_backlogged(&second, late));
     }
 
     #[test]
-    fn finals_of_one_voice_all_run() {
+    fn finals_of_one_track_all_run() {
         let now = crate::clock::now();
         let mut scheduler = Scheduler::default();
         for _ in 0..3 {
             assert!(
                 scheduler
-                    .push(job(1, Purpose::Final, now), "final")
+                    .push(job(1, JobPriority::Final, now), "final")
                     .is_empty()
             );
         }
@@ -286,8 +290,8 @@ mod tests {
     fn a_partial_that_waited_too_long_is_dropped_and_a_final_never_is() {
         let now = crate::clock::now();
         let mut scheduler = Scheduler::default();
-        scheduler.push(job(1, Purpose::Partial, now), "partial");
-        scheduler.push(job(2, Purpose::Final, now), "final");
+        scheduler.push(job(1, JobPriority::Partial, now), "partial");
+        scheduler.push(job(2, JobPriority::Final, now), "final");
         let (next, stale) = scheduler.pop(now + limits::PARTIAL_WAIT_MAX * 100);
         assert_eq!(next.map(|(_, name)| name), Some("final"));
         assert_eq!(stale.len(), 1);
@@ -295,18 +299,18 @@ mod tests {
     }
 
     #[test]
-    fn an_unwanted_final_gives_its_room_back() {
+    fn a_cancelled_final_gives_its_room_back() {
         let now = crate::clock::now();
         let mut scheduler = Scheduler::default();
-        let unwanted = job(1, Purpose::Final, now);
-        let flag = unwanted.unwanted.clone();
-        scheduler.push(unwanted, "unwanted");
+        let cancelled = job(1, JobPriority::Final, now);
+        let flag = cancelled.cancelled.clone();
+        scheduler.push(cancelled, "unwanted");
         flag.store(true, Ordering::Relaxed);
         let (next, dropped) = scheduler.pop(now);
         assert!(next.is_none());
         assert_eq!(dropped.len(), 1);
         assert_eq!(scheduler.final_bytes, 0);
-        assert_eq!(scheduler.counts().finals_called_off, 1);
+        assert_eq!(scheduler.counts().finals_cancelled, 1);
     }
 
     #[test]
@@ -317,13 +321,13 @@ mod tests {
         for _ in 0..fitting {
             assert!(
                 scheduler
-                    .push(job(1, Purpose::Final, now), "fits")
+                    .push(job(1, JobPriority::Final, now), "fits")
                     .is_empty()
             );
         }
         assert_eq!(
             scheduler
-                .push(job(1, Purpose::Final, now), "too much")
+                .push(job(1, JobPriority::Final, now), "too much")
                 .len(),
             1
         );
@@ -331,7 +335,7 @@ mod tests {
         scheduler.pop(now);
         assert!(
             scheduler
-                .push(job(1, Purpose::Final, now), "fits again")
+                .push(job(1, JobPriority::Final, now), "fits again")
                 .is_empty()
         );
     }

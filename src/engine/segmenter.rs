@@ -16,13 +16,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::audio;
-use crate::engine::vad::FRAME;
 use crate::engine::vad::FRAME_MS;
-use crate::engine::vad::Verdict;
+use crate::engine::vad::FRAME_SAMPLES;
+use crate::engine::vad::VadDecision;
 
 /// Where utterances begin and end. All times in milliseconds.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub struct SegmenterConfig {
     /// Audio kept from before speech was noticed. Shorter clips soft first consonants.
     pub pre_roll_ms: u64,
     /// Silence after which the final pass begins, in case no more speech comes. Shorter gives
@@ -44,7 +44,7 @@ pub struct Config {
     pub peak_score_min: f32,
 }
 
-impl Default for Config {
+impl Default for SegmenterConfig {
     fn default() -> Self {
         Self {
             pre_roll_ms: 320,
@@ -68,7 +68,7 @@ const CUT_WINDOW_MS: u64 = 3_000;
 
 /// A stretch of audio with its place on the call's clock.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Clip {
+pub struct AudioClip {
     /// 16 kHz mono.
     pub samples: Arc<[i16]>,
     /// Where `samples` begins, in 16 kHz samples on the call's clock.
@@ -77,39 +77,39 @@ pub struct Clip {
     pub speech: Range<u64>,
 }
 
-impl Clip {
+impl AudioClip {
     /// Length in milliseconds.
-    pub fn ms(&self) -> u64 {
-        ms(self.samples.len() as u64)
+    pub fn duration_ms(&self) -> u64 {
+        samples_to_ms(self.samples.len() as u64)
     }
 
     /// Where speech ends, in milliseconds from the beginning of the clip.
     pub fn speech_end_ms(&self) -> u32 {
-        ms(self.speech.end.saturating_sub(self.start)) as u32
+        samples_to_ms(self.speech.end.saturating_sub(self.start)) as u32
     }
 }
 
 /// Samples on the 16 kHz clock as milliseconds.
-pub fn ms(samples: u64) -> u64 {
+pub fn samples_to_ms(samples: u64) -> u64 {
     samples * 1_000 / u64::from(audio::SPEECH_HZ)
 }
 
 /// Milliseconds as samples on the 16 kHz clock.
-pub fn samples(ms: u64) -> u64 {
+pub fn ms_to_samples(ms: u64) -> u64 {
     ms * u64::from(audio::SPEECH_HZ) / 1_000
 }
 
 /// What a frame changed.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Cue {
+pub enum SegmenterEvent {
     /// Speech has begun.
     Opened,
     /// Speech has paused: this may be all.
-    Paused(Clip),
+    Paused(AudioClip),
     /// Speech went on after a pause.
     Resumed,
     /// The utterance is over; this is all of it.
-    Closed(Clip),
+    Closed(AudioClip),
     /// The utterance is over and was no speech after all.
     Discarded,
 }
@@ -117,23 +117,23 @@ pub enum Cue {
 /// Finds the utterances of one track.
 #[derive(Debug)]
 pub struct Segmenter {
-    config: Config,
+    config: SegmenterConfig,
     /// Where the next frame begins.
     position: u64,
-    state: State,
+    state: SegmenterState,
 }
 
 #[derive(Debug)]
-enum State {
+enum SegmenterState {
     Quiet {
         recent: VecDeque<i16>,
         speech_frames: u64,
     },
-    Speaking(Utterance),
+    Speaking(OpenUtterance),
 }
 
 #[derive(Debug)]
-struct Utterance {
+struct OpenUtterance {
     start: u64,
     samples: Vec<i16>,
     /// Level of each frame, for the hard cut.
@@ -141,126 +141,130 @@ struct Utterance {
     speech: Range<u64>,
     speech_frames: u64,
     peak_score: f32,
-    paused: bool,
+    is_paused: bool,
 }
 
 impl Segmenter {
     /// A track that begins at `position`, in 16 kHz samples on the call's clock.
-    pub fn new(config: Config, position: u64) -> Self {
+    pub fn new(config: SegmenterConfig, position: u64) -> Self {
         Self {
             config,
             position,
-            state: State::quiet(),
+            state: SegmenterState::quiet(),
         }
     }
 
     /// Takes the next frame and what the detector thinks of it; returns what it changed.
-    pub fn push(&mut self, frame: &[f32; FRAME], verdict: Verdict) -> Vec<Cue> {
+    pub fn push(
+        &mut self,
+        frame: &[f32; FRAME_SAMPLES],
+        decision: VadDecision,
+    ) -> Vec<SegmenterEvent> {
         let start = self.position;
-        self.position += FRAME as u64;
+        self.position += FRAME_SAMPLES as u64;
         let frame = frame.map(to_i16);
         match &mut self.state {
-            State::Quiet {
+            SegmenterState::Quiet {
                 recent,
                 speech_frames,
             } => {
                 recent.extend(frame);
-                *speech_frames = if verdict.speech {
+                *speech_frames = if decision.is_speech {
                     *speech_frames + 1
                 } else {
                     0
                 };
                 if *speech_frames == OPEN_FRAMES {
-                    return self.open(verdict);
+                    return self.open_utterance(decision);
                 }
                 // The frames that open an utterance are no pre-roll; the last of them is to come.
-                let opening = (OPEN_FRAMES - 1) * FRAME as u64;
-                let keep = (samples(self.config.pre_roll_ms) + opening) as usize;
+                let opening = (OPEN_FRAMES - 1) * FRAME_SAMPLES as u64;
+                let keep = (ms_to_samples(self.config.pre_roll_ms) + opening) as usize;
                 recent.drain(..recent.len().saturating_sub(keep));
                 vec![]
             }
-            State::Speaking(utterance) => {
-                let was_paused = utterance.paused;
-                utterance.push(start, &frame, verdict);
-                let mut cues = vec![];
-                if was_paused && !utterance.paused {
-                    cues.push(Cue::Resumed);
+            SegmenterState::Speaking(utterance) => {
+                let was_paused = utterance.is_paused;
+                utterance.push(start, &frame, decision);
+                let mut events = vec![];
+                if was_paused && !utterance.is_paused {
+                    events.push(SegmenterEvent::Resumed);
                 }
-                cues.extend(self.end_if_due());
-                cues
+                events.extend(self.end_if_due());
+                events
             }
         }
     }
 
     /// The utterance so far, while somebody speaks (and it is no click).
-    pub fn so_far(&self) -> Option<Clip> {
+    pub fn open_clip(&self) -> Option<AudioClip> {
         match &self.state {
-            State::Speaking(utterance) if utterance.is_speech(&self.config) => {
+            SegmenterState::Speaking(utterance) if utterance.is_speech(&self.config) => {
                 Some(utterance.clip(utterance.samples.len()))
             }
-            State::Quiet { .. } | State::Speaking(_) => None,
+            SegmenterState::Quiet { .. } | SegmenterState::Speaking(_) => None,
         }
     }
 
     /// Where the utterance's speech ends so far, in samples on the call's clock.
     pub fn speech_end(&self) -> Option<u64> {
         match &self.state {
-            State::Quiet { .. } => None,
-            State::Speaking(utterance) => Some(utterance.speech.end),
+            SegmenterState::Quiet { .. } => None,
+            SegmenterState::Speaking(utterance) => Some(utterance.speech.end),
         }
     }
 
     /// Samples of the utterance so far; zero when nobody speaks.
     pub fn length(&self) -> u64 {
         match &self.state {
-            State::Quiet { .. } => 0,
-            State::Speaking(utterance) => utterance.samples.len() as u64,
+            SegmenterState::Quiet { .. } => 0,
+            SegmenterState::Speaking(utterance) => utterance.samples.len() as u64,
         }
     }
 
     /// Ends the utterance here, if there is one: the audio stopped coming.
-    pub fn close(&mut self) -> Option<Cue> {
-        match std::mem::replace(&mut self.state, State::quiet()) {
-            State::Quiet { .. } => None,
-            State::Speaking(utterance) => Some(self.closed(&utterance)),
+    pub fn close(&mut self) -> Option<SegmenterEvent> {
+        match std::mem::replace(&mut self.state, SegmenterState::quiet()) {
+            SegmenterState::Quiet { .. } => None,
+            SegmenterState::Speaking(utterance) => Some(self.closing_event(&utterance)),
         }
     }
 
     /// Ends the utterance, if there is one, and goes on at `position`.
-    pub fn jump(&mut self, position: u64) -> Option<Cue> {
-        let cue = self.close();
+    pub fn jump(&mut self, position: u64) -> Option<SegmenterEvent> {
+        let event = self.close();
         self.position = position;
-        cue
+        event
     }
 
-    fn open(&mut self, verdict: Verdict) -> Vec<Cue> {
-        let State::Quiet {
+    fn open_utterance(&mut self, decision: VadDecision) -> Vec<SegmenterEvent> {
+        let SegmenterState::Quiet {
             recent,
             speech_frames,
-        } = std::mem::replace(&mut self.state, State::quiet())
+        } = std::mem::replace(&mut self.state, SegmenterState::quiet())
         else {
             return vec![];
         };
         let start = self.position - recent.len() as u64;
-        let frames = recent.len() / FRAME;
-        self.state = State::Speaking(Utterance {
+        let frames = recent.len() / FRAME_SAMPLES;
+        self.state = SegmenterState::Speaking(OpenUtterance {
             start,
             samples: recent.into(),
-            levels_db: vec![verdict.level_db; frames],
-            speech: self.position - speech_frames * FRAME as u64..self.position,
+            levels_db: vec![decision.level_db; frames],
+            speech: self.position - speech_frames * FRAME_SAMPLES as u64..self.position,
             speech_frames,
-            peak_score: verdict.score,
-            paused: false,
+            peak_score: decision.score,
+            is_paused: false,
         });
-        vec![Cue::Opened]
+        vec![SegmenterEvent::Opened]
     }
 
-    fn end_if_due(&mut self) -> Option<Cue> {
-        let State::Speaking(utterance) = &mut self.state else {
+    fn end_if_due(&mut self) -> Option<SegmenterEvent> {
+        let SegmenterState::Speaking(utterance) = &mut self.state else {
             return None;
         };
-        let silence_ms = ms(self.position - utterance.speech.end);
-        let length_ms = ms(utterance.samples.len() as u64);
+        let silence_ms = samples_to_ms(self.position - utterance.speech.end);
+        let length_ms = samples_to_ms(utterance.samples.len() as u64);
         let endpoint_ms = if length_ms >= self.config.soft_cap_ms {
             self.config.capped_endpoint_ms
         } else {
@@ -270,57 +274,58 @@ impl Segmenter {
             return self.close();
         }
         if length_ms >= self.config.hard_cap_ms {
-            return Some(self.cut());
+            return Some(self.cut_utterance());
         }
         let speech = utterance.is_speech(&self.config);
-        if silence_ms >= self.config.pause_ms && !utterance.paused && speech {
-            utterance.paused = true;
-            let keep = utterance.kept(self.config.tail_ms);
-            return Some(Cue::Paused(utterance.clip(keep)));
+        if silence_ms >= self.config.pause_ms && !utterance.is_paused && speech {
+            utterance.is_paused = true;
+            let keep = utterance.kept_samples(self.config.tail_ms);
+            return Some(SegmenterEvent::Paused(utterance.clip(keep)));
         }
         None
     }
 
     /// Cuts at the quietest frame near the hard cap; what follows begins the next utterance.
-    fn cut(&mut self) -> Cue {
-        let State::Speaking(mut utterance) = std::mem::replace(&mut self.state, State::quiet())
+    fn cut_utterance(&mut self) -> SegmenterEvent {
+        let SegmenterState::Speaking(mut utterance) =
+            std::mem::replace(&mut self.state, SegmenterState::quiet())
         else {
-            return Cue::Discarded;
+            return SegmenterEvent::Discarded;
         };
         let frames = utterance.levels_db.len();
         let window = ((CUT_WINDOW_MS / FRAME_MS) as usize).min(frames - 1);
         let quietest = (frames - window..frames)
             .min_by(|&a, &b| utterance.levels_db[a].total_cmp(&utterance.levels_db[b]))
             .unwrap_or(frames - 1);
-        let at = quietest * FRAME;
+        let at = quietest * FRAME_SAMPLES;
         let rest = utterance.samples.split_off(at);
         let rest_levels = utterance.levels_db.split_off(quietest);
         let cut = utterance.start + at as u64;
         let speech_end = utterance.speech.end;
         utterance.speech.end = speech_end.min(cut);
-        self.state = State::Speaking(Utterance {
+        self.state = SegmenterState::Speaking(OpenUtterance {
             start: cut,
             speech_frames: rest_levels.len() as u64,
             samples: rest,
             levels_db: rest_levels,
             speech: cut..speech_end.max(cut),
             peak_score: utterance.peak_score,
-            paused: false,
+            is_paused: false,
         });
         let length = utterance.samples.len();
-        Cue::Closed(utterance.clip(length))
+        SegmenterEvent::Closed(utterance.clip(length))
     }
 
-    fn closed(&self, utterance: &Utterance) -> Cue {
+    fn closing_event(&self, utterance: &OpenUtterance) -> SegmenterEvent {
         if utterance.is_speech(&self.config) {
-            Cue::Closed(utterance.clip(utterance.kept(self.config.tail_ms)))
+            SegmenterEvent::Closed(utterance.clip(utterance.kept_samples(self.config.tail_ms)))
         } else {
-            Cue::Discarded
+            SegmenterEvent::Discarded
         }
     }
 }
 
-impl State {
+impl SegmenterState {
     fn quiet() -> Self {
         Self::Quiet {
             recent: VecDeque::new(),
@@ -329,32 +334,32 @@ impl State {
     }
 }
 
-impl Utterance {
-    fn push(&mut self, start: u64, frame: &[i16; FRAME], verdict: Verdict) {
+impl OpenUtterance {
+    fn push(&mut self, start: u64, frame: &[i16; FRAME_SAMPLES], decision: VadDecision) {
         self.samples.extend_from_slice(frame);
-        self.levels_db.push(verdict.level_db);
-        if verdict.speech {
-            self.speech.end = start + FRAME as u64;
+        self.levels_db.push(decision.level_db);
+        if decision.is_speech {
+            self.speech.end = start + FRAME_SAMPLES as u64;
             self.speech_frames += 1;
-            self.peak_score = self.peak_score.max(verdict.score);
-            self.paused = false;
+            self.peak_score = self.peak_score.max(decision.score);
+            self.is_paused = false;
         }
     }
 
     /// Whether this is more than a click or a doubtful sound.
-    fn is_speech(&self, config: &Config) -> bool {
+    fn is_speech(&self, config: &SegmenterConfig) -> bool {
         self.speech_frames * FRAME_MS >= config.speech_ms_min
             && self.peak_score >= config.peak_score_min
     }
 
     /// How many samples to keep: to `tail_ms` after the end of speech.
-    fn kept(&self, tail_ms: u64) -> usize {
-        let end = self.speech.end + samples(tail_ms) - self.start;
+    fn kept_samples(&self, tail_ms: u64) -> usize {
+        let end = self.speech.end + ms_to_samples(tail_ms) - self.start;
         (end as usize).min(self.samples.len())
     }
 
-    fn clip(&self, length: usize) -> Clip {
-        Clip {
+    fn clip(&self, length: usize) -> AudioClip {
+        AudioClip {
             samples: self.samples[..length].into(),
             start: self.start,
             speech: self.speech.clone(),
@@ -370,137 +375,152 @@ fn to_i16(sample: f32) -> i16 {
 mod tests {
     use super::*;
 
-    const SPEECH: Verdict = Verdict {
-        speech: true,
+    const SPEECH: VadDecision = VadDecision {
+        is_speech: true,
         score: 0.9,
         level_db: -30.0,
     };
-    const SILENCE: Verdict = Verdict {
-        speech: false,
+    const SILENCE: VadDecision = VadDecision {
+        is_speech: false,
         score: 0.1,
         level_db: -70.0,
     };
 
-    /// Runs `(verdict, frames)` stretches; returns each cue with the frame that gave it.
-    fn run(segmenter: &mut Segmenter, stretches: &[(Verdict, usize)]) -> Vec<(usize, Cue)> {
-        let verdicts = stretches
+    /// Runs `(decision, frames)` stretches; returns each cue with the frame that gave it.
+    fn run(
+        segmenter: &mut Segmenter,
+        stretches: &[(VadDecision, usize)],
+    ) -> Vec<(usize, SegmenterEvent)> {
+        let decisions = stretches
             .iter()
-            .flat_map(|&(verdict, n)| std::iter::repeat_n(verdict, n));
-        verdicts
+            .flat_map(|&(decision, n)| std::iter::repeat_n(decision, n));
+        decisions
             .enumerate()
-            .flat_map(|(n, verdict)| {
+            .flat_map(|(n, decision)| {
                 segmenter
-                    .push(&[0.25; FRAME], verdict)
+                    .push(&[0.25; FRAME_SAMPLES], decision)
                     .into_iter()
-                    .map(move |cue| (n, cue))
+                    .map(move |event| (n, event))
             })
             .collect()
     }
 
     fn segmenter() -> Segmenter {
-        Segmenter::new(Config::default(), 1_600)
+        Segmenter::new(SegmenterConfig::default(), 1_600)
     }
 
-    fn names(cues: &[(usize, Cue)]) -> Vec<&'static str> {
-        cues.iter()
-            .map(|(_, cue)| match cue {
-                Cue::Opened => "opened",
-                Cue::Paused(_) => "paused",
-                Cue::Resumed => "resumed",
-                Cue::Closed(_) => "closed",
-                Cue::Discarded => "discarded",
+    fn names(events: &[(usize, SegmenterEvent)]) -> Vec<&'static str> {
+        events
+            .iter()
+            .map(|(_, event)| match event {
+                SegmenterEvent::Opened => "opened",
+                SegmenterEvent::Paused(_) => "paused",
+                SegmenterEvent::Resumed => "resumed",
+                SegmenterEvent::Closed(_) => "closed",
+                SegmenterEvent::Discarded => "discarded",
             })
             .collect()
     }
 
     #[test]
     fn an_utterance_opens_pauses_and_closes() {
-        let cues = run(
+        let events = run(
             &mut segmenter(),
             &[(SILENCE, 50), (SPEECH, 40), (SILENCE, 60)],
         );
-        assert_eq!(names(&cues), ["opened", "paused", "closed"]);
-        assert_eq!(cues[0].0, 52);
-        assert_eq!(cues[1].0, 89 + 13, "208 ms of silence");
-        assert_eq!(cues[2].0, 89 + 31, "496 ms of silence");
-        let Cue::Closed(clip) = &cues[2].1 else {
+        assert_eq!(names(&events), ["opened", "paused", "closed"]);
+        assert_eq!(events[0].0, 52);
+        assert_eq!(events[1].0, 89 + 13, "208 ms of silence");
+        assert_eq!(events[2].0, 89 + 31, "496 ms of silence");
+        let SegmenterEvent::Closed(clip) = &events[2].1 else {
             panic!()
         };
-        let first = 1_600 + 50 * FRAME as u64;
-        assert_eq!(clip.speech, first..first + 40 * FRAME as u64);
-        assert_eq!(ms(clip.speech.start - clip.start), 320, "the pre-roll");
-        assert_eq!(clip.ms(), 320 + 640 + 192);
+        let first = 1_600 + 50 * FRAME_SAMPLES as u64;
+        assert_eq!(clip.speech, first..first + 40 * FRAME_SAMPLES as u64);
+        assert_eq!(
+            samples_to_ms(clip.speech.start - clip.start),
+            320,
+            "the pre-roll"
+        );
+        assert_eq!(clip.duration_ms(), 320 + 640 + 192);
     }
 
     #[test]
     fn speech_after_a_pause_goes_on_in_the_same_utterance() {
         let stretches = [(SPEECH, 40), (SILENCE, 20), (SPEECH, 20), (SILENCE, 40)];
-        let cues = run(&mut segmenter(), &stretches);
+        let events = run(&mut segmenter(), &stretches);
         assert_eq!(
-            names(&cues),
+            names(&events),
             ["opened", "paused", "resumed", "paused", "closed"]
         );
     }
 
     #[test]
-    fn clicks_and_doubtful_sounds_are_discarded() {
-        let cues = run(&mut segmenter(), &[(SPEECH, 5), (SILENCE, 60)]);
-        assert_eq!(names(&cues), ["opened", "discarded"]);
-        let doubtful = Verdict {
+    fn clicks_and_uncertain_sounds_are_discarded() {
+        let events = run(&mut segmenter(), &[(SPEECH, 5), (SILENCE, 60)]);
+        assert_eq!(names(&events), ["opened", "discarded"]);
+        let doubtful = VadDecision {
             score: 0.6,
             ..SPEECH
         };
-        let cues = run(&mut segmenter(), &[(doubtful, 100), (SILENCE, 60)]);
-        assert_eq!(names(&cues), ["opened", "discarded"]);
+        let events = run(&mut segmenter(), &[(doubtful, 100), (SILENCE, 60)]);
+        assert_eq!(names(&events), ["opened", "discarded"]);
         assert!(run(&mut segmenter(), &[(SPEECH, 2), (SILENCE, 60)]).is_empty());
     }
 
     #[test]
     fn past_the_soft_cap_the_first_short_pause_ends_it() {
-        let cues = run(
+        let events = run(
             &mut segmenter(),
             &[(SPEECH, 800), (SILENCE, 9), (SPEECH, 20)],
         );
-        assert_eq!(names(&cues), ["opened", "closed", "opened"]);
-        assert_eq!(cues[1].0, 800 + 8);
+        assert_eq!(names(&events), ["opened", "closed", "opened"]);
+        assert_eq!(events[1].0, 800 + 8);
     }
 
     #[test]
     fn the_hard_cap_cuts_where_it_is_quietest_and_loses_no_sample() {
-        let quiet = Verdict {
+        let quiet = VadDecision {
             level_db: -50.0,
             ..SPEECH
         };
         let mut segmenter = segmenter();
-        let cues = run(
+        let events = run(
             &mut segmenter,
             &[(SPEECH, 1_150), (quiet, 1), (SPEECH, 200), (SILENCE, 40)],
         );
-        assert_eq!(names(&cues), ["opened", "closed", "paused", "closed"]);
-        let (Cue::Closed(first), Cue::Closed(second)) = (&cues[1].1, &cues[3].1) else {
+        assert_eq!(names(&events), ["opened", "closed", "paused", "closed"]);
+        let (SegmenterEvent::Closed(first), SegmenterEvent::Closed(second)) =
+            (&events[1].1, &events[3].1)
+        else {
             panic!()
         };
         assert_eq!(first.start + first.samples.len() as u64, second.start);
-        assert_eq!(second.start, 1_600 + 1_150 * FRAME as u64);
-        assert_eq!(second.speech.end, 1_600 + 1_351 * FRAME as u64);
+        assert_eq!(second.start, 1_600 + 1_150 * FRAME_SAMPLES as u64);
+        assert_eq!(second.speech.end, 1_600 + 1_351 * FRAME_SAMPLES as u64);
     }
 
     #[test]
     fn closing_by_hand_keeps_what_was_said() {
         let mut segmenter = segmenter();
         run(&mut segmenter, &[(SPEECH, 40)]);
-        assert!(matches!(segmenter.close(), Some(Cue::Closed(clip)) if clip.ms() == 640));
+        assert!(
+            matches!(segmenter.close(), Some(SegmenterEvent::Closed(clip)) if clip.duration_ms() == 640)
+        );
         assert_eq!(segmenter.close(), None);
-        assert_eq!(segmenter.so_far(), None);
+        assert_eq!(segmenter.open_clip(), None);
     }
 
     #[test]
     fn a_jump_ends_the_utterance_and_moves_the_clock() {
         let mut segmenter = segmenter();
         run(&mut segmenter, &[(SPEECH, 40)]);
-        assert!(matches!(segmenter.jump(160_000), Some(Cue::Closed(_))));
-        let cues = run(&mut segmenter, &[(SPEECH, 40), (SILENCE, 40)]);
-        let Cue::Closed(clip) = &cues[2].1 else {
+        assert!(matches!(
+            segmenter.jump(160_000),
+            Some(SegmenterEvent::Closed(_))
+        ));
+        let events = run(&mut segmenter, &[(SPEECH, 40), (SILENCE, 40)]);
+        let SegmenterEvent::Closed(clip) = &events[2].1 else {
             panic!()
         };
         assert_eq!(clip.speech.start, 160_000);

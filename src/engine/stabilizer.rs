@@ -7,18 +7,18 @@
 //! too early is an error that stays, and one that settles late costs a listener nothing but its paler
 //! colour.
 
-use crate::engine::recognizer::HeardWord;
-use crate::engine::recognizer::join;
-use crate::engine::written::digit;
+use crate::engine::number_format::parse_digit;
+use crate::engine::recognizer::RecognizedWord;
+use crate::engine::recognizer::join_words;
 
 /// A word settles only when it ends at least this long before the end of the audio it was heard
 /// in. Longer settles later, shorter settles words that the final pass would have mended: at 900 ms
 /// they were a tenth of all errors of the live path.
-pub(super) const UNSETTLED_TAIL_MS: u32 = 2_200;
+pub(super) const UNSTABLE_TAIL_MS: u32 = 2_200;
 
 /// A word that a draft is less sure of than this does not settle, nor what follows it: two drafts
 /// hear almost the same, and agree on the same mistakes.
-const SETTLED_CONFIDENCE: f32 = 0.7;
+const STABLE_CONFIDENCE_MIN: f32 = 0.7;
 
 /// A word of a draft that ends so near the end of the audio may be half of another.
 const HALF_WORD_MS: u32 = 300;
@@ -26,13 +26,13 @@ const HALF_WORD_MS: u32 = 300;
 /// A word that a draft is less sure of is doubtful, and held back with all that follows it, unless the
 /// last hypothesis had it, too. So few words are shown and then replaced: 0.06 for each that settles
 /// on Harvard sentences and 0.10 on bank turns, where 0.38 and 0.24 are if all are shown.
-const SURE: f32 = 0.5;
+const SHOWN_CONFIDENCE_MIN: f32 = 0.5;
 
 /// The words of one utterance as they settle.
 #[derive(Debug, Default)]
 pub struct Stabilizer {
-    settled: Vec<HeardWord>,
-    previous: Vec<HeardWord>,
+    stable: Vec<RecognizedWord>,
+    previous: Vec<RecognizedWord>,
     shown: (String, String),
 }
 
@@ -40,31 +40,40 @@ impl Stabilizer {
     /// The words of a draft that are worth showing while the speaker goes on: those before the first
     /// that is doubtful, and the first in any case. Those that the last hypothesis had, too, are not
     /// doubted: to hold them back would be to take back what was shown.
-    pub fn worth_showing(&self, mut words: Vec<HeardWord>, heard_ms: u32) -> Vec<HeardWord> {
-        let is_doubtful =
-            |word: &HeardWord| word.end_ms + HALF_WORD_MS > heard_ms || word.confidence < SURE;
-        let agreed = agreement(&self.previous, &words).max(1);
+    pub fn confident_prefix(
+        &self,
+        mut words: Vec<RecognizedWord>,
+        speech_end_ms: u32,
+    ) -> Vec<RecognizedWord> {
+        let is_doubtful = |word: &RecognizedWord| {
+            word.end_ms + HALF_WORD_MS > speech_end_ms || word.confidence < SHOWN_CONFIDENCE_MIN
+        };
+        let agreed = common_prefix_length(&self.previous, &words).max(1);
         let rest = words.iter().skip(agreed);
         let sure = rest.take_while(|word| !is_doubtful(word)).count();
         words.truncate(agreed + sure);
         words
     }
 
-    /// Takes the next hypothesis over the utterance from its beginning, of which `heard_ms` had
+    /// Takes the next hypothesis over the utterance from its beginning, of which `speech_end_ms` had
     /// been spoken. Returns the new `(stable, unstable)` texts, or nothing if they did not change.
-    pub fn push(&mut self, words: Vec<HeardWord>, heard_ms: u32) -> Option<(String, String)> {
-        let next = continuation(&self.settled, &words);
-        let agreed = agreement(continuation(&self.settled, &self.previous), next);
-        let settling: Vec<HeardWord> = next[..agreed]
+    pub fn push(
+        &mut self,
+        words: Vec<RecognizedWord>,
+        speech_end_ms: u32,
+    ) -> Option<(String, String)> {
+        let next = words_after_stable(&self.stable, &words);
+        let agreed = common_prefix_length(words_after_stable(&self.stable, &self.previous), next);
+        let newly_stable: Vec<RecognizedWord> = next[..agreed]
             .iter()
-            .take_while(|word| word.end_ms + UNSETTLED_TAIL_MS <= heard_ms)
-            .take_while(|word| word.confidence >= SETTLED_CONFIDENCE)
+            .take_while(|word| word.end_ms + UNSTABLE_TAIL_MS <= speech_end_ms)
+            .take_while(|word| word.confidence >= STABLE_CONFIDENCE_MIN)
             .cloned()
             .collect();
-        let unstable = join(next[settling.len()..].iter().map(|w| w.text.as_str()));
-        self.settled.extend(settling);
+        let unstable = join_words(next[newly_stable.len()..].iter().map(|w| w.text.as_str()));
+        self.stable.extend(newly_stable);
         self.previous = words;
-        let shown = (self.stable(), unstable);
+        let shown = (self.stable_text(), unstable);
         if shown == self.shown || (shown.0.is_empty() && shown.1.is_empty()) {
             return None;
         }
@@ -74,14 +83,14 @@ impl Stabilizer {
 
     /// The utterance's words for good: what is settled, and from there the final hypothesis. Where
     /// that says the settled words again, its times and confidence count: it heard more.
-    pub fn finish(self, words: &[HeardWord]) -> Vec<HeardWord> {
-        let rest = continuation(&self.settled, words);
+    pub fn finish(self, words: &[RecognizedWord]) -> Vec<RecognizedWord> {
+        let rest = words_after_stable(&self.stable, words);
         let again = &words[..words.len() - rest.len()];
-        let mut all = self.settled;
+        let mut all = self.stable;
         if again.len() == all.len() {
             for (word, heard) in all.iter_mut().zip(again) {
                 let text = std::mem::take(&mut word.text);
-                *word = HeardWord { text, ..*heard };
+                *word = RecognizedWord { text, ..*heard };
             }
         }
         all.extend_from_slice(rest);
@@ -89,30 +98,31 @@ impl Stabilizer {
     }
 
     /// The utterance's words where no final hypothesis came: those that were shown last.
-    pub fn finish_as_shown(mut self) -> Vec<HeardWord> {
+    pub fn finish_as_shown(mut self) -> Vec<RecognizedWord> {
         let shown = std::mem::take(&mut self.previous);
         self.finish(&shown)
     }
 
-    fn stable(&self) -> String {
-        join(self.settled.iter().map(|w| w.text.as_str()))
+    fn stable_text(&self) -> String {
+        join_words(self.stable.iter().map(|w| w.text.as_str()))
     }
 }
 
 /// How many words two hypotheses share at their beginning, case and punctuation aside.
-fn agreement(a: &[HeardWord], b: &[HeardWord]) -> usize {
+fn common_prefix_length(a: &[RecognizedWord], b: &[RecognizedWord]) -> usize {
     a.iter()
         .zip(b)
-        .take_while(|(a, b)| same(&a.text, &b.text))
+        .take_while(|(a, b)| is_same_word(&a.text, &b.text))
         .count()
 }
 
 /// Whether two words are the same, written otherwise perhaps: "four" is "4".
-fn same(a: &str, b: &str) -> bool {
-    letters(a).eq(letters(b)) || digit(a).is_some_and(|digit_a| digit(b) == Some(digit_a))
+fn is_same_word(a: &str, b: &str) -> bool {
+    normalized_letters(a).eq(normalized_letters(b))
+        || parse_digit(a).is_some_and(|digit_a| parse_digit(b) == Some(digit_a))
 }
 
-fn letters(word: &str) -> impl Iterator<Item = char> {
+fn normalized_letters(word: &str) -> impl Iterator<Item = char> {
     word.chars()
         .filter(|c| c.is_alphanumeric())
         .flat_map(char::to_lowercase)
@@ -122,22 +132,25 @@ fn letters(word: &str) -> impl Iterator<Item = char> {
 /// onto `words` with the fewest edits. Of several such places the one nearest in time to where the
 /// settled words end counts: a last word that is heard otherwise now ("book", "book's") is not said
 /// twice, and one that is new is not swallowed.
-fn continuation<'a>(settled: &[HeardWord], words: &'a [HeardWord]) -> &'a [HeardWord] {
-    // The last row of an edit-distance table: the cost of turning all of `settled` into the first
+fn words_after_stable<'a>(
+    stable: &[RecognizedWord],
+    words: &'a [RecognizedWord],
+) -> &'a [RecognizedWord] {
+    // The last row of an edit-distance table: the cost of turning all of `stable` into the first
     // j of `words`.
     let mut costs: Vec<usize> = (0..=words.len()).collect();
-    for (i, word) in settled.iter().enumerate() {
+    for (i, word) in stable.iter().enumerate() {
         let mut diagonal = costs[0];
         costs[0] = i + 1;
         for j in 1..=words.len() {
-            let replaced = diagonal + usize::from(!same(&word.text, &words[j - 1].text));
+            let replaced = diagonal + usize::from(!is_same_word(&word.text, &words[j - 1].text));
             diagonal = costs[j];
             costs[j] = replaced.min(costs[j] + 1).min(costs[j - 1] + 1);
         }
     }
-    let end_ms = |words: &[HeardWord]| words.last().map_or(0, |word| word.end_ms);
-    let settled_ms = end_ms(settled);
-    let distance = |j: usize| (costs[j], end_ms(&words[..j]).abs_diff(settled_ms));
+    let end_ms = |words: &[RecognizedWord]| words.last().map_or(0, |word| word.end_ms);
+    let stable_ms = end_ms(stable);
+    let distance = |j: usize| (costs[j], end_ms(&words[..j]).abs_diff(stable_ms));
     let place = (0..=words.len()).min_by_key(|&j| distance(j));
     &words[place.unwrap_or(0)..]
 }
@@ -147,10 +160,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn words(text: &str) -> Vec<HeardWord> {
+    fn words(text: &str) -> Vec<RecognizedWord> {
         text.split_whitespace()
             .zip(0u32..)
-            .map(|(text, n)| HeardWord {
+            .map(|(text, n)| RecognizedWord {
                 text: text.to_owned(),
                 start_ms: n * 300,
                 end_ms: n * 300 + 300,
@@ -164,16 +177,16 @@ mod tests {
     }
 
     #[test]
-    fn a_draft_is_shown_up_to_its_first_doubtful_word() {
+    fn a_partial_is_shown_up_to_its_first_uncertain_word() {
         let stabilizer = Stabilizer::default();
-        let worth = |draft: Vec<HeardWord>, heard_ms| {
-            let words = stabilizer.worth_showing(draft, heard_ms);
-            join(words.iter().map(|word| word.text.as_str()))
+        let worth = |partial: Vec<RecognizedWord>, speech_end_ms| {
+            let words = stabilizer.confident_prefix(partial, speech_end_ms);
+            join_words(words.iter().map(|word| word.text.as_str()))
         };
-        let draft = words("we go on and on");
-        assert_eq!(worth(draft.clone(), 1_500), "we go on and", "half a word");
-        assert_eq!(worth(draft.clone(), 1_800), "we go on and on");
-        let mut guess = draft;
+        let partial = words("we go on and on");
+        assert_eq!(worth(partial.clone(), 1_500), "we go on and", "half a word");
+        assert_eq!(worth(partial.clone(), 1_800), "we go on and on");
+        let mut guess = partial;
         guess[2].confidence = 0.1;
         assert_eq!(worth(guess, 1_800), "we go");
         assert_eq!(worth(words("we"), 300), "we", "better than nothing");
@@ -183,17 +196,17 @@ mod tests {
     fn doubt_takes_no_word_back_that_is_heard_again() {
         let mut stabilizer = Stabilizer::default();
         stabilizer.push(words("we go on"), 1_200);
-        let mut draft = words("we go on and on");
-        draft[1].confidence = 0.1;
-        let worth = stabilizer.worth_showing(draft, 1_800);
+        let mut partial = words("we go on and on");
+        partial[1].confidence = 0.1;
+        let worth = stabilizer.confident_prefix(partial, 1_800);
         assert_eq!(worth.len(), 5);
         let mut other = words("we went on and on");
         other[1].confidence = 0.1;
-        assert_eq!(stabilizer.worth_showing(other, 1_800), words("we"));
+        assert_eq!(stabilizer.confident_prefix(other, 1_800), words("we"));
     }
 
     #[test]
-    fn words_settle_when_two_hypotheses_agree_and_the_speaker_is_past_them() {
+    fn words_become_stable_when_two_hypotheses_agree_and_the_speaker_is_past_them() {
         let mut stabilizer = Stabilizer::default();
         assert_eq!(
             stabilizer.push(words("the birch"), 2_000),
@@ -210,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unsure_word_does_not_settle_nor_what_follows_it() {
+    fn an_uncertain_word_does_not_become_stable_nor_what_follows_it() {
         let mut unsure = words("the birch canoe slid");
         unsure[1].confidence = 0.4;
         let mut stabilizer = Stabilizer::default();
@@ -222,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_settled_word_is_never_taken_back_even_by_the_final() {
+    fn a_stable_word_is_never_taken_back_even_by_the_final() {
         let mut stabilizer = Stabilizer::default();
         stabilizer.push(words("a birch canoe"), 3_000);
         assert_eq!(
@@ -231,13 +244,13 @@ mod tests {
         );
         let last = stabilizer.finish(&words("the birch canoe slid on"));
         assert_eq!(
-            join(last.iter().map(|w| w.text.as_str())),
+            join_words(last.iter().map(|w| w.text.as_str())),
             "a birch canoe slid on"
         );
     }
 
     #[test]
-    fn the_final_hypothesis_knows_best_when_a_settled_word_was_said() {
+    fn the_final_hypothesis_gives_a_stable_word_its_times() {
         let mut stabilizer = Stabilizer::default();
         stabilizer.push(words("a birch"), 3_000);
         stabilizer.push(words("a birch"), 3_300);
@@ -270,7 +283,7 @@ mod tests {
                 }
             }
             let last = hypotheses.last().expect("at least one");
-            let text = join(stabilizer.finish(&words(last)).iter().map(|w| w.text.as_str()));
+            let text = join_words(stabilizer.finish(&words(last)).iter().map(|w| w.text.as_str()));
             prop_assert!(text.starts_with(&before));
         }
     }

@@ -3,18 +3,18 @@
 //! A small neural network (the `earshot` crate: 40 mel bands, three frames of context, tuned to
 //! 16 kHz) gives a score; on recorded phone calls it says yes to 92–96 % of labelled speech and
 //! to under 1 % of the rest. It takes music, tones and keyboards for speech too, so what it lets
-//! through is judged again by what Whisper makes of it (`engine::guard`). A level gate keeps
+//! through is judged again by what Whisper makes of it (`engine::hallucination`). A level gate keeps
 //! line noise and far-away talk out.
 //!
 //! The network is deaf to quiet callers: of 207 words at −48 dB it let 118 pass. So it hears each frame
-//! louder, as if the loudest of the last seconds were at [`LEVEL_DB_USUAL`]. What is fainter than
-//! [`FAINT_DB`] stays as it is: that is the other party, heard through the line, and amplified it becomes
+//! louder, as if the loudest of the last seconds were at [`TARGET_LEVEL_DB`]. What is fainter than
+//! [`FAINT_LEVEL_DB`] stays as it is: that is the other party, heard through the line, and amplified it becomes
 //! words that nobody said to this end. Whisper needs no such help: its spectrogram has no level.
 
 use earshot::Detector;
 
 /// Samples in one frame at 16 kHz.
-pub const FRAME: usize = 256;
+pub const FRAME_SAMPLES: usize = 256;
 
 /// Milliseconds in one frame.
 pub const FRAME_MS: u64 = 16;
@@ -33,14 +33,14 @@ const ABOVE_FLOOR_DB_MIN: f32 = 6.0;
 
 /// How fast the noise floor is believed to rise, a frame. 3 dB a second: faster takes long vowels
 /// for noise, slower stays deaf longer when a fan starts.
-const FLOOR_RISE_DB: f32 = 3.0 * FRAME_MS as f32 / 1_000.0;
+const NOISE_FLOOR_RISE_DB: f32 = 3.0 * FRAME_MS as f32 / 1_000.0;
 
 /// The noise floor is never believed to be higher than this: continuous loud sound is for the
 /// network to judge.
-const FLOOR_DB_MAX: f32 = -45.0;
+const NOISE_FLOOR_DB_MAX: f32 = -45.0;
 
 /// How loud the loudest frames are of speech that the network finds.
-const LEVEL_DB_USUAL: f32 = -35.0;
+const TARGET_LEVEL_DB: f32 = -35.0;
 
 /// What is quieter is amplified by no more than this. Of 24 clips at −48 dB 2 of 230 words are left out
 /// with it, and none fewer with 26 dB, which lets the other party's echo through.
@@ -49,22 +49,22 @@ const GAIN_DB_MAX: f32 = 8.0;
 /// A party whose loudest frame is fainter is not amplified. The loudest of speech at −48 dB are at −44;
 /// where the other party was heard through the line in the gaps of real calls, and amplified, gave
 /// words, two of three times they were below −50.
-const FAINT_DB: f32 = -50.0;
+const FAINT_LEVEL_DB: f32 = -50.0;
 
 /// Only a frame that stands out of the line's own noise by this much says how loud the party is.
 const LOUD_ABOVE_FLOOR_DB_MIN: f32 = 10.0;
 
 /// How fast the loudest frame is forgotten, a frame in which somebody is heard: 6 dB a second.
-const LOUDEST_FALL_DB: f32 = 6.0 * FRAME_MS as f32 / 1_000.0;
+const PEAK_DECAY_DB: f32 = 6.0 * FRAME_MS as f32 / 1_000.0;
 
 /// The level given to digital silence.
 const SILENCE_DB: f32 = -100.0;
 
 /// What the detector thinks of one frame.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Verdict {
+pub struct VadDecision {
     /// Whether it is speech, hysteresis and gates applied.
-    pub speech: bool,
+    pub is_speech: bool,
     /// The network's score, 0 to 1.
     pub score: f32,
     /// Mean level in dB of full scale.
@@ -73,20 +73,20 @@ pub struct Verdict {
 
 /// The detector of one track; about 8 KiB.
 pub struct Vad {
-    network: Box<Detector>,
-    speaking: bool,
-    floor_db: f32,
+    detector: Box<Detector>,
+    is_speaking: bool,
+    noise_floor_db: f32,
     /// The loudest of the last seconds; `None`: nobody has been heard.
-    loudest_db: Option<f32>,
+    peak_level_db: Option<f32>,
 }
 
 impl Default for Vad {
     fn default() -> Self {
         Self {
-            network: Detector::default_boxed(),
-            speaking: false,
-            floor_db: FLOOR_DB_MAX,
-            loudest_db: None,
+            detector: Detector::default_boxed(),
+            is_speaking: false,
+            noise_floor_db: NOISE_FLOOR_DB_MAX,
+            peak_level_db: None,
         }
     }
 }
@@ -94,42 +94,49 @@ impl Default for Vad {
 impl std::fmt::Debug for Vad {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Vad")
-            .field("speaking", &self.speaking)
+            .field("speaking", &self.is_speaking)
             .finish_non_exhaustive()
     }
 }
 
 impl Vad {
-    /// Judges the next frame: exactly [`FRAME`] samples at 16 kHz, −1 to 1.
-    pub fn judge(&mut self, frame: &[f32; FRAME]) -> Verdict {
+    /// Judges the next frame: exactly [`FRAME_SAMPLES`] samples at 16 kHz, −1 to 1.
+    pub fn push_frame(&mut self, frame: &[f32; FRAME_SAMPLES]) -> VadDecision {
         let level_db = level_db(frame);
-        self.floor_db = level_db
-            .min(self.floor_db + FLOOR_RISE_DB)
-            .min(FLOOR_DB_MAX);
-        let gain = self.gain(level_db);
+        self.noise_floor_db = level_db
+            .min(self.noise_floor_db + NOISE_FLOOR_RISE_DB)
+            .min(NOISE_FLOOR_DB_MAX);
+        let gain = self.update_gain(level_db);
         // A resampler overshoots loud consonants a little; the network takes no more than ±1.
         let score = self
-            .network
+            .detector
             .predict_f32(&frame.map(|sample| (sample * gain).clamp(-1.0, 1.0)));
-        let audible = level_db >= LEVEL_DB_MIN && level_db >= self.floor_db + ABOVE_FLOOR_DB_MIN;
-        let threshold = if self.speaking { SCORE_OFF } else { SCORE_ON };
-        self.speaking = score >= threshold && audible;
-        Verdict {
-            speech: self.speaking,
+        let is_audible =
+            level_db >= LEVEL_DB_MIN && level_db >= self.noise_floor_db + ABOVE_FLOOR_DB_MIN;
+        let threshold = if self.is_speaking {
+            SCORE_OFF
+        } else {
+            SCORE_ON
+        };
+        self.is_speaking = score >= threshold && is_audible;
+        VadDecision {
+            is_speech: self.is_speaking,
             score,
             level_db,
         }
     }
 
     /// By how much the network hears a frame of this level louder than it is.
-    fn gain(&mut self, level_db: f32) -> f32 {
-        if level_db >= self.floor_db + LOUD_ABOVE_FLOOR_DB_MIN {
-            let fallen = self.loudest_db.map(|loudest| loudest - LOUDEST_FALL_DB);
-            self.loudest_db = Some(fallen.map_or(level_db, |fallen| fallen.max(level_db)));
+    fn update_gain(&mut self, level_db: f32) -> f32 {
+        if level_db >= self.noise_floor_db + LOUD_ABOVE_FLOOR_DB_MIN {
+            let fallen = self.peak_level_db.map(|peak_db| peak_db - PEAK_DECAY_DB);
+            self.peak_level_db = Some(fallen.map_or(level_db, |fallen| fallen.max(level_db)));
         }
-        let loudest_db = self.loudest_db.filter(|&loudest| loudest >= FAINT_DB);
-        let gain_db = loudest_db.map_or(0.0, |loudest| {
-            (LEVEL_DB_USUAL - loudest).clamp(0.0, GAIN_DB_MAX)
+        let peak_level_db = self
+            .peak_level_db
+            .filter(|&peak_db| peak_db >= FAINT_LEVEL_DB);
+        let gain_db = peak_level_db.map_or(0.0, |peak_db| {
+            (TARGET_LEVEL_DB - peak_db).clamp(0.0, GAIN_DB_MAX)
         });
         10_f32.powf(gain_db / 20.0)
     }
@@ -161,7 +168,7 @@ mod tests {
                     (seed >> 16) as f32 / 65_536.0 * 0.001 - 0.0005
                 }
             });
-            assert!(!vad.judge(&frame).speech, "frame {n}");
+            assert!(!vad.push_frame(&frame).is_speech, "frame {n}");
         }
     }
 
@@ -169,10 +176,10 @@ mod tests {
     fn a_quiet_party_is_amplified_and_a_faint_or_loud_one_is_not() {
         let gain_db = |levels_db: &[f32]| {
             let mut vad = Vad {
-                floor_db: -75.0,
+                noise_floor_db: -75.0,
                 ..Vad::default()
             };
-            let gains: Vec<f32> = levels_db.iter().map(|&db| vad.gain(db)).collect();
+            let gains: Vec<f32> = levels_db.iter().map(|&db| vad.update_gain(db)).collect();
             gains.last().map(|gain| 20.0 * gain.log10()).unwrap()
         };
         let near = |db: f32, expected: f32| (db - expected).abs() < 0.01;

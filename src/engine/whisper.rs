@@ -3,9 +3,9 @@
 //! whisper.cpp's logits filter and abort flag are C callbacks.
 //!
 //! Settings that were measured on 8 kHz phone turns: greedy; timestamps on; the encoder's context
-//! trimmed to the clip's length and [`SLACK_MS`], but not below [`CONTEXT_MIN`]; the text ended by
-//! force at the end of speech or where it is a loop ([`Vocabulary::next`],
-//! [`Vocabulary::without_loop`]); flash attention off (with a trimmed context it attends to rows of
+//! trimmed to the clip's length and [`PADDING_MS`], but not below [`CONTEXT_MIN`]; the text ended by
+//! force at the end of speech or where it is a loop ([`DecodeRules::next`],
+//! [`DecodeRules::tokens_before_loop`]); flash attention off (with a trimmed context it attends to rows of
 //! earlier calls). A final whose text looks wrong is tried once more with more context, and a text that
 //! repeats itself with the whole window: with less, Whisper repeats what was said once.
 
@@ -26,19 +26,19 @@ use whisper_rs::WhisperSysState;
 use whisper_rs::WhisperTokenData;
 
 use crate::audio;
-use crate::engine::guard::Next;
-use crate::engine::guard::TIMESTAMP_MS;
-use crate::engine::guard::Vocabulary;
-use crate::engine::heard::Heard;
-use crate::engine::heard::Piece;
-use crate::engine::heard::Signs;
-use crate::engine::heard::tokens_max;
-use crate::engine::model::ModelError;
+use crate::engine::decoded::DecodeSignals;
+use crate::engine::decoded::DecodedText;
+use crate::engine::decoded::DecodedToken;
+use crate::engine::decoded::tokens_max;
+use crate::engine::hallucination::DecodeRules;
+use crate::engine::hallucination::NextToken;
+use crate::engine::hallucination::TIMESTAMP_MS;
+use crate::engine::model::SpeechModelError;
 use crate::engine::recognizer::Effort;
 use crate::engine::recognizer::Hypothesis;
 use crate::engine::recognizer::RecognizeError;
+use crate::engine::recognizer::RecognizeRequest;
 use crate::engine::recognizer::Recognizer;
-use crate::engine::recognizer::Request;
 
 /// Encoder positions in a second of audio.
 const CONTEXT_HZ: usize = 50;
@@ -52,37 +52,37 @@ const CONTEXT_MIN: usize = 320;
 
 /// What the encoder sees when a final is tried again (15.4 s). The whole window takes twice as
 /// long and mends no more.
-const CONTEXT_AGAIN: usize = 768;
+const CONTEXT_RETRY: usize = 768;
 
 /// Silence that the encoder sees after the clip.
-const SLACK_MS: usize = 1_280;
+const PADDING_MS: usize = 1_280;
 
 /// Clips are padded to this length: whisper.cpp gives up below 0.1 s.
 const SAMPLES_MIN: usize = audio::SPEECH_HZ as usize / 5;
 
 /// A loaded model, shared by all workers.
 #[derive(Clone)]
-pub struct Model {
+pub struct WhisperCppModel {
     context: Arc<WhisperContext>,
-    vocabulary: Vocabulary,
+    rules: DecodeRules,
 }
 
-impl std::fmt::Debug for Model {
+impl std::fmt::Debug for WhisperCppModel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Model")
+        f.debug_struct("WhisperCppModel")
             .field("multilingual", &self.is_multilingual())
             .finish_non_exhaustive()
     }
 }
 
-impl Model {
+impl WhisperCppModel {
     /// Loads a ggml file.
-    pub fn load(path: &Path) -> Result<Self, ModelError> {
-        if !processor_is_able() {
-            return Err(ModelError::Processor);
+    pub fn load(path: &Path) -> Result<Self, SpeechModelError> {
+        if !has_cpu_features() {
+            return Err(SpeechModelError::Processor);
         }
         whisper_rs::install_logging_hooks();
-        let failed = |reason: String| ModelError::Load {
+        let failed = |reason: String| SpeechModelError::Load {
             path: path.display().to_string(),
             reason,
         };
@@ -95,10 +95,10 @@ impl Model {
             .map_err(|error| failed(error.to_string()))?;
         let end = context.token_eot();
         let spelling = |token| context.token_to_bytes(token).unwrap_or_default();
-        let vocabulary = Vocabulary::new(end, context.token_beg(), (0..end).map(spelling));
+        let rules = DecodeRules::new(end, context.token_beg(), (0..end).map(spelling));
         Ok(Self {
             context: Arc::new(context),
-            vocabulary,
+            rules,
         })
     }
 
@@ -108,12 +108,12 @@ impl Model {
     }
 
     /// A recogniser of its own for one worker: about 200 MB for tiny.
-    pub fn recognizer(&self) -> Result<Whisper, RecognizeError> {
+    pub fn recognizer(&self) -> Result<WhisperCppRecognizer, RecognizeError> {
         let state = self.context.create_state().map_err(failed)?;
-        Ok(Whisper {
+        Ok(WhisperCppRecognizer {
             model: self.clone(),
             state,
-            policy: Policy::default(),
+            policy: ContextPolicy::default(),
         })
     }
 }
@@ -140,7 +140,7 @@ pub fn graphics_card() -> Option<String> {
 
 /// How much of the encoder a pass uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Policy {
+pub enum ContextPolicy {
     /// Trimmed to the clip, and again with more context where a text looks wrong.
     #[default]
     Trimmed,
@@ -149,32 +149,36 @@ pub enum Policy {
 }
 
 /// One worker's recogniser.
-pub struct Whisper {
-    model: Model,
+pub struct WhisperCppRecognizer {
+    model: WhisperCppModel,
     state: WhisperState,
-    policy: Policy,
+    policy: ContextPolicy,
 }
 
-impl Whisper {
+impl WhisperCppRecognizer {
     /// The same recogniser with another policy.
     #[must_use]
-    pub fn with_policy(self, policy: Policy) -> Self {
+    pub fn with_policy(self, policy: ContextPolicy) -> Self {
         Self { policy, ..self }
     }
 
-    fn pass(&mut self, request: &Request<'_>, context: usize) -> Result<Heard, RecognizeError> {
-        let mut watch = Watch {
-            vocabulary: &self.model.vocabulary,
-            speech_end_ms: (self.policy == Policy::Trimmed).then_some(request.speech_end_ms),
+    fn run_pass(
+        &mut self,
+        request: &RecognizeRequest<'_>,
+        context: usize,
+    ) -> Result<DecodedText, RecognizeError> {
+        let mut observer = PassObserver {
+            rules: &self.model.rules,
+            speech_end_ms: (self.policy == ContextPolicy::Trimmed).then_some(request.speech_end_ms),
             cancelled: request.cancelled,
             tokens: Vec::new(),
             logprobs: Vec::new(),
-            kept: None,
+            kept_tokens: None,
         };
         let mut parameters = FullParams::new(SamplingStrategy::Greedy { best_of: 1 });
         parameters.set_n_threads(1);
         parameters.set_no_context(true);
-        parameters.set_single_segment(self.policy == Policy::Trimmed);
+        parameters.set_single_segment(self.policy == ContextPolicy::Trimmed);
         parameters.set_temperature_inc(0.0);
         parameters.set_suppress_blank(true);
         parameters.set_print_progress(false);
@@ -182,28 +186,34 @@ impl Whisper {
         parameters.set_print_realtime(false);
         parameters.set_print_timestamps(false);
         parameters.set_audio_ctx(context as c_int);
-        if self.policy == Policy::Trimmed {
+        if self.policy == ContextPolicy::Trimmed {
             parameters.set_max_tokens(tokens_max(request) as c_int);
         }
         // whisper-rs leaks each language string, a few bytes; "en" is the default and needs none.
         if self.model.is_multilingual() && request.language != Some("en") {
             parameters.set_language(request.language.or(Some("auto")));
         }
-        watch.attach(&mut parameters);
+        observer.attach(&mut parameters);
         let outcome = self.state.full(parameters, request.samples);
         if request.cancelled.load(Ordering::Relaxed) {
             return Err(RecognizeError::Cancelled);
         }
         outcome.map_err(failed)?;
-        let kept = watch.kept.or_else(|| watch.broken_off(tokens_max(request)));
-        Ok(self.read(request, kept))
+        let kept_tokens = observer
+            .kept_tokens
+            .or_else(|| observer.tokens_before_cutoff(tokens_max(request)));
+        Ok(self.to_decoded_text(request, kept_tokens))
     }
 
     /// Reads what the state holds after a pass.
-    fn read(&self, request: &Request<'_>, kept: Option<usize>) -> Heard {
-        let vocabulary = &self.model.vocabulary;
-        let whole = self.policy == Policy::FullContext;
-        let mut pieces = Vec::new();
+    fn to_decoded_text(
+        &self,
+        request: &RecognizeRequest<'_>,
+        kept_tokens: Option<usize>,
+    ) -> DecodedText {
+        let rules = &self.model.rules;
+        let whole = self.policy == ContextPolicy::FullContext;
+        let mut decoded_tokens = Vec::new();
         let mut no_speech = 0f32;
         let mut taken = 0;
         for segment in self.state.as_iter() {
@@ -211,76 +221,76 @@ impl Whisper {
             // Over several windows only the segments' own times count from the beginning.
             let at_ms = |centiseconds: i64| u32::try_from(centiseconds * 10).unwrap_or(0);
             if whole {
-                pieces.push(Piece::Time(at_ms(segment.start_timestamp())));
+                decoded_tokens.push(DecodedToken::Timestamp(at_ms(segment.start_timestamp())));
             }
-            let count = kept.map_or(usize::MAX, |kept| kept - taken);
+            let count = kept_tokens.map_or(usize::MAX, |kept_tokens| kept_tokens - taken);
             let tokens = (0..segment.n_tokens()).filter_map(|n| segment.get_token(n));
             for token in tokens.take(count) {
                 taken += 1;
                 let data = token.token_data();
-                if data.id >= vocabulary.first_timestamp {
+                if data.id >= rules.timestamp_begin {
                     if !whole {
-                        let steps = (data.id - vocabulary.first_timestamp) as u32;
-                        pieces.push(Piece::Time(steps * TIMESTAMP_MS));
+                        let steps = (data.id - rules.timestamp_begin) as u32;
+                        decoded_tokens.push(DecodedToken::Timestamp(steps * TIMESTAMP_MS));
                     }
-                } else if data.id < vocabulary.end
+                } else if data.id < rules.eot
                     && let Ok(bytes) = token.to_bytes()
                 {
-                    pieces.push(Piece::Text {
+                    decoded_tokens.push(DecodedToken::Text {
                         bytes: bytes.to_vec(),
                         logprob: data.plog,
                     });
                 }
             }
             if whole {
-                pieces.push(Piece::Time(at_ms(segment.end_timestamp())));
+                decoded_tokens.push(DecodedToken::Timestamp(at_ms(segment.end_timestamp())));
             }
         }
-        let signs = Signs {
+        let signals = DecodeSignals {
             no_speech,
             english_only: !self.model.is_multilingual(),
-            looped: kept.is_some(),
+            had_loop: kept_tokens.is_some(),
         };
-        Heard::new(&pieces, signs, request)
+        DecodedText::new(&decoded_tokens, signals, request)
     }
 }
 
-impl Recognizer for Whisper {
-    fn recognize(&mut self, request: &Request<'_>) -> Result<Hypothesis, RecognizeError> {
+impl Recognizer for WhisperCppRecognizer {
+    fn recognize(&mut self, request: &RecognizeRequest<'_>) -> Result<Hypothesis, RecognizeError> {
         let mut padded = Vec::new();
         let request = if request.samples.len() < SAMPLES_MIN {
             padded.extend_from_slice(request.samples);
             padded.resize(SAMPLES_MIN, 0.0);
-            &Request {
+            &RecognizeRequest {
                 samples: &padded,
                 ..*request
             }
         } else {
             request
         };
-        if self.policy == Policy::FullContext {
+        if self.policy == ContextPolicy::FullContext {
             return Ok(self
-                .pass(request, CONTEXT_MAX)?
-                .hypothesis(self.language(request)));
+                .run_pass(request, CONTEXT_MAX)?
+                .into_hypothesis(self.request_language(request)));
         }
         let ms = request.samples.len() * 1_000 / audio::SPEECH_HZ as usize;
-        let context = ((ms + SLACK_MS) * CONTEXT_HZ / 1_000).clamp(CONTEXT_MIN, CONTEXT_MAX);
-        let mut heard = self.pass(request, context)?;
-        let repeats = heard.repeats();
-        let is_doubtful = request.effort != Effort::Draft && heard.is_doubtful();
-        let again = if repeats { CONTEXT_MAX } else { CONTEXT_AGAIN };
+        let context = ((ms + PADDING_MS) * CONTEXT_HZ / 1_000).clamp(CONTEXT_MIN, CONTEXT_MAX);
+        let mut decoded = self.run_pass(request, context)?;
+        let repeats = decoded.has_repetition();
+        let is_doubtful = request.effort != Effort::Partial && decoded.is_doubtful();
+        let again = if repeats { CONTEXT_MAX } else { CONTEXT_RETRY };
         if (repeats || is_doubtful) && context < again {
-            let again = self.pass(request, again)?;
-            if repeats || again.is_better_than(&heard) {
-                heard = again;
+            let again = self.run_pass(request, again)?;
+            if repeats || again.is_better_than(&decoded) {
+                decoded = again;
             }
         }
-        Ok(heard.believed(self.language(request)))
+        Ok(decoded.into_filtered_hypothesis(self.request_language(request)))
     }
 }
 
-impl Whisper {
-    fn language(&self, request: &Request<'_>) -> String {
+impl WhisperCppRecognizer {
+    fn request_language(&self, request: &RecognizeRequest<'_>) -> String {
         if !self.model.is_multilingual() {
             return "en".to_owned();
         }
@@ -293,8 +303,8 @@ impl Whisper {
 }
 
 /// What the callbacks of one pass look at.
-struct Watch<'a> {
-    vocabulary: &'a Vocabulary,
+struct PassObserver<'a> {
+    rules: &'a DecodeRules,
     /// `None`: the text is not ended by force.
     speech_end_ms: Option<u32>,
     cancelled: &'a AtomicBool,
@@ -302,24 +312,25 @@ struct Watch<'a> {
     /// How likely each was.
     logprobs: Vec<f32>,
     /// The text was a loop, of which so many tokens are kept.
-    kept: Option<usize>,
+    kept_tokens: Option<usize>,
 }
 
-impl Watch<'_> {
+impl PassObserver<'_> {
     /// Decides what may come next, where `logits` say how likely each token is.
-    fn look(&mut self, speech_end_ms: u32, logits: &mut [f32]) {
-        let vocabulary = self.vocabulary;
-        let end = vocabulary.end as usize;
-        self.kept = vocabulary.without_loop(&self.tokens, &self.logprobs, speech_end_ms, false);
-        let next = if self.kept.is_some() {
-            Next::TheEnd
+    fn filter_logits(&mut self, speech_end_ms: u32, logits: &mut [f32]) {
+        let rules = self.rules;
+        let end = rules.eot as usize;
+        self.kept_tokens =
+            rules.tokens_before_loop(&self.tokens, &self.logprobs, speech_end_ms, false);
+        let next = if self.kept_tokens.is_some() {
+            NextToken::OnlyEot
         } else {
-            vocabulary.next(&self.tokens, speech_end_ms)
+            rules.next_token_rule(&self.tokens, speech_end_ms)
         };
         match next {
-            Next::Anything => {}
-            Next::NotTheEnd => logits[end] = f32::NEG_INFINITY,
-            Next::TheEnd => {
+            NextToken::Any => {}
+            NextToken::NotEot => logits[end] = f32::NEG_INFINITY,
+            NextToken::OnlyEot => {
                 for (token, logit) in logits.iter_mut().enumerate() {
                     *logit = if token == end { 0.0 } else { f32::NEG_INFINITY };
                 }
@@ -328,14 +339,14 @@ impl Watch<'_> {
     }
 
     /// How many tokens to keep of a text that has as many as it may have, and no end.
-    fn broken_off(&self, tokens_max: usize) -> Option<usize> {
+    fn tokens_before_cutoff(&self, tokens_max: usize) -> Option<usize> {
         let end_ms = self.speech_end_ms?;
         // The last token was not seen.
         let is_full = self.tokens.len() + 1 >= tokens_max;
         is_full
             .then(|| {
-                self.vocabulary
-                    .without_loop(&self.tokens, &self.logprobs, end_ms, true)
+                self.rules
+                    .tokens_before_loop(&self.tokens, &self.logprobs, end_ms, true)
             })
             .flatten()
     }
@@ -351,7 +362,7 @@ impl Watch<'_> {
         unsafe {
             parameters.set_filter_logits_callback(Some(filter_logits));
             parameters.set_filter_logits_callback_user_data(this);
-            parameters.set_abort_callback(Some(must_abort));
+            parameters.set_abort_callback(Some(should_abort));
             parameters.set_abort_callback_user_data(this);
         }
     }
@@ -365,39 +376,41 @@ unsafe extern "C" fn filter_logits(
     tokens: *const WhisperTokenData,
     token_count: c_int,
     logits: *mut f32,
-    watch: *mut c_void,
+    observer: *mut c_void,
 ) {
     // SAFETY: whisper.cpp hands over `token_count` tokens and one logit for each entry of the
-    // context's vocabulary; `watch` is the `Watch` that `attach` gave it, borrowed by nobody else
+    // context's vocabulary; `observer` is the `PassObserver` that `attach` gave it, borrowed by nobody else
     // during the pass.
-    let (watch, tokens, logits) = unsafe {
-        let vocabulary = whisper_rs::whisper_rs_sys::whisper_n_vocab(context) as usize;
+    let (observer, tokens, logits) = unsafe {
+        let vocab_size = whisper_rs::whisper_rs_sys::whisper_n_vocab(context) as usize;
         let tokens = if token_count > 0 {
             std::slice::from_raw_parts(tokens, token_count as usize)
         } else {
             &[]
         };
         (
-            &mut *watch.cast::<Watch<'_>>(),
+            &mut *observer.cast::<PassObserver<'_>>(),
             tokens,
-            std::slice::from_raw_parts_mut(logits, vocabulary),
+            std::slice::from_raw_parts_mut(logits, vocab_size),
         )
     };
-    let Some(speech_end_ms) = watch.speech_end_ms else {
+    let Some(speech_end_ms) = observer.speech_end_ms else {
         return;
     };
-    watch.tokens.clear();
-    watch.tokens.extend(tokens.iter().map(|token| token.id));
-    watch.logprobs.clear();
-    watch.logprobs.extend(tokens.iter().map(|token| token.plog));
-    watch.look(speech_end_ms, logits);
+    observer.tokens.clear();
+    observer.tokens.extend(tokens.iter().map(|token| token.id));
+    observer.logprobs.clear();
+    observer
+        .logprobs
+        .extend(tokens.iter().map(|token| token.plog));
+    observer.filter_logits(speech_end_ms, logits);
 }
 
 #[expect(unsafe_code, reason = "called by whisper.cpp")]
-unsafe extern "C" fn must_abort(watch: *mut c_void) -> bool {
-    // SAFETY: `watch` is the `Watch` that `attach` gave it, alive during the pass.
-    let watch = unsafe { &*watch.cast::<Watch<'_>>() };
-    watch.cancelled.load(Ordering::Relaxed)
+unsafe extern "C" fn should_abort(observer: *mut c_void) -> bool {
+    // SAFETY: `observer` is the `PassObserver` that `attach` gave it, alive during the pass.
+    let observer = unsafe { &*observer.cast::<PassObserver<'_>>() };
+    observer.cancelled.load(Ordering::Relaxed)
 }
 
 fn failed(error: whisper_rs::WhisperError) -> RecognizeError {
@@ -405,14 +418,14 @@ fn failed(error: whisper_rs::WhisperError) -> RecognizeError {
 }
 
 #[cfg(target_arch = "x86_64")]
-fn processor_is_able() -> bool {
+fn has_cpu_features() -> bool {
     is_x86_feature_detected!("avx2")
         && is_x86_feature_detected!("fma")
         && is_x86_feature_detected!("f16c")
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn processor_is_able() -> bool {
+fn has_cpu_features() -> bool {
     true
 }
 

@@ -19,15 +19,15 @@ use tokio::sync::mpsc;
 use crate::clock;
 use crate::engine::recognizer::Effort;
 use crate::engine::recognizer::RecognizeError;
+use crate::engine::recognizer::RecognizeRequest;
 use crate::engine::recognizer::Recognizer;
-use crate::engine::recognizer::Request;
-use crate::engine::scheduler::Counts;
-use crate::engine::scheduler::Job;
-use crate::engine::scheduler::Purpose;
+use crate::engine::scheduler::JobPriority;
+use crate::engine::scheduler::RecognitionJob;
 use crate::engine::scheduler::Scheduler;
-use crate::engine::scheduler::VoiceId;
-use crate::engine::voice::Answer;
-use crate::engine::voice::Outcome;
+use crate::engine::scheduler::SchedulerCounts;
+use crate::engine::scheduler::TrackId;
+use crate::engine::track::JobOutcome;
+use crate::engine::track::JobResult;
 
 /// Added to the niceness of the threads that recognise, so that sockets, webhooks and the database are
 /// served at once while every core recognises. Measured on two cores, with 8,400 attacking clients beside
@@ -35,44 +35,44 @@ use crate::engine::voice::Outcome;
 const NICENESS: i32 = 5;
 
 /// An answer with the name of the voice that it is for.
-pub type Addressed = (VoiceId, Answer);
+pub type TrackResult = (TrackId, JobResult);
 
 /// Where a job's answer goes.
-pub type Reply = mpsc::Sender<Addressed>;
+pub type ResultSender = mpsc::Sender<TrackResult>;
 
 /// The worker threads and their queue.
 #[derive(Debug)]
 pub struct Workers {
-    shared: Arc<Shared>,
+    shared: Arc<WorkerQueue>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 #[derive(Debug, Default)]
-struct Shared {
-    queue: Mutex<Queue>,
+struct WorkerQueue {
+    state: Mutex<QueueState>,
     changed: Condvar,
     /// Stops passes that run.
-    abandon: AtomicBool,
+    abort: AtomicBool,
 }
 
 #[derive(Debug, Default)]
-struct Queue {
-    scheduler: Scheduler<Reply>,
+struct QueueState {
+    scheduler: Scheduler<ResultSender>,
     /// Answers for jobs that will not run, which a worker hands out.
-    unrun: VecDeque<(Job, Reply, Outcome)>,
-    work: Work,
+    unrun_jobs: VecDeque<(RecognitionJob, ResultSender, JobOutcome)>,
+    totals: WorkTotals,
     stopped: bool,
 }
 
 /// What the workers have done so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Work {
+pub struct WorkTotals {
     /// Audio that finals were made from.
     pub final_audio: Duration,
     /// Thread time that finals took.
     pub final_time: Duration,
     /// Finals made quickly because others waited.
-    pub hurried: u64,
+    pub fast_finals: u64,
     /// Thread time that partials took.
     pub partial_time: Duration,
 }
@@ -80,14 +80,14 @@ pub struct Work {
 impl Workers {
     /// One thread for each recogniser.
     pub fn start(recognizers: Vec<Box<dyn Recognizer>>) -> Self {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(WorkerQueue::default());
         let threads = recognizers.into_iter().enumerate().map(|(n, recognizer)| {
             let shared = shared.clone();
             std::thread::Builder::new()
                 .name(format!("recognizer-{n}"))
                 .spawn(move || {
-                    lower_priority();
-                    run(&shared, recognizer);
+                    lower_thread_priority();
+                    run_worker(&shared, recognizer);
                 })
                 .expect("the system can start one more thread")
         });
@@ -96,38 +96,38 @@ impl Workers {
     }
 
     /// Queues a job; never waits. Its answer comes through `reply`, whatever becomes of it.
-    pub fn submit(&self, job: Job, reply: Reply) {
+    pub fn submit(&self, job: RecognitionJob, reply: ResultSender) {
         let mut queue = self.shared.lock();
-        let refused = (job.voice, job.utterance, job.question);
+        let refused = (job.track_id, job.utterance, job.pass);
         for (job, reply) in queue.scheduler.push(job, reply) {
-            let is_new = (job.voice, job.utterance, job.question) == refused;
+            let is_new = (job.track_id, job.utterance, job.pass) == refused;
             let outcome = if is_new {
-                Outcome::Refused
+                JobOutcome::Refused
             } else {
-                Outcome::Dropped
+                JobOutcome::Dropped
             };
-            queue.unrun.push_back((job, reply, outcome));
+            queue.unrun_jobs.push_back((job, reply, outcome));
         }
         drop(queue);
         self.shared.changed.notify_one();
     }
 
     /// How far the oldest waiting final is behind its speech.
-    pub fn lag(&self) -> Duration {
-        self.shared.lock().scheduler.lag(clock::now())
+    pub fn final_lag(&self) -> Duration {
+        self.shared.lock().scheduler.final_lag(clock::now())
     }
 
     /// What became of the jobs, and what they cost.
-    pub fn tally(&self) -> (Counts, Work) {
+    pub fn statistics(&self) -> (SchedulerCounts, WorkTotals) {
         let queue = self.shared.lock();
-        (queue.scheduler.counts(), queue.work)
+        (queue.scheduler.counts(), queue.totals)
     }
 
     /// Stops: what runs is abandoned, what waits is dropped, the threads end. Blocks for the
     /// length of one encoder pass at most.
     pub fn stop(&self) {
         self.shared.lock().stopped = true;
-        self.shared.abandon.store(true, Ordering::Relaxed);
+        self.shared.abort.store(true, Ordering::Relaxed);
         self.shared.changed.notify_all();
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         for thread in threads.drain(..) {
@@ -142,38 +142,38 @@ impl Drop for Workers {
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+impl WorkerQueue {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The next thing for a worker to do; `None` when it should end.
-    fn next(&self) -> Option<Task> {
+    fn next_task(&self) -> Option<WorkerTask> {
         let mut queue = self.lock();
         loop {
             if queue.stopped {
                 return None;
             }
-            if let Some((job, reply, outcome)) = queue.unrun.pop_front() {
-                return Some(Task::Tell(job, reply, outcome));
+            if let Some((job, reply, outcome)) = queue.unrun_jobs.pop_front() {
+                return Some(WorkerTask::Reply(job, reply, outcome));
             }
             let (next, stale) = queue.scheduler.pop(clock::now());
-            queue.unrun.extend(
+            queue.unrun_jobs.extend(
                 stale
                     .into_iter()
-                    .map(|(job, reply)| (job, reply, Outcome::Dropped)),
+                    .map(|(job, reply)| (job, reply, JobOutcome::Dropped)),
             );
             if let Some((job, reply)) = next {
-                let effort = match job.purpose {
-                    Purpose::Final if queue.scheduler.is_pressed(&job, clock::now()) => {
-                        Effort::Final
+                let effort = match job.priority {
+                    JobPriority::Final if queue.scheduler.is_backlogged(&job, clock::now()) => {
+                        Effort::Fast
                     }
-                    Purpose::Final => Effort::Careful,
-                    Purpose::FirstPartial | Purpose::Partial => Effort::Draft,
+                    JobPriority::Final => Effort::Accurate,
+                    JobPriority::FirstPartial | JobPriority::Partial => Effort::Partial,
                 };
-                return Some(Task::Run(job, reply, effort));
+                return Some(WorkerTask::Run(job, reply, effort));
             }
-            if queue.unrun.is_empty() {
+            if queue.unrun_jobs.is_empty() {
                 queue = self
                     .changed
                     .wait(queue)
@@ -183,13 +183,13 @@ impl Shared {
     }
 }
 
-enum Task {
-    Run(Job, Reply, Effort),
-    Tell(Job, Reply, Outcome),
+enum WorkerTask {
+    Run(RecognitionJob, ResultSender, Effort),
+    Reply(RecognitionJob, ResultSender, JobOutcome),
 }
 
 /// Lowers the priority of this thread. Elsewhere than on Linux that would be the whole process's.
-fn lower_priority() {
+fn lower_thread_priority() {
     if cfg!(target_os = "linux")
         && let Err(error) = rustix::process::nice(NICENESS)
     {
@@ -197,41 +197,41 @@ fn lower_priority() {
     }
 }
 
-fn run(shared: &Shared, mut recognizer: Box<dyn Recognizer>) {
-    while let Some(task) = shared.next() {
+fn run_worker(shared: &WorkerQueue, mut recognizer: Box<dyn Recognizer>) {
+    while let Some(task) = shared.next_task() {
         let (job, reply, outcome) = match task {
-            Task::Tell(job, reply, outcome) => (job, reply, outcome),
-            Task::Run(job, reply, effort) => {
+            WorkerTask::Reply(job, reply, outcome) => (job, reply, outcome),
+            WorkerTask::Run(job, reply, effort) => {
                 let began = clock::now();
-                let outcome = recognize(&mut *recognizer, &job, effort, &shared.abandon);
-                shared.lock().work.add(&job, effort, clock::now() - began);
+                let outcome = recognize(&mut *recognizer, &job, effort, &shared.abort);
+                shared.lock().totals.add(&job, effort, clock::now() - began);
                 (job, reply, outcome)
             }
         };
-        let answer = Answer {
+        let result = JobResult {
             utterance: job.utterance,
-            question: job.question,
+            pass: job.pass,
             outcome,
         };
         // A call that is gone wants no answer.
-        let _ = reply.blocking_send((job.voice, answer));
+        let _ = reply.blocking_send((job.track_id, result));
     }
 }
 
 /// Runs one job on this thread.
 pub(crate) fn recognize(
     recognizer: &mut dyn Recognizer,
-    job: &Job,
+    job: &RecognitionJob,
     effort: Effort,
     cancelled: &AtomicBool,
-) -> Outcome {
+) -> JobOutcome {
     let samples: Vec<f32> = job
         .clip
         .samples
         .iter()
         .map(|&s| f32::from(s) / 32_768.0)
         .collect();
-    let request = Request {
+    let request = RecognizeRequest {
         samples: &samples,
         speech_end_ms: job.clip.speech_end_ms(),
         effort,
@@ -241,21 +241,21 @@ pub(crate) fn recognize(
     let result = catch_unwind(AssertUnwindSafe(|| recognizer.recognize(&request)))
         .unwrap_or_else(|_| Err(RecognizeError::Failed("it panicked".to_owned())));
     match result {
-        Ok(hypothesis) => Outcome::Heard(hypothesis),
+        Ok(hypothesis) => JobOutcome::Recognized(hypothesis),
         Err(error) => {
             if error != RecognizeError::Cancelled {
-                tracing::error!(%error, purpose = ?job.purpose, "an utterance was not recognised");
+                tracing::error!(%error, priority = ?job.priority, "an utterance was not recognised");
             }
-            Outcome::Failed(error)
+            JobOutcome::Failed(error)
         }
     }
 }
 
-impl Work {
-    fn add(&mut self, job: &Job, effort: Effort, time: Duration) {
-        if job.purpose == Purpose::Final {
-            self.hurried += u64::from(effort == Effort::Final);
-            self.final_audio += Duration::from_millis(job.clip.ms());
+impl WorkTotals {
+    fn add(&mut self, job: &RecognitionJob, effort: Effort, time: Duration) {
+        if job.priority == JobPriority::Final {
+            self.fast_finals += u64::from(effort == Effort::Fast);
+            self.final_audio += Duration::from_millis(job.clip.duration_ms());
             self.final_time += time;
         } else {
             self.partial_time += time;
@@ -268,29 +268,29 @@ mod tests {
     use super::*;
     use crate::engine::recognizer::Hypothesis;
     use crate::engine::recognizer::ScriptedRecognizer;
-    use crate::engine::segmenter::Clip;
+    use crate::engine::segmenter::AudioClip;
 
-    fn job(question: u32, purpose: Purpose) -> Job {
-        Job {
-            voice: VoiceId(1),
+    fn job(pass: u32, priority: JobPriority) -> RecognitionJob {
+        RecognitionJob {
+            track_id: TrackId(1),
             utterance: 1,
-            question,
-            purpose,
-            clip: Clip {
+            pass,
+            priority,
+            clip: AudioClip {
                 samples: vec![0; 16_000].into(),
                 start: 0,
                 speech: 0..16_000,
             },
             language: None,
-            heard_at: clock::now(),
-            unwanted: Arc::default(),
+            speech_ended_at: clock::now(),
+            cancelled: Arc::default(),
         }
     }
 
-    struct Panics;
+    struct FailingWorkerRecognizer;
 
-    impl Recognizer for Panics {
-        fn recognize(&mut self, _: &Request<'_>) -> Result<Hypothesis, RecognizeError> {
+    impl Recognizer for FailingWorkerRecognizer {
+        fn recognize(&mut self, _: &RecognizeRequest<'_>) -> Result<Hypothesis, RecognizeError> {
             panic!("as the test wants")
         }
     }
@@ -298,24 +298,24 @@ mod tests {
     #[tokio::test]
     async fn every_job_is_answered() {
         let workers = Workers::start(vec![Box::new(ScriptedRecognizer::new(["hello there"]))]);
-        let (reply, mut answers) = mpsc::channel(8);
-        workers.submit(job(1, Purpose::Final), reply);
-        let (voice, answer) = answers.recv().await.unwrap();
-        assert_eq!(voice, VoiceId(1));
-        assert!(matches!(answer.outcome, Outcome::Heard(h) if h.text() == "hello there"));
-        assert_eq!(workers.tally().1.final_audio, Duration::from_secs(1));
+        let (reply, mut results) = mpsc::channel(8);
+        workers.submit(job(1, JobPriority::Final), reply);
+        let (track_id, result) = results.recv().await.unwrap();
+        assert_eq!(track_id, TrackId(1));
+        assert!(matches!(result.outcome, JobOutcome::Recognized(h) if h.text() == "hello there"));
+        assert_eq!(workers.statistics().1.final_audio, Duration::from_secs(1));
     }
 
     #[tokio::test]
     async fn a_recogniser_that_panics_costs_one_utterance_and_no_thread() {
-        let workers = Workers::start(vec![Box::new(Panics)]);
-        let (reply, mut answers) = mpsc::channel(8);
-        for question in 1..=2 {
-            workers.submit(job(question, Purpose::Final), reply.clone());
-            let (_, answer) = answers.recv().await.unwrap();
+        let workers = Workers::start(vec![Box::new(FailingWorkerRecognizer)]);
+        let (reply, mut results) = mpsc::channel(8);
+        for pass in 1..=2 {
+            workers.submit(job(pass, JobPriority::Final), reply.clone());
+            let (_, result) = results.recv().await.unwrap();
             assert!(matches!(
-                answer.outcome,
-                Outcome::Failed(RecognizeError::Failed(_))
+                result.outcome,
+                JobOutcome::Failed(RecognizeError::Failed(_))
             ));
         }
     }
@@ -323,11 +323,11 @@ mod tests {
     #[tokio::test]
     async fn jobs_that_never_run_are_answered_too() {
         let workers = Workers::start(vec![Box::new(ScriptedRecognizer::default())]);
-        let (reply, mut answers) = mpsc::channel(8);
-        let unwanted = job(1, Purpose::Final);
-        unwanted.unwanted.store(true, Ordering::Relaxed);
-        workers.submit(unwanted, reply);
-        let (_, answer) = answers.recv().await.unwrap();
-        assert!(matches!(answer.outcome, Outcome::Dropped));
+        let (reply, mut results) = mpsc::channel(8);
+        let cancelled = job(1, JobPriority::Final);
+        cancelled.cancelled.store(true, Ordering::Relaxed);
+        workers.submit(cancelled, reply);
+        let (_, result) = results.recv().await.unwrap();
+        assert!(matches!(result.outcome, JobOutcome::Dropped));
     }
 }

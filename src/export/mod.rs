@@ -6,18 +6,18 @@
 //! An echo of the other party is marked in text and JSON, and left out of subtitles: there the words
 //! would stand twice at the same time.
 
-mod cues;
-mod order;
+mod reorder_buffer;
+mod subtitles;
 
 use std::collections::VecDeque;
 
-use crate::export::cues::Cue;
-pub use crate::export::order::Order;
+pub use crate::export::reorder_buffer::ReorderBuffer;
+use crate::export::subtitles::SubtitleCue;
 use crate::transcript::{Segment, Speaker};
 
 /// How a transcript is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub enum Format {
+pub enum ExportFormat {
     /// One line for each segment: time, speaker, words.
     #[default]
     Txt,
@@ -29,9 +29,9 @@ pub enum Format {
     Json,
 }
 
-impl Format {
+impl ExportFormat {
     /// The ending of a file's name.
-    pub fn ending(self) -> &'static str {
+    pub fn extension(self) -> &'static str {
         match self {
             Self::Txt => "txt",
             Self::Srt => "srt",
@@ -41,11 +41,11 @@ impl Format {
     }
 }
 
-/// The whole of `segments`, which are put in order of time. `named` adds who speaks.
-pub fn write(segments: &[Segment], format: Format, named: bool) -> String {
+/// The whole of `segments`, which are put in order of time. `with_speakers` adds who speaks.
+pub fn write(segments: &[Segment], format: ExportFormat, with_speakers: bool) -> String {
     let mut segments: Vec<&Segment> = segments.iter().collect();
     segments.sort_by_key(|segment| (segment.start_ms, segment.end_ms));
-    let mut writer = Writer::new(format, named);
+    let mut writer = ExportWriter::new(format, with_speakers);
     let mut out: String = segments
         .into_iter()
         .map(|segment| writer.push(segment))
@@ -56,23 +56,23 @@ pub fn write(segments: &[Segment], format: Format, named: bool) -> String {
 
 /// Writes a transcript piece by piece, so that one of hours needs the memory of a few segments.
 #[derive(Debug)]
-pub struct Writer {
-    format: Format,
-    named: bool,
+pub struct ExportWriter {
+    format: ExportFormat,
+    with_speakers: bool,
     /// Segments or subtitles written so far.
-    written: usize,
+    written_count: usize,
     /// Subtitles in order of time that a segment to come may shorten, or precede.
-    waiting: VecDeque<Cue>,
+    pending_cues: VecDeque<SubtitleCue>,
 }
 
-impl Writer {
-    /// A writer that has written nothing. `named` adds who speaks.
-    pub fn new(format: Format, named: bool) -> Self {
+impl ExportWriter {
+    /// A writer that has written nothing. `with_speakers` adds who speaks.
+    pub fn new(format: ExportFormat, with_speakers: bool) -> Self {
         Self {
             format,
-            named,
-            written: 0,
-            waiting: VecDeque::new(),
+            with_speakers,
+            written_count: 0,
+            pending_cues: VecDeque::new(),
         }
     }
 
@@ -84,22 +84,24 @@ impl Writer {
             return String::new();
         }
         match self.format {
-            Format::Txt => text(segment, self.named),
-            Format::Json => self.json(segment),
-            Format::Srt | Format::Vtt if segment.echo => String::new(),
-            Format::Srt | Format::Vtt => {
-                let indent = self.indent(segment.speaker);
-                for cue in cues::cues(segment, indent) {
-                    let place = self.waiting.partition_point(|w| w.start_ms <= cue.start_ms);
-                    self.waiting.insert(place, cue);
+            ExportFormat::Txt => format_text(segment, self.with_speakers),
+            ExportFormat::Json => self.format_json(segment),
+            ExportFormat::Srt | ExportFormat::Vtt if segment.echo => String::new(),
+            ExportFormat::Srt | ExportFormat::Vtt => {
+                let indent = self.speaker_indent(segment.speaker);
+                for cue in subtitles::layout_cues(segment, indent) {
+                    let place = self
+                        .pending_cues
+                        .partition_point(|w| w.start_ms <= cue.start_ms);
+                    self.pending_cues.insert(place, cue);
                 }
                 let mut out = String::new();
                 while self
-                    .waiting
+                    .pending_cues
                     .get(1)
                     .is_some_and(|next| next.start_ms <= segment.start_ms)
                 {
-                    out.push_str(&self.next_cue());
+                    out.push_str(&self.pop_cue());
                 }
                 out
             }
@@ -109,55 +111,57 @@ impl Writer {
     /// The rest.
     pub fn finish(&mut self) -> String {
         let mut out = String::new();
-        while !self.waiting.is_empty() {
-            out.push_str(&self.next_cue());
+        while !self.pending_cues.is_empty() {
+            out.push_str(&self.pop_cue());
         }
         let empty = match self.format {
-            Format::Txt | Format::Srt => "",
-            Format::Vtt => WEBVTT,
-            Format::Json => "{\n  \"segments\": []\n}\n",
+            ExportFormat::Txt | ExportFormat::Srt => "",
+            ExportFormat::Vtt => WEBVTT,
+            ExportFormat::Json => "{\n  \"segments\": []\n}\n",
         };
-        if self.written == 0 {
+        if self.written_count == 0 {
             return empty.to_owned();
         }
-        if self.format == Format::Json {
+        if self.format == ExportFormat::Json {
             out.push_str("\n  ]\n}\n");
         }
         out
     }
 
-    fn indent(&self, speaker: Speaker) -> usize {
+    fn speaker_indent(&self, speaker: Speaker) -> usize {
         match self.format {
-            Format::Srt => who(speaker, self.named).len(),
-            Format::Vtt | Format::Txt | Format::Json => 0,
+            ExportFormat::Srt => speaker_prefix(speaker, self.with_speakers).len(),
+            ExportFormat::Vtt | ExportFormat::Txt | ExportFormat::Json => 0,
         }
     }
 
-    fn next_cue(&mut self) -> String {
-        let Some(mut cue) = self.waiting.pop_front() else {
+    fn pop_cue(&mut self) -> String {
+        let Some(mut cue) = self.pending_cues.pop_front() else {
             return String::new();
         };
-        if let Some(next) = self.waiting.front() {
+        if let Some(next) = self.pending_cues.front() {
             cue.read_ms = cue.read_ms.min(next.start_ms).max(cue.end_ms);
         }
-        self.written += 1;
+        self.written_count += 1;
         match self.format {
-            Format::Vtt => {
-                let head = if self.written == 1 { WEBVTT } else { "" };
-                head.to_owned() + &webvtt(&cue, self.named)
+            ExportFormat::Vtt => {
+                let head = if self.written_count == 1 { WEBVTT } else { "" };
+                head.to_owned() + &format_webvtt(&cue, self.with_speakers)
             }
-            Format::Srt | Format::Txt | Format::Json => subrip(&cue, self.written, self.named),
+            ExportFormat::Srt | ExportFormat::Txt | ExportFormat::Json => {
+                format_subrip(&cue, self.written_count, self.with_speakers)
+            }
         }
     }
 
     /// An element of the one list, as `serde_json` would set it.
-    fn json(&mut self, segment: &Segment) -> String {
-        let mut out = if self.written == 0 {
+    fn format_json(&mut self, segment: &Segment) -> String {
+        let mut out = if self.written_count == 0 {
             "{\n  \"segments\": [\n".to_owned()
         } else {
             ",\n".to_owned()
         };
-        self.written += 1;
+        self.written_count += 1;
         let json = serde_json::to_string_pretty(segment);
         let json = json.expect("segments hold nothing that JSON cannot");
         out.push_str("    ");
@@ -169,7 +173,7 @@ impl Writer {
 /// How a WebVTT file begins.
 const WEBVTT: &str = "WEBVTT\n\n";
 
-fn name(speaker: Speaker) -> &'static str {
+fn speaker_name(speaker: Speaker) -> &'static str {
     match speaker {
         Speaker::Agent => "Agent",
         Speaker::Customer => "Customer",
@@ -177,61 +181,67 @@ fn name(speaker: Speaker) -> &'static str {
 }
 
 /// What a line without tags begins with.
-fn who(speaker: Speaker, named: bool) -> String {
-    if named {
-        format!("{}: ", name(speaker))
+fn speaker_prefix(speaker: Speaker, with_speakers: bool) -> String {
+    if with_speakers {
+        format!("{}: ", speaker_name(speaker))
     } else {
         String::new()
     }
 }
 
-fn text(segment: &Segment, named: bool) -> String {
+fn format_text(segment: &Segment, with_speakers: bool) -> String {
     let at = segment.start_ms / 1_000;
     let (hours, minutes, seconds) = (at / 3_600, at / 60 % 60, at % 60);
-    let who = if segment.echo {
-        format!("{} (echo): ", name(segment.speaker))
+    let speaker_prefix = if segment.echo {
+        format!("{} (echo): ", speaker_name(segment.speaker))
     } else {
-        who(segment.speaker, named)
+        speaker_prefix(segment.speaker, with_speakers)
     };
     format!(
-        "[{hours:02}:{minutes:02}:{seconds:02}] {who}{}\n",
-        one_line(&segment.text)
+        "[{hours:02}:{minutes:02}:{seconds:02}] {speaker_prefix}{}\n",
+        collapse_whitespace(&segment.text)
     )
 }
 
-fn subrip(cue: &Cue, number: usize, named: bool) -> String {
-    let who = who(cue.speaker, named);
-    let (from, to) = (stamp(cue.start_ms, ','), stamp(cue.read_ms, ','));
+fn format_subrip(cue: &SubtitleCue, number: usize, with_speakers: bool) -> String {
+    let speaker_prefix = speaker_prefix(cue.speaker, with_speakers);
+    let (from, to) = (
+        format_timestamp(cue.start_ms, ','),
+        format_timestamp(cue.read_ms, ','),
+    );
     // SubRip has no way to escape: players take `<…>` and `{…}` for tags, so that signs stand there which
     // look alike.
     let mut lines = cue.lines.join("\n").replace("-->", "→");
     for (sign, alike) in [("<", "‹"), (">", "›"), ("{", "❴"), ("}", "❵")] {
         lines = lines.replace(sign, alike);
     }
-    format!("{number}\n{from} --> {to}\n{who}{lines}\n\n")
+    format!("{number}\n{from} --> {to}\n{speaker_prefix}{lines}\n\n")
 }
 
-fn webvtt(cue: &Cue, named: bool) -> String {
-    let who = if named {
-        format!("<v {}>", name(cue.speaker))
+fn format_webvtt(cue: &SubtitleCue, with_speakers: bool) -> String {
+    let speaker_prefix = if with_speakers {
+        format!("<v {}>", speaker_name(cue.speaker))
     } else {
         String::new()
     };
-    let (from, to) = (stamp(cue.start_ms, '.'), stamp(cue.read_ms, '.'));
+    let (from, to) = (
+        format_timestamp(cue.start_ms, '.'),
+        format_timestamp(cue.read_ms, '.'),
+    );
     let lines = cue
         .lines
         .join("\n")
         .replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;");
-    format!("{from} --> {to}\n{who}{lines}\n\n")
+    format!("{from} --> {to}\n{speaker_prefix}{lines}\n\n")
 }
 
-fn one_line(text: &str) -> String {
+fn collapse_whitespace(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn stamp(ms: u64, point: char) -> String {
+fn format_timestamp(ms: u64, point: char) -> String {
     let (seconds, ms) = (ms / 1_000, ms % 1_000);
     format!(
         "{:02}:{:02}:{:02}{point}{ms:03}",
@@ -273,25 +283,25 @@ mod tests {
     #[test]
     fn text_is_in_order_of_time_and_names_speakers_when_asked() {
         assert_eq!(
-            write(&two(), Format::Txt, true),
+            write(&two(), ExportFormat::Txt, true),
             "[00:00:00] Agent: Hello.\n[01:01:01] Customer: a --> b <i> c & d\n"
         );
-        assert!(write(&two(), Format::Txt, false).starts_with("[00:00:00] Hello.\n"));
+        assert!(write(&two(), ExportFormat::Txt, false).starts_with("[00:00:00] Hello.\n"));
     }
 
     #[test]
     fn an_echo_is_marked_in_text_and_json_and_left_out_of_subtitles() {
         let mut segments = two();
         segments[0].echo = true;
-        let text = write(&segments, Format::Txt, true);
+        let text = write(&segments, ExportFormat::Txt, true);
         assert!(
             text.ends_with("[01:01:01] Customer (echo): a --> b <i> c & d\n"),
             "{text}"
         );
-        let json = write(&segments, Format::Json, true);
+        let json = write(&segments, ExportFormat::Json, true);
         assert_eq!(json.matches("\"echo\": true").count(), 1, "{json}");
         assert_eq!(json.matches("\"echo\"").count(), 1, "{json}");
-        for format in [Format::Srt, Format::Vtt] {
+        for format in [ExportFormat::Srt, ExportFormat::Vtt] {
             let subtitles = write(&segments, format, true);
             assert!(subtitles.contains("Hello.") && !subtitles.contains("01:01"));
         }
@@ -300,12 +310,12 @@ mod tests {
     #[test]
     fn a_strangers_words_cannot_break_out_of_a_subtitle() {
         assert_eq!(
-            write(&two(), Format::Srt, false),
+            write(&two(), ExportFormat::Srt, false),
             "1\n00:00:00,250 --> 00:00:01,750\nHello.\n\n\
              2\n01:01:01,500 --> 01:01:03,000\na → b ‹i› c & d\n\n"
         );
         assert_eq!(
-            write(&two(), Format::Vtt, true),
+            write(&two(), ExportFormat::Vtt, true),
             "WEBVTT\n\n00:00:00.250 --> 00:00:01.750\n<v Agent>Hello.\n\n\
              01:01:01.500 --> 01:01:03.000\n<v Customer>a --&gt; b &lt;i&gt; c &amp; d\n\n"
         );
@@ -323,8 +333,13 @@ mod tests {
             let text = "so many words, and then some. And more of them,".repeat(n as usize % 3);
             segments.push(segment(n * 1_100, speaker, &text));
         }
-        for format in [Format::Txt, Format::Srt, Format::Vtt, Format::Json] {
-            let mut writer = Writer::new(format, true);
+        for format in [
+            ExportFormat::Txt,
+            ExportFormat::Srt,
+            ExportFormat::Vtt,
+            ExportFormat::Json,
+        ] {
+            let mut writer = ExportWriter::new(format, true);
             let mut out = String::new();
             let mut early = 0;
             for segment in &segments {
@@ -345,7 +360,7 @@ mod tests {
         agent.end_ms = 9_000;
         let srt = write(
             &[agent, segment(5_000, Speaker::Customer, "Stop.")],
-            Format::Srt,
+            ExportFormat::Srt,
             true,
         );
         let starts: Vec<&str> = srt
@@ -363,30 +378,33 @@ mod tests {
 
     #[test]
     fn nothing_said_is_a_file_all_the_same() {
-        assert_eq!(write(&[], Format::Vtt, false), "WEBVTT\n\n");
+        assert_eq!(write(&[], ExportFormat::Vtt, false), "WEBVTT\n\n");
         assert_eq!(
-            write(&[], Format::Json, false),
+            write(&[], ExportFormat::Json, false),
             "{\n  \"segments\": []\n}\n"
         );
-        assert_eq!(write(&[], Format::Srt, false), "");
+        assert_eq!(write(&[], ExportFormat::Srt, false), "");
     }
 
     #[test]
     fn a_callers_words_open_no_tag_in_subtitles() {
         let said = "<font color=red>a</font> <v Agent> {\\an8}b --> c";
         let words = [segment(0, Speaker::Customer, said)];
-        for (format, own) in [(Format::Srt, ""), (Format::Vtt, "<v Customer>")] {
-            let written = write(&words, format, true).replace(own, "");
-            let mut spoken = written.lines().filter(|line| !line.contains(" --> "));
-            assert!(!spoken.any(|line| line.contains(['<', '>'])), "{written}");
+        for (format, own) in [(ExportFormat::Srt, ""), (ExportFormat::Vtt, "<v Customer>")] {
+            let written_count = write(&words, format, true).replace(own, "");
+            let mut spoken = written_count.lines().filter(|line| !line.contains(" --> "));
+            assert!(
+                !spoken.any(|line| line.contains(['<', '>'])),
+                "{written_count}"
+            );
         }
-        assert!(!write(&words, Format::Srt, true).contains(['{', '}']));
+        assert!(!write(&words, ExportFormat::Srt, true).contains(['{', '}']));
     }
 
     #[test]
     fn json_holds_the_segments_as_listeners_hear_them() {
         let json: serde_json::Value =
-            serde_json::from_str(&write(&two(), Format::Json, true)).unwrap();
+            serde_json::from_str(&write(&two(), ExportFormat::Json, true)).unwrap();
         assert_eq!(json["segments"][0]["startMs"], 250);
         assert_eq!(json["segments"].as_array().unwrap().len(), 2);
     }

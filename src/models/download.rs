@@ -13,41 +13,41 @@ use crate::limits::{
     MODEL_CONNECT_WAIT_MAX, MODEL_CONNECTIONS_MAX, MODEL_PROGRESS_BYTES_MIN, MODEL_REQUESTS_MAX,
     MODEL_STALL_WAIT_MAX,
 };
-use crate::models::catalogue::{Entry, PUBLISHER, REVISION};
-use crate::models::{ModelError, Step, Watcher};
+use crate::models::catalogue::{CatalogueEntry, PUBLISHER, REVISION};
+use crate::models::{ModelFileError, ProgressEvent, ProgressReporter};
 
 /// The publisher's server, or one that mirrors it.
 #[derive(Debug, Clone)]
-pub struct Web {
+pub struct ModelMirror {
     /// Folder of the files, without a slash at its end.
     pub base_url: String,
     /// Wait before the second request; it doubles with each further one.
-    pub pause: Duration,
+    pub backoff: Duration,
 }
 
-impl Web {
+impl ModelMirror {
     /// Hugging Face, at the revision of the catalogue.
     pub fn publisher() -> Self {
         Self {
             base_url: format!("{PUBLISHER}/resolve/{REVISION}"),
-            pause: Duration::from_millis(500),
+            backoff: Duration::from_millis(500),
         }
     }
 
     /// Where it has `entry`.
-    pub fn url(&self, entry: &Entry) -> String {
+    pub fn url(&self, entry: &CatalogueEntry) -> String {
         format!("{}/{}", self.base_url, entry.file_name())
     }
 
     /// Brings `part` to the entry's full size, keeping what it has. The caller checks the sum.
     pub(super) async fn download(
         &self,
-        entry: &Entry,
+        entry: &CatalogueEntry,
         part: &Path,
-        watcher: &Watcher,
-    ) -> Result<(), ModelError> {
+        progress: &ProgressReporter,
+    ) -> Result<(), ModelFileError> {
         let url = self.url(entry);
-        let gave_up = |reason: String| ModelError::Web {
+        let gave_up = |reason: String| ModelFileError::Download {
             url: url.clone(),
             reason,
         };
@@ -55,55 +55,55 @@ impl Web {
             .connect_timeout(MODEL_CONNECT_WAIT_MAX)
             .read_timeout(MODEL_STALL_WAIT_MAX)
             .build()
-            .map_err(|e| gave_up(in_full(e)))?;
+            .map_err(|e| gave_up(error_chain(e)))?;
         let mut requests = 0;
         loop {
-            let before = size(part).await?;
+            let before = file_size(part).await?;
             if before == entry.bytes {
                 return Ok(());
             }
-            let Err(fault) = fetch(&client, &url, entry, part, watcher).await else {
+            let Err(error) = fetch_range(&client, &url, entry, part, progress).await else {
                 return Ok(());
             };
-            let (reason, requests_max) = match fault {
-                Fault::Disk(error) => return Err(error),
-                Fault::Refused(reason) => return Err(gave_up(reason)),
-                Fault::Unreachable(reason) => (reason, MODEL_CONNECTIONS_MAX),
-                Fault::Broken(reason) => (reason, MODEL_REQUESTS_MAX),
+            let (reason, requests_max) = match error {
+                DownloadError::Disk(error) => return Err(error),
+                DownloadError::Refused(reason) => return Err(gave_up(reason)),
+                DownloadError::Unreachable(reason) => (reason, MODEL_CONNECTIONS_MAX),
+                DownloadError::Broken(reason) => (reason, MODEL_REQUESTS_MAX),
             };
-            if size(part).await? >= before.saturating_add(MODEL_PROGRESS_BYTES_MIN) {
+            if file_size(part).await? >= before.saturating_add(MODEL_PROGRESS_BYTES_MIN) {
                 requests = 0;
             }
             requests += 1;
             if requests >= requests_max {
                 return Err(gave_up(reason));
             }
-            watcher.tell(Step::Retrying { reason });
-            tokio::time::sleep(self.pause * 2_u32.pow(requests - 1)).await;
+            progress.report(ProgressEvent::Retrying { reason });
+            tokio::time::sleep(self.backoff * 2_u32.pow(requests - 1)).await;
         }
     }
 }
 
 /// Why a request did not bring the file.
-enum Fault {
+enum DownloadError {
     /// No connection: not worth many attempts.
     Unreachable(String),
     /// It broke on the way: worth another.
     Broken(String),
     /// The server means it.
     Refused(String),
-    /// Not the network's fault.
-    Disk(ModelError),
+    /// Not the network's error.
+    Disk(ModelFileError),
 }
 
-async fn fetch(
+async fn fetch_range(
     client: &Client,
     url: &str,
-    entry: &Entry,
+    entry: &CatalogueEntry,
     part: &Path,
-    watcher: &Watcher,
-) -> Result<(), Fault> {
-    let have = size(part).await.map_err(Fault::Disk)?;
+    progress: &ProgressReporter,
+) -> Result<(), DownloadError> {
+    let have = file_size(part).await.map_err(DownloadError::Disk)?;
     let have = if have > entry.bytes { 0 } else { have };
     let mut request = client.get(url);
     if have > 0 {
@@ -111,36 +111,36 @@ async fn fetch(
     }
     let response = request.send().await.map_err(|e| {
         let is_connect = e.is_connect();
-        let reason = in_full(e);
+        let reason = error_chain(e);
         if is_connect {
-            Fault::Unreachable(reason)
+            DownloadError::Unreachable(reason)
         } else {
-            Fault::Broken(reason)
+            DownloadError::Broken(reason)
         }
     })?;
-    let from = start_of(&response, have)?;
+    let from = resume_offset(&response, have)?;
     if let Some(length) = response.content_length() {
         let offered = from.saturating_add(length);
         if offered != entry.bytes {
             let expected = entry.bytes;
-            return Err(Fault::Refused(format!(
+            return Err(DownloadError::Refused(format!(
                 "it offers {offered} bytes instead of {expected}"
             )));
         }
     }
-    let mut file = open_at(part, from).await.map_err(Fault::Disk)?;
-    let copied = copy(response, (&mut file, part), from, entry.bytes, watcher).await;
+    let mut file = open_at(part, from).await.map_err(DownloadError::Disk)?;
+    let copied = copy_body(response, (&mut file, part), from, entry.bytes, progress).await;
     // What has come is kept whatever happened, for the next request goes on from there.
     let flushed = match file.flush().await {
         Ok(()) => file.sync_all().await,
         error => error,
     };
-    flushed.map_err(|e| Fault::Disk(ModelError::io("write", part)(e)))?;
+    flushed.map_err(|e| DownloadError::Disk(ModelFileError::io("write", part)(e)))?;
     copied
 }
 
 /// Where in the file the body begins: `have` if the server takes up the offer, else 0.
-fn start_of(response: &Response, have: u64) -> Result<u64, Fault> {
+fn resume_offset(response: &Response, have: u64) -> Result<u64, DownloadError> {
     let status = response.status();
     if status == StatusCode::OK {
         return Ok(0);
@@ -153,7 +153,7 @@ fn start_of(response: &Response, have: u64) -> Result<u64, Fault> {
         let start = range.and_then(|r| Some(r.strip_prefix("bytes ")?.split_once('-')?.0));
         return match start.and_then(|digits| digits.parse::<u64>().ok()) {
             Some(start) if start == have => Ok(have),
-            _ => Err(Fault::Refused(format!(
+            _ => Err(DownloadError::Refused(format!(
                 "it answers with another range: {range:?}"
             ))),
         };
@@ -161,13 +161,13 @@ fn start_of(response: &Response, have: u64) -> Result<u64, Fault> {
     let busy = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS].contains(&status);
     let reason = format!("it answers {status}");
     Err(if busy || status.is_server_error() {
-        Fault::Broken(reason)
+        DownloadError::Broken(reason)
     } else {
-        Fault::Refused(reason)
+        DownloadError::Refused(reason)
     })
 }
 
-async fn open_at(part: &Path, from: u64) -> Result<File, ModelError> {
+async fn open_at(part: &Path, from: u64) -> Result<File, ModelFileError> {
     let open = async {
         let mut file = OpenOptions::new()
             .create(true)
@@ -179,33 +179,35 @@ async fn open_at(part: &Path, from: u64) -> Result<File, ModelError> {
         file.seek(std::io::SeekFrom::Start(from)).await?;
         Ok(file)
     };
-    open.await.map_err(ModelError::io("write", part))
+    open.await.map_err(ModelFileError::io("write", part))
 }
 
-async fn copy(
+async fn copy_body(
     mut response: Response,
     (file, part): (&mut File, &Path),
     from: u64,
     total: u64,
-    watcher: &Watcher,
-) -> Result<(), Fault> {
+    progress: &ProgressReporter,
+) -> Result<(), DownloadError> {
     let mut done = from;
-    watcher.tell(Step::Downloading { done, total });
+    progress.report(ProgressEvent::Downloading { done, total });
     while let Some(bytes) = response
         .chunk()
         .await
-        .map_err(|e| Fault::Broken(in_full(e)))?
+        .map_err(|e| DownloadError::Broken(error_chain(e)))?
     {
         if bytes.len() as u64 > total - done {
-            return Err(Fault::Refused(format!("it sends more than {total} bytes")));
+            return Err(DownloadError::Refused(format!(
+                "it sends more than {total} bytes"
+            )));
         }
         let written = file.write_all(&bytes).await;
-        written.map_err(|e| Fault::Disk(ModelError::io("write", part)(e)))?;
+        written.map_err(|e| DownloadError::Disk(ModelFileError::io("write", part)(e)))?;
         done += bytes.len() as u64;
-        watcher.tell(Step::Downloading { done, total });
+        progress.report(ProgressEvent::Downloading { done, total });
     }
     if done < total {
-        return Err(Fault::Broken(format!(
+        return Err(DownloadError::Broken(format!(
             "it ended after {done} of {total} bytes"
         )));
     }
@@ -213,16 +215,16 @@ async fn copy(
 }
 
 /// 0 when there is no such file.
-async fn size(path: &Path) -> Result<u64, ModelError> {
+async fn file_size(path: &Path) -> Result<u64, ModelFileError> {
     match tokio::fs::metadata(path).await {
         Ok(found) => Ok(found.len()),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(0),
-        Err(e) => Err(ModelError::io("read", path)(e)),
+        Err(e) => Err(ModelFileError::io("read", path)(e)),
     }
 }
 
 /// An error with the causes that it hides.
-fn in_full(error: reqwest::Error) -> String {
+fn error_chain(error: reqwest::Error) -> String {
     // The address is told beside it.
     let error = error.without_url();
     let mut text = error.to_string();

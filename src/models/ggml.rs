@@ -17,7 +17,7 @@ pub(super) const MAGIC: u32 = 0x6767_6d6c;
 
 /// What whisper.cpp must know before it reads tensors; counts in the order of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Parameters {
+pub(super) struct HyperParameters {
     pub(super) vocabulary: u32,
     pub(super) audio_context: u32,
     pub(super) audio_state: u32,
@@ -32,7 +32,7 @@ pub(super) struct Parameters {
 
 /// A tensor as the file holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Header {
+pub(super) struct TensorHeader {
     pub(super) name: String,
     /// Outermost first.
     pub(super) dims: Vec<u32>,
@@ -40,7 +40,7 @@ pub(super) struct Header {
     pub(super) half: bool,
 }
 
-impl Parameters {
+impl HyperParameters {
     /// Everything that comes before the first tensor.
     pub(super) fn write(&self, tokens: &[Vec<u8>], to: &mut impl Write) -> io::Result<()> {
         let f16_weights = 1;
@@ -79,7 +79,7 @@ impl Parameters {
     }
 }
 
-impl Header {
+impl TensorHeader {
     /// What comes before the values.
     pub(super) fn write(&self, to: &mut impl Write) -> io::Result<()> {
         let rank = self.dims.len() as u32;
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_tensor_goes_out_with_its_dimensions_turned_round() {
-        let header = Header {
+        let header = TensorHeader {
             name: "ab".to_owned(),
             dims: vec![2, 3],
             half: true,
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_value_beyond_sixteen_bits_is_noticed_before_it_becomes_infinite() {
-        let mut header = Header {
+        let mut header = TensorHeader {
             name: "x".to_owned(),
             dims: vec![1],
             half: true,
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn the_size_is_known_before_writing() {
-        let parameters = Parameters {
+        let parameters = HyperParameters {
             vocabulary: 51_864,
             audio_context: 1_500,
             audio_state: 384,

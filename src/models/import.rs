@@ -13,12 +13,12 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::ct2::{Type, Weights};
-use super::ggml::{Header, Parameters};
-use super::store::{self, Origin};
+use super::ct2::{Ct2Weights, ElementType};
+use super::folder::{self, ModelOrigin};
+use super::ggml::{HyperParameters, TensorHeader};
 use super::vocabulary;
 use crate::limits::MODEL_LAYERS_MAX;
-use crate::models::{ModelError, Step, Watcher};
+use crate::models::{ModelFileError, ProgressEvent, ProgressReporter};
 
 /// Whisper's vocabularies: English, multilingual, multilingual with Cantonese. whisper.cpp counts
 /// languages by them, so that no other size would work.
@@ -29,7 +29,7 @@ const HEAD_WIDTH: u32 = 64;
 
 /// A ggml file that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Imported {
+pub struct WrittenModel {
     /// Its size.
     pub bytes: u64,
     /// Its checksum, in lower-case hexadecimal digits.
@@ -41,18 +41,22 @@ pub struct Imported {
 /// with a note of its origin beside it. `output` is replaced only by a whole file.
 ///
 /// Blocks for as long as it takes to read and write the model.
-pub fn import(folder: &Path, output: &Path, watcher: &Watcher) -> Result<Imported, ModelError> {
+pub fn import(
+    folder: &Path,
+    output: &Path,
+    progress: &ProgressReporter,
+) -> Result<WrittenModel, ModelFileError> {
     if let Some(parent) = output.parent() {
-        std::fs::create_dir_all(parent).map_err(ModelError::io("write", parent))?;
+        std::fs::create_dir_all(parent).map_err(ModelFileError::io("write", parent))?;
     }
-    let part = store::with_suffix(output, ".import.part");
-    let imported = convert(folder, &part, watcher)?;
-    let Imported { bytes, sha256 } = imported.clone();
+    let part = folder::with_suffix(output, ".import.part");
+    let imported = convert(folder, &part, progress)?;
+    let WrittenModel { bytes, sha256 } = imported.clone();
     let from = format!("imported from {}", folder.display());
-    store::publish(
+    folder::install(
         &part,
         output,
-        &Origin {
+        &ModelOrigin {
             from,
             bytes,
             sha256,
@@ -65,14 +69,14 @@ pub fn import(folder: &Path, output: &Path, watcher: &Watcher) -> Result<Importe
 pub(super) fn convert(
     folder: &Path,
     part: &Path,
-    watcher: &Watcher,
-) -> Result<Imported, ModelError> {
+    progress: &ProgressReporter,
+) -> Result<WrittenModel, ModelFileError> {
     let path = folder.join("model.bin");
-    let file = File::open(&path).map_err(ModelError::io("read", &path))?;
-    let mut weights = Weights::open(file, &path)?;
-    let (parameters, pieces) = plan(&mut weights)?;
+    let file = File::open(&path).map_err(ModelFileError::io("read", &path))?;
+    let mut weights = Ct2Weights::open(file, &path)?;
+    let (parameters, pieces) = plan_tensors(&mut weights)?;
     let tokens = vocabulary::read(folder, parameters.vocabulary)?;
-    let written = write(&mut weights, &parameters, &tokens, &pieces, part, watcher);
+    let written = write_ggml(&mut weights, &parameters, &tokens, &pieces, part, progress);
     if written.is_err() {
         // The error at hand matters more than a left-over draft.
         let _ = std::fs::remove_file(part);
@@ -82,21 +86,23 @@ pub(super) fn convert(
 
 /// One tensor of the output, and where its values are.
 #[derive(Debug)]
-struct Piece {
-    header: Header,
+struct TensorPlan {
+    header: TensorHeader,
     source: String,
     rows: Range<u32>,
 }
 
 /// Reads the model's shape and lays out the output, checking that every tensor is there as it
 /// should be, before anything is written.
-fn plan<R: Read + Seek>(weights: &mut Weights<R>) -> Result<(Parameters, Vec<Piece>), ModelError> {
-    let parameters = parameters(weights)?;
+fn plan_tensors<R: Read + Seek>(
+    weights: &mut Ct2Weights<R>,
+) -> Result<(HyperParameters, Vec<TensorPlan>), ModelFileError> {
+    let parameters = read_hyper_parameters(weights)?;
     // An alias: Whisper's output layer is its token embedding, and ggml knows no other.
-    if weights.is_own("decoder/projection/weight") {
-        return Err(weights.wrong("decoder/projection/weight", "is not the token embedding"));
+    if weights.is_stored("decoder/projection/weight") {
+        return Err(weights.tensor_error("decoder/projection/weight", "is not the token embedding"));
     }
-    let mut layout = Layout {
+    let mut layout = TensorLayout {
         weights,
         pieces: Vec::new(),
     };
@@ -104,18 +110,18 @@ fn plan<R: Read + Seek>(weights: &mut Weights<R>) -> Result<(Parameters, Vec<Pie
     let (d, embeddings) = (p.audio_state, [p.vocabulary, p.text_state]);
 
     let positions = [p.audio_context, d];
-    layout.add(
+    layout.add_tensor(
         "encoder.positional_embedding",
         "encoder/position_encodings/encodings",
         &positions,
     )?;
     for (i, shape) in [(1, [d, p.bands, 3]), (2, [d, d, 3])] {
-        layout.add(
+        layout.add_tensor(
             &format!("encoder.conv{i}.weight"),
             &format!("encoder/conv{i}/weight"),
             &shape,
         )?;
-        layout.add(
+        layout.add_tensor(
             &format!("encoder.conv{i}.bias"),
             &format!("encoder/conv{i}/bias"),
             &[d],
@@ -123,178 +129,198 @@ fn plan<R: Read + Seek>(weights: &mut Weights<R>) -> Result<(Parameters, Vec<Pie
     }
     for i in 0..p.audio_layers {
         let (name, source) = (format!("encoder.blocks.{i}"), format!("encoder/layer_{i}"));
-        layout.self_attention(&name, &source, d)?;
-        layout.feed_forward(&name, &source, d)?;
+        layout.add_self_attention(&name, &source, d)?;
+        layout.add_mlp(&name, &source, d)?;
     }
-    layout.norm("encoder.ln_post", "encoder/layer_norm", d)?;
+    layout.add_layer_norm("encoder.ln_post", "encoder/layer_norm", d)?;
 
     let positions = [p.text_context, d];
-    layout.add(
+    layout.add_tensor(
         "decoder.positional_embedding",
         "decoder/position_encodings/encodings",
         &positions,
     )?;
-    layout.add(
+    layout.add_tensor(
         "decoder.token_embedding.weight",
         "decoder/embeddings/weight",
         &embeddings,
     )?;
     for i in 0..p.text_layers {
         let (name, source) = (format!("decoder.blocks.{i}"), format!("decoder/layer_{i}"));
-        layout.self_attention(&name, &source, d)?;
-        layout.cross_attention(&name, &source, d)?;
-        layout.feed_forward(&name, &source, d)?;
+        layout.add_self_attention(&name, &source, d)?;
+        layout.add_cross_attention(&name, &source, d)?;
+        layout.add_mlp(&name, &source, d)?;
     }
-    layout.norm("decoder.ln", "decoder/layer_norm", d)?;
+    layout.add_layer_norm("decoder.ln", "decoder/layer_norm", d)?;
     let pieces = layout.pieces;
     Ok((parameters, pieces))
 }
 
 /// The model's shape, read off its tensors.
-fn parameters<R: Read + Seek>(weights: &mut Weights<R>) -> Result<Parameters, ModelError> {
-    let [audio_context, audio_state] = dims(weights, "encoder/position_encodings/encodings")?;
-    let [text_context, text_state] = dims(weights, "decoder/position_encodings/encodings")?;
-    let [vocabulary, _] = dims(weights, "decoder/embeddings/weight")?;
-    let [_, bands, _] = dims(weights, "encoder/conv1/weight")?;
+fn read_hyper_parameters<R: Read + Seek>(
+    weights: &mut Ct2Weights<R>,
+) -> Result<HyperParameters, ModelFileError> {
+    let [audio_context, audio_state] =
+        tensor_dims(weights, "encoder/position_encodings/encodings")?;
+    let [text_context, text_state] = tensor_dims(weights, "decoder/position_encodings/encodings")?;
+    let [vocabulary, _] = tensor_dims(weights, "decoder/embeddings/weight")?;
+    let [_, bands, _] = tensor_dims(weights, "encoder/conv1/weight")?;
     if ![80, 128].contains(&bands) {
         let problem = format!("takes {bands} mel bands; Whisper has 80 or 128");
-        return Err(weights.wrong("encoder/conv1/weight", problem));
+        return Err(weights.tensor_error("encoder/conv1/weight", problem));
     }
     if !VOCABULARIES.contains(&vocabulary) {
         let problem = format!("has {vocabulary} rows; Whisper has 51864 to 51866");
-        return Err(weights.wrong("decoder/embeddings/weight", problem));
+        return Err(weights.tensor_error("decoder/embeddings/weight", problem));
     }
     if audio_state != text_state {
         let problem = format!("is {text_state} wide, and the encoder {audio_state}");
-        return Err(weights.wrong("decoder/position_encodings/encodings", problem));
+        return Err(weights.tensor_error("decoder/position_encodings/encodings", problem));
     }
-    Ok(Parameters {
+    Ok(HyperParameters {
         vocabulary,
         audio_context,
         audio_state,
-        audio_heads: heads(weights, "encoder", audio_state)?,
-        audio_layers: layers(weights, "encoder")?,
+        audio_heads: head_count(weights, "encoder", audio_state)?,
+        audio_layers: layer_count(weights, "encoder")?,
         text_context,
         text_state,
-        text_heads: heads(weights, "decoder", text_state)?,
-        text_layers: layers(weights, "decoder")?,
+        text_heads: head_count(weights, "decoder", text_state)?,
+        text_layers: layer_count(weights, "decoder")?,
         bands,
     })
 }
 
 /// The dimensions of a tensor of known rank, none of them zero.
-fn dims<R: Read + Seek, const N: usize>(
-    weights: &Weights<R>,
+fn tensor_dims<R: Read + Seek, const N: usize>(
+    weights: &Ct2Weights<R>,
     name: &str,
-) -> Result<[u32; N], ModelError> {
-    let found = weights.find(name).ok_or_else(|| weights.missing(name))?;
+) -> Result<[u32; N], ModelFileError> {
+    let found = weights
+        .find(name)
+        .ok_or_else(|| weights.missing_tensor(name))?;
     match <[u32; N]>::try_from(found.dims.as_slice()) {
         Ok(dims) if !dims.contains(&0) => Ok(dims),
-        _ => Err(weights.wrong(name, format!("has the shape {:?}", found.dims))),
+        _ => Err(weights.tensor_error(name, format!("has the shape {:?}", found.dims))),
     }
 }
 
-fn heads<R: Read + Seek>(
-    weights: &mut Weights<R>,
+fn head_count<R: Read + Seek>(
+    weights: &mut Ct2Weights<R>,
     side: &str,
     state: u32,
-) -> Result<u32, ModelError> {
+) -> Result<u32, ModelFileError> {
     let name = format!("{side}/num_heads");
     let heads = weights
-        .integer(&name)?
+        .read_integer(&name)?
         .unwrap_or_else(|| i64::from(state / HEAD_WIDTH));
     match u32::try_from(heads) {
         Ok(heads) if heads > 0 && state.is_multiple_of(heads) => Ok(heads),
-        _ => Err(weights.wrong(
+        _ => Err(weights.tensor_error(
             &name,
             format!("{heads} heads cannot share a width of {state}"),
         )),
     }
 }
 
-fn layers<R: Read + Seek>(weights: &Weights<R>, side: &str) -> Result<u32, ModelError> {
+fn layer_count<R: Read + Seek>(weights: &Ct2Weights<R>, side: &str) -> Result<u32, ModelFileError> {
     let count = (0..=MODEL_LAYERS_MAX)
         .take_while(|i| weights.has_prefix(&format!("{side}/layer_{i}/")))
         .count();
     if count == 0 || count > MODEL_LAYERS_MAX {
         let problem = format!("is missing, or there are more than {MODEL_LAYERS_MAX} layers");
-        return Err(weights.wrong(&format!("{side}/layer_0"), problem));
+        return Err(weights.tensor_error(&format!("{side}/layer_0"), problem));
     }
     Ok(count as u32)
 }
 
 /// Lays out tensors one after the other.
-struct Layout<'a, R> {
-    weights: &'a Weights<R>,
-    pieces: Vec<Piece>,
+struct TensorLayout<'a, R> {
+    weights: &'a Ct2Weights<R>,
+    pieces: Vec<TensorPlan>,
 }
 
-impl<R: Read + Seek> Layout<'_, R> {
-    fn self_attention(&mut self, name: &str, source: &str, d: u32) -> Result<(), ModelError> {
+impl<R: Read + Seek> TensorLayout<'_, R> {
+    fn add_self_attention(
+        &mut self,
+        name: &str,
+        source: &str,
+        d: u32,
+    ) -> Result<(), ModelFileError> {
         let (name, source) = (format!("{name}.attn"), format!("{source}/self_attention"));
         let fused = format!("{source}/linear_0");
         for (i, part, has_bias) in [(0, "query", true), (1, "key", false), (2, "value", true)] {
-            self.linear_part(&format!("{name}.{part}"), &fused, d, (i, 3), has_bias)?;
+            self.add_linear_part(&format!("{name}.{part}"), &fused, d, (i, 3), has_bias)?;
         }
-        self.linear(
+        self.add_linear(
             &format!("{name}.out"),
             &format!("{source}/linear_1"),
             [d, d],
         )?;
-        self.norm(&format!("{name}_ln"), &format!("{source}/layer_norm"), d)
+        self.add_layer_norm(&format!("{name}_ln"), &format!("{source}/layer_norm"), d)
     }
 
-    fn cross_attention(&mut self, name: &str, source: &str, d: u32) -> Result<(), ModelError> {
+    fn add_cross_attention(
+        &mut self,
+        name: &str,
+        source: &str,
+        d: u32,
+    ) -> Result<(), ModelFileError> {
         let (name, source) = (format!("{name}.cross_attn"), format!("{source}/attention"));
-        self.linear(
+        self.add_linear(
             &format!("{name}.query"),
             &format!("{source}/linear_0"),
             [d, d],
         )?;
         let fused = format!("{source}/linear_1");
         for (i, part, has_bias) in [(0, "key", false), (1, "value", true)] {
-            self.linear_part(&format!("{name}.{part}"), &fused, d, (i, 2), has_bias)?;
+            self.add_linear_part(&format!("{name}.{part}"), &fused, d, (i, 2), has_bias)?;
         }
-        self.linear(
+        self.add_linear(
             &format!("{name}.out"),
             &format!("{source}/linear_2"),
             [d, d],
         )?;
-        self.norm(&format!("{name}_ln"), &format!("{source}/layer_norm"), d)
+        self.add_layer_norm(&format!("{name}_ln"), &format!("{source}/layer_norm"), d)
     }
 
-    fn feed_forward(&mut self, name: &str, source: &str, d: u32) -> Result<(), ModelError> {
+    fn add_mlp(&mut self, name: &str, source: &str, d: u32) -> Result<(), ModelFileError> {
         let source = format!("{source}/ffn");
         let wide = d.saturating_mul(4);
-        self.linear(
+        self.add_linear(
             &format!("{name}.mlp.0"),
             &format!("{source}/linear_0"),
             [wide, d],
         )?;
-        self.linear(
+        self.add_linear(
             &format!("{name}.mlp.2"),
             &format!("{source}/linear_1"),
             [d, wide],
         )?;
-        self.norm(
+        self.add_layer_norm(
             &format!("{name}.mlp_ln"),
             &format!("{source}/layer_norm"),
             d,
         )
     }
 
-    fn norm(&mut self, name: &str, source: &str, d: u32) -> Result<(), ModelError> {
-        self.add(&format!("{name}.weight"), &format!("{source}/gamma"), &[d])?;
-        self.add(&format!("{name}.bias"), &format!("{source}/beta"), &[d])
+    fn add_layer_norm(&mut self, name: &str, source: &str, d: u32) -> Result<(), ModelFileError> {
+        self.add_tensor(&format!("{name}.weight"), &format!("{source}/gamma"), &[d])?;
+        self.add_tensor(&format!("{name}.bias"), &format!("{source}/beta"), &[d])
     }
 
-    fn linear(&mut self, name: &str, source: &str, shape: [u32; 2]) -> Result<(), ModelError> {
-        self.add(
+    fn add_linear(
+        &mut self,
+        name: &str,
+        source: &str,
+        shape: [u32; 2],
+    ) -> Result<(), ModelFileError> {
+        self.add_tensor(
             &format!("{name}.weight"),
             &format!("{source}/weight"),
             &shape,
         )?;
-        self.add(
+        self.add_tensor(
             &format!("{name}.bias"),
             &format!("{source}/bias"),
             &shape[..1],
@@ -302,22 +328,22 @@ impl<R: Read + Seek> Layout<'_, R> {
     }
 
     /// The `nth` of `of` square matrices that lie on top of each other.
-    fn linear_part(
+    fn add_linear_part(
         &mut self,
         name: &str,
         source: &str,
         d: u32,
         part: (u32, u32),
         has_bias: bool,
-    ) -> Result<(), ModelError> {
-        self.add_part(
+    ) -> Result<(), ModelFileError> {
+        self.add_tensor_part(
             &format!("{name}.weight"),
             &format!("{source}/weight"),
             &[d, d],
             part,
         )?;
         if has_bias {
-            self.add_part(
+            self.add_tensor_part(
                 &format!("{name}.bias"),
                 &format!("{source}/bias"),
                 &[d],
@@ -327,30 +353,38 @@ impl<R: Read + Seek> Layout<'_, R> {
         Ok(())
     }
 
-    fn add(&mut self, name: &str, source: &str, shape: &[u32]) -> Result<(), ModelError> {
-        self.add_part(name, source, shape, (0, 1))
+    fn add_tensor(
+        &mut self,
+        name: &str,
+        source: &str,
+        shape: &[u32],
+    ) -> Result<(), ModelFileError> {
+        self.add_tensor_part(name, source, shape, (0, 1))
     }
 
-    fn add_part(
+    fn add_tensor_part(
         &mut self,
         name: &str,
         source: &str,
         shape: &[u32],
         (nth, of): (u32, u32),
-    ) -> Result<(), ModelError> {
+    ) -> Result<(), ModelFileError> {
         let found = self
             .weights
             .find(source)
-            .ok_or_else(|| self.weights.missing(source))?;
-        if matches!(found.kind, Type::I8 | Type::I16 | Type::I32) {
+            .ok_or_else(|| self.weights.missing_tensor(source))?;
+        if matches!(
+            found.kind,
+            ElementType::I8 | ElementType::I16 | ElementType::I32
+        ) {
             let problem = "is quantised to integers, and the importer reads floats only";
-            return Err(self.weights.wrong(source, problem));
+            return Err(self.weights.tensor_error(source, problem));
         }
         let mut whole = shape.to_vec();
         whole[0] = whole[0].saturating_mul(of);
         if found.dims != whole {
             let problem = format!("has the shape {:?} instead of {whole:?}", found.dims);
-            return Err(self.weights.wrong(source, problem));
+            return Err(self.weights.tensor_error(source, problem));
         }
         // whisper.cpp computes with these in 32 bits, and wants a column for a convolution's bias.
         let column = ["encoder.conv1.bias", "encoder.conv2.bias"].contains(&name);
@@ -362,12 +396,12 @@ impl<R: Read + Seek> Layout<'_, R> {
         let half = dims.len() > 1 && !exact;
         // Within `whole[0]`, which is a dimension of the file.
         let rows = nth * shape[0]..(nth + 1) * shape[0];
-        let header = Header {
+        let header = TensorHeader {
             name: name.to_owned(),
             dims,
             half,
         };
-        self.pieces.push(Piece {
+        self.pieces.push(TensorPlan {
             header,
             source: source.to_owned(),
             rows,
@@ -376,36 +410,36 @@ impl<R: Read + Seek> Layout<'_, R> {
     }
 }
 
-fn write<R: Read + Seek>(
-    weights: &mut Weights<R>,
-    parameters: &Parameters,
+fn write_ggml<R: Read + Seek>(
+    weights: &mut Ct2Weights<R>,
+    parameters: &HyperParameters,
     tokens: &[Vec<u8>],
-    pieces: &[Piece],
+    pieces: &[TensorPlan],
     path: &Path,
-    watcher: &Watcher,
-) -> Result<Imported, ModelError> {
-    let file = File::create(path).map_err(ModelError::io("write", path))?;
+    progress: &ProgressReporter,
+) -> Result<WrittenModel, ModelFileError> {
+    let file = File::create(path).map_err(ModelFileError::io("write", path))?;
     let tensors: u64 = pieces.iter().map(|piece| piece.header.bytes()).sum();
     let total = parameters.bytes(tokens) + tensors;
-    let mut to = Tally {
+    let mut to = HashingWriter {
         to: BufWriter::new(file),
         sum: Sha256::new(),
         bytes: 0,
     };
     parameters
         .write(tokens, &mut to)
-        .map_err(ModelError::io("write", path))?;
+        .map_err(ModelFileError::io("write", path))?;
     for piece in pieces {
         piece
             .header
             .write(&mut to)
-            .map_err(ModelError::io("write", path))?;
+            .map_err(ModelFileError::io("write", path))?;
         let mut too_large = None;
-        weights.values(&piece.source, piece.rows.clone(), |values| {
+        weights.for_each_chunk(&piece.source, piece.rows.clone(), |values| {
             too_large = too_large.or_else(|| piece.header.too_large(values));
             let done = piece.header.write_values(values, &mut to);
-            done.map_err(ModelError::io("write", path))?;
-            watcher.tell(Step::Importing {
+            done.map_err(ModelFileError::io("write", path))?;
+            progress.report(ProgressEvent::Importing {
                 done: to.bytes,
                 total,
             });
@@ -413,29 +447,29 @@ fn write<R: Read + Seek>(
         })?;
         if let Some(value) = too_large {
             let problem = format!("holds {value}, too large for a 16-bit float");
-            return Err(weights.wrong(&piece.source, problem));
+            return Err(weights.tensor_error(&piece.source, problem));
         }
     }
-    let Tally { to, sum, bytes } = to;
+    let HashingWriter { to, sum, bytes } = to;
     debug_assert_eq!(bytes, total);
     let file = to
         .into_inner()
-        .map_err(|e| ModelError::io("write", path)(e.into_error()))?;
-    file.sync_all().map_err(ModelError::io("write", path))?;
-    Ok(Imported {
+        .map_err(|e| ModelFileError::io("write", path)(e.into_error()))?;
+    file.sync_all().map_err(ModelFileError::io("write", path))?;
+    Ok(WrittenModel {
         bytes,
-        sha256: store::hex(sum),
+        sha256: folder::hex_digest(sum),
     })
 }
 
 /// Counts and sums up what is written through it.
-struct Tally<W> {
+struct HashingWriter<W> {
     to: W,
     sum: Sha256,
     bytes: u64,
 }
 
-impl<W: Write> Write for Tally<W> {
+impl<W: Write> Write for HashingWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.to.write(bytes)?;
         self.sum.update(&bytes[..count]);
@@ -457,12 +491,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::models::folder::ChecksumMatch;
     use crate::models::mel;
-    use crate::models::store::Verified;
-    use crate::models::synthetic::{LAYERS, Model, STATE, Stored, VOCABULARY, value, vocabulary};
+    use crate::models::synthetic::{
+        LAYERS, STATE, StoredType, SyntheticModel, VOCABULARY, value, vocabulary,
+    };
 
     /// A ggml file taken apart again, by a reader of its own.
-    struct Ggml {
+    struct GgmlContents {
         numbers: Vec<u32>,
         filters: Vec<f32>,
         tokens: Vec<Vec<u8>>,
@@ -488,7 +524,7 @@ mod tests {
         }
     }
 
-    fn parse(mut bytes: &[u8]) -> Ggml {
+    fn parse(mut bytes: &[u8]) -> GgmlContents {
         let b = &mut bytes;
         let numbers: Vec<u32> = (0..14).map(|_| number(b)).collect();
         let filters = (0..numbers[12] * numbers[13])
@@ -507,7 +543,7 @@ mod tests {
             let values = (0..dims.iter().product()).map(|_| float(b, kind)).collect();
             assert!(tensors.insert(name, (dims, kind, values)).is_none());
         }
-        Ggml {
+        GgmlContents {
             numbers,
             filters,
             tokens,
@@ -515,11 +551,11 @@ mod tests {
         }
     }
 
-    fn import_model(model: &Model) -> Result<Vec<u8>, ModelError> {
+    fn import_model(model: &SyntheticModel) -> Result<Vec<u8>, ModelFileError> {
         let folder = tempfile::tempdir().unwrap();
         model.write(folder.path());
         let output = folder.path().join("out/ggml-x.bin");
-        let imported = import(folder.path(), &output, &Watcher::silent());
+        let imported = import(folder.path(), &output, &ProgressReporter::silent());
         let left: Vec<_> = match std::fs::read_dir(folder.path().join("out")) {
             Ok(entries) => entries.map(|e| e.unwrap().file_name()).collect(),
             Err(_) => Vec::new(),
@@ -528,8 +564,8 @@ mod tests {
             Ok(imported) => {
                 assert_eq!(left.len(), 2, "the file and its note: {left:?}");
                 assert!(matches!(
-                    store::verify(&output).unwrap(),
-                    Verified::AsNoted { .. }
+                    folder::verify(&output).unwrap(),
+                    ChecksumMatch::RecordedOrigin { .. }
                 ));
                 let bytes = std::fs::read(&output).unwrap();
                 assert_eq!(bytes.len() as u64, imported.bytes);
@@ -542,15 +578,15 @@ mod tests {
         }
     }
 
-    fn refusal(change: impl FnOnce(&mut Model)) -> String {
-        let mut model = Model::new(Stored::F16);
+    fn refusal(change: impl FnOnce(&mut SyntheticModel)) -> String {
+        let mut model = SyntheticModel::new(StoredType::F16);
         change(&mut model);
         import_model(&model).unwrap_err().to_string()
     }
 
     #[test]
     fn the_parameters_filters_and_tokens_are_where_whisper_cpp_reads_them() {
-        let ggml = parse(&import_model(&Model::new(Stored::F16)).unwrap());
+        let ggml = parse(&import_model(&SyntheticModel::new(StoredType::F16)).unwrap());
         let (v, d, l) = (VOCABULARY, STATE, LAYERS);
         assert_eq!(
             ggml.numbers,
@@ -563,7 +599,7 @@ mod tests {
 
     #[test]
     fn fused_projections_come_apart_and_key_biases_stay_behind() {
-        let mut model = Model::new(Stored::F16);
+        let mut model = SyntheticModel::new(StoredType::F16);
         let ggml = parse(&import_model(&model).unwrap());
         let d = STATE as usize;
         let mut check = |name: &str, source: &str, first: usize, count: usize| {
@@ -620,7 +656,7 @@ mod tests {
 
     #[test]
     fn weights_are_16_bit_and_the_rest_is_32_bit_in_the_shapes_of_whisper_cpp() {
-        let ggml = parse(&import_model(&Model::new(Stored::F16)).unwrap());
+        let ggml = parse(&import_model(&SyntheticModel::new(StoredType::F16)).unwrap());
         let shape = |name: &str| (ggml.tensors[name].0.clone(), ggml.tensors[name].1);
         assert_eq!(shape("encoder.conv1.weight"), (vec![3, 80, STATE], 1));
         assert_eq!(shape("encoder.conv2.bias"), (vec![1, STATE], 0));
@@ -640,16 +676,26 @@ mod tests {
 
     #[test]
     fn every_kind_of_float_gives_the_same_file() {
-        let reference = import_model(&Model::new(Stored::F16)).unwrap();
-        assert_eq!(import_model(&Model::new(Stored::F32)).unwrap(), reference);
-        assert_eq!(import_model(&Model::new(Stored::Bf16)).unwrap(), reference);
+        let reference = import_model(&SyntheticModel::new(StoredType::F16)).unwrap();
+        assert_eq!(
+            import_model(&SyntheticModel::new(StoredType::F32)).unwrap(),
+            reference
+        );
+        assert_eq!(
+            import_model(&SyntheticModel::new(StoredType::Bf16)).unwrap(),
+            reference
+        );
     }
 
     #[test]
     fn whisper_cpp_accepts_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ggml-x.bin");
-        std::fs::write(&path, import_model(&Model::new(Stored::F16)).unwrap()).unwrap();
+        std::fs::write(
+            &path,
+            import_model(&SyntheticModel::new(StoredType::F16)).unwrap(),
+        )
+        .unwrap();
         let parameters = whisper_rs::WhisperContextParameters::default();
         let context = whisper_rs::WhisperContext::new_with_params(&path, parameters).unwrap();
         assert_eq!(context.n_vocab(), VOCABULARY.cast_signed());
@@ -665,7 +711,8 @@ mod tests {
             &refusal(|m| m.tensor(weight).1.dims = vec![4, 16]),
             "[4, 16] instead of [16, 4]",
         );
-        let nan = |m: &mut Model| m.tensor(weight).1.bytes[10..12].copy_from_slice(&[0, 0x7E]);
+        let nan =
+            |m: &mut SyntheticModel| m.tensor(weight).1.bytes[10..12].copy_from_slice(&[0, 0x7E]);
         says(&refusal(nan), "not a finite number at byte");
         says(&refusal(|m| m.version = 3), "version 3");
         says(
@@ -690,14 +737,14 @@ mod tests {
             &refusal(|m| m.tensors.push(m.tensors[0].clone())),
             "a second time",
         );
-        let untied = |m: &mut Model| {
+        let untied = |m: &mut SyntheticModel| {
             let mut copy = m.tensor("decoder/embeddings/weight").1.clone();
             copy.name = "decoder/projection/weight".to_owned();
             m.tensors.push(copy);
             m.aliases.clear();
         };
         says(&refusal(untied), "decoder/projection/weight");
-        let rows = |m: &mut Model| {
+        let rows = |m: &mut SyntheticModel| {
             let embedding = m.tensor("decoder/embeddings/weight").1;
             embedding.dims = vec![1_000, STATE];
             embedding.bytes.truncate(8_000);
@@ -707,7 +754,7 @@ mod tests {
 
     #[test]
     fn a_quantised_model_is_refused_in_words() {
-        let error = import_model(&Model::new(Stored::I8))
+        let error = import_model(&SyntheticModel::new(StoredType::I8))
             .unwrap_err()
             .to_string();
         assert!(
@@ -718,7 +765,7 @@ mod tests {
 
     #[test]
     fn a_value_that_16_bits_cannot_hold_is_refused() {
-        let mut model = Model::new(Stored::F32);
+        let mut model = SyntheticModel::new(StoredType::F32);
         let name = "decoder/layer_1/ffn/linear_1/weight";
         model.tensor(name).1.bytes[..4].copy_from_slice(&1e9_f32.to_le_bytes());
         let error = import_model(&model).unwrap_err().to_string();
@@ -733,27 +780,27 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let output = folder.path().join("ggml-x.bin");
         std::fs::write(&output, "precious").unwrap();
-        let mut model = Model::new(Stored::F16);
+        let mut model = SyntheticModel::new(StoredType::F16);
         model.tensors.truncate(20);
         model.aliases.clear();
         model.write(folder.path());
-        assert!(import(folder.path(), &output, &Watcher::silent()).is_err());
+        assert!(import(folder.path(), &output, &ProgressReporter::silent()).is_err());
         assert_eq!(std::fs::read(&output).unwrap(), b"precious");
     }
 
     /// Reads and lays out `bytes` as a `model.bin`, and reads every value of it.
-    fn read_all(bytes: &[u8]) -> Result<(), ModelError> {
-        let mut weights = Weights::open(io::Cursor::new(bytes), Path::new("model.bin"))?;
-        let (_, pieces) = plan(&mut weights)?;
+    fn read_all(bytes: &[u8]) -> Result<(), ModelFileError> {
+        let mut weights = Ct2Weights::open(io::Cursor::new(bytes), Path::new("model.bin"))?;
+        let (_, pieces) = plan_tensors(&mut weights)?;
         for piece in pieces {
-            weights.values(&piece.source, piece.rows, |_| Ok(()))?;
+            weights.for_each_chunk(&piece.source, piece.rows, |_| Ok(()))?;
         }
         Ok(())
     }
 
     /// The model with its embedding last, so that cuts and flips hit headers as often as values.
     static SMALL_FIRST: LazyLock<Vec<u8>> = LazyLock::new(|| {
-        let mut model = Model::new(Stored::F16);
+        let mut model = SyntheticModel::new(StoredType::F16);
         model.tensors.sort_by_key(|tensor| tensor.bytes.len());
         model.bytes()
     });
@@ -801,18 +848,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let output = folder.path().join("out.bin");
         let say = || {
-            import(folder.path(), &output, &Watcher::silent())
+            import(folder.path(), &output, &ProgressReporter::silent())
                 .unwrap_err()
                 .to_string()
         };
         assert!(say().contains("model.bin"));
         std::fs::write(
             folder.path().join("model.bin"),
-            Model::new(Stored::F16).bytes(),
+            SyntheticModel::new(StoredType::F16).bytes(),
         )
         .unwrap();
         assert!(say().contains("vocabulary.txt"));
         std::fs::write(folder.path().join("vocabulary.txt"), vocabulary()).unwrap();
-        import(folder.path(), &output, &Watcher::silent()).unwrap();
+        import(folder.path(), &output, &ProgressReporter::silent()).unwrap();
     }
 }

@@ -9,19 +9,19 @@
 pub(super) const BINS: usize = 201;
 
 const BIN_HZ: f64 = 40.0;
-const TOP_HZ: f64 = 8_000.0;
+const MAX_HZ: f64 = 8_000.0;
 
 /// Below this the scale is linear, above it logarithmic.
-const KNEE_HZ: f64 = 1_000.0;
+const MIN_LOG_HZ: f64 = 1_000.0;
 const HZ_PER_MEL: f64 = 200.0 / 3.0;
-const KNEE_MEL: f64 = KNEE_HZ / HZ_PER_MEL;
+const MIN_LOG_MEL: f64 = MIN_LOG_HZ / HZ_PER_MEL;
 
 /// The filters, `bands` rows of [`BINS`] weights: value for value Whisper's own, which are products
 /// of 32-bit triangles and 64-bit areas.
 pub(super) fn filterbank(bands: usize) -> Vec<f32> {
-    let step = mel(TOP_HZ) / (bands + 1) as f64;
+    let step = mel(MAX_HZ) / (bands + 1) as f64;
     let mut edges: Vec<f64> = (0..=bands).map(|i| hz(step * i as f64)).collect();
-    edges.push(TOP_HZ);
+    edges.push(MAX_HZ);
     let mut weights = Vec::with_capacity(bands * BINS);
     for (i, &low) in edges.iter().take(bands).enumerate() {
         let (peak, high) = (edges[i + 1], edges[i + 2]);
@@ -43,18 +43,18 @@ fn log_per_mel() -> f64 {
 }
 
 fn mel(hz: f64) -> f64 {
-    if hz < KNEE_HZ {
+    if hz < MIN_LOG_HZ {
         hz / HZ_PER_MEL
     } else {
-        KNEE_MEL + (hz / KNEE_HZ).ln() / log_per_mel()
+        MIN_LOG_MEL + (hz / MIN_LOG_HZ).ln() / log_per_mel()
     }
 }
 
 fn hz(mel: f64) -> f64 {
-    if mel < KNEE_MEL {
+    if mel < MIN_LOG_MEL {
         mel * HZ_PER_MEL
     } else {
-        KNEE_HZ * ((mel - KNEE_MEL) * log_per_mel()).exp()
+        MIN_LOG_HZ * ((mel - MIN_LOG_MEL) * log_per_mel()).exp()
     }
 }
 

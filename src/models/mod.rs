@@ -7,14 +7,14 @@
 //!                                        │
 //!          ct2 ──► import ──► ggml ──────┘   mel, vocabulary: what ggml holds beside weights
 //!                              └──► quantise   smaller ones, made here
-//!                                    store: the folder, checksums, notes of origin
+//!                                    folder: what lies there, checksums, notes of origin
 //! ```
 //!
 //! Everything that lands in the folder is written beside its place, checked, and renamed, so that
 //! a file of the right name is a whole file.
 
 pub mod catalogue;
-pub mod store;
+pub mod folder;
 
 mod ct2;
 mod download;
@@ -22,6 +22,7 @@ mod ggml;
 mod import;
 mod mel;
 mod packages;
+mod progress;
 mod pull;
 mod quantise;
 #[cfg(any(test, feature = "fuzz"))]
@@ -35,26 +36,25 @@ mod quantise;
 )]
 mod synthetic;
 mod vocabulary;
-mod watcher;
 
 use std::path::Path;
 use std::path::PathBuf;
 
-pub use catalogue::{CATALOGUE, Entry, Variant, find, variant};
-pub use download::Web;
-pub use import::{Imported, import};
-pub use packages::{Packages, Pip};
-pub use pull::{Pulled, Sources, pull};
+pub use catalogue::{CATALOGUE, CatalogueEntry, QuantisedVariant, find_entry, find_variant};
+pub use download::ModelMirror;
+pub use folder::{ChecksumMatch, ModelOrigin, ModelState, model_state, verify};
+pub use import::{WrittenModel, import};
+pub use packages::{PackageIndex, PipIndex};
+pub use progress::{ProgressEvent, ProgressReporter};
+pub use pull::{ModelSources, PulledModel, pull};
 #[cfg(test)]
 pub(crate) use quantise::BLOCK;
 pub use quantise::{Quantisation, quantise};
-pub use store::{Origin, State, Verified, state, verify};
-pub use watcher::{Step, Watcher};
 
 /// A made-up model in `CTranslate2`'s format, for the fuzz targets: its weights and its vocabulary.
 #[cfg(feature = "fuzz")]
 pub fn synthetic_files() -> (Vec<u8>, Vec<u8>) {
-    let model = synthetic::Model::new(synthetic::Stored::I8);
+    let model = synthetic::SyntheticModel::new(synthetic::StoredType::I8);
     (model.bytes(), synthetic::vocabulary().into_bytes())
 }
 
@@ -63,28 +63,28 @@ pub fn synthetic_files() -> (Vec<u8>, Vec<u8>) {
 ///
 /// A file under a catalogue name must have the published size; its checksum is
 /// [`verify`]'s business, because reading gigabytes at every start would be too slow.
-pub fn resolve(name_or_path: &str, folder: &Path) -> Result<PathBuf, ModelError> {
-    if let Some(entry) = find(name_or_path) {
+pub fn resolve(name_or_path: &str, folder: &Path) -> Result<PathBuf, ModelFileError> {
+    if let Some(entry) = find_entry(name_or_path) {
         let path = folder.join(entry.file_name());
         return match std::fs::metadata(&path) {
             Ok(m) if m.is_file() && m.len() == entry.bytes => Ok(path),
-            Ok(m) => Err(ModelError::WrongSize {
+            Ok(m) => Err(ModelFileError::WrongSize {
                 path,
                 expected: entry.bytes,
                 found: m.len(),
             }),
-            Err(_) => Err(ModelError::Absent {
+            Err(_) => Err(ModelFileError::Absent {
                 name: entry.name.to_owned(),
                 folder: folder.to_owned(),
             }),
         };
     }
-    if let Some(variant) = variant(name_or_path) {
+    if let Some(variant) = find_variant(name_or_path) {
         let path = folder.join(variant.file_name());
         if path.is_file() {
             return Ok(path);
         }
-        return Err(ModelError::Unmade {
+        return Err(ModelFileError::Unmade {
             variant,
             folder: folder.to_owned(),
         });
@@ -94,16 +94,16 @@ pub fn resolve(name_or_path: &str, folder: &Path) -> Result<PathBuf, ModelError>
         return Ok(path);
     }
     if name_or_path.contains(['/', '\\']) || path.extension().is_some_and(|e| e == "bin") {
-        return Err(ModelError::NoFile { path });
+        return Err(ModelFileError::NoFile { path });
     }
-    Err(ModelError::UnknownName {
+    Err(ModelFileError::UnknownName {
         name: name_or_path.to_owned(),
     })
 }
 
 /// What can go wrong with a model, each with what to do about it.
 #[derive(Debug, thiserror::Error)]
-pub enum ModelError {
+pub enum ModelFileError {
     /// Neither a catalogue name nor a file.
     #[error(
         "{name} is neither a model's name nor a file; `callburner models list` shows the names"
@@ -130,7 +130,7 @@ pub enum ModelError {
     )]
     Unmade {
         /// Which.
-        variant: Variant,
+        variant: QuantisedVariant,
         /// Where it was looked for.
         folder: PathBuf,
     },
@@ -211,7 +211,7 @@ pub enum ModelError {
     },
     /// The publisher's server did not deliver.
     #[error("{url} did not deliver the model: {reason}")]
-    Web {
+    Download {
         /// The address.
         url: String,
         /// Why.
@@ -263,7 +263,7 @@ pub struct PullFailure {
     pub path: PathBuf,
 }
 
-impl ModelError {
+impl ModelFileError {
     /// A closure for `map_err` on I/O.
     fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
@@ -301,7 +301,7 @@ mod tests {
         std::fs::write(&path, b"short").unwrap();
         assert!(matches!(
             resolve("tiny.en", folder.path()),
-            Err(ModelError::WrongSize {
+            Err(ModelFileError::WrongSize {
                 found: 5,
                 expected: 77_704_715,
                 ..
@@ -336,11 +336,11 @@ mod tests {
         );
         assert!(matches!(
             resolve("no/such.bin", folder.path()),
-            Err(ModelError::NoFile { .. })
+            Err(ModelFileError::NoFile { .. })
         ));
         assert!(matches!(
             resolve("tiny.de", folder.path()),
-            Err(ModelError::UnknownName { .. })
+            Err(ModelFileError::UnknownName { .. })
         ));
     }
 }

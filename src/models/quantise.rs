@@ -12,10 +12,10 @@ use std::path::Path;
 use half::f16;
 use sha2::{Digest, Sha256};
 
+use super::folder::{self, ModelOrigin};
 use super::ggml::MAGIC;
-use super::store::{self, Origin};
 use crate::limits;
-use crate::models::{Imported, ModelError, Step, Watcher};
+use crate::models::{ModelFileError, ProgressEvent, ProgressReporter, WrittenModel};
 
 /// Values in a block.
 pub(crate) const BLOCK: usize = 32;
@@ -24,7 +24,7 @@ pub(crate) const BLOCK: usize = 32;
 const BLOCKS_AT_ONCE: usize = 4_096;
 
 /// What has two dimensions and is read as plain floats all the same.
-const PLAIN: [&str; 4] = [
+const UNQUANTISED_TENSORS: [&str; 4] = [
     "encoder.conv1.bias",
     "encoder.conv2.bias",
     "encoder.positional_embedding",
@@ -32,7 +32,7 @@ const PLAIN: [&str; 4] = [
 ];
 
 /// ggml's number of the present layout of blocks, as it stands in a file.
-const LAYOUT: u32 = 2_000;
+const QUANTISATION_VERSION: u32 = 2_000;
 
 /// How many bits a value is kept in, as ggml names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -72,7 +72,7 @@ impl Quantisation {
 
     /// ggml's number of a file whose matrices are such.
     fn file_type(self) -> u32 {
-        LAYOUT
+        QUANTISATION_VERSION
             + match self {
                 Self::Q4 => 2,
                 Self::Q5 => 8,
@@ -81,28 +81,28 @@ impl Quantisation {
     }
 
     /// Appends a block.
-    pub(crate) fn block(self, values: &[f32; BLOCK], out: &mut Vec<u8>) {
+    pub(crate) fn quantise_block(self, values: &[f32; BLOCK], out: &mut Vec<u8>) {
         match self {
             Self::Q4 => {
-                let (scale, levels) = levels(values, 8);
+                let (scale, levels) = quantise_levels(values, 8);
                 out.extend(scale.to_le_bytes());
-                out.extend(nibbles(&levels));
+                out.extend(pack_nibbles(&levels));
             }
             Self::Q5 => {
-                let (scale, levels) = levels(values, 16);
+                let (scale, levels) = quantise_levels(values, 16);
                 let fifth_bits = (0..BLOCK)
                     .map(|n| u32::from(levels[n] >> 4) << n)
                     .sum::<u32>();
                 out.extend(scale.to_le_bytes());
                 out.extend(fifth_bits.to_le_bytes());
-                out.extend(nibbles(&levels));
+                out.extend(pack_nibbles(&levels));
             }
             Self::Q8 => {
                 let largest = values
                     .iter()
                     .fold(0_f32, |largest, value| largest.max(value.abs()));
                 let scale = largest / 127.0;
-                let by = inverse(scale);
+                let by = reciprocal(scale);
                 out.extend(f16::from_f32(scale).to_le_bytes());
                 out.extend(values.iter().map(|value| (value * by).round() as i8 as u8));
             }
@@ -112,7 +112,7 @@ impl Quantisation {
 
 /// The scale by which the value that is farthest from zero becomes −`half`, and every value so
 /// scaled, rounded and counted from there.
-fn levels(values: &[f32; BLOCK], half: u8) -> (f16, [u8; BLOCK]) {
+fn quantise_levels(values: &[f32; BLOCK], half: u8) -> (f16, [u8; BLOCK]) {
     let farthest = values.iter().fold(0_f32, |farthest, &value| {
         if value.abs() > farthest.abs() {
             value
@@ -121,18 +121,18 @@ fn levels(values: &[f32; BLOCK], half: u8) -> (f16, [u8; BLOCK]) {
         }
     });
     let scale = farthest / -f32::from(half);
-    let by = inverse(scale);
+    let by = reciprocal(scale);
     let middle = f32::from(half) + 0.5;
     let level = |value: f32| ((value * by + middle) as u8).min(2 * half - 1);
     (f16::from_f32(scale), values.map(level))
 }
 
-fn inverse(scale: f32) -> f32 {
+fn reciprocal(scale: f32) -> f32 {
     if scale == 0.0 { 0.0 } else { 1.0 / scale }
 }
 
 /// The lower four bits, those of the second half of the block above those of the first.
-fn nibbles(levels: &[u8; BLOCK]) -> [u8; BLOCK / 2] {
+fn pack_nibbles(levels: &[u8; BLOCK]) -> [u8; BLOCK / 2] {
     std::array::from_fn(|n| (levels[n] & 15) | (levels[n + BLOCK / 2] & 15) << 4)
 }
 
@@ -144,11 +144,11 @@ pub fn quantise(
     input: &Path,
     kind: Quantisation,
     output: &Path,
-    watcher: &Watcher,
-) -> Result<Imported, ModelError> {
-    let part = store::with_suffix(output, ".quantise.part");
-    let made = convert(input, kind, &part, watcher);
-    let Imported { bytes, sha256 } = match made {
+    progress: &ProgressReporter,
+) -> Result<WrittenModel, ModelFileError> {
+    let part = folder::with_suffix(output, ".quantise.part");
+    let made = convert(input, kind, &part, progress);
+    let WrittenModel { bytes, sha256 } = match made {
         Ok(made) => made,
         Err(error) => {
             // The error at hand matters more than a left-over draft.
@@ -157,56 +157,56 @@ pub fn quantise(
         }
     };
     let from = format!("quantised from {}", input.display());
-    let origin = Origin {
+    let origin = ModelOrigin {
         from,
         bytes,
         sha256: sha256.clone(),
     };
-    store::publish(&part, output, &origin)?;
-    Ok(Imported { bytes, sha256 })
+    folder::install(&part, output, &origin)?;
+    Ok(WrittenModel { bytes, sha256 })
 }
 
 fn convert(
     input: &Path,
     kind: Quantisation,
     part: &Path,
-    watcher: &Watcher,
-) -> Result<Imported, ModelError> {
-    let file = File::open(input).map_err(ModelError::io("read", input))?;
+    progress: &ProgressReporter,
+) -> Result<WrittenModel, ModelFileError> {
+    let file = File::open(input).map_err(ModelFileError::io("read", input))?;
     let total = file
         .metadata()
-        .map_err(ModelError::io("read", input))?
+        .map_err(ModelFileError::io("read", input))?
         .len();
-    let draft = File::create(part).map_err(ModelError::io("write", part))?;
-    let mut conversion = Conversion {
+    let draft = File::create(part).map_err(ModelFileError::io("write", part))?;
+    let mut quantiser = GgmlQuantiser {
         from: BufReader::new(file),
         to: BufWriter::new(draft),
         read: 0,
         written: 0,
         sum: Sha256::new(),
     };
-    let unfit = |reason: String| ModelError::Unquantisable {
+    let unfit = |reason: String| ModelFileError::Unquantisable {
         path: input.to_owned(),
         reason,
     };
-    conversion.head(kind).map_err(unfit)?;
-    while conversion.read < total {
-        conversion.tensor(kind).map_err(unfit)?;
-        let done = conversion.read;
-        watcher.tell(Step::Quantising { done, total });
+    quantiser.convert_header(kind).map_err(unfit)?;
+    while quantiser.read < total {
+        quantiser.convert_tensor(kind).map_err(unfit)?;
+        let done = quantiser.read;
+        progress.report(ProgressEvent::Quantising { done, total });
     }
-    conversion
+    quantiser
         .to
         .flush()
-        .map_err(ModelError::io("write", part))?;
-    Ok(Imported {
-        bytes: conversion.written,
-        sha256: store::hex(conversion.sum),
+        .map_err(ModelFileError::io("write", part))?;
+    Ok(WrittenModel {
+        bytes: quantiser.written,
+        sha256: folder::hex_digest(quantiser.sum),
     })
 }
 
 /// A file on its way into another. Errors say what is wrong in words.
-struct Conversion {
+struct GgmlQuantiser {
     from: BufReader<File>,
     to: BufWriter<File>,
     read: u64,
@@ -214,56 +214,56 @@ struct Conversion {
     sum: Sha256,
 }
 
-impl Conversion {
+impl GgmlQuantiser {
     /// What comes before the tensors: eleven parameters, the filters, the tokens.
-    fn head(&mut self, kind: Quantisation) -> Result<(), String> {
-        if self.number()? != MAGIC {
+    fn convert_header(&mut self, kind: Quantisation) -> Result<(), String> {
+        if self.read_u32()? != MAGIC {
             return Err("it does not begin as a ggml file does".to_owned());
         }
-        self.put(&MAGIC.to_le_bytes())?;
+        self.write_all(&MAGIC.to_le_bytes())?;
         self.copy(10 * 4)?;
-        let file_type = self.number()?;
+        let file_type = self.read_u32()?;
         if file_type > 1 {
             return Err("it is quantised already; take the plain model".to_owned());
         }
-        self.put(&kind.file_type().to_le_bytes())?;
-        let (bands, bins) = (self.copy_number()?, self.copy_number()?);
+        self.write_all(&kind.file_type().to_le_bytes())?;
+        let (bands, bins) = (self.copy_u32()?, self.copy_u32()?);
         self.copy(u64::from(bands) * u64::from(bins) * 4)?;
-        for _ in 0..self.copy_number()? {
-            let length = self.copy_number()?;
+        for _ in 0..self.copy_u32()? {
+            let length = self.copy_u32()?;
             self.copy(length.into())?;
         }
         Ok(())
     }
 
-    fn tensor(&mut self, kind: Quantisation) -> Result<(), String> {
-        let (rank, length, stored) = (self.number()?, self.number()?, self.number()?);
+    fn convert_tensor(&mut self, kind: Quantisation) -> Result<(), String> {
+        let (rank, length, stored) = (self.read_u32()?, self.read_u32()?, self.read_u32()?);
         if rank > u32::from(limits::TENSOR_RANK_MAX)
             || length as usize > limits::TENSOR_NAME_BYTES_MAX
         {
             return Err("a tensor's header is damaged".to_owned());
         }
         let dims = (0..rank)
-            .map(|_| self.number())
+            .map(|_| self.read_u32())
             .collect::<Result<Vec<u32>, _>>()?;
         let mut name = vec![0; length as usize];
-        self.take(&mut name)?;
+        self.read_exact(&mut name)?;
         let name = String::from_utf8_lossy(&name).into_owned();
         let width = match stored {
             0 => 4,
             1 => 2,
             _ => return Err(format!("{name} is quantised already; take the plain model")),
         };
-        let is_matrix = rank == 2 && !PLAIN.contains(&name.as_str());
+        let is_matrix = rank == 2 && !UNQUANTISED_TENSORS.contains(&name.as_str());
         let new_type = if is_matrix {
             kind.tensor_type()
         } else {
             stored
         };
         for number in [rank, length, new_type].iter().chain(&dims) {
-            self.put(&number.to_le_bytes())?;
+            self.write_all(&number.to_le_bytes())?;
         }
-        self.put(name.as_bytes())?;
+        self.write_all(name.as_bytes())?;
         let values: u64 = dims.iter().map(|&dim| u64::from(dim)).product();
         if !is_matrix {
             return self.copy(values.saturating_mul(width));
@@ -274,18 +274,23 @@ impl Conversion {
                 dims[0]
             ));
         }
-        self.blocks(values, width as usize, kind)
+        self.convert_blocks(values, width as usize, kind)
     }
 
     /// Quantises `values` floats of `width` bytes.
-    fn blocks(&mut self, values: u64, width: usize, kind: Quantisation) -> Result<(), String> {
+    fn convert_blocks(
+        &mut self,
+        values: u64,
+        width: usize,
+        kind: Quantisation,
+    ) -> Result<(), String> {
         let mut left = values / BLOCK as u64;
         let mut bytes = Vec::new();
         let mut out = Vec::new();
         while left > 0 {
             let count = left.min(BLOCKS_AT_ONCE as u64);
             bytes.resize(count as usize * BLOCK * width, 0);
-            self.take(&mut bytes)?;
+            self.read_exact(&mut bytes)?;
             out.clear();
             for block in bytes.chunks_exact(BLOCK * width) {
                 let mut floats = [0.0; BLOCK];
@@ -295,23 +300,23 @@ impl Conversion {
                         bytes => f32::from_le_bytes(bytes.try_into().expect("four bytes")),
                     };
                 }
-                kind.block(&floats, &mut out);
+                kind.quantise_block(&floats, &mut out);
             }
-            self.put(&out)?;
+            self.write_all(&out)?;
             left -= count;
         }
         Ok(())
     }
 
-    fn number(&mut self) -> Result<u32, String> {
+    fn read_u32(&mut self) -> Result<u32, String> {
         let mut bytes = [0; 4];
-        self.take(&mut bytes)?;
+        self.read_exact(&mut bytes)?;
         Ok(u32::from_le_bytes(bytes))
     }
 
-    fn copy_number(&mut self) -> Result<u32, String> {
-        let number = self.number()?;
-        self.put(&number.to_le_bytes())?;
+    fn copy_u32(&mut self) -> Result<u32, String> {
+        let number = self.read_u32()?;
+        self.write_all(&number.to_le_bytes())?;
         Ok(number)
     }
 
@@ -319,14 +324,14 @@ impl Conversion {
         let mut piece = vec![0; 64 * 1_024];
         while bytes > 0 {
             let count = bytes.min(piece.len() as u64) as usize;
-            self.take(&mut piece[..count])?;
-            self.put(&piece[..count])?;
+            self.read_exact(&mut piece[..count])?;
+            self.write_all(&piece[..count])?;
             bytes -= count as u64;
         }
         Ok(())
     }
 
-    fn take(&mut self, bytes: &mut [u8]) -> Result<(), String> {
+    fn read_exact(&mut self, bytes: &mut [u8]) -> Result<(), String> {
         self.from.read_exact(bytes).map_err(|error| {
             if error.kind() == ErrorKind::UnexpectedEof {
                 "it ends too early".to_owned()
@@ -338,7 +343,7 @@ impl Conversion {
         Ok(())
     }
 
-    fn put(&mut self, bytes: &[u8]) -> Result<(), String> {
+    fn write_all(&mut self, bytes: &[u8]) -> Result<(), String> {
         let written = self.to.write_all(bytes);
         written.map_err(|error: io::Error| format!("the copy cannot be written: {error}"))?;
         self.written += bytes.len() as u64;
@@ -380,9 +385,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (input, output) = (folder.path().join("in.bin"), folder.path().join("out.bin"));
         std::fs::write(&input, bytes).unwrap();
-        let made = quantise(&input, kind, &output, &Watcher::silent());
+        let made = quantise(&input, kind, &output, &ProgressReporter::silent());
         let made = made.map_err(|error| error.to_string())?;
-        store::verify(&output).unwrap();
+        folder::verify(&output).unwrap();
         let bytes = std::fs::read(&output).unwrap();
         assert_eq!(made.bytes, bytes.len() as u64);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);

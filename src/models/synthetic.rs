@@ -14,7 +14,7 @@ pub(super) const VOCABULARY: u32 = 51_864;
 
 /// How values are stored, by CTranslate2's numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stored {
+pub(super) enum StoredType {
     F32 = 0,
     I8 = 1,
     F16 = 4,
@@ -23,7 +23,7 @@ pub(super) enum Stored {
 
 /// A tensor to be written.
 #[derive(Debug, Clone)]
-pub(super) struct Tensor {
+pub(super) struct SyntheticTensor {
     pub(super) name: String,
     pub(super) dims: Vec<u32>,
     pub(super) kind: u8,
@@ -32,10 +32,10 @@ pub(super) struct Tensor {
 
 /// A `model.bin` to be written.
 #[derive(Debug, Clone)]
-pub(super) struct Model {
+pub(super) struct SyntheticModel {
     pub(super) version: u32,
     pub(super) specification: String,
-    pub(super) tensors: Vec<Tensor>,
+    pub(super) tensors: Vec<SyntheticTensor>,
     pub(super) aliases: Vec<(String, String)>,
 }
 
@@ -45,9 +45,9 @@ pub(super) fn value(index: usize, place: usize) -> f32 {
     ((index * 31 + place) % 255) as f32 / 64.0 - 1.0
 }
 
-impl Model {
+impl SyntheticModel {
     /// The whole model, values stored as said.
-    pub(super) fn new(stored: Stored) -> Self {
+    pub(super) fn new(stored: StoredType) -> Self {
         let mut shapes = shapes();
         shapes.sort();
         let filled = shapes.into_iter().enumerate().map(|(i, (name, dims))| {
@@ -55,17 +55,17 @@ impl Model {
             let bytes = (0..count)
                 .flat_map(|place| encode(stored, value(i, place)))
                 .collect();
-            Tensor {
+            SyntheticTensor {
                 name,
                 dims,
                 kind: stored as u8,
                 bytes,
             }
         });
-        let mut tensors: Vec<Tensor> = filled.collect();
+        let mut tensors: Vec<SyntheticTensor> = filled.collect();
         for side in ["decoder", "encoder"] {
             let name = format!("{side}/num_heads");
-            tensors.push(Tensor {
+            tensors.push(SyntheticTensor {
                 name,
                 dims: vec![],
                 kind: 2,
@@ -85,7 +85,7 @@ impl Model {
     }
 
     /// The tensor of that name and its number, which [`value`] wants.
-    pub(super) fn tensor(&mut self, name: &str) -> (usize, &mut Tensor) {
+    pub(super) fn tensor(&mut self, name: &str) -> (usize, &mut SyntheticTensor) {
         let (i, tensor) = self
             .tensors
             .iter_mut()
@@ -180,12 +180,12 @@ fn shapes() -> Vec<(String, Vec<u32>)> {
     shapes
 }
 
-fn encode(stored: Stored, value: f32) -> Vec<u8> {
+fn encode(stored: StoredType, value: f32) -> Vec<u8> {
     match stored {
-        Stored::F32 => value.to_le_bytes().to_vec(),
-        Stored::F16 => half::f16::from_f32(value).to_le_bytes().to_vec(),
-        Stored::Bf16 => half::bf16::from_f32(value).to_le_bytes().to_vec(),
-        Stored::I8 => vec![(value * 32.0) as u8],
+        StoredType::F32 => value.to_le_bytes().to_vec(),
+        StoredType::F16 => half::f16::from_f32(value).to_le_bytes().to_vec(),
+        StoredType::Bf16 => half::bf16::from_f32(value).to_le_bytes().to_vec(),
+        StoredType::I8 => vec![(value * 32.0) as u8],
     }
 }
 

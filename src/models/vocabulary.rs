@@ -9,45 +9,45 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::limits::VOCABULARY_BYTES_MAX;
-use crate::models::ModelError;
+use crate::models::ModelFileError;
 
 /// Tokens that a ggml file spells out: the text ones, and what comes at 50,256, which is the end
 /// of text in English models and an empty token in multilingual ones. whisper.cpp makes up the
 /// names of those that follow (languages, tasks, timestamps).
-pub(super) const SPELLED: usize = 50_257;
+pub(super) const SPELLED_TOKENS: usize = 50_257;
 
-/// The first [`SPELLED`] tokens of the model in `folder`, in order, of `total` in all. Reads
+/// The first [`SPELLED_TOKENS`] tokens of the model in `folder`, in order, of `total` in all. Reads
 /// `vocabulary.txt` or `vocabulary.json`; a folder with neither may have a `tokenizer.json`.
-pub(super) fn read(folder: &Path, total: u32) -> Result<Vec<Vec<u8>>, ModelError> {
-    let (path, tokens) = if let Some(text) = text(&folder.join("vocabulary.txt"))? {
-        (folder.join("vocabulary.txt"), lines(&text))
-    } else if let Some(text) = text(&folder.join("vocabulary.json"))? {
+pub(super) fn read(folder: &Path, total: u32) -> Result<Vec<Vec<u8>>, ModelFileError> {
+    let (path, tokens) = if let Some(text) = read_text(&folder.join("vocabulary.txt"))? {
+        (folder.join("vocabulary.txt"), split_lines(&text))
+    } else if let Some(text) = read_text(&folder.join("vocabulary.json"))? {
         let path = folder.join("vocabulary.json");
         let tokens = serde_json::from_str(&text).map_err(|e| json_error(&path, &e))?;
         (path, tokens)
-    } else if let Some(text) = text(&folder.join("tokenizer.json"))? {
+    } else if let Some(text) = read_text(&folder.join("tokenizer.json"))? {
         let path = folder.join("tokenizer.json");
         let tokens = serde_json::from_str(&text).map_err(|e| json_error(&path, &e))?;
-        (path.clone(), in_order(tokens, &path)?)
+        (path.clone(), tokens_by_id(tokens, &path)?)
     } else {
         let path = folder.join("vocabulary.txt");
-        return Err(ModelError::Io {
+        return Err(ModelFileError::Io {
             action: "find a vocabulary at",
             path,
             source: ErrorKind::NotFound.into(),
         });
     };
     let spelled = tokens
-        .get(..SPELLED)
+        .get(..SPELLED_TOKENS)
         .filter(|_| tokens.len() <= total as usize);
     let Some(spelled) = spelled else {
         let problem = format!(
             "{} tokens, where the model has {total} (Whisper: 51,864 or more)",
             tokens.len()
         );
-        return Err(ModelError::malformed(&path, "its end", problem));
+        return Err(ModelFileError::malformed(&path, "its end", problem));
     };
-    let alphabet = alphabet();
+    let alphabet = byte_alphabet();
     let bytes = spelled.iter().enumerate().map(|(i, token)| {
         let bytes = token
             .chars()
@@ -55,7 +55,7 @@ pub(super) fn read(folder: &Path, total: u32) -> Result<Vec<Vec<u8>>, ModelError
             .collect::<Option<Vec<u8>>>();
         bytes.ok_or_else(|| {
             let problem = format!("{token:?} has a character outside GPT-2's byte alphabet");
-            ModelError::malformed(&path, format!("token {i}"), problem)
+            ModelFileError::malformed(&path, format!("token {i}"), problem)
         })
     });
     bytes.collect()
@@ -63,26 +63,26 @@ pub(super) fn read(folder: &Path, total: u32) -> Result<Vec<Vec<u8>>, ModelError
 
 /// What is needed of a Hugging Face `tokenizer.json`.
 #[derive(Deserialize)]
-struct Tokenizer {
-    model: Bpe,
+struct TokenizerFile {
+    model: BpeModel,
     #[serde(default)]
-    added_tokens: Vec<Added>,
+    added_tokens: Vec<AddedToken>,
 }
 
 #[derive(Deserialize)]
-struct Bpe {
+struct BpeModel {
     vocab: BTreeMap<String, usize>,
 }
 
 #[derive(Deserialize)]
-struct Added {
+struct AddedToken {
     id: usize,
     content: String,
 }
 
-/// Tokens 0 to [`SPELLED`] − 1 by number; what comes later is of no use to ggml.
-fn in_order(tokenizer: Tokenizer, path: &Path) -> Result<Vec<String>, ModelError> {
-    let mut slots: Vec<Option<String>> = vec![None; SPELLED];
+/// Tokens 0 to [`SPELLED_TOKENS`] − 1 by number; what comes later is of no use to ggml.
+fn tokens_by_id(tokenizer: TokenizerFile, path: &Path) -> Result<Vec<String>, ModelFileError> {
+    let mut slots: Vec<Option<String>> = vec![None; SPELLED_TOKENS];
     let added = tokenizer
         .added_tokens
         .into_iter()
@@ -93,7 +93,7 @@ fn in_order(tokenizer: Tokenizer, path: &Path) -> Result<Vec<String>, ModelError
         }
     }
     if let Some(i) = slots.iter().position(Option::is_none) {
-        return Err(ModelError::malformed(
+        return Err(ModelFileError::malformed(
             path,
             format!("token {i}"),
             "is missing",
@@ -103,20 +103,20 @@ fn in_order(tokenizer: Tokenizer, path: &Path) -> Result<Vec<String>, ModelError
 }
 
 /// The file's text; `None` when there is no such file.
-fn text(path: &Path) -> Result<Option<String>, ModelError> {
+fn read_text(path: &Path) -> Result<Option<String>, ModelFileError> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(ModelError::io("read", path)(e)),
+        Err(e) => return Err(ModelFileError::io("read", path)(e)),
     };
     let mut bytes = Vec::new();
     let mut limited = file.take(VOCABULARY_BYTES_MAX + 1);
     limited
         .read_to_end(&mut bytes)
-        .map_err(ModelError::io("read", path))?;
+        .map_err(ModelFileError::io("read", path))?;
     if bytes.len() as u64 > VOCABULARY_BYTES_MAX {
         let problem = "the file is too large for a vocabulary";
-        return Err(ModelError::malformed(
+        return Err(ModelFileError::malformed(
             path,
             format!("byte {VOCABULARY_BYTES_MAX}"),
             problem,
@@ -124,26 +124,26 @@ fn text(path: &Path) -> Result<Option<String>, ModelError> {
     }
     let text = String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
-        ModelError::malformed(path, format!("byte {at}"), "is not UTF-8")
+        ModelFileError::malformed(path, format!("byte {at}"), "is not UTF-8")
     })?;
     Ok(Some(text))
 }
 
 /// One token a line. Lines end in LF alone: some tokens hold what Unicode calls a line's end.
-fn lines(text: &str) -> Vec<String> {
+fn split_lines(text: &str) -> Vec<String> {
     let text = text.strip_suffix('\n').unwrap_or(text);
     text.split('\n').map(str::to_owned).collect()
 }
 
-fn json_error(path: &Path, error: &serde_json::Error) -> ModelError {
+fn json_error(path: &Path, error: &serde_json::Error) -> ModelFileError {
     let place = format!("line {} column {}", error.line(), error.column());
-    ModelError::malformed(path, place, error.to_string())
+    ModelFileError::malformed(path, place, error.to_string())
 }
 
 /// GPT-2's alphabet: printable Latin-1 stands for itself, and the other 68 bytes, in order, for
 /// the characters from U+0100 on.
 /// Source: <https://github.com/openai/gpt-2>, `src/encoder.py`, `bytes_to_unicode`.
-fn alphabet() -> BTreeMap<char, u8> {
+fn byte_alphabet() -> BTreeMap<char, u8> {
     let mut others = 0x100_u32..;
     let of_byte = |byte: u8| match byte {
         b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF => (char::from(byte), byte),
@@ -174,7 +174,7 @@ mod tests {
 
     fn check(folder: &Path) {
         let bytes = read(folder, 51_864).unwrap();
-        assert_eq!(bytes.len(), SPELLED);
+        assert_eq!(bytes.len(), SPELLED_TOKENS);
         assert_eq!(bytes[0], b"!");
         assert_eq!(bytes[1], b" the");
         assert_eq!(bytes[2], b"\n");
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn the_alphabet_names_every_byte_once() {
-        let alphabet = alphabet();
+        let alphabet = byte_alphabet();
         assert_eq!(alphabet.len(), 256);
         assert_eq!(alphabet[&'Ġ'], b' ');
         assert_eq!(alphabet[&'Ń'], 0xAD);
@@ -224,11 +224,11 @@ mod tests {
 
     #[test]
     fn a_line_that_only_unicode_would_break_stays_whole() {
-        assert_eq!(lines("a\u{2028}b\n\nc\n"), ["a\u{2028}b", "", "c"]);
+        assert_eq!(split_lines("a\u{2028}b\n\nc\n"), ["a\u{2028}b", "", "c"]);
     }
 
     #[test]
-    fn trouble_names_its_place() {
+    fn errors_name_their_place() {
         let folder = tempfile::tempdir().unwrap();
         let say = |total| read(folder.path(), total).unwrap_err().to_string();
         assert!(say(51_864).contains("vocabulary.txt"));

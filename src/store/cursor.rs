@@ -10,7 +10,7 @@ use crate::ids::CallSid;
 /// The last call of a page. Calls are ordered by the time they began, then by SID, so that a call
 /// that comes or goes moves no other.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Cursor {
+pub(super) struct PageCursor {
     pub(super) started_at: UtcTime,
     pub(super) sid: CallSid,
 }
@@ -18,9 +18,9 @@ pub(super) struct Cursor {
 /// The longest text that a cursor can be.
 const TEXT_BYTES_MAX: usize = 96;
 
-impl Cursor {
+impl PageCursor {
     /// Text for a URL.
-    pub(super) fn text(&self) -> String {
+    pub(super) fn encode(&self) -> String {
         BASE64.encode(format!(
             "{}.{}",
             self.started_at.millis(),
@@ -28,12 +28,12 @@ impl Cursor {
         ))
     }
 
-    /// Reads what [`Self::text`] wrote.
+    /// Reads what [`Self::encode`] wrote.
     pub(super) fn parse(text: &str) -> Result<Self, StoreError> {
-        Self::read(text).ok_or(StoreError::BadCursor)
+        Self::decode(text).ok_or(StoreError::InvalidCursor)
     }
 
-    fn read(text: &str) -> Option<Self> {
+    fn decode(text: &str) -> Option<Self> {
         if text.len() > TEXT_BYTES_MAX {
             return None;
         }
@@ -55,11 +55,11 @@ mod tests {
     #[test]
     fn a_cursor_reads_back() {
         for ms in [0, 1_795_341_600_250, -1] {
-            let cursor = Cursor {
+            let cursor = PageCursor {
                 started_at: UtcTime::from_millis(ms),
                 sid: CallSid::parse(SID).unwrap(),
             };
-            assert_eq!(Cursor::parse(&cursor.text()).unwrap(), cursor);
+            assert_eq!(PageCursor::parse(&cursor.encode()).unwrap(), cursor);
         }
     }
 
@@ -67,7 +67,7 @@ mod tests {
     fn anything_else_is_refused() {
         let long = BASE64.encode("1".repeat(TEXT_BYTES_MAX));
         let far = BASE64.encode(format!("9223372036854775807.{SID}"));
-        for wrong in [
+        for invalid in [
             "",
             "x",
             "ünïcode",
@@ -76,8 +76,11 @@ mod tests {
             &long,
             &far,
         ] {
-            let refused = Cursor::parse(wrong);
-            assert!(matches!(refused, Err(StoreError::BadCursor)), "{wrong:?}");
+            let refused = PageCursor::parse(invalid);
+            assert!(
+                matches!(refused, Err(StoreError::InvalidCursor)),
+                "{invalid:?}"
+            );
         }
     }
 }

@@ -4,10 +4,10 @@
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The operator's: the database is not where it should be, or not what it should be.
-    #[error("the database {place} {problem}")]
-    Place {
+    #[error("the database {location} {problem}")]
+    UnusableDatabase {
         /// The file, or the scheme of its URL.
-        place: String,
+        location: String,
         /// What is wrong, and what to do.
         problem: String,
     },
@@ -16,13 +16,13 @@ pub enum StoreError {
     Unavailable(String),
     /// The operator's: nothing more can be kept.
     #[error("the disk that holds the database is full: make room")]
-    Full,
+    DiskFull,
     /// The operator's: what was read back is not what was written.
     #[error("the database holds something that this program did not write ({0}): restore a copy")]
-    Damaged(String),
+    Corrupt(String),
     /// The caller's: it does not go together with what is there.
     #[error(transparent)]
-    Conflict(#[from] Conflict),
+    Conflict(#[from] StoreConflict),
     /// The caller's.
     #[error("{what} is too long: at most {max} bytes")]
     TooLong {
@@ -41,7 +41,7 @@ pub enum StoreError {
     },
     /// The caller's: text that is no cursor of this server.
     #[error("this is no place in the list: begin at its first page")]
-    BadCursor,
+    InvalidCursor,
     /// The caller's: never heard of, or deleted.
     #[error("there is no such call; it may have been deleted")]
     NoSuchCall,
@@ -52,17 +52,17 @@ pub enum StoreError {
 
 /// What does not go together with what is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Conflict {
+pub enum StoreConflict {
     /// Names are unique, whatever the case, and look different.
     #[error("there is a user of this name, or of one that looks the same: choose another name")]
     NameTaken,
     /// A passkey is one user's.
     #[error("this passkey is set up already")]
-    PasskeyKnown,
+    PasskeyExists,
     /// Somebody must be able to let others in.
     #[error("this is the last admin: make another one first")]
     LastAdmin,
     /// The first user is made only once.
     #[error("there are users already: sign in as one of them")]
-    HasUsers,
+    UsersExist,
 }

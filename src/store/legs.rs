@@ -25,7 +25,7 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use super::record::{LegUpdate, Party};
+use super::records::{LegUpdate, Party};
 use crate::clock::UtcTime;
 use crate::ids::{CallSid, ClientIdentity, UserId};
 use crate::transcript::{CallStatus, Direction};
@@ -70,38 +70,38 @@ impl LegState {
 
     /// Takes in what a callback says; `now` is when it was heard, for one without a time. No event
     /// is later than its report, so that the earliest report is the nearest to the truth.
-    pub(super) fn hear(&mut self, update: &LegUpdate, now: UtcTime) {
+    pub(super) fn apply_update(&mut self, update: &LegUpdate, now: UtcTime) {
         let at = update.at.unwrap_or(now);
         self.is_child |= update.parent.is_some();
-        self.reach(update.status, update.sequence, at);
+        self.apply_status(update.status, update.sequence, at);
         self.duration_seconds = self.duration_seconds.or(update.duration_seconds);
         self.sip_code = self.sip_code.or(update.sip_code);
         if let Some((from, to)) = &update.parties {
-            fill(&mut self.from, from);
-            fill(&mut self.to, to);
+            fill_if_empty(&mut self.from, from);
+            fill_if_empty(&mut self.to, to);
         }
     }
 
     /// Takes in a status.
-    pub(super) fn reach(&mut self, status: CallStatus, sequence: Option<u32>, at: UtcTime) {
-        earlier(&mut self.began_at, at);
+    pub(super) fn apply_status(&mut self, status: CallStatus, sequence: Option<u32>, at: UtcTime) {
+        keep_earliest(&mut self.began_at, at);
         if status == CallStatus::InProgress {
-            earlier(&mut self.answered_at, at);
+            keep_earliest(&mut self.answered_at, at);
         }
-        if is_over(status) {
-            earlier(&mut self.ended_at, at);
+        if is_final(status) {
+            keep_earliest(&mut self.ended_at, at);
         }
-        if weight(status, sequence) > weight(self.status, self.sequence) {
+        if status_precedence(status, sequence) > status_precedence(self.status, self.sequence) {
             (self.status, self.sequence) = (status, sequence);
         }
         // Somebody picked up: whatever the end is called, it is that of a talk.
-        if self.answered_at.is_some() && is_over(self.status) {
+        if self.answered_at.is_some() && is_final(self.status) {
             self.status = CallStatus::Completed;
         }
     }
 
-    fn is_over(&self) -> bool {
-        is_over(self.status)
+    fn has_ended(&self) -> bool {
+        is_final(self.status)
     }
 
     /// Whether somebody picked up.
@@ -110,7 +110,7 @@ impl LegState {
     }
 
     /// When somebody picked up: as reported, or else reckoned back from the end.
-    fn answer(&self) -> Option<UtcTime> {
+    fn answer_time(&self) -> Option<UtcTime> {
         self.answered_at.or_else(|| {
             let talk = self.duration_seconds.filter(|seconds| *seconds > 0)?;
             let talk = Duration::from_secs(talk.into());
@@ -120,8 +120,8 @@ impl LegState {
     }
 
     /// Why it ended without an answer.
-    fn cause(&self) -> Option<String> {
-        if !self.is_over() || self.was_answered() {
+    fn failure_cause(&self) -> Option<String> {
+        if !self.has_ended() || self.was_answered() {
             return None;
         }
         let word = match self.status {
@@ -142,25 +142,25 @@ impl LegState {
 
 /// What was said when the call was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Opening {
+pub(super) struct CallOpening {
     pub(super) at: UtcTime,
     pub(super) direction: Direction,
     pub(super) from: Party,
     pub(super) to: Party,
 }
 
-impl Opening {
+impl CallOpening {
     /// Fills in from a second opening what the first did not know.
-    pub(super) fn adopt(&mut self, other: &Self) {
+    pub(super) fn merge(&mut self, other: &Self) {
         self.at = self.at.min(other.at);
-        fill(&mut self.from, &other.from);
-        fill(&mut self.to, &other.to);
+        fill_if_empty(&mut self.from, &other.from);
+        fill_if_empty(&mut self.to, &other.to);
     }
 }
 
 /// What follows for the call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Outcome {
+pub(super) struct CallOutcome {
     pub(super) direction: Direction,
     pub(super) status: CallStatus,
     pub(super) from: Party,
@@ -173,7 +173,7 @@ pub(super) struct Outcome {
 }
 
 /// The user whose browser this party is.
-pub(super) fn user_of(party: &Party) -> Option<UserId> {
+pub(super) fn user_of_party(party: &Party) -> Option<UserId> {
     let identity = party.0.strip_prefix(CLIENT)?;
     ClientIdentity::parse(identity).ok()?.user()
 }
@@ -181,26 +181,26 @@ pub(super) fn user_of(party: &Party) -> Option<UserId> {
 /// Whose call it is, as far as its legs say: the user whose browser placed it, else the user whose
 /// browser answered it. Twilio connects one leg of a `<Dial>`; if several were reported answered,
 /// the earliest answer counts.
-pub(super) fn owner(legs: &[LegState]) -> Option<UserId> {
+pub(super) fn find_owner(legs: &[LegState]) -> Option<UserId> {
     let parent = legs.iter().find(|leg| !leg.is_child);
-    if let Some(user) = parent.and_then(|leg| user_of(&leg.from)) {
+    if let Some(user) = parent.and_then(|leg| user_of_party(&leg.from)) {
         return Some(user);
     }
     let answered = legs.iter().filter(|leg| leg.is_child && leg.was_answered());
     let first = answered.min_by_key(|leg| {
-        let answer = leg.answer().or(leg.ended_at);
+        let answer = leg.answer_time().or(leg.ended_at);
         (answer.is_none(), answer, &leg.sid)
     });
-    first.and_then(|leg| user_of(&leg.to))
+    first.and_then(|leg| user_of_party(&leg.to))
 }
 
 /// Draws the conclusion. `own_cause` is what this server itself knows of the end, and says more
 /// than any leg.
-pub(super) fn outcome(
-    opening: Option<&Opening>,
+pub(super) fn derive_outcome(
+    opening: Option<&CallOpening>,
     own_cause: Option<&str>,
     legs: &[LegState],
-) -> Outcome {
+) -> CallOutcome {
     let parent = legs.iter().find(|leg| !leg.is_child);
     let mut children: Vec<&LegState> = legs.iter().filter(|leg| leg.is_child).collect();
     // In the order of their ends, whatever became known first, or got lost on the way.
@@ -209,38 +209,42 @@ pub(super) fn outcome(
         ([], parent) => parent.is_some_and(LegState::was_answered),
         (children, _) => children.iter().any(|leg| leg.was_answered()),
     };
-    let status = status(parent, &children, talked);
+    let status = call_status(parent, &children, talked);
     let legs_that_talk: Vec<&LegState> = match &children[..] {
         [] => parent.into_iter().collect(),
         children => children.to_vec(),
     };
     let durations = legs_that_talk.iter().filter_map(|leg| leg.duration_seconds);
     let parents_duration = parent.and_then(|leg| leg.duration_seconds);
-    let parents_cause = || parent.and_then(LegState::cause);
-    let last_child = children.iter().rfind(|leg| leg.is_over());
+    let parents_cause = || parent.and_then(LegState::failure_cause);
+    let last_child = children.iter().rfind(|leg| leg.has_ended());
     let cause = || match last_child {
-        Some(child) => child.cause(),
+        Some(child) => child.failure_cause(),
         None => parents_cause(),
     };
     let starts = legs.iter().filter_map(|leg| leg.began_at);
-    Outcome {
-        direction: opening.map_or_else(|| direction(parent, &children), |open| open.direction),
+    CallOutcome {
+        direction: opening
+            .map_or_else(|| infer_direction(parent, &children), |open| open.direction),
         status,
-        from: party(
+        from: first_known_party(
             opening,
             parent,
             &children,
             |open| &open.from,
             |leg| &leg.from,
         ),
-        to: party(opening, parent, &children, |open| &open.to, |leg| &leg.to),
+        to: first_known_party(opening, parent, &children, |open| &open.to, |leg| &leg.to),
         started_at: opening.map_or_else(
             || starts.min().unwrap_or(UtcTime::from_millis(0)),
             |open| open.at,
         ),
-        answered_at: legs_that_talk.iter().filter_map(|leg| leg.answer()).min(),
+        answered_at: legs_that_talk
+            .iter()
+            .filter_map(|leg| leg.answer_time())
+            .min(),
         ended_at: parent
-            .filter(|_| is_over(status))
+            .filter(|_| is_final(status))
             .and_then(|leg| leg.ended_at),
         duration_seconds: durations.max().or(parents_duration.filter(|_| talked)),
         end_cause: own_cause
@@ -250,13 +254,13 @@ pub(super) fn outcome(
 }
 
 /// Where the call is; `children` are in the order in which they ended.
-fn status(parent: Option<&LegState>, children: &[&LegState], talked: bool) -> CallStatus {
+fn call_status(parent: Option<&LegState>, children: &[&LegState], talked: bool) -> CallStatus {
     let parent = parent.map_or(CallStatus::Queued, |leg| leg.status);
     if children.is_empty() {
         return parent;
     }
-    if is_over(parent) {
-        let all_over = children.iter().all(|leg| leg.is_over());
+    if is_final(parent) {
+        let all_over = children.iter().all(|leg| leg.has_ended());
         return match children.last() {
             Some(last) if parent == CallStatus::Completed && !talked && all_over => last.status,
             Some(_) if talked => CallStatus::Completed,
@@ -280,12 +284,12 @@ fn status(parent: Option<&LegState>, children: &[&LegState], talked: bool) -> Ca
     let reached = children.iter().map(|leg| tried(leg.status));
     reached
         .chain([tried(parent)])
-        .max_by_key(|status| rank(*status))
+        .max_by_key(|status| progress(*status))
         .unwrap_or(parent)
 }
 
 /// Who called whom, if nobody has said: a browser is a `client:`.
-fn direction(parent: Option<&LegState>, children: &[&LegState]) -> Direction {
+fn infer_direction(parent: Option<&LegState>, children: &[&LegState]) -> Direction {
     let is_client = |party: &Party| party.0.starts_with(CLIENT);
     let called_by_number =
         parent.is_some_and(|leg| !leg.from.0.is_empty() && !is_client(&leg.from));
@@ -298,11 +302,11 @@ fn direction(parent: Option<&LegState>, children: &[&LegState]) -> Direction {
 }
 
 /// The first that is known: as the opening has it, as the parent has it, as a child has it.
-fn party(
-    opening: Option<&Opening>,
+fn first_known_party(
+    opening: Option<&CallOpening>,
     parent: Option<&LegState>,
     children: &[&LegState],
-    of_opening: fn(&Opening) -> &Party,
+    of_opening: fn(&CallOpening) -> &Party,
     of_leg: fn(&LegState) -> &Party,
 ) -> Party {
     let known = opening.map(of_opening).into_iter();
@@ -313,12 +317,12 @@ fn party(
 }
 
 /// Whether nothing comes after it.
-pub(super) fn is_over(status: CallStatus) -> bool {
-    rank(status) == rank(CallStatus::Completed)
+pub(super) fn is_final(status: CallStatus) -> bool {
+    progress(status) == progress(CallStatus::Completed)
 }
 
 /// How far a leg is.
-fn rank(status: CallStatus) -> u8 {
+fn progress(status: CallStatus) -> u8 {
     match status {
         CallStatus::Queued => 0,
         CallStatus::Initiated => 1,
@@ -334,7 +338,10 @@ fn rank(status: CallStatus) -> u8 {
 
 /// Of two statuses the heavier one counts. Among endings that is the one of the lower number; one
 /// without a number is the lightest, and a talk outweighs what hides it.
-fn weight(status: CallStatus, sequence: Option<u32>) -> (u8, Reverse<u32>, u8, Option<u32>) {
+fn status_precedence(
+    status: CallStatus,
+    sequence: Option<u32>,
+) -> (u8, Reverse<u32>, u8, Option<u32>) {
     let ending = match status {
         CallStatus::Completed => 4,
         CallStatus::Busy => 3,
@@ -346,21 +353,21 @@ fn weight(status: CallStatus, sequence: Option<u32>) -> (u8, Reverse<u32>, u8, O
         | CallStatus::Ringing
         | CallStatus::InProgress => 0,
     };
-    let first = if is_over(status) {
+    let first = if is_final(status) {
         Reverse(sequence.unwrap_or(u32::MAX))
     } else {
         Reverse(0)
     };
-    (rank(status), first, ending, sequence)
+    (progress(status), first, ending, sequence)
 }
 
-fn earlier(known: &mut Option<UtcTime>, at: UtcTime) {
+fn keep_earliest(known: &mut Option<UtcTime>, at: UtcTime) {
     *known = Some(known.map_or(at, |known| known.min(at)));
 }
 
-fn fill(known: &mut Party, told: &Party) {
+fn fill_if_empty(known: &mut Party, update: &Party) {
     if known.0.is_empty() {
-        known.clone_from(told);
+        known.clone_from(update);
     }
 }
 
@@ -386,7 +393,7 @@ mod tests {
     }
 
     /// What is heard of leg `n`; leg 0 is the parent.
-    fn heard(n: u8, status: CallStatus, sequence: u32) -> LegUpdate {
+    fn leg_update(n: u8, status: CallStatus, sequence: u32) -> LegUpdate {
         LegUpdate {
             leg: sid(n),
             parent: (n > 0).then(|| sid(0)),
@@ -401,7 +408,7 @@ mod tests {
     }
 
     /// Hears all of it, in this order.
-    fn hear(updates: &[LegUpdate]) -> Vec<LegState> {
+    fn apply_all(updates: &[LegUpdate]) -> Vec<LegState> {
         let mut legs: Vec<LegState> = Vec::new();
         for update in updates {
             let known = legs.iter().position(|leg| leg.sid == update.leg);
@@ -410,19 +417,20 @@ mod tests {
                 legs.push(LegState::new(update.leg.clone(), is_child));
                 legs.len() - 1
             });
-            legs[index].hear(update, at(1_000));
+            legs[index].apply_update(update, at(1_000));
         }
         legs
     }
 
-    fn conclude(updates: &[LegUpdate]) -> Outcome {
-        outcome(None, None, &hear(updates))
+    fn derive(updates: &[LegUpdate]) -> CallOutcome {
+        derive_outcome(None, None, &apply_all(updates))
     }
 
     fn status_of(story: &[(u8, CallStatus)]) -> (CallStatus, Option<String>) {
-        let heard = |(n, (leg, status)): (usize, &(u8, CallStatus))| heard(*leg, *status, n as u32);
-        let updates: Vec<LegUpdate> = story.iter().enumerate().map(heard).collect();
-        let call = conclude(&updates);
+        let leg_update =
+            |(n, (leg, status)): (usize, &(u8, CallStatus))| leg_update(*leg, *status, n as u32);
+        let updates: Vec<LegUpdate> = story.iter().enumerate().map(leg_update).collect();
+        let call = derive(&updates);
         (call.status, call.end_cause)
     }
 
@@ -494,23 +502,23 @@ mod tests {
     #[test]
     fn a_latecomer_changes_nothing() {
         let whole = [
-            heard(0, Ringing, 0),
-            heard(0, InProgress, 1),
-            heard(0, Completed, 2),
+            leg_update(0, Ringing, 0),
+            leg_update(0, InProgress, 1),
+            leg_update(0, Completed, 2),
         ];
         let late = [whole[2].clone(), whole[0].clone(), whole[1].clone()];
-        assert_eq!(conclude(&late), conclude(&whole));
-        assert_eq!(hear(&late)[0].sequence, Some(2));
+        assert_eq!(derive(&late), derive(&whole));
+        assert_eq!(apply_all(&late)[0].sequence, Some(2));
     }
 
     #[test]
     fn of_two_endings_the_first_counts() {
-        let endings = [heard(0, Busy, 3), heard(0, Completed, 2)];
-        assert_eq!(conclude(&endings).status, Completed);
-        let mut nameless = heard(0, Canceled, 0);
+        let endings = [leg_update(0, Busy, 3), leg_update(0, Completed, 2)];
+        assert_eq!(derive(&endings).status, Completed);
+        let mut nameless = leg_update(0, Canceled, 0);
         nameless.sequence = None;
         assert_eq!(
-            conclude(&[nameless, heard(0, NoAnswer, 9)]).status,
+            derive(&[nameless, leg_update(0, NoAnswer, 9)]).status,
             NoAnswer
         );
     }
@@ -533,28 +541,28 @@ mod tests {
 
     #[test]
     fn times_are_the_childs_and_the_end_is_the_parents() {
-        let call = conclude(&[
-            heard(0, InProgress, 1),
-            heard(1, Initiated, 2),
-            heard(1, InProgress, 3),
-            heard(1, Completed, 5),
-            heard(0, Completed, 6),
+        let call = derive(&[
+            leg_update(0, InProgress, 1),
+            leg_update(1, Initiated, 2),
+            leg_update(1, InProgress, 3),
+            leg_update(1, Completed, 5),
+            leg_update(0, Completed, 6),
         ]);
         assert_eq!(call.started_at, at(10));
         assert_eq!(call.answered_at, Some(at(30)));
         assert_eq!(call.ended_at, Some(at(60)));
         assert_eq!(call.duration_seconds, Some(7));
         // The answer was lost: it is reckoned back from the end.
-        let call = conclude(&[heard(1, Completed, 5), heard(0, Completed, 6)]);
+        let call = derive(&[leg_update(1, Completed, 5), leg_update(0, Completed, 6)]);
         assert_eq!(call.answered_at, Some(at(43)));
     }
 
     #[test]
     fn a_sip_code_says_more_than_a_word_and_our_own_word_most() {
-        let mut busy = heard(1, Busy, 1);
+        let mut busy = leg_update(1, Busy, 1);
         busy.sip_code = Some(486);
-        let legs = hear(&[busy, heard(0, Completed, 2)]);
-        let cause = |own| outcome(None, own, &legs).end_cause;
+        let legs = apply_all(&[busy, leg_update(0, Completed, 2)]);
+        let cause = |own| derive_outcome(None, own, &legs).end_cause;
         assert_eq!(cause(None).as_deref(), Some("sip_486"));
         assert_eq!(cause(Some("refused")).as_deref(), Some("refused"));
     }
@@ -564,9 +572,9 @@ mod tests {
         let party = |text: &str| Party(text.to_owned());
         let with = |n, from: &str, to: &str| LegUpdate {
             parties: Some((party(from), party(to))),
-            ..heard(n, Ringing, 0)
+            ..leg_update(n, Ringing, 0)
         };
-        let placed = conclude(&[
+        let placed = derive(&[
             with(1, "+14155550100", "+14155550123"),
             with(0, "client:ada", ""),
         ]);
@@ -580,15 +588,15 @@ mod tests {
             with(1, "+14155550123", "client:ada"),
         ];
         for legs in [&taken[..], &taken[..1], &taken[1..]] {
-            assert_eq!(conclude(legs).direction, Direction::Incoming);
+            assert_eq!(derive(legs).direction, Direction::Incoming);
         }
-        let opening = Opening {
+        let opening = CallOpening {
             at: at(0),
             direction: Direction::Outgoing,
             from: party("ada"),
             to: party(""),
         };
-        let call = outcome(Some(&opening), None, &hear(&taken));
+        let call = derive_outcome(Some(&opening), None, &apply_all(&taken));
         assert_eq!(call.direction, Direction::Outgoing);
         assert_eq!((call.from, call.to), (party("ada"), party("+14155550100")));
         assert_eq!(call.started_at, at(0));
@@ -600,12 +608,12 @@ mod tests {
         let number = || Party("+14155550123".to_owned());
         let to = |n, status, sequence, to: Party| LegUpdate {
             parties: Some((number(), to)),
-            ..heard(n, status, sequence)
+            ..leg_update(n, status, sequence)
         };
-        let of = |updates: &[LegUpdate]| owner(&hear(updates));
+        let of = |updates: &[LegUpdate]| find_owner(&apply_all(updates));
         let placed = LegUpdate {
             parties: Some((client(7), number())),
-            ..heard(0, Ringing, 0)
+            ..leg_update(0, Ringing, 0)
         };
         assert_eq!(of(&[placed]), Some(UserId(7)));
         let rung = [
@@ -641,7 +649,7 @@ mod tests {
     fn anything() -> impl Strategy<Value = Vec<LegUpdate>> {
         let update = (0..3_u8, 0..STATUSES.len(), 0..6_u32, any::<bool>());
         let update = update.prop_map(|(leg, status, sequence, is_numbered)| {
-            let mut update = heard(leg, STATUSES[status], sequence);
+            let mut update = leg_update(leg, STATUSES[status], sequence);
             let to = format!("client:u{leg}_00c0ffee00c0ffee");
             update.parties = Some((Party("+14155550123".to_owned()), Party(to)));
             update.sequence = update.sequence.filter(|_| is_numbered);
@@ -667,8 +675,8 @@ mod tests {
                 (Just(updates), Just(twice).prop_shuffle())
             })
         ) {
-            prop_assert_eq!(conclude(&shuffled), conclude(&updates));
-            prop_assert_eq!(owner(&hear(&shuffled)), owner(&hear(&updates)));
+            prop_assert_eq!(derive(&shuffled), derive(&updates));
+            prop_assert_eq!(find_owner(&apply_all(&shuffled)), find_owner(&apply_all(&updates)));
         }
 
         #[test]
@@ -676,19 +684,19 @@ mod tests {
             ways in prop::collection::vec(way(), 1..3),
             lost in prop::collection::vec(any::<bool>(), 16),
         ) {
-            let mut whole = vec![heard(0, Ringing, 0)];
+            let mut whole = vec![leg_update(0, Ringing, 0)];
             for (n, way) in ways.iter().enumerate() {
                 let steps = way.iter().enumerate();
-                whole.extend(steps.map(|(step, status)| heard(n as u8 + 1, *status, step as u32)));
+                whole.extend(steps.map(|(step, status)| leg_update(n as u8 + 1, *status, step as u32)));
             }
-            whole.push(heard(0, Completed, 9));
+            whole.push(leg_update(0, Completed, 9));
             let mut lost = lost.into_iter();
             let rest: Vec<LegUpdate> = whole
                 .iter()
-                .filter(|update| is_over(update.status) || !lost.next().unwrap_or_default())
+                .filter(|update| is_final(update.status) || !lost.next().unwrap_or_default())
                 .cloned()
                 .collect();
-            let (whole, rest) = (conclude(&whole), conclude(&rest));
+            let (whole, rest) = (derive(&whole), derive(&rest));
             prop_assert_eq!(rest.status, whole.status);
             prop_assert_eq!(rest.ended_at, whole.ended_at);
             prop_assert_eq!(rest.duration_seconds, whole.duration_seconds);
@@ -698,10 +706,10 @@ mod tests {
 
         #[test]
         fn a_leg_that_is_over_stays_over(updates in anything(), late in anything()) {
-            let before = hear(&updates);
-            let after = hear(&[updates, late].concat());
-            for leg in before.iter().filter(|leg| leg.is_over()) {
-                prop_assert!(after.iter().any(|now| now.sid == leg.sid && now.is_over()));
+            let before = apply_all(&updates);
+            let after = apply_all(&[updates, late].concat());
+            for leg in before.iter().filter(|leg| leg.has_ended()) {
+                prop_assert!(after.iter().any(|now| now.sid == leg.sid && now.has_ended()));
             }
         }
     }

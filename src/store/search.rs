@@ -9,19 +9,19 @@ use crate::limits;
 
 /// Stands before what was looked for, in the index's answer. A control character, which no
 /// recogniser writes.
-pub(super) const HIT_BEGINS: char = '\u{2}';
+pub(super) const HIT_START: char = '\u{2}';
 
 /// Stands after it.
-pub(super) const HIT_ENDS: char = '\u{3}';
+pub(super) const HIT_END: char = '\u{3}';
 
 /// Words that must all be there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Search {
+pub(super) struct SearchQuery {
     /// Each an expression of the index; the last word may be the beginning of one.
     pub(super) terms: Vec<String>,
 }
 
-impl Search {
+impl SearchQuery {
     /// Reads what a user typed; `None` when that is only space. Without a letter or a digit in it,
     /// there is nothing that the index could hold, and no terms.
     pub(super) fn parse(text: &str) -> Result<Option<Self>, StoreError> {
@@ -35,7 +35,10 @@ impl Search {
         }
         let words = text.split_whitespace();
         let words = words.filter(|word| word.contains(char::is_alphanumeric));
-        let mut terms: Vec<String> = words.map(quoted).take(limits::SEARCH_TERMS_MAX).collect();
+        let mut terms: Vec<String> = words
+            .map(quote_term)
+            .take(limits::SEARCH_TERMS_MAX)
+            .collect();
         if let Some(last) = terms.last_mut() {
             last.push('*');
         }
@@ -43,25 +46,25 @@ impl Search {
     }
 
     /// The expression that any of the words fits.
-    pub(super) fn any(&self) -> String {
+    pub(super) fn any_term(&self) -> String {
         self.terms.join(" OR ")
     }
 }
 
-fn quoted(word: &str) -> String {
+fn quote_term(word: &str) -> String {
     let plain = word.replace('\0', "").replace('"', "\"\"");
     format!("\"{plain}\"")
 }
 
 /// Cuts a marked text at its marks: every second piece, from the second on, was marked.
-pub(super) fn pieces(marked: &str) -> Vec<String> {
+pub(super) fn split_at_marks(marked: &str) -> Vec<String> {
     let mut pieces = vec![String::new()];
     for c in marked.chars() {
         let inside = pieces.len() % 2 == 0;
         match c {
-            HIT_BEGINS if !inside => pieces.push(String::new()),
-            HIT_ENDS if inside => pieces.push(String::new()),
-            HIT_BEGINS | HIT_ENDS => {}
+            HIT_START if !inside => pieces.push(String::new()),
+            HIT_END if inside => pieces.push(String::new()),
+            HIT_START | HIT_END => {}
             _ => {
                 if let Some(piece) = pieces.last_mut() {
                     piece.push(c);
@@ -77,7 +80,7 @@ pub(super) fn pieces(marked: &str) -> Vec<String> {
 
 /// What to look for in telephone numbers and names: a number as people write it becomes its
 /// digits.
-pub(super) fn party_needle(text: &str) -> String {
+pub(super) fn normalize_party_query(text: &str) -> String {
     let text = text.trim();
     let is_number = text
         .chars()
@@ -91,7 +94,7 @@ mod tests {
     use super::*;
 
     fn terms(text: &str) -> Vec<String> {
-        Search::parse(text).unwrap().unwrap().terms
+        SearchQuery::parse(text).unwrap().unwrap().terms
     }
 
     #[test]
@@ -109,7 +112,7 @@ mod tests {
 
     #[test]
     fn space_is_no_search_and_signs_alone_find_nothing() {
-        assert_eq!(Search::parse(" \t").unwrap(), None);
+        assert_eq!(SearchQuery::parse(" \t").unwrap(), None);
         assert_eq!(terms("— ??"), Vec::<String>::new());
         assert_eq!(terms("cat — dog").len(), 2);
     }
@@ -118,7 +121,7 @@ mod tests {
     fn a_search_is_bounded() {
         let long = "a".repeat(limits::SEARCH_BYTES_MAX + 1);
         assert!(matches!(
-            Search::parse(&long),
+            SearchQuery::parse(&long),
             Err(StoreError::TooLong { .. })
         ));
         assert_eq!(terms(&"a ".repeat(100)).len(), limits::SEARCH_TERMS_MAX);
@@ -126,18 +129,27 @@ mod tests {
 
     #[test]
     fn a_marked_text_is_cut_at_its_marks() {
-        assert_eq!(pieces("the \u{2}cat\u{3} sat"), ["the ", "cat", " sat"]);
-        assert_eq!(pieces("\u{2}cat\u{3}"), ["", "cat"]);
-        assert_eq!(pieces("\u{2}a\u{3} \u{2}b\u{3}"), ["", "a", " ", "b"]);
-        assert_eq!(pieces("no marks"), ["no marks"]);
+        assert_eq!(
+            split_at_marks("the \u{2}cat\u{3} sat"),
+            ["the ", "cat", " sat"]
+        );
+        assert_eq!(split_at_marks("\u{2}cat\u{3}"), ["", "cat"]);
+        assert_eq!(
+            split_at_marks("\u{2}a\u{3} \u{2}b\u{3}"),
+            ["", "a", " ", "b"]
+        );
+        assert_eq!(split_at_marks("no marks"), ["no marks"]);
         // Marks that the text itself brings do no harm.
-        assert_eq!(pieces("\u{3}a\u{2}\u{2}b\u{3}c\u{3}"), ["a", "b", "c"]);
+        assert_eq!(
+            split_at_marks("\u{3}a\u{2}\u{2}b\u{3}c\u{3}"),
+            ["a", "b", "c"]
+        );
     }
 
     #[test]
     fn a_number_is_looked_for_by_its_digits() {
-        assert_eq!(party_needle("(415) 555-01"), "41555501");
-        assert_eq!(party_needle("+1 415"), "+1415");
-        assert_eq!(party_needle(" alice b "), "alice b");
+        assert_eq!(normalize_party_query("(415) 555-01"), "41555501");
+        assert_eq!(normalize_party_query("+1 415"), "+1415");
+        assert_eq!(normalize_party_query(" alice b "), "alice b");
     }
 }

@@ -4,12 +4,12 @@ use tracing::Instrument;
 
 use super::{
     ApiToken, Backend, EndedSession, NewSession, Scope, SessionRecord, Store, StoreError, User,
-    fits, within, words,
+    check_length, columns, run_within_limit,
 };
 use crate::clock::{self, UtcTime};
 use crate::ids::UserId;
 use crate::limits;
-use crate::telemetry::SPANS;
+use crate::telemetry::SPAN_TARGET;
 
 /// Sessions of browsers; hashes are SHA-256 of their secrets.
 impl Store {
@@ -20,9 +20,9 @@ impl Store {
         new: &NewSession<'_>,
         now: UtcTime,
     ) -> Result<(), StoreError> {
-        let user_agent = words::cut(new.user_agent, limits::USER_AGENT_BYTES_MAX);
+        let user_agent = columns::truncate(new.user_agent, limits::USER_AGENT_BYTES_MAX);
         let new = NewSession { user_agent, ..*new };
-        ask!(self, begin_session(&new, now))
+        timed_query!(self, begin_session(&new, now))
     }
 
     /// [`begin_session`](Self::begin_session) for a browser that a test does not describe.
@@ -45,22 +45,22 @@ impl Store {
 
     /// The session, however old it is.
     pub async fn session(&self, hash: &[u8; 32]) -> Result<Option<SessionRecord>, StoreError> {
-        ask!(self, session(hash))
+        timed_query!(self, session(hash))
     }
 
     /// The user's sessions, however old they are, the latest used first.
     pub async fn sessions(&self, user: UserId) -> Result<Vec<SessionRecord>, StoreError> {
-        ask!(self, sessions(user))
+        timed_query!(self, sessions(user))
     }
 
     /// The session was used.
     pub async fn touch_session(&self, hash: &[u8; 32], now: UtcTime) -> Result<(), StoreError> {
-        ask!(self, touch_session(hash, now))
+        timed_query!(self, touch_session(hash, now))
     }
 
     /// The session's user has just proved to be there.
     pub async fn confirm_session(&self, hash: &[u8; 32], now: UtcTime) -> Result<(), StoreError> {
-        ask!(self, confirm_session(hash, now))
+        timed_query!(self, confirm_session(hash, now))
     }
 
     /// Signs a user out everywhere, and goes on with one new session, which keeps the `phone_tag` of
@@ -71,19 +71,19 @@ impl Store {
         new: &NewSession<'_>,
         now: UtcTime,
     ) -> Result<Vec<EndedSession>, StoreError> {
-        let user_agent = words::cut(new.user_agent, limits::USER_AGENT_BYTES_MAX);
+        let user_agent = columns::truncate(new.user_agent, limits::USER_AGENT_BYTES_MAX);
         let new = NewSession { user_agent, ..*new };
-        ask!(self, renew_session(own, &new, now))
+        timed_query!(self, renew_session(own, &new, now))
     }
 
     /// Signs a browser out. `None`: it was not signed in.
     pub async fn close_session(&self, hash: &[u8; 32]) -> Result<Option<EndedSession>, StoreError> {
-        ask!(self, close_session(hash))
+        timed_query!(self, close_session(hash))
     }
 
     /// Signs a user out everywhere; returns the sessions that were ended.
     pub async fn close_sessions(&self, user: UserId) -> Result<Vec<EndedSession>, StoreError> {
-        ask!(self, close_sessions(user))
+        timed_query!(self, close_sessions(user))
     }
 
     /// Remembers that a browser has signed in as a user, by the hash of its secret. Forgets the browser
@@ -94,17 +94,17 @@ impl Store {
         user: UserId,
         now: UtcTime,
     ) -> Result<(), StoreError> {
-        ask!(self, remember_browser(hash, user, now))
+        timed_query!(self, remember_browser(hash, user, now))
     }
 
     /// Whether a browser has signed in under this name, and not before `signed_in_after`.
-    pub async fn knows_browser(
+    pub async fn is_known_browser(
         &self,
         hash: &[u8; 32],
         name: &str,
         signed_in_after: UtcTime,
     ) -> Result<bool, StoreError> {
-        ask!(self, knows_browser(hash, name, signed_in_after))
+        timed_query!(self, "knows_browser" => is_known_browser(hash, name, signed_in_after))
     }
 
     /// Forgets sessions that began before one time, or were last used before the other; returns
@@ -114,7 +114,7 @@ impl Store {
         created_before: UtcTime,
         used_before: UtcTime,
     ) -> Result<u64, StoreError> {
-        ask!(self, sweep_sessions(created_before, used_before))
+        timed_query!(self, sweep_sessions(created_before, used_before))
     }
 }
 
@@ -130,8 +130,8 @@ impl Store {
         expires_at: Option<UtcTime>,
         now: UtcTime,
     ) -> Result<ApiToken, StoreError> {
-        fits("the name", name, limits::NAME_BYTES_MAX)?;
-        ask!(
+        check_length("the name", name, limits::NAME_BYTES_MAX)?;
+        timed_query!(
             self,
             add_api_token(hash, user, name, scopes, expires_at, now)
         )
@@ -139,26 +139,26 @@ impl Store {
 
     /// The token and its user, whether or not it has expired.
     pub async fn api_token(&self, hash: &[u8; 32]) -> Result<Option<(ApiToken, User)>, StoreError> {
-        ask!(self, api_token(hash))
+        timed_query!(self, api_token(hash))
     }
 
     /// The user's tokens, the oldest first.
     pub async fn api_tokens(&self, user: UserId) -> Result<Vec<ApiToken>, StoreError> {
-        ask!(self, api_tokens(user))
+        timed_query!(self, api_tokens(user))
     }
 
     /// Takes a token back. `false`: this user has no such token.
     pub async fn remove_api_token(&self, id: i64, user: UserId) -> Result<bool, StoreError> {
-        ask!(self, remove_api_token(id, user))
+        timed_query!(self, remove_api_token(id, user))
     }
 
     /// Takes back all tokens of a user; returns how many.
     pub async fn remove_api_tokens(&self, user: UserId) -> Result<u64, StoreError> {
-        ask!(self, remove_api_tokens(user))
+        timed_query!(self, remove_api_tokens(user))
     }
 
     /// The token was used.
     pub async fn touch_api_token(&self, id: i64, now: UtcTime) -> Result<(), StoreError> {
-        ask!(self, touch_api_token(id, now))
+        timed_query!(self, touch_api_token(id, now))
     }
 }

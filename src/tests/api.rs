@@ -7,9 +7,9 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 
-use super::{Answer, Server, request, serve};
-use crate::api::{ApiError, contract_json, with_errors};
-use crate::archive::Shelf;
+use super::{HttpResponse, RunningServer, request, serve};
+use crate::api::{ApiError, openapi_json, with_error_layer};
+use crate::archive::AudioArchive;
 use crate::cli::healthcheck;
 use crate::ids::{CallSid, Track};
 use crate::limits;
@@ -17,7 +17,7 @@ use crate::metrics::Metrics;
 use crate::tasks::Tasks;
 
 /// Asserts the shape, and returns the code.
-fn code(answer: &Answer) -> String {
+fn code(answer: &HttpResponse) -> String {
     let json = answer.json();
     assert_eq!(answer.header("content-type"), Some("application/json"));
     let error = json["error"].as_object().expect("an `error` object");
@@ -30,7 +30,7 @@ fn code(answer: &Answer) -> String {
 
 #[tokio::test]
 async fn an_unknown_path_a_wrong_method_and_a_plain_get_have_the_one_shape() {
-    let server = Server::start().await;
+    let server = RunningServer::start().await;
     let unknown = server.get("/nothing/here", "").await;
     assert_eq!(
         (unknown.status, code(&unknown).as_str()),
@@ -68,7 +68,7 @@ async fn what_handlers_and_extractors_refuse_has_the_one_shape() {
         .route("/post", post(|body: String| async { body }))
         .layer(DefaultBodyLimit::max(10));
     let tasks = Tasks::default();
-    let addr = serve(with_errors(routes, Metrics::default()), &tasks);
+    let addr = serve(with_error_layer(routes, Metrics::default()), &tasks);
 
     let answer = request(addr, "GET", "/broken", "", "").await;
     assert_eq!((answer.status, code(&answer).as_str()), (500, "internal"));
@@ -89,7 +89,7 @@ async fn what_handlers_and_extractors_refuse_has_the_one_shape() {
 
 #[tokio::test]
 async fn a_sane_request_id_is_kept_and_any_other_replaced() {
-    let server = Server::start().await;
+    let server = RunningServer::start().await;
     let answer = server
         .get("/healthz", "X-Request-Id: from-proxy_1.2\r\n")
         .await;
@@ -114,7 +114,7 @@ async fn a_sane_request_id_is_kept_and_any_other_replaced() {
 
 #[tokio::test]
 async fn ready_says_why_not() {
-    let server = Server::start().await;
+    let server = RunningServer::start().await;
     assert_eq!(server.get("/healthz", "").await.body, "ok");
     let answer = server.get("/readyz", "").await;
     assert_eq!(answer.status, 200);
@@ -165,36 +165,41 @@ async fn ready_says_why_not() {
 
 #[tokio::test]
 async fn a_healthcheck_says_why_a_server_is_not_ready_and_that_it_is_alive() {
-    let server = Server::start().await;
-    healthcheck::ask(server.addr, true).await.unwrap();
+    let server = RunningServer::start().await;
+    healthcheck::check_server(server.addr, true).await.unwrap();
     server.state.readiness.block("model", "no model is there");
-    let why = healthcheck::ask(server.addr, true).await.unwrap_err();
+    let why = healthcheck::check_server(server.addr, true)
+        .await
+        .unwrap_err();
     assert!(why.to_string().contains("no model is there"), "{why}");
-    healthcheck::ask(server.addr, false).await.unwrap();
-    let nobody = healthcheck::ask(([127, 0, 0, 1], 1).into(), false).await;
+    healthcheck::check_server(server.addr, false).await.unwrap();
+    let nobody = healthcheck::check_server(([127, 0, 0, 1], 1).into(), false).await;
     assert!(nobody.unwrap_err().to_string().contains("no server"));
 }
 
 #[tokio::test]
 async fn not_ready_without_its_database_or_its_disk() {
-    let server = Server::start().await;
-    server.state.desk.store().close().await;
+    let server = RunningServer::start().await;
+    server.state.calls.store().close().await;
     let answer = server.get("/readyz", "").await;
     let reasons = answer.json()["reasons"].to_string();
     assert_eq!(answer.status, 503);
     assert!(reasons.contains("the database cannot be used"), "{reasons}");
 
     let folder = tempfile::tempdir().unwrap();
-    let shelf = Shelf::open(folder.path()).unwrap();
-    let server = Server::start_with(|state| state.switchboard.shelf = Some(shelf.clone())).await;
+    let audio_archive = AudioArchive::open(folder.path()).unwrap();
+    let server = RunningServer::start_with(|state| {
+        state.media_deps.audio_archive = Some(audio_archive.clone());
+    })
+    .await;
     assert_eq!(server.get("/readyz", "").await.status, 200);
     let call = CallSid::parse("CA00000000000000000000000000000001").unwrap();
-    std::fs::create_dir(shelf.path(&call)).unwrap();
-    let writer = shelf.writer(&call, Duration::ZERO);
+    std::fs::create_dir(audio_archive.file_path(&call)).unwrap();
+    let writer = audio_archive.open_writer(&call, Duration::ZERO);
     writer.push(Track::Inbound, 0, &[1_000; 8_000]);
     drop(writer);
     // Joins the thread, so that what it found is known.
-    shelf.stop();
+    audio_archive.stop();
     let answer = server.get("/readyz", "").await;
     let reasons = answer.json()["reasons"].to_string();
     assert_eq!(answer.status, 503);
@@ -203,9 +208,9 @@ async fn not_ready_without_its_database_or_its_disk() {
 
 #[tokio::test]
 async fn the_contract_is_served_to_anyone() {
-    let server = Server::start().await;
+    let server = RunningServer::start().await;
     let answer = server.get("/api/openapi.json", "").await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("content-type"), Some("application/json"));
-    assert_eq!(answer.body, contract_json());
+    assert_eq!(answer.body, openapi_json());
 }

@@ -9,49 +9,55 @@ use reqwest::header::{COOKIE, HeaderMap};
 use reqwest::{Client, Method, Response, StatusCode};
 use tempfile::TempDir;
 
-use super::browser::Browser;
-use super::phone::{Stream, eventually, fixture, patient, speech, stream_sid, unhurried_voice};
-use super::stories::call;
-use super::{Server, media_url, page_cookie};
-use crate::app::Parts;
-use crate::archive::Shelf;
-use crate::audio::recording::Recording;
-use crate::audio::{LINE_HZ, archive};
+use super::browser::LiveClient;
+use super::phone::{
+    MediaClient, eventually, fixture, speech, stall_free_config, stream_sid, with_timeout,
+};
+use super::scenarios::call;
+use super::{RunningServer, media_url, page_cookie};
+use crate::app::ServerConfig;
+use crate::archive::AudioArchive;
+use crate::audio::recording::RecordingReader;
+use crate::audio::{LINE_HZ, ogg_opus};
 use crate::clock;
-use crate::config::Doors;
+use crate::config::EndpointConfig;
 use crate::engine::Engine;
 use crate::engine::recognizer::ScriptedRecognizer;
 use crate::ids::CallSid;
-use crate::player::{self, Call, Options};
 use crate::store::{NewCall, Party, Store, TranscriptState};
 use crate::transcript::{CallStatus, Direction};
+use crate::twilio_sim::{self, RecordedCall, StreamOptions};
 
 /// A server that keeps calls' audio, and a browser that asks for it.
-struct Studio {
-    server: Server,
+struct ArchiveServer {
+    server: RunningServer,
     store: Store,
-    shelf: Shelf,
+    audio_archive: AudioArchive,
     folder: TempDir,
     client: Client,
 }
 
-impl Studio {
+impl ArchiveServer {
     async fn open() -> Self {
         Self::open_with(true).await
     }
 
     async fn open_with(archives: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let shelf = Shelf::open(folder.path()).unwrap();
+        let audio_archive = AudioArchive::open(folder.path()).unwrap();
         let store = Store::open("sqlite::memory:").await.unwrap();
-        let doors = Doors::local(([127, 0, 0, 1], 0).into());
+        let endpoint = EndpointConfig::local(([127, 0, 0, 1], 0).into());
         let engine = Engine::start(vec![Box::new(ScriptedRecognizer::default())]);
-        let mut parts = Parts::behind(doors, store.clone(), engine, unhurried_voice());
-        (parts.shelf, parts.archives) = (Some(shelf.clone()), archives);
+        let mut server_config =
+            ServerConfig::behind(endpoint, store.clone(), engine, stall_free_config());
+        (
+            server_config.audio_archive,
+            server_config.is_archiving_enabled,
+        ) = (Some(audio_archive.clone()), archives);
         Self {
-            server: Server::of(parts, |_| {}),
+            server: RunningServer::of(server_config, |_| {}),
             store,
-            shelf,
+            audio_archive,
             folder,
             client: Client::builder()
                 .default_headers(HeaderMap::from_iter([(
@@ -65,19 +71,21 @@ impl Studio {
 
     /// Plays a call of 25 s, as fast as the server reads.
     async fn play(&self, n: u32) {
-        let options = Options {
+        let options = StreamOptions {
             speed: f64::INFINITY,
             jitter_ms_max: 0,
-            ..Options::new(call(n), stream_sid(n))
+            ..StreamOptions::new(call(n), stream_sid(n))
         };
         let url = media_url(self.server.addr);
         let [inbound, outbound] = tracks().map(|track| track.1);
-        let recorded = Call { inbound, outbound };
-        player::play(&url, &recorded, &options).await.unwrap();
+        let recorded = RecordedCall { inbound, outbound };
+        twilio_sim::play_call(&url, &recorded, &options)
+            .await
+            .unwrap();
     }
 
-    async fn listen(&self, n: u32) -> Browser {
-        let mut browser = Browser::connect(self.server.addr).await;
+    async fn listen(&self, n: u32) -> LiveClient {
+        let mut browser = LiveClient::connect(self.server.addr).await;
         browser.subscribe(&call(n)).await;
         browser.settle().await;
         browser
@@ -90,7 +98,7 @@ impl Studio {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        patient("an answer", request.send()).await.unwrap()
+        with_timeout("an answer", request.send()).await.unwrap()
     }
 
     async fn audio(&self, n: u32, headers: &[(&str, &str)]) -> Response {
@@ -106,7 +114,7 @@ impl Studio {
     /// Waits until the call's file has its end.
     async fn until_kept(&self, n: u32) {
         let is_kept = async || {
-            let kept = self.shelf.read(&call(n)).unwrap();
+            let kept = self.audio_archive.read(&call(n)).unwrap();
             kept.is_some_and(|kept| !kept.is_open) && self.has_audio(n).await
         };
         eventually("the archive", is_kept).await;
@@ -117,14 +125,14 @@ impl Studio {
 fn tracks() -> [(Vec<f32>, Vec<u8>); 2] {
     ["inbound", "outbound"].map(|track| {
         let path = fixture(&format!("calls/cards_{track}.wav"));
-        let samples = Recording::read_all(&path, LINE_HZ).unwrap().remove(0);
-        let call = Call::read_one(&path).unwrap();
+        let samples = RecordingReader::read_all(&path, LINE_HZ).unwrap().remove(0);
+        let call = RecordedCall::read_recording(&path).unwrap();
         (samples, call.inbound)
     })
 }
 
 /// What a player hears: left and right.
-fn hear(file: &[u8]) -> [Vec<f32>; 2] {
+fn decode_stereo(file: &[u8]) -> [Vec<f32>; 2] {
     let folder = tempfile::tempdir().unwrap();
     let (ogg, wav) = (folder.path().join("a.ogg"), folder.path().join("a.wav"));
     std::fs::write(&ogg, file).unwrap();
@@ -134,7 +142,7 @@ fn hear(file: &[u8]) -> [Vec<f32>; 2] {
         .output()
         .expect("this test needs the package `opus-tools`");
     assert!(decoded.status.success(), "{decoded:?}");
-    Recording::read_all(&wav, LINE_HZ)
+    RecordingReader::read_all(&wav, LINE_HZ)
         .unwrap()
         .try_into()
         .unwrap()
@@ -164,30 +172,30 @@ async fn code(answer: Response) -> String {
 
 #[tokio::test]
 async fn a_call_is_heard_again_left_what_twilio_received_and_right_what_it_sent() {
-    let studio = Studio::open().await;
-    studio.play(1).await;
-    studio.until_kept(1).await;
-    let answer = studio.audio(1, &[]).await;
+    let archive_server = ArchiveServer::open().await;
+    archive_server.play(1).await;
+    archive_server.until_kept(1).await;
+    let answer = archive_server.audio(1, &[]).await;
     assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(header(&answer, "content-type"), "audio/ogg; codecs=opus");
     let file = answer.bytes().await.unwrap();
-    for (heard, (said, _)) in hear(&file).iter().zip(tracks()) {
+    for (heard, (said, _)) in decode_stereo(&file).iter().zip(tracks()) {
         // The player's clock begins at 100 ms; the decoder moves every sound by half a sample.
         let heard = &heard[800..];
         assert!(likeness(heard, &said) > 0.8, "{}", likeness(heard, &said));
     }
     let path = format!("/api/calls/{}", call(1).as_str());
-    let answer = studio.ask(Method::GET, &path, &[]).await;
+    let answer = archive_server.ask(Method::GET, &path, &[]).await;
     let json: serde_json::Value = answer.json().await.unwrap();
     assert_eq!(json["hasAudio"], true);
 }
 
 #[tokio::test]
 async fn it_is_sent_in_the_parts_that_a_player_wants() {
-    let studio = Studio::open().await;
-    studio.play(1).await;
-    studio.until_kept(1).await;
-    let whole = studio.audio(1, &[]).await;
+    let archive_server = ArchiveServer::open().await;
+    archive_server.play(1).await;
+    archive_server.until_kept(1).await;
+    let whole = archive_server.audio(1, &[]).await;
     let tag = header(&whole, "etag").to_owned();
     assert_eq!(header(&whole, "accept-ranges"), "bytes");
     assert_eq!(header(&whole, "cache-control"), "private, no-cache");
@@ -195,7 +203,7 @@ async fn it_is_sent_in_the_parts_that_a_player_wants() {
     let length = file.len();
     let path = format!("/api/calls/{}/audio", call(1).as_str());
     let head = [("range", "bytes=0-9")];
-    let head = studio.ask(Method::HEAD, &path, &head).await;
+    let head = archive_server.ask(Method::HEAD, &path, &head).await;
     assert_eq!(head.status(), StatusCode::OK);
     assert_eq!(header(&head, "content-length"), length.to_string());
     assert!(head.bytes().await.unwrap().is_empty());
@@ -209,7 +217,7 @@ async fn it_is_sent_in_the_parts_that_a_player_wants() {
     ] {
         for also in [None, Some(("if-range", tag.as_str()))] {
             let headers: Vec<_> = also.into_iter().chain([("range", range)]).collect();
-            let part = studio.audio(1, &headers).await;
+            let part = archive_server.audio(1, &headers).await;
             assert_eq!(part.status(), StatusCode::PARTIAL_CONTENT, "{range}");
             let place = format!("bytes {first}-{last}/{length}");
             assert_eq!(header(&part, "content-range"), place);
@@ -218,12 +226,12 @@ async fn it_is_sent_in_the_parts_that_a_player_wants() {
     }
     for other in ["\"another\"", "Wed, 25 Nov 2026 09:30:00 GMT"] {
         let headers = [("range", "bytes=0-0"), ("if-range", other)];
-        let answer = studio.audio(1, &headers).await;
+        let answer = archive_server.audio(1, &headers).await;
         assert_eq!(answer.status(), StatusCode::OK, "{other}");
         assert_eq!(answer.bytes().await.unwrap(), file);
     }
     let beyond = format!("bytes={length}-");
-    let beyond = studio.audio(1, &[("range", &beyond)]).await;
+    let beyond = archive_server.audio(1, &[("range", &beyond)]).await;
     assert_eq!(beyond.status(), StatusCode::RANGE_NOT_SATISFIABLE);
     assert_eq!(
         header(&beyond, "content-range"),
@@ -231,7 +239,7 @@ async fn it_is_sent_in_the_parts_that_a_player_wants() {
     );
     assert_eq!(code(beyond).await, "no_such_range");
     for known in [tag.clone(), format!("\"x\", W/{tag}")] {
-        let answer = studio.audio(1, &[("if-none-match", &known)]).await;
+        let answer = archive_server.audio(1, &[("if-none-match", &known)]).await;
         assert_eq!(answer.status(), StatusCode::NOT_MODIFIED, "{known}");
         assert_eq!(header(&answer, "etag"), tag);
     }
@@ -239,63 +247,64 @@ async fn it_is_sent_in_the_parts_that_a_player_wants() {
 
 #[tokio::test]
 async fn a_call_that_goes_on_is_heard_as_far_as_it_is_and_nothing_of_it_is_cached() {
-    let studio = Studio::open().await;
-    let mut stream = Stream::start(studio.server.addr, 1).await;
-    stream.speak(&speech()).await;
+    let archive_server = ArchiveServer::open().await;
+    let mut stream = MediaClient::start(archive_server.server.addr, 1).await;
+    stream.send_audio(&speech()).await;
     let is_heard = async || {
-        let written = std::fs::read(studio.shelf.path(&call(1))).unwrap_or_default();
-        let length = archive::duration(&written).unwrap_or_default();
-        length > Duration::from_secs(1) && studio.has_audio(1).await
+        let written =
+            std::fs::read(archive_server.audio_archive.file_path(&call(1))).unwrap_or_default();
+        let length = ogg_opus::duration(&written).unwrap_or_default();
+        length > Duration::from_secs(1) && archive_server.has_audio(1).await
     };
     eventually("a second of audio", is_heard).await;
-    let answer = studio.audio(1, &[]).await;
+    let answer = archive_server.audio(1, &[]).await;
     assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(header(&answer, "cache-control"), "private, no-store");
     assert_eq!(header(&answer, "etag"), "");
     let so_far = answer.bytes().await.unwrap();
-    assert!(onset_ms(&hear(&so_far)[0]) < 1_000);
+    assert!(onset_ms(&decode_stereo(&so_far)[0]) < 1_000);
     let headers = [("range", "bytes=0-9"), ("if-range", "\"x\"")];
-    let answer = studio.audio(1, &headers).await;
+    let answer = archive_server.audio(1, &headers).await;
     assert_eq!(
         answer.status(),
         StatusCode::OK,
         "nothing vouches for a part"
     );
-    stream.speak(&speech()).await;
+    stream.send_audio(&speech()).await;
     stream.stop().await;
-    studio.until_kept(1).await;
-    let file = studio.audio(1, &[]).await.bytes().await.unwrap();
+    archive_server.until_kept(1).await;
+    let file = archive_server.audio(1, &[]).await.bytes().await.unwrap();
     assert!(file.len() > so_far.len());
     stream.closed().await;
 }
 
 #[tokio::test]
 async fn after_a_broken_stream_sound_and_words_go_on_at_the_same_time() {
-    let studio = Studio::open().await;
-    let mut browser = studio.listen(1).await;
-    let mut stream = Stream::start(studio.server.addr, 1).await;
-    stream.speak(&speech()).await;
+    let archive_server = ArchiveServer::open().await;
+    let mut browser = archive_server.listen(1).await;
+    let mut stream = MediaClient::start(archive_server.server.addr, 1).await;
+    stream.send_audio(&speech()).await;
     stream.reset();
     browser.until(&call(1), |page| page.ended.is_some()).await;
     // The next stream, as if it had come five seconds later.
     let later = clock::utc_now().plus(Duration::from_secs(5));
     let (call_1, next) = (call(1), stream_sid(0));
-    let record = studio.store.open_stream(&call_1, &next, later);
-    let begun_ms = record.await.unwrap().begun_ms;
-    let mut stream = Stream::open(studio.server.addr).await;
+    let record = archive_server.store.open_stream(&call_1, &next, later);
+    let start_offset_ms = record.await.unwrap().start_offset_ms;
+    let mut stream = MediaClient::open(archive_server.server.addr).await;
     let start = stream.start_message(1);
     stream.text(&start).await.unwrap();
-    stream.speak(&speech()).await;
+    stream.send_audio(&speech()).await;
     stream.stop().await;
     let page = browser
         .until(&call(1), |page| page.segments.len() == 2)
         .await;
     let moved_ms = page.segments[1].start_ms - page.segments[0].start_ms;
-    assert_eq!(moved_ms, begun_ms);
-    studio.until_kept(1).await;
-    let file = studio.audio(1, &[]).await.bytes().await.unwrap();
-    let [left, right] = hear(&file);
-    let begun = begun_ms as usize;
+    assert_eq!(moved_ms, start_offset_ms);
+    archive_server.until_kept(1).await;
+    let file = archive_server.audio(1, &[]).await.bytes().await.unwrap();
+    let [left, right] = decode_stereo(&file);
+    let begun = start_offset_ms as usize;
     let second = &left[4_000 * 8..];
     let heard_ms = 4_000 + onset_ms(second);
     let wanted_ms = begun + onset_ms(&left);
@@ -311,80 +320,99 @@ async fn after_a_broken_stream_sound_and_words_go_on_at_the_same_time() {
 
 #[tokio::test]
 async fn a_deleted_call_leaves_no_sound_and_brings_none_back() {
-    let studio = Studio::open().await;
-    studio.play(1).await;
-    studio.play(2).await;
-    studio.until_kept(1).await;
-    studio.until_kept(2).await;
+    let archive_server = ArchiveServer::open().await;
+    archive_server.play(1).await;
+    archive_server.play(2).await;
+    archive_server.until_kept(1).await;
+    archive_server.until_kept(2).await;
     let path = format!("/api/calls/{}", call(1).as_str());
-    let deleted = studio.ask(Method::DELETE, &path, &[]).await;
+    let deleted = archive_server.ask(Method::DELETE, &path, &[]).await;
     assert_eq!(deleted.status(), StatusCode::NO_CONTENT);
-    let file = |call: &CallSid| studio.shelf.path(call).exists();
+    let file = |call: &CallSid| archive_server.audio_archive.file_path(call).exists();
     assert!(!file(&call(1)) && file(&call(2)));
-    assert_eq!(code(studio.audio(1, &[]).await).await, "no_such_call");
+    assert_eq!(
+        code(archive_server.audio(1, &[]).await).await,
+        "no_such_call"
+    );
 
-    let mut browser = studio.listen(1).await;
-    studio.play(1).await;
+    let mut browser = archive_server.listen(1).await;
+    archive_server.play(1).await;
     browser.until(&call(1), |page| page.ended.is_some()).await;
-    studio.shelf.stop(); // Writes all that is queued.
+    archive_server.audio_archive.stop(); // Writes all that is queued.
     assert!(!file(&call(1)), "a late stream brought it back");
 }
 
 #[tokio::test]
 async fn without_an_archive_nothing_is_kept_and_what_was_kept_is_there() {
-    let studio = Studio::open_with(false).await;
-    let answer = studio.audio(1, &[]).await;
+    let archive_server = ArchiveServer::open_with(false).await;
+    let answer = archive_server.audio(1, &[]).await;
     assert_eq!(answer.status(), StatusCode::NOT_FOUND);
     assert_eq!(code(answer).await, "no_such_call");
-    let mut browser = studio.listen(1).await;
-    studio.play(1).await;
+    let mut browser = archive_server.listen(1).await;
+    archive_server.play(1).await;
     browser.until(&call(1), |page| page.ended.is_some()).await;
-    studio.shelf.stop();
+    archive_server.audio_archive.stop();
     assert!(
-        std::fs::read_dir(studio.folder.path())
+        std::fs::read_dir(archive_server.folder.path())
             .unwrap()
             .next()
             .is_none()
     );
-    let known = async || studio.store.call_record(&call(1)).await.unwrap().is_some();
+    let known = async || {
+        archive_server
+            .store
+            .call_record(&call(1))
+            .await
+            .unwrap()
+            .is_some()
+    };
     eventually("the call", known).await;
-    let answer = studio.audio(1, &[]).await;
+    let answer = archive_server.audio(1, &[]).await;
     assert_eq!(answer.status(), StatusCode::NOT_FOUND);
     assert_eq!(code(answer).await, "no_audio");
 
-    put(&studio.shelf.path(&call(1)));
-    let answer = studio.audio(1, &[]).await;
+    put(&archive_server.audio_archive.file_path(&call(1)));
+    let answer = archive_server.audio(1, &[]).await;
     assert_eq!(answer.bytes().await.unwrap(), "sound");
 }
 
 #[tokio::test]
 async fn old_audio_goes_with_its_call_or_without_and_young_audio_stays() {
-    let studio = Studio::open().await;
+    let archive_server = ArchiveServer::open().await;
     let hour = Duration::from_hours(1);
     let now = clock::utc_now();
-    open_call(&studio.store, 1).await;
-    let desk = &studio.server.state.desk;
+    open_call(&archive_server.store, 1).await;
+    let calls = &archive_server.server.state.calls;
     for n in [1, 2] {
-        put(&studio.shelf.path(&call(n)));
+        put(&archive_server.audio_archive.file_path(&call(n)));
     }
-    assert_eq!(desk.delete_before(now.minus(hour)).await, 0);
-    assert_eq!(studio.shelf.calls().unwrap(), [call(1), call(2)]);
-    assert_eq!(desk.delete_before(now.plus(hour)).await, 1);
-    assert_eq!(studio.shelf.calls().unwrap(), []);
+    assert_eq!(calls.delete_calls_before(now.minus(hour)).await, 0);
+    assert_eq!(
+        archive_server.audio_archive.list_calls().unwrap(),
+        [call(1), call(2)]
+    );
+    assert_eq!(calls.delete_calls_before(now.plus(hour)).await, 1);
+    assert_eq!(archive_server.audio_archive.list_calls().unwrap(), []);
 }
 
 #[tokio::test]
 async fn audio_that_a_server_could_not_note_any_more_is_found_at_the_next_start() {
-    let studio = Studio::open().await;
-    open_call(&studio.store, 1).await;
+    let archive_server = ArchiveServer::open().await;
+    open_call(&archive_server.store, 1).await;
     for n in [1, 2] {
-        put(&studio.shelf.path(&call(n)));
+        put(&archive_server.audio_archive.file_path(&call(n)));
     }
-    assert!(!studio.has_audio(1).await);
-    studio.server.state.desk.find_audio().await.unwrap();
-    assert!(studio.has_audio(1).await);
-    let strange = studio.store.call_record(&call(2)).await.unwrap();
-    assert!(strange.is_none() && studio.shelf.path(&call(2)).exists());
+    assert!(!archive_server.has_audio(1).await);
+    archive_server
+        .server
+        .state
+        .calls
+        .restore_audio_flags()
+        .await
+        .unwrap();
+    assert!(archive_server.has_audio(1).await);
+    let strange = archive_server.store.call_record(&call(2)).await.unwrap();
+    assert!(strange.is_none() && archive_server.audio_archive.file_path(&call(2)).exists());
 }
 
 fn put(path: &Path) {

@@ -10,17 +10,17 @@ use phonenumber::metadata::DATABASE;
 use phonenumber::{Metadata, Type};
 use serde_json::{Value, json};
 
-use super::calls::{OURS, Office, THEIRS};
+use super::calls::{OURS, THEIRS, TestAccount};
 use super::phone::fixture;
-use super::stories::call;
+use super::scenarios::call;
 use super::twilio_api::{ACCOUNT, KEY, KEY_SECRET};
-use crate::app::Parts;
+use crate::app::ServerConfig;
 use crate::clock::UtcTime;
 use crate::config::TranscriptionSource;
-use crate::dialing::Policy;
+use crate::dialing::DialingPolicy;
 use crate::ids::{AccountSid, ApiKeySid, ApplicationSid, E164, UserId};
 use crate::store::Role;
-use crate::twilio::token::{self, Grant, Keys, LIFETIME, SessionTag};
+use crate::twilio::token::{self, LIFETIME, SessionTag, TokenKeys, VoiceGrant};
 
 /// A file is what the server says today.
 fn assert_kept(file: &str, said: &str) {
@@ -42,7 +42,7 @@ fn pretty(value: &Value) -> String {
 #[test]
 fn a_token_has_the_same_claims() {
     let application = format!("AP{:032}", 1);
-    let keys = Keys {
+    let keys = TokenKeys {
         account_sid: AccountSid::parse(ACCOUNT).unwrap(),
         api_key_sid: ApiKeySid::parse(KEY).unwrap(),
         secret: KEY_SECRET.into(),
@@ -50,7 +50,7 @@ fn a_token_has_the_same_claims() {
     };
     let now = UtcTime::from_millis(1_763_800_000_250);
     let identity = token::identity_for(UserId(42), "Jo", SessionTag(0xc0_ffee), None);
-    let grant = Grant {
+    let grant = VoiceGrant {
         identity: &identity,
         application_sid: &ApplicationSid::parse(&application).unwrap(),
         incoming: true,
@@ -185,8 +185,8 @@ const CALLED: [(&str, &str, bool, &[&str]); 5] = [
 
 fn judged(callers: &str, countries: &str, special: bool, to: &str) -> String {
     let caller_id = E164::parse(callers).unwrap();
-    let policy = Policy::new(Some(countries), special, Some(&caller_id)).unwrap();
-    match policy.check(to, &caller_id) {
+    let policy = DialingPolicy::new(Some(countries), special, Some(&caller_id)).unwrap();
+    match policy.check_number(to, &caller_id) {
         Ok(number) => number.as_str().to_owned(),
         Err(refusal) => refusal.code().to_owned(),
     }
@@ -234,11 +234,11 @@ fn numbers_are_judged_alike() {
 /// A browser of a user's, in place of the one that chance named.
 const ALICE: &str = "u1_0000000000c0ffee_alice";
 
-/// An office that writes nothing down, as its stand-in.
-async fn silent(change: impl FnOnce(&mut Parts)) -> Office {
-    Office::open_with(|parts| {
-        parts.desk.source = TranscriptionSource::Off;
-        change(parts);
+/// A test account that writes nothing down, as its stand-in.
+async fn silent(change: impl FnOnce(&mut ServerConfig)) -> TestAccount {
+    TestAccount::open_with(|server_config| {
+        server_config.calls.transcription_source = TranscriptionSource::Off;
+        change(server_config);
     })
     .await
 }
@@ -253,7 +253,7 @@ async fn calls_are_answered_alike() {
     let outgoing = |n, identity: &str, to: &str| json!({"CallSid": call(n), "From": format!("client:{identity}"), "To": to});
     let incoming = |n| json!({"CallSid": call(n), "From": THEIRS, "To": OURS});
 
-    let office = silent(|_| {}).await;
+    let account = silent(|_| {}).await;
     let ended = [
         ("completed", true),
         ("answered", true),
@@ -265,12 +265,14 @@ async fn calls_are_answered_alike() {
     for (n, (status, child)) in (1..).zip(ended) {
         let form =
             json!({"CallSid": call(n), "From": THEIRS, "To": OURS, "DialCallStatus": status});
-        let twiml = office.dial_ended(n, child.then_some(100 + n), status).await;
+        let twiml = account
+            .post_dial_ended(n, child.then_some(100 + n), status)
+            .await;
         keep(&usual, form, twiml);
     }
-    keep(&usual, incoming(20), office.ring(20).await);
-    let cookie = office.house.session("alice", Role::User).await;
-    let alice = office.online(&cookie).await;
+    keep(&usual, incoming(20), account.ring(20).await);
+    let cookie = account.app.session("alice", Role::User).await;
+    let alice = account.online(&cookie).await;
     for (n, to) in (31..).zip([
         THEIRS,
         "911",
@@ -279,27 +281,27 @@ async fn calls_are_answered_alike() {
         "+19005550199",
         "client:alice",
     ]) {
-        let twiml = office.dial(n, &alice, to).await;
-        office.dial_ended(n, None, "completed").await;
+        let twiml = account.dial(n, &alice, to).await;
+        account.post_dial_ended(n, None, "completed").await;
         keep(&usual, outgoing(n, ALICE, to), twiml);
     }
     let rung = json!({"TWILIO_CALLER_ID": OURS, "INCOMING_TO": ALICE});
-    let twiml = office.ring(21).await.replace(&alice, ALICE);
+    let twiml = account.ring(21).await.replace(&alice, ALICE);
     keep(&rung, incoming(21), twiml);
 
-    let short = silent(|parts| {
-        parts.desk.ring_seconds = 20;
-        parts.desk.limits.call_seconds_max = 60 * 60;
+    let short = silent(|server_config| {
+        server_config.calls.ring_seconds_max = 20;
+        server_config.calls.limits.call_seconds_max = 60 * 60;
     })
     .await;
     let settings =
         json!({"TWILIO_CALLER_ID": OURS, "RING_SECONDS_MAX": "20", "CALL_MINUTES_MAX": "60"});
-    let cookie = short.house.session("alice", Role::User).await;
+    let cookie = short.app.session("alice", Role::User).await;
     let identity = short.identity(&cookie).await;
     let twiml = short.dial(1, &identity, THEIRS).await;
     keep(&settings, outgoing(1, ALICE, THEIRS), twiml);
 
-    let nameless = silent(|parts| parts.desk.caller_id = None).await;
+    let nameless = silent(|server_config| server_config.calls.caller_id = None).await;
     let twiml = nameless.dial(1, ALICE, THEIRS).await;
     keep(&json!({}), outgoing(1, ALICE, THEIRS), twiml);
 

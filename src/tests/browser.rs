@@ -12,8 +12,8 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use super::{PATIENCE, page_cookie};
-use crate::hub::Resume;
+use super::{TEST_TIMEOUT, page_cookie};
+use crate::hub::ResumePoint;
 use crate::ids::{CallSid, SegmentId};
 use crate::transcript::{
     CallEvent, CallStatus, EndReason, EngineHealth, Event, LanguageDoubt, Partial, RecordingStatus,
@@ -22,7 +22,7 @@ use crate::transcript::{
 
 /// What a browser shows of one call: events folded as the client folds them.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Page {
+pub(crate) struct CallView {
     pub(crate) epoch: Option<u64>,
     pub(crate) offset: u64,
     pub(crate) status: Option<CallStatus>,
@@ -35,7 +35,7 @@ pub(crate) struct Page {
     pub(crate) partials_missed: u64,
 }
 
-impl Default for Page {
+impl Default for CallView {
     fn default() -> Self {
         Self {
             epoch: None,
@@ -52,18 +52,18 @@ impl Default for Page {
     }
 }
 
-impl Page {
+impl CallView {
     /// Folds a whole log.
     pub(crate) fn of<'a>(events: impl IntoIterator<Item = &'a CallEvent>) -> Self {
         let mut page = Self::default();
         for event in events {
-            page.hear(event);
+            page.apply(event);
         }
         page
     }
 
     /// Takes one event in; panics on what a client may rely on never to see.
-    pub(crate) fn hear(&mut self, heard: &CallEvent) {
+    pub(crate) fn apply(&mut self, heard: &CallEvent) {
         let notice = matches!(
             heard.event,
             Event::Engine {
@@ -134,8 +134,8 @@ impl Page {
     }
 
     /// Where to go on after a drop.
-    pub(crate) fn resume(&self) -> Resume {
-        Resume {
+    pub(crate) fn resume(&self) -> ResumePoint {
+        ResumePoint {
             offset: self.offset,
             epoch: self.epoch,
         }
@@ -188,7 +188,7 @@ impl Page {
 
 /// One frame from the server.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Frame {
+pub(crate) enum ServerFrame {
     Event(Box<CallEvent>),
     Pong,
     /// What was subscribed to is a leg of this call.
@@ -204,14 +204,14 @@ pub(crate) enum Frame {
 }
 
 /// A browser's socket on `/ws/transcriptions`, and a page for each call.
-pub(crate) struct Browser {
+pub(crate) struct LiveClient {
     socket: WebSocketStream<TcpStream>,
-    pages: BTreeMap<CallSid, Page>,
+    pages: BTreeMap<CallSid, CallView>,
     /// Every event, in order.
     pub(crate) heard: Vec<CallEvent>,
 }
 
-impl Browser {
+impl LiveClient {
     pub(crate) async fn connect(addr: SocketAddr) -> Self {
         Self::open(addr, "", &[])
             .await
@@ -237,8 +237,10 @@ impl Browser {
         let socket = TcpSocket::new_v4().unwrap();
         // So small that a browser that does not read is felt by the server soon.
         socket.set_recv_buffer_size(4_096).unwrap();
-        let stream = patient("a connection", socket.connect(addr)).await.unwrap();
-        match patient("the upgrade", client_async(request, stream)).await {
+        let stream = with_timeout("a connection", socket.connect(addr))
+            .await
+            .unwrap();
+        match with_timeout("the upgrade", client_async(request, stream)).await {
             Ok((socket, _)) => Ok(Self {
                 socket,
                 pages: BTreeMap::new(),
@@ -257,12 +259,12 @@ impl Browser {
 
     /// Fails when the server has hung up.
     pub(crate) async fn send_frame(&mut self, frame: Message) -> Result<(), tungstenite::Error> {
-        patient("a write", self.socket.send(frame)).await
+        with_timeout("a write", self.socket.send(frame)).await
     }
 
     /// Asks for a call: from the page's place if it has one, from the start if not.
     pub(crate) async fn subscribe(&mut self, call: &CallSid) {
-        let place = self.pages.get(call).map(Page::resume);
+        let place = self.pages.get(call).map(CallView::resume);
         self.send(subscription(call, place)).await;
     }
 
@@ -274,26 +276,26 @@ impl Browser {
     /// Waits until the server has handled everything that was sent so far.
     pub(crate) async fn settle(&mut self) {
         self.send(r#"{"type":"ping"}"#).await;
-        while self.next_frame().await != Frame::Pong {}
+        while self.next_frame().await != ServerFrame::Pong {}
     }
 
-    pub(crate) fn page(&self, call: &CallSid) -> &Page {
+    pub(crate) fn page(&self, call: &CallSid) -> &CallView {
         self.pages
             .get(call)
             .expect("nothing was heard of that call")
     }
 
     /// The next frame; an event has been folded into its page already.
-    pub(crate) async fn next_frame(&mut self) -> Frame {
+    pub(crate) async fn next_frame(&mut self) -> ServerFrame {
         loop {
-            let message = patient("a frame", self.socket.next()).await;
+            let message = with_timeout("a frame", self.socket.next()).await;
             let text = match message {
                 Some(Ok(Message::Text(text))) => text,
                 Some(Ok(Message::Close(frame))) => {
-                    return Frame::Closed(frame.map(|frame| frame.code.into()));
+                    return ServerFrame::Closed(frame.map(|frame| frame.code.into()));
                 }
                 Some(Ok(_)) => continue,
-                Some(Err(_)) | None => return Frame::Closed(None),
+                Some(Err(_)) | None => return ServerFrame::Closed(None),
             };
             return self.take(&text);
         }
@@ -302,8 +304,11 @@ impl Browser {
     /// The next event; fails on any other frame.
     pub(crate) async fn next_event(&mut self) -> CallEvent {
         match self.next_frame().await {
-            Frame::Event(event) => *event,
-            other @ (Frame::Pong | Frame::Leg { .. } | Frame::Error { .. } | Frame::Closed(_)) => {
+            ServerFrame::Event(event) => *event,
+            other @ (ServerFrame::Pong
+            | ServerFrame::Leg { .. }
+            | ServerFrame::Error { .. }
+            | ServerFrame::Closed(_)) => {
                 panic!("expected an event, got {other:?}")
             }
         }
@@ -312,15 +317,22 @@ impl Browser {
     /// The next frame's error code; fails on any other frame.
     pub(crate) async fn next_error(&mut self) -> String {
         match self.next_frame().await {
-            Frame::Error { code, .. } => code,
-            other @ (Frame::Pong | Frame::Leg { .. } | Frame::Event(_) | Frame::Closed(_)) => {
+            ServerFrame::Error { code, .. } => code,
+            other @ (ServerFrame::Pong
+            | ServerFrame::Leg { .. }
+            | ServerFrame::Event(_)
+            | ServerFrame::Closed(_)) => {
                 panic!("expected an error, got {other:?}")
             }
         }
     }
 
     /// Reads events until the call's page is as wanted.
-    pub(crate) async fn until(&mut self, call: &CallSid, wanted: impl Fn(&Page) -> bool) -> &Page {
+    pub(crate) async fn until(
+        &mut self,
+        call: &CallSid,
+        wanted: impl Fn(&CallView) -> bool,
+    ) -> &CallView {
         while !self.pages.get(call).is_some_and(&wanted) {
             self.next_event().await;
         }
@@ -330,39 +342,39 @@ impl Browser {
     /// Skips to the end of the connection; the closing code.
     pub(crate) async fn closed(&mut self) -> Option<u16> {
         loop {
-            if let Frame::Closed(code) = self.next_frame().await {
+            if let ServerFrame::Closed(code) = self.next_frame().await {
                 return code;
             }
         }
     }
 
     /// Loses the connection without a word, and keeps the pages for [`Self::back`].
-    pub(crate) fn drop_connection(self) -> BTreeMap<CallSid, Page> {
+    pub(crate) fn drop_connection(self) -> BTreeMap<CallSid, CallView> {
         self.pages
     }
 
     /// Comes back with the pages of an earlier connection.
-    pub(crate) async fn back(addr: SocketAddr, pages: BTreeMap<CallSid, Page>) -> Self {
+    pub(crate) async fn reconnect(addr: SocketAddr, pages: BTreeMap<CallSid, CallView>) -> Self {
         let mut browser = Self::connect(addr).await;
-        browser.adopt(pages);
+        browser.restore_views(pages);
         browser
     }
 
     /// Goes on from the pages of an earlier connection.
-    pub(crate) fn adopt(&mut self, pages: BTreeMap<CallSid, Page>) {
+    pub(crate) fn restore_views(&mut self, pages: BTreeMap<CallSid, CallView>) {
         self.pages = pages;
     }
 
     /// Leaves in good order, and waits until the server has let go.
     pub(crate) async fn leave(mut self) {
         let _ = self.send_frame(Message::Close(None)).await;
-        while patient("the end", self.socket.next())
+        while with_timeout("the end", self.socket.next())
             .await
             .is_some_and(|message| message.is_ok())
         {}
     }
 
-    fn take(&mut self, text: &str) -> Frame {
+    fn take(&mut self, text: &str) -> ServerFrame {
         #[derive(Deserialize)]
         #[serde(tag = "type", rename_all = "camelCase")]
         enum Reply {
@@ -383,11 +395,11 @@ impl Browser {
             request_id: String,
         }
         match serde_json::from_str::<Reply>(text) {
-            Ok(Reply::Pong) => return Frame::Pong,
-            Ok(Reply::Leg { parent_sid }) => return Frame::Leg { parent: parent_sid },
+            Ok(Reply::Pong) => return ServerFrame::Pong,
+            Ok(Reply::Leg { parent_sid }) => return ServerFrame::Leg { parent: parent_sid },
             Ok(Reply::Error { error }) => {
                 assert!(!error.request_id.is_empty());
-                return Frame::Error {
+                return ServerFrame::Error {
                     code: error.code,
                     message: error.message,
                 };
@@ -399,14 +411,14 @@ impl Browser {
         self.pages
             .entry(event.call_sid.clone())
             .or_default()
-            .hear(&event);
+            .apply(&event);
         self.heard.push(event.clone());
-        Frame::Event(Box::new(event))
+        ServerFrame::Event(Box::new(event))
     }
 }
 
 /// A `subscribe` request.
-pub(crate) fn subscription(call: &CallSid, place: Option<Resume>) -> String {
+pub(crate) fn subscription(call: &CallSid, place: Option<ResumePoint>) -> String {
     let mut json = serde_json::json!({ "type": "subscribe", "callSid": call });
     if let Some(place) = place {
         json["offset"] = place.offset.into();
@@ -415,7 +427,7 @@ pub(crate) fn subscription(call: &CallSid, place: Option<Resume>) -> String {
     json.to_string()
 }
 
-async fn patient<T>(what: &str, future: impl Future<Output = T>) -> T {
-    let outcome = tokio::time::timeout(PATIENCE, future).await;
-    outcome.unwrap_or_else(|_| panic!("{what} did not come within {PATIENCE:?}"))
+async fn with_timeout<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let outcome = tokio::time::timeout(TEST_TIMEOUT, future).await;
+    outcome.unwrap_or_else(|_| panic!("{what} did not come within {TEST_TIMEOUT:?}"))
 }

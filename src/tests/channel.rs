@@ -3,9 +3,9 @@
 
 use proptest::prelude::*;
 
-use super::browser::Page;
-use super::stories::{call, doubt, id, partial, segment};
-use crate::hub::{Channel, Cursor, Refusal};
+use super::browser::CallView;
+use super::scenarios::{call, doubt, id, partial, segment};
+use crate::hub::{CallChannel, ListenerCursor, PublishError};
 use crate::ids::Track;
 use crate::transcript::{CallEvent, CallStatus, EndReason, EngineHealth, Event, RecordingStatus};
 
@@ -41,7 +41,7 @@ fn any_event() -> impl Strategy<Value = Event> {
 }
 
 #[derive(Debug, Clone)]
-enum Step {
+enum ChannelOp {
     Publish(Event),
     Reopen,
     /// The listener reads up to so many events.
@@ -50,12 +50,12 @@ enum Step {
     Drop,
 }
 
-fn any_step() -> impl Strategy<Value = Step> {
+fn any_step() -> impl Strategy<Value = ChannelOp> {
     prop_oneof![
-        12 => any_event().prop_map(Step::Publish),
-        1 => Just(Step::Reopen),
-        3 => (1..5_usize).prop_map(Step::Read),
-        2 => Just(Step::Drop),
+        12 => any_event().prop_map(ChannelOp::Publish),
+        1 => Just(ChannelOp::Reopen),
+        3 => (1..5_usize).prop_map(ChannelOp::Read),
+        2 => Just(ChannelOp::Drop),
     ]
 }
 
@@ -64,40 +64,40 @@ proptest! {
     fn every_reader_folds_what_the_snapshot_says(
         steps in proptest::collection::vec(any_step(), 1..120),
     ) {
-        let mut channel = Channel::new(call(1), 1);
+        let mut channel = CallChannel::new(call(1), 1);
         let mut epoch = 1;
-        let mut cursor = Cursor::default();
-        let mut page = Page::default();
+        let mut cursor = ListenerCursor::default();
+        let mut page = CallView::default();
         for step in steps {
             match step {
-                Step::Publish(event) => {
+                ChannelOp::Publish(event) => {
                     let before = channel.head();
                     let taken = channel.append(event);
                     prop_assert_eq!(channel.head(), before + u64::from(taken.is_ok()));
                 }
-                Step::Reopen => {
+                ChannelOp::Reopen => {
                     epoch += 1;
                     channel.reopen(epoch);
                 }
-                Step::Read(max) => {
-                    let news = channel.has_news(&cursor);
+                ChannelOp::Read(max) => {
+                    let news = channel.has_unread(&cursor);
                     let events = channel.read(&mut cursor, max);
                     prop_assert_eq!(news, !events.is_empty());
                     // A notice may come on top.
                     prop_assert!(events.len() <= max + 1);
                     for event in &events {
-page.hear(event);
+page.apply(event);
 }
                 }
-                Step::Drop => cursor = Cursor::resume(page.resume()),
+                ChannelOp::Drop => cursor = ListenerCursor::resume(page.resume()),
             }
         }
-        while channel.has_news(&cursor) {
+        while channel.has_unread(&cursor) {
             for event in channel.read(&mut cursor, 3) {
-page.hear(&event);
+page.apply(&event);
 }
         }
-        let newcomer = Page::of([&channel.snapshot()]);
+        let newcomer = CallView::of([&channel.snapshot()]);
         prop_assert_eq!(page.same_for_all(), newcomer.same_for_all());
     }
 }
@@ -138,28 +138,28 @@ fn a_listener_that_drops_at_any_point_for_any_time_misses_no_final() {
     let events = long_call(12);
     for gone in 0..=events.len() {
         for back in gone..=events.len() {
-            let mut channel = Channel::new(call(1), 1);
-            let mut cursor = Cursor::default();
-            let mut page = Page::default();
+            let mut channel = CallChannel::new(call(1), 1);
+            let mut cursor = ListenerCursor::default();
+            let mut page = CallView::default();
             for (n, event) in events.iter().enumerate() {
                 if n == back {
-                    cursor = Cursor::resume(page.resume());
+                    cursor = ListenerCursor::resume(page.resume());
                 }
                 if !(gone..back).contains(&n) {
                     for event in channel.read(&mut cursor, 256) {
-                        page.hear(&event);
+                        page.apply(&event);
                     }
                 }
                 channel.append(event.clone()).unwrap();
             }
             // One that never came back reads now.
             if back == events.len() {
-                cursor = Cursor::resume(page.resume());
+                cursor = ListenerCursor::resume(page.resume());
             }
             for event in channel.read(&mut cursor, 256) {
-                page.hear(&event);
+                page.apply(&event);
             }
-            let whole = Page::of([&channel.snapshot()]);
+            let whole = CallView::of([&channel.snapshot()]);
             assert_eq!(page.segments.len(), 12, "gone at {gone}, back at {back}");
             assert_eq!(page.same_for_all(), whole.same_for_all());
         }
@@ -168,28 +168,28 @@ fn a_listener_that_drops_at_any_point_for_any_time_misses_no_final() {
 
 #[test]
 fn what_is_told_twice_keeps_its_offset() {
-    let mut channel = Channel::new(call(1), 1);
+    let mut channel = CallChannel::new(call(1), 1);
     for event in long_call(3) {
         channel.append(event).unwrap();
     }
-    let all = channel.since(0, usize::MAX).unwrap();
+    let all = channel.events_since(0, usize::MAX).unwrap();
     for event in &all {
-        let again = channel.since(event.offset - 1, 1).unwrap();
+        let again = channel.events_since(event.offset - 1, 1).unwrap();
         assert_eq!(again[0], *event);
     }
     assert_eq!(all.last().unwrap().offset, channel.head());
-    assert_eq!(channel.since(channel.head(), 9).unwrap(), []);
-    assert_eq!(channel.since(channel.head() + 1, 9), None);
+    assert_eq!(channel.events_since(channel.head(), 9).unwrap(), []);
+    assert_eq!(channel.events_since(channel.head() + 1, 9), None);
 }
 
 #[test]
 fn an_offset_of_another_life_leads_to_a_snapshot() {
-    let mut channel = Channel::new(call(1), 7);
+    let mut channel = CallChannel::new(call(1), 7);
     for event in long_call(2) {
         channel.append(event).unwrap();
     }
     let first = |offset, epoch| -> CallEvent {
-        let mut cursor = Cursor::resume(crate::hub::Resume { offset, epoch });
+        let mut cursor = ListenerCursor::resume(crate::hub::ResumePoint { offset, epoch });
         channel.read(&mut cursor, 256)[0].as_ref().clone()
     };
     assert_eq!(first(3, Some(6)), channel.snapshot(), "a lower epoch");
@@ -207,18 +207,18 @@ fn an_offset_of_another_life_leads_to_a_snapshot() {
 
 #[test]
 fn reopening_lets_words_come_again_and_every_listener_hears_of_it() {
-    let mut channel = Channel::new(call(1), 1);
-    let mut cursor = Cursor::default();
+    let mut channel = CallChannel::new(call(1), 1);
+    let mut cursor = ListenerCursor::default();
     for event in long_call(2) {
         channel.append(event).unwrap();
     }
     channel.read(&mut cursor, 256);
     let late = segment(id(Track::Inbound, 9), Track::Inbound, 60_000, "late");
-    assert_eq!(channel.append(late.clone()), Err(Refusal::Ended));
+    assert_eq!(channel.append(late.clone()), Err(PublishError::Ended));
 
     channel.reopen(2);
-    assert!(channel.has_news(&cursor));
-    let page = Page::of(channel.read(&mut cursor, 256).iter().map(AsRef::as_ref));
+    assert!(channel.has_unread(&cursor));
+    let page = CallView::of(channel.read(&mut cursor, 256).iter().map(AsRef::as_ref));
     assert_eq!(
         (page.ended, page.epoch, page.segments.len()),
         (None, Some(2), 2)

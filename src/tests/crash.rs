@@ -8,23 +8,24 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::browser::Browser;
-use super::calls::{OURS, THEIRS, doors, furnish, url_of, uuid};
-use super::phone::{Stream, eventually, speech};
+use super::browser::LiveClient;
+use super::calls::{OURS, THEIRS, endpoint, url_of, uuid, with_twilio_account};
+use super::phone::{MediaClient, eventually, speech};
 use super::request;
+use super::scenarios::call;
 use super::sign_in::database;
-use super::stories::call;
 use super::twilio_api::{ACCOUNT, AUTH_TOKEN, FakeTwilio};
 use crate::access::secret::Secret;
-use crate::app::{App, Parts};
+use crate::app::{App, ServerConfig};
 use crate::clock;
+use crate::engine::Engine;
 use crate::engine::recognizer::ScriptedRecognizer;
-use crate::engine::{Engine, voice};
+use crate::engine::track::TrackConfig;
 use crate::store::{Role, Store, TranscriptState};
 use crate::tasks::Tasks;
 use crate::transcript::EndReason;
-use crate::twilio::rest::Rest;
-use crate::twilio::signature::Key;
+use crate::twilio::api::TwilioClient;
+use crate::twilio::signature::SigningKey;
 
 /// The database of the process that is killed.
 const DOOMED: &str = "CALLBURNER_TEST_DOOMED_SERVER";
@@ -33,12 +34,12 @@ const DOOMED: &str = "CALLBURNER_TEST_DOOMED_SERVER";
 const KEPT_WITHIN: Duration = Duration::from_secs(1);
 
 /// The whole server, over this database.
-async fn serve(database: &str, rest: Option<Rest>) -> App {
+async fn serve(database: &str, twilio_client: Option<TwilioClient>) -> App {
     let store = Store::open(database).await.unwrap();
     let engine = Engine::start(vec![Box::new(ScriptedRecognizer::default())]);
-    let mut parts = Parts::behind(doors(), store, engine, voice::Config::default());
-    furnish(&mut parts, rest);
-    App::start(parts).await.unwrap()
+    let mut server_config = ServerConfig::behind(endpoint(), store, engine, TrackConfig::default());
+    with_twilio_account(&mut server_config, twilio_client);
+    App::start(server_config).await.unwrap()
 }
 
 #[test]
@@ -74,9 +75,9 @@ async fn alice(database: &str) -> String {
     format!("__Host-callburner={}", secret.expose())
 }
 
-async fn listen(addr: SocketAddr, cookie: &str) -> Browser {
+async fn listen(addr: SocketAddr, cookie: &str) -> LiveClient {
     let origin = ("origin", "https://calls.example.org");
-    let browser = Browser::open(addr, "", &[origin, ("cookie", cookie)]).await;
+    let browser = LiveClient::open(addr, "", &[origin, ("cookie", cookie)]).await;
     let mut browser = browser.ok().unwrap();
     browser.subscribe(&call(1)).await;
     browser
@@ -89,7 +90,7 @@ async fn get(addr: SocketAddr, path: &str, cookie: &str) -> Value {
 }
 
 /// The first call, of this cookie's browser, up to its open stream.
-async fn begin(twilio: &FakeTwilio, addr: SocketAddr, cookie: &str) -> Stream {
+async fn begin(twilio: &FakeTwilio, addr: SocketAddr, cookie: &str) -> MediaClient {
     let token = get(addr, "/api/token", cookie).await;
     let from = format!("client:{}", token["identity"].as_str().unwrap());
     let sid = call(1);
@@ -111,9 +112,9 @@ async fn begin(twilio: &FakeTwilio, addr: SocketAddr, cookie: &str) -> Stream {
     ];
     let answered = twilio.callback("https://calls.example.org/api/calls/status", &form);
     assert_eq!(twilio.deliver(addr, &answered).await.status, 204);
-    twilio.knows_call(&sid);
-    let key = Key::auth_token(AUTH_TOKEN);
-    let mut stream = Stream::dial(addr, &url_of(&twiml), Some(&key))
+    twilio.add_call(&sid);
+    let key = SigningKey::auth_token(AUTH_TOKEN);
+    let mut stream = MediaClient::dial(addr, &url_of(&twiml), Some(&key))
         .await
         .unwrap();
     stream.begin(1, 1).await;
@@ -125,8 +126,8 @@ async fn words_outlive_a_server_that_is_killed_in_mid_call_and_the_next_one_goes
     let folder = TempDir::new().unwrap();
     let database = database(&folder);
     let cookie = alice(&database).await;
-    let world = Tasks::default();
-    let twilio = FakeTwilio::start(&world);
+    let tasks = Tasks::default();
+    let twilio = FakeTwilio::start(&tasks);
     speak_and_die(&twilio, &database, &cookie).await;
     go_on(&twilio, &database, &cookie).await;
 }
@@ -149,7 +150,7 @@ async fn speak_and_die(twilio: &FakeTwilio, database: &str, cookie: &str) {
     let mut stream = begin(twilio, addr, cookie).await;
     let mut browser = listen(addr, cookie).await;
     let silence = vec![0xff; 16_000];
-    stream.speak(&[&speech()[..], &silence].concat()).await;
+    stream.send_audio(&[&speech()[..], &silence].concat()).await;
     browser
         .until(&call(1), |page| page.segments.len() == 1)
         .await;
@@ -165,14 +166,14 @@ async fn speak_and_die(twilio: &FakeTwilio, database: &str, cookie: &str) {
     let took = settled.elapsed();
     assert!(took < KEPT_WITHIN, "{took:?}");
     // The next words are not settled yet; those are lost.
-    stream.speak(&speech()[..12_000]).await;
+    stream.send_audio(&speech()[..12_000]).await;
     doomed.kill().unwrap();
     doomed.wait().unwrap();
 }
 
 /// The next server: the words are there, and more are joined to them.
 async fn go_on(twilio: &FakeTwilio, database: &str, cookie: &str) {
-    let app = serve(database, Some(twilio.rest())).await;
+    let app = serve(database, Some(twilio.client())).await;
     let addr = app.address();
     let mut browser = listen(addr, cookie).await;
     browser.next_event().await;
@@ -197,11 +198,11 @@ async fn go_on(twilio: &FakeTwilio, database: &str, cookie: &str) {
         .unwrap()
         .1
         .into_owned();
-    let mut stream = Stream::dial(addr, &url, Some(&Key::auth_token(AUTH_TOKEN)))
+    let mut stream = MediaClient::dial(addr, &url, Some(&SigningKey::auth_token(AUTH_TOKEN)))
         .await
         .unwrap();
     stream.begin(2, 1).await;
-    stream.speak(&speech()).await;
+    stream.send_audio(&speech()).await;
     stream.stop().await;
     let page = browser
         .until(&call(1), |page| page.ended == Some(EndReason::Stopped))
@@ -227,15 +228,15 @@ async fn a_call_that_ended_while_no_server_ran_is_over_at_the_next_start() {
     let folder = TempDir::new().unwrap();
     let database = database(&folder);
     let cookie = alice(&database).await;
-    let world = Tasks::default();
-    let twilio = FakeTwilio::start(&world);
+    let tasks = Tasks::default();
+    let twilio = FakeTwilio::start(&tasks);
     let app = serve(&database, None).await;
     let mut stream = begin(&twilio, app.address(), &cookie).await;
     stream.settle().await;
     app.stop().await;
     twilio.end_call(&call(1));
 
-    let app = serve(&database, Some(twilio.rest())).await;
+    let app = serve(&database, Some(twilio.client())).await;
     let store = app.store().clone();
     let is_over = async || {
         store
@@ -257,8 +258,8 @@ async fn after_a_restart_the_first_call_rings_the_browsers_that_twilio_still_has
     let folder = TempDir::new().unwrap();
     let database = database(&folder);
     let cookie = alice(&database).await;
-    let world = Tasks::default();
-    let twilio = FakeTwilio::start(&world);
+    let tasks = Tasks::default();
+    let twilio = FakeTwilio::start(&tasks);
     let app = serve(&database, None).await;
     let token = get(app.address(), "/api/token", &cookie).await;
     let said = json!({ "id": uuid(), "expiresAt": token["expiresAt"] });

@@ -12,35 +12,35 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::twilio_api::{ACCOUNT, AUTH_TOKEN, FakeTwilio, KEY, KEY_SECRET};
-use super::{Server, serve};
-use crate::access::proxies::Proxies;
+use super::{RunningServer, serve};
+use crate::access::proxies::TrustedProxies;
 use crate::cli::doctor::account;
-use crate::cli::doctor::doors::{Behind, client, port, public};
-use crate::cli::doctor::findings::{Finding, Verdict};
-use crate::cli::doctor::{Patient, examine};
-use crate::config::{Doors, Settings, Twilio, TwilioSettings};
+use crate::cli::doctor::connectivity::{PortOwner, check_port, check_public_address, http_client};
+use crate::cli::doctor::findings::{CheckVerdict, Finding};
+use crate::cli::doctor::{DoctorInput, run_checks};
+use crate::config::{EndpointConfig, ServerSettings, TwilioConfig, TwilioSettings};
 use crate::engine::recognizer::ScriptedRecognizer;
 use crate::ids::{AccountSid, ApplicationSid, E164};
 use crate::store::Store;
 use crate::tasks::Tasks;
+use crate::twilio::api::TwilioClient;
 use crate::twilio::public_url::{PublicUrl, RETRIES};
-use crate::twilio::rest::Rest;
-use crate::twilio::signature::{Key, Keyring};
+use crate::twilio::signature::{Keyring, SigningKey};
 
 const NUMBER: &str = "+14155550123";
 const BASE: &str = "https://calls.example.org";
 
 #[derive(clap::Parser)]
-struct Command {
+struct DoctorCommand {
     #[command(flatten)]
-    settings: Settings,
+    settings: ServerSettings,
 }
 
 /// What is not good, as `part: found`.
 fn complaints(findings: &[Finding]) -> Vec<String> {
     let bad = findings
         .iter()
-        .filter(|finding| finding.verdict != Verdict::Ok);
+        .filter(|finding| finding.verdict != CheckVerdict::Ok);
     bad.map(|finding| format!("{}: {}", finding.part, finding.found))
         .collect()
 }
@@ -56,16 +56,16 @@ fn finding<'a>(findings: &'a [Finding], part: &str, words: &str) -> &'a Finding 
 // The account.
 
 /// As `callburner setup` leaves an account.
-struct House {
+struct DoctorFixture {
     twilio: FakeTwilio,
     settings: TwilioSettings,
-    doors: Doors,
+    endpoint: EndpointConfig,
 }
 
-impl House {
+impl DoctorFixture {
     async fn new() -> Self {
         let twilio = FakeTwilio::start(&Tasks::default());
-        let application = twilio.has_application(&[
+        let application = twilio.add_application(&[
             ("friendly_name", "CallBurner"),
             ("voice_url", &format!("{BASE}/voice{RETRIES}")),
             ("voice_method", "POST"),
@@ -75,12 +75,14 @@ impl House {
             ),
             ("status_callback_method", "POST"),
         ]);
-        twilio.owns_number(NUMBER, "", "");
-        let rest = Rest::new(twilio.config()).unwrap();
-        let number = rest.incoming_number(&E164::parse(NUMBER).unwrap()).await;
+        twilio.add_incoming_number(NUMBER, "", "");
+        let client = TwilioClient::new(twilio.config()).unwrap();
+        let number = client
+            .find_incoming_number(&E164::parse(NUMBER).unwrap())
+            .await;
         let number = number.unwrap().expect("the number is owned");
         let sid = ApplicationSid::parse(&application).unwrap();
-        rest.point_number(&number, &sid).await.unwrap();
+        client.assign_application(&number, &sid).await.unwrap();
         let settings = TwilioSettings {
             twilio_account_sid: Some(ACCOUNT.to_owned()),
             twilio_auth_token: Some(AUTH_TOKEN.into()),
@@ -91,30 +93,33 @@ impl House {
             twilio_api_base_url: Some(twilio.config().base_url.parse().unwrap()),
             ..TwilioSettings::default()
         };
-        let mut doors = Doors::local(([127, 0, 0, 1], 0).into());
-        doors.public_base_url = Some(BASE.parse().unwrap());
-        doors.public_url = BASE.parse().unwrap();
+        let mut endpoint = EndpointConfig::local(([127, 0, 0, 1], 0).into());
+        endpoint.public_base_url = Some(BASE.parse().unwrap());
+        endpoint.public_url = BASE.parse().unwrap();
         Self {
             twilio,
             settings,
-            doors,
+            endpoint,
         }
     }
 
-    fn account(&self) -> Twilio {
-        self.settings.check().unwrap().expect("an account is set")
+    fn account(&self) -> TwilioConfig {
+        self.settings
+            .validate()
+            .unwrap()
+            .expect("an account is set")
     }
 
     async fn examine(&self) -> Vec<Finding> {
-        account::examine(&self.account(), &self.doors).await
+        account::check_account(&self.account(), &self.endpoint).await
     }
 }
 
 #[tokio::test]
 async fn nothing_is_wrong_with_an_account_as_setup_leaves_it() {
-    let house = House::new().await;
-    let changes = house.twilio.changes().len();
-    let findings = house.examine().await;
+    let app = DoctorFixture::new().await;
+    let changes = app.twilio.changes().len();
+    let findings = app.examine().await;
     assert_eq!(complaints(&findings), Vec::<String>::new());
     finding(&findings, "clock", "as Twilio's");
     finding(&findings, "Twilio account", "My account (Full, active)");
@@ -122,19 +127,19 @@ async fn nothing_is_wrong_with_an_account_as_setup_leaves_it() {
     finding(&findings, "caller ID", "the account owns it");
     finding(&findings, "caller ID", "calls to it come here");
     finding(&findings, "API key", "opens Twilio's REST API");
-    assert_eq!(house.twilio.changes().len(), changes, "it only looks");
+    assert_eq!(app.twilio.changes().len(), changes, "it only looks");
 }
 
 #[tokio::test]
 async fn a_region_is_named_and_credentials_of_another_are_told() {
-    let mut house = House::new().await;
-    house.settings.twilio_region = Some("ie1".to_owned());
-    let findings = house.examine().await;
+    let mut app = DoctorFixture::new().await;
+    app.settings.twilio_region = Some("ie1".to_owned());
+    let findings = app.examine().await;
     assert_eq!(complaints(&findings), Vec::<String>::new());
     finding(&findings, "region", "ie1 by dublin");
     // Such as that of the account in another region.
-    house.settings.twilio_auth_token = Some("another".into());
-    let findings = house.examine().await;
+    app.settings.twilio_auth_token = Some("another".into());
+    let findings = app.examine().await;
     let account = finding(&findings, "Twilio account", "401");
     let advice = account.advice.as_deref().unwrap();
     assert!(advice.contains("TWILIO_REGION"), "{advice}");
@@ -142,9 +147,9 @@ async fn a_region_is_named_and_credentials_of_another_are_told() {
 
 #[tokio::test]
 async fn credentials_that_do_not_fit_are_told_apart() {
-    let mut house = House::new().await;
-    house.settings.twilio_api_secret = Some("another".into());
-    let findings = house.examine().await;
+    let mut app = DoctorFixture::new().await;
+    app.settings.twilio_api_secret = Some("another".into());
+    let findings = app.examine().await;
     assert_eq!(complaints(&findings).len(), 1, "{findings:?}");
     let key = finding(&findings, "API key", "401");
     assert!(
@@ -152,10 +157,10 @@ async fn credentials_that_do_not_fit_are_told_apart() {
         "{key}"
     );
 
-    house.settings.twilio_auth_token = Some("another".into());
-    let findings = house.examine().await;
+    app.settings.twilio_auth_token = Some("another".into());
+    let findings = app.examine().await;
     let account = finding(&findings, "Twilio account", "401");
-    assert_eq!(account.verdict, Verdict::Failure);
+    assert_eq!(account.verdict, CheckVerdict::Failure);
     assert_eq!(
         complaints(&findings).len(),
         1,
@@ -165,21 +170,21 @@ async fn credentials_that_do_not_fit_are_told_apart() {
 
 #[tokio::test]
 async fn a_server_that_moved_or_was_never_set_up_is_sent_to_setup() {
-    let mut house = House::new().await;
-    house.doors.public_base_url = Some("https://new.example.org".parse().unwrap());
-    let findings = house.examine().await;
+    let mut app = DoctorFixture::new().await;
+    app.endpoint.public_base_url = Some("https://new.example.org".parse().unwrap());
+    let findings = app.examine().await;
     let moved = finding(&findings, "TwiML app", "https://new.example.org/voice");
     assert_eq!(
         (moved.verdict, moved.advice.as_deref()),
-        (Verdict::Failure, Some("callburner setup"))
+        (CheckVerdict::Failure, Some("callburner setup"))
     );
 
-    house.settings.twilio_twiml_app_sid = Some(format!("AP{}", "9".repeat(32)));
-    let findings = house.examine().await;
+    app.settings.twilio_twiml_app_sid = Some(format!("AP{}", "9".repeat(32)));
+    let findings = app.examine().await;
     let gone = finding(&findings, "TwiML app", "is not in this account");
-    assert_eq!(gone.verdict, Verdict::Failure);
+    assert_eq!(gone.verdict, CheckVerdict::Failure);
 
-    let mut bare = House::new().await;
+    let mut bare = DoctorFixture::new().await;
     bare.settings.twilio_twiml_app_sid = None;
     bare.settings.twilio_api_key = None;
     bare.settings.twilio_api_secret = None;
@@ -193,37 +198,36 @@ async fn a_server_that_moved_or_was_never_set_up_is_sent_to_setup() {
 #[tokio::test]
 async fn a_caller_id_is_owned_verified_or_of_no_use() {
     const OTHER: &str = "+442071838750";
-    let mut house = House::new().await;
-    house.settings.twilio_caller_id = Some(OTHER.to_owned());
-    let findings = house.examine().await;
+    let mut app = DoctorFixture::new().await;
+    app.settings.twilio_caller_id = Some(OTHER.to_owned());
+    let findings = app.examine().await;
     let stranger = finding(&findings, "caller ID", "neither the account's nor verified");
-    assert_eq!(stranger.verdict, Verdict::Failure);
+    assert_eq!(stranger.verdict, CheckVerdict::Failure);
     assert!(!format!("{findings:?}").contains(OTHER));
-    house.twilio.has_verified(OTHER);
-    let findings = house.examine().await;
+    app.twilio.add_verified_caller_id(OTHER);
+    let findings = app.examine().await;
     assert_eq!(
         finding(&findings, "caller ID", "verified").verdict,
-        Verdict::Ok
+        CheckVerdict::Ok
     );
 
-    house
-        .twilio
-        .owns_number(OTHER, "https://elsewhere/voice", "");
-    let findings = house.examine().await;
+    app.twilio
+        .add_incoming_number(OTHER, "https://elsewhere/voice", "");
+    let findings = app.examine().await;
     let elsewhere = finding(&findings, "caller ID", "https://elsewhere/voice");
-    assert_eq!(elsewhere.verdict, Verdict::Warning);
+    assert_eq!(elsewhere.verdict, CheckVerdict::Warning);
 }
 
 #[tokio::test]
 async fn twilio_out_of_reach_is_one_failure() {
-    let mut house = House::new().await;
+    let mut app = DoctorFixture::new().await;
     let nobody = TcpListener::bind("127.0.0.1:0")
         .await
         .unwrap()
         .local_addr()
         .unwrap();
-    house.settings.twilio_api_base_url = Some(format!("http://{nobody}").parse().unwrap());
-    let findings = house.examine().await;
+    app.settings.twilio_api_base_url = Some(format!("http://{nobody}").parse().unwrap());
+    let findings = app.examine().await;
     assert_eq!(findings.len(), 1, "{findings:?}");
     finding(&findings, "Twilio account", "cannot be reached");
 }
@@ -231,12 +235,12 @@ async fn twilio_out_of_reach_is_one_failure() {
 // The doors.
 
 /// A proxy that passes connections to wherever it is pointed, and takes these headers away.
-struct Proxy {
+struct FaultyProxy {
     url: PublicUrl,
     target: Arc<OnceLock<SocketAddr>>,
 }
 
-impl Proxy {
+impl FaultyProxy {
     async fn start(tasks: &Tasks, taken: &'static [&'static str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -279,19 +283,19 @@ async fn pass(mut from: TcpStream, to: SocketAddr, taken: &[&str]) -> std::io::R
     copy_bidirectional(&mut from, &mut to).await.map(drop)
 }
 
-fn key() -> Key {
-    Key::auth_token(AUTH_TOKEN)
+fn key() -> SigningKey {
+    SigningKey::auth_token(AUTH_TOKEN)
 }
 
 /// A running server that takes Twilio's word at this address.
-async fn server_at(url: &PublicUrl) -> Server {
-    let mut doors = Doors::local(([127, 0, 0, 1], 0).into());
-    doors.public_url = url.clone();
-    doors.keyring = Some(Keyring::new(AUTH_TOKEN).unwrap());
-    doors.account_sid = Some(AccountSid::parse(ACCOUNT).unwrap());
+async fn server_at(url: &PublicUrl) -> RunningServer {
+    let mut endpoint = EndpointConfig::local(([127, 0, 0, 1], 0).into());
+    endpoint.public_url = url.clone();
+    endpoint.keyring = Some(Keyring::new(AUTH_TOKEN).unwrap());
+    endpoint.account_sid = Some(AccountSid::parse(ACCOUNT).unwrap());
     let store = Store::open("sqlite::memory:").await.unwrap();
-    Server::start_behind(
-        doors,
+    RunningServer::start_behind(
+        endpoint,
         store,
         vec![Box::new(ScriptedRecognizer::default())],
         |_| {},
@@ -300,25 +304,28 @@ async fn server_at(url: &PublicUrl) -> Server {
 
 #[tokio::test]
 async fn a_free_port_is_stood_in_for_so_that_the_way_can_be_tried() {
-    let (tasks, client) = (Tasks::default(), client().unwrap());
-    let proxy = Proxy::start(&tasks, &[]).await;
+    let (tasks, client) = (Tasks::default(), http_client().unwrap());
+    let proxy = FaultyProxy::start(&tasks, &[]).await;
     let free = TcpListener::bind("127.0.0.1:0")
         .await
         .unwrap()
         .local_addr()
         .unwrap();
-    let (found, behind) = port(&client, free, &Proxies::default(), &tasks).await;
-    assert_eq!(found.verdict, Verdict::Ok, "{found}");
-    assert!(matches!(behind, Behind::StandIn(_)));
+    let (found, port_owner) = check_port(&client, free, &TrustedProxies::default(), &tasks).await;
+    assert_eq!(found.verdict, CheckVerdict::Ok, "{found}");
+    assert!(matches!(port_owner, PortOwner::Stub(_)));
     proxy.point(free);
-    let silent = Proxy::start(&tasks, &["x-twilio-signature"]).await;
+    let silent = FaultyProxy::start(&tasks, &["x-twilio-signature"]).await;
     silent.point(free);
-    let findings = public(&client, &silent.url, Some(&key()), &behind).await;
+    let findings = check_public_address(&client, &silent.url, Some(&key()), &port_owner).await;
     let unsigned = finding(&findings, "sockets", "without X-Twilio-Signature");
-    assert_eq!(unsigned.verdict, Verdict::Failure);
-    let findings = public(&client, &proxy.url, Some(&key()), &behind).await;
+    assert_eq!(unsigned.verdict, CheckVerdict::Failure);
+    let findings = check_public_address(&client, &proxy.url, Some(&key()), &port_owner).await;
     finding(&findings, "public address", "leads here");
-    assert_eq!(finding(&findings, "sockets", "pass").verdict, Verdict::Ok);
+    assert_eq!(
+        finding(&findings, "sockets", "pass").verdict,
+        CheckVerdict::Ok
+    );
     // This machine's own address, which no test can do without.
     assert_eq!(complaints(&findings).len(), 1, "{findings:?}");
     finding(&findings, "public address", "is at 127.0.0.1");
@@ -326,30 +333,31 @@ async fn a_free_port_is_stood_in_for_so_that_the_way_can_be_tried() {
 
 #[tokio::test]
 async fn a_running_server_is_known_and_its_settings_compared() {
-    let (tasks, client) = (Tasks::default(), client().unwrap());
-    let proxy = Proxy::start(&tasks, &[]).await;
+    let (tasks, client) = (Tasks::default(), http_client().unwrap());
+    let proxy = FaultyProxy::start(&tasks, &[]).await;
     let server = server_at(&proxy.url).await;
     proxy.point(server.addr);
-    let (found, behind) = port(&client, server.addr, &Proxies::default(), &tasks).await;
-    assert!(matches!(behind, Behind::Server), "{found}");
-    let findings = public(&client, &proxy.url, Some(&key()), &behind).await;
+    let (found, port_owner) =
+        check_port(&client, server.addr, &TrustedProxies::default(), &tasks).await;
+    assert!(matches!(port_owner, PortOwner::Server), "{found}");
+    let findings = check_public_address(&client, &proxy.url, Some(&key()), &port_owner).await;
     assert_eq!(
         finding(&findings, "sockets", "takes these settings' signature").verdict,
-        Verdict::Ok
+        CheckVerdict::Ok
     );
-    let other = Key::auth_token("another");
-    let findings = public(&client, &proxy.url, Some(&other), &behind).await;
+    let other = SigningKey::auth_token("another");
+    let findings = check_public_address(&client, &proxy.url, Some(&other), &port_owner).await;
     let differs = finding(
         &findings,
         "sockets",
         "does not take these settings' signature",
     );
-    assert_eq!(differs.verdict, Verdict::Failure);
+    assert_eq!(differs.verdict, CheckVerdict::Failure);
 }
 
 #[tokio::test]
 async fn a_proxy_that_strips_headers_is_told_what_to_pass() {
-    let (tasks, client) = (Tasks::default(), client().unwrap());
+    let (tasks, client) = (Tasks::default(), http_client().unwrap());
     for (taken, words, advice) in [
         (
             &["upgrade", "connection"][..],
@@ -362,19 +370,20 @@ async fn a_proxy_that_strips_headers_is_told_what_to_pass() {
             "X-Twilio-Signature",
         ),
     ] {
-        let proxy = Proxy::start(&tasks, taken).await;
+        let proxy = FaultyProxy::start(&tasks, taken).await;
         let server = server_at(&proxy.url).await;
         proxy.point(server.addr);
-        let findings = public(&client, &proxy.url, Some(&key()), &Behind::Server).await;
+        let findings =
+            check_public_address(&client, &proxy.url, Some(&key()), &PortOwner::Server).await;
         let told = finding(&findings, "sockets", words);
-        assert_eq!(told.verdict, Verdict::Failure);
+        assert_eq!(told.verdict, CheckVerdict::Failure);
         assert!(told.advice.as_deref().unwrap().contains(advice), "{told}");
     }
 }
 
 #[tokio::test]
 async fn a_way_that_leads_elsewhere_is_told_where() {
-    let (tasks, client) = (Tasks::default(), client().unwrap());
+    let (tasks, client) = (Tasks::default(), http_client().unwrap());
     let nobody = TcpListener::bind("127.0.0.1:0")
         .await
         .unwrap()
@@ -384,7 +393,7 @@ async fn a_way_that_leads_elsewhere_is_told_where() {
         Redirect::permanent("https://new.example.org/")
     }));
     let page = Router::new().fallback(get(|| async { "welcome" }));
-    let other = Server::start().await;
+    let other = RunningServer::start().await;
     for (addr, words) in [
         (nobody, "cannot be reached"),
         (
@@ -395,32 +404,32 @@ async fn a_way_that_leads_elsewhere_is_told_where() {
         (other.addr, "another CallBurner server"),
     ] {
         let url: PublicUrl = format!("http://{addr}").parse().unwrap();
-        let behind = Behind::StandIn(Arc::default());
-        let findings = public(&client, &url, None, &behind).await;
+        let port_owner = PortOwner::Stub(Arc::default());
+        let findings = check_public_address(&client, &url, None, &port_owner).await;
         let told = finding(&findings, "public address", words);
-        assert_eq!(told.verdict, Verdict::Failure);
+        assert_eq!(told.verdict, CheckVerdict::Failure);
         assert!(
             !findings.iter().any(|f| f.part == "sockets"),
             "{findings:?}"
         );
     }
     let nowhere: PublicUrl = "https://nowhere.invalid".parse().unwrap();
-    let findings = public(&client, &nowhere, None, &Behind::Nobody).await;
+    let findings = check_public_address(&client, &nowhere, None, &PortOwner::Nobody).await;
     assert_eq!(findings.len(), 1);
     finding(&findings, "public address", "nowhere.invalid");
 }
 
 #[tokio::test]
 async fn a_port_that_is_taken_is_told() {
-    let (tasks, client) = (Tasks::default(), client().unwrap());
+    let (tasks, client) = (Tasks::default(), http_client().unwrap());
     let taken = serve(Router::new(), &tasks);
-    let (found, behind) = port(&client, taken, &Proxies::default(), &tasks).await;
+    let (found, port_owner) = check_port(&client, taken, &TrustedProxies::default(), &tasks).await;
     assert!(found.found.contains("another program"), "{found}");
-    assert!(matches!(behind, Behind::Nobody));
-    let (found, _) = port(
+    assert!(matches!(port_owner, PortOwner::Nobody));
+    let (found, _) = check_port(
         &client,
         ([192, 0, 2, 1], 4_000).into(),
-        &Proxies::default(),
+        &TrustedProxies::default(),
         &tasks,
     )
     .await;
@@ -429,12 +438,12 @@ async fn a_port_that_is_taken_is_told() {
 
 // The whole.
 
-fn patient(arguments: &[&str]) -> Patient {
+fn input(arguments: &[&str]) -> DoctorInput {
     let arguments = std::iter::once(&"doctor").chain(arguments);
-    Patient {
-        settings: Command::try_parse_from(arguments).unwrap().settings,
+    DoctorInput {
+        settings: DoctorCommand::try_parse_from(arguments).unwrap().settings,
         sources: Vec::new(),
-        oddities: Vec::new(),
+        config_warnings: Vec::new(),
         fix_nothing: false,
     }
 }
@@ -449,7 +458,7 @@ async fn a_broken_set_up_is_looked_at_to_the_end() {
     let (number, secret) = ("+14155550100", "a-secret-token");
     let port = format!("--port={}", taken.port());
     let caller_id = format!("--twilio-caller-id={number}");
-    let mut patient = patient(&[
+    let mut input = input(&[
         &data,
         &models,
         &port,
@@ -459,13 +468,13 @@ async fn a_broken_set_up_is_looked_at_to_the_end() {
         "--archive",
         "--transcription-source=off",
     ]);
-    patient.settings.twilio.twilio_auth_token = Some(SecretString::from(secret));
+    input.settings.twilio.twilio_auth_token = Some(SecretString::from(secret));
     let mut shown = Vec::new();
     let mut show = |finding: &Finding| {
         shown.push(finding.to_string());
         Ok(())
     };
-    let report = examine(patient, &mut show).await.unwrap();
+    let report = run_checks(input, &mut show).await.unwrap();
     assert!(!report.well, "{report:#?}");
     for (part, words) in [
         ("settings", "CALL_MINUTES_MAX"),
@@ -482,7 +491,7 @@ async fn a_broken_set_up_is_looked_at_to_the_end() {
     for finding in &report.findings {
         assert_eq!(
             finding.advice.is_none(),
-            finding.verdict == Verdict::Ok,
+            finding.verdict == CheckVerdict::Ok,
             "{finding}"
         );
     }

@@ -6,12 +6,12 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::browser::{Browser, Frame, Page, subscription};
-use super::sign_in::House;
-use super::stories::{call, id, partial, segment};
-use super::{PATIENCE, Server};
+use super::browser::{CallView, LiveClient, ServerFrame, subscription};
+use super::scenarios::{call, id, partial, segment};
+use super::sign_in::TestServer;
+use super::{RunningServer, TEST_TIMEOUT};
 use crate::clock;
-use crate::hub::Resume;
+use crate::hub::ResumePoint;
 use crate::ids::Track;
 use crate::limits;
 use crate::store::Role;
@@ -40,7 +40,7 @@ fn utterance(n: u32) -> [Event; 2] {
     ]
 }
 
-fn say(server: &Server, n: u32) {
+fn say(server: &RunningServer, n: u32) {
     for event in utterance(n) {
         server
             .hub
@@ -49,17 +49,17 @@ fn say(server: &Server, n: u32) {
     }
 }
 
-fn finals(count: usize) -> impl Fn(&Page) -> bool {
+fn finals(count: usize) -> impl Fn(&CallView) -> bool {
     move |page| page.segments.len() >= count
 }
 
 #[tokio::test]
 async fn two_listeners_hear_identical_finals() {
-    let server = Server::start().await;
-    server.hub.open(&call(1), 1);
+    let server = RunningServer::start().await;
+    server.hub.open_stream(&call(1), 1);
     let mut browsers = [
-        Browser::connect(server.addr).await,
-        Browser::connect(server.addr).await,
+        LiveClient::connect(server.addr).await,
+        LiveClient::connect(server.addr).await,
     ];
     for browser in &mut browsers {
         browser.subscribe(&call(1)).await;
@@ -78,14 +78,14 @@ async fn two_listeners_hear_identical_finals() {
 
 #[tokio::test]
 async fn a_browser_may_know_the_call_before_the_call_begins() {
-    let server = Server::start().await;
-    let mut browser = Browser::connect(server.addr).await;
+    let server = RunningServer::start().await;
+    let mut browser = LiveClient::connect(server.addr).await;
     browser.subscribe(&call(1)).await;
     assert!(matches!(
         browser.next_event().await.event,
         Event::Snapshot { .. }
     ));
-    server.hub.open(&call(1), 1);
+    server.hub.open_stream(&call(1), 1);
     server.hub.publish(&call(1), status(CallStatus::Ringing));
     let event = browser.next_event().await;
     assert_eq!(
@@ -96,9 +96,9 @@ async fn a_browser_may_know_the_call_before_the_call_begins() {
 
 #[tokio::test]
 async fn a_late_joiner_is_told_what_the_others_folded() {
-    let server = Server::start().await;
-    server.hub.open(&call(1), 1);
-    let mut early = Browser::connect(server.addr).await;
+    let server = RunningServer::start().await;
+    server.hub.open_stream(&call(1), 1);
+    let mut early = LiveClient::connect(server.addr).await;
     early.subscribe(&call(1)).await;
     for n in 1..=5 {
         say(&server, n);
@@ -112,7 +112,7 @@ async fn a_late_joiner_is_told_what_the_others_folded() {
         .await;
 
     let query = format!("?callSid={}", call(1).as_str());
-    let mut late = Browser::open(server.addr, &query, &[]).await.unwrap();
+    let mut late = LiveClient::open(server.addr, &query, &[]).await.unwrap();
     assert!(matches!(
         late.next_event().await.event,
         Event::Snapshot { .. }
@@ -124,9 +124,9 @@ async fn a_late_joiner_is_told_what_the_others_folded() {
 async fn one_that_drops_after_any_event_comes_back_and_misses_no_final() {
     let events: Vec<Event> = (1..=5).flat_map(utterance).collect();
     for cut in 0..=events.len() {
-        let server = Server::start().await;
-        server.hub.open(&call(1), 1);
-        let mut browser = Browser::connect(server.addr).await;
+        let server = RunningServer::start().await;
+        server.hub.open_stream(&call(1), 1);
+        let mut browser = LiveClient::connect(server.addr).await;
         browser.subscribe(&call(1)).await;
         browser.next_event().await;
         for event in &events[..cut] {
@@ -137,7 +137,7 @@ async fn one_that_drops_after_any_event_comes_back_and_misses_no_final() {
         for event in &events[cut..] {
             server.hub.publish(&call(1), event.clone()).unwrap();
         }
-        let mut browser = Browser::back(server.addr, pages).await;
+        let mut browser = LiveClient::reconnect(server.addr, pages).await;
         browser.subscribe(&call(1)).await;
         server.hub.publish(&call(1), ended()).unwrap();
         let page = browser.until(&call(1), |page| page.ended.is_some()).await;
@@ -153,9 +153,9 @@ async fn one_that_drops_after_any_event_comes_back_and_misses_no_final() {
 
 #[tokio::test]
 async fn hundreds_of_events_while_away_are_all_told() {
-    let server = Server::start().await;
-    server.hub.open(&call(1), 1);
-    let mut browser = Browser::connect(server.addr).await;
+    let server = RunningServer::start().await;
+    server.hub.open_stream(&call(1), 1);
+    let mut browser = LiveClient::connect(server.addr).await;
     browser.subscribe(&call(1)).await;
     say(&server, 1);
     browser.until(&call(1), finals(1)).await;
@@ -163,7 +163,7 @@ async fn hundreds_of_events_while_away_are_all_told() {
     for n in 2..=900 {
         say(&server, n);
     }
-    let mut browser = Browser::back(server.addr, pages).await;
+    let mut browser = LiveClient::reconnect(server.addr, pages).await;
     browser.subscribe(&call(1)).await;
     let page = browser.until(&call(1), finals(900)).await;
     let last = page.texts().last().map(ToString::to_string);
@@ -178,9 +178,9 @@ async fn hundreds_of_events_while_away_are_all_told() {
 
 #[tokio::test]
 async fn an_offset_from_before_a_restart_leads_to_a_snapshot() {
-    let first = Server::start().await;
-    first.hub.open(&call(1), 1);
-    let mut browser = Browser::connect(first.addr).await;
+    let first = RunningServer::start().await;
+    first.hub.open_stream(&call(1), 1);
+    let mut browser = LiveClient::connect(first.addr).await;
     browser.subscribe(&call(1)).await;
     (1..=3).for_each(|n| say(&first, n));
     browser.until(&call(1), finals(3)).await;
@@ -188,15 +188,15 @@ async fn an_offset_from_before_a_restart_leads_to_a_snapshot() {
     let old = pages[&call(1)].resume();
 
     // The new life has gone further than the old offset, so that only the epoch can tell.
-    let second = Server::start().await;
+    let second = RunningServer::start().await;
     // Both lives may have begun in the same millisecond here, so that the old one is made older.
-    let stale = Resume {
+    let stale = ResumePoint {
         epoch: old.epoch.map(|epoch| epoch - 1),
         ..old
     };
-    second.hub.open(&call(1), 1);
+    second.hub.open_stream(&call(1), 1);
     (1..=9).for_each(|n| say(&second, n));
-    let mut browser = Browser::connect(second.addr).await;
+    let mut browser = LiveClient::connect(second.addr).await;
     browser.send(subscription(&call(1), Some(stale))).await;
     let event = browser.next_event().await;
     assert!(
@@ -210,12 +210,12 @@ async fn an_offset_from_before_a_restart_leads_to_a_snapshot() {
 /// the next is said, so that the server has every chance to write to both.
 #[tokio::test]
 async fn a_listener_that_does_not_read_loses_partials_only_and_harms_nobody() {
-    let server = Server::start().await;
-    server.hub.open(&call(1), 1);
-    let mut slow = Browser::connect(server.addr).await;
+    let server = RunningServer::start().await;
+    server.hub.open_stream(&call(1), 1);
+    let mut slow = LiveClient::connect(server.addr).await;
     slow.subscribe(&call(1)).await;
     slow.settle().await;
-    let mut swift = Browser::connect(server.addr).await;
+    let mut swift = LiveClient::connect(server.addr).await;
     swift.subscribe(&call(1)).await;
     swift.settle().await;
 
@@ -256,32 +256,32 @@ async fn a_listener_that_does_not_read_loses_partials_only_and_harms_nobody() {
 
 #[tokio::test]
 async fn a_listener_that_never_reads_is_hung_up_on_and_comes_back_to_every_final() {
-    let server = Server::start().await;
-    server.hub.open(&call(1), 1);
-    let mut slow = Browser::connect(server.addr).await;
+    let server = RunningServer::start().await;
+    server.hub.open_stream(&call(1), 1);
+    let mut slow = LiveClient::connect(server.addr).await;
     slow.subscribe(&call(1)).await;
     say(&server, 1);
     slow.until(&call(1), finals(1)).await;
-    let is_gone = || server.state.listeners.available_permits() == limits::LISTENERS_MAX;
-    assert!(!is_gone());
+    let is_not_found = || server.state.listeners.available_permits() == limits::LISTENERS_MAX;
+    assert!(!is_not_found());
     let ramble = "well ".repeat(20_000);
     let until_gone = async {
         for n in 2.. {
-            if is_gone() {
+            if is_not_found() {
                 return n;
             }
             let event = segment(id(Track::Inbound, n), Track::Inbound, 0, &ramble);
             server.hub.publish(&call(1), event).unwrap();
             let next = clock::now() + Duration::from_millis(200);
-            clock::until(Some(next)).await;
+            clock::sleep_until(Some(next)).await;
         }
         unreachable!()
     };
-    let patience = limits::LISTENER_WRITE_MAX + PATIENCE;
+    let patience = limits::LISTENER_WRITE_MAX + TEST_TIMEOUT;
     let said = tokio::time::timeout(patience, until_gone).await;
     let said = said.expect("it still holds its socket") - 1;
     assert!(said > 1, "it was hung up on at once");
-    let mut back = Browser::back(server.addr, slow.drop_connection()).await;
+    let mut back = LiveClient::reconnect(server.addr, slow.drop_connection()).await;
     back.subscribe(&call(1)).await;
     let page = back.until(&call(1), finals(said as usize)).await;
     assert_eq!(page.segments.len(), said as usize);
@@ -289,10 +289,10 @@ async fn a_listener_that_never_reads_is_hung_up_on_and_comes_back_to_every_final
 
 #[tokio::test]
 async fn one_socket_hears_several_calls_until_it_unsubscribes() {
-    let server = Server::start().await;
-    let mut browser = Browser::connect(server.addr).await;
+    let server = RunningServer::start().await;
+    let mut browser = LiveClient::connect(server.addr).await;
     for n in 1..=3 {
-        server.hub.open(&call(n), 1);
+        server.hub.open_stream(&call(n), 1);
         browser.subscribe(&call(n)).await;
         browser.next_event().await;
     }
@@ -308,9 +308,9 @@ async fn one_socket_hears_several_calls_until_it_unsubscribes() {
 
 #[tokio::test]
 async fn subscribing_again_begins_again() {
-    let server = Server::start().await;
-    server.hub.open(&call(1), 1);
-    let mut browser = Browser::connect(server.addr).await;
+    let server = RunningServer::start().await;
+    server.hub.open_stream(&call(1), 1);
+    let mut browser = LiveClient::connect(server.addr).await;
     for _ in 0..=limits::SUBSCRIPTIONS_PER_LISTENER_MAX {
         browser.send(subscription(&call(1), None)).await;
         assert!(matches!(
@@ -322,9 +322,9 @@ async fn subscribing_again_begins_again() {
 
 #[tokio::test]
 async fn what_is_no_request_gets_an_error_and_the_socket_goes_on() {
-    let server = Server::start().await;
-    server.hub.open(&call(1), 1);
-    let mut browser = Browser::connect(server.addr).await;
+    let server = RunningServer::start().await;
+    server.hub.open_stream(&call(1), 1);
+    let mut browser = LiveClient::connect(server.addr).await;
     for wrong in [
         "",
         "hello",
@@ -352,31 +352,31 @@ async fn what_is_no_request_gets_an_error_and_the_socket_goes_on() {
 
 #[tokio::test]
 async fn one_that_keeps_sending_nonsense_is_shown_out() {
-    let server = Server::start().await;
-    let mut browser = Browser::connect(server.addr).await;
+    let server = RunningServer::start().await;
+    let mut browser = LiveClient::connect(server.addr).await;
     for _ in 0..limits::LISTENER_FAULTS_MAX {
         browser.send("hello").await;
         assert_eq!(browser.next_error().await, "bad_request");
     }
     browser.send("hello").await;
-    assert_eq!(browser.next_frame().await, Frame::Closed(Some(1008)));
+    assert_eq!(browser.next_frame().await, ServerFrame::Closed(Some(1008)));
 }
 
 #[tokio::test]
 async fn one_that_floods_is_shown_out() {
-    let server = Server::start().await;
-    let mut browser = Browser::connect(server.addr).await;
+    let server = RunningServer::start().await;
+    let mut browser = LiveClient::connect(server.addr).await;
     for _ in 0..limits::LISTENER_REQUESTS_MAX {
         browser.settle().await;
     }
     browser.send(r#"{"type":"ping"}"#).await;
-    assert_eq!(browser.next_frame().await, Frame::Closed(Some(1008)));
+    assert_eq!(browser.next_frame().await, ServerFrame::Closed(Some(1008)));
 }
 
 #[tokio::test]
 async fn one_that_floods_with_pings_is_shown_out() {
-    let server = Server::start().await;
-    let mut browser = Browser::connect(server.addr).await;
+    let server = RunningServer::start().await;
+    let mut browser = LiveClient::connect(server.addr).await;
     for _ in 0..limits::LISTENER_REQUESTS_MAX {
         let ping = Message::Ping(vec![7].into());
         browser.send_frame(ping).await.unwrap();
@@ -388,61 +388,63 @@ async fn one_that_floods_with_pings_is_shown_out() {
 
 #[tokio::test]
 async fn one_user_has_so_many_sockets_and_leaves_the_others_theirs() {
-    let house = House::open().await;
-    let eve = house.session("eve", Role::User).await;
-    let bob = house.session("bob", Role::User).await;
+    let app = TestServer::open().await;
+    let eve = app.session("eve", Role::User).await;
+    let bob = app.session("bob", Role::User).await;
     let mut open = Vec::new();
     for _ in 0..limits::LISTENERS_PER_USER_MAX {
-        open.push(house.listen(&eve).await.ok().unwrap());
+        open.push(app.listen(&eve).await.ok().unwrap());
     }
     // It is the user that counts, not the browser.
-    let user = house.store.credentials("eve").await.unwrap().unwrap().0;
-    let other_browser = house.session_of(&user, clock::utc_now()).await;
+    let user = app.store.credentials("eve").await.unwrap().unwrap().0;
+    let other_browser = app.session_of(&user, clock::utc_now()).await;
     for cookie in [&eve, &other_browser] {
-        assert_eq!(house.listen(cookie).await.err(), Some(429));
+        assert_eq!(app.listen(cookie).await.err(), Some(429));
     }
-    assert!(house.listen(&bob).await.is_ok());
+    assert!(app.listen(&bob).await.is_ok());
     open.pop().unwrap().leave().await;
     let free = async {
-        while house.server.state.listeners_of.held_by(&user.id) == limits::LISTENERS_PER_USER_MAX {
+        while app.server.state.listeners_per_user.held_count(&user.id)
+            == limits::LISTENERS_PER_USER_MAX
+        {
             tokio::task::yield_now().await;
         }
     };
-    let free = tokio::time::timeout(PATIENCE, free).await;
+    let free = tokio::time::timeout(TEST_TIMEOUT, free).await;
     free.expect("the socket's place did not come back");
-    assert!(house.listen(&eve).await.is_ok());
+    assert!(app.listen(&eve).await.is_ok());
 }
 
 #[tokio::test]
 async fn nobody_opens_channels_for_calls_that_there_are_not() {
-    let house = House::open().await;
+    let app = TestServer::open().await;
     let cookies = [
-        house.session("ada", Role::Admin).await,
-        house.session("eve", Role::User).await,
+        app.session("ada", Role::Admin).await,
+        app.session("eve", Role::User).await,
     ];
     for cookie in &cookies {
-        let mut browser = house.listen(cookie).await.ok().unwrap();
+        let mut browser = app.listen(cookie).await.ok().unwrap();
         for n in 1..=3 {
             browser.subscribe(&call(n)).await;
             assert_eq!(browser.next_error().await, "no_such_call");
         }
-        assert_eq!(house.server.hub.channels(), 0);
+        assert_eq!(app.server.hub.channel_count(), 0);
     }
 }
 
 #[tokio::test]
 async fn too_long_a_message_closes_the_socket() {
-    let server = Server::start().await;
-    let mut browser = Browser::connect(server.addr).await;
+    let server = RunningServer::start().await;
+    let mut browser = LiveClient::connect(server.addr).await;
     let long = " ".repeat(limits::LISTENER_MESSAGE_BYTES_MAX + 1);
     browser.send(long).await;
-    assert_eq!(browser.next_frame().await, Frame::Closed(Some(1009)));
+    assert_eq!(browser.next_frame().await, ServerFrame::Closed(Some(1009)));
 }
 
 #[tokio::test]
 async fn a_socket_hears_so_many_calls_and_no_more() {
-    let server = Server::start().await;
-    let mut browser = Browser::connect(server.addr).await;
+    let server = RunningServer::start().await;
+    let mut browser = LiveClient::connect(server.addr).await;
     let full = limits::SUBSCRIPTIONS_PER_LISTENER_MAX as u32;
     for n in 1..=full {
         browser.subscribe(&call(n)).await;
@@ -450,27 +452,31 @@ async fn a_socket_hears_so_many_calls_and_no_more() {
     }
     browser.subscribe(&call(full + 1)).await;
     assert_eq!(browser.next_error().await, "too_many_subscriptions");
-    assert_eq!(server.hub.channels(), full as usize);
+    assert_eq!(server.hub.channel_count(), full as usize);
     browser.unsubscribe(&call(1)).await;
     browser.subscribe(&call(full + 1)).await;
     assert_eq!(browser.next_event().await.call_sid, call(full + 1));
 }
 
 #[tokio::test]
-async fn too_many_sockets_are_refused_at_the_door() {
-    let server = Server::start_with(|state| state.listeners = Arc::new(Semaphore::new(1))).await;
-    let first = Browser::connect(server.addr).await;
-    assert_eq!(Browser::open(server.addr, "", &[]).await.err(), Some(503));
+async fn too_many_sockets_are_refused_before_the_upgrade() {
+    let server =
+        RunningServer::start_with(|state| state.listeners = Arc::new(Semaphore::new(1))).await;
+    let first = LiveClient::connect(server.addr).await;
+    assert_eq!(
+        LiveClient::open(server.addr, "", &[]).await.err(),
+        Some(503)
+    );
     first.leave().await;
-    let permit = tokio::time::timeout(PATIENCE, server.state.listeners.acquire()).await;
+    let permit = tokio::time::timeout(TEST_TIMEOUT, server.state.listeners.acquire()).await;
     drop(permit.expect("the socket's permit did not come back"));
-    assert!(Browser::open(server.addr, "", &[]).await.is_ok());
+    assert!(LiveClient::open(server.addr, "", &[]).await.is_ok());
 }
 
 #[tokio::test]
 async fn pages_of_other_origins_are_refused() {
-    let house = House::open().await;
-    let (server, cookie) = (&house.server, house.session("alice", Role::User).await);
+    let app = TestServer::open().await;
+    let (server, cookie) = (&app.server, app.session("alice", Role::User).await);
     let own = format!("http://{}", server.addr);
     let other_port = format!("http://{}:1", server.addr.ip());
     for (origin, welcome) in [
@@ -485,53 +491,55 @@ async fn pages_of_other_origins_are_refused() {
         ("", false),
     ] {
         let headers = [("origin", origin), ("cookie", &cookie)];
-        let refused = Browser::open(server.addr, "", &headers).await.err();
+        let refused = LiveClient::open(server.addr, "", &headers).await.err();
         assert_eq!(refused, (!welcome).then_some(403), "{origin:?}");
     }
 }
 
 #[tokio::test]
 async fn behind_a_proxy_that_takes_tls_off_the_page_is_still_ours() {
-    let house = House::open().await;
-    let (server, cookie) = (&house.server, house.session("alice", Role::User).await);
+    let app = TestServer::open().await;
+    let (server, cookie) = (&app.server, app.session("alice", Role::User).await);
     let headers = [
         ("cookie", cookie.as_str()),
         ("host", "calls.example.org"),
         ("origin", "https://calls.example.org"),
     ];
-    assert!(Browser::open(server.addr, "", &headers).await.is_ok());
+    assert!(LiveClient::open(server.addr, "", &headers).await.is_ok());
     let headers = [
         ("cookie", cookie.as_str()),
         ("host", "calls.example.org"),
         ("origin", "https://example.org"),
     ];
     assert_eq!(
-        Browser::open(server.addr, "", &headers).await.err(),
+        LiveClient::open(server.addr, "", &headers).await.err(),
         Some(403)
     );
 }
 
 #[tokio::test]
 async fn a_wrong_query_is_refused_before_the_upgrade() {
-    let server = Server::start().await;
+    let server = RunningServer::start().await;
     assert_eq!(
-        Browser::open(server.addr, "?callSid=CA12", &[]).await.err(),
+        LiveClient::open(server.addr, "?callSid=CA12", &[])
+            .await
+            .err(),
         Some(400)
     );
     let query = format!("?callSid={}&offset=many", call(1).as_str());
     assert_eq!(
-        Browser::open(server.addr, &query, &[]).await.err(),
+        LiveClient::open(server.addr, &query, &[]).await.err(),
         Some(400)
     );
 }
 
 #[tokio::test]
 async fn the_query_resumes_like_a_subscribe() {
-    let server = Server::start().await;
-    server.hub.open(&call(1), 1);
+    let server = RunningServer::start().await;
+    server.hub.open_stream(&call(1), 1);
     (1..=3).for_each(|n| say(&server, n));
     let query = format!("?callSid={}&offset=4", call(1).as_str());
-    let mut browser = Browser::connect(server.addr).await;
+    let mut browser = LiveClient::connect(server.addr).await;
     browser.subscribe(&call(1)).await;
     browser.next_event().await;
     let mut pages = browser.drop_connection();
@@ -539,18 +547,18 @@ async fn the_query_resumes_like_a_subscribe() {
     (page.offset, _) = (4, page.segments.pop());
     let epoch = page.epoch.unwrap();
     let query = format!("{query}&epoch={epoch}");
-    let mut browser = Browser::open(server.addr, &query, &[]).await.unwrap();
-    browser.adopt(pages);
+    let mut browser = LiveClient::open(server.addr, &query, &[]).await.unwrap();
+    browser.restore_views(pages);
     assert_eq!(browser.next_event().await.offset, 6);
 }
 
 #[tokio::test]
 async fn when_the_call_has_ended_and_everyone_has_left_nothing_stays() {
-    let server = Server::start().await;
-    server.hub.open(&call(1), 1);
+    let server = RunningServer::start().await;
+    server.hub.open_stream(&call(1), 1);
     let mut browsers = [
-        Browser::connect(server.addr).await,
-        Browser::connect(server.addr).await,
+        LiveClient::connect(server.addr).await,
+        LiveClient::connect(server.addr).await,
     ];
     for browser in &mut browsers {
         browser.subscribe(&call(1)).await;
@@ -560,29 +568,36 @@ async fn when_the_call_has_ended_and_everyone_has_left_nothing_stays() {
     for mut browser in browsers {
         browser.until(&call(1), |page| page.ended.is_some()).await;
         server.hub.sweep(now + limits::CHANNEL_LINGER * 5);
-        assert_eq!(server.hub.channels(), 1, "someone still listens");
+        assert_eq!(server.hub.channel_count(), 1, "someone still listens");
         browser.leave().await;
     }
     server.hub.sweep(now);
-    assert_eq!(server.hub.channels(), 1, "one that dropped may come back");
+    assert_eq!(
+        server.hub.channel_count(),
+        1,
+        "one that dropped may come back"
+    );
     server.hub.sweep(now + limits::CHANNEL_LINGER);
-    assert_eq!(server.hub.channels(), 0);
+    assert_eq!(server.hub.channel_count(), 0);
 }
 
 #[tokio::test]
 async fn a_restart_waits_for_last_words_and_then_says_goodbye() {
-    let server = Server::start().await;
-    server.hub.open(&call(1), 1);
-    let mut talking = Browser::connect(server.addr).await;
+    let server = RunningServer::start().await;
+    server.hub.open_stream(&call(1), 1);
+    let mut talking = LiveClient::connect(server.addr).await;
     talking.subscribe(&call(1)).await;
     talking.settle().await;
-    let mut idle = Browser::connect(server.addr).await;
+    let mut idle = LiveClient::connect(server.addr).await;
     idle.subscribe(&call(2)).await;
     idle.settle().await;
 
     server.tasks.stop();
     assert_eq!(idle.closed().await, Some(1001));
-    assert_eq!(Browser::open(server.addr, "", &[]).await.err(), Some(503));
+    assert_eq!(
+        LiveClient::open(server.addr, "", &[]).await.err(),
+        Some(503)
+    );
     say(&server, 1);
     server.hub.publish(
         &call(1),
@@ -597,13 +612,13 @@ async fn a_restart_waits_for_last_words_and_then_says_goodbye() {
 
 #[tokio::test]
 async fn a_close_in_the_middle_of_a_frame_harms_nobody() {
-    let server = Server::start().await;
-    server.hub.open(&call(1), 1);
-    let mut browser = Browser::connect(server.addr).await;
+    let server = RunningServer::start().await;
+    server.hub.open_stream(&call(1), 1);
+    let mut browser = LiveClient::connect(server.addr).await;
     browser.subscribe(&call(1)).await;
     browser.settle().await;
     for n in 0..50_u32 {
-        let mut rude = Browser::connect(server.addr).await;
+        let mut rude = LiveClient::connect(server.addr).await;
         rude.subscribe(&call(1)).await;
         if n % 2 == 0 {
             rude.send_frame(Message::Ping(vec![0; 100].into()))

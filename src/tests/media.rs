@@ -10,56 +10,57 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_tungstenite::tungstenite::{self, Message};
 
-use super::browser::{Browser, Page};
+use super::browser::{CallView, LiveClient};
 use super::metrics::figure;
 use super::phone::{
-    Gate, Stream, fixture, patient, speech, stream_sid, unhurried, unhurried_voice,
+    MediaClient, RecognizerGate, fixture, speech, stall_free_config, stream_sid, with_timeout,
+    without_stalls,
 };
-use super::stories::call;
-use super::{Server, keys, media_url};
+use super::scenarios::call;
+use super::{RunningServer, keys, media_url};
 use crate::clock;
-use crate::config::Doors;
+use crate::config::EndpointConfig;
 use crate::engine::offline;
 use crate::engine::recognizer::ScriptedRecognizer;
 use crate::ids::{CallSid, Track};
 use crate::limits;
-use crate::player::{self, Call, Options, PlayError, Signer};
 use crate::transcript::{CallStatus, EndReason, EngineHealth, Event, Segment, Speaker};
-use crate::twilio::signature::{Key, Keyring};
+use crate::twilio::signature::{Keyring, SigningKey};
+use crate::twilio_sim::{self, PlaybackError, RecordedCall, RequestSigner, StreamOptions};
 
 /// A call of 25 s.
-fn cards() -> Call {
+fn cards() -> RecordedCall {
     let read = |track| fixture(&format!("calls/cards_{track}.wav"));
-    Call::read(&read("inbound"), &read("outbound")).unwrap()
+    RecordedCall::read_tracks(&read("inbound"), &read("outbound")).unwrap()
 }
 
 /// The `n`th call, as fast as the server reads.
-fn options(n: u32) -> Options {
-    Options {
+fn options(n: u32) -> StreamOptions {
+    StreamOptions {
         speed: f64::INFINITY,
-        ..Options::new(call(n), stream_sid(n))
+        ..StreamOptions::new(call(n), stream_sid(n))
     }
 }
 
-fn url(server: &Server) -> String {
+fn url(server: &RunningServer) -> String {
     media_url(server.addr)
 }
 
-async fn listener(server: &Server, call: &CallSid) -> Browser {
-    let mut browser = Browser::connect(server.addr).await;
+async fn listener(server: &RunningServer, call: &CallSid) -> LiveClient {
+    let mut browser = LiveClient::connect(server.addr).await;
     browser.subscribe(call).await;
     browser.settle().await;
     browser
 }
 
-fn is_over(page: &Page) -> bool {
+fn is_over(page: &CallView) -> bool {
     page.ended.is_some()
 }
 
 /// A final, but for what depends on when its drafts came.
 type Outline = (String, Track, u64, u64, String, bool);
 
-fn outline(page: &Page) -> Vec<Outline> {
+fn outline(page: &CallView) -> Vec<Outline> {
     let mut outline: Vec<Outline> = page.segments.iter().map(outline_of).collect();
     // Which of two tracks settles first is the engine's to choose.
     outline.sort();
@@ -81,16 +82,16 @@ fn outline_of(segment: &Segment) -> Outline {
 
 #[tokio::test]
 async fn a_call_is_heard_on_both_tracks_and_by_all_listeners_alike() {
-    let server = Server::start_with(unhurried).await;
+    let server = RunningServer::start_with(without_stalls).await;
     let mut browsers = [
         listener(&server, &call(1)).await,
         listener(&server, &call(1)).await,
     ];
-    let options = Options {
+    let options = StreamOptions {
         parameters: BTreeMap::from([("direction".to_owned(), "incoming".to_owned())]),
         ..options(1)
     };
-    player::play(&url(&server), &cards(), &options)
+    twilio_sim::play_call(&url(&server), &cards(), &options)
         .await
         .unwrap();
     let [a, b] = &mut browsers;
@@ -118,14 +119,14 @@ async fn a_call_is_heard_on_both_tracks_and_by_all_listeners_alike() {
 
 #[tokio::test]
 async fn a_call_over_a_socket_gives_the_same_finals_as_its_recording() {
-    let server = Server::start_with(unhurried).await;
+    let server = RunningServer::start_with(without_stalls).await;
     let mut browser = listener(&server, &call(1)).await;
-    let options = Options {
+    let options = StreamOptions {
         jitter_ms_max: 0,
         first_timestamp_ms: 140,
         ..options(1)
     };
-    player::play(&url(&server), &cards(), &options)
+    twilio_sim::play_call(&url(&server), &cards(), &options)
         .await
         .unwrap();
     let page = browser.until(&call(1), is_over).await;
@@ -141,7 +142,7 @@ async fn a_call_over_a_socket_gives_the_same_finals_as_its_recording() {
         let run = offline::transcribe(
             &samples,
             track,
-            unhurried_voice(),
+            stall_free_config(),
             &mut ScriptedRecognizer::default(),
             clock::now(),
             Duration::default,
@@ -186,10 +187,10 @@ async fn every_captured_session_ends_as_told_and_keeps_what_arrived() {
         ("numbers", EndReason::Stopped, &[2_742], &[955, 4_747]),
     ] {
         let text = std::fs::read_to_string(fixture(&format!("sessions/{name}.jsonl"))).unwrap();
-        let steps = player::parse_capture(&text).unwrap();
-        let server = Server::start_with(unhurried).await;
+        let steps = twilio_sim::parse_capture(&text).unwrap();
+        let server = RunningServer::start_with(without_stalls).await;
         let mut browser = listener(&server, &call(2)).await;
-        let played = player::replay(&url(&server), &steps, f64::INFINITY, None)
+        let played = twilio_sim::replay_capture(&url(&server), &steps, f64::INFINITY, None)
             .await
             .unwrap();
         assert!(played.is_whole, "{name}: the server hung up early");
@@ -221,10 +222,10 @@ async fn every_captured_session_ends_as_told_and_keeps_what_arrived() {
 
 #[tokio::test]
 async fn a_stop_in_the_middle_of_a_word_loses_no_word() {
-    let server = Server::start_with(unhurried).await;
+    let server = RunningServer::start_with(without_stalls).await;
     let mut browser = listener(&server, &call(1)).await;
-    let mut stream = Stream::start(server.addr, 1).await;
-    stream.speak(&speech()[..12_000]).await;
+    let mut stream = MediaClient::start(server.addr, 1).await;
+    stream.send_audio(&speech()[..12_000]).await;
     browser.settle().await;
     assert_eq!(browser.page(&call(1)).segments, []);
     stream.stop().await;
@@ -246,10 +247,10 @@ async fn a_stop_in_the_middle_of_a_word_loses_no_word() {
 
 #[tokio::test]
 async fn a_socket_that_only_comes_and_goes_makes_no_call() {
-    let server = Server::start().await;
-    let stream = Stream::open(server.addr).await;
+    let server = RunningServer::start().await;
+    let stream = MediaClient::open(server.addr).await;
     stream.reset();
-    let mut stream = Stream::open(server.addr).await;
+    let mut stream = MediaClient::open(server.addr).await;
     stream
         .text(r#"{"event":"connected","protocol":"Call"}"#)
         .await
@@ -260,16 +261,16 @@ async fn a_socket_that_only_comes_and_goes_makes_no_call() {
         .state
         .media_sockets
         .acquire_many(limits::MEDIA_SOCKETS_MAX as u32);
-    let _all = patient("every permit", all).await.unwrap();
-    assert_eq!(server.hub.channels(), 0);
+    let _all = with_timeout("every permit", all).await.unwrap();
+    assert_eq!(server.hub.channel_count(), 0);
 }
 
 #[tokio::test]
 async fn a_message_that_is_too_long_ends_the_stream_and_keeps_what_was_said() {
-    let server = Server::start_with(unhurried).await;
+    let server = RunningServer::start_with(without_stalls).await;
     let mut browser = listener(&server, &call(1)).await;
-    let mut stream = Stream::start(server.addr, 1).await;
-    stream.speak(&speech()[..12_000]).await;
+    let mut stream = MediaClient::start(server.addr, 1).await;
+    stream.send_audio(&speech()[..12_000]).await;
     let _ = stream.text(&"x".repeat(1 << 20)).await; // the server may hang up in the middle
     let page = browser.until(&call(1), is_over).await;
     assert_eq!(page.texts(), ["one two"]);
@@ -278,10 +279,10 @@ async fn a_message_that_is_too_long_ends_the_stream_and_keeps_what_was_said() {
 
 #[tokio::test]
 async fn a_client_that_disappears_leaves_its_words() {
-    let server = Server::start_with(unhurried).await;
+    let server = RunningServer::start_with(without_stalls).await;
     let mut browser = listener(&server, &call(1)).await;
-    let mut stream = Stream::start(server.addr, 1).await;
-    stream.speak(&speech()[..12_000]).await;
+    let mut stream = MediaClient::start(server.addr, 1).await;
+    stream.send_audio(&speech()[..12_000]).await;
     stream.reset();
     let page = browser.until(&call(1), is_over).await;
     assert_eq!(
@@ -292,15 +293,15 @@ async fn a_client_that_disappears_leaves_its_words() {
 
 #[tokio::test]
 async fn a_stream_that_comes_back_goes_on_under_fresh_ids() {
-    let server = Server::start_with(unhurried).await;
+    let server = RunningServer::start_with(without_stalls).await;
     let mut browser = listener(&server, &call(1)).await;
-    let mut stream = Stream::start(server.addr, 1).await;
-    stream.speak(&speech()).await;
+    let mut stream = MediaClient::start(server.addr, 1).await;
+    stream.send_audio(&speech()).await;
     stream.reset();
     browser.until(&call(1), is_over).await;
-    let mut stream = Stream::start(server.addr, 1).await;
+    let mut stream = MediaClient::start(server.addr, 1).await;
     browser.until(&call(1), |page| page.ended.is_none()).await;
-    stream.speak(&speech()).await;
+    stream.send_audio(&speech()).await;
     stream.stop().await;
     let page = browser.until(&call(1), is_over).await;
     assert_eq!(page.ids(), ["1-inbound-1", "2-inbound-1"]);
@@ -309,12 +310,12 @@ async fn a_stream_that_comes_back_goes_on_under_fresh_ids() {
 
 #[tokio::test]
 async fn the_end_of_a_broken_stream_does_not_end_the_one_that_took_over() {
-    let server = Server::start_with(unhurried).await;
+    let server = RunningServer::start_with(without_stalls).await;
     let mut browser = listener(&server, &call(1)).await;
-    let mut broken = Stream::start(server.addr, 1).await;
-    broken.speak(&speech()[..12_000]).await;
-    let mut stream = Stream::start(server.addr, 1).await;
-    stream.speak(&speech()[..12_000]).await;
+    let mut broken = MediaClient::start(server.addr, 1).await;
+    broken.send_audio(&speech()[..12_000]).await;
+    let mut stream = MediaClient::start(server.addr, 1).await;
+    stream.send_audio(&speech()[..12_000]).await;
     broken.reset();
     let page = browser
         .until(&call(1), |page| page.segments.len() == 1)
@@ -334,20 +335,20 @@ async fn the_end_of_a_broken_stream_does_not_end_the_one_that_took_over() {
 #[tokio::test]
 async fn one_socket_too_many_is_refused_until_another_has_left() {
     let server =
-        Server::start_with(|state| state.media_sockets = Arc::new(Semaphore::new(1))).await;
-    let stream = Stream::open(server.addr).await;
-    let (url, nothing, options) = (url(&server), Call::default(), options(2));
-    let play = || player::play(&url, &nothing, &options);
+        RunningServer::start_with(|state| state.media_sockets = Arc::new(Semaphore::new(1))).await;
+    let stream = MediaClient::open(server.addr).await;
+    let (url, nothing, options) = (url(&server), RecordedCall::default(), options(2));
+    let play = || twilio_sim::play_call(&url, &nothing, &options);
     let refused = play().await;
     assert_eq!(http_status(&refused.unwrap_err()), 503);
     stream.reset();
-    let free = patient("the permit", server.state.media_sockets.acquire()).await;
+    let free = with_timeout("the permit", server.state.media_sockets.acquire()).await;
     drop(free);
     play().await.unwrap();
 }
 
-fn http_status(error: &PlayError) -> u16 {
-    if let PlayError::Connect { source, .. } = error
+fn http_status(error: &PlaybackError) -> u16 {
+    if let PlaybackError::Connect { source, .. } = error
         && let tungstenite::Error::Http(response) = &**source
     {
         return response.status().as_u16();
@@ -358,19 +359,19 @@ fn http_status(error: &PlayError) -> u16 {
 #[tokio::test]
 async fn with_a_key_only_twilio_may_stream() {
     const TOKEN: &str = "0123456789abcdef0123456789abcdef";
-    let key = Key::auth_token(TOKEN);
-    let mut doors = Doors::local(([127, 0, 0, 1], 0).into());
-    doors.public_url = "https://calls.example.org".parse().unwrap();
-    doors.keyring = Some(Keyring::new(TOKEN).unwrap());
-    let server = Server::start_with(|state| state.doors = Arc::new(doors)).await;
-    let signer = |key: &Key, url: &str| {
+    let key = SigningKey::auth_token(TOKEN);
+    let mut endpoint = EndpointConfig::local(([127, 0, 0, 1], 0).into());
+    endpoint.public_url = "https://calls.example.org".parse().unwrap();
+    endpoint.keyring = Some(Keyring::new(TOKEN).unwrap());
+    let server = RunningServer::start_with(|state| state.endpoint = Arc::new(endpoint)).await;
+    let signer = |key: &SigningKey, url: &str| {
         let public_url = Some(url.to_owned());
-        Some(Signer {
+        Some(RequestSigner {
             key: key.clone(),
             public_url,
         })
     };
-    let stranger = Key::auth_token("ffffffffffffffffffffffffffffffff");
+    let stranger = SigningKey::auth_token("ffffffffffffffffffffffffffffffff");
     let (path, slash) = (
         "wss://calls.example.org/media",
         "wss://calls.example.org/media/",
@@ -396,31 +397,31 @@ async fn with_a_key_only_twilio_may_stream() {
     ] {
         let case = format!("{called} {signer:?}");
         let url = format!("ws://{}{called}", server.addr);
-        let options = Options {
+        let options = StreamOptions {
             signer,
             ..options(1)
         };
-        let played = player::play(&url, &Call::default(), &options).await;
+        let played = twilio_sim::play_call(&url, &RecordedCall::default(), &options).await;
         assert_eq!(played.err().as_ref().map(http_status), status, "{case}");
     }
 }
 
 #[tokio::test]
 async fn beside_attackers_a_good_call_loses_no_word() {
-    let quiet = Server::start_with(unhurried).await;
+    let quiet = RunningServer::start_with(without_stalls).await;
     let mut browser = listener(&quiet, &call(1)).await;
-    player::play(&url(&quiet), &cards(), &options(1))
+    twilio_sim::play_call(&url(&quiet), &cards(), &options(1))
         .await
         .unwrap();
     let alone = outline(browser.until(&call(1), is_over).await);
     assert!(alone.len() >= 8);
 
-    let server = Server::start_with(unhurried).await;
+    let server = RunningServer::start_with(without_stalls).await;
     let mut browser = listener(&server, &call(1)).await;
     let (url, cards, options) = (url(&server), cards(), options(1));
     let play = async {
         let (played, ..) = tokio::join!(
-            player::play(&url, &cards, &options),
+            twilio_sim::play_call(&url, &cards, &options),
             send_megabytes(&server),
             send_binaries(&server),
             send_garbage(&server),
@@ -437,17 +438,17 @@ async fn beside_attackers_a_good_call_loses_no_word() {
     assert_eq!(alone, beside);
 }
 
-async fn send_megabytes(server: &Server) {
+async fn send_megabytes(server: &RunningServer) {
     for n in 10..14 {
-        let mut stream = Stream::start(server.addr, n).await;
+        let mut stream = MediaClient::start(server.addr, n).await;
         let _ = stream.text(&"[".repeat(1 << 20)).await; // the server may hang up in the middle
         stream.closed().await;
         assert_eq!(reason(server, n).await, EndReason::ProtocolError);
     }
 }
 
-async fn send_binaries(server: &Server) {
-    let mut stream = Stream::start(server.addr, 20).await;
+async fn send_binaries(server: &RunningServer) {
+    let mut stream = MediaClient::start(server.addr, 20).await;
     while stream
         .frame(Message::binary(vec![0xff; 10_000]))
         .await
@@ -456,8 +457,8 @@ async fn send_binaries(server: &Server) {
     assert_eq!(reason(server, 20).await, EndReason::ProtocolError);
 }
 
-async fn send_garbage(server: &Server) {
-    let mut stream = Stream::start(server.addr, 30).await;
+async fn send_garbage(server: &RunningServer) {
+    let mut stream = MediaClient::start(server.addr, 30).await;
     let deep = "[".repeat(60_000);
     let nonsense = [
         "{",
@@ -476,19 +477,19 @@ async fn send_garbage(server: &Server) {
 }
 
 /// Why the `n`th call ended.
-async fn reason(server: &Server, n: u32) -> EndReason {
+async fn reason(server: &RunningServer, n: u32) -> EndReason {
     let mut browser = listener(server, &call(n)).await;
     let page = browser.until(&call(n), is_over).await;
     page.ended.unwrap()
 }
 
-async fn send_foreign_formats(server: &Server) {
+async fn send_foreign_formats(server: &RunningServer) {
     for (ours, foreign) in [
         ("audio/x-mulaw", "audio/x-l16"),
         ("8000", "16000"),
         ("\"channels\":1", "\"channels\":2"),
     ] {
-        let mut stream = Stream::open(server.addr).await;
+        let mut stream = MediaClient::open(server.addr).await;
         let start = stream.start_message(40);
         let changed = start.replace(ours, foreign);
         assert_ne!(start, changed);
@@ -498,7 +499,7 @@ async fn send_foreign_formats(server: &Server) {
 }
 
 /// Frames that lie about their length, or break the protocol in other ways (RFC 6455, 5.2).
-async fn send_broken_frames(server: &Server) {
+async fn send_broken_frames(server: &RunningServer) {
     let endless = [&[0x81, 0xff, 0x7f][..], &[0xff; 7], &[1, 2, 3, 4], b"five"].concat();
     let mut fragments = [0x01, 0x80, 0, 0, 0, 0].to_vec();
     let piece = [
@@ -531,13 +532,13 @@ async fn send_broken_frames(server: &Server) {
         );
         raw.write_all(upgrade.as_bytes()).await.unwrap();
         let mut answer = [0; 12];
-        patient("the upgrade", raw.read_exact(&mut answer))
+        with_timeout("the upgrade", raw.read_exact(&mut answer))
             .await
             .unwrap();
         assert_eq!(&answer, b"HTTP/1.1 101");
         let _ = raw.write_all(&bytes).await; // the server may hang up in the middle
         let mut rest = Vec::new();
-        let _ = patient(what, raw.read_to_end(&mut rest)).await; // a reset is an end too
+        let _ = with_timeout(what, raw.read_to_end(&mut rest)).await; // a reset is an end too
     }
     let mut cut_off = TcpStream::connect(server.addr).await.unwrap();
     cut_off
@@ -547,13 +548,13 @@ async fn send_broken_frames(server: &Server) {
 }
 
 /// Speaks without pause, as fast as the server reads.
-async fn flood(server: &Server) {
-    let mut stream = Stream::start(server.addr, 50).await;
+async fn flood(server: &RunningServer) {
+    let mut stream = MediaClient::start(server.addr, 50).await;
     let speech = speech();
     loop {
         for frame in speech.chunks(160) {
             let media = stream.media(frame);
-            if stream.press(media).await.is_err() {
+            if stream.send_without_timeout(media).await.is_err() {
                 return;
             }
         }
@@ -562,19 +563,19 @@ async fn flood(server: &Server) {
 
 #[tokio::test]
 async fn while_the_recogniser_is_stuck_the_socket_is_read_and_afterwards_every_final_comes() {
-    let quick = Server::start_with(unhurried).await;
+    let quick = RunningServer::start_with(without_stalls).await;
     let mut browser = listener(&quick, &call(1)).await;
-    player::play(&url(&quick), &cards(), &options(1))
+    twilio_sim::play_call(&url(&quick), &cards(), &options(1))
         .await
         .unwrap();
     let wanted = outline(browser.until(&call(1), is_over).await);
 
-    let gated = Gate::closed();
-    let server = Server::start_on(vec![gated.recognizer()], unhurried).await;
+    let gated = RecognizerGate::closed();
+    let server = RunningServer::start_on(vec![gated.recognizer()], without_stalls).await;
     let gate = gated; // Now it is dropped, and opened, before the server waits for its workers.
     let mut browser = listener(&server, &call(1)).await;
     // Returns when the server has read everything and has answered the closing of the socket.
-    let played = player::play(&url(&server), &cards(), &options(1))
+    let played = twilio_sim::play_call(&url(&server), &cards(), &options(1))
         .await
         .unwrap();
     assert!(played.is_whole);
@@ -584,7 +585,7 @@ async fn while_the_recogniser_is_stuck_the_socket_is_read_and_afterwards_every_f
         (page.segments.len(), page.partials.len(), page.ended),
         (0, 0, None)
     );
-    let behind = |page: &Page| page.engine == EngineHealth::Behind;
+    let behind = |page: &CallView| page.engine == EngineHealth::Behind;
     browser.until(&call(1), behind).await;
     let told = server.get("/metrics", "").await.body;
     let age = figure(&told, "callburner_queue_age_seconds");
@@ -593,5 +594,5 @@ async fn while_the_recogniser_is_stuck_the_socket_is_read_and_afterwards_every_f
     let page = browser.until(&call(1), is_over).await;
     assert_eq!(outline(page), wanted);
     // One at most was under way; those that waited were replaced by newer ones, then by finals.
-    assert!(gate.drafts() <= 1, "{} drafts were run", gate.drafts());
+    assert!(gate.partials() <= 1, "{} drafts were run", gate.partials());
 }

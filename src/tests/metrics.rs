@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::Server;
-use super::phone::{Stream, eventually, speech, unhurried};
-use super::sign_in::{House, assert_refused};
+use super::RunningServer;
+use super::phone::{MediaClient, eventually, speech, without_stalls};
+use super::sign_in::{TestServer, assert_refused};
 use crate::store::Role;
 
 /// The value of a line of figures; `None`: there is no such line.
@@ -15,8 +15,8 @@ pub(crate) fn figure(told: &str, name: &str) -> Option<f64> {
 
 #[tokio::test]
 async fn a_call_is_counted_while_it_goes_on_and_afterwards() {
-    let server = Server::start_with(unhurried).await;
-    let mut stream = Stream::start(server.addr, 1).await;
+    let server = RunningServer::start_with(without_stalls).await;
+    let mut stream = MediaClient::start(server.addr, 1).await;
     stream.settle().await;
     let told = server.get("/metrics", "").await;
     assert_eq!(told.status, 200, "{}", told.body);
@@ -24,7 +24,7 @@ async fn a_call_is_counted_while_it_goes_on_and_afterwards() {
     assert!(kind.starts_with("application/openmetrics-text"), "{kind}");
     assert_eq!(figure(&told.body, "callburner_media_streams"), Some(1.0));
 
-    stream.speak(&speech()).await;
+    stream.send_audio(&speech()).await;
     stream.stop().await;
     stream.closed().await;
     let is_over = "callburner_streams_ended_total{reason=\"stopped\"}";
@@ -55,7 +55,7 @@ async fn a_call_is_counted_while_it_goes_on_and_afterwards() {
 
 #[tokio::test]
 async fn what_twilio_posts_is_counted_by_the_answer() {
-    let server = Server::start().await;
+    let server = RunningServer::start().await;
     let post = super::request(server.addr, "POST", "/api/calls/status", "", "x=y");
     assert_eq!(post.await.status, 400);
     let told = server.get("/metrics", "").await.body;
@@ -65,20 +65,20 @@ async fn what_twilio_posts_is_counted_by_the_answer() {
 
 #[tokio::test]
 async fn figures_are_for_admins_and_their_machines() {
-    let house = House::open().await;
-    let stranger = house.ask("GET", "/metrics", "", &Value::Null).await;
+    let app = TestServer::open().await;
+    let stranger = app.ask("GET", "/metrics", "", &Value::Null).await;
     assert_refused(&stranger, 401, "sign_in_required");
-    let user = house.session("ada", Role::User).await;
-    let refused = house.page("GET", "/metrics", &user, &Value::Null).await;
+    let user = app.session("ada", Role::User).await;
+    let refused = app.page("GET", "/metrics", &user, &Value::Null).await;
     assert_refused(&refused, 403, "not_allowed");
 
-    let admin = house.session("bea", Role::Admin).await;
+    let admin = app.session("bea", Role::Admin).await;
     let new = json!({ "name": "prometheus", "scopes": ["metrics"] });
-    let token = house.page("POST", "/api/tokens", &admin, &new).await.json();
+    let token = app.page("POST", "/api/tokens", &admin, &new).await.json();
     let bearer = format!(
         "Authorization: Bearer {}\r\n",
         token["secret"].as_str().unwrap()
     );
-    let told = house.ask("GET", "/metrics", &bearer, &Value::Null).await;
+    let told = app.ask("GET", "/metrics", &bearer, &Value::Null).await;
     assert_eq!(told.status, 200, "{}", told.body);
 }

@@ -9,6 +9,7 @@ mod calls;
 mod channel;
 mod crash;
 mod doctor;
+mod fair_share;
 mod hostile;
 mod live;
 mod log;
@@ -16,28 +17,27 @@ mod media;
 mod metrics;
 mod open_mode;
 mod oracles;
-mod page;
-mod people;
 mod phone;
 mod prism;
 mod quantised;
+mod recognition;
 mod replay;
-mod rest;
 mod routes;
+mod scenarios;
 mod second_factor;
 mod security;
 mod settings;
 mod setup;
-mod shares;
 mod shutdown;
 mod sign_in;
 mod simulation;
+mod static_files;
 mod store;
-mod stories;
 mod tidy;
 mod twilio_api;
+mod twilio_client;
+mod users;
 mod webhooks;
-mod words;
 
 use std::io;
 use std::net::SocketAddr;
@@ -53,16 +53,17 @@ use tracing::subscriber::NoSubscriber;
 use crate::access::local::{LocalKeys, PageKey};
 use crate::access::secret::Secret;
 use crate::api::{ApiState, router};
-use crate::app::{Parts, compose};
-use crate::config::Doors;
+use crate::app::{ServerConfig, build_api_state};
+use crate::config::EndpointConfig;
+use crate::engine::Engine;
 use crate::engine::recognizer::{Recognizer, ScriptedRecognizer};
-use crate::engine::{Engine, voice};
+use crate::engine::track::TrackConfig;
 use crate::hub::Hub;
 use crate::store::Store;
 use crate::tasks::Tasks;
 
 /// How long a test waits for what must come; only a failing test ever waits that long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What opens the servers of tests that only this machine reaches.
 pub(crate) fn keys() -> LocalKeys {
@@ -75,7 +76,7 @@ pub(crate) fn keys() -> LocalKeys {
 
 /// The cookie of a browser that opened the printed link of such a server.
 pub(crate) fn page_cookie() -> String {
-    let cookie = PageKey::new(keys().page).cookie();
+    let cookie = PageKey::new(keys().page).set_cookie_value();
     cookie.split(';').next().unwrap().to_owned()
 }
 
@@ -85,14 +86,14 @@ pub(crate) fn media_url(addr: SocketAddr) -> String {
 }
 
 /// A running server.
-pub(crate) struct Server {
+pub(crate) struct RunningServer {
     pub(crate) addr: SocketAddr,
     pub(crate) hub: Hub,
     pub(crate) tasks: Tasks,
     pub(crate) state: ApiState,
 }
 
-impl Server {
+impl RunningServer {
     pub(crate) async fn start() -> Self {
         Self::start_with(|_| {}).await
     }
@@ -109,39 +110,39 @@ impl Server {
         change: impl FnOnce(&mut ApiState),
     ) -> Self {
         let store = Store::open("sqlite::memory:").await.unwrap();
-        let doors = Doors::local(([127, 0, 0, 1], 0).into());
-        Self::start_behind(doors, store, recognizers, change)
+        let endpoint = EndpointConfig::local(([127, 0, 0, 1], 0).into());
+        Self::start_behind(endpoint, store, recognizers, change)
     }
 
     /// A server behind these doors, with what lasts.
     pub(crate) fn start_behind(
-        doors: Doors,
+        endpoint: EndpointConfig,
         store: Store,
         recognizers: Vec<Box<dyn Recognizer>>,
         change: impl FnOnce(&mut ApiState),
     ) -> Self {
         let engine = Engine::start(recognizers);
-        let parts = Parts::behind(doors, store, engine, voice::Config::default());
-        Self::of(parts, change)
+        let server_config = ServerConfig::behind(endpoint, store, engine, TrackConfig::default());
+        Self::of(server_config, change)
     }
 
     /// A server of these parts.
-    pub(crate) fn of(mut parts: Parts, change: impl FnOnce(&mut ApiState)) -> Self {
+    pub(crate) fn of(mut server_config: ServerConfig, change: impl FnOnce(&mut ApiState)) -> Self {
         let tasks = Tasks::default();
-        parts.doors.local_keys = Some(keys());
-        let mut state = compose(parts, &tasks);
+        server_config.endpoint.local_keys = Some(keys());
+        let mut state = build_api_state(server_config, &tasks);
         change(&mut state);
         let addr = serve(router(state.clone()), &tasks);
         Self {
             addr,
-            hub: state.switchboard.hub.clone(),
+            hub: state.media_deps.hub.clone(),
             tasks,
             state,
         }
     }
 
     /// `GET path`, with header lines as they go over the wire.
-    pub(crate) async fn get(&self, path: &str, headers: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str, headers: &str) -> HttpResponse {
         request(self.addr, "GET", path, headers, "").await
     }
 }
@@ -162,13 +163,13 @@ pub(crate) fn serve(router: axum::Router, tasks: &Tasks) -> SocketAddr {
 }
 
 /// An HTTP answer, taken apart.
-pub(crate) struct Answer {
+pub(crate) struct HttpResponse {
     pub(crate) status: u16,
     head: String,
     pub(crate) body: String,
 }
 
-impl Answer {
+impl HttpResponse {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers(name).first().copied()
     }
@@ -194,7 +195,7 @@ pub(crate) async fn request(
     path: &str,
     headers: &str,
     body: &str,
-) -> Answer {
+) -> HttpResponse {
     let (cookie, simulator) = (page_cookie(), keys().simulator);
     let simulator = simulator.expose();
     let headers = format!("{headers}Cookie: {cookie}\r\nX-CallBurner-Simulator: {simulator}\r\n");
@@ -208,8 +209,8 @@ pub(crate) async fn request_of_stranger(
     path: &str,
     headers: &str,
     body: &str,
-) -> Answer {
-    let exchange = async {
+) -> HttpResponse {
+    let round_trip = async {
         let mut stream = TcpStream::connect(addr).await.unwrap();
         let text = format!(
             "{method} {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\
@@ -221,7 +222,7 @@ pub(crate) async fn request_of_stranger(
         stream.read_to_string(&mut answer).await.unwrap();
         answer
     };
-    let answer = tokio::time::timeout(PATIENCE, exchange)
+    let answer = tokio::time::timeout(TEST_TIMEOUT, round_trip)
         .await
         .expect("no answer to a request");
     let (head, body) = answer
@@ -232,7 +233,7 @@ pub(crate) async fn request_of_stranger(
         .nth(1)
         .and_then(|status| status.parse().ok())
         .unwrap();
-    Answer {
+    HttpResponse {
         status,
         head: head.to_owned(),
         body: body.to_owned(),
@@ -240,19 +241,19 @@ pub(crate) async fn request_of_stranger(
 }
 
 /// What is logged on this thread, on which all of a test's server runs but the hashing.
-pub(crate) struct Log {
-    lines: Lines,
+pub(crate) struct LogCapture {
+    lines: LogBuffer,
     _deaf: Dispatch,
     _guard: DefaultGuard,
 }
 
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+struct LogBuffer(Arc<Mutex<Vec<u8>>>);
 
-impl Log {
+impl LogCapture {
     /// From now on.
     pub(crate) fn listen() -> Self {
-        let lines = Lines::default();
+        let lines = LogBuffer::default();
         let writer = lines.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(tracing::Level::TRACE)
@@ -275,7 +276,7 @@ impl Log {
     }
 }
 
-impl io::Write for Lines {
+impl io::Write for LogBuffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap().extend_from_slice(bytes);
         Ok(bytes.len())

@@ -2,20 +2,20 @@
 
 use serde_json::{Value, json};
 
-use super::browser::Browser;
-use super::sign_in::{House, PASSWORD, assert_refused, cookie};
+use super::browser::LiveClient;
+use super::sign_in::{PASSWORD, TestServer, assert_refused, cookie};
 use super::{keys, request_of_stranger};
 use crate::access::secret::Secret;
 use crate::clock;
 
 #[tokio::test]
 async fn on_this_machine_without_users_the_printed_link_opens_the_page() {
-    let house = House::open_at(None).await;
-    let addr = house.server.addr;
-    let gates = &house.server.state.gatehouse;
-    let link = gates.first_run_link(clock::utc_now()).await.unwrap();
+    let app = TestServer::open_at(None).await;
+    let addr = app.server.addr;
+    let auth = &app.server.state.auth;
+    let link = auth.first_run_link(clock::utc_now()).await.unwrap();
     assert_eq!(link, None, "it is for servers that others reach");
-    let link = gates.page_link().await.unwrap().unwrap();
+    let link = auth.page_link().await.unwrap().unwrap();
     let (page, key) = link.split_once('#').unwrap();
     assert!(page.ends_with("/open"), "{page}");
 
@@ -60,8 +60,8 @@ async fn on_this_machine_without_users_the_printed_link_opens_the_page() {
 
 #[tokio::test]
 async fn no_proxy_makes_a_stranger_the_first_admin() {
-    let house = House::open_at(None).await;
-    let addr = house.server.addr;
+    let app = TestServer::open_at(None).await;
+    let addr = app.server.addr;
     let new = json!({ "name": "eve", "password": PASSWORD, "role": "user" }).to_string();
     let kind = "Content-Type: application/json\r\n";
     // As nginx passes it with a bare proxy_pass: the Host of the upstream, and nothing else.
@@ -81,35 +81,35 @@ async fn no_proxy_makes_a_stranger_the_first_admin() {
         let headers = format!("{kind}{bearer}{header}\r\n");
         let refused = request_of_stranger(addr, "POST", "/api/users", &headers, &new).await;
         assert_refused(&refused, 403, "host_refused");
-        let refused = house.ask("GET", "/api/calls", &headers, &Value::Null).await;
+        let refused = app.ask("GET", "/api/calls", &headers, &Value::Null).await;
         assert_refused(&refused, 403, "host_refused");
     }
-    assert!(house.store.users().await.unwrap().is_empty());
+    assert!(app.store.users().await.unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn the_first_user_shuts_a_server_that_was_open() {
-    let house = House::open_at(None).await;
-    let mut browser = Browser::connect(house.server.addr).await;
+    let app = TestServer::open_at(None).await;
+    let mut browser = LiveClient::connect(app.server.addr).await;
     browser.settle().await;
 
     // Neither a stranger's name that points here, nor a proxy that lets the world in.
     let through = "X-Forwarded-For: 203.0.113.9\r\n";
-    let answer = house.ask("GET", "/api/users", through, &Value::Null).await;
+    let answer = app.ask("GET", "/api/users", through, &Value::Null).await;
     assert_refused(&answer, 403, "host_refused");
     let rebound = [
         ("host", "rebound.example"),
         ("origin", "http://rebound.example"),
     ];
-    let refused = Browser::open(house.server.addr, "", &rebound).await;
+    let refused = LiveClient::open(app.server.addr, "", &rebound).await;
     assert_eq!(refused.err(), Some(403));
     let strange = "Origin: https://evil.example\r\nContent-Type: application/json\r\n";
     let new = json!({ "name": "alice", "password": PASSWORD, "role": "user" });
-    let answer = house.ask("POST", "/api/users", strange, &new).await;
+    let answer = app.ask("POST", "/api/users", strange, &new).await;
     assert_refused(&answer, 403, "origin_refused");
 
     let json = "Content-Type: application/json\r\n";
-    let added = house.ask("POST", "/api/users", json, &new).await;
+    let added = app.ask("POST", "/api/users", json, &new).await;
     assert_eq!(
         (added.status, added.json()["role"].as_str()),
         (201, Some("admin"))
@@ -119,19 +119,16 @@ async fn the_first_user_shuts_a_server_that_was_open() {
         Some(1008),
         "open to everyone for ever"
     );
-    let answer = house.ask("GET", "/api/users", "", &Value::Null).await;
+    let answer = app.ask("GET", "/api/users", "", &Value::Null).await;
     assert_refused(&answer, 401, "sign_in_required");
-    assert_eq!(
-        house.server.state.gatehouse.page_link().await.unwrap(),
-        None
-    );
+    assert_eq!(app.server.state.auth.page_link().await.unwrap(), None);
     let late = json!({ "secret": keys().page.expose() });
-    let answer = house.ask("POST", "/api/session/open", json, &late).await;
+    let answer = app.ask("POST", "/api/session/open", json, &late).await;
     assert_refused(&answer, 403, "not_allowed");
-    let answer = house.sign_in("alice", PASSWORD).await;
+    let answer = app.sign_in("alice", PASSWORD).await;
     assert_refused(&answer, 403, "origin_refused");
     let body = json!({ "name": "alice", "password": PASSWORD });
-    let answer = house.ask("POST", "/api/session", json, &body).await;
+    let answer = app.ask("POST", "/api/session", json, &body).await;
     assert!(
         cookie(&answer).starts_with("callburner="),
         "{}",

@@ -25,35 +25,35 @@ use crate::ids::E164;
 use crate::ids::UserId;
 use crate::twilio::public_url::PublicUrl;
 use crate::twilio::signature;
-use crate::twilio::signature::Algorithm;
-use crate::twilio::signature::Key;
 use crate::twilio::signature::Keyring;
-use crate::twilio::signature::Payload;
+use crate::twilio::signature::SignedPayload;
+use crate::twilio::signature::SigningAlgorithm;
+use crate::twilio::signature::SigningKey;
 use crate::twilio::token;
-use crate::twilio::token::Grant;
-use crate::twilio::token::Keys;
 use crate::twilio::token::SessionTag;
-use crate::twilio::tracks::Tracks;
+use crate::twilio::token::TokenKeys;
+use crate::twilio::token::VoiceGrant;
+use crate::twilio::tracks::TrackSelection;
 use crate::twilio::twiml;
 use crate::twilio::twiml::Dial;
-use crate::twilio::twiml::Noun;
-use crate::twilio::twiml::Parameter;
-use crate::twilio::twiml::Reason;
-use crate::twilio::twiml::Response;
+use crate::twilio::twiml::DialNoun;
 use crate::twilio::twiml::Say;
 use crate::twilio::twiml::StatusCallback;
-use crate::twilio::twiml::Stream;
-use crate::twilio::twiml::Transcription;
-use crate::twilio::twiml::Verb;
+use crate::twilio::twiml::StreamNoun;
+use crate::twilio::twiml::TranscriptionNoun;
+use crate::twilio::twiml::TwimlParameter;
+use crate::twilio::twiml::TwimlRejectReason;
+use crate::twilio::twiml::TwimlVerb;
+use crate::twilio::twiml::VoiceResponse;
 
 /// One of Twilio's libraries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Oracle {
+enum TwilioOracle {
     Python,
     Node,
 }
 
-impl Oracle {
+impl TwilioOracle {
     fn name(self) -> &'static str {
         match self {
             Self::Python => "python",
@@ -105,9 +105,9 @@ impl Oracle {
 
 /// The libraries that are there. Says which are not, past the test harness, which would keep it
 /// for itself.
-fn oracles() -> Vec<Oracle> {
-    let is_there = |oracle: &Oracle| oracle.folder().join("ready").exists();
-    let (there, missing): (Vec<_>, Vec<_>) = [Oracle::Python, Oracle::Node]
+fn oracles() -> Vec<TwilioOracle> {
+    let is_there = |oracle: &TwilioOracle| oracle.folder().join("ready").exists();
+    let (there, missing): (Vec<_>, Vec<_>) = [TwilioOracle::Python, TwilioOracle::Node]
         .into_iter()
         .partition(is_there);
     for oracle in &missing {
@@ -133,7 +133,7 @@ const APPLICATION: &str = "AP00000000000000000000000000000003";
 #[test]
 #[ignore = "needs make oracles"]
 fn twilios_libraries_take_our_tokens() {
-    let keys = Keys {
+    let keys = TokenKeys {
         account_sid: AccountSid::parse(ACCOUNT).unwrap(),
         api_key_sid: ApiKeySid::parse(API_KEY).unwrap(),
         secret: SECRET.into(),
@@ -142,7 +142,7 @@ fn twilios_libraries_take_our_tokens() {
     let identity = token::identity_for(UserId(42), "jörg@example.org", SessionTag(7), None);
     let now = clock::utc_now();
     for (oracle, incoming) in oracles().into_iter().flat_map(|o| [(o, true), (o, false)]) {
-        let grant = Grant {
+        let grant = VoiceGrant {
             identity: &identity,
             application_sid: &ApplicationSid::parse(APPLICATION).unwrap(),
             incoming,
@@ -182,7 +182,7 @@ fn twilios_libraries_take_our_tokens() {
 }
 
 /// A document of ours, and the calls of Twilio's generators that make the same.
-fn documents() -> Vec<(Vec<Verb>, Value)> {
+fn documents() -> Vec<(Vec<TwimlVerb>, Value)> {
     let base = PublicUrl::parse("https://callburner.example.com").unwrap();
     vec![
         outgoing(&base),
@@ -193,37 +193,40 @@ fn documents() -> Vec<(Vec<Verb>, Value)> {
     ]
 }
 
-fn outgoing(base: &PublicUrl) -> (Vec<Verb>, Value) {
+fn outgoing(base: &PublicUrl) -> (Vec<TwimlVerb>, Value) {
     let announcement = "You & I are \"written\" <down>, okay?";
     let (account, customer) = ("+14155550100", "+14155550123");
-    let (media, value) = (base.wss("/media/s3cret"), "a&b<c>\"d\" 'ü'");
-    let ended = base.https("/voice/ended?x=1&y=2");
+    let (media, value) = (base.wss_url("/media/s3cret"), "a&b<c>\"d\" 'ü'");
+    let ended = base.https_url("/voice/ended?x=1&y=2");
     let (status, streams) = (
-        base.https("/api/calls/status"),
-        base.https("/api/streams/status"),
+        base.https_url("/api/calls/status"),
+        base.https_url("/api/streams/status"),
     );
     let whisper = "https://callburner.example.com/voice/announcement";
     let ours = vec![
-        Verb::Say(Say {
+        TwimlVerb::Say(Say {
             text: announcement.to_owned(),
             voice: Some("Polly.Joanna".to_owned()),
             language: Some("en-US".to_owned()),
         }),
-        Verb::Pause(1),
-        Verb::StartStream(Stream {
+        TwimlVerb::Pause(1),
+        TwimlVerb::StartStream(StreamNoun {
             url: media.clone(),
             name: Some("cb-1".to_owned()),
-            tracks: Tracks::Both,
+            tracks: TrackSelection::Both,
             status_callback: Some(streams.clone()),
-            parameters: vec![Parameter::new("call", value), Parameter::new("empty", "")],
+            parameters: vec![
+                TwimlParameter::new("call", value),
+                TwimlParameter::new("empty", ""),
+            ],
         }),
-        Verb::Dial(Dial {
+        TwimlVerb::Dial(Dial {
             caller_id: Some(E164::parse(account).unwrap()),
             answer_on_bridge: true,
             timeout_seconds: 30,
             time_limit_seconds: 14_400,
             action: Some(ended.clone()),
-            nouns: vec![Noun::Number {
+            nouns: vec![DialNoun::Number {
                 number: E164::parse(customer).unwrap(),
                 announcement: Some(whisper.to_owned()),
                 status: Some(StatusCallback::all(&status)),
@@ -259,26 +262,29 @@ fn outgoing(base: &PublicUrl) -> (Vec<Verb>, Value) {
     (ours, theirs)
 }
 
-fn incoming(base: &PublicUrl) -> (Vec<Verb>, Value) {
-    let (media, status) = (base.wss("/media/x"), base.https("/api/calls/status"));
+fn incoming(base: &PublicUrl) -> (Vec<TwimlVerb>, Value) {
+    let (media, status) = (
+        base.wss_url("/media/x"),
+        base.https_url("/api/calls/status"),
+    );
     let browsers = ["u1_00c0ffee00c0ffee_jo", "u1_00c0ffee00c0ffef_jo"];
-    let client = |identity: &&str| Noun::Client {
+    let client = |identity: &&str| DialNoun::Client {
         identity: ClientIdentity::parse(identity).unwrap(),
-        parameters: vec![Parameter::new("callSid", "CA1")],
+        parameters: vec![TwimlParameter::new("callSid", "CA1")],
         status: Some(StatusCallback {
             url: status.clone(),
             events: vec![],
         }),
     };
     let ours = vec![
-        Verb::StartStream(Stream {
+        TwimlVerb::StartStream(StreamNoun {
             url: media.clone(),
             name: None,
-            tracks: Tracks::Inbound,
+            tracks: TrackSelection::Inbound,
             status_callback: None,
             parameters: vec![],
         }),
-        Verb::Dial(Dial {
+        TwimlVerb::Dial(Dial {
             caller_id: None,
             answer_on_bridge: false,
             timeout_seconds: 20,
@@ -307,10 +313,10 @@ fn incoming(base: &PublicUrl) -> (Vec<Verb>, Value) {
     (ours, theirs)
 }
 
-fn refusal() -> (Vec<Verb>, Value) {
+fn refusal() -> (Vec<TwimlVerb>, Value) {
     let ours = vec![
-        Verb::Say(Say::text("This number can't be called.")),
-        Verb::Hangup,
+        TwimlVerb::Say(Say::text("This number can't be called.")),
+        TwimlVerb::Hangup,
     ];
     let theirs = json!([
         {"do": "say", "text": "This number can't be called."},
@@ -319,28 +325,28 @@ fn refusal() -> (Vec<Verb>, Value) {
     (ours, theirs)
 }
 
-fn rejection() -> (Vec<Verb>, Value) {
+fn rejection() -> (Vec<TwimlVerb>, Value) {
     let theirs = json!([{"do": "reject", "with": {"reason": "busy"}}]);
-    (vec![Verb::Reject(Reason::Busy)], theirs)
+    (vec![TwimlVerb::Reject(TwimlRejectReason::Busy)], theirs)
 }
 
-fn transcription(base: &PublicUrl) -> (Vec<Verb>, Value) {
-    let words = base.https("/api/transcriptions/realtime");
+fn transcription(base: &PublicUrl) -> (Vec<TwimlVerb>, Value) {
+    let words = base.https_url("/api/transcriptions/realtime");
     let ours = vec![
-        Verb::StartTranscription(Transcription {
+        TwimlVerb::StartTranscription(TranscriptionNoun {
             name: Some("cb-1".to_owned()),
             status_callback: words.clone(),
             language: Some("de-DE".to_owned()),
-            tracks: Tracks::Both,
+            tracks: TrackSelection::Both,
             partial_results: true,
         }),
-        Verb::Dial(Dial {
+        TwimlVerb::Dial(Dial {
             caller_id: Some(E164::parse("+14155550100").unwrap()),
             answer_on_bridge: true,
             timeout_seconds: 600,
             time_limit_seconds: 60,
             action: None,
-            nouns: vec![Noun::Number {
+            nouns: vec![DialNoun::Number {
                 number: E164::parse("+14155550123").unwrap(),
                 announcement: None,
                 status: None,
@@ -371,11 +377,11 @@ fn twilios_generators_write_our_documents() {
     let canonical = |documents: Vec<Value>| {
         let question = |xml| json!({"ask": "canonical", "xml": xml});
         let questions: Vec<Value> = documents.into_iter().map(question).collect();
-        Oracle::Python.ask(&questions)
+        TwilioOracle::Python.ask(&questions)
     };
     let ours = ours
         .into_iter()
-        .map(|verbs| Response::new(verbs).unwrap().to_xml());
+        .map(|verbs| VoiceResponse::new(verbs).unwrap().to_xml());
     let ours: Vec<String> = ours.collect();
     let ours_canonical = canonical(ours.iter().map(|xml| json!(xml)).collect());
     for oracle in oracles() {
@@ -387,7 +393,11 @@ fn twilios_generators_write_our_documents() {
             let theirs = theirs
                 .as_str()
                 .unwrap_or_else(|| panic!("{oracle:?}: {theirs}"));
-            assert_eq!(twiml::streams(theirs), twiml::streams(ours), "{oracle:?}");
+            assert_eq!(
+                twiml::started_streams(theirs),
+                twiml::started_streams(ours),
+                "{oracle:?}"
+            );
         }
         for (ours, theirs) in ours_canonical.iter().zip(canonical(theirs)) {
             assert!(ours.is_string(), "{ours}");
@@ -398,13 +408,13 @@ fn twilios_generators_write_our_documents() {
 
 /// A request and its signature's key.
 #[derive(Clone)]
-struct Asked {
+struct SignatureCase {
     url: String,
     form: Vec<(String, String)>,
     body: Option<String>,
 }
 
-impl Asked {
+impl SignatureCase {
     fn form(url: &str, form: &[(&str, &str)]) -> Self {
         let field = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         Self {
@@ -421,10 +431,10 @@ impl Asked {
         }
     }
 
-    fn payload(&self) -> Payload<'_> {
+    fn payload(&self) -> SignedPayload<'_> {
         match &self.body {
-            Some(body) => Payload::Raw(body.as_bytes()),
-            None => Payload::Form(&self.form),
+            Some(body) => SignedPayload::Raw(body.as_bytes()),
+            None => SignedPayload::Form(&self.form),
         }
     }
 
@@ -469,36 +479,40 @@ impl Asked {
     }
 }
 
-fn asked() -> Vec<Asked> {
+fn asked() -> Vec<SignatureCase> {
     let body = r#"{"property": "value", "boolean": true}"#;
     let hash = "0a1ff7634d9ab3b95db5c9a2dfe9416e41502b283a80c7cf19632632f96e6620";
     let mut all = vec![
-        Asked::form(
+        SignatureCase::form(
             "https://example.com/voice?CallSid=CA1&From=%2B1415&To=client%3Abob",
             &[],
         ),
-        Asked::form("wss://example.com/media/s3cret", &[]),
-        Asked::form("https://example.com:8443/base/voice", &[("CallSid", "CA1")]),
-        Asked::form("https://example.com/it's(1)?q=a'b", &[("A", "")]),
-        Asked::form(
+        SignatureCase::form("wss://example.com/media/s3cret", &[]),
+        SignatureCase::form("https://example.com:8443/base/voice", &[("CallSid", "CA1")]),
+        SignatureCase::form("https://example.com/it's(1)?q=a'b", &[("A", "")]),
+        SignatureCase::form(
             "http://example.com/voice",
             &[("b", "2"), ("B", "1"), ("_", ""), ("A9", "x")],
         ),
-        Asked::form(
+        SignatureCase::form(
             "https://example.com/h",
             &[("a", "ü☎ 李"), ("AA", " y "), ("é", "\n")],
         ),
-        Asked::form(
+        SignatureCase::form(
             "https://example.com/two",
             &[("X", "b"), ("Y", "1"), ("X", "a")],
         ),
-        Asked::raw(&format!("https://example.com/api?bodySHA256={hash}"), body),
+        SignatureCase::raw(&format!("https://example.com/api?bodySHA256={hash}"), body),
     ];
-    all.extend(webhooks::requests().into_iter().map(|request| Asked {
-        form: request.form(),
-        url: request.url,
-        body: None,
-    }));
+    all.extend(
+        webhooks::requests()
+            .into_iter()
+            .map(|request| SignatureCase {
+                form: request.form(),
+                url: request.url,
+                body: None,
+            }),
+    );
     all
 }
 
@@ -506,10 +520,10 @@ fn asked() -> Vec<Asked> {
 #[ignore = "needs make oracles"]
 fn what_twilios_libraries_sign_is_genuine_and_the_other_way_round() {
     let keys = Keyring::new(webhooks::TOKEN).unwrap();
-    let token = Key::auth_token(webhooks::TOKEN);
+    let token = SigningKey::auth_token(webhooks::TOKEN);
     let asked = asked();
     for oracle in oracles() {
-        let questions: Vec<Value> = asked.iter().map(Asked::sign).collect();
+        let questions: Vec<Value> = asked.iter().map(SignatureCase::sign).collect();
         let theirs = oracle.ask(&questions);
         let mut questions = Vec::new();
         let mut genuine = Vec::new();
@@ -518,8 +532,9 @@ fn what_twilios_libraries_sign_is_genuine_and_the_other_way_round() {
             let theirs = theirs
                 .as_str()
                 .unwrap_or_else(|| panic!("{oracle:?}: {theirs}"));
-            let verify =
-                |request: &Asked| keys.verify(&request.url, request.payload(), Some(theirs), None);
+            let verify = |request: &SignatureCase| {
+                keys.verify(&request.url, request.payload(), Some(theirs), None)
+            };
             assert!(verify(request).is_ok(), "{oracle:?}, {url}");
             let ours = signature::sign(&token, url, &request.form);
             questions.push(request.validate(&ours));
@@ -542,25 +557,25 @@ fn what_twilios_libraries_sign_is_genuine_and_the_other_way_round() {
 #[ignore = "needs make oracles"]
 fn what_a_shared_key_signs_is_genuine() {
     // The Node package does not know shared keys.
-    if !oracles().contains(&Oracle::Python) {
+    if !oracles().contains(&TwilioOracle::Python) {
         return;
     }
     let keys = Keyring::new("another").unwrap();
     let keys = keys.with_shared("SH1", webhooks::TOKEN).unwrap();
     for (name, algorithm) in [
-        ("HMAC_SHA1", Algorithm::HmacSha1),
-        ("HMAC_SHA256", Algorithm::HmacSha256),
+        ("HMAC_SHA1", SigningAlgorithm::HmacSha1),
+        ("HMAC_SHA256", SigningAlgorithm::HmacSha256),
     ] {
-        let key = Key::shared(webhooks::TOKEN, algorithm);
+        let key = SigningKey::shared(webhooks::TOKEN, algorithm);
         let settings = format!("key=SH1,algorithm={name}");
         let asked = asked();
-        let question = |request: &Asked| {
+        let question = |request: &SignatureCase| {
             let mut question = request.sign();
             question["algorithm"] = json!(name);
             question
         };
         let questions: Vec<Value> = asked.iter().map(question).collect();
-        for (request, theirs) in asked.iter().zip(Oracle::Python.ask(&questions)) {
+        for (request, theirs) in asked.iter().zip(TwilioOracle::Python.ask(&questions)) {
             let theirs = theirs.as_str();
             let which = keys.verify(&request.url, request.payload(), theirs, Some(&settings));
             assert!(which.is_ok(), "{name}, {}", request.url);

@@ -15,28 +15,28 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use super::stories::call;
-use super::{PATIENCE, keys};
+use super::scenarios::call;
+use super::{TEST_TIMEOUT, keys};
 use crate::api::ApiState;
 use crate::engine::recognizer::{
-    Effort, Hypothesis, RecognizeError, Recognizer, Request, ScriptedRecognizer,
+    Effort, Hypothesis, RecognizeError, RecognizeRequest, Recognizer, ScriptedRecognizer,
 };
-use crate::engine::voice;
+use crate::engine::track::TrackConfig;
 use crate::ids::{StreamSid, Track};
-use crate::player::Call;
-use crate::twilio::signature::{Key, sign};
-use crate::twilio::stream::message::{Body, Media, Message as StreamMessage, Start};
+use crate::twilio::signature::{SigningKey, sign};
+use crate::twilio::stream::message::{MediaFrame, MessageBody, StreamMessage, StreamStart};
+use crate::twilio_sim::RecordedCall;
 
 /// Voices end an utterance only where the audio says so: how fast a test runs does not count.
-pub(crate) fn unhurried(state: &mut ApiState) {
-    state.switchboard.voice = unhurried_voice();
+pub(crate) fn without_stalls(state: &mut ApiState) {
+    state.media_deps.track_config = stall_free_config();
 }
 
-pub(crate) fn unhurried_voice() -> voice::Config {
-    voice::Config {
+pub(crate) fn stall_free_config() -> TrackConfig {
+    TrackConfig {
         stall: Duration::from_hours(1),
         stall_endpoint: Duration::from_hours(1),
-        ..voice::Config::default()
+        ..TrackConfig::default()
     }
 }
 
@@ -48,7 +48,7 @@ pub(crate) fn fixture(path: &str) -> PathBuf {
 
 /// "Weasels have eaten our phone system", 3 s, as μ-law.
 pub(crate) fn speech() -> Vec<u8> {
-    let read = Call::read_one(&fixture("prompts/weasels.wav"));
+    let read = RecordedCall::read_recording(&fixture("prompts/weasels.wav"));
     read.unwrap().inbound
 }
 
@@ -57,7 +57,7 @@ pub(crate) fn stream_sid(n: u32) -> StreamSid {
 }
 
 /// A media socket by hand.
-pub(crate) struct Stream {
+pub(crate) struct MediaClient {
     socket: WebSocketStream<TcpStream>,
     sid: StreamSid,
     sequence: u64,
@@ -67,7 +67,7 @@ pub(crate) struct Stream {
     pub(crate) parameters: BTreeMap<String, String>,
 }
 
-impl Stream {
+impl MediaClient {
     pub(crate) async fn open(addr: SocketAddr) -> Self {
         let path = format!("/media/{}", keys().simulator.expose());
         let opened = Self::upgrade(addr, &path, None).await;
@@ -76,7 +76,11 @@ impl Stream {
 
     /// Opens the socket that a `<Stream>` names, signed as Twilio does with `key`; the HTTP status
     /// when the upgrade is refused.
-    pub(crate) async fn dial(addr: SocketAddr, url: &str, key: Option<&Key>) -> Result<Self, u16> {
+    pub(crate) async fn dial(
+        addr: SocketAddr,
+        url: &str,
+        key: Option<&SigningKey>,
+    ) -> Result<Self, u16> {
         let signature = key.map(|key| sign(key, url, &[]));
         let path = url
             .strip_prefix("wss://")
@@ -85,7 +89,7 @@ impl Stream {
     }
 
     async fn upgrade(addr: SocketAddr, path: &str, signature: Option<&str>) -> Result<Self, u16> {
-        let stream = patient("a connection", TcpStream::connect(addr)).await;
+        let stream = with_timeout("a connection", TcpStream::connect(addr)).await;
         let mut request = format!("ws://{addr}{path}").into_client_request().unwrap();
         if let Some(signature) = signature {
             let signature = HeaderValue::from_str(signature).unwrap();
@@ -93,7 +97,7 @@ impl Stream {
                 .headers_mut()
                 .insert("X-Twilio-Signature", signature);
         }
-        match patient("the upgrade", client_async(request, stream.unwrap())).await {
+        match with_timeout("the upgrade", client_async(request, stream.unwrap())).await {
             Ok((socket, _)) => Ok(Self {
                 socket,
                 sid: stream_sid(0),
@@ -121,17 +125,17 @@ impl Stream {
     }
 
     pub(crate) fn start_message(&mut self, n: u32) -> String {
-        let start = Start {
+        let start = StreamStart {
             stream_sid: self.sid.clone(),
             call_sid: call(n),
             account_sid: None,
             tracks: vec![Track::Inbound],
             parameters: self.parameters.clone(),
         };
-        self.message(Body::Start(start))
+        self.message(MessageBody::Start(start))
     }
 
-    fn message(&mut self, body: Body) -> String {
+    fn message(&mut self, body: MessageBody) -> String {
         self.sequence += 1;
         let message = StreamMessage {
             sequence: Some(self.sequence),
@@ -149,7 +153,7 @@ impl Stream {
         let sent = self.sent.entry(track).or_default();
         let timestamp_ms = *sent / 8;
         *sent += mulaw.len() as u64;
-        self.message(Body::Media(Media {
+        self.message(MessageBody::Media(MediaFrame {
             track,
             chunk: None,
             timestamp_ms,
@@ -162,15 +166,15 @@ impl Stream {
     }
 
     pub(crate) async fn frame(&mut self, frame: Message) -> Result<(), tungstenite::Error> {
-        patient("a write", self.socket.send(frame)).await
+        with_timeout("a write", self.socket.send(frame)).await
     }
 
     /// Sends audio, 20 ms a message, and waits until the server has taken it.
-    pub(crate) async fn speak(&mut self, mulaw: &[u8]) {
-        self.speak_on(Track::Inbound, mulaw).await;
+    pub(crate) async fn send_audio(&mut self, mulaw: &[u8]) {
+        self.send_audio_on(Track::Inbound, mulaw).await;
     }
 
-    pub(crate) async fn speak_on(&mut self, track: Track, mulaw: &[u8]) {
+    pub(crate) async fn send_audio_on(&mut self, track: Track, mulaw: &[u8]) {
         for frame in mulaw.chunks(160) {
             let media = self.media_on(track, frame);
             self.text(&media).await.unwrap();
@@ -179,7 +183,7 @@ impl Stream {
     }
 
     pub(crate) async fn stop(&mut self) {
-        let stop = self.message(Body::Stop {
+        let stop = self.message(MessageBody::Stop {
             account_sid: None,
             call_sid: None,
         });
@@ -190,7 +194,7 @@ impl Stream {
     pub(crate) async fn settle(&mut self) {
         self.frame(Message::Ping(vec![].into())).await.unwrap();
         loop {
-            match patient("a pong", self.socket.next()).await {
+            match with_timeout("a pong", self.socket.next()).await {
                 Some(Ok(Message::Pong(_))) => return,
                 Some(Ok(_)) => {}
                 gone => panic!("the server hung up: {gone:?}"),
@@ -199,13 +203,16 @@ impl Stream {
     }
 
     /// Sends without patience: being held back for long is no fault.
-    pub(crate) async fn press(&mut self, text: String) -> Result<(), tungstenite::Error> {
+    pub(crate) async fn send_without_timeout(
+        &mut self,
+        text: String,
+    ) -> Result<(), tungstenite::Error> {
         self.socket.send(Message::text(text)).await
     }
 
     /// Waits until the server has hung up.
     pub(crate) async fn closed(mut self) {
-        while let Some(Ok(_)) = patient("the end", self.socket.next()).await {}
+        while let Some(Ok(_)) = with_timeout("the end", self.socket.next()).await {}
     }
 
     /// Is gone without a word, as when a machine loses its power.
@@ -216,18 +223,18 @@ impl Stream {
 
 /// A recogniser that waits for its gate to open. Dropping the gate opens it, so that a test that
 /// fails ends.
-pub(crate) struct Gate {
-    shared: Arc<Shared>,
+pub(crate) struct RecognizerGate {
+    shared: Arc<GateState>,
 }
 
 #[derive(Default)]
-struct Shared {
+struct GateState {
     is_open: Mutex<bool>,
     opened: Condvar,
-    drafts: AtomicUsize,
+    partials: AtomicUsize,
 }
 
-impl Gate {
+impl RecognizerGate {
     pub(crate) fn closed() -> Self {
         Self {
             shared: Arc::default(),
@@ -235,7 +242,7 @@ impl Gate {
     }
 
     pub(crate) fn recognizer(&self) -> Box<dyn Recognizer> {
-        Box::new(Gated {
+        Box::new(GatedRecognizer {
             shared: self.shared.clone(),
             inner: ScriptedRecognizer::default(),
         })
@@ -247,26 +254,26 @@ impl Gate {
     }
 
     /// Drafts that were begun.
-    pub(crate) fn drafts(&self) -> usize {
-        self.shared.drafts.load(Ordering::SeqCst)
+    pub(crate) fn partials(&self) -> usize {
+        self.shared.partials.load(Ordering::SeqCst)
     }
 }
 
-impl Drop for Gate {
+impl Drop for RecognizerGate {
     fn drop(&mut self) {
         self.open();
     }
 }
 
-struct Gated {
-    shared: Arc<Shared>,
+struct GatedRecognizer {
+    shared: Arc<GateState>,
     inner: ScriptedRecognizer,
 }
 
-impl Recognizer for Gated {
-    fn recognize(&mut self, request: &Request<'_>) -> Result<Hypothesis, RecognizeError> {
-        if request.effort == Effort::Draft {
-            self.shared.drafts.fetch_add(1, Ordering::SeqCst);
+impl Recognizer for GatedRecognizer {
+    fn recognize(&mut self, request: &RecognizeRequest<'_>) -> Result<Hypothesis, RecognizeError> {
+        if request.effort == Effort::Partial {
+            self.shared.partials.fetch_add(1, Ordering::SeqCst);
         }
         let is_open = self.shared.is_open.lock().unwrap();
         let opened = &self.shared.opened;
@@ -275,17 +282,17 @@ impl Recognizer for Gated {
     }
 }
 
-/// Asks until it is so; fails after [`PATIENCE`].
+/// Asks until it is so; fails after [`TEST_TIMEOUT`].
 pub(crate) async fn eventually(what: &str, is_so: impl AsyncFn() -> bool) {
     let asking = async {
         while !is_so().await {
             tokio::task::yield_now().await;
         }
     };
-    patient(what, asking).await;
+    with_timeout(what, asking).await;
 }
 
-pub(crate) async fn patient<T>(what: &str, future: impl Future<Output = T>) -> T {
-    let outcome = tokio::time::timeout(PATIENCE, future).await;
-    outcome.unwrap_or_else(|_| panic!("{what} did not come within {PATIENCE:?}"))
+pub(crate) async fn with_timeout<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let outcome = tokio::time::timeout(TEST_TIMEOUT, future).await;
+    outcome.unwrap_or_else(|_| panic!("{what} did not come within {TEST_TIMEOUT:?}"))
 }

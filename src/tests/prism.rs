@@ -14,22 +14,22 @@
 use reqwest::StatusCode;
 
 use crate::ids::{AccountSid, ApplicationSid, CallSid, E164, PhoneNumberSid, RecordingSid};
-use crate::twilio::rest::account::{ApplicationSettings, IncomingNumber};
-use crate::twilio::rest::calls::{
+use crate::twilio::api::account::{ApplicationSettings, IncomingNumber};
+use crate::twilio::api::calls::{
     NewStream, NewTranscription, PauseBehavior, RecordingRef, StartRecording,
 };
-use crate::twilio::rest::{Credentials, Rest, RestConfig, RestError};
-use crate::twilio::tracks::Tracks;
+use crate::twilio::api::{ApiCredentials, TwilioClient, TwilioClientConfig, TwilioError};
+use crate::twilio::tracks::TrackSelection;
 
 const ACCOUNT: &str = "AC00000000000000000000000000000001";
 
 /// What each verb came to.
-struct Verdicts {
+struct CallVerdicts {
     refused: Vec<String>,
 }
 
-impl Verdicts {
-    fn note<T>(&mut self, verb: &str, answer: Result<T, RestError>) {
+impl CallVerdicts {
+    fn note<T>(&mut self, verb: &str, answer: Result<T, TwilioError>) {
         match answer {
             Ok(_) => println!("{verb:<20} ok"),
             Err(error) => {
@@ -40,11 +40,11 @@ impl Verdicts {
     }
 }
 
-fn client(url: &str) -> Rest {
-    let credentials = Credentials::AuthToken("0123456789abcdef0123456789abcdef".into());
-    Rest::new(RestConfig {
+fn client(url: &str) -> TwilioClient {
+    let credentials = ApiCredentials::AuthToken("0123456789abcdef0123456789abcdef".into());
+    TwilioClient::new(TwilioClientConfig {
         base_url: url.to_owned(),
-        ..RestConfig::new(AccountSid::parse(ACCOUNT).unwrap(), credentials)
+        ..TwilioClientConfig::new(AccountSid::parse(ACCOUNT).unwrap(), credentials)
     })
     .unwrap()
 }
@@ -65,7 +65,7 @@ async fn assert_strict(url: &str) {
     assert_eq!(nonsense.status(), StatusCode::UNPROCESSABLE_ENTITY);
 }
 
-async fn commands(rest: &Rest, verdicts: &mut Verdicts) {
+async fn commands(client: &TwilioClient, verdicts: &mut CallVerdicts) {
     let call = CallSid::parse("CA00000000000000000000000000000001").unwrap();
     let recording = RecordingSid::parse("RE00000000000000000000000000000001").unwrap();
     let which = RecordingRef::Sid(&recording);
@@ -73,44 +73,47 @@ async fn commands(rest: &Rest, verdicts: &mut Verdicts) {
         callback: Some("https://calls.example.org/api/recordings/status".to_owned()),
         ..StartRecording::default()
     };
-    verdicts.note("start_recording", rest.start_recording(&call, &ask).await);
-    let held = rest.pause_recording(&call, which, PauseBehavior::Silence);
+    verdicts.note("start_recording", client.start_recording(&call, &ask).await);
+    let held = client.pause_recording(&call, which, PauseBehavior::Silence);
     verdicts.note("pause_recording", held.await);
-    let held = rest.pause_recording(&call, RecordingRef::Current, PauseBehavior::Skip);
+    let held = client.pause_recording(&call, RecordingRef::Current, PauseBehavior::Skip);
     verdicts.note("pause_recording (current)", held.await);
     verdicts.note(
         "resume_recording",
-        rest.resume_recording(&call, which).await,
+        client.resume_recording(&call, which).await,
     );
-    verdicts.note("stop_recording", rest.stop_recording(&call, which).await);
-    verdicts.note("recording", rest.recording(&recording).await);
-    verdicts.note("recordings", rest.recordings(&call).await);
-    verdicts.note("delete_recording", rest.delete_recording(&recording).await);
+    verdicts.note("stop_recording", client.stop_recording(&call, which).await);
+    verdicts.note("recording", client.fetch_recording(&recording).await);
+    verdicts.note("recordings", client.list_recordings(&call).await);
+    verdicts.note(
+        "delete_recording",
+        client.delete_recording(&recording).await,
+    );
 
     let stream = NewStream {
         url: "wss://calls.example.org/media/secret".to_owned(),
         name: "cb-2".to_owned(),
-        tracks: Tracks::Both,
+        tracks: TrackSelection::Both,
         status_callback: Some("https://calls.example.org/api/streams/status".to_owned()),
         parameters: vec![("a".to_owned(), "b c".to_owned())],
     };
-    verdicts.note("start_stream", rest.start_stream(&call, &stream).await);
-    verdicts.note("stop_stream", rest.stop_stream(&call, "cb-2").await);
+    verdicts.note("start_stream", client.start_stream(&call, &stream).await);
+    verdicts.note("stop_stream", client.stop_stream(&call, "cb-2").await);
     let words = NewTranscription {
         name: "cb".to_owned(),
         status_callback: "https://calls.example.org/api/transcriptions/realtime".to_owned(),
-        tracks: Tracks::Both,
+        tracks: TrackSelection::Both,
         language: Some("en-US".to_owned()),
         partial_results: true,
     };
-    let started = rest.start_transcription(&call, &words).await;
+    let started = client.start_transcription(&call, &words).await;
     verdicts.note("start_transcription", started);
-    let stopped = rest.stop_transcription(&call, "cb").await;
+    let stopped = client.stop_transcription(&call, "cb").await;
     verdicts.note("stop_transcription", stopped);
-    verdicts.note("hang_up", rest.hang_up(&call).await);
+    verdicts.note("hang_up", client.hang_up(&call).await);
 }
 
-async fn setting_up(rest: &Rest, verdicts: &mut Verdicts) {
+async fn setting_up(client: &TwilioClient, verdicts: &mut CallVerdicts) {
     let application = ApplicationSid::parse("AP00000000000000000000000000000001").unwrap();
     let settings = ApplicationSettings {
         friendly_name: "CallBurner".to_owned(),
@@ -120,15 +123,18 @@ async fn setting_up(rest: &Rest, verdicts: &mut Verdicts) {
         status_callback_method: "POST".to_owned(),
         ..ApplicationSettings::default()
     };
-    verdicts.note("account", rest.account().await);
-    verdicts.note("applications", rest.applications("CallBurner").await);
-    verdicts.note("application", rest.application(&application).await);
-    let made = rest.create_application(&settings).await;
+    verdicts.note("account", client.fetch_account().await);
+    verdicts.note("applications", client.list_applications("CallBurner").await);
+    verdicts.note("application", client.fetch_application(&application).await);
+    let made = client.create_application(&settings).await;
     verdicts.note("create_application", made);
-    let changed = rest.update_application(&application, &settings).await;
+    let changed = client.update_application(&application, &settings).await;
     verdicts.note("update_application", changed);
     let number = E164::parse("+14155550123").unwrap();
-    verdicts.note("incoming_number", rest.incoming_number(&number).await);
+    verdicts.note(
+        "incoming_number",
+        client.find_incoming_number(&number).await,
+    );
     let number = IncomingNumber {
         sid: PhoneNumberSid::parse("PN00000000000000000000000000000001").unwrap(),
         phone_number: number,
@@ -136,10 +142,10 @@ async fn setting_up(rest: &Rest, verdicts: &mut Verdicts) {
         voice_url: String::new(),
         trunk_sid: String::new(),
     };
-    let pointed = rest.point_number(&number, &application).await;
+    let pointed = client.assign_application(&number, &application).await;
     verdicts.note("point_number", pointed);
-    verdicts.note("keys", rest.keys().await);
-    verdicts.note("create_key", rest.create_key("CallBurner").await);
+    verdicts.note("keys", client.list_keys().await);
+    verdicts.note("create_key", client.create_key("CallBurner").await);
 }
 
 #[tokio::test]
@@ -150,11 +156,11 @@ async fn every_verb_is_what_twilios_contract_allows() {
         return;
     };
     assert_strict(&url).await;
-    let rest = client(&url);
-    let mut verdicts = Verdicts {
+    let client = client(&url);
+    let mut verdicts = CallVerdicts {
         refused: Vec::new(),
     };
-    commands(&rest, &mut verdicts).await;
-    setting_up(&rest, &mut verdicts).await;
+    commands(&client, &mut verdicts).await;
+    setting_up(&client, &mut verdicts).await;
     assert_eq!(verdicts.refused, Vec::<String>::new());
 }

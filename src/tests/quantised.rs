@@ -13,7 +13,7 @@ proptest! {
         let block: &[f32; BLOCK] = values.first_chunk().unwrap();
         for (kind, ggml_type) in Quantisation::ALL.into_iter().zip([2, 6, 8]) {
             let mut ours = Vec::new();
-            kind.block(block, &mut ours);
+            kind.quantise_block(block, &mut ours);
             prop_assert_eq!(ours, reference::quantise(ggml_type, &values), "{}", kind.name());
         }
     }
@@ -25,14 +25,14 @@ fn fewer_bits_are_less_exact_and_silence_stays_silence() {
     let block: &[f32; BLOCK] = values.first_chunk().unwrap();
     let errors = Quantisation::ALL.map(|kind| {
         let mut blocks = Vec::new();
-        kind.block(block, &mut blocks);
+        kind.quantise_block(block, &mut blocks);
         let back = reference::dequantise(kind.tensor_type(), &blocks, BLOCK);
         let errors = values
             .iter()
             .zip(&back)
             .map(|(value, back)| (value - back).abs());
         let mut silence = Vec::new();
-        kind.block(&[0.0; BLOCK], &mut silence);
+        kind.quantise_block(&[0.0; BLOCK], &mut silence);
         assert_eq!(
             reference::dequantise(kind.tensor_type(), &silence, BLOCK),
             [0.0; BLOCK]

@@ -1,78 +1,80 @@
-//! Stories of calls that the exchange makes: to a server with an account, which believes nobody but
+//! Scenarios of calls that the webhook simulator makes: to a server with an account, which believes nobody but
 //! Twilio.
 
-use super::Server;
-use super::calls::{OURS, THEIRS, doors, furnish, uuid};
-use super::phone::{eventually, fixture, patient, unhurried_voice};
-use super::stories::call;
+use super::RunningServer;
+use super::calls::{OURS, THEIRS, endpoint, uuid, with_twilio_account};
+use super::phone::{eventually, fixture, stall_free_config, with_timeout};
+use super::scenarios::call;
 use super::twilio_api::{ACCOUNT, AUTH_TOKEN};
-use crate::app::Parts;
+use crate::app::ServerConfig;
 use crate::clock;
-use crate::config::{Doors, TranscriptionSource};
+use crate::config::{EndpointConfig, TranscriptionSource};
 use crate::engine::Engine;
 use crate::engine::recognizer::ScriptedRecognizer;
 use crate::ids::{AccountSid, ClientIdentity, RegistrationId};
-use crate::player::exchange::{Exchange, ExchangeError, Parties, Sound};
-use crate::player::{self, Call, Options};
 use crate::store::{CallDetail, Store, TranscriptState};
 use crate::transcript::{CallStatus, Direction, Speaker};
-use crate::twilio::signature::Key;
+use crate::twilio::signature::SigningKey;
 use crate::twilio::token;
+use crate::twilio_sim::webhooks::{CallParties, CallSource, SimulatorError, WebhookSimulator};
+use crate::twilio_sim::{self, RecordedCall, StreamOptions};
 
 /// How the server is known to the world: at an address that only a proxy has.
 const BASE: &str = "https://example.org/calls";
 
-struct Office {
-    server: Server,
+struct ReplayServer {
+    server: RunningServer,
     store: Store,
 }
 
-impl Office {
-    async fn open(change: impl FnOnce(&mut Parts)) -> Self {
-        let doors = Doors {
+impl ReplayServer {
+    async fn open(change: impl FnOnce(&mut ServerConfig)) -> Self {
+        let endpoint = EndpointConfig {
             public_base_url: Some(BASE.parse().unwrap()),
             public_url: BASE.parse().unwrap(),
-            ..doors()
+            ..endpoint()
         };
         let store = Store::open("sqlite::memory:").await.unwrap();
         let engine = Engine::start(vec![Box::new(ScriptedRecognizer::default())]);
-        let mut parts = Parts::behind(doors, store.clone(), engine, unhurried_voice());
-        furnish(&mut parts, None);
-        parts.desk.announcement = Some("This call is written down.".to_owned());
-        change(&mut parts);
-        let server = Server::of(parts, |_| {});
+        let mut server_config =
+            ServerConfig::behind(endpoint, store.clone(), engine, stall_free_config());
+        with_twilio_account(&mut server_config, None);
+        server_config.calls.announcement = Some("This call is written down.".to_owned());
+        change(&mut server_config);
+        let server = RunningServer::of(server_config, |_| {});
         Self { server, store }
     }
 
-    fn exchange(&self, token: &str, named: &str) -> Exchange {
+    fn simulator(&self, token: &str, named: &str) -> WebhookSimulator {
         let called = format!("http://{}", self.server.addr);
         let account = AccountSid::parse(ACCOUNT).unwrap();
         let (named, called) = (named.parse().unwrap(), called.parse().unwrap());
-        Exchange::new(Key::auth_token(token), account, named, called).unwrap()
+        WebhookSimulator::new(SigningKey::auth_token(token), account, named, called).unwrap()
     }
 
-    async fn place(&self, from: &str, to: &str) -> Result<(), ExchangeError> {
-        self.place_by(&self.exchange(AUTH_TOKEN, BASE), from, to)
+    async fn place_call(&self, from: &str, to: &str) -> Result<(), SimulatorError> {
+        self.place_call_by(&self.simulator(AUTH_TOKEN, BASE), from, to)
             .await
     }
 
-    async fn place_by(
+    async fn place_call_by(
         &self,
-        exchange: &Exchange,
+        simulator: &WebhookSimulator,
         from: &str,
         to: &str,
-    ) -> Result<(), ExchangeError> {
+    ) -> Result<(), SimulatorError> {
         let (from, to) = (from.to_owned(), to.to_owned());
-        let options = Options {
+        let options = StreamOptions {
             call_sid: call(1),
             speed: f64::INFINITY,
-            ..Options::fresh()
+            ..StreamOptions::fresh()
         };
         let read = |track| fixture(&format!("calls/cards_{track}.wav"));
-        let recorded = Call::read(&read("inbound"), &read("outbound")).unwrap();
-        let parties = Parties { from, to };
-        let sound = Sound::Recorded(&recorded);
-        let played = patient("the call", exchange.place(&parties, sound, options)).await?;
+        let recorded = RecordedCall::read_tracks(&read("inbound"), &read("outbound")).unwrap();
+        let parties = CallParties { from, to };
+        let source = CallSource::Recorded(&recorded);
+        let played =
+            with_timeout("the call", simulator.place_call(&parties, source, options)).await?;
         assert!(played.is_whole);
         Ok(())
     }
@@ -84,7 +86,7 @@ impl Office {
             record.is_some_and(|record| record.transcript == TranscriptState::Complete)
         };
         eventually("the transcript", is_written).await;
-        let detail = self.store.call(&call(1)).await;
+        let detail = self.store.call_detail(&call(1)).await;
         detail.unwrap().expect("a call that was written down")
     }
 }
@@ -98,9 +100,9 @@ fn heard(detail: &CallDetail, speaker: Speaker) -> usize {
 
 #[tokio::test]
 async fn a_browser_calls_a_number_and_the_call_is_written_down_as_with_twilio() {
-    let office = Office::open(|_| {}).await;
-    office.place("client:replay", THEIRS).await.unwrap();
-    let detail = office.written().await;
+    let account = ReplayServer::open(|_| {}).await;
+    account.place_call("client:replay", THEIRS).await.unwrap();
+    let detail = account.written().await;
     let record = &detail.call;
     assert_eq!(record.direction, Direction::Outgoing);
     assert_eq!(
@@ -125,14 +127,14 @@ async fn a_browser_calls_a_number_and_the_call_is_written_down_as_with_twilio() 
 
 #[tokio::test]
 async fn a_number_calls_the_browser() {
-    let office = Office::open(|_| {}).await;
+    let account = ReplayServer::open(|_| {}).await;
     let browser = ClientIdentity::parse("u0_0000000000000000_local").unwrap();
     let (id, hour) = (RegistrationId::parse(&uuid()).unwrap(), token::LIFETIME);
-    let desk = &office.server.state.desk;
-    let registered = desk.register(id, browser, clock::utc_now().plus(hour));
+    let calls = &account.server.state.calls;
+    let registered = calls.register(id, browser, clock::utc_now().plus(hour));
     registered.await.unwrap();
-    office.place(THEIRS, OURS).await.unwrap();
-    let detail = office.written().await;
+    account.place_call(THEIRS, OURS).await.unwrap();
+    let detail = account.written().await;
     assert_eq!(detail.call.direction, Direction::Incoming);
     assert_eq!(detail.call.status, CallStatus::Completed);
     assert!(
@@ -143,52 +145,57 @@ async fn a_number_calls_the_browser() {
 
 #[tokio::test]
 async fn a_captured_session_is_carried_as_the_call_that_it_is_of() {
-    let office = Office::open(|_| {}).await;
+    let account = ReplayServer::open(|_| {}).await;
     let text = std::fs::read_to_string(fixture("sessions/clean.jsonl")).unwrap();
-    let account = text.split("\\\"accountSid\\\":\\\"").nth(1).unwrap();
-    let text = text.replace(&account[..34], ACCOUNT);
-    let steps = player::parse_capture(&text).unwrap();
-    let sid = player::call_of(&steps).expect("a call");
-    let options = Options {
+    let captured = text.split("\\\"accountSid\\\":\\\"").nth(1).unwrap();
+    let text = text.replace(&captured[..34], ACCOUNT);
+    let steps = twilio_sim::parse_capture(&text).unwrap();
+    let sid = twilio_sim::captured_call_sid(&steps).expect("a call");
+    let options = StreamOptions {
         call_sid: sid.clone(),
         speed: f64::INFINITY,
-        ..Options::fresh()
+        ..StreamOptions::fresh()
     };
-    let parties = Parties {
+    let parties = CallParties {
         from: "client:replay".to_owned(),
         to: THEIRS.to_owned(),
     };
-    let exchange = office.exchange(AUTH_TOKEN, BASE);
-    let placed = exchange.place(&parties, Sound::Captured(&steps), options);
-    assert!(patient("the call", placed).await.unwrap().is_whole);
-    let has_words = async || !office.store.segments(&sid).await.unwrap().is_empty();
+    let simulator = account.simulator(AUTH_TOKEN, BASE);
+    let placed = simulator.place_call(&parties, CallSource::Captured(&steps), options);
+    assert!(with_timeout("the call", placed).await.unwrap().is_whole);
+    let has_words = async || !account.store.segments(&sid).await.unwrap().is_empty();
     eventually("words", has_words).await;
 }
 
 #[tokio::test]
 async fn a_server_that_does_not_believe_or_does_not_connect_says_so() {
-    let office = Office::open(|_| {}).await;
-    let stranger = office.exchange("ffffffffffffffffffffffffffffffff", BASE);
-    let elsewhere = office.exchange(AUTH_TOKEN, "https://elsewhere.example.org");
-    for exchange in [stranger, elsewhere] {
-        let refused = office.place_by(&exchange, "client:replay", THEIRS).await;
+    let account = ReplayServer::open(|_| {}).await;
+    let stranger = account.simulator("ffffffffffffffffffffffffffffffff", BASE);
+    let elsewhere = account.simulator(AUTH_TOKEN, "https://elsewhere.example.org");
+    for simulator in [stranger, elsewhere] {
+        let refused = account
+            .place_call_by(&simulator, "client:replay", THEIRS)
+            .await;
         let error = refused.unwrap_err();
-        assert!(matches!(error, ExchangeError::NotBelieved(_)), "{error}");
+        assert!(matches!(error, SimulatorError::Unauthorized(_)), "{error}");
     }
-    let refused = office.place("client:replay", "+33123456789").await;
-    let Err(ExchangeError::Refused(said)) = refused else {
+    let refused = account.place_call("client:replay", "+33123456789").await;
+    let Err(SimulatorError::Refused(said)) = refused else {
         panic!("{refused:?}");
     };
     assert!(said.contains("countr"), "{said}");
-    let nobody = office.place(THEIRS, OURS).await;
-    let Err(ExchangeError::Refused(said)) = nobody else {
+    let nobody = account.place_call(THEIRS, OURS).await;
+    let Err(SimulatorError::Refused(said)) = nobody else {
         panic!("{nobody:?}");
     };
     assert!(
         said.starts_with("Sorry, nobody can take your call"),
         "{said}"
     );
-    let deaf = Office::open(|parts| parts.desk.source = TranscriptionSource::Off).await;
-    let error = deaf.place("client:replay", THEIRS).await.unwrap_err();
-    assert!(matches!(error, ExchangeError::NoStream), "{error}");
+    let deaf = ReplayServer::open(|server_config| {
+        server_config.calls.transcription_source = TranscriptionSource::Off;
+    })
+    .await;
+    let error = deaf.place_call("client:replay", THEIRS).await.unwrap_err();
+    assert!(matches!(error, SimulatorError::NoStream), "{error}");
 }

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::browser::Browser;
-use super::calls::{Office, THEIRS};
-use super::stories::call;
-use super::{Answer, request};
+use super::browser::LiveClient;
+use super::calls::{THEIRS, TestAccount};
+use super::scenarios::call;
+use super::{HttpResponse, request};
 use crate::access::secret::Secret;
 use crate::api;
 use crate::clock;
@@ -116,8 +116,8 @@ const ROWS: &[Row] = &[
 ];
 
 /// A server with the owner's things in it, and everyone's way in, as header lines.
-struct World {
-    office: Office,
+struct RouteFixture {
+    account: TestAccount,
     owner: User,
     recording: RecordingSid,
     session: String,
@@ -125,25 +125,25 @@ struct World {
     callers: [String; 6],
 }
 
-impl World {
+impl RouteFixture {
     /// The token without the scope lacks what the `method` needs.
     async fn open(method: &str) -> Self {
-        let office = Office::open().await;
-        let (house, now) = (&office.house, clock::utc_now());
-        let owner = house.user("alice", Role::User).await;
-        let cookie = house.session_of(&owner, now).await;
-        let admin = house.session("carol", Role::Admin).await;
-        let other = house.session("bob", Role::User).await;
-        let removed = house
+        let account = TestAccount::open().await;
+        let (app, now) = (&account.app, clock::utc_now());
+        let owner = app.user("alice", Role::User).await;
+        let cookie = app.session_of(&owner, now).await;
+        let admin = app.session("carol", Role::Admin).await;
+        let other = app.session("bob", Role::User).await;
+        let removed = app
             .store
             .add_user("tom", "none", Role::User, now)
             .await
             .unwrap();
-        let removed_cookie = house.session_of(&removed, now).await;
+        let removed_cookie = app.session_of(&removed, now).await;
         let token = async |user: &User, scopes: &[Scope]| {
             let secret = Secret::api_token();
             let hash = secret.hash();
-            let added = house
+            let added = app
                 .store
                 .add_api_token(&hash, user.id, "robot", scopes, None, now);
             let bearer = format!("Authorization: Bearer {}\r\n", secret.expose());
@@ -151,7 +151,7 @@ impl World {
         };
         let all = [Scope::CallsRead, Scope::CallsWrite];
         let (_, removed_token) = token(&removed, &all).await;
-        house.store.remove_user(removed.id).await.unwrap();
+        app.store.remove_user(removed.id).await.unwrap();
         let lacking = if method == "GET" {
             Scope::CallsWrite
         } else {
@@ -159,20 +159,20 @@ impl World {
         };
         let (id, wrong_scope) = token(&owner, &[lacking]).await;
 
-        let identity = office.identity(&cookie).await;
-        office.dial(1, &identity, THEIRS).await;
-        office.twilio.knows_call(&call(1));
+        let identity = account.identity(&cookie).await;
+        account.dial(1, &identity, THEIRS).await;
+        account.twilio.add_call(&call(1));
         let at = format!("/api/calls/{}", call(1).as_str());
         let record = async |command: &str| -> RecordingSid {
             let path = format!("{at}/recording/{command}");
-            let answer = office.page("POST", &path, &cookie, &Value::Null).await;
+            let answer = account.page("POST", &path, &cookie, &Value::Null).await;
             RecordingSid::parse(answer.json()["sid"].as_str().unwrap()).unwrap()
         };
         let recording = record("start").await;
         record("stop").await;
-        office.dial_ended(1, Some(2), "completed").await;
-        office.twilio.finish_recording(&recording, b"RIFF");
-        let sessions = office
+        account.post_dial_ended(1, Some(2), "completed").await;
+        account.twilio.finish_recording(&recording, b"RIFF");
+        let sessions = account
             .page("GET", "/api/sessions", &cookie, &Value::Null)
             .await;
         let session = sessions.json()["sessions"][0]["id"]
@@ -194,7 +194,7 @@ impl World {
                 wrong_scope,
                 with_cookie(admin),
             ],
-            office,
+            account,
         }
     }
 
@@ -220,7 +220,7 @@ impl World {
     }
 
     async fn ask(&self, method: &str, route: &str, headers: &str, body: &str) -> String {
-        let addr = self.office.house.server.addr;
+        let addr = self.account.app.server.addr;
         if route == "/ws/transcriptions" {
             let lines = headers.lines().filter_map(|line| line.split_once(": "));
             let lines: Vec<(&'static str, &str)> = lines
@@ -230,7 +230,7 @@ impl World {
                     _ => ("authorization", value),
                 })
                 .collect();
-            return match Browser::open(addr, "", &lines).await {
+            return match LiveClient::open(addr, "", &lines).await {
                 Ok(_) => "101".to_owned(),
                 Err(status) => status.to_string(),
             };
@@ -245,16 +245,16 @@ impl World {
 
     /// What belongs to the owner, as it is.
     async fn things(&self) -> (Option<CallDetail>, usize, usize, Vec<String>) {
-        let store = &self.office.house.store;
-        let detail = store.call(&call(1)).await.unwrap();
+        let store = &self.account.app.store;
+        let detail = store.call_detail(&call(1)).await.unwrap();
         let sessions = store.sessions(self.owner.id).await.unwrap().len();
         let tokens = store.api_tokens(self.owner.id).await.unwrap().len();
-        (detail, sessions, tokens, self.office.twilio.changes())
+        (detail, sessions, tokens, self.account.twilio.changes())
     }
 }
 
 /// `404 no_such_call`, or the status alone.
-fn told(answer: &Answer) -> String {
+fn told(answer: &HttpResponse) -> String {
     let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
     match body["error"]["code"].as_str() {
         Some(code) => format!("{} {code}", answer.status),
@@ -264,7 +264,7 @@ fn told(answer: &Answer) -> String {
 
 #[test]
 fn no_route_is_without_a_row() {
-    let contract: Value = serde_json::from_str(api::contract_json()).unwrap();
+    let contract: Value = serde_json::from_str(api::openapi_json()).unwrap();
     let mut routes = BTreeSet::new();
     for (path, item) in contract["paths"].as_object().unwrap() {
         for method in item.as_object().unwrap().keys() {
@@ -284,19 +284,19 @@ fn no_route_is_without_a_row() {
 async fn every_route_answers_everyone_as_the_table_says() {
     let mut wrong = Vec::new();
     for (method, route, body, expected) in ROWS {
-        let world = World::open(method).await;
-        let before = world.things().await;
+        let fixture = RouteFixture::open(method).await;
+        let before = fixture.things().await;
         let mut answers = Vec::new();
-        let (admin, others) = world.callers.split_last().unwrap();
+        let (admin, others) = fixture.callers.split_last().unwrap();
         for headers in others {
-            answers.push(world.ask(method, route, headers, body).await);
+            answers.push(fixture.ask(method, route, headers, body).await);
         }
-        if world.things().await != before {
+        if fixture.things().await != before {
             wrong.push(format!(
                 "{method} {route}: something of the owner's has changed"
             ));
         }
-        answers.push(world.ask(method, route, admin, body).await);
+        answers.push(fixture.ask(method, route, admin, body).await);
         if answers != expected {
             wrong.push(format!("{method} {route}: {}", json!(answers)));
         }

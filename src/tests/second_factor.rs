@@ -6,11 +6,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::authenticator::Authenticator;
-use super::sign_in::{House, PASSWORD, assert_refused, cookie};
-use super::{Answer, Log};
+use super::sign_in::{PASSWORD, TestServer, assert_refused, cookie};
+use super::{HttpResponse, LogCapture};
 use crate::access::totp::TotpSecret;
 use crate::clock;
-use crate::config::{Doors, SecondFactorFor};
+use crate::config::{EndpointConfig, SecondFactorPolicy};
 use crate::limits;
 use crate::store::{Role, User};
 
@@ -22,7 +22,7 @@ const PAGE: &str = "Origin: https://calls.example.org\r\nContent-Type: applicati
 const STEP: Duration = Duration::from_secs(30);
 
 /// A user with an authenticator app.
-struct Enrolled {
+struct EnrolledUser {
     user: User,
     here: String,
     secret: TotpSecret,
@@ -35,26 +35,26 @@ fn texts(list: &Value) -> Vec<String> {
 }
 
 /// Sets an authenticator app up; its secret, and the answer.
-async fn set_up(house: &House, here: &str) -> (TotpSecret, Answer) {
+async fn set_up(app: &TestServer, here: &str) -> (TotpSecret, HttpResponse) {
     let path = "/api/second-factor/totp";
-    let begun = house.page("POST", path, here, &Value::Null).await;
+    let begun = app.page("POST", path, here, &Value::Null).await;
     assert_eq!(begun.status, 200, "{}", begun.body);
     let begun = begun.json();
     let secret = totp_rs::Secret::try_from_base32(begun["secret"].as_str().unwrap()).unwrap();
     let secret = TotpSecret::from_bytes(secret.as_bytes()).unwrap();
-    let code = secret.code(clock::utc_now());
+    let code = secret.code_at(clock::utc_now());
     let body = json!({ "token": begun["token"], "code": code });
-    let done = house.page("PUT", path, here, &body).await;
+    let done = app.page("PUT", path, here, &body).await;
     (secret, done)
 }
 
-async fn enrolled(house: &House, name: &str) -> Enrolled {
-    let user = house.user(name, Role::User).await;
-    let here = house.session_of(&user, clock::utc_now()).await;
-    let (secret, done) = set_up(house, &here).await;
+async fn enrolled(app: &TestServer, name: &str) -> EnrolledUser {
+    let user = app.user(name, Role::User).await;
+    let here = app.session_of(&user, clock::utc_now()).await;
+    let (secret, done) = set_up(app, &here).await;
     assert_eq!(done.status, 200, "{}", done.body);
     let recovery = texts(&done.json()["recoveryCodes"]);
-    Enrolled {
+    EnrolledUser {
         user,
         here,
         secret,
@@ -63,8 +63,8 @@ async fn enrolled(house: &House, name: &str) -> Enrolled {
 }
 
 /// The first step of signing in; the token for the second.
-async fn first_step(house: &House, name: &str) -> String {
-    let answer = house.sign_in(name, PASSWORD).await;
+async fn first_step(app: &TestServer, name: &str) -> String {
+    let answer = app.sign_in(name, PASSWORD).await;
     assert_eq!(answer.status, 202, "{}", answer.body);
     assert_eq!(
         answer.header("set-cookie"),
@@ -74,73 +74,76 @@ async fn first_step(house: &House, name: &str) -> String {
     answer.json()["token"].as_str().unwrap().to_owned()
 }
 
-async fn second_step(house: &House, token: &str, code: &str) -> Answer {
+async fn second_step(app: &TestServer, token: &str, code: &str) -> HttpResponse {
     let body = json!({ "token": token, "code": code });
-    house.ask("POST", "/api/session/factor", PAGE, &body).await
+    app.ask("POST", "/api/session/factor", PAGE, &body).await
 }
 
 /// A code that this secret does not have now.
 fn wrong_code(secret: &TotpSecret) -> String {
     let now = clock::utc_now();
     let wrong = (0..1_000_000).map(|n| format!("{n:06}"));
-    let mut wrong = wrong.filter(|code| secret.step_of(code, now).is_none());
+    let mut wrong = wrong.filter(|code| secret.matching_step(code, now).is_none());
     wrong.next().unwrap()
 }
 
 #[tokio::test]
 async fn with_an_authenticator_app_the_password_alone_signs_nobody_in() {
-    let house = House::open().await;
-    let ada = enrolled(&house, "ada").await;
+    let app = TestServer::open().await;
+    let ada = enrolled(&app, "ada").await;
     assert_eq!(ada.recovery.len(), 10);
     // What the browser hears goes on.
-    let mut browser = house.listen(&ada.here).await.ok().unwrap();
+    let mut browser = app.listen(&ada.here).await.ok().unwrap();
     browser.settle().await;
-    let token = first_step(&house, "ada").await;
-    let wrong = second_step(&house, &token, &wrong_code(&ada.secret)).await;
+    let token = first_step(&app, "ada").await;
+    let wrong = second_step(&app, &token, &wrong_code(&ada.secret)).await;
     assert_refused(&wrong, 403, "wrong_code");
-    let code = ada.secret.code(clock::utc_now().plus(STEP));
+    let code = ada.secret.code_at(clock::utc_now().plus(STEP));
     let spaced = format!(" {} {}", &code[..3], &code[3..]);
-    let done = second_step(&house, &token, &spaced).await;
+    let done = second_step(&app, &token, &spaced).await;
     assert_eq!(done.status, 200, "{}", done.body);
     assert_eq!(done.json()["user"]["hasSecondFactor"], true);
-    assert_eq!(house.who(&cookie(&done)).await.as_deref(), Some("ada"));
+    assert_eq!(
+        app.signed_in_name(&cookie(&done)).await.as_deref(),
+        Some("ada")
+    );
 
     // Neither the first step nor the code is good twice.
-    let again = second_step(&house, &token, &code).await;
+    let again = second_step(&app, &token, &code).await;
     assert_refused(&again, 401, "sign_in_again");
-    let token = first_step(&house, "ada").await;
-    let again = second_step(&house, &token, &code).await;
+    let token = first_step(&app, "ada").await;
+    let again = second_step(&app, &token, &code).await;
     assert_refused(&again, 403, "wrong_code");
     // A recovery code is good in its place, once.
-    let done = second_step(&house, &token, &ada.recovery[0].to_uppercase()).await;
+    let done = second_step(&app, &token, &ada.recovery[0].to_uppercase()).await;
     assert_eq!(done.status, 200, "{}", done.body);
-    let token = first_step(&house, "ada").await;
-    let again = second_step(&house, &token, &ada.recovery[0]).await;
+    let token = first_step(&app, "ada").await;
+    let again = second_step(&app, &token, &ada.recovery[0]).await;
     assert_refused(&again, 403, "wrong_code");
-    let state = house.page("GET", "/api/second-factor", &ada.here, &Value::Null);
+    let state = app.page("GET", "/api/second-factor", &ada.here, &Value::Null);
     let state = state.await.json();
     assert_eq!(state["recoveryCodesLeft"], 9);
     assert!(state["totpSince"].is_string());
 
     // Without the app the password is enough again, and no recovery code is left.
     let path = "/api/second-factor/totp";
-    let gone = house.page("DELETE", path, &ada.here, &Value::Null).await;
+    let gone = app.page("DELETE", path, &ada.here, &Value::Null).await;
     assert_eq!(gone.status, 204, "{}", gone.body);
     browser.settle().await;
-    assert_eq!(house.sign_in("ada", PASSWORD).await.status, 200);
-    let left = house.store.recovery_codes_left(ada.user.id).await.unwrap();
+    assert_eq!(app.sign_in("ada", PASSWORD).await.status, 200);
+    let left = app.store.recovery_codes_left(ada.user.id).await.unwrap();
     assert_eq!(left, 0);
-    let gone = house.page("DELETE", path, &ada.here, &Value::Null).await;
+    let gone = app.page("DELETE", path, &ada.here, &Value::Null).await;
     assert_refused(&gone, 404, "no_such_factor");
 }
 
 #[tokio::test]
 async fn an_app_that_gave_no_right_code_is_not_set_up() {
-    let house = House::open().await;
-    let ada = house.user("ada", Role::User).await;
-    let here = house.session_of(&ada, clock::utc_now()).await;
+    let app = TestServer::open().await;
+    let ada = app.user("ada", Role::User).await;
+    let here = app.session_of(&ada, clock::utc_now()).await;
     let path = "/api/second-factor/totp";
-    let begun = house.page("POST", path, &here, &Value::Null).await.json();
+    let begun = app.page("POST", path, &here, &Value::Null).await.json();
     assert!(
         begun["uri"]
             .as_str()
@@ -148,16 +151,16 @@ async fn an_app_that_gave_no_right_code_is_not_set_up() {
             .starts_with("otpauth://totp/CallBurner:ada?")
     );
     assert!(begun["qr"]["path"].as_str().unwrap().starts_with('M'));
-    for _ in 0..limits::SECOND_FACTOR_TRIES_MAX {
+    for _ in 0..limits::SECOND_FACTOR_ATTEMPTS_MAX {
         let body = json!({ "token": begun["token"], "code": "12345" });
-        let refused = house.page("PUT", path, &here, &body).await;
+        let refused = app.page("PUT", path, &here, &body).await;
         assert_refused(&refused, 403, "wrong_code");
     }
     let body = json!({ "token": begun["token"], "code": "123456" });
-    let refused = house.page("PUT", path, &here, &body).await;
+    let refused = app.page("PUT", path, &here, &body).await;
     assert_refused(&refused, 409, "begin_again");
-    assert_eq!(house.sign_in("ada", PASSWORD).await.status, 200);
-    let codes = house.page(
+    assert_eq!(app.sign_in("ada", PASSWORD).await.status, 200);
+    let codes = app.page(
         "POST",
         "/api/second-factor/recovery-codes",
         &here,
@@ -168,44 +171,44 @@ async fn an_app_that_gave_no_right_code_is_not_set_up() {
 
 #[tokio::test]
 async fn codes_cannot_be_guessed_by_who_knows_the_password() {
-    let log = Log::listen();
-    let house = House::open().await;
-    let ada = enrolled(&house, "ada").await;
+    let log = LogCapture::listen();
+    let app = TestServer::open().await;
+    let ada = enrolled(&app, "ada").await;
     let wrong = wrong_code(&ada.secret);
-    let token = first_step(&house, "ada").await;
-    for _ in 0..limits::SECOND_FACTOR_TRIES_MAX {
-        let refused = second_step(&house, &token, &wrong).await;
+    let token = first_step(&app, "ada").await;
+    for _ in 0..limits::SECOND_FACTOR_ATTEMPTS_MAX {
+        let refused = second_step(&app, &token, &wrong).await;
         assert_refused(&refused, 403, "wrong_code");
     }
-    let refused = second_step(&house, &token, &ada.recovery[0]).await;
+    let refused = second_step(&app, &token, &ada.recovery[0]).await;
     assert_refused(&refused, 401, "sign_in_again");
     assert_refused(
-        &second_step(&house, "guess", &wrong).await,
+        &second_step(&app, "guess", &wrong).await,
         401,
         "sign_in_again",
     );
 
     // The password again, and again, does not buy more codes.
-    let mut tried = limits::SECOND_FACTOR_TRIES_MAX;
+    let mut tried = limits::SECOND_FACTOR_ATTEMPTS_MAX;
     let held = loop {
-        let token = first_step(&house, "ada").await;
-        let refused = second_step(&house, &token, &wrong).await;
+        let token = first_step(&app, "ada").await;
+        let refused = second_step(&app, &token, &wrong).await;
         if refused.status != 403 {
             break refused;
         }
         tried += 1;
     };
     assert_refused(&held, 429, "too_many_attempts");
-    assert_eq!(tried, limits::CODES_MAX);
+    assert_eq!(tried, limits::TOTP_ATTEMPTS_MAX);
     assert!(held.header("retry-after").is_some());
     assert!(log.text().contains("sign-in refused at its second step"));
     // Who has a recovery code is not kept out by that.
-    let token = first_step(&house, "ada").await;
+    let token = first_step(&app, "ada").await;
     assert_eq!(
-        second_step(&house, &token, &ada.recovery[0]).await.status,
+        second_step(&app, &token, &ada.recovery[0]).await.status,
         200
     );
-    for hidden in [&ada.recovery[0], &ada.secret.base32(), &token] {
+    for hidden in [&ada.recovery[0], &ada.secret.to_base32(), &token] {
         assert!(
             !log.text().contains(hidden.as_str()),
             "{hidden} is in the log"
@@ -215,45 +218,48 @@ async fn codes_cannot_be_guessed_by_who_knows_the_password() {
 
 #[tokio::test]
 async fn a_password_that_changes_meanwhile_ends_a_sign_in_between_its_steps() {
-    let house = House::open().await;
-    let ada = enrolled(&house, "ada").await;
-    let admin = house.session("carol", Role::Admin).await;
+    let app = TestServer::open().await;
+    let ada = enrolled(&app, "ada").await;
+    let admin = app.session("carol", Role::Admin).await;
     let path = format!("/api/users/{}", ada.user.id.0);
-    let token = first_step(&house, "ada").await;
+    let token = first_step(&app, "ada").await;
     let body = json!({ "password": "from the admin" });
-    assert_eq!(house.page("PATCH", &path, &admin, &body).await.status, 200);
-    let refused = second_step(&house, &token, &ada.recovery[0]).await;
+    assert_eq!(app.page("PATCH", &path, &admin, &body).await.status, 200);
+    let refused = second_step(&app, &token, &ada.recovery[0]).await;
     assert_refused(&refused, 401, "sign_in_again");
 
     // By another process, which this one does not hear of.
-    let signed = house.sign_in("ada", "from the admin").await;
+    let signed = app.sign_in("ada", "from the admin").await;
     let token = signed.json()["token"].as_str().unwrap().to_owned();
-    let hash = crate::access::password::Passwords::default();
+    let hash = crate::access::password::PasswordHashPool::default();
     let hash = hash.hash("another".to_owned().into()).await.unwrap();
-    house
-        .store
+    app.store
         .reset_password(ada.user.id, &hash, true)
         .await
         .unwrap();
-    let refused = second_step(&house, &token, &ada.recovery[1]).await;
+    let refused = second_step(&app, &token, &ada.recovery[1]).await;
     assert_refused(&refused, 401, "sign_in_again");
 }
 
 #[tokio::test]
 async fn an_admin_takes_a_lost_second_factor_away_and_that_is_logged() {
-    let house = House::open().await;
-    let ada = enrolled(&house, "ada").await;
-    let admin = house.session("carol", Role::Admin).await;
+    let app = TestServer::open().await;
+    let ada = enrolled(&app, "ada").await;
+    let admin = app.session("carol", Role::Admin).await;
     let path = format!("/api/users/{}/second-factor", ada.user.id.0);
-    let refused = house.page("DELETE", &path, &ada.here, &Value::Null).await;
+    let refused = app.page("DELETE", &path, &ada.here, &Value::Null).await;
     assert_refused(&refused, 403, "not_allowed");
-    let reset = house.page("DELETE", &path, &admin, &Value::Null).await;
+    let reset = app.page("DELETE", &path, &admin, &Value::Null).await;
     assert_eq!(reset.status, 204, "{}", reset.body);
-    assert_eq!(house.who(&ada.here).await, None, "the session goes on");
-    assert_eq!(house.sign_in("ada", PASSWORD).await.status, 200);
-    let again = house.page("DELETE", &path, &admin, &Value::Null).await;
+    assert_eq!(
+        app.signed_in_name(&ada.here).await,
+        None,
+        "the session goes on"
+    );
+    assert_eq!(app.sign_in("ada", PASSWORD).await.status, 200);
+    let again = app.page("DELETE", &path, &admin, &Value::Null).await;
     assert_refused(&again, 404, "no_such_factor");
-    let log = house
+    let log = app
         .page("GET", "/api/log", &admin, &Value::Null)
         .await
         .json();
@@ -267,93 +273,98 @@ async fn an_admin_takes_a_lost_second_factor_away_and_that_is_logged() {
 
 #[tokio::test]
 async fn where_the_host_wants_a_second_factor_nothing_goes_before_it_is_set_up() {
-    let mut doors = Doors::local(([127, 0, 0, 1], 0).into());
-    doors.public_base_url = Some(ORIGIN.parse().unwrap());
-    doors.public_url = ORIGIN.parse().unwrap();
-    doors.second_factor_for = SecondFactorFor::Admins;
-    let house = House::open_behind(doors, |_| {}).await;
-    let carol = house.user("carol", Role::Admin).await;
-    house.user("bob", Role::User).await;
-    let answer = house.sign_in("bob", PASSWORD).await;
+    let mut endpoint = EndpointConfig::local(([127, 0, 0, 1], 0).into());
+    endpoint.public_base_url = Some(ORIGIN.parse().unwrap());
+    endpoint.public_url = ORIGIN.parse().unwrap();
+    endpoint.second_factor_for = SecondFactorPolicy::Admins;
+    let app = TestServer::open_behind(endpoint, |_| {}).await;
+    let carol = app.user("carol", Role::Admin).await;
+    app.user("bob", Role::User).await;
+    let answer = app.sign_in("bob", PASSWORD).await;
     assert_eq!(answer.json()["secondFactorNeeded"], Value::Null);
     let bob = cookie(&answer);
-    let calls = house.page("GET", "/api/calls", &bob, &Value::Null).await;
+    let calls = app.page("GET", "/api/calls", &bob, &Value::Null).await;
     assert_eq!(calls.status, 200);
 
-    let answer = house.sign_in("carol", PASSWORD).await;
+    let answer = app.sign_in("carol", PASSWORD).await;
     assert_eq!(answer.json()["secondFactorNeeded"], true);
     let here = cookie(&answer);
     for path in ["/api/calls", "/api/users", "/api/log", "/api/settings"] {
-        let refused = house.page("GET", path, &here, &Value::Null).await;
+        let refused = app.page("GET", path, &here, &Value::Null).await;
         assert_refused(&refused, 403, "second_factor_required");
     }
-    assert_eq!(house.listen(&here).await.err(), Some(403));
-    let state = house
+    assert_eq!(app.listen(&here).await.err(), Some(403));
+    let state = app
         .page("GET", "/api/second-factor", &here, &Value::Null)
         .await;
     assert_eq!(state.json()["required"], true);
-    let (_, done) = set_up(&house, &here).await;
+    let (_, done) = set_up(&app, &here).await;
     assert_eq!(done.status, 200, "{}", done.body);
-    let calls = house.page("GET", "/api/calls", &here, &Value::Null).await;
+    let calls = app.page("GET", "/api/calls", &here, &Value::Null).await;
     assert_eq!(calls.status, 200, "{}", calls.body);
-    assert!(house.listen(&here).await.is_ok());
-    let (user, _) = house.store.credentials("carol").await.unwrap().unwrap();
+    assert!(app.listen(&here).await.is_ok());
+    let (user, _) = app.store.credentials("carol").await.unwrap().unwrap();
     assert!(user.has_second_factor && user.id == carol.id);
 }
 
 /// What is needed to set a passkey up.
-async fn add_passkey(house: &House, here: &str, device: &mut Authenticator) -> Answer {
+async fn add_passkey(app: &TestServer, here: &str, device: &mut Authenticator) -> HttpResponse {
     let path = "/api/second-factor/passkeys/options";
-    let begun = house.page("POST", path, here, &Value::Null).await;
+    let begun = app.page("POST", path, here, &Value::Null).await;
     assert_eq!(begun.status, 200, "{}", begun.body);
     let begun = begun.json();
     let credential = device.create(&begun["options"]);
     let body = json!({ "token": begun["token"], "name": "phone", "credential": credential });
-    house
-        .page("POST", "/api/second-factor/passkeys", here, &body)
+    app.page("POST", "/api/second-factor/passkeys", here, &body)
         .await
 }
 
 /// Signs in with the passkey alone.
-async fn discover(house: &House, device: &mut Authenticator) -> Answer {
+async fn discover(app: &TestServer, device: &mut Authenticator) -> HttpResponse {
     let path = "/api/session/passkey/options";
-    let begun = house.ask("POST", path, PAGE, &Value::Null).await.json();
+    let begun = app.ask("POST", path, PAGE, &Value::Null).await.json();
     let credential = device.get(&begun["options"]);
     let body = json!({ "token": begun["token"], "credential": credential });
-    house.ask("POST", "/api/session/passkey", PAGE, &body).await
+    app.ask("POST", "/api/session/passkey", PAGE, &body).await
 }
 
 #[tokio::test]
 async fn a_passkey_is_a_second_step_and_signs_in_alone() {
-    let house = House::open().await;
-    let ada = house.user("ada", Role::User).await;
-    let here = house.session_of(&ada, clock::utc_now()).await;
-    let state = house.ask("GET", "/api/session", "", &Value::Null).await;
+    let app = TestServer::open().await;
+    let ada = app.user("ada", Role::User).await;
+    let here = app.session_of(&ada, clock::utc_now()).await;
+    let state = app.ask("GET", "/api/session", "", &Value::Null).await;
     assert_eq!(state.json()["passkeyHost"], Value::Null);
     let mut device = Authenticator::new(1, ORIGIN);
-    let added = add_passkey(&house, &here, &mut device).await;
+    let added = add_passkey(&app, &here, &mut device).await;
     assert_eq!(added.status, 201, "{}", added.body);
     assert_eq!(texts(&added.json()["recoveryCodes"]).len(), 10);
-    let state = house.ask("GET", "/api/session", "", &Value::Null).await;
+    let state = app.ask("GET", "/api/session", "", &Value::Null).await;
     assert_eq!(state.json()["passkeyHost"], "calls.example.org");
 
-    let first = house.sign_in("ada", PASSWORD).await;
+    let first = app.sign_in("ada", PASSWORD).await;
     assert_eq!((first.status, first.header("set-cookie")), (202, None));
     let first = first.json();
     assert_eq!(first["hasApp"], false);
     let answer = device.get(&first["passkeyOptions"]);
     let body = json!({ "token": first["token"], "passkey": answer });
-    let done = house.ask("POST", "/api/session/factor", PAGE, &body).await;
+    let done = app.ask("POST", "/api/session/factor", PAGE, &body).await;
     assert_eq!(done.status, 200, "{}", done.body);
-    assert_eq!(house.who(&cookie(&done)).await.as_deref(), Some("ada"));
-    let replayed = house.ask("POST", "/api/session/factor", PAGE, &body).await;
+    assert_eq!(
+        app.signed_in_name(&cookie(&done)).await.as_deref(),
+        Some("ada")
+    );
+    let replayed = app.ask("POST", "/api/session/factor", PAGE, &body).await;
     assert_refused(&replayed, 401, "sign_in_again");
 
-    let alone = discover(&house, &mut device).await;
+    let alone = discover(&app, &mut device).await;
     assert_eq!(alone.status, 200, "{}", alone.body);
-    assert_eq!(house.who(&cookie(&alone)).await.as_deref(), Some("ada"));
+    assert_eq!(
+        app.signed_in_name(&cookie(&alone)).await.as_deref(),
+        Some("ada")
+    );
 
-    let state = house.page("GET", "/api/second-factor", &here, &Value::Null);
+    let state = app.page("GET", "/api/second-factor", &here, &Value::Null);
     let state = state.await.json();
     let [passkey] = &state["passkeys"].as_array().unwrap()[..] else {
         panic!("one passkey was made: {state}");
@@ -363,36 +374,33 @@ async fn a_passkey_is_a_second_step_and_signs_in_alone() {
         (Some("phone"), true)
     );
     let path = format!("/api/second-factor/passkeys/{}", passkey["id"]);
-    let gone = house.page("DELETE", &path, &here, &Value::Null).await;
+    let gone = app.page("DELETE", &path, &here, &Value::Null).await;
     assert_eq!(gone.status, 204, "{}", gone.body);
-    assert_refused(&discover(&house, &mut device).await, 403, "wrong_code");
-    assert_eq!(house.sign_in("ada", PASSWORD).await.status, 200);
+    assert_refused(&discover(&app, &mut device).await, 403, "wrong_code");
+    assert_eq!(app.sign_in("ada", PASSWORD).await.status, 200);
 }
 
 #[tokio::test]
 async fn a_passkeys_answer_counts_for_its_page_its_challenge_and_its_user_alone() {
-    let house = House::open().await;
-    let ada = house.user("ada", Role::User).await;
-    let bob = house.user("bob", Role::User).await;
+    let app = TestServer::open().await;
+    let ada = app.user("ada", Role::User).await;
+    let bob = app.user("bob", Role::User).await;
     let now = clock::utc_now();
     let [ada_here, bob_here] = [
-        house.session_of(&ada, now).await,
-        house.session_of(&bob, now).await,
+        app.session_of(&ada, now).await,
+        app.session_of(&bob, now).await,
     ];
     let mut first = Authenticator::new(1, ORIGIN);
     let mut second = Authenticator::new(2, ORIGIN);
-    assert_eq!(add_passkey(&house, &ada_here, &mut first).await.status, 201);
-    assert_eq!(
-        add_passkey(&house, &bob_here, &mut second).await.status,
-        201
-    );
+    assert_eq!(add_passkey(&app, &ada_here, &mut first).await.status, 201);
+    assert_eq!(add_passkey(&app, &bob_here, &mut second).await.status, 201);
 
     // A page that looks like ours.
     first.origin = "https://calls.example.org.evil.example".to_owned();
-    assert_refused(&discover(&house, &mut first).await, 403, "wrong_code");
+    assert_refused(&discover(&app, &mut first).await, 403, "wrong_code");
     let mut lured = Authenticator::new(3, "https://evil.example");
     assert_refused(
-        &add_passkey(&house, &ada_here, &mut lured).await,
+        &add_passkey(&app, &ada_here, &mut lured).await,
         403,
         "wrong_code",
     );
@@ -400,17 +408,17 @@ async fn a_passkeys_answer_counts_for_its_page_its_challenge_and_its_user_alone(
 
     // A device that did not verify its user.
     first.verifies = false;
-    assert_refused(&discover(&house, &mut first).await, 403, "wrong_code");
+    assert_refused(&discover(&app, &mut first).await, 403, "wrong_code");
     first.verifies = true;
 
     // An answer to another challenge, and one that was given before.
     let path = "/api/session/passkey/options";
-    let begun = house.ask("POST", path, PAGE, &Value::Null).await.json();
-    let other = house.ask("POST", path, PAGE, &Value::Null).await.json();
+    let begun = app.ask("POST", path, PAGE, &Value::Null).await.json();
+    let other = app.ask("POST", path, PAGE, &Value::Null).await.json();
     let answer = first.get(&begun["options"]);
     let send = async |token: &Value| {
         let body = json!({ "token": token, "credential": answer });
-        house.ask("POST", "/api/session/passkey", PAGE, &body).await
+        app.ask("POST", "/api/session/passkey", PAGE, &body).await
     };
     assert_refused(&send(&other["token"]).await, 403, "wrong_code");
     assert_eq!(send(&begun["token"]).await.status, 200);
@@ -418,20 +426,20 @@ async fn a_passkeys_answer_counts_for_its_page_its_challenge_and_its_user_alone(
 
     // A copy of the device, which has made fewer signatures.
     first.counter = 0;
-    assert_refused(&discover(&house, &mut first).await, 403, "wrong_code");
+    assert_refused(&discover(&app, &mut first).await, 403, "wrong_code");
     first.counter = 10;
-    assert_eq!(discover(&house, &mut first).await.status, 200);
+    assert_eq!(discover(&app, &mut first).await.status, 200);
 
     // Somebody else's passkey is no second step of mine.
-    let step = house.sign_in("ada", PASSWORD).await.json();
+    let step = app.sign_in("ada", PASSWORD).await.json();
     let answer = second.get(&step["passkeyOptions"]);
     let body = json!({ "token": step["token"], "passkey": answer });
-    let refused = house.ask("POST", "/api/session/factor", PAGE, &body).await;
+    let refused = app.ask("POST", "/api/session/factor", PAGE, &body).await;
     assert_refused(&refused, 403, "wrong_code");
     // A passkey is one user's.
     let mut same = Authenticator::new(1, ORIGIN);
     assert_refused(
-        &add_passkey(&house, &bob_here, &mut same).await,
+        &add_passkey(&app, &bob_here, &mut same).await,
         409,
         "passkey_known",
     );
@@ -439,15 +447,12 @@ async fn a_passkeys_answer_counts_for_its_page_its_challenge_and_its_user_alone(
 
 #[tokio::test]
 async fn second_factors_change_only_for_who_has_just_proved_to_be_there() {
-    let house = House::open().await;
-    let ada = enrolled(&house, "ada").await;
+    let app = TestServer::open().await;
+    let ada = enrolled(&app, "ada").await;
     let mut device = Authenticator::new(1, ORIGIN);
-    assert_eq!(
-        add_passkey(&house, &ada.here, &mut device).await.status,
-        201
-    );
+    assert_eq!(add_passkey(&app, &ada.here, &mut device).await.status, 201);
     let begun = clock::utc_now().minus(limits::CONFIRMATION_AGE_MAX);
-    let late = house.session_of(&ada.user, begun).await;
+    let late = app.session_of(&ada.user, begun).await;
     let factor = |rest: &str| format!("/api/second-factor/{rest}");
     let totp = json!({ "token": "x", "code": "123456" });
     let passkey = json!({ "token": "x", "name": "x", "credential": {} });
@@ -461,41 +466,38 @@ async fn second_factors_change_only_for_who_has_just_proved_to_be_there() {
         ("POST", factor("recovery-codes"), Value::Null),
     ];
     for (method, path, body) in &acts {
-        let refused = house.page(method, path, &late, body).await;
+        let refused = app.page(method, path, &late, body).await;
         assert_refused(&refused, 403, "confirm_password");
     }
     let confirm = "/api/session/confirm";
-    let prove = async |body: Value| house.page("POST", confirm, &late, &body).await;
+    let prove = async |body: Value| app.page("POST", confirm, &late, &body).await;
     let wrong = wrong_code(&ada.secret);
     assert_refused(&prove(json!({ "code": wrong })).await, 403, "wrong_code");
     assert_refused(&prove(json!({})).await, 422, "bad_proof");
     let both = json!({ "code": wrong, "password": PASSWORD });
     assert_refused(&prove(both).await, 422, "bad_proof");
-    let code = ada.secret.code(clock::utc_now().plus(STEP));
+    let code = ada.secret.code_at(clock::utc_now().plus(STEP));
     assert_eq!(prove(json!({ "code": code })).await.status, 204);
     let path = factor("recovery-codes");
-    let renewed = house.page("POST", &path, &late, &Value::Null).await;
+    let renewed = app.page("POST", &path, &late, &Value::Null).await;
     assert_eq!(renewed.status, 200, "{}", renewed.body);
     let fresh = texts(&renewed.json()["recoveryCodes"]);
-    let token = first_step(&house, "ada").await;
-    let old = second_step(&house, &token, &ada.recovery[1]).await;
+    let token = first_step(&app, "ada").await;
+    let old = second_step(&app, &token, &ada.recovery[1]).await;
     assert_refused(&old, 403, "wrong_code");
-    assert_eq!(second_step(&house, &token, &fresh[1]).await.status, 200);
+    assert_eq!(second_step(&app, &token, &fresh[1]).await.status, 200);
 
     // With a passkey too.
-    let late = house.session_of(&ada.user, begun).await;
+    let late = app.session_of(&ada.user, begun).await;
     let options = format!("{confirm}/options");
-    let begun = house
-        .page("POST", &options, &late, &Value::Null)
-        .await
-        .json();
+    let begun = app.page("POST", &options, &late, &Value::Null).await.json();
     let credential = device.get(&begun["options"]);
     let body = json!({ "passkey": { "token": begun["token"], "credential": credential } });
-    let proved = house.page("POST", confirm, &late, &body).await;
+    let proved = app.page("POST", confirm, &late, &body).await;
     assert_eq!(proved.status, 204, "{}", proved.body);
     let path = factor("totp");
-    let gone = house.page("DELETE", &path, &late, &Value::Null).await;
+    let gone = app.page("DELETE", &path, &late, &Value::Null).await;
     assert_eq!(gone.status, 204, "{}", gone.body);
-    let again = house.page("POST", confirm, &late, &body).await;
+    let again = app.page("POST", confirm, &late, &body).await;
     assert_refused(&again, 403, "wrong_code");
 }

@@ -8,25 +8,25 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::calls::{BASE, Office, THEIRS, doors};
-use super::phone::patient;
-use super::sign_in::{House, assert_refused};
-use super::stories::call;
+use super::calls::{BASE, THEIRS, TestAccount, endpoint};
+use super::phone::with_timeout;
+use super::scenarios::call;
+use super::sign_in::{TestServer, assert_refused};
 use super::twilio_api::AUTH_TOKEN;
-use super::{Log, Server, keys, page_cookie, webhooks};
+use super::{LogCapture, RunningServer, keys, page_cookie, webhooks};
 use super::{request, request_of_stranger};
 use crate::access::secret::Secret;
 use crate::api;
 use crate::store::Role;
-use crate::twilio::signature::Key;
+use crate::twilio::signature::SigningKey;
 use crate::twilio::signature::sign;
 
 #[tokio::test]
 async fn nobody_but_twilio_is_heard_on_its_routes() {
-    let office = Office::open().await;
-    let addr = office.house.server.addr;
+    let account = TestAccount::open().await;
+    let addr = account.app.server.addr;
     let form = "Content-Type: application/x-www-form-urlencoded\r\n";
-    for (path, _) in api::twilio_doors() {
+    for (path, _) in api::webhook_routes() {
         let body = format!(
             "CallSid={}&AccountSid=AC1&CallStatus=ringing",
             call(1).as_str()
@@ -41,12 +41,12 @@ async fn nobody_but_twilio_is_heard_on_its_routes() {
             (AUTH_TOKEN, "https://calls.example.org/other"),
             (AUTH_TOKEN, &url.replace("calls.", "evil.")),
         ] {
-            let signature = sign(&Key::auth_token(key), url, &fields);
+            let signature = sign(&SigningKey::auth_token(key), url, &fields);
             let headers = format!("{form}X-Twilio-Signature: {signature}\r\n");
             let forged = request(addr, "POST", path, &headers, "CallSid=CA1").await;
             assert_refused(&forged, 403, "bad_signature");
         }
-        let signature = sign(&Key::auth_token(AUTH_TOKEN), &url, &fields);
+        let signature = sign(&SigningKey::auth_token(AUTH_TOKEN), &url, &fields);
         let headers = format!("{form}X-Twilio-Signature: {signature}\r\n");
         let tampered = request(
             addr,
@@ -62,10 +62,7 @@ async fn nobody_but_twilio_is_heard_on_its_routes() {
         let read = request(addr, "GET", path, "", "").await;
         assert!([401, 405].contains(&read.status), "{path}: {}", read.status);
     }
-    assert_eq!(
-        office.house.store.call_record(&call(1)).await.unwrap(),
-        None
-    );
+    assert_eq!(account.app.store.call_record(&call(1)).await.unwrap(), None);
 }
 
 const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
@@ -75,10 +72,10 @@ const UPGRADE: &str = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
 
 /// The routes of Twilio that take a request with these headers, the key in the media socket's path if
 /// there is one.
-async fn taken(server: &Server, key: Option<&str>, headers: &str) -> Vec<String> {
+async fn taken(server: &RunningServer, key: Option<&str>, headers: &str) -> Vec<String> {
     let mut taken = Vec::new();
     let body = format!("CallSid={}&CallStatus=ringing", call(1).as_str());
-    for (path, _) in api::twilio_doors() {
+    for (path, _) in api::webhook_routes() {
         let headers = match key {
             Some(key) => format!("{FORM}{headers}X-CallBurner-Simulator: {key}\r\n"),
             None => format!("{FORM}{headers}"),
@@ -105,7 +102,7 @@ async fn taken(server: &Server, key: Option<&str>, headers: &str) -> Vec<String>
 }
 
 /// The status that answers an upgrade; the socket is dropped.
-async fn answer_to_upgrade(server: &Server, path: &str, headers: &str) -> u16 {
+async fn answer_to_upgrade(server: &RunningServer, path: &str, headers: &str) -> u16 {
     let mut stream = TcpStream::connect(server.addr).await.unwrap();
     let host = if headers.contains("Host:") {
         ""
@@ -115,7 +112,7 @@ async fn answer_to_upgrade(server: &Server, path: &str, headers: &str) -> u16 {
     let upgrade = format!("GET {path} HTTP/1.1\r\n{host}{headers}\r\n");
     stream.write_all(upgrade.as_bytes()).await.unwrap();
     let mut head = [0; 12];
-    patient("the answer", stream.read_exact(&mut head))
+    with_timeout("the answer", stream.read_exact(&mut head))
         .await
         .unwrap();
     String::from_utf8_lossy(&head[9..]).parse().unwrap()
@@ -123,14 +120,14 @@ async fn answer_to_upgrade(server: &Server, path: &str, headers: &str) -> u16 {
 
 #[tokio::test]
 async fn without_an_account_a_public_server_is_shut_to_whoever_says_to_be_twilio() {
-    let log = Log::listen();
-    let house = House::open().await;
-    let server = &house.server;
+    let log = LogCapture::listen();
+    let app = TestServer::open().await;
+    let server = &app.server;
     let simulator = keys().simulator;
     for key in [None, Some(simulator.expose())] {
         assert_eq!(taken(server, key, "").await, Vec::<String>::new());
     }
-    assert_eq!(house.store.call_record(&call(1)).await.unwrap(), None);
+    assert_eq!(app.store.call_record(&call(1)).await.unwrap(), None);
     let text = log.text();
     let is_shown = |line: &&str| line.contains(" WARN ") && line.contains("no_account");
     let lines: Vec<&str> = text.lines().filter(is_shown).collect();
@@ -140,7 +137,7 @@ async fn without_an_account_a_public_server_is_shut_to_whoever_says_to_be_twilio
 
 #[tokio::test]
 async fn on_ones_own_machine_only_the_simulator_is_heard() {
-    let server = Server::start().await;
+    let server = RunningServer::start().await;
     let simulator = keys().simulator;
     let key = simulator.expose();
     let strange = Secret::random();
@@ -171,10 +168,10 @@ async fn on_ones_own_machine_only_the_simulator_is_heard() {
 
 #[tokio::test]
 async fn strangers_fill_no_log_and_are_counted() {
-    let log = Log::listen();
-    let office = Office::open().await;
-    let addr = office.house.server.addr;
-    for (path, _) in api::twilio_doors().iter().cycle().take(70) {
+    let log = LogCapture::listen();
+    let account = TestAccount::open().await;
+    let addr = account.app.server.addr;
+    for (path, _) in api::webhook_routes().iter().cycle().take(70) {
         let unsigned = request(addr, "POST", path, "", "CallSid=CA1").await;
         assert_refused(&unsigned, 403, "bad_signature");
     }
@@ -183,11 +180,11 @@ async fn strangers_fill_no_log_and_are_counted() {
     let lines: Vec<&str> = text.lines().filter(is_shown).collect();
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0].contains("not signed by Twilio"), "{lines:?}");
-    let metrics = office
-        .house
+    let metrics = account
+        .app
         .server
         .state
-        .switchboard
+        .media_deps
         .metrics
         .render(&Registry::default());
     let counted = "callburner_refused_total{code=\"bad_signature\"} 70";
@@ -208,9 +205,9 @@ fn what_a_container_logs_has_a_bound() {
 
 #[tokio::test]
 async fn every_webhook_that_twilio_sends_is_taken() {
-    let mut at_example = doors();
+    let mut at_example = endpoint();
     at_example.public_url = "https://callburner.example.com".parse().unwrap();
-    let office = Office::open_with(|parts| parts.doors = at_example).await;
+    let account = TestAccount::open_with(|server_config| server_config.endpoint = at_example).await;
     for webhook in webhooks::requests() {
         let path = webhook
             .url
@@ -226,7 +223,7 @@ async fn every_webhook_that_twilio_sends_is_taken() {
         let expected = if path.starts_with("/voice") { 200 } else { 204 };
         for _ in 0..2 {
             let answer = request(
-                office.house.server.addr,
+                account.app.server.addr,
                 "POST",
                 path,
                 &headers,
@@ -240,15 +237,15 @@ async fn every_webhook_that_twilio_sends_is_taken() {
 
 #[tokio::test]
 async fn no_user_sees_hears_or_moves_anothers_call() {
-    let office = Office::open().await;
-    let alice = office.house.session("alice", Role::User).await;
-    let bob = office.house.session("bob", Role::User).await;
-    let admin = office.house.session("carol", Role::Admin).await;
-    let identity = office.identity(&alice).await;
-    office.dial(1, &identity, THEIRS).await;
-    office.twilio.knows_call(&call(1));
+    let account = TestAccount::open().await;
+    let alice = account.app.session("alice", Role::User).await;
+    let bob = account.app.session("bob", Role::User).await;
+    let admin = account.app.session("carol", Role::Admin).await;
+    let identity = account.identity(&alice).await;
+    account.dial(1, &identity, THEIRS).await;
+    account.twilio.add_call(&call(1));
     let at = format!("/api/calls/{}", call(1).as_str());
-    let start = office
+    let start = account
         .page(
             "POST",
             &format!("{at}/recording/start"),
@@ -275,30 +272,30 @@ async fn no_user_sees_hears_or_moves_anothers_call() {
         ("POST", format!("{at}/hangup"), Value::Null),
         ("DELETE", at.clone(), Value::Null),
     ];
-    let before = office.twilio.changes();
-    let kept = office.read(1, &admin).await;
+    let before = account.twilio.changes();
+    let kept = account.read(1, &admin).await;
     for (method, path, body) in &routes {
-        let answer = office.page(method, path, &bob, body).await;
+        let answer = account.page(method, path, &bob, body).await;
         assert_refused(&answer, 404, "no_such_call");
     }
     let media = format!("/api/recordings/{recording}/media");
-    let answer = office.page("GET", &media, &bob, &Value::Null).await;
+    let answer = account.page("GET", &media, &bob, &Value::Null).await;
     assert_eq!(answer.status, 404, "{}", answer.body);
-    let list = office
+    let list = account
         .page("GET", "/api/calls", &bob, &Value::Null)
         .await
         .json();
     assert_eq!(list["calls"], json!([]));
-    let mut browser = office.house.listen(&bob).await.ok().unwrap();
+    let mut browser = account.app.listen(&bob).await.ok().unwrap();
     browser.subscribe(&call(1)).await;
     assert_eq!(browser.next_error().await, "no_such_call");
-    assert_eq!(office.read(1, &admin).await, kept, "bob left a trace");
-    assert_eq!(office.twilio.changes(), before);
+    assert_eq!(account.read(1, &admin).await, kept, "bob left a trace");
+    assert_eq!(account.twilio.changes(), before);
 
     // An admin may all of it, but for saying that the call is his.
     let not_his = |path: &&(_, String, _)| path.1 != "/api/calls";
     for (method, path, body) in routes[..routes.len() - 1].iter().filter(not_his) {
-        let answer = office.page(method, path, &admin, body).await;
+        let answer = account.page(method, path, &admin, body).await;
         assert!(answer.status < 300, "{method} {path}: {}", answer.body);
     }
 }

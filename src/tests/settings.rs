@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::Server;
-use super::calls::{OURS, Office};
-use super::sign_in::{House, assert_refused};
+use super::RunningServer;
+use super::calls::{OURS, TestAccount};
+use super::sign_in::{TestServer, assert_refused};
 use super::twilio_api::{AUTH_TOKEN, KEY_SECRET};
-use crate::archive::Shelf;
-use crate::dialing::Policy;
+use crate::archive::AudioArchive;
+use crate::dialing::DialingPolicy;
 use crate::ids::E164;
 use crate::store::Role;
 
 #[tokio::test]
 async fn a_newcomer_reads_what_is_missing() {
-    let server = Server::start().await;
+    let server = RunningServer::start().await;
     let answer = server.get("/api/settings", "").await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     assert_eq!(answer.header("cache-control"), Some("no-store"));
@@ -47,19 +47,20 @@ async fn a_newcomer_reads_what_is_missing() {
 #[tokio::test]
 async fn whoever_has_signed_in_reads_what_is_set_and_no_secret() {
     let folder = tempfile::tempdir().unwrap();
-    let office = Office::open_with(|parts| {
+    let account = TestAccount::open_with(|server_config| {
         let ours = E164::parse(OURS).unwrap();
-        parts.desk.policy = Policy::new(Some("gb, US"), false, Some(&ours)).unwrap();
-        parts.desk.announcement = Some("This call is written down.".to_owned());
-        parts.shelf = Some(Shelf::open(folder.path()).unwrap());
-        parts.archives = true;
-        parts.retention = Some(Duration::from_hours(90 * 24));
-        parts.model = "tiny.en".to_owned();
+        server_config.calls.policy =
+            DialingPolicy::new(Some("gb, US"), false, Some(&ours)).unwrap();
+        server_config.calls.announcement = Some("This call is written down.".to_owned());
+        server_config.audio_archive = Some(AudioArchive::open(folder.path()).unwrap());
+        server_config.is_archiving_enabled = true;
+        server_config.retention = Some(Duration::from_hours(90 * 24));
+        server_config.model = "tiny.en".to_owned();
     })
     .await;
-    let cookie = office.house.session("alice", Role::User).await;
+    let cookie = account.app.session("alice", Role::User).await;
     let path = "/api/settings";
-    let answer = office.page("GET", path, &cookie, &Value::Null).await;
+    let answer = account.page("GET", path, &cookie, &Value::Null).await;
     let expected = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "twilio": { "ready": true, "missing": [] },
@@ -82,22 +83,22 @@ async fn whoever_has_signed_in_reads_what_is_set_and_no_secret() {
 
 #[tokio::test]
 async fn a_stranger_reads_nothing() {
-    let house = House::open().await;
-    let answer = house.ask("GET", "/api/settings", "", &Value::Null).await;
+    let app = TestServer::open().await;
+    let answer = app.ask("GET", "/api/settings", "", &Value::Null).await;
     assert_refused(&answer, 401, "sign_in_required");
 }
 
 #[tokio::test]
 async fn where_no_number_is_ours_the_only_country_is_home() {
     let server = async |countries: &str| {
-        let office = Office::open_with(|parts| {
-            parts.desk.caller_id = None;
-            parts.desk.policy = Policy::new(Some(countries), false, None).unwrap();
+        let account = TestAccount::open_with(|server_config| {
+            server_config.calls.caller_id = None;
+            server_config.calls.policy = DialingPolicy::new(Some(countries), false, None).unwrap();
         })
         .await;
-        let cookie = office.house.session("alice", Role::User).await;
+        let cookie = account.app.session("alice", Role::User).await;
         let path = "/api/settings";
-        let answer = office.page("GET", path, &cookie, &Value::Null).await;
+        let answer = account.page("GET", path, &cookie, &Value::Null).await;
         answer.json()["defaultCountry"].clone()
     };
     assert_eq!(server("DE").await, json!("DE"));

@@ -6,18 +6,18 @@ use std::path::PathBuf;
 use secrecy::ExposeSecret;
 
 use super::twilio_api::{FakeTwilio, KEY};
-use crate::cli::setup::plan::{NumberWish, Wanted};
-use crate::cli::setup::{Order, set_up};
+use crate::cli::setup::plan::{DesiredSetup, NumberAction};
+use crate::cli::setup::{SetupRequest, apply_setup};
 use crate::ids::{ApiKeySid, ApplicationSid, E164};
 use crate::tasks::Tasks;
-use crate::twilio::rest::Rest;
-use crate::twilio::rest::account::ApplicationSettings;
+use crate::twilio::api::TwilioClient;
+use crate::twilio::api::account::ApplicationSettings;
 
 const NUMBER: &str = "+14155550123";
 
-fn order() -> Order {
-    Order {
-        wanted: Wanted {
+fn request() -> SetupRequest {
+    SetupRequest {
+        desired: DesiredSetup {
             application: ApplicationSettings {
                 friendly_name: "CallBurner".to_owned(),
                 voice_url: "https://x/voice".to_owned(),
@@ -28,7 +28,7 @@ fn order() -> Order {
             },
             application_sid: None,
             number: Some(E164::parse(NUMBER).unwrap()),
-            number_wish: NumberWish::Point,
+            number_action: NumberAction::PointIfFree,
             has_key: false,
             new_key: false,
         },
@@ -38,10 +38,14 @@ fn order() -> Order {
 }
 
 /// What it printed, and what it failed with.
-async fn run(twilio: &FakeTwilio, order: &Order, says_yes: bool) -> (String, Option<String>) {
-    let rest = Rest::new(twilio.config()).unwrap();
+async fn run(
+    twilio: &FakeTwilio,
+    request: &SetupRequest,
+    says_yes: bool,
+) -> (String, Option<String>) {
+    let client = TwilioClient::new(twilio.config()).unwrap();
     let mut out = Vec::new();
-    let done = set_up(&rest, order, &mut out, &mut |_| says_yes).await;
+    let done = apply_setup(&client, request, &mut out, &mut |_| says_yes).await;
     let error = done.err().map(|error| format!("{error:#}"));
     (String::from_utf8(out).unwrap(), error)
 }
@@ -49,18 +53,18 @@ async fn run(twilio: &FakeTwilio, order: &Order, says_yes: bool) -> (String, Opt
 #[tokio::test]
 async fn a_first_run_makes_all_and_a_second_finds_nothing_to_do() {
     let twilio = FakeTwilio::start(&Tasks::default());
-    twilio.owns_number(NUMBER, "https://demo.twilio.com/welcome/voice/", "");
+    twilio.add_incoming_number(NUMBER, "https://demo.twilio.com/welcome/voice/", "");
     // Found too when the number is looked for, though it is another.
-    twilio.owns_number("+141555501234", "https://elsewhere/voice", "");
+    twilio.add_incoming_number("+141555501234", "https://elsewhere/voice", "");
     let folder = tempfile::tempdir().unwrap();
     let path: PathBuf = folder.path().join(".env");
     fs::write(&path, "PORT=4000\n#TWILIO_API_KEY=\n").unwrap();
-    let mut order = Order {
+    let mut request = SetupRequest {
         env_file: Some(path.clone()),
-        ..order()
+        ..request()
     };
 
-    let (said, error) = run(&twilio, &order, false).await;
+    let (said, error) = run(&twilio, &request, false).await;
     assert_eq!(error, None, "{said}");
     assert_eq!(twilio.changes().len(), 3);
     let applications = twilio.applications();
@@ -90,11 +94,11 @@ async fn a_first_run_makes_all_and_a_second_finds_nothing_to_do() {
     );
 
     // As the settings are after that.
-    order.wanted.has_key = true;
-    order.wanted.application_sid = Some(ApplicationSid::parse(application).unwrap());
-    for application_sid in [order.wanted.application_sid.clone(), None] {
-        order.wanted.application_sid = application_sid;
-        let (said, error) = run(&twilio, &order, false).await;
+    request.desired.has_key = true;
+    request.desired.application_sid = Some(ApplicationSid::parse(application).unwrap());
+    for application_sid in [request.desired.application_sid.clone(), None] {
+        request.desired.application_sid = application_sid;
+        let (said, error) = run(&twilio, &request, false).await;
         assert_eq!(error, None, "{said}");
         assert!(said.ends_with("Nothing to change.\n"), "{said}");
     }
@@ -105,12 +109,12 @@ async fn a_first_run_makes_all_and_a_second_finds_nothing_to_do() {
 #[tokio::test]
 async fn a_dry_run_shows_the_steps_and_takes_none() {
     let twilio = FakeTwilio::start(&Tasks::default());
-    twilio.owns_number(NUMBER, "", "");
-    let order = Order {
+    twilio.add_incoming_number(NUMBER, "", "");
+    let request = SetupRequest {
         dry_run: true,
-        ..order()
+        ..request()
     };
-    let (said, error) = run(&twilio, &order, true).await;
+    let (said, error) = run(&twilio, &request, true).await;
     assert_eq!(error, None, "{said}");
     for step in [
         "Application: make one",
@@ -125,21 +129,21 @@ async fn a_dry_run_shows_the_steps_and_takes_none() {
 #[tokio::test]
 async fn a_number_that_someone_uses_is_left_and_all_else_done() {
     let twilio = FakeTwilio::start(&Tasks::default());
-    twilio.owns_number(
+    twilio.add_incoming_number(
         NUMBER,
         "https://elsewhere/voice",
         "TK00000000000000000000000000000001",
     );
-    let (said, error) = run(&twilio, &order(), true).await;
+    let (said, error) = run(&twilio, &request(), true).await;
     assert!(said.contains("the SIP trunk TK"), "{said}");
     assert!(error.is_some(), "{said}");
     assert_eq!(twilio.number_field(NUMBER, "voice_application_sid"), "");
     assert_eq!(twilio.applications().len(), 1);
 
-    let mut order = order();
-    order.wanted.number_wish = NumberWish::Take;
-    order.wanted.has_key = true;
-    let (said, error) = run(&twilio, &order, false).await;
+    let mut request = request();
+    request.desired.number_action = NumberAction::TakeOver;
+    request.desired.has_key = true;
+    let (said, error) = run(&twilio, &request, false).await;
     assert_eq!(error, None, "{said}");
     let application = twilio.number_field(NUMBER, "voice_application_sid");
     assert_eq!(twilio.applications(), [application]);
@@ -149,15 +153,15 @@ async fn a_number_that_someone_uses_is_left_and_all_else_done() {
 #[tokio::test]
 async fn a_number_is_offered_and_taken_at_a_yes() {
     let twilio = FakeTwilio::start(&Tasks::default());
-    twilio.owns_number(NUMBER, "", "");
-    let mut order = order();
-    order.wanted.number_wish = NumberWish::Look;
-    order.wanted.has_key = true;
-    let (said, error) = run(&twilio, &order, false).await;
+    twilio.add_incoming_number(NUMBER, "", "");
+    let mut request = request();
+    request.desired.number_action = NumberAction::Report;
+    request.desired.has_key = true;
+    let (said, error) = run(&twilio, &request, false).await;
     assert_eq!(error, None, "{said}");
     assert!(said.contains("--number has them come here"), "{said}");
     assert_eq!(twilio.number_field(NUMBER, "voice_application_sid"), "");
-    run(&twilio, &order, true).await;
+    run(&twilio, &request, true).await;
     let application = twilio.number_field(NUMBER, "voice_application_sid");
     assert_eq!(twilio.applications(), [application]);
 }
@@ -165,17 +169,17 @@ async fn a_number_is_offered_and_taken_at_a_yes() {
 #[tokio::test]
 async fn a_moved_server_updates_its_application() {
     let twilio = FakeTwilio::start(&Tasks::default());
-    let application = twilio.has_application(&[
+    let application = twilio.add_application(&[
         ("friendly_name", "CallBurner"),
         ("voice_url", "https://old/voice"),
         ("voice_method", "POST"),
         ("status_callback", "https://old/api/calls/status"),
         ("status_callback_method", "POST"),
     ]);
-    let mut order = order();
-    order.wanted.has_key = true;
-    order.wanted.number_wish = NumberWish::Look;
-    let (said, error) = run(&twilio, &order, false).await;
+    let mut request = request();
+    request.desired.has_key = true;
+    request.desired.number_action = NumberAction::Report;
+    let (said, error) = run(&twilio, &request, false).await;
     assert_eq!(error, None, "{said}");
     assert!(
         said.contains("https://x/voice  (was https://old/voice)"),
@@ -195,20 +199,20 @@ async fn a_moved_server_updates_its_application() {
 async fn a_secret_that_cannot_be_written_down_is_shown() {
     let twilio = FakeTwilio::start(&Tasks::default());
     let folder = tempfile::tempdir().unwrap();
-    let mut order = order();
-    order.env_file = Some(folder.path().join("missing").join(".env"));
-    order.wanted.number_wish = NumberWish::Look;
-    let application = twilio.has_application(&[("friendly_name", "CallBurner")]);
-    order.wanted.application_sid = Some(ApplicationSid::parse(&application).unwrap());
-    let (said, error) = run(&twilio, &order, false).await;
+    let mut request = request();
+    request.env_file = Some(folder.path().join("missing").join(".env"));
+    request.desired.number_action = NumberAction::Report;
+    let application = twilio.add_application(&[("friendly_name", "CallBurner")]);
+    request.desired.application_sid = Some(ApplicationSid::parse(&application).unwrap());
+    let (said, error) = run(&twilio, &request, false).await;
     let (_, secret) = twilio.keys().pop().unwrap();
     assert!(
         said.contains(&format!("TWILIO_API_SECRET={secret}\n")),
         "{said}"
     );
     assert!(error.unwrap().contains("by hand"));
-    let rest = Rest::new(twilio.config()).unwrap();
-    let made = rest.create_key("x").await.unwrap();
+    let client = TwilioClient::new(twilio.config()).unwrap();
+    let made = client.create_key("x").await.unwrap();
     assert!(!format!("{made:?}").contains(made.secret.expose_secret()));
     assert_ne!(made.sid, ApiKeySid::parse(KEY).unwrap());
 }

@@ -5,30 +5,30 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::net::TcpStream;
 
-use super::browser::Browser;
+use super::browser::LiveClient;
 use super::keys;
-use super::phone::{Gate, Stream, speech, unhurried_voice};
-use super::stories::call;
-use crate::app::{App, Parts};
+use super::phone::{MediaClient, RecognizerGate, speech, stall_free_config};
+use super::scenarios::call;
+use crate::app::{App, ServerConfig};
 use crate::engine::Engine;
 use crate::engine::recognizer::{
-    Hypothesis, RecognizeError, Recognizer, Request, ScriptedRecognizer,
+    Hypothesis, RecognizeError, RecognizeRequest, Recognizer, ScriptedRecognizer,
 };
 use crate::transcript::EndReason;
 
 /// Counts the recognisers that worker threads have let go of.
-struct Counted {
+struct CountingRecognizer {
     inner: Box<dyn Recognizer>,
     gone: Arc<AtomicUsize>,
 }
 
-impl Recognizer for Counted {
-    fn recognize(&mut self, request: &Request<'_>) -> Result<Hypothesis, RecognizeError> {
+impl Recognizer for CountingRecognizer {
+    fn recognize(&mut self, request: &RecognizeRequest<'_>) -> Result<Hypothesis, RecognizeError> {
         self.inner.recognize(request)
     }
 }
 
-impl Drop for Counted {
+impl Drop for CountingRecognizer {
     fn drop(&mut self) {
         self.gone.fetch_add(1, Ordering::SeqCst);
     }
@@ -36,28 +36,29 @@ impl Drop for Counted {
 
 async fn app(recognizers: Vec<Box<dyn Recognizer>>) -> App {
     let address = ([127, 0, 0, 1], 0).into();
-    let parts = Parts::local(address, Engine::start(recognizers), unhurried_voice());
-    let mut parts = parts.await.unwrap();
-    parts.doors.local_keys = Some(keys());
-    App::start(parts).await.unwrap()
+    let server_config =
+        ServerConfig::local(address, Engine::start(recognizers), stall_free_config());
+    let mut server_config = server_config.await.unwrap();
+    server_config.endpoint.local_keys = Some(keys());
+    App::start(server_config).await.unwrap()
 }
 
 #[tokio::test]
 async fn a_stop_in_the_middle_of_a_word_publishes_it_says_goodbye_and_ends_every_worker() {
     let gone = Arc::new(AtomicUsize::new(0));
     let recognizers = (0..2).map(|_| -> Box<dyn Recognizer> {
-        Box::new(Counted {
+        Box::new(CountingRecognizer {
             inner: Box::new(ScriptedRecognizer::default()),
             gone: gone.clone(),
         })
     });
     let app = app(recognizers.collect()).await;
     let address = app.address();
-    let mut browser = Browser::connect(address).await;
+    let mut browser = LiveClient::connect(address).await;
     browser.subscribe(&call(1)).await;
     browser.settle().await;
-    let mut stream = Stream::start(address, 1).await;
-    stream.speak(&speech()[..12_000]).await;
+    let mut stream = MediaClient::start(address, 1).await;
+    stream.send_audio(&speech()[..12_000]).await;
     browser.settle().await;
     assert_eq!(browser.page(&call(1)).segments, []);
 
@@ -79,14 +80,14 @@ async fn a_stop_in_the_middle_of_a_word_publishes_it_says_goodbye_and_ends_every
 
 #[tokio::test]
 async fn a_stop_waits_for_words_that_are_being_recognised() {
-    let gate = Gate::closed();
+    let gate = RecognizerGate::closed();
     let app = app(vec![gate.recognizer()]).await;
     let address = app.address();
-    let mut browser = Browser::connect(address).await;
+    let mut browser = LiveClient::connect(address).await;
     browser.subscribe(&call(1)).await;
     browser.settle().await;
-    let mut stream = Stream::start(address, 1).await;
-    stream.speak(&speech()[..12_000]).await;
+    let mut stream = MediaClient::start(address, 1).await;
+    stream.send_audio(&speech()[..12_000]).await;
     // Owns the gate: whatever goes wrong, it opens before the workers are waited for.
     let told = async move {
         // The server hangs up on Twilio when it has begun to stop.

@@ -6,20 +6,21 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use utoipa::openapi::OpenApi;
 
-use super::browser::Browser;
-use super::stories::call;
-use super::{Answer, Log, Server, request, request_of_stranger};
-use crate::access::password::Passwords;
+use super::browser::LiveClient;
+use super::scenarios::call;
+use super::{HttpResponse, LogCapture, RunningServer, request, request_of_stranger};
+use crate::access::password::PasswordHashPool;
 use crate::access::secret::Secret;
-use crate::api::{self, Caller, Via};
-use crate::app::Parts;
+use crate::api::{self, AuthMethod, Caller};
+use crate::app::ServerConfig;
 use crate::clock::{self, UtcTime};
-use crate::config::Doors;
+use crate::config::EndpointConfig;
+use crate::engine::Engine;
 use crate::engine::recognizer::ScriptedRecognizer;
-use crate::engine::{Engine, voice};
+use crate::engine::track::TrackConfig;
 use crate::ids::CallSid;
 use crate::limits;
-use crate::store::{CallRecord, Fault, NewCall, Party, Role, Store, TranscriptState, User};
+use crate::store::{CallRecord, InjectedFault, NewCall, Party, Role, Store, TranscriptState, User};
 use crate::transcript::{CallStatus, Direction};
 
 pub(crate) const PASSWORD: &str = "correct horse";
@@ -28,36 +29,40 @@ pub(crate) const PASSWORD: &str = "correct horse";
 const PAGE: &str = "Origin: https://calls.example.org\r\nContent-Type: application/json\r\n";
 
 /// A server at a public address, so that everyone must sign in.
-pub(crate) struct House {
-    pub(crate) server: Server,
+pub(crate) struct TestServer {
+    pub(crate) server: RunningServer,
     pub(crate) store: Store,
     pub(crate) folder: TempDir,
 }
 
-impl House {
+impl TestServer {
     pub(crate) async fn open() -> Self {
         Self::open_at(Some("https://calls.example.org")).await
     }
 
     /// Without a public address: only this machine reaches it.
     pub(crate) async fn open_at(public: Option<&str>) -> Self {
-        let mut doors = Doors::local(([127, 0, 0, 1], 0).into());
+        let mut endpoint = EndpointConfig::local(([127, 0, 0, 1], 0).into());
         if let Some(url) = public {
-            doors.public_base_url = Some(url.parse().unwrap());
-            doors.public_url = url.parse().unwrap();
+            endpoint.public_base_url = Some(url.parse().unwrap());
+            endpoint.public_url = url.parse().unwrap();
         }
-        Self::open_behind(doors, |_| {}).await
+        Self::open_behind(endpoint, |_| {}).await
     }
 
     /// Behind these doors; `change` sees what the server is made of.
-    pub(crate) async fn open_behind(doors: Doors, change: impl FnOnce(&mut Parts)) -> Self {
+    pub(crate) async fn open_behind(
+        endpoint: EndpointConfig,
+        change: impl FnOnce(&mut ServerConfig),
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&database(&folder)).await.unwrap();
         let engine = Engine::start(vec![Box::new(ScriptedRecognizer::default())]);
-        let mut parts = Parts::behind(doors, store.clone(), engine, voice::Config::default());
-        change(&mut parts);
+        let mut server_config =
+            ServerConfig::behind(endpoint, store.clone(), engine, TrackConfig::default());
+        change(&mut server_config);
         Self {
-            server: Server::of(parts, |_| {}),
+            server: RunningServer::of(server_config, |_| {}),
             store,
             folder,
         }
@@ -65,7 +70,7 @@ impl House {
 
     /// A new user, who can sign in with [`PASSWORD`].
     pub(crate) async fn user(&self, name: &str, role: Role) -> User {
-        let passwords = Passwords::default();
+        let passwords = PasswordHashPool::default();
         let hash = passwords.hash(PASSWORD.to_owned().into()).await.unwrap();
         let added = self.store.add_user(name, &hash, role, clock::utc_now());
         added.await.unwrap()
@@ -94,7 +99,7 @@ impl House {
         path: &str,
         headers: &str,
         body: &Value,
-    ) -> Answer {
+    ) -> HttpResponse {
         let body = if body.is_null() {
             String::new()
         } else {
@@ -110,19 +115,19 @@ impl House {
         path: &str,
         cookie: &str,
         body: &Value,
-    ) -> Answer {
+    ) -> HttpResponse {
         let headers = format!("{PAGE}Cookie: {cookie}\r\n");
         self.ask(method, path, &headers, body).await
     }
 
     /// Signs in; the answer.
-    pub(crate) async fn sign_in(&self, name: &str, password: &str) -> Answer {
+    pub(crate) async fn sign_in(&self, name: &str, password: &str) -> HttpResponse {
         let body = json!({ "name": name, "password": password });
         self.ask("POST", "/api/session", PAGE, &body).await
     }
 
     /// The name of whoever the server takes the cookie's owner for.
-    pub(crate) async fn who(&self, cookie: &str) -> Option<String> {
+    pub(crate) async fn signed_in_name(&self, cookie: &str) -> Option<String> {
         let state = self.page("GET", "/api/session", cookie, &Value::Null).await;
         let name = &state.json()["user"]["name"];
         name.as_str().map(str::to_owned)
@@ -151,9 +156,9 @@ impl House {
         self.store.open_call(&new).await.unwrap()
     }
 
-    pub(crate) async fn listen(&self, cookie: &str) -> Result<Browser, u16> {
+    pub(crate) async fn listen(&self, cookie: &str) -> Result<LiveClient, u16> {
         let origin = ("origin", "https://calls.example.org");
-        Browser::open(self.server.addr, "", &[origin, ("cookie", cookie)]).await
+        LiveClient::open(self.server.addr, "", &[origin, ("cookie", cookie)]).await
     }
 }
 
@@ -163,19 +168,19 @@ pub(crate) fn database(folder: &TempDir) -> String {
 }
 
 /// The cookie that an answer sets, as a browser sends it back.
-pub(crate) fn cookie(answer: &Answer) -> String {
+pub(crate) fn cookie(answer: &HttpResponse) -> String {
     let set = answer.header("set-cookie").expect("no cookie was set");
     set.split(';').next().unwrap().to_owned()
 }
 
 /// All cookies that an answer sets, as a browser sends them back.
-fn cookies(answer: &Answer) -> String {
+fn cookies(answer: &HttpResponse) -> String {
     let set = answer.headers("set-cookie");
     let pairs = set.iter().filter_map(|cookie| cookie.split(';').next());
     pairs.collect::<Vec<_>>().join("; ")
 }
 
-fn code(answer: &Answer) -> String {
+fn code(answer: &HttpResponse) -> String {
     let json = answer.json();
     json["error"]["code"]
         .as_str()
@@ -184,14 +189,14 @@ fn code(answer: &Answer) -> String {
 }
 
 #[track_caller]
-pub(crate) fn assert_refused(answer: &Answer, status: u16, expected: &str) {
+pub(crate) fn assert_refused(answer: &HttpResponse, status: u16, expected: &str) {
     assert_eq!((answer.status, code(answer).as_str()), (status, expected));
 }
 
 /// The routes of `contract` that answer a stranger with anything but 401, other than `open` ones.
 /// Path parameters are filled with something that fits none of them.
 pub(crate) async fn routes_open_to_strangers(
-    server: &Server,
+    server: &RunningServer,
     contract: &OpenApi,
     open: &[(&str, &str)],
 ) -> Vec<String> {
@@ -216,41 +221,44 @@ pub(crate) async fn routes_open_to_strangers(
 
 #[tokio::test]
 async fn the_first_run_link_makes_the_first_admin_once_and_in_time() {
-    let house = House::open().await;
-    let gates = &house.server.state.gatehouse;
-    let state = house.ask("GET", "/api/session", "", &Value::Null).await;
+    let app = TestServer::open().await;
+    let auth = &app.server.state.auth;
+    let state = app.ask("GET", "/api/session", "", &Value::Null).await;
     let expected = json!({ "user": null, "open": false, "linkNeeded": false, "setupNeeded": true });
     assert_eq!(state.json(), expected);
 
     let set_up = async |link: &str, password: &str| {
         let (_, secret) = link.split_once("/setup#").unwrap();
         let body = json!({ "secret": secret, "name": "alice", "password": password });
-        house.ask("POST", "/api/setup", PAGE, &body).await
+        app.ask("POST", "/api/setup", PAGE, &body).await
     };
     let now = clock::utc_now();
-    let earlier = now.minus(limits::SETUP_TIME_MAX);
-    let expired = gates.first_run_link(earlier).await.unwrap().unwrap();
+    let earlier = now.minus(limits::SETUP_LINK_AGE_MAX);
+    let expired = auth.first_run_link(earlier).await.unwrap().unwrap();
     assert_refused(&set_up(&expired, PASSWORD).await, 403, "not_allowed");
 
-    let link = gates.first_run_link(now).await.unwrap().unwrap();
+    let link = auth.first_run_link(now).await.unwrap().unwrap();
     assert!(link.starts_with("https://calls.example.org/setup#"));
     assert_refused(&set_up(&expired, PASSWORD).await, 403, "not_allowed");
     assert_refused(&set_up(&link, "password").await, 422, "weak_password");
     let made = set_up(&link, PASSWORD).await;
     assert_eq!(made.status, 201, "{}", made.body);
     assert_eq!(made.json()["user"]["role"], "admin");
-    assert_eq!(house.who(&cookie(&made)).await.as_deref(), Some("alice"));
+    assert_eq!(
+        app.signed_in_name(&cookie(&made)).await.as_deref(),
+        Some("alice")
+    );
 
     assert_refused(&set_up(&link, PASSWORD).await, 403, "not_allowed");
-    assert_eq!(gates.first_run_link(now).await.unwrap(), None);
-    assert_eq!(house.store.users().await.unwrap().len(), 1);
+    assert_eq!(auth.first_run_link(now).await.unwrap(), None);
+    assert_eq!(app.store.users().await.unwrap().len(), 1);
 }
 
 #[tokio::test]
 async fn one_signs_in_and_out_and_each_time_the_cookie_is_new() {
-    let house = House::open().await;
-    house.user("Alice", Role::User).await;
-    let answer = house.sign_in("alice", PASSWORD).await;
+    let app = TestServer::open().await;
+    app.user("Alice", Role::User).await;
+    let answer = app.sign_in("alice", PASSWORD).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     assert_eq!(answer.json()["user"]["name"], "Alice");
     assert_eq!(answer.header("cache-control"), Some("no-store"));
@@ -262,61 +270,61 @@ async fn one_signs_in_and_out_and_each_time_the_cookie_is_new() {
     assert_eq!(attributes, expected);
 
     let first = cookie(&answer);
-    let mut browser = house.listen(&first).await.ok().unwrap();
+    let mut browser = app.listen(&first).await.ok().unwrap();
     browser.settle().await;
     let body = json!({ "name": "Alice", "password": PASSWORD });
-    let again = house.page("POST", "/api/session", &first, &body).await;
+    let again = app.page("POST", "/api/session", &first, &body).await;
     let second = cookie(&again);
     assert_eq!(browser.closed().await, Some(1008));
     assert_ne!(first, second);
-    assert_eq!(house.who(&first).await, None, "the old session lives on");
-    assert_eq!(house.who(&second).await.as_deref(), Some("Alice"));
+    assert_eq!(
+        app.signed_in_name(&first).await,
+        None,
+        "the old session lives on"
+    );
+    assert_eq!(app.signed_in_name(&second).await.as_deref(), Some("Alice"));
 
-    let out = house
+    let out = app
         .page("DELETE", "/api/session", &second, &Value::Null)
         .await;
     assert_eq!(out.status, 204);
     assert!(out.header("set-cookie").unwrap().contains("; Max-Age=0;"));
-    assert_eq!(house.who(&second).await, None);
-    let after = house
-        .page("GET", "/api/tokens", &second, &Value::Null)
-        .await;
+    assert_eq!(app.signed_in_name(&second).await, None);
+    let after = app.page("GET", "/api/tokens", &second, &Value::Null).await;
     assert_refused(&after, 401, "sign_in_required");
 }
 
 #[tokio::test]
 async fn a_session_ends_when_it_is_left_and_when_it_is_old() {
-    let house = House::open().await;
-    let user = house.user("alice", Role::User).await;
+    let app = TestServer::open().await;
+    let user = app.user("alice", Role::User).await;
     let now = clock::utc_now();
     let minute = Duration::from_mins(1);
     let idle = now.minus(limits::SESSION_IDLE_MAX);
-    let left = house.session_of(&user, idle).await;
-    assert_eq!(house.who(&left).await, None);
-    let almost = house.session_of(&user, idle.plus(minute)).await;
-    assert_eq!(house.who(&almost).await.as_deref(), Some("alice"));
+    let left = app.session_of(&user, idle).await;
+    assert_eq!(app.signed_in_name(&left).await, None);
+    let almost = app.session_of(&user, idle.plus(minute)).await;
+    assert_eq!(app.signed_in_name(&almost).await.as_deref(), Some("alice"));
 
     let old = Secret::random();
     let begun = now.minus(limits::SESSION_AGE_MAX);
-    house
-        .store
+    app.store
         .open_session(&old.hash(), user.id, begun)
         .await
         .unwrap();
-    house.store.touch_session(&old.hash(), now).await.unwrap();
+    app.store.touch_session(&old.hash(), now).await.unwrap();
     let old = format!("__Host-callburner={}", old.expose());
-    assert_eq!(house.who(&old).await, None);
+    assert_eq!(app.signed_in_name(&old).await, None);
 }
 
 #[tokio::test]
 async fn use_keeps_a_session_alive_and_is_not_written_down_each_time() {
-    let house = House::open().await;
-    let user = house.user("alice", Role::User).await;
+    let app = TestServer::open().await;
+    let user = app.user("alice", Role::User).await;
     let secret = Secret::random();
     let cookie = format!("__Host-callburner={}", secret.expose());
     let last_use = async || {
-        house
-            .store
+        app.store
             .session(&secret.hash())
             .await
             .unwrap()
@@ -324,122 +332,120 @@ async fn use_keeps_a_session_alive_and_is_not_written_down_each_time() {
             .used_at
     };
     let now = clock::utc_now();
-    let a_while_ago = now.minus(limits::SESSION_TOUCH_EVERY);
-    house
-        .store
+    let a_while_ago = now.minus(limits::SESSION_TOUCH_INTERVAL);
+    app.store
         .open_session(&secret.hash(), user.id, a_while_ago)
         .await
         .unwrap();
-    house.who(&cookie).await;
+    app.signed_in_name(&cookie).await;
     let touched = last_use().await;
     assert!(touched >= now, "{touched} is before {now}");
-    house.who(&cookie).await;
+    app.signed_in_name(&cookie).await;
     assert_eq!(last_use().await, touched);
 }
 
 #[tokio::test]
 async fn who_guesses_is_held_back_and_told_when_to_come_back() {
-    let house = House::open().await;
-    house.user("alice", Role::User).await;
+    let app = TestServer::open().await;
+    app.user("alice", Role::User).await;
     for _ in 0..limits::SIGN_INS_PER_NETWORK_AND_NAME_MAX.get() {
-        let wrong = house.sign_in("alice", "wrong horse").await;
+        let wrong = app.sign_in("alice", "wrong horse").await;
         assert_refused(&wrong, 401, "wrong_credentials");
     }
-    let held = house.sign_in("alice", PASSWORD).await;
+    let held = app.sign_in("alice", PASSWORD).await;
     assert_refused(&held, 429, "too_many_attempts");
     let wait: u64 = held.header("retry-after").unwrap().parse().unwrap();
-    assert!((1..=limits::SIGN_IN_NAME_EVERY.as_secs() + 1).contains(&wait));
+    assert!((1..=limits::SIGN_IN_NAME_INTERVAL.as_secs() + 1).contains(&wait));
 
-    let stranger = house.sign_in("nobody", PASSWORD).await;
+    let stranger = app.sign_in("nobody", PASSWORD).await;
     assert_refused(&stranger, 401, "wrong_credentials");
 }
 
 #[tokio::test]
 async fn a_browser_that_has_signed_in_before_is_not_locked_out_by_guesses_of_others() {
-    let house = House::open().await;
-    house.user("alice", Role::User).await;
-    let first = house.sign_in("alice", PASSWORD).await;
+    let app = TestServer::open().await;
+    app.user("alice", Role::User).await;
+    let first = app.sign_in("alice", PASSWORD).await;
     let cookies = cookies(&first);
     let session = cookie(&first);
     // A stranger, whom the server sees at the same address.
     for _ in 0..limits::SIGN_INS_PER_NETWORK_MAX.get() {
-        house.sign_in("alice", "wrong horse").await;
+        app.sign_in("alice", "wrong horse").await;
     }
-    let held = house.sign_in("alice", PASSWORD).await;
+    let held = app.sign_in("alice", PASSWORD).await;
     assert_refused(&held, 429, "too_many_attempts");
     let right = json!({ "name": "Alice", "password": PASSWORD });
-    let again = house.page("POST", "/api/session", &cookies, &right).await;
+    let again = app.page("POST", "/api/session", &cookies, &right).await;
     assert_eq!(again.status, 200, "{}", again.body);
     let changed = json!({ "password": "another horse", "oldPassword": PASSWORD });
-    let session = if house.who(&session).await.is_some() {
+    let session = if app.signed_in_name(&session).await.is_some() {
         session
     } else {
         cookie(&again)
     };
-    let own = house
-        .page("PATCH", "/api/users/1", &session, &changed)
-        .await;
+    let own = app.page("PATCH", "/api/users/1", &session, &changed).await;
     assert_eq!(own.status, 200, "{}", own.body);
 
     // A browser that is known as alice's is a stranger's for anybody else's name, and does not sign in
     // without the password.
-    house.user("bob", Role::User).await;
+    app.user("bob", Role::User).await;
     let other = json!({ "name": "bob", "password": PASSWORD });
-    let other = house.page("POST", "/api/session", &cookies, &other).await;
+    let other = app.page("POST", "/api/session", &cookies, &other).await;
     assert_refused(&other, 429, "too_many_attempts");
     let wrong = json!({ "name": "alice", "password": PASSWORD });
     let known = cookies.split("; ").nth(1).unwrap();
-    let wrong = house.page("POST", "/api/session", known, &wrong).await;
+    let wrong = app.page("POST", "/api/session", known, &wrong).await;
     assert_refused(&wrong, 401, "wrong_credentials");
 }
 
 #[tokio::test]
 async fn on_a_full_disk_one_signs_out_and_a_removed_user_may_do_nothing() {
-    let house = House::open().await;
-    let ada = house.session("ada", Role::Admin).await;
+    let app = TestServer::open().await;
+    let ada = app.session("ada", Role::Admin).await;
     let (bob, eve) = (
-        house.user("bob", Role::User).await,
-        house.user("eve", Role::User).await,
+        app.user("bob", Role::User).await,
+        app.user("eve", Role::User).await,
     );
     let now = clock::utc_now();
     let (of_bob, of_eve) = (
-        house.session_of(&bob, now).await,
-        house.session_of(&eve, now).await,
+        app.session_of(&bob, now).await,
+        app.session_of(&eve, now).await,
     );
-    house.store.suffer(Some(Fault::Full));
-    let out = house
+    app.store.inject_fault(Some(InjectedFault::DiskFull));
+    let out = app
         .page("DELETE", "/api/session", &of_bob, &Value::Null)
         .await;
-    assert_eq!((out.status, house.who(&of_bob).await), (204, None));
+    assert_eq!((out.status, app.signed_in_name(&of_bob).await), (204, None));
     let path = format!("/api/users/{}", eve.id.0);
-    let removed = house.page("DELETE", &path, &ada, &Value::Null).await;
-    assert_eq!((removed.status, house.who(&of_eve).await), (503, None));
+    let removed = app.page("DELETE", &path, &ada, &Value::Null).await;
+    assert_eq!(
+        (removed.status, app.signed_in_name(&of_eve).await),
+        (503, None)
+    );
     assert_refused(
-        &house.sign_in("eve", PASSWORD).await,
+        &app.sign_in("eve", PASSWORD).await,
         401,
         "wrong_credentials",
     );
     // Whoever removes himself may be the last admin.
-    let own = house
-        .page("DELETE", "/api/users/1", &ada, &Value::Null)
-        .await;
+    let own = app.page("DELETE", "/api/users/1", &ada, &Value::Null).await;
     assert_eq!(own.status, 503);
-    assert_eq!(house.who(&ada).await.as_deref(), Some("ada"));
+    assert_eq!(app.signed_in_name(&ada).await.as_deref(), Some("ada"));
 
-    house.store.suffer(None);
-    house.server.state.gatehouse.write_ended().await;
-    assert!(house.store.sessions(bob.id).await.unwrap().is_empty());
-    assert!(house.store.user(eve.id).await.unwrap().is_none());
-    assert_eq!(house.sign_in("bob", PASSWORD).await.status, 200);
+    app.store.inject_fault(None);
+    app.server.state.auth.write_pending_revocations().await;
+    assert!(app.store.sessions(bob.id).await.unwrap().is_empty());
+    assert!(app.store.user(eve.id).await.unwrap().is_none());
+    assert_eq!(app.sign_in("bob", PASSWORD).await.status, 200);
 }
 
 #[tokio::test]
 async fn a_name_that_looks_like_anothers_or_hides_something_is_refused() {
-    let house = House::open().await;
-    let ada = house.session("ada", Role::Admin).await;
+    let app = TestServer::open().await;
+    let ada = app.session("ada", Role::Admin).await;
     let add = async |name: &str| {
         let body = json!({ "name": name, "password": PASSWORD, "role": "user" });
-        house.page("POST", "/api/users", &ada, &body).await
+        app.page("POST", "/api/users", &ada, &body).await
     };
     assert_refused(&add("ada\u{200b}").await, 422, "bad_name");
     assert_refused(&add("\u{202e}ada").await, 422, "bad_name");
@@ -449,8 +455,8 @@ async fn a_name_that_looks_like_anothers_or_hides_something_is_refused() {
 
 #[tokio::test]
 async fn a_hash_that_is_out_of_date_is_renewed_at_sign_in() {
-    let house = House::open().await;
-    let user = house.user("alice", Role::User).await;
+    let app = TestServer::open().await;
+    let user = app.user("alice", Role::User).await;
     // PASSWORD with 8 MiB and one pass.
     let old = {
         use argon2::password_hash::PasswordHasher;
@@ -461,22 +467,22 @@ async fn a_hash_that_is_out_of_date_is_renewed_at_sign_in() {
         let hash: PasswordHash = hasher.hash_password(PASSWORD.as_bytes()).unwrap();
         hash.to_string()
     };
-    house.store.set_password(user.id, &old).await.unwrap();
-    let kept = async || house.store.credentials("alice").await.unwrap().unwrap().1;
-    assert_eq!(house.sign_in("alice", "wrong horse").await.status, 401);
+    app.store.set_password(user.id, &old).await.unwrap();
+    let kept = async || app.store.credentials("alice").await.unwrap().unwrap().1;
+    assert_eq!(app.sign_in("alice", "wrong horse").await.status, 401);
     assert_eq!(kept().await, old);
-    assert_eq!(house.sign_in("alice", PASSWORD).await.status, 200);
+    assert_eq!(app.sign_in("alice", PASSWORD).await.status, 200);
     let renewed = kept().await;
     assert!(renewed.contains("m=19456,t=2,p=1"), "{renewed}");
-    assert_eq!(house.sign_in("alice", PASSWORD).await.status, 200);
+    assert_eq!(app.sign_in("alice", PASSWORD).await.status, 200);
     assert_eq!(kept().await, renewed);
 }
 
 #[tokio::test]
 async fn a_page_of_another_origin_can_neither_sign_in_nor_change_anything() {
-    let house = House::open().await;
-    let user = house.user("alice", Role::Admin).await;
-    let cookie = house.session_of(&user, clock::utc_now()).await;
+    let app = TestServer::open().await;
+    let user = app.user("alice", Role::Admin).await;
+    let cookie = app.session_of(&user, clock::utc_now()).await;
     let body = json!({ "name": "robot", "scopes": ["calls:read"] });
     let sign_in = json!({ "name": "alice", "password": PASSWORD });
     for strange in [
@@ -491,36 +497,36 @@ async fn a_page_of_another_origin_can_neither_sign_in_nor_change_anything() {
             ("POST", "/api/session", &sign_in),
             ("DELETE", "/api/session", &Value::Null),
         ] {
-            let answer = house.ask(method, path, &headers, body).await;
+            let answer = app.ask(method, path, &headers, body).await;
             assert_refused(&answer, 403, "origin_refused");
         }
     }
     // A form needs no permission from the browser to be sent, but is no JSON.
     let form = format!("Cookie: {cookie}\r\nContent-Type: text/plain\r\n");
-    let answer = house.ask("POST", "/api/tokens", &form, &body).await;
+    let answer = app.ask("POST", "/api/tokens", &form, &body).await;
     assert_refused(&answer, 415, "unsupported_media_type");
-    assert_eq!(house.who(&cookie).await.as_deref(), Some("alice"));
-    assert!(house.store.api_tokens(user.id).await.unwrap().is_empty());
+    assert_eq!(app.signed_in_name(&cookie).await.as_deref(), Some("alice"));
+    assert!(app.store.api_tokens(user.id).await.unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn a_user_hears_own_calls_only_and_an_admin_all() {
-    let house = House::open().await;
-    let alice = house.user("alice", Role::User).await;
-    let bob = house.user("bob", Role::User).await;
-    let admin = house.session("carol", Role::Admin).await;
+    let app = TestServer::open().await;
+    let alice = app.user("alice", Role::User).await;
+    let bob = app.user("bob", Role::User).await;
+    let admin = app.session("carol", Role::Admin).await;
     let records = [
-        house.call_of(&call(1), Some(&alice)).await,
-        house.call_of(&call(2), Some(&bob)).await,
-        house.call_of(&call(3), None).await,
+        app.call_of(&call(1), Some(&alice)).await,
+        app.call_of(&call(2), Some(&bob)).await,
+        app.call_of(&call(3), None).await,
     ];
     for n in 1..=4 {
-        house.server.hub.open(&call(n), 1);
+        app.server.hub.open_stream(&call(n), 1);
     }
 
     let now = clock::utc_now();
-    let cookie = house.session_of(&alice, now).await;
-    let mut browser = house.listen(&cookie).await.ok().unwrap();
+    let cookie = app.session_of(&alice, now).await;
+    let mut browser = app.listen(&cookie).await.ok().unwrap();
     browser.subscribe(&call(1)).await;
     assert_eq!(browser.next_event().await.call_sid, call(1));
     // Someone else's, nobody's, and one that is not there: all the same.
@@ -528,23 +534,26 @@ async fn a_user_hears_own_calls_only_and_an_admin_all() {
         browser.subscribe(&call(n)).await;
         assert_eq!(browser.next_error().await, "no_such_call", "call {n}");
     }
-    let mut all = house.listen(&admin).await.ok().unwrap();
+    let mut all = app.listen(&admin).await.ok().unwrap();
     for n in 1..=4 {
         all.subscribe(&call(n)).await;
         assert_eq!(all.next_event().await.call_sid, call(n));
     }
 
-    let via = Via::Session([0; 32]);
-    let caller = Caller::User { user: alice, via };
-    let seen = records.map(|record| caller.may_see(&record).is_ok());
+    let auth_method = AuthMethod::Session([0; 32]);
+    let caller = Caller::User {
+        user: alice,
+        auth_method,
+    };
+    let seen = records.map(|record| caller.require_call_access(&record).is_ok());
     assert_eq!(seen, [true, false, false]);
 }
 
 #[tokio::test]
-async fn a_stranger_finds_every_door_closed() {
-    let house = House::open().await;
-    assert_eq!(house.listen("").await.err(), Some(401));
-    let contract = api::browsers().into_openapi();
+async fn a_stranger_finds_every_route_closed() {
+    let app = TestServer::open().await;
+    assert_eq!(app.listen("").await.err(), Some(401));
+    let contract = api::client_routes().into_openapi();
     let open = [
         ("GET", "/api/session"),
         ("POST", "/api/session"),
@@ -555,48 +564,46 @@ async fn a_stranger_finds_every_door_closed() {
         ("POST", "/api/session/passkey/options"),
         ("POST", "/api/setup"),
     ];
-    let found = routes_open_to_strangers(&house.server, &contract, &open).await;
+    let found = routes_open_to_strangers(&app.server, &contract, &open).await;
     assert_eq!(found, Vec::<String>::new());
-    let found = routes_open_to_strangers(&house.server, &contract, &[]).await;
+    let found = routes_open_to_strangers(&app.server, &contract, &[]).await;
     assert_eq!(found.len(), open.len(), "{found:?}");
 }
 
 #[tokio::test]
 async fn who_signs_out_or_is_removed_hears_no_more() {
-    let house = House::open().await;
-    let admin = house.session("carol", Role::Admin).await;
-    let alice = house.user("alice", Role::User).await;
+    let app = TestServer::open().await;
+    let admin = app.session("carol", Role::Admin).await;
+    let alice = app.user("alice", Role::User).await;
     let now = clock::utc_now();
     let [one, two] = [
-        house.session_of(&alice, now).await,
-        house.session_of(&alice, now).await,
+        app.session_of(&alice, now).await,
+        app.session_of(&alice, now).await,
     ];
-    let mut first = house.listen(&one).await.ok().unwrap();
-    let mut second = house.listen(&two).await.ok().unwrap();
+    let mut first = app.listen(&one).await.ok().unwrap();
+    let mut second = app.listen(&two).await.ok().unwrap();
     first.settle().await;
     second.settle().await;
-    house
-        .page("DELETE", "/api/session", &one, &Value::Null)
-        .await;
+    app.page("DELETE", "/api/session", &one, &Value::Null).await;
     assert_eq!(first.closed().await, Some(1008));
     second.settle().await;
 
     let path = format!("/api/users/{}", alice.id.0);
-    let removed = house.page("DELETE", &path, &admin, &Value::Null).await;
+    let removed = app.page("DELETE", &path, &admin, &Value::Null).await;
     assert_eq!(removed.status, 204, "{}", removed.body);
     assert_eq!(second.closed().await, Some(1008));
-    assert_eq!(house.listen(&two).await.err(), Some(401));
+    assert_eq!(app.listen(&two).await.err(), Some(401));
 }
 
 #[tokio::test]
 async fn a_machine_may_what_its_scopes_allow_until_its_token_is_taken_back() {
-    let house = House::open().await;
-    let alice = house.user("alice", Role::Admin).await;
-    let cookie = house.session_of(&alice, clock::utc_now()).await;
-    let reader = house.token(&cookie, &["calls:read"]).await;
-    let writer = house.token(&cookie, &["calls:write"]).await;
-    house.call_of(&call(1), Some(&alice)).await;
-    house.server.hub.open(&call(1), 1);
+    let app = TestServer::open().await;
+    let alice = app.user("alice", Role::Admin).await;
+    let cookie = app.session_of(&alice, clock::utc_now()).await;
+    let reader = app.token(&cookie, &["calls:read"]).await;
+    let writer = app.token(&cookie, &["calls:write"]).await;
+    app.call_of(&call(1), Some(&alice)).await;
+    app.server.hub.open_stream(&call(1), 1);
     let connect = async |token: &str| {
         // No browser sends this, so that no origin counts.
         let headers = [
@@ -606,7 +613,7 @@ async fn a_machine_may_what_its_scopes_allow_until_its_token_is_taken_back() {
         let headers = headers
             .each_ref()
             .map(|(name, value)| (*name, value.as_str()));
-        Browser::open(house.server.addr, "", &headers).await
+        LiveClient::open(app.server.addr, "", &headers).await
     };
     let mut machine = connect(&reader).await.ok().unwrap();
     machine.subscribe(&call(1)).await;
@@ -617,29 +624,27 @@ async fn a_machine_may_what_its_scopes_allow_until_its_token_is_taken_back() {
     // What only people do, an admin's machine does not either.
     let headers = format!("Authorization: bearer {reader}\r\nCookie: {cookie}\r\n");
     for path in ["/api/users", "/api/tokens"] {
-        let answer = house.ask("GET", path, &headers, &Value::Null).await;
+        let answer = app.ask("GET", path, &headers, &Value::Null).await;
         assert_refused(&answer, 403, "not_allowed");
     }
 
-    let list = house
-        .page("GET", "/api/tokens", &cookie, &Value::Null)
-        .await;
+    let list = app.page("GET", "/api/tokens", &cookie, &Value::Null).await;
     assert!(!list.body.contains(&reader));
     let id = list.json()["tokens"][0]["id"].as_i64().unwrap();
     let path = format!("/api/tokens/{id}");
-    let removed = house.page("DELETE", &path, &cookie, &Value::Null).await;
+    let removed = app.page("DELETE", &path, &cookie, &Value::Null).await;
     assert_eq!(removed.status, 204);
     assert_eq!(machine.closed().await, Some(1008));
     // A bad token is not made good by a cookie beside it.
-    let answer = house.ask("GET", "/api/users", &headers, &Value::Null).await;
+    let answer = app.ask("GET", "/api/users", &headers, &Value::Null).await;
     assert_refused(&answer, 401, "sign_in_required");
 }
 
 #[tokio::test]
 async fn a_token_is_good_for_what_its_owner_may_and_until_its_end() {
-    let house = House::open().await;
-    let user = house.user("alice", Role::User).await;
-    let cookie = house.session_of(&user, clock::utc_now()).await;
+    let app = TestServer::open().await;
+    let user = app.user("alice", Role::User).await;
+    let cookie = app.session_of(&user, clock::utc_now()).await;
     for (body, status, expected) in [
         (json!({ "name": "x", "scopes": [] }), 422, "no_scopes"),
         (
@@ -668,43 +673,41 @@ async fn a_token_is_good_for_what_its_owner_may_and_until_its_end() {
             "unprocessable",
         ),
     ] {
-        let answer = house.page("POST", "/api/tokens", &cookie, &body).await;
+        let answer = app.page("POST", "/api/tokens", &cookie, &body).await;
         assert_refused(&answer, status, expected);
     }
     let secret = Secret::api_token();
     let now = clock::utc_now();
     let scopes = [crate::store::Scope::CallsRead];
     let hash = secret.hash();
-    let added = house
+    let added = app
         .store
         .add_api_token(&hash, user.id, "old", &scopes, Some(now), now);
     added.await.unwrap();
     let headers = format!("Authorization: Bearer {}\r\n", secret.expose());
-    let answer = house
-        .ask("GET", "/api/tokens", &headers, &Value::Null)
-        .await;
+    let answer = app.ask("GET", "/api/tokens", &headers, &Value::Null).await;
     assert_refused(&answer, 401, "sign_in_required");
 }
 
 #[tokio::test]
 async fn admins_say_who_may_sign_in_and_nobody_else_does() {
-    let house = House::open().await;
-    let admin = house.session("carol", Role::Admin).await;
+    let app = TestServer::open().await;
+    let admin = app.session("carol", Role::Admin).await;
     let new = json!({ "name": "Dave", "password": PASSWORD, "role": "user" });
-    let added = house.page("POST", "/api/users", &admin, &new).await;
+    let added = app.page("POST", "/api/users", &admin, &new).await;
     assert_eq!(added.status, 201, "{}", added.body);
     let taken = json!({ "name": "DAVE", "password": PASSWORD, "role": "user" });
-    let answer = house.page("POST", "/api/users", &admin, &taken).await;
+    let answer = app.page("POST", "/api/users", &admin, &taken).await;
     assert_refused(&answer, 409, "name_taken");
-    let list = house.page("GET", "/api/users", &admin, &Value::Null).await;
+    let list = app.page("GET", "/api/users", &admin, &Value::Null).await;
     let users = list.json()["users"].clone();
     let [carol, dave] = [&users[0], &users[1]].map(|user| user["id"].as_i64().unwrap());
     assert!(!list.body.contains("argon2"));
 
     let at = |id| format!("/api/users/{id}");
-    let first = cookie(&house.sign_in("dave", PASSWORD).await);
+    let first = cookie(&app.sign_in("dave", PASSWORD).await);
     let own = json!({ "password": "another horse" });
-    let chosen = house.page("PATCH", &at(dave), &first, &own).await;
+    let chosen = app.page("PATCH", &at(dave), &first, &own).await;
     let dave_cookie = cookie(&chosen);
     let promote = json!({ "role": "admin" });
     for (method, path, body) in [
@@ -714,46 +717,46 @@ async fn admins_say_who_may_sign_in_and_nobody_else_does() {
         ("PATCH", at(carol), json!({ "password": "another horse" })),
         ("DELETE", at(carol), Value::Null),
     ] {
-        let answer = house.page(method, &path, &dave_cookie, &body).await;
+        let answer = app.page(method, &path, &dave_cookie, &body).await;
         assert_refused(&answer, 403, "not_allowed");
     }
 
     let demote = json!({ "role": "user" });
-    let answer = house.page("PATCH", &at(carol), &admin, &demote).await;
+    let answer = app.page("PATCH", &at(carol), &admin, &demote).await;
     assert_refused(&answer, 409, "last_admin");
-    let answer = house.page("DELETE", &at(carol), &admin, &Value::Null).await;
+    let answer = app.page("DELETE", &at(carol), &admin, &Value::Null).await;
     assert_refused(&answer, 409, "last_admin");
-    let answer = house.page("PATCH", &at(dave), &admin, &promote).await;
+    let answer = app.page("PATCH", &at(dave), &admin, &promote).await;
     assert_eq!(answer.json()["role"], "admin");
-    let answer = house.page("DELETE", &at(4_711), &admin, &Value::Null).await;
+    let answer = app.page("DELETE", &at(4_711), &admin, &Value::Null).await;
     assert_refused(&answer, 404, "no_such_user");
-    let answer = house.page("DELETE", &at(carol), &admin, &Value::Null).await;
+    let answer = app.page("DELETE", &at(carol), &admin, &Value::Null).await;
     assert_eq!(answer.status, 204, "{}", answer.body);
-    assert_eq!(house.who(&admin).await, None);
+    assert_eq!(app.signed_in_name(&admin).await, None);
 }
 
 #[tokio::test]
 async fn nothing_of_a_secret_is_in_the_log() {
-    let log = Log::listen();
+    let log = LogCapture::listen();
 
-    let house = House::open().await;
-    let gates = &house.server.state.gatehouse;
-    let link = gates
+    let app = TestServer::open().await;
+    let auth = &app.server.state.auth;
+    let link = auth
         .first_run_link(clock::utc_now())
         .await
         .unwrap()
         .unwrap();
     let (_, secret) = link.split_once('#').unwrap();
     let body = json!({ "secret": secret, "name": "alice.example", "password": PASSWORD });
-    let made = house.ask("POST", "/api/setup", PAGE, &body).await;
+    let made = app.ask("POST", "/api/setup", PAGE, &body).await;
     let session = cookie(&made);
-    house.sign_in("alice.example", "wrong horse").await;
-    let token = house.token(&session, &["calls:read"]).await;
+    app.sign_in("alice.example", "wrong horse").await;
+    let token = app.token(&session, &["calls:read"]).await;
     let headers = format!("Authorization: Bearer {token}\r\n");
-    house.ask("GET", "/api/users", &headers, &Value::Null).await;
+    app.ask("GET", "/api/users", &headers, &Value::Null).await;
     let broken = format!("{PAGE}Cookie: {session}\r\n");
     let body = json!({ "name": "x", "password": ["wrong horse"] });
-    house.ask("POST", "/api/session", &broken, &body).await;
+    app.ask("POST", "/api/session", &broken, &body).await;
 
     let text = log.text();
     assert!(text.contains("api_token_added"), "the log was not heard");

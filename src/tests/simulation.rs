@@ -2,17 +2,17 @@
 
 use serde_json::{Value, json};
 
-use super::browser::{Browser, Page};
-use super::phone::{eventually, unhurried_voice};
-use super::{Answer, keys, media_url, request};
-use crate::app::{App, Parts};
-use crate::config::Doors;
+use super::browser::{CallView, LiveClient};
+use super::phone::{eventually, stall_free_config};
+use super::{HttpResponse, keys, media_url, request};
+use crate::app::{App, ServerConfig};
+use crate::config::EndpointConfig;
 use crate::engine::Engine;
 use crate::engine::recognizer::ScriptedRecognizer;
 use crate::ids::CallSid;
-use crate::player::{self, Call, Options};
 use crate::store::{Store, TranscriptState};
 use crate::transcript::{CallStatus, EndReason, Speaker};
+use crate::twilio_sim::{self, RecordedCall, StreamOptions};
 
 async fn app(simulates: bool) -> App {
     app_on("sqlite::memory:", simulates).await
@@ -20,15 +20,15 @@ async fn app(simulates: bool) -> App {
 
 async fn app_on(database: &str, simulates: bool) -> App {
     let store = Store::open(database).await.unwrap();
-    let doors = Doors::local(([127, 0, 0, 1], 0).into());
+    let endpoint = EndpointConfig::local(([127, 0, 0, 1], 0).into());
     let engine = Engine::start(vec![Box::new(ScriptedRecognizer::default())]);
-    let mut parts = Parts::behind(doors, store, engine, unhurried_voice());
-    parts.doors.local_keys = Some(keys());
-    parts.simulates = simulates;
-    App::start(parts).await.unwrap()
+    let mut server_config = ServerConfig::behind(endpoint, store, engine, stall_free_config());
+    server_config.endpoint.local_keys = Some(keys());
+    server_config.is_simulation_enabled = simulates;
+    App::start(server_config).await.unwrap()
 }
 
-async fn ask(app: &App, method: &str, path: &str) -> Answer {
+async fn ask(app: &App, method: &str, path: &str) -> HttpResponse {
     request(app.address(), method, path, "", "").await
 }
 
@@ -63,9 +63,9 @@ async fn a_page_asks_for_a_call_and_watches_it_until_the_server_stops() {
     assert_eq!(second.status, 409);
     assert_eq!(second.json()["error"]["code"], "simulation_running");
 
-    let mut browser = Browser::connect(app.address()).await;
+    let mut browser = LiveClient::connect(app.address()).await;
     browser.subscribe(&sid).await;
-    let has_words = |page: &Page| !page.partials.is_empty() || !page.segments.is_empty();
+    let has_words = |page: &CallView| !page.partials.is_empty() || !page.segments.is_empty();
     let page = browser.until(&sid, has_words).await;
     assert_eq!(page.status, Some(CallStatus::InProgress));
     let listed = ask(&app, "GET", "/api/calls?status=in-progress")
@@ -86,17 +86,17 @@ async fn a_page_asks_for_a_call_and_watches_it_until_the_server_stops() {
 #[tokio::test]
 async fn it_is_kept_like_any_other_call_and_makes_room_for_the_next() {
     let app = app(true).await;
-    let options = Options {
+    let options = StreamOptions {
         speed: f64::INFINITY,
-        ..Options::fresh()
+        ..StreamOptions::fresh()
     };
-    let sid = app.desk().simulate(None, options).await.unwrap();
+    let sid = app.calls().simulate_call(None, options).await.unwrap();
     let record = async || app.store().call_record(&sid).await.unwrap().unwrap();
     let is_over = async || {
         let record = record().await;
         record.status.is_over() && record.transcript == TranscriptState::Complete
     };
-    let is_free = async || is_over().await && app.desk().simulated().is_none();
+    let is_free = async || is_over().await && app.calls().simulated_call().is_none();
     eventually("the end of the call", is_free).await;
     let record = record().await;
     assert_eq!(record.status, CallStatus::Completed);
@@ -114,25 +114,33 @@ async fn it_is_kept_like_any_other_call_and_makes_room_for_the_next() {
 #[tokio::test]
 async fn beside_a_public_address_it_is_heard_and_nobody_else() {
     let store = Store::open("sqlite::memory:").await.unwrap();
-    let doors = Doors {
+    let endpoint = EndpointConfig {
         public_base_url: Some("https://calls.example.org".parse().unwrap()),
         public_url: "https://calls.example.org".parse().unwrap(),
-        ..Doors::local(([127, 0, 0, 1], 0).into())
+        ..EndpointConfig::local(([127, 0, 0, 1], 0).into())
     };
     let engine = Engine::start(vec![Box::new(ScriptedRecognizer::default())]);
-    let mut parts = Parts::behind(doors, store, engine, unhurried_voice());
-    (parts.simulates, parts.doors.local_keys) = (true, Some(keys()));
-    let app = App::start(parts).await.unwrap();
-    let options = Options {
+    let mut server_config = ServerConfig::behind(endpoint, store, engine, stall_free_config());
+    (
+        server_config.is_simulation_enabled,
+        server_config.endpoint.local_keys,
+    ) = (true, Some(keys()));
+    let app = App::start(server_config).await.unwrap();
+    let options = StreamOptions {
         speed: f64::INFINITY,
-        ..Options::fresh()
+        ..StreamOptions::fresh()
     };
-    let strange = player::play(&media_url(app.address()), &Call::default(), &options).await;
+    let strange = twilio_sim::play_call(
+        &media_url(app.address()),
+        &RecordedCall::default(),
+        &options,
+    )
+    .await;
     assert!(
         strange.is_err(),
         "the simulator key opens a server that only its own machine reaches"
     );
-    let sid = app.desk().simulate(None, options).await.unwrap();
+    let sid = app.calls().simulate_call(None, options).await.unwrap();
     let record = async || app.store().call_record(&sid).await.unwrap().unwrap();
     let is_over = async || record().await.transcript == TranscriptState::Complete;
     eventually("the end of the call", is_over).await;

@@ -10,12 +10,12 @@ use crate::ids::UserId;
 use crate::transcript::CallStatus;
 use crate::transcript::RecordingStatus;
 use crate::twilio::signature::Keyring;
-use crate::twilio::signature::Payload;
 use crate::twilio::signature::SignatureError;
-use crate::twilio::signature::WhichKey;
+use crate::twilio::signature::SignedPayload;
+use crate::twilio::signature::VerifiedKey;
 use crate::twilio::token;
 use crate::twilio::webhook;
-use crate::twilio::webhook::Address;
+use crate::twilio::webhook::CallAddress;
 use crate::twilio::webhook::CallStatusCallback;
 use crate::twilio::webhook::DialEnded;
 use crate::twilio::webhook::LegDirection;
@@ -33,14 +33,14 @@ pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 const BASE: &str = "https://callburner.example.com";
 
 /// A request out of a `.form` file: its first line, its headers, an empty line, its body.
-pub(crate) struct Request {
+pub(crate) struct RecordedWebhook {
     pub(crate) name: String,
     pub(crate) url: String,
     head: String,
     pub(crate) body: String,
 }
 
-impl Request {
+impl RecordedWebhook {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| {
             let (key, value) = line.split_once(": ")?;
@@ -49,24 +49,25 @@ impl Request {
     }
 
     pub(crate) fn form(&self) -> Vec<(String, String)> {
-        webhook::form(self.body.as_bytes()).unwrap()
+        webhook::decode_form(self.body.as_bytes()).unwrap()
     }
 }
 
 /// Every fixture.
-pub(crate) fn requests() -> Vec<Request> {
+pub(crate) fn requests() -> Vec<RecordedWebhook> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/webhooks");
     let files = fs::read_dir(folder).unwrap();
-    let mut requests: Vec<Request> = files.map(|file| read(&file.unwrap().path())).collect();
+    let mut requests: Vec<RecordedWebhook> =
+        files.map(|file| read(&file.unwrap().path())).collect();
     requests.sort_by(|a, b| a.name.cmp(&b.name));
     requests
 }
 
-fn read(path: &Path) -> Request {
+fn read(path: &Path) -> RecordedWebhook {
     let text = fs::read_to_string(path).unwrap();
     let (first, rest) = text.split_once('\n').unwrap();
     let (head, body) = rest.split_once("\n\n").unwrap();
-    Request {
+    RecordedWebhook {
         name: path.file_stem().unwrap().to_str().unwrap().to_owned(),
         url: first.strip_prefix("POST ").unwrap().to_owned(),
         head: head.to_owned(),
@@ -101,10 +102,10 @@ fn every_webhook_is_signed_and_no_changed_one_is() {
         let name = &request.name;
         let verify = |form: &[(String, String)]| {
             let signature = request.header("X-Twilio-Signature");
-            keys.verify(&request.url, Payload::Form(form), signature, None)
+            keys.verify(&request.url, SignedPayload::Form(form), signature, None)
         };
         let form = request.form();
-        assert_eq!(verify(&form), Ok(WhichKey::Primary), "{name}");
+        assert_eq!(verify(&form), Ok(VerifiedKey::Primary), "{name}");
         for field in 0..form.len() {
             let mut changed = form.clone();
             changed[field].1.push('x');
@@ -122,35 +123,35 @@ fn every_webhook_is_signed_and_no_changed_one_is() {
 
 #[test]
 fn a_browser_asks_for_a_call() {
-    let request = VoiceRequest::read(&form("voice-browser", "/voice")).unwrap();
-    assert_eq!(request.from, Address::parse("client:Anonymous"));
+    let request = VoiceRequest::from_form(&form("voice-browser", "/voice")).unwrap();
+    assert_eq!(request.from, CallAddress::parse("client:Anonymous"));
     assert_eq!(request.to, None);
     assert_eq!(request.call_sid, call_sid());
     assert!(request.application_sid.is_some());
     assert_eq!(request.parent, None);
 
-    let request = VoiceRequest::read(&form("voice-browser-to", "/voice")).unwrap();
-    assert_eq!(request.to, Address::parse("+14155550123"));
+    let request = VoiceRequest::from_form(&form("voice-browser-to", "/voice")).unwrap();
+    assert_eq!(request.to, CallAddress::parse("+14155550123"));
     assert_eq!(request.status, Some(CallStatus::Ringing));
     assert_eq!(request.direction, Some(LegDirection::Inbound));
-    let Some(Address::Client(identity)) = request.from else {
+    let Some(CallAddress::Client(identity)) = request.from else {
         panic!("{:?} is no browser", request.from);
     };
-    assert_eq!(token::user_of(&identity), Some(UserId(42)));
+    assert_eq!(token::user_of_identity(&identity), Some(UserId(42)));
 }
 
 #[test]
 fn a_telephone_asks_for_a_call() {
-    let request = VoiceRequest::read(&form("voice-number", "/voice")).unwrap();
-    assert_eq!(request.from, Address::parse("+14155550199"));
-    assert_eq!(request.to, Address::parse("+14155550100"));
+    let request = VoiceRequest::from_form(&form("voice-number", "/voice")).unwrap();
+    assert_eq!(request.from, CallAddress::parse("+14155550199"));
+    assert_eq!(request.to, CallAddress::parse("+14155550100"));
     assert_eq!(request.application_sid, None);
     assert_eq!(request.caller_name.unwrap().0, "JANE DOE");
 }
 
 #[test]
 fn a_dial_ends() {
-    let ended = DialEnded::read(&form("voice-ended", "/voice/ended")).unwrap();
+    let ended = DialEnded::from_form(&form("voice-ended", "/voice/ended")).unwrap();
     assert_eq!(
         (ended.call_sid, ended.child),
         (call_sid(), Some(child_sid()))
@@ -164,7 +165,7 @@ fn a_dial_ends() {
 
 #[test]
 fn a_call_is_completed() {
-    let callback = CallStatusCallback::read(&form("status-completed", "/api/calls/status"));
+    let callback = CallStatusCallback::from_form(&form("status-completed", "/api/calls/status"));
     let callback = callback.unwrap();
     assert_eq!((callback.call_sid, callback.parent), (call_sid(), None));
     assert_eq!(callback.status, CallStatus::Completed);
@@ -177,7 +178,8 @@ fn a_call_is_completed() {
 
 #[test]
 fn a_dialled_leg_is_engaged() {
-    let callback = CallStatusCallback::read(&form("status-busy", "/api/calls/status")).unwrap();
+    let callback =
+        CallStatusCallback::from_form(&form("status-busy", "/api/calls/status")).unwrap();
     assert_eq!(
         (callback.call_sid, callback.parent),
         (child_sid(), Some(call_sid()))
@@ -185,13 +187,13 @@ fn a_dialled_leg_is_engaged() {
     assert_eq!(callback.status, CallStatus::Busy);
     assert_eq!((callback.sequence, callback.sip_code), (Some(2), Some(486)));
     assert_eq!(callback.direction, Some(LegDirection::OutboundDial));
-    assert_eq!(callback.from, Address::parse("+14155550100"));
+    assert_eq!(callback.from, CallAddress::parse("+14155550100"));
 }
 
 #[test]
 fn a_recording_is_completed() {
     let form = form("recording-completed", "/api/recordings/status");
-    let callback = RecordingCallback::read(&form).unwrap();
+    let callback = RecordingCallback::from_form(&form).unwrap();
     let sid = callback.recording_sid.as_str();
     assert_eq!(sid, "RE00000000000000000000000000000001");
     assert_eq!(callback.status, RecordingStatus::Completed);
@@ -206,7 +208,7 @@ fn a_recording_is_completed() {
 
 #[test]
 fn a_stream_starts_and_fails() {
-    let read = |name| StreamCallback::read(&form(name, "/api/streams/status")).unwrap();
+    let read = |name| StreamCallback::from_form(&form(name, "/api/streams/status")).unwrap();
     let started = read("stream-started");
     assert_eq!(started.event, StreamEvent::Started);
     assert_eq!(started.name.as_deref(), Some("cb-1"));
@@ -224,7 +226,7 @@ fn a_stream_starts_and_fails() {
 fn twilio_writes_a_call_down() {
     let read = |name| {
         let form = form(name, "/api/transcriptions/realtime");
-        TranscriptionCallback::read(&form).unwrap()
+        TranscriptionCallback::from_form(&form).unwrap()
     };
     let words = |name| {
         let event = read(name).event;

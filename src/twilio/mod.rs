@@ -16,9 +16,9 @@
 //! Before all that the browser has registered with a [`token`]. What nobody awaits comes as a
 //! callback too: of recordings, of streams, and of Twilio's own transcription ([`webhook`]).
 
+pub mod api;
 pub mod public_url;
 pub mod region;
-pub mod rest;
 pub mod signature;
 pub mod stream;
 pub mod token;

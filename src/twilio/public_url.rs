@@ -18,11 +18,11 @@ pub const RETRIES: &str = "#rc=3&rp=5xx,ct,rt";
 /// before it hands a request on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicUrl {
-    secure: bool,
+    is_secure: bool,
     /// Host and port as a URL writes them; no port if it is the scheme's own.
     authority: String,
     /// Empty, or `/…` without a `/` at its end.
-    base: String,
+    base_path: String,
 }
 
 /// Why a URL cannot be the server's.
@@ -43,7 +43,7 @@ impl PublicUrl {
     /// Reads a URL such as `https://calls.example.org` or `https://example.org:8443/calls/`.
     pub fn parse(text: &str) -> Result<Self, PublicUrlError> {
         let url = Url::parse(text.trim()).map_err(|_| PublicUrlError::NotHttp)?;
-        let secure = match url.scheme() {
+        let is_secure = match url.scheme() {
             "https" => true,
             "http" => false,
             _ => return Err(PublicUrlError::NotHttp),
@@ -61,37 +61,43 @@ impl PublicUrl {
         }
         let port = url.port().map(|port| format!(":{port}"));
         Ok(Self {
-            secure,
+            is_secure,
             authority: format!("{host}{}", port.unwrap_or_default()),
-            base: url.path().trim_end_matches('/').to_owned(),
+            base_path: url.path().trim_end_matches('/').to_owned(),
         })
     }
 
     /// The URL of a path (and query, kept to the byte) of this server: `https`, or `http` if the
     /// public URL is one, which only this machine's own tools can use.
-    pub fn https(&self, path_and_query: &str) -> String {
-        self.with_scheme(if self.secure { "https" } else { "http" }, path_and_query)
+    pub fn https_url(&self, path_and_query: &str) -> String {
+        self.with_scheme(
+            if self.is_secure { "https" } else { "http" },
+            path_and_query,
+        )
     }
 
-    /// [`Self::https`] for a webhook, with [`RETRIES`].
-    pub fn retried(&self, path_and_query: &str) -> String {
-        format!("{}{RETRIES}", self.https(path_and_query))
+    /// [`Self::https_url`] for a webhook, with [`RETRIES`].
+    pub fn https_url_with_retries(&self, path_and_query: &str) -> String {
+        format!("{}{RETRIES}", self.https_url(path_and_query))
     }
 
     /// The URL of a WebSocket of this server: `wss`, or `ws` beside `http`.
-    pub fn wss(&self, path: &str) -> String {
-        self.with_scheme(if self.secure { "wss" } else { "ws" }, path)
+    pub fn wss_url(&self, path: &str) -> String {
+        self.with_scheme(if self.is_secure { "wss" } else { "ws" }, path)
     }
 
     /// What a browser sends as `Origin` with this server's own pages.
     pub fn origin(&self) -> String {
-        let scheme = if self.secure { "https" } else { "http" };
+        let scheme = if self.is_secure { "https" } else { "http" };
         format!("{scheme}://{}", self.authority)
     }
 
     fn with_scheme(&self, scheme: &str, path: &str) -> String {
         let slash = if path.starts_with('/') { "" } else { "/" };
-        format!("{scheme}://{}{}{slash}{path}", self.authority, self.base)
+        format!(
+            "{scheme}://{}{}{slash}{path}",
+            self.authority, self.base_path
+        )
     }
 }
 
@@ -105,7 +111,7 @@ impl FromStr for PublicUrl {
 
 impl fmt::Display for PublicUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.origin(), self.base)
+        write!(f, "{}{}", self.origin(), self.base_path)
     }
 }
 
@@ -148,16 +154,16 @@ mod tests {
             ),
         ] {
             let url = PublicUrl::parse(base).unwrap();
-            assert_eq!(url.https("/voice?x=%2B1"), https);
-            assert_eq!(url.wss("/media/1"), wss);
+            assert_eq!(url.https_url("/voice?x=%2B1"), https);
+            assert_eq!(url.wss_url("/media/1"), wss);
         }
     }
 
     #[test]
     fn a_path_without_a_slash_gets_one() {
         let url = PublicUrl::parse("https://h/base").unwrap();
-        assert_eq!(url.https("voice"), "https://h/base/voice");
-        assert_eq!(url.https(""), "https://h/base/");
+        assert_eq!(url.https_url("voice"), "https://h/base/voice");
+        assert_eq!(url.https_url(""), "https://h/base/");
     }
 
     #[test]

@@ -24,14 +24,14 @@ const DOMAIN: &str = ".twilio.com";
 
 /// A region, and the edge by which it is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Region {
+pub struct TwilioRegion {
     name: String,
     edge: String,
 }
 
 /// Why a region cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum RegionError {
+pub enum TwilioRegionError {
     /// It is not written as one.
     #[error("expected a region such as ie1 or au1")]
     Name,
@@ -43,10 +43,13 @@ pub enum RegionError {
     NoEdge,
 }
 
-impl Region {
+impl TwilioRegion {
     /// What `TWILIO_REGION` and `TWILIO_EDGE` say; `None`: nothing, which is Twilio's default. An edge
     /// alone is one to the default region.
-    pub fn parse(name: Option<&str>, edge: Option<&str>) -> Result<Option<Self>, RegionError> {
+    pub fn parse(
+        name: Option<&str>,
+        edge: Option<&str>,
+    ) -> Result<Option<Self>, TwilioRegionError> {
         if name.is_none() && edge.is_none() {
             return Ok(None);
         }
@@ -57,18 +60,18 @@ impl Region {
             text.bytes().all(is_part) && (2..=16).contains(&text.len())
         };
         if !is_word(&name) {
-            return Err(RegionError::Name);
+            return Err(TwilioRegionError::Name);
         }
         // `dublin`, `ashburn-ix`.
         if edge
             .as_deref()
             .is_some_and(|edge| !edge.split('-').all(is_word))
         {
-            return Err(RegionError::Edge);
+            return Err(TwilioRegionError::Edge);
         }
         let known = EDGES.iter().find(|(region, _)| *region == name);
         let known = known.map(|(_, edge)| (*edge).to_owned());
-        let edge = edge.or(known).ok_or(RegionError::NoEdge)?;
+        let edge = edge.or(known).ok_or(TwilioRegionError::NoEdge)?;
         Ok(Some(Self { name, edge }))
     }
 
@@ -112,35 +115,39 @@ mod tests {
                 "far-ix",
             ),
         ] {
-            let region = Region::parse(name, edge).unwrap().unwrap();
+            let region = TwilioRegion::parse(name, edge).unwrap().unwrap();
             assert_eq!(region.api_url(), format!("https://{host}"));
             assert_eq!(
-                (region.edge(), Region::of_host(host)),
+                (region.edge(), TwilioRegion::of_host(host)),
                 (by, Some(region.name()))
             );
         }
-        assert_eq!(Region::parse(None, None), Ok(None));
+        assert_eq!(TwilioRegion::parse(None, None), Ok(None));
     }
 
     #[test]
     fn what_is_no_region_is_refused_and_leads_nowhere_else() {
         for (name, edge, error) in [
-            (Some("Ireland!"), None, RegionError::Name),
-            (Some("ie1.example.org/"), None, RegionError::Name),
-            (Some("x"), None, RegionError::Name),
-            (Some("ie1"), Some("dub.lin"), RegionError::Edge),
-            (Some("ie1"), Some("-"), RegionError::Edge),
-            (Some("br1"), None, RegionError::NoEdge),
+            (Some("Ireland!"), None, TwilioRegionError::Name),
+            (Some("ie1.example.org/"), None, TwilioRegionError::Name),
+            (Some("x"), None, TwilioRegionError::Name),
+            (Some("ie1"), Some("dub.lin"), TwilioRegionError::Edge),
+            (Some("ie1"), Some("-"), TwilioRegionError::Edge),
+            (Some("br1"), None, TwilioRegionError::NoEdge),
         ] {
-            assert_eq!(Region::parse(name, edge), Err(error), "{name:?} {edge:?}");
+            assert_eq!(
+                TwilioRegion::parse(name, edge),
+                Err(error),
+                "{name:?} {edge:?}"
+            );
         }
     }
 
     #[test]
     fn a_host_without_a_region_has_none() {
-        assert_eq!(Region::of_host("api.ie1.twilio.com"), Some("ie1"));
+        assert_eq!(TwilioRegion::of_host("api.ie1.twilio.com"), Some("ie1"));
         for host in ["api.twilio.com", "127.0.0.1", "api.ie1.example.org"] {
-            assert_eq!(Region::of_host(host), None, "{host}");
+            assert_eq!(TwilioRegion::of_host(host), None, "{host}");
         }
     }
 }

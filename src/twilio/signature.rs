@@ -33,7 +33,7 @@ pub const SETTINGS_HEADER: &str = "x-twilio-webhooks-signature-settings";
 
 /// The hash below the HMAC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Algorithm {
+pub enum SigningAlgorithm {
     /// What an auth token signs with.
     HmacSha1,
     /// What a shared key may sign with.
@@ -42,22 +42,22 @@ pub enum Algorithm {
 
 /// A secret that Twilio and this server share. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Key {
+pub struct SigningKey {
     secret: String,
-    algorithm: Algorithm,
+    algorithm: SigningAlgorithm,
 }
 
-impl Key {
+impl SigningKey {
     /// The primary auth token of the account that owns the call.
     pub fn auth_token(token: &str) -> Self {
         Self {
             secret: token.to_owned(),
-            algorithm: Algorithm::HmacSha1,
+            algorithm: SigningAlgorithm::HmacSha1,
         }
     }
 
-    /// A shared key of the account's webhook settings, with the hash that [`Settings`] name.
-    pub fn shared(secret: &str, algorithm: Algorithm) -> Self {
+    /// A shared key of the account's webhook settings, with the hash that [`SignatureSettings`] name.
+    pub fn shared(secret: &str, algorithm: SigningAlgorithm) -> Self {
         Self {
             secret: secret.to_owned(),
             algorithm,
@@ -65,15 +65,15 @@ impl Key {
     }
 }
 
-impl fmt::Debug for Key {
+impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Key({:?})", self.algorithm)
+        write!(f, "SigningKey({:?})", self.algorithm)
     }
 }
 
 /// What a request carries besides its URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Payload<'a> {
+pub enum SignedPayload<'a> {
     /// Nothing: a GET, or the upgrade of a WebSocket.
     None,
     /// Decoded fields of an `application/x-www-form-urlencoded` body, in any order.
@@ -111,17 +111,17 @@ pub enum SignatureError {
     UnreadableSettings,
 }
 
-/// What the header `X-Twilio-Webhooks-Signature-Settings` says. Without the header the key is the
+/// What the header `X-Twilio-Webhooks-Signature-SignatureSettings` says. Without the header the key is the
 /// auth token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct SignatureSettings {
     /// Name of the shared key.
     pub key_id: String,
     /// The hash it signs with.
-    pub algorithm: Algorithm,
+    pub algorithm: SigningAlgorithm,
 }
 
-impl Settings {
+impl SignatureSettings {
     /// Reads `key=<id>,algorithm=HMAC_SHA256`.
     pub fn parse(header: &str) -> Result<Self, SignatureError> {
         let mut key_id = None;
@@ -132,8 +132,10 @@ impl Settings {
                 .map(|(name, value)| (name.trim(), value.trim()))
             {
                 Some(("key", value)) => key_id = Some(value.to_owned()),
-                Some(("algorithm", "HMAC_SHA1")) => algorithm = Some(Algorithm::HmacSha1),
-                Some(("algorithm", "HMAC_SHA256")) => algorithm = Some(Algorithm::HmacSha256),
+                Some(("algorithm", "HMAC_SHA1")) => algorithm = Some(SigningAlgorithm::HmacSha1),
+                Some(("algorithm", "HMAC_SHA256")) => {
+                    algorithm = Some(SigningAlgorithm::HmacSha256);
+                }
                 Some(("algorithm", _)) => return Err(SignatureError::UnknownAlgorithm),
                 Some(_) | None => {}
             }
@@ -148,29 +150,29 @@ impl Settings {
 /// Everything that Twilio may sign with for this server. `Debug` shows no secret.
 #[derive(Debug, Clone)]
 pub struct Keyring {
-    primary: Key,
-    second: Option<Key>,
+    primary: SigningKey,
+    secondary: Option<SigningKey>,
     /// Secrets by the ids of their keys.
-    shared: BTreeMap<String, Secret>,
+    shared: BTreeMap<String, SharedKeySecret>,
 }
 
 /// The secret of a shared key, whose hash each request names.
 #[derive(Clone)]
-struct Secret(String);
+struct SharedKeySecret(String);
 
-impl fmt::Debug for Secret {
+impl fmt::Debug for SharedKeySecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
+        f.write_str("SharedKeySecret(…)")
     }
 }
 
 /// Which key a request was signed with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum WhichKey {
+pub enum VerifiedKey {
     /// The primary auth token.
     Primary,
     /// The other auth token: the rotation is not over yet.
-    Second,
+    Secondary,
     /// The shared key of this id.
     Shared(String),
 }
@@ -183,24 +185,24 @@ pub struct EmptySecret;
 impl Keyring {
     /// A ring with the account's primary auth token.
     pub fn new(primary: &str) -> Result<Self, EmptySecret> {
-        let primary = Key::auth_token(filled(primary)?);
+        let primary = SigningKey::auth_token(require_non_empty(primary)?);
         Ok(Self {
             primary,
-            second: None,
+            secondary: None,
             shared: BTreeMap::new(),
         })
     }
 
     /// Also takes another auth token: the secondary one before it is promoted, or the former
     /// primary one after that.
-    pub fn with_second(mut self, token: &str) -> Result<Self, EmptySecret> {
-        self.second = Some(Key::auth_token(filled(token)?));
+    pub fn with_secondary(mut self, token: &str) -> Result<Self, EmptySecret> {
+        self.secondary = Some(SigningKey::auth_token(require_non_empty(token)?));
         Ok(self)
     }
 
     /// Also takes a shared key of the account's webhook settings.
     pub fn with_shared(mut self, id: &str, secret: &str) -> Result<Self, EmptySecret> {
-        let secret = Secret(filled(secret)?.to_owned());
+        let secret = SharedKeySecret(require_non_empty(secret)?.to_owned());
         self.shared.insert(id.to_owned(), secret);
         Ok(self)
     }
@@ -211,36 +213,36 @@ impl Keyring {
     pub fn verify(
         &self,
         url: &str,
-        payload: Payload<'_>,
+        payload: SignedPayload<'_>,
         signature: Option<&str>,
         settings: Option<&str>,
-    ) -> Result<WhichKey, SignatureError> {
+    ) -> Result<VerifiedKey, SignatureError> {
         let signature = signature.ok_or(SignatureError::Missing)?;
         if let Some(settings) = settings.filter(|settings| !settings.trim().is_empty()) {
-            let Settings { key_id, algorithm } = Settings::parse(settings)?;
+            let SignatureSettings { key_id, algorithm } = SignatureSettings::parse(settings)?;
             let secret = self.shared.get(&key_id).ok_or(SignatureError::UnknownKey)?;
-            let key = Key::shared(&secret.0, algorithm);
-            return verify(&key, url, payload, signature).map(|()| WhichKey::Shared(key_id));
+            let key = SigningKey::shared(&secret.0, algorithm);
+            return verify(&key, url, payload, signature).map(|()| VerifiedKey::Shared(key_id));
         }
         let primary = verify(&self.primary, url, payload, signature);
-        let second = self.second.as_ref();
-        let second = second.map(|key| verify(key, url, payload, signature));
-        match (primary, second) {
-            (Ok(()), _) => Ok(WhichKey::Primary),
-            (Err(_), Some(Ok(()))) => Ok(WhichKey::Second),
+        let secondary = self.secondary.as_ref();
+        let secondary = secondary.map(|key| verify(key, url, payload, signature));
+        match (primary, secondary) {
+            (Ok(()), _) => Ok(VerifiedKey::Primary),
+            (Err(_), Some(Ok(()))) => Ok(VerifiedKey::Secondary),
             // Says more than that the signature does not fit: then the second one's does.
             (Err(SignatureError::Mismatch), Some(Err(error))) | (Err(error), _) => Err(error),
         }
     }
 }
 
-fn filled(secret: &str) -> Result<&str, EmptySecret> {
+fn require_non_empty(secret: &str) -> Result<&str, EmptySecret> {
     let filled = !secret.trim().is_empty();
     filled.then_some(secret).ok_or(EmptySecret)
 }
 
 /// The signature of exactly this URL and these fields, as Twilio would write it in the header.
-pub fn sign(key: &Key, url: &str, form: &[(String, String)]) -> String {
+pub fn sign(key: &SigningKey, url: &str, form: &[(String, String)]) -> String {
     let mut text = url.to_owned();
     // Sorted by name, then by value, each pair once.
     for (name, value) in form.iter().map(|(n, v)| (n, v)).collect::<BTreeSet<_>>() {
@@ -249,13 +251,13 @@ pub fn sign(key: &Key, url: &str, form: &[(String, String)]) -> String {
     }
     let secret = key.secret.as_bytes();
     match key.algorithm {
-        Algorithm::HmacSha1 => {
+        SigningAlgorithm::HmacSha1 => {
             let mut mac =
                 Hmac::<Sha1>::new_from_slice(secret).expect("HMAC takes a key of any length");
             mac.update(text.as_bytes());
             BASE64.encode(mac.finalize().into_bytes())
         }
-        Algorithm::HmacSha256 => {
+        SigningAlgorithm::HmacSha256 => {
             let mut mac =
                 Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes a key of any length");
             mac.update(text.as_bytes());
@@ -269,17 +271,17 @@ pub fn sign(key: &Key, url: &str, form: &[(String, String)]) -> String {
 /// signatures over the URL without its port or with the scheme's own, and for `wss` with one `/`
 /// more or less at the end, as Twilio's own validators and documentation do.
 pub fn verify(
-    key: &Key,
+    key: &SigningKey,
     url: &str,
-    payload: Payload<'_>,
+    payload: SignedPayload<'_>,
     signature: &str,
 ) -> Result<(), SignatureError> {
     let form = match payload {
-        Payload::Form(form) => form,
-        Payload::None | Payload::Raw(_) => &[],
+        SignedPayload::Form(form) => form,
+        SignedPayload::None | SignedPayload::Raw(_) => &[],
     };
     let mut fits = Choice::from(0);
-    for spelling in spellings(url) {
+    for spelling in url_variants(url) {
         fits |= sign(key, &spelling, form)
             .as_bytes()
             .ct_eq(signature.as_bytes());
@@ -289,8 +291,8 @@ pub fn verify(
     }
     // After the signature, which covers the hash: a stranger learns nothing from the difference.
     match payload {
-        Payload::None | Payload::Form(_) => Ok(()),
-        Payload::Raw(body) => {
+        SignedPayload::None | SignedPayload::Form(_) => Ok(()),
+        SignedPayload::Raw(body) => {
             let claimed = body_hash(url).ok_or(SignatureError::NoBodyHash)?;
             let mut actual = String::new();
             for byte in Sha256::digest(body) {
@@ -308,7 +310,7 @@ pub fn verify(
 }
 
 /// The ways in which Twilio may have written this URL when it signed.
-fn spellings(url: &str) -> BTreeSet<String> {
+fn url_variants(url: &str) -> BTreeSet<String> {
     let url = url.split('#').next().unwrap_or_default();
     let Some((scheme, rest)) = url.split_once("://") else {
         return BTreeSet::from([url.to_owned()]);
@@ -363,14 +365,14 @@ mod tests {
 
     const TOKEN: &str = "0123456789abcdef0123456789abcdef";
     const UPGRADE: &str = "wss://callburner.example.com/ws/twilio/media";
-    struct Vector {
-        key: fn() -> Key,
+    struct SignatureVector {
+        key: fn() -> SigningKey,
         url: &'static str,
         form: &'static [(&'static str, &'static str)],
         signature: &'static str,
     }
 
-    impl Vector {
+    impl SignatureVector {
         fn form(&self) -> Vec<(String, String)> {
             self.form
                 .iter()
@@ -397,9 +399,9 @@ mod tests {
 
     /// Computed by Twilio's own libraries (twilio-python 9.13.0 and twilio-node 6.2.0 agree); the
     /// first is also printed in Twilio's documentation.
-    const VECTORS: &[Vector] = &[
-        Vector {
-            key: || Key::auth_token("12345"),
+    const VECTORS: &[SignatureVector] = &[
+        SignatureVector {
+            key: || SigningKey::auth_token("12345"),
             url: "https://example.com/myapp.php?foo=1&bar=2",
             form: &[
                 ("To", "+18005551212"),
@@ -410,8 +412,8 @@ mod tests {
             ],
             signature: "L/OH5YylLD5NRKLltdqwSvS0BnU=",
         },
-        Vector {
-            key: || Key::auth_token("12345"),
+        SignatureVector {
+            key: || SigningKey::auth_token("12345"),
             url: "https://mycompany.com/myapp.php?foo=1&bar=2",
             form: &[
                 ("CallSid", "CA1234567890ABCDE"),
@@ -422,56 +424,56 @@ mod tests {
             ],
             signature: "RSOYDt4T1cUTdK1PDd93/VVr8B8=",
         },
-        Vector {
-            key: || Key::auth_token(TOKEN),
+        SignatureVector {
+            key: || SigningKey::auth_token(TOKEN),
             url: "https://callburner.example.com/api/calls/status",
             form: STATUS_FORM,
             signature: "eXMPd1D7aXPtNF1XcneOTXtgfsI=",
         },
-        Vector {
-            key: || Key::auth_token(TOKEN),
+        SignatureVector {
+            key: || SigningKey::auth_token(TOKEN),
             url: "https://callburner.example.com:443/api/calls/status",
             form: STATUS_FORM,
             signature: "aFutuAYZDQGJkY9HYOS8TlupdOs=",
         },
-        Vector {
-            key: || Key::auth_token(TOKEN),
+        SignatureVector {
+            key: || SigningKey::auth_token(TOKEN),
             url: "https://callburner.example.com/api/voice?CallSid=CA1&From=%2B14155550100&To=client%3Abob",
             form: &[],
             signature: "4o65+JGS+rIPKlylDswyfsl/jd8=",
         },
-        Vector {
-            key: || Key::auth_token(TOKEN),
+        SignatureVector {
+            key: || SigningKey::auth_token(TOKEN),
             url: UPGRADE,
             form: &[],
             signature: "jBXy345IJTDIvsID7Ei8YeEcD8Q=",
         },
-        Vector {
-            key: || Key::auth_token(TOKEN),
+        SignatureVector {
+            key: || SigningKey::auth_token(TOKEN),
             url: "https://callburner.example.com/ws/twilio/media",
             form: &[],
             signature: "7O/kcwyD+qDQ8HR2yJ0wEjSgGEU=",
         },
-        Vector {
-            key: || Key::auth_token(TOKEN),
+        SignatureVector {
+            key: || SigningKey::auth_token(TOKEN),
             url: "https://callburner.example.com/api/dup",
             form: &[("X", "b"), ("X", "a")],
             signature: "C5aCmrWyt/VpKO4bq3H5rLlVmro=",
         },
-        Vector {
-            key: || Key::auth_token(TOKEN),
+        SignatureVector {
+            key: || SigningKey::auth_token(TOKEN),
             url: "https://callburner.example.com/api/dup",
             form: &[("X", "a"), ("X", "a"), ("X", "b")],
             signature: "C5aCmrWyt/VpKO4bq3H5rLlVmro=",
         },
-        Vector {
-            key: || Key::auth_token(TOKEN),
+        SignatureVector {
+            key: || SigningKey::auth_token(TOKEN),
             url: "https://callburner.example.com/api/dup",
             form: &[("X", "a")],
             signature: "JroOaAZoeBpJbt+3CiPrqQ9Um2o=",
         },
-        Vector {
-            key: || Key::auth_token(TOKEN),
+        SignatureVector {
+            key: || SigningKey::auth_token(TOKEN),
             url: "https://callburner.example.com/h",
             form: &[
                 ("b", "2"),
@@ -483,8 +485,8 @@ mod tests {
             ],
             signature: "aWZW9Nr33tU8NJKnNVRops1FETY=",
         },
-        Vector {
-            key: || Key::shared(TOKEN, Algorithm::HmacSha256),
+        SignatureVector {
+            key: || SigningKey::shared(TOKEN, SigningAlgorithm::HmacSha256),
             url: "https://callburner.example.com/i",
             form: &[("CallSid", "CA1"), ("CallStatus", "ringing")],
             signature: "1TvxzGLzsegZyJgImKtYzeewN2/Uj3fBK2oNtQKSSKM=",
@@ -494,7 +496,7 @@ mod tests {
     #[test]
     fn twilios_own_vectors_come_out() {
         for vector in VECTORS {
-            let Vector {
+            let SignatureVector {
                 key,
                 url,
                 signature,
@@ -503,7 +505,7 @@ mod tests {
             let (key, form) = (key(), vector.form());
             assert_eq!(sign(&key, url, &form), signature, "{url}");
             assert_eq!(
-                verify(&key, url, Payload::Form(&form), signature),
+                verify(&key, url, SignedPayload::Form(&form), signature),
                 Ok(()),
                 "{url}"
             );
@@ -513,7 +515,7 @@ mod tests {
     #[test]
     fn any_change_breaks_the_signature() {
         for vector in VECTORS {
-            let Vector {
+            let SignatureVector {
                 key,
                 url,
                 signature,
@@ -522,41 +524,62 @@ mod tests {
             let (key, mut form) = (key(), vector.form());
             let wrong = Err(SignatureError::Mismatch);
             assert_eq!(
-                verify(&key, &format!("{url}x"), Payload::Form(&form), signature),
+                verify(
+                    &key,
+                    &format!("{url}x"),
+                    SignedPayload::Form(&form),
+                    signature
+                ),
                 wrong
             );
             assert_eq!(
-                verify(&Key::auth_token("x"), url, Payload::Form(&form), signature),
+                verify(
+                    &SigningKey::auth_token("x"),
+                    url,
+                    SignedPayload::Form(&form),
+                    signature
+                ),
                 wrong
             );
             assert_eq!(
-                verify(&key, url, Payload::Form(&form), &signature[1..]),
+                verify(&key, url, SignedPayload::Form(&form), &signature[1..]),
                 wrong
             );
-            assert_eq!(verify(&key, url, Payload::Form(&form), ""), wrong);
+            assert_eq!(verify(&key, url, SignedPayload::Form(&form), ""), wrong);
             form.push(("Extra".to_owned(), "1".to_owned()));
-            assert_eq!(verify(&key, url, Payload::Form(&form), signature), wrong);
+            assert_eq!(
+                verify(&key, url, SignedPayload::Form(&form), signature),
+                wrong
+            );
         }
     }
 
     #[test]
     fn a_form_is_signed_with_its_hash_and_not_another() {
         let vector = VECTORS.last().unwrap();
-        assert_eq!((vector.key)(), Key::shared(TOKEN, Algorithm::HmacSha256));
-        let sha1 = Key::auth_token(TOKEN);
+        assert_eq!(
+            (vector.key)(),
+            SigningKey::shared(TOKEN, SigningAlgorithm::HmacSha256)
+        );
+        let sha1 = SigningKey::auth_token(TOKEN);
         let wrong = Err(SignatureError::Mismatch);
         let form = vector.form();
         assert_eq!(
-            verify(&sha1, vector.url, Payload::Form(&form), vector.signature),
+            verify(
+                &sha1,
+                vector.url,
+                SignedPayload::Form(&form),
+                vector.signature
+            ),
             wrong
         );
     }
 
     #[test]
     fn an_upgrade_may_be_signed_with_a_slash_or_a_port_but_not_as_https() {
-        let key = Key::auth_token(TOKEN);
+        let key = SigningKey::auth_token(TOKEN);
         let accepts = |signed: &str, url: &str| {
-            verify(&key, url, Payload::None, &sign(&key, signed, &[])).is_ok()
+            verify(&key, url, SignedPayload::None, &sign(&key, signed, &[])).is_ok()
         };
         for signed in [
             UPGRADE.to_owned(),
@@ -579,18 +602,18 @@ mod tests {
 
     #[test]
     fn a_webhook_keeps_its_path_to_the_slash() {
-        let key = Key::auth_token(TOKEN);
+        let key = SigningKey::auth_token(TOKEN);
         let signature = sign(&key, "https://h/voice/", &[]);
         let wrong = Err(SignatureError::Mismatch);
         assert_eq!(
-            verify(&key, "https://h/voice", Payload::None, &signature),
+            verify(&key, "https://h/voice", SignedPayload::None, &signature),
             wrong
         );
     }
 
     #[test]
     fn twilio_drops_ports_and_users_and_fragments_before_it_signs() {
-        let key = Key::auth_token(TOKEN);
+        let key = SigningKey::auth_token(TOKEN);
         let signature = sign(&key, "https://h/voice?x=1", &[]);
         for url in [
             "https://h:8443/voice?x=1",
@@ -599,46 +622,58 @@ mod tests {
             "https://h/voice?x=1#rc=2",
         ] {
             assert_eq!(
-                verify(&key, url, Payload::None, &signature),
+                verify(&key, url, SignedPayload::None, &signature),
                 Ok(()),
                 "{url}"
             );
         }
         let with_port = sign(&key, "https://h:8443/voice", &[]);
         assert_eq!(
-            verify(&key, "https://h:8443/voice", Payload::None, &with_port),
+            verify(
+                &key,
+                "https://h:8443/voice",
+                SignedPayload::None,
+                &with_port
+            ),
             Ok(())
         );
     }
 
     #[test]
     fn a_raw_body_is_held_to_the_hash_in_its_url() {
-        let key = Key::auth_token(TOKEN);
+        let key = SigningKey::auth_token(TOKEN);
         let body = br#"{"property": "value", "boolean": true}"#;
         let url = "https://callburner.example.com/api/x?bodySHA256=0a1ff7634d9ab3b95db5c9a2dfe9416e41502b283a80c7cf19632632f96e6620";
         let signature = "pHHH79HlkhtOVLpX1aJnxHVfNpE=";
-        assert_eq!(verify(&key, url, Payload::Raw(body), signature), Ok(()));
+        assert_eq!(
+            verify(&key, url, SignedPayload::Raw(body), signature),
+            Ok(())
+        );
         let changed = Err(SignatureError::BodyMismatch);
-        assert_eq!(verify(&key, url, Payload::Raw(b"{}"), signature), changed);
+        assert_eq!(
+            verify(&key, url, SignedPayload::Raw(b"{}"), signature),
+            changed
+        );
         let bare = "https://callburner.example.com/api/x";
         let unsigned = Err(SignatureError::NoBodyHash);
         assert_eq!(
-            verify(&key, bare, Payload::Raw(body), &sign(&key, bare, &[])),
+            verify(&key, bare, SignedPayload::Raw(body), &sign(&key, bare, &[])),
             unsigned
         );
     }
 
     #[test]
     fn settings_name_the_key_and_the_hash() {
-        let settings = Settings::parse("key=SH1,algorithm=HMAC_SHA256").unwrap();
+        let settings = SignatureSettings::parse("key=SH1,algorithm=HMAC_SHA256").unwrap();
         assert_eq!(
             (settings.key_id.as_str(), settings.algorithm),
-            ("SH1", Algorithm::HmacSha256)
+            ("SH1", SigningAlgorithm::HmacSha256)
         );
-        let settings = Settings::parse(" algorithm = HMAC_SHA1 , key = SH2, new=1").unwrap();
+        let settings =
+            SignatureSettings::parse(" algorithm = HMAC_SHA1 , key = SH2, new=1").unwrap();
         assert_eq!(
             (settings.key_id.as_str(), settings.algorithm),
-            ("SH2", Algorithm::HmacSha1)
+            ("SH2", SigningAlgorithm::HmacSha1)
         );
         for (header, error) in [
             (
@@ -649,33 +684,37 @@ mod tests {
             ("algorithm=HMAC_SHA1", SignatureError::UnreadableSettings),
             ("", SignatureError::UnreadableSettings),
         ] {
-            assert_eq!(Settings::parse(header), Err(error), "{header}");
+            assert_eq!(SignatureSettings::parse(header), Err(error), "{header}");
         }
     }
 
     #[test]
     fn a_key_does_not_show_its_secret() {
-        assert!(!format!("{:?}", Key::auth_token(TOKEN)).contains(TOKEN));
+        assert!(!format!("{:?}", SigningKey::auth_token(TOKEN)).contains(TOKEN));
     }
 
     /// What a request with this form gets from `keys`, signed with `key`.
-    fn ask(keys: &Keyring, key: &Key, settings: Option<&str>) -> Result<WhichKey, SignatureError> {
+    fn ask(
+        keys: &Keyring,
+        key: &SigningKey,
+        settings: Option<&str>,
+    ) -> Result<VerifiedKey, SignatureError> {
         let form = [("CallSid".to_owned(), "CA1".to_owned())];
         let signature = sign(key, "https://h/voice", &form);
-        let payload = Payload::Form(&form);
+        let payload = SignedPayload::Form(&form);
         keys.verify("https://h/voice", payload, Some(&signature), settings)
     }
 
     #[test]
     fn both_auth_tokens_count_while_they_are_rotated() {
-        let (old, new) = (Key::auth_token("old"), Key::auth_token("new"));
+        let (old, new) = (SigningKey::auth_token("old"), SigningKey::auth_token("new"));
         let keys = Keyring::new("new").unwrap();
-        assert_eq!(ask(&keys, &new, None), Ok(WhichKey::Primary));
+        assert_eq!(ask(&keys, &new, None), Ok(VerifiedKey::Primary));
         assert_eq!(ask(&keys, &old, None), Err(SignatureError::Mismatch));
-        let keys = keys.with_second("old").unwrap();
-        assert_eq!(ask(&keys, &new, None), Ok(WhichKey::Primary));
-        assert_eq!(ask(&keys, &old, None), Ok(WhichKey::Second));
-        let neither = ask(&keys, &Key::auth_token("other"), None);
+        let keys = keys.with_secondary("old").unwrap();
+        assert_eq!(ask(&keys, &new, None), Ok(VerifiedKey::Primary));
+        assert_eq!(ask(&keys, &old, None), Ok(VerifiedKey::Secondary));
+        let neither = ask(&keys, &SigningKey::auth_token("other"), None);
         assert_eq!(neither, Err(SignatureError::Mismatch));
     }
 
@@ -684,14 +723,14 @@ mod tests {
         let keys = Keyring::new(TOKEN).unwrap();
         let keys = keys.with_shared("SH1", "shared").unwrap();
         let named = Some("key=SH1,algorithm=HMAC_SHA256");
-        let sha256 = Key::shared("shared", Algorithm::HmacSha256);
-        let sha1 = Key::shared("shared", Algorithm::HmacSha1);
-        let token = Key::auth_token(TOKEN);
-        let shared = Ok(WhichKey::Shared("SH1".to_owned()));
+        let sha256 = SigningKey::shared("shared", SigningAlgorithm::HmacSha256);
+        let sha1 = SigningKey::shared("shared", SigningAlgorithm::HmacSha1);
+        let token = SigningKey::auth_token(TOKEN);
+        let shared = Ok(VerifiedKey::Shared("SH1".to_owned()));
         assert_eq!(ask(&keys, &sha256, named), shared);
         let by_sha1 = Some("key=SH1,algorithm=HMAC_SHA1");
         assert_eq!(ask(&keys, &sha1, by_sha1), shared);
-        assert_eq!(ask(&keys, &token, Some("")), Ok(WhichKey::Primary));
+        assert_eq!(ask(&keys, &token, Some("")), Ok(VerifiedKey::Primary));
         for (key, settings, error) in [
             (&sha1, named, SignatureError::Mismatch),
             (&token, named, SignatureError::Mismatch),
@@ -716,10 +755,10 @@ mod tests {
     fn a_changed_body_is_named_whichever_token_signed() {
         let url = format!("https://h/x?bodySHA256={}", "0".repeat(64));
         for token in ["new", "old"] {
-            let keys = Keyring::new("new").unwrap().with_second("old").unwrap();
-            let signature = sign(&Key::auth_token(token), &url, &[]);
+            let keys = Keyring::new("new").unwrap().with_secondary("old").unwrap();
+            let signature = sign(&SigningKey::auth_token(token), &url, &[]);
             assert_eq!(
-                keys.verify(&url, Payload::Raw(b"{}"), Some(&signature), None),
+                keys.verify(&url, SignedPayload::Raw(b"{}"), Some(&signature), None),
                 Err(SignatureError::BodyMismatch),
                 "{token}"
             );
@@ -729,17 +768,17 @@ mod tests {
     #[test]
     fn no_signature_and_no_secret_are_not_let_through() {
         let keys = Keyring::new(TOKEN).unwrap();
-        let missing = keys.verify("https://h/voice", Payload::None, None, None);
+        let missing = keys.verify("https://h/voice", SignedPayload::None, None, None);
         assert_eq!(missing, Err(SignatureError::Missing));
         assert_eq!(Keyring::new(" ").unwrap_err(), EmptySecret);
-        assert_eq!(keys.clone().with_second("").unwrap_err(), EmptySecret);
+        assert_eq!(keys.clone().with_secondary("").unwrap_err(), EmptySecret);
         assert_eq!(keys.with_shared("SH1", "").unwrap_err(), EmptySecret);
     }
 
     #[test]
     fn a_keyring_shows_no_secret() {
         let keys = Keyring::new("hidden1").unwrap();
-        let keys = keys.with_second("hidden2").unwrap();
+        let keys = keys.with_secondary("hidden2").unwrap();
         let keys = keys.with_shared("SH1", "hidden3").unwrap();
         assert!(!format!("{keys:?}").contains("hidden"));
     }

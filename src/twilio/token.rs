@@ -6,7 +6,7 @@
 //! the secret of an API key (never with the auth token).
 //!
 //! Every tab of a signed-in browser has an identity of its own, so that one user's two tabs are two
-//! telephones. Twilio tells us the identity back as `From=client:…`, signed; [`session_of`] reads from
+//! telephones. Twilio tells us the identity back as `From=client:…`, signed; [`session_of_identity`] reads from
 //! it which user calls and in which session, and nothing that the page says about its user counts. A
 //! token cannot be taken back; but the identity that it is for names a session, and calls of an
 //! identity whose session has ended are refused.
@@ -28,7 +28,7 @@ use crate::ids::ApplicationSid;
 use crate::ids::ClientIdentity;
 use crate::ids::SESSION_TAG_DIGITS;
 use crate::ids::UserId;
-use crate::twilio::region::Region;
+use crate::twilio::region::TwilioRegion;
 
 /// How long a token is good for, if nothing else is asked for.
 pub const LIFETIME: Duration = Duration::from_hours(1);
@@ -50,7 +50,7 @@ const IDENTITY_BYTES_MAX: usize = 121;
 
 /// What tokens are signed with.
 #[derive(Debug, Clone)]
-pub struct Keys {
+pub struct TokenKeys {
     /// The account.
     pub account_sid: AccountSid,
     /// An API key of that account.
@@ -59,12 +59,12 @@ pub struct Keys {
     pub secret: SecretString,
     /// The region that the key is of; none: Twilio's default. A token that names another is refused
     /// (20101).
-    pub region: Option<Region>,
+    pub region: Option<TwilioRegion>,
 }
 
 /// What a token lets its bearer do.
 #[derive(Debug, Clone, Copy)]
-pub struct Grant<'a> {
+pub struct VoiceGrant<'a> {
     /// What the browser is called.
     pub identity: &'a ClientIdentity,
     /// The TwiML application that its calls go to; it can call nowhere else.
@@ -105,44 +105,44 @@ pub struct SessionTag(pub u64);
 pub struct TabTag(pub u64);
 
 #[derive(Serialize)]
-struct Claims<'a> {
+struct TokenClaims<'a> {
     jti: String,
     iss: &'a str,
     sub: &'a str,
     nbf: i64,
     exp: i64,
-    grants: Grants<'a>,
+    grants: TokenGrants<'a>,
 }
 
 #[derive(Serialize)]
-struct Grants<'a> {
+struct TokenGrants<'a> {
     identity: &'a str,
-    voice: Voice<'a>,
+    voice: VoiceClaim<'a>,
 }
 
 #[derive(Serialize)]
-struct Voice<'a> {
+struct VoiceClaim<'a> {
     /// Left out, not `false`, when nobody may call, as Twilio's libraries do.
     #[serde(skip_serializing_if = "Option::is_none")]
-    incoming: Option<Incoming>,
-    outgoing: Outgoing<'a>,
+    incoming: Option<IncomingClaim>,
+    outgoing: OutgoingClaim<'a>,
 }
 
 #[derive(Serialize)]
-struct Incoming {
+struct IncomingClaim {
     allow: bool,
 }
 
 #[derive(Serialize)]
-struct Outgoing<'a> {
+struct OutgoingClaim<'a> {
     application_sid: &'a str,
 }
 
 /// Makes a token that is good for `ttl` (whole seconds count) from `now`. No two tokens of
 /// different moments or browsers have the same `jti`.
 pub fn mint(
-    keys: &Keys,
-    grant: &Grant<'_>,
+    keys: &TokenKeys,
+    grant: &VoiceGrant<'_>,
     now: UtcTime,
     ttl: Duration,
 ) -> Result<AccessToken, TokenError> {
@@ -152,17 +152,17 @@ pub fn mint(
     let second = |at: UtcTime| at.millis().div_euclid(1_000);
     let exp = second(now) + ttl.as_secs() as i64;
     let (key, identity) = (keys.api_key_sid.as_str(), grant.identity.as_str());
-    let claims = Claims {
+    let claims = TokenClaims {
         jti: format!("{key}-{identity}-{}", now.millis()),
         iss: key,
         sub: keys.account_sid.as_str(),
         nbf: second(now.minus(CLOCK_SKEW)),
         exp,
-        grants: Grants {
+        grants: TokenGrants {
             identity,
-            voice: Voice {
-                incoming: grant.incoming.then_some(Incoming { allow: true }),
-                outgoing: Outgoing {
+            voice: VoiceClaim {
+                incoming: grant.incoming.then_some(IncomingClaim { allow: true }),
+                outgoing: OutgoingClaim {
                     application_sid: grant.application_sid.as_str(),
                 },
             },
@@ -185,7 +185,7 @@ pub fn mint(
 /// What a tab of a browser is called at Twilio: `u42_00c0ffee00c0ffee_0123456789abcdef_jo_example_org`;
 /// without a `tab`, `u42_00c0ffee00c0ffee_jo_example_org`.
 ///
-/// The user's number and the tags make it unique, and [`session_of`] finds user and session by them.
+/// The user's number and the tags make it unique, and [`session_of_identity`] finds user and session by them.
 /// The name only helps people who read Twilio's console: of it, ASCII letters and digits stay,
 /// everything else becomes one `_` for each run, and the end is cut off where Twilio's limit is. Users
 /// whose names come out alike therefore still have different identities.
@@ -216,13 +216,13 @@ pub fn identity_for(
 }
 
 /// The user whose browser this is; `None` for an identity that [`identity_for`] did not make.
-pub fn user_of(identity: &ClientIdentity) -> Option<UserId> {
-    session_of(identity).map(|(user, _)| user)
+pub fn user_of_identity(identity: &ClientIdentity) -> Option<UserId> {
+    session_of_identity(identity).map(|(user, _)| user)
 }
 
 /// The user whose browser this is, and the session that it got the identity in; `None` for an
 /// identity that [`identity_for`] did not make.
-pub fn session_of(identity: &ClientIdentity) -> Option<(UserId, SessionTag)> {
+pub fn session_of_identity(identity: &ClientIdentity) -> Option<(UserId, SessionTag)> {
     let user = identity.user()?;
     let tag = identity.as_str().split('_').nth(1)?;
     let tag = u64::from_str_radix(tag, 16).ok()?;
@@ -241,8 +241,8 @@ mod tests {
 
     const SECRET: &str = "secret-secret-secret-secret-0123";
 
-    fn keys() -> Keys {
-        Keys {
+    fn keys() -> TokenKeys {
+        TokenKeys {
             account_sid: AccountSid::parse("AC00000000000000000000000000000001").unwrap(),
             api_key_sid: ApiKeySid::parse("SK00000000000000000000000000000002").unwrap(),
             secret: SECRET.into(),
@@ -255,7 +255,7 @@ mod tests {
     }
 
     fn token(identity: &str, incoming: bool, now: UtcTime) -> AccessToken {
-        let grant = Grant {
+        let grant = VoiceGrant {
             identity: &ClientIdentity::parse(identity).unwrap(),
             application_sid: &application(),
             incoming,
@@ -302,11 +302,11 @@ mod tests {
 
     #[test]
     fn a_token_names_the_region_of_its_key() {
-        let keys = Keys {
-            region: Region::parse(Some("ie1"), None).unwrap(),
+        let keys = TokenKeys {
+            region: TwilioRegion::parse(Some("ie1"), None).unwrap(),
             ..keys()
         };
-        let grant = Grant {
+        let grant = VoiceGrant {
             identity: &ClientIdentity::parse("alice").unwrap(),
             application_sid: &application(),
             incoming: true,
@@ -337,7 +337,7 @@ mod tests {
     #[test]
     fn a_token_lives_no_longer_than_twilio_lets_it() {
         let identity = ClientIdentity::parse("alice").unwrap();
-        let grant = Grant {
+        let grant = VoiceGrant {
             identity: &identity,
             application_sid: &application(),
             incoming: true,
@@ -395,7 +395,7 @@ mod tests {
             "U42_00c0ffee00c0ffee",
         ] {
             let parsed = ClientIdentity::parse(identity).unwrap();
-            assert_eq!(user_of(&parsed), None, "{identity}");
+            assert_eq!(user_of_identity(&parsed), None, "{identity}");
         }
     }
 
@@ -409,8 +409,8 @@ mod tests {
         ) {
             let (user, tag) = (UserId(user), SessionTag(tag));
             let identity = identity_for(user, &name, tag, tab.map(TabTag));
-            prop_assert_eq!(user_of(&identity), Some(user));
-            prop_assert_eq!(session_of(&identity), Some((user, tag)));
+            prop_assert_eq!(user_of_identity(&identity), Some(user));
+            prop_assert_eq!(session_of_identity(&identity), Some((user, tag)));
         }
 
         #[test]

@@ -2,7 +2,7 @@
 
 /// Whose voices. Twilio has two spellings for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Tracks {
+pub enum TrackSelection {
     /// What Twilio receives from the call's own leg.
     Inbound,
     /// What Twilio sends to it.
@@ -12,13 +12,13 @@ pub enum Tracks {
     Both,
 }
 
-impl Tracks {
+impl TrackSelection {
     /// All that there are.
     pub(super) const ALL: [Self; 3] = [Self::Inbound, Self::Outbound, Self::Both];
 
     /// As streams and transcriptions spell it
     /// (<https://www.twilio.com/docs/voice/twiml/stream#attributes-track>).
-    pub(super) fn of_stream(self) -> &'static str {
+    pub(super) fn stream_value(self) -> &'static str {
         match self {
             Self::Inbound => "inbound_track",
             Self::Outbound => "outbound_track",
@@ -27,7 +27,7 @@ impl Tracks {
     }
 
     /// As recordings spell it (<https://www.twilio.com/docs/voice/api/recording>).
-    pub(super) fn of_recording(self) -> &'static str {
+    pub(super) fn recording_value(self) -> &'static str {
         match self {
             Self::Inbound => "inbound",
             Self::Outbound => "outbound",

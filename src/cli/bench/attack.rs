@@ -14,23 +14,23 @@ use tokio::task::JoinSet;
 use crate::clock;
 
 /// Time after which a client that was hung up on comes back.
-const BACK_AFTER: Duration = Duration::from_secs(5);
+const RECONNECT_DELAY: Duration = Duration::from_secs(5);
 
 /// Time within which all of them first come.
-const STAGGER: Duration = Duration::from_secs(2);
+const START_SPREAD: Duration = Duration::from_secs(2);
 
 /// Time between two signs of life of a client that does not read.
-const ALIVE_EVERY: Duration = Duration::from_secs(1);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A webhook's head, and one byte of its body.
-const SLOW_BODY: &str = "POST /voice HTTP/1.1\r\nHost: bench.example\r\n\
+const SLOW_BODY_REQUEST: &str = "POST /voice HTTP/1.1\r\nHost: bench.example\r\n\
     Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n\r\nA";
 
 /// The largest answer that anybody gets.
-const LARGE: &str = "GET /api/openapi.json HTTP/1.1\r\nHost: bench.example\r\n\r\n";
+const LARGE_REQUEST: &str = "GET /api/openapi.json HTTP/1.1\r\nHost: bench.example\r\n\r\n";
 
 /// Times that a client asks for it without reading.
-const LARGE_TIMES: usize = 30;
+const LARGE_REQUESTS: usize = 30;
 
 /// Clients that only take places.
 #[derive(Debug, clap::Args)]
@@ -61,28 +61,28 @@ pub(super) struct AttackFigures {
 }
 
 #[derive(Debug, Default)]
-struct Counts {
+struct ConnectionCounts {
     opened: AtomicUsize,
     hung_up: AtomicUsize,
 }
 
 /// Clients that come back until this is dropped.
 #[derive(Debug)]
-pub(super) struct Attack {
+pub(super) struct RunningAttack {
     figures: AttackFigures,
-    counts: Arc<Counts>,
+    counts: Arc<ConnectionCounts>,
     _clients: JoinSet<()>,
 }
 
 impl AttackArgs {
     /// Whether there are any.
-    pub(super) fn is_wanted(&self) -> bool {
+    pub(super) fn is_enabled(&self) -> bool {
         self.slow_bodies + self.mute_readers > 0
     }
 
     /// Begins to send them to the server at `to`.
-    pub(super) fn begin(&self, to: SocketAddr) -> Attack {
-        let counts = Arc::new(Counts::default());
+    pub(super) fn start(&self, to: SocketAddr) -> RunningAttack {
+        let counts = Arc::new(ConnectionCounts::default());
         let mut clients = JoinSet::new();
         let all = self.slow_bodies + self.mute_readers;
         for n in 0..all {
@@ -92,21 +92,21 @@ impl AttackArgs {
             let (from, is_slow_body) = (self.attack_from, next > share);
             let (counts, wait) = (
                 Arc::clone(&counts),
-                STAGGER.mul_f64(f64::from(n) / f64::from(all)),
+                START_SPREAD.mul_f64(f64::from(n) / f64::from(all)),
             );
             clients.spawn(async move {
-                clock::until(Some(clock::now() + wait)).await;
+                clock::sleep_until(Some(clock::now() + wait)).await;
                 loop {
-                    if let Ok(stream) = connect(from, to).await {
+                    if let Ok(stream) = connect_from(from, to).await {
                         counts.opened.fetch_add(1, Ordering::Relaxed);
                         let _ = if is_slow_body {
-                            send_slowly(stream).await
+                            send_slow_body(stream).await
                         } else {
-                            read_nothing(stream).await
+                            ignore_responses(stream).await
                         };
                         counts.hung_up.fetch_add(1, Ordering::Relaxed);
                     }
-                    clock::until(Some(clock::now() + BACK_AFTER)).await;
+                    clock::sleep_until(Some(clock::now() + RECONNECT_DELAY)).await;
                 }
             });
         }
@@ -115,7 +115,7 @@ impl AttackArgs {
             from: Some(self.attack_from),
             ..AttackFigures::default()
         };
-        Attack {
+        RunningAttack {
             figures,
             counts,
             _clients: clients,
@@ -123,9 +123,9 @@ impl AttackArgs {
     }
 }
 
-impl Attack {
+impl RunningAttack {
     /// Ends it.
-    pub(super) fn end(self) -> AttackFigures {
+    pub(super) fn stop(self) -> AttackFigures {
         let opened = self.counts.opened.load(Ordering::Relaxed);
         let hung_up = self.counts.hung_up.load(Ordering::Relaxed);
         AttackFigures {
@@ -139,7 +139,7 @@ impl Attack {
 
 impl AttackFigures {
     /// A line of the table.
-    pub(super) fn row(&self) -> String {
+    pub(super) fn format_row(&self) -> String {
         let Some(from) = self.from else {
             return "none".to_owned();
         };
@@ -151,7 +151,7 @@ impl AttackFigures {
     }
 }
 
-async fn connect(from: IpAddr, to: SocketAddr) -> std::io::Result<TcpStream> {
+async fn connect_from(from: IpAddr, to: SocketAddr) -> std::io::Result<TcpStream> {
     let socket = match from {
         IpAddr::V4(_) => TcpSocket::new_v4(),
         IpAddr::V6(_) => TcpSocket::new_v6(),
@@ -161,20 +161,20 @@ async fn connect(from: IpAddr, to: SocketAddr) -> std::io::Result<TcpStream> {
 }
 
 /// Until the server hangs up.
-async fn send_slowly(mut stream: TcpStream) -> std::io::Result<()> {
-    stream.write_all(SLOW_BODY.as_bytes()).await?;
+async fn send_slow_body(mut stream: TcpStream) -> std::io::Result<()> {
+    stream.write_all(SLOW_BODY_REQUEST.as_bytes()).await?;
     let mut answer = [0; 1_024];
     while stream.read(&mut answer).await? > 0 {}
     Ok(())
 }
 
 /// Until the server hangs up. Empty lines before a request count for nothing, and tell whether it has.
-async fn read_nothing(mut stream: TcpStream) -> std::io::Result<()> {
+async fn ignore_responses(mut stream: TcpStream) -> std::io::Result<()> {
     stream
-        .write_all(LARGE.repeat(LARGE_TIMES).as_bytes())
+        .write_all(LARGE_REQUEST.repeat(LARGE_REQUESTS).as_bytes())
         .await?;
     loop {
-        clock::until(Some(clock::now() + ALIVE_EVERY)).await;
+        clock::sleep_until(Some(clock::now() + KEEPALIVE_INTERVAL)).await;
         stream.write_all(b"\r\n").await?;
     }
 }

@@ -10,20 +10,20 @@ use plotters::chart::SeriesLabelPosition;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
-use super::{plot, print, write_json};
-use crate::app::{App, Parts};
+use super::{plot, print_line, write_json};
+use crate::app::{App, ServerConfig};
 use crate::cli;
 use crate::cli::demo::read_call;
 use crate::clock;
 use crate::config::EngineSettings;
-use crate::measure::knee::{Knee, Next};
-use crate::measure::latency::{Report, Tally};
-use crate::measure::script::Script;
-use crate::measure::wer::Score;
-use crate::player::{Call, Options};
-use crate::rehearsal::{Rehearsal, rehearse};
+use crate::eval::capacity_search::{CapacitySearch, NextStep};
+use crate::eval::latency::{LatencyReport, LatencyTally};
+use crate::eval::script::CallScript;
+use crate::eval::wer::WerScore;
+use crate::loopback::{LoopbackResult, run_loopback};
 use crate::telemetry;
 use crate::transcript::Event;
+use crate::twilio_sim::{RecordedCall, StreamOptions};
 
 /// Calls of one round begin within this time of each other: nobody's turns come in step.
 const STAGGER: Duration = Duration::from_secs(15);
@@ -60,16 +60,18 @@ pub(super) struct CapacityArgs {
 /// What one round gave.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Round {
+struct CapacityRound {
     calls: usize,
-    report: Report,
+    report: LatencyReport,
     wer: Option<f64>,
     /// Utterances that were shown and never settled, refused, or settled without words.
     finals_lost: u64,
     /// Finals made quickly because others waited, of all.
-    hurried_share: f64,
+    #[serde(rename = "hurriedShare")]
+    fast_share: f64,
     /// Drafts that never ran, of all that were asked for.
-    thinned_share: f64,
+    #[serde(rename = "thinnedShare")]
+    dropped_share: f64,
     /// Processor seconds in a second, of player, listeners and server together.
     processors: f64,
     /// What the process grew by, for each track.
@@ -84,7 +86,7 @@ pub(super) async fn run(args: &CapacityArgs) -> anyhow::Result<()> {
     let calls: Vec<_> = calls
         .map(|call| call.map(Arc::new))
         .collect::<Result<_, _>>()?;
-    print(&format!(
+    print_line(&format!(
         "{:>5} {:>8} {:>8} {:>8} {:>8} {:>8} {:>7} {:>5} {:>8} {:>8} {:>5} {:>9}",
         "calls",
         "final50",
@@ -99,38 +101,39 @@ pub(super) async fn run(args: &CapacityArgs) -> anyhow::Result<()> {
         "cpus",
         "KiB/track"
     ))?;
-    let mut knee = Knee::new(args.first, args.most);
+    let mut search = CapacitySearch::new(args.first, args.most);
     let mut rounds = Vec::new();
-    while let Next::Try(count) = knee.next() {
-        let round = play(&calls, count, &args.engine).await?;
-        print(&round.row())?;
-        knee.tell(count, round.is_borne(args.bound_ms));
+    while let NextStep::Try(count) = search.next_step() {
+        let round = run_round(&calls, count, &args.engine).await?;
+        print_line(&round.format_row())?;
+        search.record_result(count, round.is_sustained(args.bound_ms));
         rounds.push(round);
     }
     rounds.sort_by_key(|round| round.calls);
-    print(&format!(
+    print_line(&format!(
         "\n{}: most calls at once with every final there and 95 % of them within {} ms of the end of \
          speech",
-        knee.borne()
+        search
+            .sustained_max()
             .map_or("none".to_owned(), |calls| calls.to_string()),
         args.bound_ms
     ))?;
     if let Some(path) = &args.plot {
-        draw(&rounds, args.bound_ms).write(path)?;
+        plot_rounds(&rounds, args.bound_ms).write_svg(path)?;
     }
     write_json(args.json.as_deref(), &rounds)
 }
 
 /// One round, on a server of its own.
-async fn play(
-    calls: &[Arc<(Script, Call)>],
+async fn run_round(
+    calls: &[Arc<(CallScript, RecordedCall)>],
     count: usize,
     settings: &EngineSettings,
-) -> anyhow::Result<Round> {
+) -> anyhow::Result<CapacityRound> {
     let engine = cli::start_engine(settings)?;
-    let voice = cli::voice_config(settings);
-    let parts = Parts::local(([127, 0, 0, 1], 0).into(), engine, voice);
-    let app = App::start(parts.await?).await?;
+    let voice = cli::track_config(settings);
+    let server_config = ServerConfig::local(([127, 0, 0, 1], 0).into(), engine, voice);
+    let app = App::start(server_config.await?).await?;
     let address = app.address();
     let (before_kib, began, cpu) = (resident_kib(), clock::now(), ProcessTime::now());
     let mut playing = JoinSet::new();
@@ -139,31 +142,38 @@ async fn play(
         let keys = app.keys().cloned();
         playing.spawn(async move {
             tokio::time::sleep(wait).await;
-            let rehearsal =
-                rehearse(address, keys.as_ref(), &call.1, &Options::fresh(), |_| {}).await;
-            rehearsal.map(|rehearsal| (call, rehearsal))
+            let loopback = run_loopback(
+                address,
+                keys.as_ref(),
+                &call.1,
+                &StreamOptions::fresh(),
+                |_| {},
+            )
+            .await;
+            loopback.map(|loopback| (call, loopback))
         });
     }
     let middle = STAGGER + Duration::from_secs_f64(calls[0].1.seconds() / 2.0);
     tokio::time::sleep(middle).await;
     let grown_kib = resident_kib().saturating_sub(before_kib);
-    let (mut tally, mut score, mut unheard) = (Tally::default(), Score::default(), 0);
+    let (mut tally, mut score, mut untranscribed) =
+        (LatencyTally::default(), WerScore::default(), 0);
     while let Some(played) = playing.join_next().await {
-        let (call, rehearsal) = played.context("a call broke off")??;
-        tally.add(&call.0.truth, &rehearsal.heard());
-        score += rehearsal.score(&call.0);
-        unheard += without_words(&rehearsal);
+        let (call, loopback) = played.context("a call broke off")??;
+        tally.add_call(&call.0.truth, &loopback.received_events());
+        score += loopback.score(&call.0);
+        untranscribed += count_untranscribed(&loopback);
     }
     let processors = cpu.elapsed().as_secs_f64() / (clock::now() - began).as_secs_f64();
-    let (counts, work) = app.engine().tally();
+    let (counts, work) = app.engine().statistics();
     app.stop().await;
     let report = tally.report();
-    Ok(Round {
+    Ok(CapacityRound {
         calls: count,
         wer: score.wer(),
-        finals_lost: report.without_final + unheard + counts.finals_refused,
-        hurried_share: work.hurried as f64 / (counts.finals as f64).max(1.0),
-        thinned_share: counts.partials_dropped as f64 / (counts.partials as f64).max(1.0),
+        finals_lost: report.without_final + untranscribed + counts.finals_refused,
+        fast_share: work.fast_finals as f64 / (counts.finals as f64).max(1.0),
+        dropped_share: counts.partials_dropped as f64 / (counts.partials as f64).max(1.0),
         processors,
         kib_per_track: grown_kib / (2 * count as u64),
         report,
@@ -171,8 +181,8 @@ async fn play(
 }
 
 /// Finals that came without having been recognised.
-fn without_words(rehearsal: &Rehearsal) -> u64 {
-    let lost = rehearsal.events.iter().filter(
+fn count_untranscribed(loopback: &LoopbackResult) -> u64 {
+    let lost = loopback.events.iter().filter(
         |(_, event)| matches!(&event.event, Event::Segment { segment } if !segment.transcribed),
     );
     lost.count() as u64
@@ -183,13 +193,13 @@ fn resident_kib() -> u64 {
     telemetry::resident_bytes().unwrap_or(0) / 1_024
 }
 
-impl Round {
-    fn is_borne(&self, bound_ms: i64) -> bool {
+impl CapacityRound {
+    fn is_sustained(&self, bound_ms: i64) -> bool {
         let finals = self.report.final_words;
         self.finals_lost == 0 && finals.is_some_and(|finals| finals.p95_ms <= bound_ms)
     }
 
-    fn row(&self) -> String {
+    fn format_row(&self) -> String {
         let (finals, first) = (self.report.final_words, self.report.first_words);
         let ms = |value: Option<i64>| value.map_or("–".to_owned(), |ms| ms.to_string());
         format!(
@@ -202,16 +212,16 @@ impl Round {
             ms(first.map(|s| s.p95_ms)),
             100.0 * self.wer.unwrap_or(0.0),
             self.finals_lost,
-            100.0 * self.hurried_share,
-            100.0 * self.thinned_share,
+            100.0 * self.fast_share,
+            100.0 * self.dropped_share,
             self.processors,
             self.kib_per_track,
         )
     }
 }
 
-fn draw(rounds: &[Round], bound_ms: i64) -> plot::Plot {
-    let line = |name: &str, of: &dyn Fn(&Report) -> Option<i64>| plot::Line {
+fn plot_rounds(rounds: &[CapacityRound], bound_ms: i64) -> plot::LinePlot {
+    let line = |name: &str, of: &dyn Fn(&LatencyReport) -> Option<i64>| plot::PlotSeries {
         name: name.to_owned(),
         points: rounds
             .iter()
@@ -220,11 +230,11 @@ fn draw(rounds: &[Round], bound_ms: i64) -> plot::Plot {
         labels: vec![],
     };
     let most = rounds.last().map_or(1, |round| round.calls) as f64;
-    plot::Plot {
+    plot::LinePlot {
         title: "Two-party calls at once, in real time".to_owned(),
-        across: "calls".to_owned(),
-        up: "ms".to_owned(),
-        names_at: SeriesLabelPosition::UpperLeft,
+        x_label: "calls".to_owned(),
+        y_label: "ms".to_owned(),
+        legend_position: SeriesLabelPosition::UpperLeft,
         lines: vec![
             line("end of speech to final, 95 %", &|r| {
                 r.final_words.map(|s| s.p95_ms)
@@ -233,7 +243,7 @@ fn draw(rounds: &[Round], bound_ms: i64) -> plot::Plot {
             line("start of speech to first words, 95 %", &|r| {
                 r.first_words.map(|s| s.p95_ms)
             }),
-            plot::Line {
+            plot::PlotSeries {
                 name: "bound".to_owned(),
                 points: vec![(0.0, bound_ms as f64), (most, bound_ms as f64)],
                 labels: vec![],

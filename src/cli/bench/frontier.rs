@@ -6,9 +6,12 @@ use std::path::PathBuf;
 use plotters::chart::SeriesLabelPosition;
 use serde::Serialize;
 
-use super::{Finals, HEADING, Offline, PathFigures, WordsArgs, listen, plot, print, write_json};
+use super::{
+    FinalsMode, OfflineMode, PathFigures, WORDS_HEADING, WordsArgs, plot, print_line,
+    transcribe_folders, write_json,
+};
 use crate::config::EngineSettings;
-use crate::measure::frontier::frontier;
+use crate::eval::pareto::pareto_front;
 
 /// Words against compute: each way to recognise, with each model, as a table and a drawing.
 #[derive(Debug, clap::Args)]
@@ -30,16 +33,20 @@ pub(super) struct FrontierArgs {
 }
 
 /// Ways to recognise, each live and with the whole recording at once.
-const WAYS: [(&str, Finals, Offline); 3] = [
-    ("careful", Finals::Careful, Offline::Careful),
-    ("hurried", Finals::Hurried, Offline::Hurried),
-    ("whisper.cpp", Finals::WhisperCpp, Offline::WhisperCpp),
+const METHODS: [(&str, FinalsMode, OfflineMode); 3] = [
+    ("careful", FinalsMode::Accurate, OfflineMode::Accurate),
+    ("hurried", FinalsMode::Fast, OfflineMode::Fast),
+    (
+        "whisper.cpp",
+        FinalsMode::WhisperCpp,
+        OfflineMode::WhisperCpp,
+    ),
 ];
 
 /// One point.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Point {
+struct FrontierPoint {
     model: String,
     way: &'static str,
     is_live: bool,
@@ -49,10 +56,10 @@ struct Point {
 
 pub(super) fn run(args: &FrontierArgs) -> anyhow::Result<()> {
     let mut points = Vec::new();
-    print(HEADING)?;
+    print_line(WORDS_HEADING)?;
     for model in &args.models {
-        for (way, finals, offline) in WAYS {
-            let (folders, _) = listen(&WordsArgs {
+        for (way, finals, offline) in METHODS {
+            let (folders, _) = transcribe_folders(&WordsArgs {
                 folders: args.folders.clone(),
                 finals,
                 offline,
@@ -67,12 +74,12 @@ pub(super) fn run(args: &FrontierArgs) -> anyhow::Result<()> {
             })?;
             let (mut live, mut whole) = (PathFigures::default(), PathFigures::default());
             for folder in &folders {
-                live.join(&folder.live);
-                whole.join(folder.offline.as_ref().unwrap_or(&PathFigures::default()));
+                live.merge(&folder.live);
+                whole.merge(folder.offline.as_ref().unwrap_or(&PathFigures::default()));
             }
             for (is_live, mut figures) in [(true, live), (false, whole)] {
                 figures.finish();
-                points.push(Point {
+                points.push(FrontierPoint {
                     model: model.clone(),
                     way,
                     is_live,
@@ -82,46 +89,49 @@ pub(super) fn run(args: &FrontierArgs) -> anyhow::Result<()> {
             }
         }
     }
-    let places: Vec<(f64, f64)> = points.iter().map(Point::place).collect();
-    for (point, is_best) in points.iter_mut().zip(frontier(&places)) {
+    let positions: Vec<(f64, f64)> = points.iter().map(FrontierPoint::wer_and_speed).collect();
+    for (point, is_best) in points.iter_mut().zip(pareto_front(&positions)) {
         point.is_best = is_best;
     }
-    print(&table(&points))?;
+    print_line(&format_table(&points))?;
     if let Some(path) = &args.plot {
-        draw(&points).write(path)?;
+        plot_points(&points).write_svg(path)?;
     }
     write_json(args.json.as_deref(), &points)
 }
 
-impl Point {
+impl FrontierPoint {
     /// Wrong words for each word, and speed.
-    fn place(&self) -> (f64, f64) {
+    fn wer_and_speed(&self) -> (f64, f64) {
         let speed = 1.0 / self.figures.final_seconds_per_audio_second;
         (self.figures.wer.unwrap_or(0.0), speed)
     }
 
-    fn heard(&self) -> &'static str {
+    fn input_name(&self) -> &'static str {
         if self.is_live { "live" } else { "whole" }
     }
 }
 
 /// Speeds are told beside that of the first model's whisper.cpp over the whole window.
-fn table(points: &[Point]) -> String {
-    let of = |point: &&Point| point.way == "whisper.cpp" && !point.is_live;
-    let base = points.iter().find(of).map_or(1.0, |point| point.place().1);
+fn format_table(points: &[FrontierPoint]) -> String {
+    let of = |point: &&FrontierPoint| point.way == "whisper.cpp" && !point.is_live;
+    let base = points
+        .iter()
+        .find(of)
+        .map_or(1.0, |point| point.wer_and_speed().1);
     let mut lines = vec![format!(
         "\n{:<12} {:<12} {:<6} {:>8} {:>12} {:>8} {:>7}  best",
         "model", "way", "heard", "WER", "wrong/words", "speed", "ratio"
     )];
     for point in points {
         let errors = point.figures.score.errors;
-        let (wer, speed) = point.place();
+        let (wer, speed) = point.wer_and_speed();
         let wrong = format!("{}/{}", errors.total(), errors.reference_words());
         lines.push(format!(
             "{:<12} {:<12} {:<6} {:>6.2} % {wrong:>12} {speed:>7.1}× {:>6.1}×  {}",
             point.model,
             point.way,
-            point.heard(),
+            point.input_name(),
             100.0 * wer,
             speed / base,
             if point.is_best { "•" } else { "" }
@@ -135,25 +145,26 @@ fn table(points: &[Point]) -> String {
     lines.join("\n")
 }
 
-fn draw(points: &[Point]) -> plot::Plot {
-    let mut sorted: Vec<&Point> = points.iter().collect();
-    sorted.sort_by(|a, b| a.place().1.total_cmp(&b.place().1));
-    let mut groups: BTreeMap<String, Vec<&Point>> = BTreeMap::new();
+fn plot_points(points: &[FrontierPoint]) -> plot::LinePlot {
+    let mut sorted: Vec<&FrontierPoint> = points.iter().collect();
+    sorted.sort_by(|a, b| a.wer_and_speed().1.total_cmp(&b.wer_and_speed().1));
+    let mut groups: BTreeMap<String, Vec<&FrontierPoint>> = BTreeMap::new();
     for point in sorted {
-        let name = format!("{}, {}", point.model, point.heard());
+        let name = format!("{}, {}", point.model, point.input_name());
         groups.entry(name).or_default().push(point);
     }
-    let place = |point: &&Point| (point.place().1, 100.0 * point.place().0);
-    let lines = groups.into_iter().map(|(name, points)| plot::Line {
+    let wer_and_speed =
+        |point: &&FrontierPoint| (point.wer_and_speed().1, 100.0 * point.wer_and_speed().0);
+    let lines = groups.into_iter().map(|(name, points)| plot::PlotSeries {
         name,
-        points: points.iter().map(place).collect(),
+        points: points.iter().map(wer_and_speed).collect(),
         labels: points.iter().map(|point| point.way.to_owned()).collect(),
     });
-    plot::Plot {
+    plot::LinePlot {
         title: "Words against compute".to_owned(),
-        across: "audio seconds for each processor second of one core".to_owned(),
-        up: "word error rate, %".to_owned(),
-        names_at: SeriesLabelPosition::LowerRight,
+        x_label: "audio seconds for each processor second of one core".to_owned(),
+        y_label: "word error rate, %".to_owned(),
+        legend_position: SeriesLabelPosition::LowerRight,
         lines: lines.collect(),
     }
 }

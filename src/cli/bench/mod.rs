@@ -19,25 +19,25 @@ use clap::Subcommand;
 use cpu_time::ThreadTime;
 use serde::Serialize;
 
-use crate::app::{App, Parts};
-use crate::audio::{self, level, mulaw, recording::Recording, resample::Upsampler};
+use crate::app::{App, ServerConfig};
+use crate::audio::{self, level, mulaw, recording::RecordingReader, resample::Upsampler};
 use crate::cli;
-use crate::cli::demo::{figures, read_call};
+use crate::cli::demo::{format_report, read_call};
 use crate::clock;
 use crate::config::EngineSettings;
 use crate::engine::offline;
-use crate::engine::recognizer::{Effort, Hypothesis, RecognizeError, Recognizer, Request};
-use crate::engine::whisper::{self, Policy, Whisper};
+use crate::engine::recognizer::{Effort, Hypothesis, RecognizeError, RecognizeRequest, Recognizer};
+use crate::engine::whisper::{self, ContextPolicy, WhisperCppRecognizer};
+use crate::eval::calibration::ConfidenceCalibration;
+use crate::eval::latency::{LatencyReport, LatencyTally, ReceivedEvent};
+use crate::eval::loudness::LoudnessTable;
+use crate::eval::script::{self, ManifestClip};
+use crate::eval::wer::WerScore;
 use crate::ids::Track;
-use crate::measure::calibration::Calibration;
-use crate::measure::latency::{Heard, Report, Tally};
-use crate::measure::loudness::Loudness;
-use crate::measure::script::{self, Clip};
-use crate::measure::wer::Score;
+use crate::loopback::run_loopback;
 use crate::models;
-use crate::player::Options;
-use crate::rehearsal::rehearse;
 use crate::transcript::Event;
+use crate::twilio_sim::StreamOptions;
 
 /// Measure the engine on recordings whose words are known, and what the server bears.
 #[derive(Debug, clap::Args)]
@@ -72,10 +72,10 @@ struct WordsArgs {
     folders: Vec<PathBuf>,
     /// What the live path's finals are made by.
     #[arg(long, value_enum, default_value_t)]
-    finals: Finals,
+    finals: FinalsMode,
     /// What hears each recording whole, to compare with.
-    #[arg(long, value_enum, default_value_t = Offline::WhisperCpp)]
-    offline: Offline,
+    #[arg(long, value_enum, default_value_t = OfflineMode::WhisperCpp)]
+    offline: OfflineMode,
     /// Print every file whose words differ from the reference.
     #[arg(long)]
     differences: bool,
@@ -93,24 +93,28 @@ struct WordsArgs {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-enum Finals {
+enum FinalsMode {
     /// As on a box that has time for each.
     #[default]
-    Careful,
+    #[value(name = "careful")]
+    Accurate,
     /// As on a box where others wait.
-    Hurried,
+    #[value(name = "hurried")]
+    Fast,
     /// By whisper.cpp, with its context trimmed.
     WhisperCpp,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Offline {
+enum OfflineMode {
     /// Nothing does.
     None,
     /// The engine, as it does finals where there is time.
-    Careful,
+    #[value(name = "careful")]
+    Accurate,
     /// The engine, as it does finals where others wait.
-    Hurried,
+    #[value(name = "hurried")]
+    Fast,
     /// whisper.cpp, with its whole context.
     WhisperCpp,
 }
@@ -132,31 +136,33 @@ struct LatencyArgs {
 
 pub(super) async fn run(args: BenchArgs) -> anyhow::Result<()> {
     match args.command {
-        BenchCommand::Words(args) => tokio::task::spawn_blocking(move || words(&args)).await?,
+        BenchCommand::Words(args) => {
+            tokio::task::spawn_blocking(move || bench_words(&args)).await?
+        }
         BenchCommand::Score(args) => score::run(&args),
         BenchCommand::Frontier(args) => {
             tokio::task::spawn_blocking(move || frontier::run(&args)).await?
         }
-        BenchCommand::Latency(args) => latency(&args).await,
+        BenchCommand::Latency(args) => bench_latency(&args).await,
         BenchCommand::Capacity(args) => capacity::run(&args).await,
         BenchCommand::Soak(args) => soak::run(&args).await,
         BenchCommand::Webhooks(args) => webhooks::run(&args).await,
     }
 }
 
-/// Over [`PathFigures::row`].
-const HEADING: &str = "set            path         WER   ins   del   sub  words  digits false/10min revised      final     drafts";
+/// Over [`PathFigures::format_row`].
+const WORDS_HEADING: &str = "set            path         WER   ins   del   sub  words  digits false/10min revised      final     drafts";
 
 /// Makes every final as on a box where others wait.
-struct Hurried(Box<dyn Recognizer>);
+struct FastRecognizer(Box<dyn Recognizer>);
 
-impl Recognizer for Hurried {
-    fn recognize(&mut self, request: &Request<'_>) -> Result<Hypothesis, RecognizeError> {
+impl Recognizer for FastRecognizer {
+    fn recognize(&mut self, request: &RecognizeRequest<'_>) -> Result<Hypothesis, RecognizeError> {
         let effort = match request.effort {
-            Effort::Draft => Effort::Draft,
-            Effort::Final | Effort::Careful => Effort::Final,
+            Effort::Partial => Effort::Partial,
+            Effort::Fast | Effort::Accurate => Effort::Fast,
         };
-        self.0.recognize(&Request { effort, ..*request })
+        self.0.recognize(&RecognizeRequest { effort, ..*request })
     }
 }
 
@@ -164,16 +170,18 @@ impl Recognizer for Hurried {
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct PathFigures {
-    score: Score,
+    score: WerScore,
     wer: Option<f64>,
     /// Errors in digits, spelled letters and amounts, for each one that was said.
     digit_error_rate: Option<f64>,
     false_words_per_minute: Option<f64>,
     final_seconds: f64,
-    draft_seconds: f64,
+    #[serde(rename = "draftSeconds")]
+    partial_seconds: f64,
     audio_seconds: f64,
     final_seconds_per_audio_second: f64,
-    draft_seconds_per_audio_second: f64,
+    #[serde(rename = "draftSecondsPerAudioSecond")]
+    partial_seconds_per_audio_second: f64,
     /// Words of partials that were replaced.
     revised_words: u64,
     /// Words of finals that partials came before.
@@ -188,50 +196,52 @@ struct FolderFigures {
     offline: Option<PathFigures>,
 }
 
-fn words(args: &WordsArgs) -> anyhow::Result<()> {
-    print(HEADING)?;
-    let (all, details) = listen(args)?;
-    print(
+fn bench_words(args: &WordsArgs) -> anyhow::Result<()> {
+    print_line(WORDS_HEADING)?;
+    let (all, details) = transcribe_folders(args)?;
+    print_line(
         "\ndigits: errors in digits, spelled letters and amounts, for each one that was said; revised: words of partials that were replaced, for each word of finals; final, drafts: \
          audio seconds for each processor second of one core",
     )?;
     if args.calibration {
-        print(&table(&details.calibration))?;
+        print_line(&calibration_table(&details.calibration))?;
     }
     if args.loudness {
-        print("\nloudness of speech  files  words left out      WER")?;
-        print(&details.loudness.lines().join("\n"))?;
+        print_line("\nloudness of speech  files  words left out      WER")?;
+        print_line(&details.loudness.format_rows().join("\n"))?;
     }
     write_json(args.json.as_deref(), &all)
 }
 
 /// What is known of the live path over all folders.
 #[derive(Debug, Default)]
-struct Details {
-    calibration: Calibration,
-    loudness: Loudness,
+struct WordsDetails {
+    calibration: ConfidenceCalibration,
+    loudness: LoudnessTable,
 }
 
 /// Every folder's figures, each printed when it is there, and what is known beside them.
-fn listen(args: &WordsArgs) -> anyhow::Result<(Vec<FolderFigures>, Details)> {
-    let whisper_cpp = || -> anyhow::Result<Whisper> {
+fn transcribe_folders(args: &WordsArgs) -> anyhow::Result<(Vec<FolderFigures>, WordsDetails)> {
+    let whisper_cpp = || -> anyhow::Result<WhisperCppRecognizer> {
         let path = models::resolve(&args.engine.model, &args.engine.models_dir)?;
-        Ok(whisper::Model::load(&path)?.recognizer()?)
+        Ok(whisper::WhisperCppModel::load(&path)?.recognizer()?)
     };
-    let engine = || Ok::<_, anyhow::Error>(cli::load(&args.engine)?.recognizer()?);
+    let engine = || Ok::<_, anyhow::Error>(cli::load_model(&args.engine)?.recognizer()?);
     let mut live: Box<dyn Recognizer> = match args.finals {
-        Finals::Careful => engine()?,
-        Finals::Hurried => Box::new(Hurried(engine()?)),
-        Finals::WhisperCpp => Box::new(whisper_cpp()?),
+        FinalsMode::Accurate => engine()?,
+        FinalsMode::Fast => Box::new(FastRecognizer(engine()?)),
+        FinalsMode::WhisperCpp => Box::new(whisper_cpp()?),
     };
     let mut whole: Option<Box<dyn Recognizer>> = match args.offline {
-        Offline::None => None,
-        Offline::Careful => Some(engine()?),
-        Offline::Hurried => Some(Box::new(Hurried(engine()?))),
-        Offline::WhisperCpp => Some(Box::new(whisper_cpp()?.with_policy(Policy::FullContext))),
+        OfflineMode::None => None,
+        OfflineMode::Accurate => Some(engine()?),
+        OfflineMode::Fast => Some(Box::new(FastRecognizer(engine()?))),
+        OfflineMode::WhisperCpp => Some(Box::new(
+            whisper_cpp()?.with_policy(ContextPolicy::FullContext),
+        )),
     };
     let mut all = Vec::new();
-    let mut details = Details::default();
+    let mut details = WordsDetails::default();
     for folder in &args.folders {
         let clips = script::read_manifest(&folder.join("manifest.tsv"))?;
         let mut figures = FolderFigures {
@@ -240,20 +250,22 @@ fn listen(args: &WordsArgs) -> anyhow::Result<(Vec<FolderFigures>, Details)> {
             offline: whole.as_ref().map(|_| PathFigures::default()),
         };
         for clip in &clips {
-            let samples = read(&clip.path)?;
-            let run = figures.live.listen_live(clip, &samples, args, &mut *live)?;
+            let samples = read_samples(&clip.path)?;
+            let run = figures
+                .live
+                .transcribe_live(clip, &samples, args, &mut *live)?;
             if let Some(db) = level::speech_db(&samples) {
-                let mut one = Score::default();
-                one.add(&clip.text, &run.text(), clip.seconds);
-                details.loudness.add(db, one.errors);
+                let mut one = WerScore::default();
+                one.add_file(&clip.text, &run.text(), clip.seconds);
+                details.loudness.add_recording(db, one.errors);
             }
             let words = run.segments.iter().flat_map(|segment| &segment.words);
-            details.calibration.add(
+            details.calibration.add_file(
                 &clip.text,
                 words.map(|word| (word.text.as_str(), word.confidence)),
             );
             if let (Some(offline), Some(whole)) = (&mut figures.offline, &mut whole) {
-                offline.listen_whole(clip, &samples, args, &mut **whole)?;
+                offline.transcribe_whole(clip, &samples, args, &mut **whole)?;
             }
         }
         let name = folder
@@ -262,17 +274,17 @@ fn listen(args: &WordsArgs) -> anyhow::Result<(Vec<FolderFigures>, Details)> {
             .to_string_lossy()
             .into_owned();
         figures.live.finish();
-        print(&figures.live.row(&name, "live"))?;
+        print_line(&figures.live.format_row(&name, "live"))?;
         if let Some(offline) = &mut figures.offline {
             offline.finish();
-            print(&offline.row(&name, "offline"))?;
+            print_line(&offline.format_row(&name, "offline"))?;
         }
         all.push(figures);
     }
     Ok((all, details))
 }
 
-fn table(calibration: &Calibration) -> String {
+fn calibration_table(calibration: &ConfidenceCalibration) -> String {
     let mut lines = vec!["\nconfidence  words  right   mean".to_owned()];
     lines.extend(calibration.bins().map(|(from, bin)| {
         let words = bin.words as f64;
@@ -283,7 +295,7 @@ fn table(calibration: &Calibration) -> String {
             100.0 * bin.confidence / words
         )
     }));
-    if let Some(error) = calibration.error() {
+    if let Some(error) = calibration.expected_error() {
         lines.push(format!("expected calibration error {error:.3}"));
     }
     lines.join("\n")
@@ -291,14 +303,14 @@ fn table(calibration: &Calibration) -> String {
 
 impl PathFigures {
     /// The live path in audio time, drafts and all.
-    fn listen_live(
+    fn transcribe_live(
         &mut self,
-        clip: &Clip,
+        clip: &ManifestClip,
         samples: &[i16],
         args: &WordsArgs,
         recognizer: &mut dyn Recognizer,
-    ) -> anyhow::Result<offline::Run> {
-        let config = cli::voice_config(&args.engine);
+    ) -> anyhow::Result<offline::OfflineTranscript> {
+        let config = cli::track_config(&args.engine);
         let start = ThreadTime::now();
         let meter = || start.elapsed();
         let run = offline::transcribe(
@@ -311,16 +323,16 @@ impl PathFigures {
             |_| {},
         );
         self.final_seconds += run.final_time.as_secs_f64();
-        self.draft_seconds += run.draft_time.as_secs_f64();
-        self.follow(&run);
-        self.add(clip, &run.text(), args.differences)?;
+        self.partial_seconds += run.partial_time.as_secs_f64();
+        self.count_revisions(&run);
+        self.add_clip(clip, &run.text(), args.differences)?;
         Ok(run)
     }
 
     /// The whole file at once.
-    fn listen_whole(
+    fn transcribe_whole(
         &mut self,
-        clip: &Clip,
+        clip: &ManifestClip,
         samples: &[i16],
         args: &WordsArgs,
         recognizer: &mut dyn Recognizer,
@@ -335,23 +347,28 @@ impl PathFigures {
         upsampler.flush(&mut speech);
         let language = args.engine.language();
         let start = ThreadTime::now();
-        let hypothesis = recognizer.recognize(&Request {
+        let hypothesis = recognizer.recognize(&RecognizeRequest {
             samples: &speech,
             speech_end_ms: (clip.seconds * 1_000.0) as u32,
-            effort: Effort::Careful,
+            effort: Effort::Accurate,
             language: language.as_deref(),
             cancelled: &AtomicBool::new(false),
         })?;
         self.final_seconds += start.elapsed().as_secs_f64();
-        self.add(clip, &hypothesis.text(), args.differences)
+        self.add_clip(clip, &hypothesis.text(), args.differences)
     }
 
-    fn add(&mut self, clip: &Clip, text: &str, differences: bool) -> anyhow::Result<()> {
+    fn add_clip(
+        &mut self,
+        clip: &ManifestClip,
+        text: &str,
+        differences: bool,
+    ) -> anyhow::Result<()> {
         self.audio_seconds += clip.seconds;
-        let mut one = Score::default();
-        one.add(&clip.text, text, clip.seconds);
+        let mut one = WerScore::default();
+        one.add_file(&clip.text, text, clip.seconds);
         if differences && (one.errors.total() > 0 || one.false_words > 0) {
-            print(&format!(
+            print_line(&format!(
                 "  {}\n    - {}\n    + {text}",
                 clip.name, clip.text
             ))?;
@@ -361,7 +378,7 @@ impl PathFigures {
     }
 
     /// How often partials changed their mind.
-    fn follow(&mut self, run: &offline::Run) {
+    fn count_revisions(&mut self, run: &offline::OfflineTranscript) {
         let partials = run
             .partials
             .iter()
@@ -372,21 +389,21 @@ impl PathFigures {
             .iter()
             .cloned()
             .map(|segment| Event::Segment { segment });
-        let heard = partials
+        let events = partials
             .chain(segments)
-            .map(|event| Heard { at_ms: 0, event });
-        let mut tally = Tally::default();
-        tally.add(&[], &heard.collect::<Vec<_>>());
+            .map(|event| ReceivedEvent { at_ms: 0, event });
+        let mut tally = LatencyTally::default();
+        tally.add_call(&[], &events.collect::<Vec<_>>());
         let report = tally.report();
         self.revised_words += report.revised_words;
         self.settled_words += report.settled_words;
     }
 
     /// Takes another folder's in.
-    fn join(&mut self, more: &Self) {
+    fn merge(&mut self, more: &Self) {
         self.score += more.score;
         self.final_seconds += more.final_seconds;
-        self.draft_seconds += more.draft_seconds;
+        self.partial_seconds += more.partial_seconds;
         self.audio_seconds += more.audio_seconds;
         self.revised_words += more.revised_words;
         self.settled_words += more.settled_words;
@@ -397,12 +414,12 @@ impl PathFigures {
         self.digit_error_rate = self.score.symbols.rate();
         self.false_words_per_minute = self.score.false_words_per_minute();
         self.final_seconds_per_audio_second = self.final_seconds / self.audio_seconds;
-        self.draft_seconds_per_audio_second = self.draft_seconds / self.audio_seconds;
+        self.partial_seconds_per_audio_second = self.partial_seconds / self.audio_seconds;
         self.unstable_partial_word_ratio =
             (self.settled_words > 0).then(|| self.revised_words as f64 / self.settled_words as f64);
     }
 
-    fn row(&self, folder: &str, path: &str) -> String {
+    fn format_row(&self, folder: &str, path: &str) -> String {
         let errors = self.score.errors;
         let or_dash = |value: Option<String>| value.unwrap_or_else(|| "–".to_owned());
         let speed = |seconds: f64| {
@@ -432,13 +449,13 @@ impl PathFigures {
                     .map(|ratio| format!("{ratio:.2}"))
             ),
             speed(self.final_seconds),
-            speed(self.draft_seconds),
+            speed(self.partial_seconds),
         )
     }
 }
 
-fn read(path: &Path) -> anyhow::Result<Vec<i16>> {
-    let channels = Recording::read_all(path, audio::LINE_HZ)?;
+fn read_samples(path: &Path) -> anyhow::Result<Vec<i16>> {
+    let channels = RecordingReader::read_all(path, audio::LINE_HZ)?;
     let first = channels
         .first()
         .with_context(|| format!("{} has no audio", path.display()))?;
@@ -447,36 +464,42 @@ fn read(path: &Path) -> anyhow::Result<Vec<i16>> {
 
 #[derive(Debug, Serialize)]
 struct LatencyFigures {
-    calls: Vec<(String, Report)>,
-    all: Report,
+    calls: Vec<(String, LatencyReport)>,
+    all: LatencyReport,
 }
 
-async fn latency(args: &LatencyArgs) -> anyhow::Result<()> {
+async fn bench_latency(args: &LatencyArgs) -> anyhow::Result<()> {
     let engine = cli::start_engine(&args.engine)?;
-    let voice = cli::voice_config(&args.engine);
-    let parts = Parts::local(([127, 0, 0, 1], 0).into(), engine, voice);
-    let app = App::start(parts.await?).await?;
-    let mut all = Tally::default();
+    let voice = cli::track_config(&args.engine);
+    let server_config = ServerConfig::local(([127, 0, 0, 1], 0).into(), engine, voice);
+    let app = App::start(server_config.await?).await?;
+    let mut all = LatencyTally::default();
     let mut calls = Vec::new();
     for path in &args.calls {
         let (script, call) = read_call(path, args.audio.as_deref())?;
-        print(&format!("{} ({:.0} s)", script.name, script.seconds))?;
-        let rehearsal =
-            rehearse(app.address(), app.keys(), &call, &Options::fresh(), |_| {}).await?;
-        let mut one = Tally::default();
-        one.add(&script.truth, &rehearsal.heard());
-        all.add(&script.truth, &rehearsal.heard());
+        print_line(&format!("{} ({:.0} s)", script.name, script.seconds))?;
+        let loopback = run_loopback(
+            app.address(),
+            app.keys(),
+            &call,
+            &StreamOptions::fresh(),
+            |_| {},
+        )
+        .await?;
+        let mut one = LatencyTally::default();
+        one.add_call(&script.truth, &loopback.received_events());
+        all.add_call(&script.truth, &loopback.received_events());
         let report = one.report();
-        print(&figures(&report))?;
+        print_line(&format_report(&report))?;
         calls.push((script.name, report));
     }
-    let (counts, work) = app.engine().tally();
+    let (counts, work) = app.engine().statistics();
     app.stop().await;
     let all = all.report();
-    print(&format!("all calls\n{}", figures(&all)))?;
-    print(&breakdown(&all))?;
+    print_line(&format!("all calls\n{}", format_report(&all)))?;
+    print_line(&format_breakdown(&all))?;
     let audio = work.final_audio.max(Duration::from_millis(1)).as_secs_f64();
-    print(&format!(
+    print_line(&format!(
         "engine     {} final passes over {audio:.0} s of audio in {:.1} s, {} drafts in {:.1} s; {} \
          drafts dropped, {} finals refused",
         counts.finals,
@@ -489,7 +512,7 @@ async fn latency(args: &LatencyArgs) -> anyhow::Result<()> {
     write_json(args.json.as_deref(), &LatencyFigures { calls, all })
 }
 
-fn breakdown(report: &Report) -> String {
+fn format_breakdown(report: &LatencyReport) -> String {
     let parts = &report.breakdown;
     let named = [
         ("voice detector's end against the true end", parts.end_error),
@@ -517,7 +540,7 @@ fn write_json(path: Option<&Path>, figures: &impl Serialize) -> anyhow::Result<(
     std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn print(line: &str) -> std::io::Result<()> {
+fn print_line(line: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{line}")?;
     out.flush()

@@ -6,24 +6,24 @@ use anyhow::Context;
 use plotters::prelude::*;
 
 /// Lines over two axes that begin at zero.
-pub(super) struct Plot {
+pub(super) struct LinePlot {
     pub(super) title: String,
-    pub(super) across: String,
-    pub(super) up: String,
-    pub(super) lines: Vec<Line>,
+    pub(super) x_label: String,
+    pub(super) y_label: String,
+    pub(super) lines: Vec<PlotSeries>,
     /// Where the names stand: where no line goes.
-    pub(super) names_at: SeriesLabelPosition,
+    pub(super) legend_position: SeriesLabelPosition,
 }
 
 /// Points that belong together, in order.
-pub(super) struct Line {
+pub(super) struct PlotSeries {
     pub(super) name: String,
     pub(super) points: Vec<(f64, f64)>,
     /// What stands beside each point; none: nothing does.
     pub(super) labels: Vec<String>,
 }
 
-const SIZE: (u32, u32) = (800, 480);
+const SIZE_PX: (u32, u32) = (800, 480);
 
 /// Colours that differ in lightness, too: Okabe and Ito's.
 const COLOURS: [RGBColor; 5] = [
@@ -34,9 +34,9 @@ const COLOURS: [RGBColor; 5] = [
     RGBColor(204, 121, 167),
 ];
 
-impl Plot {
+impl LinePlot {
     /// Draws into a file.
-    pub(super) fn write(&self, path: &Path) -> anyhow::Result<()> {
+    pub(super) fn write_svg(&self, path: &Path) -> anyhow::Result<()> {
         let name = path.display();
         self.draw(path)
             .with_context(|| format!("cannot draw {name}"))
@@ -44,12 +44,12 @@ impl Plot {
 
     fn draw(&self, path: &Path) -> anyhow::Result<()> {
         let points = || self.lines.iter().flat_map(|line| &line.points);
-        let most = |values: &mut dyn Iterator<Item = f64>| values.fold(1.0, f64::max) * 1.05;
+        let max_of = |values: &mut dyn Iterator<Item = f64>| values.fold(1.0, f64::max) * 1.05;
         let (right, top) = (
-            most(&mut points().map(|point| point.0)),
-            most(&mut points().map(|point| point.1)),
+            max_of(&mut points().map(|point| point.0)),
+            max_of(&mut points().map(|point| point.1)),
         );
-        let area = SVGBackend::new(path, SIZE).into_drawing_area();
+        let area = SVGBackend::new(path, SIZE_PX).into_drawing_area();
         area.fill(&WHITE)?;
         let mut chart = ChartBuilder::on(&area)
             .caption(&self.title, ("sans-serif", 18))
@@ -59,8 +59,8 @@ impl Plot {
             .build_cartesian_2d(0.0..right, 0.0..top)?;
         chart
             .configure_mesh()
-            .x_desc(&self.across)
-            .y_desc(&self.up)
+            .x_desc(&self.x_label)
+            .y_desc(&self.y_label)
             .light_line_style(TRANSPARENT)
             .draw()?;
         for (line, colour) in self.lines.iter().zip(COLOURS.iter().cycle()) {
@@ -78,7 +78,7 @@ impl Plot {
         }
         chart
             .configure_series_labels()
-            .position(self.names_at.clone())
+            .position(self.legend_position.clone())
             .background_style(WHITE.mix(0.8))
             .draw()?;
         area.present()?;

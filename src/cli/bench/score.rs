@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail, ensure};
 
-use super::{HEADING, PathFigures, print, write_json};
-use crate::measure::script;
+use super::{PathFigures, WORDS_HEADING, print_line, write_json};
+use crate::eval::script;
 
 /// The first line of what was heard.
 const COLUMNS: &str = "file\ttext";
@@ -30,40 +30,41 @@ pub(super) fn run(args: &ScoreArgs) -> anyhow::Result<()> {
     let clips = script::read_manifest(&args.folder)?;
     let tsv = fs::read_to_string(&args.heard);
     let tsv = tsv.with_context(|| format!("cannot read {}", args.heard.display()))?;
-    let mut heard = read(&tsv).with_context(|| args.heard.display().to_string())?;
+    let mut transcripts =
+        parse_transcripts(&tsv).with_context(|| args.heard.display().to_string())?;
     let mut figures = PathFigures::default();
     for clip in &clips {
-        let text = heard.remove(clip.name.as_str());
+        let text = transcripts.remove(clip.name.as_str());
         let text = text.with_context(|| {
             let file = args.heard.display();
             format!("{file} has no line for {}", clip.name)
         })?;
-        figures.add(clip, text, args.differences)?;
+        figures.add_clip(clip, text, args.differences)?;
     }
-    if let Some((file, _)) = heard.first_key_value() {
+    if let Some((file, _)) = transcripts.first_key_value() {
         bail!("{} has no file {file}", args.folder.display());
     }
     figures.finish();
     let name = args.folder.file_name().unwrap_or_default();
-    print(HEADING)?;
-    print(&figures.row(&name.to_string_lossy(), "heard"))?;
+    print_line(WORDS_HEADING)?;
+    print_line(&figures.format_row(&name.to_string_lossy(), "heard"))?;
     write_json(args.json.as_deref(), &figures)
 }
 
 /// Files, and what was heard in them.
-fn read(tsv: &str) -> anyhow::Result<BTreeMap<&str, &str>> {
+fn parse_transcripts(tsv: &str) -> anyhow::Result<BTreeMap<&str, &str>> {
     let mut lines = (1..).zip(tsv.lines());
     let columns = lines.next().map_or("", |(_, line)| line);
     ensure!(columns == COLUMNS, "line 1 is not `file`, a tab, `text`");
-    let mut heard = BTreeMap::new();
+    let mut transcripts = BTreeMap::new();
     for (number, line) in lines {
         let (file, text) = line
             .split_once('\t')
             .with_context(|| format!("line {number} has no tab"))?;
-        let before = heard.insert(file, text);
+        let before = transcripts.insert(file, text);
         ensure!(before.is_none(), "line {number} names {file} again");
     }
-    Ok(heard)
+    Ok(transcripts)
 }
 
 #[cfg(test)]
@@ -94,7 +95,7 @@ mod tests {
     /// What is said in the prompts, as `change` hears it.
     fn heard(change: impl Fn(&str) -> String) -> String {
         let clips = script::read_manifest(&prompts()).unwrap();
-        let line = |clip: &script::Clip| format!("{}\t{}\n", clip.name, change(&clip.text));
+        let line = |clip: &script::ManifestClip| format!("{}\t{}\n", clip.name, change(&clip.text));
         format!("{COLUMNS}\n{}", clips.iter().map(line).collect::<String>())
     }
 
@@ -109,14 +110,14 @@ mod tests {
         let none = Some(0);
         assert_eq!(counts(&all), [Some(words), none, none, none]);
         assert_eq!(errors(&heard(|text| text.to_uppercase() + "!")), all);
-        let deaf = errors(&heard(|_| String::new()));
-        assert_eq!(counts(&deaf), [none, none, Some(words), none]);
+        let empty = errors(&heard(|_| String::new()));
+        assert_eq!(counts(&empty), [none, none, Some(words), none]);
         let one = errors(&heard(|text| text.replace("weasels", "diesels")));
         assert_eq!(counts(&one), [Some(words - 1), Some(1), none, none]);
     }
 
     #[test]
-    fn what_was_not_heard_of_each_file_is_no_score() {
+    fn an_incomplete_transcript_file_is_refused() {
         let all = heard(str::to_owned);
         let (rest, last) = all.trim_end().rsplit_once('\n').unwrap();
         for (heard, why) in [

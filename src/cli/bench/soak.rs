@@ -16,53 +16,53 @@ use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_tungstenite::tungstenite::Message;
 
-use super::{print, write_json};
+use super::{print_line, write_json};
 use crate::access::local::LocalKeys;
-use crate::app::{App, Parts};
-use crate::archive::Shelf;
+use crate::app::{App, ServerConfig};
+use crate::archive::AudioArchive;
 use crate::cli;
 use crate::cli::demo::read_call;
 use crate::clock;
-use crate::config::{Doors, EngineSettings};
+use crate::config::{EndpointConfig, EngineSettings};
 use crate::engine::Engine;
-use crate::engine::recognizer::{Effort, Hypothesis, RecognizeError, Recognizer, Request};
+use crate::engine::recognizer::{Effort, Hypothesis, RecognizeError, RecognizeRequest, Recognizer};
+use crate::eval::latency::{LatencyStats, LatencyTally, ReceivedEvent};
+use crate::eval::script::{CallScript, ScriptUtterance};
 use crate::ids::AccountSid;
-use crate::measure::latency::{Heard, Spread, Tally};
-use crate::measure::script::{Script, Utterance};
-use crate::player::{Call, Options};
-use crate::rehearsal::rehearse;
+use crate::loopback::run_loopback;
 use crate::store::Store;
 use crate::telemetry;
 use crate::transcript::Event;
-use crate::twilio::rest::{Credentials, Rest, RestConfig};
+use crate::twilio::api::{ApiCredentials, TwilioClient, TwilioClientConfig};
+use crate::twilio_sim::{RecordedCall, StreamOptions};
 
 /// Time from one crest of calls to the next.
-const WAVE: Duration = Duration::from_mins(4);
+const WAVE_PERIOD: Duration = Duration::from_mins(4);
 
 /// How often the number of calls is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Time that the database may take to have a call's last words: a fault, and the pause after it.
-const KEPT_WAIT_MAX: Duration = Duration::from_mins(1);
+const STORED_WAIT_MAX: Duration = Duration::from_mins(1);
 
 /// Time between two faults of the machine, and how long each lasts.
-const FAULT_EVERY: Duration = Duration::from_secs(40);
-const FAULT_TIME: Duration = Duration::from_secs(15);
+const FAULT_INTERVAL: Duration = Duration::from_secs(40);
+const FAULT_DURATION: Duration = Duration::from_secs(15);
 
 /// Where nobody listens: the server's Twilio.
-const NOWHERE: &str = "http://127.0.0.1:1";
+const UNREACHABLE_URL: &str = "http://127.0.0.1:1";
 
 /// `SIGXFSZ`, which comes with the error when a file may not grow; unheard, it ends the process.
-const FILE_TOO_LARGE: i32 = 25;
+const SIGXFSZ: i32 = 25;
 
 /// Growth of the memory from the middle third to the last above which it is not flat.
-const GROWTH_MAX: f64 = 0.1;
+const MEMORY_GROWTH_MAX: f64 = 0.1;
 
 static PANICS: AtomicUsize = AtomicUsize::new(0);
 
 /// Panics that are wanted, and those that have been.
-static STUMBLES_WANTED: AtomicUsize = AtomicUsize::new(0);
-static STUMBLES: AtomicUsize = AtomicUsize::new(0);
+static PANICS_REQUESTED: AtomicUsize = AtomicUsize::new(0);
+static PANICS_INJECTED: AtomicUsize = AtomicUsize::new(0);
 
 /// Recorded calls in a rising and falling number, with faults among them.
 #[derive(Debug, clap::Args)]
@@ -86,7 +86,7 @@ pub(super) struct SoakArgs {
 /// What came of it.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Figures {
+struct SoakFigures {
     /// Calls that were played to their end.
     whole: usize,
     /// Calls that were broken off on purpose.
@@ -97,7 +97,8 @@ struct Figures {
     held: usize,
     full: usize,
     /// Drafts at which a recogniser panicked on purpose.
-    stumbles: usize,
+    #[serde(rename = "stumbles")]
+    panics_injected: usize,
     /// Finals that were heard in whole calls.
     finals: usize,
     /// Utterances of whole calls for which no final came.
@@ -111,16 +112,16 @@ struct Figures {
     /// Most memory of the middle third, and of the last.
     memory_mb: [f64; 2],
     /// Last words of the calls that ended in the middle third, and in the last.
-    last_words: [Option<Spread>; 2],
+    last_words: [Option<LatencyStats>; 2],
 }
 
 /// What one turn came to.
-enum Done<'a> {
+enum TurnOutcome<'a> {
     Whole {
-        truth: &'a [Utterance],
-        heard: Vec<Heard>,
+        truth: &'a [ScriptUtterance],
+        events: Vec<ReceivedEvent>,
         finals: usize,
-        not_kept: usize,
+        not_stored: usize,
     },
     Broken,
     Garbage,
@@ -133,68 +134,76 @@ pub(super) async fn run(args: &SoakArgs) -> anyhow::Result<()> {
         hook(panic);
     }));
     let calls = args.calls.iter().map(|path| read_call(path, None));
-    let calls: Vec<(Script, Call)> = calls.collect::<anyhow::Result<_>>()?;
-    let _heard = signal(SignalKind::from_raw(FILE_TOO_LARGE))?;
+    let calls: Vec<(CallScript, RecordedCall)> = calls.collect::<anyhow::Result<_>>()?;
+    let _sigxfsz_handler = signal(SignalKind::from_raw(SIGXFSZ))?;
     let folder = tempfile::tempdir()?;
     let database = format!("sqlite://{}", folder.path().join("soak.db").display());
-    let shelf = Shelf::open(&folder.path().join("audio"))?;
-    let app = App::start(parts(args, &database, &shelf).await?).await?;
-    let calls = soak(&app, &calls, args);
-    let mut faults = Figures::default();
+    let audio_archive = AudioArchive::open(&folder.path().join("audio"))?;
+    let app = App::start(server_config(args, &database, &audio_archive).await?).await?;
+    let calls = run_soak(&app, &calls, args);
+    let mut faults = SoakFigures::default();
     let figures = tokio::select! {
         figures = calls => figures,
-        error = trouble(&database, &mut faults) => Err(error),
+        error = inject_faults(&database, &mut faults) => Err(error),
     };
-    let archives_failed = shelf.health().failed;
+    let archives_failed = audio_archive.health().failed;
     app.stop().await;
-    let figures = Figures {
+    let figures = SoakFigures {
         held: faults.held,
         full: faults.full,
         archives_failed,
         ..figures?
     };
-    print(&figures.table())?;
+    print_line(&figures.format_table())?;
     write_json(args.json.as_deref(), &figures)?;
-    figures.verdict()
+    figures.check_goals()
 }
 
 /// A server that keeps everything in a folder, and whose Twilio cannot be reached.
-async fn parts(args: &SoakArgs, database: &str, shelf: &Shelf) -> anyhow::Result<Parts> {
-    let model = cli::load(&args.engine)?;
-    let stumbling = |_| -> anyhow::Result<Box<dyn Recognizer>> {
+async fn server_config(
+    args: &SoakArgs,
+    database: &str,
+    audio_archive: &AudioArchive,
+) -> anyhow::Result<ServerConfig> {
+    let model = cli::load_model(&args.engine)?;
+    let panicking_recognizer = |_| -> anyhow::Result<Box<dyn Recognizer>> {
         let inner = model.recognizer()?;
-        Ok(Box::new(Stumbling { inner }))
+        Ok(Box::new(PanickingRecognizer { inner }))
     };
-    let recognizers = (0..args.engine.workers()).map(stumbling);
+    let recognizers = (0..args.engine.workers()).map(panicking_recognizer);
     let engine = Engine::start(recognizers.collect::<anyhow::Result<_>>()?);
-    let voice = cli::voice_config(&args.engine);
-    let mut doors = Doors::local(([127, 0, 0, 1], 0).into());
-    doors.local_keys = Some(LocalKeys::random());
+    let voice = cli::track_config(&args.engine);
+    let mut endpoint = EndpointConfig::local(([127, 0, 0, 1], 0).into());
+    endpoint.local_keys = Some(LocalKeys::random());
     let account = AccountSid::parse("AC00000000000000000000000000000001")?;
-    let credentials = Credentials::AuthToken("nobody".to_owned().into());
-    let twilio = RestConfig {
-        base_url: NOWHERE.to_owned(),
-        ..RestConfig::new(account, credentials)
+    let credentials = ApiCredentials::AuthToken("nobody".to_owned().into());
+    let twilio = TwilioClientConfig {
+        base_url: UNREACHABLE_URL.to_owned(),
+        ..TwilioClientConfig::new(account, credentials)
     };
-    let mut parts = Parts::behind(doors, Store::open(database).await?, engine, voice);
-    (parts.shelf, parts.archives) = (Some(shelf.clone()), true);
-    parts.rest = Some(Rest::new(twilio)?);
-    Ok(parts)
+    let mut server_config =
+        ServerConfig::behind(endpoint, Store::open(database).await?, engine, voice);
+    (
+        server_config.audio_archive,
+        server_config.is_archiving_enabled,
+    ) = (Some(audio_archive.clone()), true);
+    server_config.twilio = Some(TwilioClient::new(twilio)?);
+    Ok(server_config)
 }
 
 /// Panics at a draft when that is wanted: one draft, and no word, is lost.
-struct Stumbling {
+struct PanickingRecognizer {
     inner: Box<dyn Recognizer>,
 }
 
-impl Recognizer for Stumbling {
-    fn recognize(&mut self, request: &Request<'_>) -> Result<Hypothesis, RecognizeError> {
-        let wanted = request.effort == Effort::Draft
-            && STUMBLES_WANTED
+impl Recognizer for PanickingRecognizer {
+    fn recognize(&mut self, request: &RecognizeRequest<'_>) -> Result<Hypothesis, RecognizeError> {
+        let wanted = request.effort == Effort::Partial
+            && PANICS_REQUESTED
                 .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1))
                 .is_ok();
         if wanted {
-            STUMBLES.fetch_add(1, Ordering::Relaxed);
+            PANICS_INJECTED.fetch_add(1, Ordering::Relaxed);
             panic!("as the soak wants");
         }
         self.inner.recognize(request)
@@ -202,10 +211,10 @@ impl Recognizer for Stumbling {
 }
 
 /// No file of this process may grow until it is dropped: to whoever writes, the disk is full.
-struct Full(Rlimit);
+struct FullDisk(Rlimit);
 
-impl Full {
-    fn begin() -> anyhow::Result<Self> {
+impl FullDisk {
+    fn start() -> anyhow::Result<Self> {
         let before = getrlimit(Resource::Fsize);
         let none = Rlimit {
             current: Some(0),
@@ -216,7 +225,7 @@ impl Full {
     }
 }
 
-impl Drop for Full {
+impl Drop for FullDisk {
     fn drop(&mut self) {
         let restored = setrlimit(Resource::Fsize, self.0);
         restored.expect("the soft limit may be raised to the hard one");
@@ -224,33 +233,33 @@ impl Drop for Full {
 }
 
 /// Faults of the machine, one after the other, until it is dropped; returns only an error.
-async fn trouble(database: &str, figures: &mut Figures) -> anyhow::Error {
-    let pause = async |time| clock::until(Some(clock::now() + time)).await;
+async fn inject_faults(database: &str, figures: &mut SoakFigures) -> anyhow::Error {
+    let pause = async |time| clock::sleep_until(Some(clock::now() + time)).await;
     loop {
-        pause(FAULT_EVERY).await;
-        let held = match Store::hold(database).await {
+        pause(FAULT_INTERVAL).await;
+        let held = match Store::hold_write_lock(database).await {
             Ok(held) => held,
             Err(error) => return error.into(),
         };
         figures.held += 1;
-        pause(FAULT_TIME).await;
+        pause(FAULT_DURATION).await;
         drop(held);
 
-        pause(FAULT_EVERY).await;
-        let full = match Full::begin() {
+        pause(FAULT_INTERVAL).await;
+        let full = match FullDisk::start() {
             Ok(full) => full,
             Err(error) => return error,
         };
         figures.full += 1;
-        pause(FAULT_TIME).await;
+        pause(FAULT_DURATION).await;
         drop(full);
 
-        STUMBLES_WANTED.fetch_add(2, Ordering::Relaxed);
+        PANICS_REQUESTED.fetch_add(2, Ordering::Relaxed);
     }
 }
 
-impl Figures {
-    fn table(&self) -> String {
+impl SoakFigures {
+    fn format_table(&self) -> String {
         let [middle, last] = self.memory_mb;
         let last_words =
             |third: usize| self.last_words[third].map_or("none".to_owned(), |s| s.to_string());
@@ -260,13 +269,16 @@ impl Figures {
             ("sockets that sent garbage", self.garbage.to_string()),
             (
                 "database held",
-                format!("{} times, {} s each", self.held, FAULT_TIME.as_secs()),
+                format!("{} times, {} s each", self.held, FAULT_DURATION.as_secs()),
             ),
             (
                 "disk full",
-                format!("{} times, {} s each", self.full, FAULT_TIME.as_secs()),
+                format!("{} times, {} s each", self.full, FAULT_DURATION.as_secs()),
             ),
-            ("recogniser panicked on purpose", self.stumbles.to_string()),
+            (
+                "recogniser panicked on purpose",
+                self.panics_injected.to_string(),
+            ),
             (
                 "archives that a full disk ended",
                 self.archives_failed.to_string(),
@@ -286,7 +298,7 @@ impl Figures {
         rows.join("\n")
     }
 
-    fn verdict(&self) -> anyhow::Result<()> {
+    fn check_goals(&self) -> anyhow::Result<()> {
         let [middle, last] = self.memory_mb;
         ensure!(self.finals > 0, "not one final was heard: nothing is shown");
         let gone = self.finals_missing + self.finals_not_kept;
@@ -294,35 +306,39 @@ impl Figures {
         ensure!(self.panics == 0, "something panicked {} times", self.panics);
         let grown = last / middle - 1.0;
         ensure!(
-            grown <= GROWTH_MAX,
+            grown <= MEMORY_GROWTH_MAX,
             "the memory grew by {:.0} %, more than {:.0} %",
             grown * 100.0,
-            GROWTH_MAX * 100.0
+            MEMORY_GROWTH_MAX * 100.0
         );
         Ok(())
     }
 }
 
-async fn soak(app: &App, calls: &[(Script, Call)], args: &SoakArgs) -> anyhow::Result<Figures> {
+async fn run_soak(
+    app: &App,
+    calls: &[(CallScript, RecordedCall)],
+    args: &SoakArgs,
+) -> anyhow::Result<SoakFigures> {
     let (began, time) = (clock::now(), Duration::from_secs_f64(args.minutes * 60.0));
-    let mut figures = Figures::default();
-    let mut tallies: [Tally; 3] = Default::default();
-    let mut turns = FuturesUnordered::new();
+    let mut figures = SoakFigures::default();
+    let mut tallies: [LatencyTally; 3] = Default::default();
+    let mut running_turns = FuturesUnordered::new();
     let mut number = 0;
     loop {
         let elapsed = clock::now() - began;
-        while elapsed < time && turns.len() < wanted(elapsed, args.crest) {
-            turns.push(turn(app, &calls[number % calls.len()], number));
+        while elapsed < time && running_turns.len() < target_calls(elapsed, args.crest) {
+            running_turns.push(run_turn(app, &calls[number % calls.len()], number));
             number += 1;
         }
-        if elapsed >= time && turns.is_empty() {
+        if elapsed >= time && running_turns.is_empty() {
             break;
         }
-        let third = third(elapsed, time);
-        note_memory(&mut figures, third);
+        let third = third_of_run(elapsed, time);
+        record_memory(&mut figures, third);
         tokio::select! {
-            Some(done) = turns.next() => count(&mut figures, &mut tallies[third], done?),
-            () = clock::until(Some(clock::now() + LOOK_EVERY)) => {}
+            Some(done) = running_turns.next() => record_outcome(&mut figures, &mut tallies[third], done?),
+            () = clock::sleep_until(Some(clock::now() + POLL_INTERVAL)) => {}
         }
     }
     let [first, middle, last] = tallies.map(|tally| tally.report());
@@ -331,25 +347,25 @@ async fn soak(app: &App, calls: &[(Script, Call)], args: &SoakArgs) -> anyhow::R
         .iter()
         .sum();
     figures.last_words = [middle.final_words, last.final_words];
-    figures.stumbles = STUMBLES.load(Ordering::Relaxed);
-    figures.panics = PANICS.load(Ordering::Relaxed) - figures.stumbles;
+    figures.panics_injected = PANICS_INJECTED.load(Ordering::Relaxed);
+    figures.panics = PANICS.load(Ordering::Relaxed) - figures.panics_injected;
     Ok(figures)
 }
 
 /// How many calls there should be: from one to the crest, and back.
-fn wanted(elapsed: Duration, crest: usize) -> usize {
-    let place = (elapsed.as_secs_f64() / WAVE.as_secs_f64()).fract();
-    let height = 1.0 - (2.0 * place - 1.0).abs();
+fn target_calls(elapsed: Duration, crest: usize) -> usize {
+    let phase = (elapsed.as_secs_f64() / WAVE_PERIOD.as_secs_f64()).fract();
+    let height = 1.0 - (2.0 * phase - 1.0).abs();
     1 + (height * crest.saturating_sub(1) as f64).round() as usize
 }
 
 /// Which third of the time it is, from 0; calls that end after it belong to the last.
-fn third(elapsed: Duration, time: Duration) -> usize {
+fn third_of_run(elapsed: Duration, time: Duration) -> usize {
     let part = elapsed.as_secs_f64() / time.as_secs_f64();
     ((part * 3.0) as usize).min(2)
 }
 
-fn note_memory(figures: &mut Figures, third: usize) {
+fn record_memory(figures: &mut SoakFigures, third: usize) {
     let bytes = telemetry::resident_bytes().unwrap_or_default();
     let Some(later) = third.checked_sub(1) else {
         return; // What is loaded and made once belongs to the first.
@@ -358,86 +374,94 @@ fn note_memory(figures: &mut Figures, third: usize) {
     *most = most.max(bytes as f64 / 1e6);
 }
 
-fn count(figures: &mut Figures, tally: &mut Tally, done: Done<'_>) {
+fn record_outcome(figures: &mut SoakFigures, tally: &mut LatencyTally, done: TurnOutcome<'_>) {
     match done {
-        Done::Whole {
+        TurnOutcome::Whole {
             truth,
-            heard,
+            events,
             finals,
-            not_kept,
+            not_stored,
         } => {
-            tally.add(truth, &heard);
+            tally.add_call(truth, &events);
             figures.whole += 1;
             figures.finals += finals;
-            figures.finals_not_kept += not_kept;
+            figures.finals_not_kept += not_stored;
         }
-        Done::Broken => figures.broken += 1,
-        Done::Garbage => figures.garbage += 1,
+        TurnOutcome::Broken => figures.broken += 1,
+        TurnOutcome::Garbage => figures.garbage += 1,
     }
 }
 
 /// A call, or a fault.
-async fn turn<'a>(
+async fn run_turn<'a>(
     app: &App,
-    (script, call): &'a (Script, Call),
+    (script, call): &'a (CallScript, RecordedCall),
     number: usize,
-) -> anyhow::Result<Done<'a>> {
+) -> anyhow::Result<TurnOutcome<'a>> {
     match number % 4 {
-        2 => garbage(app).await,
+        2 => send_garbage(app).await,
         3 => {
-            let options = Options::fresh();
+            let options = StreamOptions::fresh();
             let half = Duration::from_secs_f64(call.seconds() / 2.0);
-            let played = rehearse(app.address(), app.keys(), call, &options, |_| {});
+            let played = run_loopback(app.address(), app.keys(), call, &options, |_| {});
             let _ = tokio::time::timeout(half, played).await; // Both sockets are dropped.
-            Ok(Done::Broken)
+            Ok(TurnOutcome::Broken)
         }
-        _ => whole(app, script, call).await,
+        _ => play_whole_call(app, script, call).await,
     }
 }
 
-async fn whole<'a>(app: &App, script: &'a Script, call: &Call) -> anyhow::Result<Done<'a>> {
-    let options = Options::fresh();
-    let rehearsal = rehearse(app.address(), app.keys(), call, &options, |_| {}).await?;
+async fn play_whole_call<'a>(
+    app: &App,
+    script: &'a CallScript,
+    call: &RecordedCall,
+) -> anyhow::Result<TurnOutcome<'a>> {
+    let options = StreamOptions::fresh();
+    let loopback = run_loopback(app.address(), app.keys(), call, &options, |_| {}).await?;
     let is_final = |event: &Event| matches!(event, Event::Segment { .. });
-    let finals = rehearsal.events.iter();
-    let finals = finals.filter(|(_, heard)| is_final(&heard.event)).count();
-    Ok(Done::Whole {
+    let finals = loopback.events.iter();
+    let finals = finals.filter(|(_, event)| is_final(&event.event)).count();
+    Ok(TurnOutcome::Whole {
         truth: &script.truth,
-        heard: rehearsal.heard(),
+        events: loopback.received_events(),
         finals,
-        not_kept: finals - kept(app.store(), &options, finals).await?,
+        not_stored: finals - stored_finals(app.store(), &options, finals).await?,
     })
 }
 
 /// How many of the call's finals the database has, once it has had time.
-pub(super) async fn kept(store: &Store, options: &Options, finals: usize) -> anyhow::Result<usize> {
-    let latest: Instant = clock::now() + KEPT_WAIT_MAX;
+pub(super) async fn stored_finals(
+    store: &Store,
+    options: &StreamOptions,
+    finals: usize,
+) -> anyhow::Result<usize> {
+    let latest: Instant = clock::now() + STORED_WAIT_MAX;
     loop {
-        let kept = store.segments(&options.call_sid).await?.len();
-        if kept >= finals || clock::now() > latest {
-            return Ok(kept.min(finals));
+        let stored_finals = store.segments(&options.call_sid).await?.len();
+        if stored_finals >= finals || clock::now() > latest {
+            return Ok(stored_finals.min(finals));
         }
-        clock::until(Some(clock::now() + LOOK_EVERY)).await;
+        clock::sleep_until(Some(clock::now() + POLL_INTERVAL)).await;
     }
 }
 
 /// A media socket that sends what is no Media Stream, until the server has had enough.
-async fn garbage(app: &App) -> anyhow::Result<Done<'static>> {
+async fn send_garbage(app: &App) -> anyhow::Result<TurnOutcome<'static>> {
     let secret = app.keys().map_or("", |keys| keys.simulator.expose());
     let url = format!("ws://{}/media/{secret}", app.address());
     let (mut socket, _) = tokio_tungstenite::connect_async(url).await?;
-    let lies = [
+    let messages = [
         "{",
         "{\"event\":\"media\"}",
         "\u{0}",
         "{\"event\":\"start\"}",
     ];
-    for lie in lies.iter().cycle().take(1_000) {
-        if socket.send(Message::text(*lie)).await.is_err() {
+    for message in messages.iter().cycle().take(1_000) {
+        if socket.send(Message::text(*message)).await.is_err() {
             break;
         }
     }
-    Ok(Done::Garbage)
+    Ok(TurnOutcome::Garbage)
 }
 
 #[cfg(test)]
@@ -446,60 +470,60 @@ mod tests {
 
     #[test]
     fn a_lost_final_a_panic_and_growth_are_failures() {
-        let good = || Figures {
+        let good = || SoakFigures {
             finals: 100,
             memory_mb: [200.0, 210.0],
-            ..Figures::default()
+            ..SoakFigures::default()
         };
-        assert!(good().verdict().is_ok());
+        assert!(good().check_goals().is_ok());
         for (bad, why) in [
             (
-                Figures {
+                SoakFigures {
                     finals: 0,
                     ..good()
                 },
                 "not one",
             ),
             (
-                Figures {
+                SoakFigures {
                     finals_missing: 1,
                     ..good()
                 },
                 "lost",
             ),
             (
-                Figures {
+                SoakFigures {
                     finals_not_kept: 1,
                     ..good()
                 },
                 "lost",
             ),
             (
-                Figures {
+                SoakFigures {
                     panics: 1,
                     ..good()
                 },
                 "panicked",
             ),
             (
-                Figures {
+                SoakFigures {
                     memory_mb: [200.0, 230.0],
                     ..good()
                 },
                 "grew by 15 %",
             ),
         ] {
-            let told = bad.verdict().unwrap_err().to_string();
-            assert!(told.contains(why), "{told}");
+            let message = bad.check_goals().unwrap_err().to_string();
+            assert!(message.contains(why), "{message}");
         }
     }
 
     #[test]
     fn the_number_of_calls_rises_to_the_crest_and_falls_again() {
-        assert_eq!(wanted(Duration::ZERO, 5), 1);
-        assert_eq!(wanted(WAVE / 4, 5), 3);
-        assert_eq!(wanted(WAVE / 2, 5), 5);
-        assert_eq!(wanted(WAVE * 3 / 4, 5), 3);
-        assert_eq!(wanted(WAVE, 5), 1);
+        assert_eq!(target_calls(Duration::ZERO, 5), 1);
+        assert_eq!(target_calls(WAVE_PERIOD / 4, 5), 3);
+        assert_eq!(target_calls(WAVE_PERIOD / 2, 5), 5);
+        assert_eq!(target_calls(WAVE_PERIOD * 3 / 4, 5), 3);
+        assert_eq!(target_calls(WAVE_PERIOD, 5), 1);
     }
 }

@@ -17,58 +17,58 @@ use axum::http::header;
 use futures_util::future::join_all;
 use serde::Serialize;
 
-use super::attack::{Attack, AttackArgs, AttackFigures};
-use super::soak::kept;
-use super::{print, write_json};
+use super::attack::{AttackArgs, AttackFigures, RunningAttack};
+use super::soak::stored_finals;
+use super::{print_line, write_json};
 use crate::access::local::LocalKeys;
-use crate::app::{App, Parts};
+use crate::app::{App, ServerConfig};
 use crate::cli;
 use crate::cli::demo::read_call;
 use crate::clock::{self, UtcTime};
-use crate::config::{Doors, EngineSettings};
+use crate::config::{EndpointConfig, EngineSettings};
 use crate::engine::Engine;
+use crate::eval::latency::{LatencyStats, LatencyTally};
+use crate::eval::script::CallScript;
+use crate::eval::wer::WerScore;
 use crate::ids::{CallSid, Track};
-use crate::measure::latency::{Spread, Tally};
-use crate::measure::script::Script;
-use crate::measure::wer::Score;
-use crate::player::{Call, Options, Signer};
-use crate::rehearsal::rehearse;
+use crate::loopback::run_loopback;
 use crate::store::{CallRecord, Store};
 use crate::transcript::{CallStatus, Direction, Event};
 use crate::twilio::public_url::PublicUrl;
-use crate::twilio::signature::{self, Key, Keyring};
+use crate::twilio::signature::{self, Keyring, SigningKey};
 use crate::twilio::webhook::IDEMPOTENCY_HEADER;
+use crate::twilio_sim::{RecordedCall, RequestSigner, StreamOptions};
 
 /// Where callbacks of calls go.
-const PATH: &str = "/api/calls/status";
+const STATUS_PATH: &str = "/api/calls/status";
 
 /// What signs them; the server has no other secret.
-const TOKEN: &str = "00000000000000000000000000000000";
+const AUTH_TOKEN: &str = "00000000000000000000000000000000";
 
 /// The address that the signatures are made over.
 const PUBLIC_URL: &str = "https://bench.example";
 
-const ACCOUNT: &str = "AC00000000000000000000000000000000";
-const BROWSER: &str = "client:bench";
+const ACCOUNT_SID: &str = "AC00000000000000000000000000000000";
+const BROWSER_ADDRESS: &str = "client:bench";
 const NUMBER: &str = "+14155550123";
 
 /// What each leg goes through.
-const STEPS: [&str; 4] = ["initiated", "ringing", "in-progress", "completed"];
+const CALL_STATUSES: [&str; 4] = ["initiated", "ringing", "in-progress", "completed"];
 
 /// When a parent, which is answered by this server, is so far; seconds from the call's begin.
-const PARENT_SECONDS: [u64; 4] = [0, 0, 1, 50];
+const PARENT_STATUS_SECONDS: [u64; 4] = [0, 0, 1, 50];
 
 /// When a child, which a person answers, is so far.
-const CHILD_SECONDS: [u64; 4] = [1, 2, 7, 49];
+const CHILD_STATUS_SECONDS: [u64; 4] = [1, 2, 7, 49];
 
 /// Callbacks of one call: of a parent and a child.
-const CALLBACKS_PER_CALL: u32 = 2 * STEPS.len() as u32;
+const CALLBACKS_PER_CALL: u32 = 2 * CALL_STATUSES.len() as u32;
 
 /// One callback in so many comes again.
-const REPEATED_ONE_IN: u32 = 20;
+const REPEAT_ONE_IN: u32 = 20;
 
 /// Calls whose callbacks are mixed up with one another.
-const WINDOW_CALLS: u64 = 64;
+const SHUFFLE_WINDOW_CALLS: u64 = 64;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct WebhooksArgs {
@@ -101,7 +101,7 @@ pub(super) struct WebhooksArgs {
 /// What came of it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Figures {
+struct WebhookFigures {
     rate: u32,
     connections: u32,
     /// Calls that the callbacks were of.
@@ -115,7 +115,7 @@ struct Figures {
     /// Those that were not, by what came instead.
     errors: BTreeMap<String, usize>,
     /// From the moment when a callback was due to its answer, in milliseconds rounded up.
-    latency: Option<Spread>,
+    latency: Option<LatencyStats>,
     /// From the first callback to the last answer.
     took_seconds: f64,
     /// Calls whose record is not what the callbacks said.
@@ -147,12 +147,12 @@ struct CallFigures {
     /// Those that are missing in the finals.
     words_missing: u64,
     /// From the end of speech to its final.
-    last_words: Option<Spread>,
+    last_words: Option<LatencyStats>,
 }
 
 pub(super) async fn run(args: &WebhooksArgs) -> anyhow::Result<()> {
-    let figures = measure(args).await?;
-    print(&table(&figures))?;
+    let figures = run_bench(args).await?;
+    print_line(&format_table(&figures))?;
     write_json(args.json.as_deref(), &figures)?;
     anyhow::ensure!(
         figures.errors.is_empty() && figures.wrong_records == 0,
@@ -168,46 +168,46 @@ pub(super) async fn run(args: &WebhooksArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn measure(args: &WebhooksArgs) -> anyhow::Result<Figures> {
+async fn run_bench(args: &WebhooksArgs) -> anyhow::Result<WebhookFigures> {
     let scripts = args.calls.iter().map(|path| read_call(path, None));
-    let scripts: Vec<(Script, Call)> = scripts.collect::<anyhow::Result<_>>()?;
-    let scratch = Scratch::new(args.folder.as_deref());
-    let app = serve(&scratch, args).await?;
-    let calls_alone = play(&app, &scripts).await?;
+    let scripts: Vec<(CallScript, RecordedCall)> = scripts.collect::<anyhow::Result<_>>()?;
+    let scratch_folder = ScratchFolder::new(args.folder.as_deref());
+    let app = start_server(&scratch_folder, args).await?;
+    let calls_alone = play_calls(&app, &scripts).await?;
     let attack = args
         .attack
-        .is_wanted()
-        .then(|| args.attack.begin(app.address()));
+        .is_enabled()
+        .then(|| args.attack.start(app.address()));
     let total = args.rate * args.seconds;
-    let (plan, calls) = plan(total);
-    let caller = Caller::new(app.address(), args.connections)?;
-    let run = Run {
-        caller: &caller,
+    let (plan, calls) = plan_callbacks(total);
+    let client = CallbackClient::new(app.address(), args.connections)?;
+    let run = CallbackRun {
+        client: &client,
         plan: &plan,
         next: AtomicUsize::new(0),
         start: clock::now() + Duration::from_millis(100),
         rate: args.rate,
     };
-    let talks = join_all((0..args.connections).map(|_| run.talk()));
-    let (talks, calls_beside) = tokio::join!(talks, play(&app, &scripts));
+    let connections = join_all((0..args.connections).map(|_| run.run_connection()));
+    let (connections, calls_beside) = tokio::join!(connections, play_calls(&app, &scripts));
     let calls_beside = calls_beside?;
-    let attack = attack.map(Attack::end).unwrap_or_default();
+    let attack = attack.map(RunningAttack::stop).unwrap_or_default();
     let took = clock::now().saturating_duration_since(run.start);
     let mut latencies_ms = Vec::new();
     let mut errors = BTreeMap::new();
-    for (latency, answer) in talks.into_iter().flatten() {
-        match answer {
+    for (latency, outcome) in connections.into_iter().flatten() {
+        match outcome {
             Ok(()) => latencies_ms.push(latency.as_micros().div_ceil(1_000) as i64),
             Err(what) => *errors.entry(what).or_default() += 1,
         }
     }
     let mut wrong_records = 0;
     for call in 0..calls {
-        wrong_records += usize::from(!is_right(app.store(), &caller, call).await?);
+        wrong_records += usize::from(!record_matches(app.store(), &client, call).await?);
     }
     let database_bytes = app.store().size_bytes().await?;
     app.stop().await;
-    Ok(Figures {
+    Ok(WebhookFigures {
         rate: args.rate,
         connections: args.connections,
         calls,
@@ -215,7 +215,7 @@ async fn measure(args: &WebhooksArgs) -> anyhow::Result<Figures> {
         repeated: plan.len() - (calls * CALLBACKS_PER_CALL) as usize,
         answered: latencies_ms.len(),
         errors,
-        latency: Spread::of(latencies_ms),
+        latency: LatencyStats::from_values(latencies_ms),
         took_seconds: took.as_secs_f64(),
         wrong_records,
         database_bytes,
@@ -225,7 +225,7 @@ async fn measure(args: &WebhooksArgs) -> anyhow::Result<Figures> {
     })
 }
 
-fn table(figures: &Figures) -> String {
+fn format_table(figures: &WebhookFigures) -> String {
     let late = figures.latency.map_or_else(
         || "none".to_owned(),
         |s| format!("{s}, max {} ms", s.max_ms),
@@ -249,14 +249,14 @@ fn table(figures: &Figures) -> String {
         },
         figures.wrong_records,
         figures.database_bytes as f64 / 1e6,
-        figures.attack.row(),
-        figures.calls_alone.row(),
-        figures.calls_beside.row(),
+        figures.attack.format_row(),
+        figures.calls_alone.format_row(),
+        figures.calls_beside.format_row(),
     )
 }
 
 impl CallFigures {
-    fn row(&self) -> String {
+    fn format_row(&self) -> String {
         let last_words = self.last_words.map_or("none".to_owned(), |s| s.to_string());
         format!(
             "{}; of {} utterances {} have no final; {} finals lost, {} not kept; of {} words {} are \
@@ -273,30 +273,37 @@ impl CallFigures {
 }
 
 /// Plays all the calls at once, and listens.
-async fn play(app: &App, scripts: &[(Script, Call)]) -> anyhow::Result<CallFigures> {
+async fn play_calls(
+    app: &App,
+    scripts: &[(CallScript, RecordedCall)],
+) -> anyhow::Result<CallFigures> {
     let mut figures = CallFigures::default();
-    let (mut tally, mut score) = (Tally::default(), Score::default());
+    let (mut tally, mut score) = (LatencyTally::default(), WerScore::default());
     let plays = scripts.iter().map(async |(script, call)| {
-        let options = Options {
-            signer: Some(Signer {
-                key: Key::auth_token(TOKEN),
-                public_url: Some(PublicUrl::parse(PUBLIC_URL)?.wss("/media")),
+        let options = StreamOptions {
+            signer: Some(RequestSigner {
+                key: SigningKey::auth_token(AUTH_TOKEN),
+                public_url: Some(PublicUrl::parse(PUBLIC_URL)?.wss_url("/media")),
             }),
-            ..Options::fresh()
+            ..StreamOptions::fresh()
         };
-        let rehearsal = rehearse(app.address(), app.keys(), call, &options, |_| {}).await?;
-        anyhow::Ok((script, options, rehearsal))
+        let loopback = run_loopback(app.address(), app.keys(), call, &options, |_| {}).await?;
+        anyhow::Ok((script, options, loopback))
     });
     for played in join_all(plays).await {
-        let (script, options, rehearsal) = played?;
-        tally.add(&script.truth, &rehearsal.heard());
+        let (script, options, loopback) = played?;
+        tally.add_call(&script.truth, &loopback.received_events());
         for track in Track::ALL {
-            score.add(&script.text(track), &rehearsal.words(track), script.seconds);
+            score.add_file(
+                &script.track_text(track),
+                &loopback.final_words(track),
+                script.seconds,
+            );
         }
         let is_final = |event: &Event| matches!(event, Event::Segment { .. });
-        let finals = rehearsal.events.iter().filter(|(_, e)| is_final(&e.event));
+        let finals = loopback.events.iter().filter(|(_, e)| is_final(&e.event));
         let finals = finals.count();
-        figures.finals_not_kept += finals - kept(app.store(), &options, finals).await?;
+        figures.finals_not_kept += finals - stored_finals(app.store(), &options, finals).await?;
         figures.played += 1;
     }
     let report = tally.report();
@@ -312,9 +319,9 @@ async fn play(app: &App, scripts: &[(Script, Call)]) -> anyhow::Result<CallFigur
 }
 
 /// A folder that is gone with this.
-struct Scratch(PathBuf);
+struct ScratchFolder(PathBuf);
 
-impl Scratch {
+impl ScratchFolder {
     fn new(parent: Option<&Path>) -> Self {
         let mut name = [0; 8];
         getrandom::fill(&mut name).expect("the system has random numbers");
@@ -327,7 +334,7 @@ impl Scratch {
     }
 }
 
-impl Drop for Scratch {
+impl Drop for ScratchFolder {
     fn drop(&mut self) {
         // Nothing is left to be done about a folder that cannot be removed.
         let _ = std::fs::remove_dir_all(&self.0);
@@ -335,25 +342,25 @@ impl Drop for Scratch {
 }
 
 /// The server, as a host runs it, on this machine alone.
-async fn serve(scratch: &Scratch, args: &WebhooksArgs) -> anyhow::Result<App> {
-    let mut doors = Doors::local(([127, 0, 0, 1], 0).into());
-    doors.public_url = PublicUrl::parse(PUBLIC_URL)?;
-    doors.keyring = Some(Keyring::new(TOKEN)?);
-    doors.local_keys = Some(LocalKeys::random());
-    let file = scratch.0.join("calls.db");
+async fn start_server(scratch_folder: &ScratchFolder, args: &WebhooksArgs) -> anyhow::Result<App> {
+    let mut endpoint = EndpointConfig::local(([127, 0, 0, 1], 0).into());
+    endpoint.public_url = PublicUrl::parse(PUBLIC_URL)?;
+    endpoint.keyring = Some(Keyring::new(AUTH_TOKEN)?);
+    endpoint.local_keys = Some(LocalKeys::random());
+    let file = scratch_folder.0.join("calls.db");
     let store = Store::open(&format!("sqlite://{}", file.display())).await?;
     let engine = if args.calls.is_empty() {
         Engine::start(Vec::new())
     } else {
         cli::start_engine(&args.engine)?
     };
-    let voice = cli::voice_config(&args.engine);
-    App::start(Parts::behind(doors, store, engine, voice)).await
+    let voice = cli::track_config(&args.engine);
+    App::start(ServerConfig::behind(endpoint, store, engine, voice)).await
 }
 
 /// One callback: which call's, which leg's, and how far that is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Callback {
+struct PlannedCallback {
     call: u32,
     is_child: bool,
     step: usize,
@@ -361,51 +368,51 @@ struct Callback {
 
 /// `total` callbacks of as many whole calls as that gives, mixed up, some of them twice; and how
 /// many calls. The same every time.
-fn plan(total: u32) -> (Vec<Callback>, u32) {
-    let firsts = total - total / (REPEATED_ONE_IN + 1);
+fn plan_callbacks(total: u32) -> (Vec<PlannedCallback>, u32) {
+    let firsts = total - total / (REPEAT_ONE_IN + 1);
     let calls = (firsts / CALLBACKS_PER_CALL).max(1);
     let of_leg = |call, is_child| {
-        (0..STEPS.len()).map(move |step| Callback {
+        (0..CALL_STATUSES.len()).map(move |step| PlannedCallback {
             call,
             is_child,
             step,
         })
     };
-    let mut plan: Vec<Callback> = (0..calls)
+    let mut plan: Vec<PlannedCallback> = (0..calls)
         .flat_map(|call| of_leg(call, false).chain(of_leg(call, true)))
         .collect();
     let firsts = plan.len();
     for n in firsts..total as usize {
-        let again = plan[(chance(&n) % firsts as u64) as usize];
+        let again = plan[(stable_hash(&n) % firsts as u64) as usize];
         plan.push(again);
     }
-    let mut numbered: Vec<(usize, Callback)> = plan.into_iter().enumerate().collect();
+    let mut numbered: Vec<(usize, PlannedCallback)> = plan.into_iter().enumerate().collect();
     numbered.sort_by_cached_key(|(n, callback)| {
-        let chance = chance(&(n, callback));
-        (u64::from(callback.call) + chance % WINDOW_CALLS, chance)
+        let hash = stable_hash(&(n, callback));
+        (u64::from(callback.call) + hash % SHUFFLE_WINDOW_CALLS, hash)
     });
     let plan = numbered.into_iter().map(|(_, callback)| callback);
     (plan.collect(), calls)
 }
 
 /// A number that looks random, always the same for the same thing.
-fn chance(thing: &impl Hash) -> u64 {
+fn stable_hash(thing: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     thing.hash(&mut hasher);
     hasher.finish()
 }
 
 /// Speaks for Twilio.
-struct Caller {
+struct CallbackClient {
     client: reqwest::Client,
     address: String,
     signed_url: String,
-    key: Key,
+    key: SigningKey,
     /// When the first call began.
-    begin: UtcTime,
+    started_at: UtcTime,
 }
 
-impl Caller {
+impl CallbackClient {
     fn new(address: SocketAddr, connections: u32) -> anyhow::Result<Self> {
         let client = reqwest::Client::builder()
             .no_proxy()
@@ -415,24 +422,24 @@ impl Caller {
         let begin_ms = clock::utc_now().millis() / 1_000 * 1_000;
         Ok(Self {
             client: client.build().context("no HTTP client")?,
-            address: format!("http://{address}{PATH}"),
-            signed_url: PublicUrl::parse(PUBLIC_URL)?.https(PATH),
-            key: Key::auth_token(TOKEN),
-            begin: UtcTime::from_millis(begin_ms),
+            address: format!("http://{address}{STATUS_PATH}"),
+            signed_url: PublicUrl::parse(PUBLIC_URL)?.https_url(STATUS_PATH),
+            key: SigningKey::auth_token(AUTH_TOKEN),
+            started_at: UtcTime::from_millis(begin_ms),
         })
     }
 
     /// When a leg of the call is so far: one call begins each second.
-    fn at(&self, call: u32, seconds: u64) -> UtcTime {
-        self.begin
+    fn status_time(&self, call: u32, seconds: u64) -> UtcTime {
+        self.started_at
             .plus(Duration::from_secs(u64::from(call) + seconds))
     }
 
     /// The request as Twilio would make it.
-    fn request(&self, callback: Callback) -> reqwest::RequestBuilder {
+    fn request(&self, callback: PlannedCallback) -> reqwest::RequestBuilder {
         let form = self.form(callback);
         let signature = signature::sign(&self.key, &self.signed_url, &form);
-        let token = format!("{:016x}", chance(&callback));
+        let token = format!("{:016x}", stable_hash(&callback));
         self.client
             .post(&self.address)
             .header(signature::HEADER, signature)
@@ -442,45 +449,48 @@ impl Caller {
     }
 
     /// <https://www.twilio.com/docs/voice/twiml/number#statuscallback>
-    fn form(&self, callback: Callback) -> Vec<(String, String)> {
-        let Callback {
+    fn form(&self, callback: PlannedCallback) -> Vec<(String, String)> {
+        let PlannedCallback {
             call,
             is_child,
             step,
         } = callback;
         let (seconds, direction) = if is_child {
-            (CHILD_SECONDS, "outbound-dial")
+            (CHILD_STATUS_SECONDS, "outbound-dial")
         } else {
-            (PARENT_SECONDS, "inbound")
+            (PARENT_STATUS_SECONDS, "inbound")
         };
         let mut form: Vec<(String, String)> = [
-            ("AccountSid", ACCOUNT.to_owned()),
+            ("AccountSid", ACCOUNT_SID.to_owned()),
             ("ApiVersion", "2010-04-01".to_owned()),
-            ("CallSid", sid(call, is_child).into()),
-            ("CallStatus", STEPS[step].to_owned()),
+            ("CallSid", call_sid(call, is_child).into()),
+            ("CallStatus", CALL_STATUSES[step].to_owned()),
             ("CallbackSource", "call-progress-events".to_owned()),
             ("Called", NUMBER.to_owned()),
-            ("Caller", BROWSER.to_owned()),
+            ("Caller", BROWSER_ADDRESS.to_owned()),
             ("Direction", direction.to_owned()),
-            ("From", BROWSER.to_owned()),
+            ("From", BROWSER_ADDRESS.to_owned()),
             ("SequenceNumber", step.to_string()),
-            ("Timestamp", self.at(call, seconds[step]).to_string()),
+            (
+                "Timestamp",
+                self.status_time(call, seconds[step]).to_string(),
+            ),
             ("To", NUMBER.to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into();
         let mut also = |name: &str, value: String| form.push((name.to_owned(), value));
         if is_child {
-            also("ParentCallSid", sid(call, false).into());
+            also("ParentCallSid", call_sid(call, false).into());
         }
-        if step + 1 == STEPS.len() {
+        if step + 1 == CALL_STATUSES.len() {
             also("CallDuration", talk_seconds(seconds).to_string());
         }
         form
     }
 }
 
-fn sid(call: u32, is_child: bool) -> CallSid {
+fn call_sid(call: u32, is_child: bool) -> CallSid {
     let text = format!("CA{call:031x}{}", u8::from(is_child));
     CallSid::parse(&text).expect("32 hexadecimal digits")
 }
@@ -491,40 +501,40 @@ fn talk_seconds(seconds: [u64; 4]) -> u32 {
 }
 
 /// What all connections share.
-struct Run<'a> {
-    caller: &'a Caller,
-    plan: &'a [Callback],
+struct CallbackRun<'a> {
+    client: &'a CallbackClient,
+    plan: &'a [PlannedCallback],
     next: AtomicUsize,
     /// When the first is due.
     start: Instant,
     rate: u32,
 }
 
-impl Run<'_> {
+impl CallbackRun<'_> {
     /// One connection: takes the next callback, waits until it is due, sends it, until none is left.
-    async fn talk(&self) -> Vec<(Duration, Result<(), String>)> {
-        let mut heard = Vec::new();
+    async fn run_connection(&self) -> Vec<(Duration, Result<(), String>)> {
+        let mut results = Vec::new();
         loop {
             let n = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(callback) = self.plan.get(n) else {
-                return heard;
+                return results;
             };
-            let request = self.caller.request(*callback);
+            let request = self.client.request(*callback);
             let due = self.start + Duration::from_secs_f64(n as f64 / f64::from(self.rate));
-            clock::until(Some(due)).await;
-            let answer = match request.send().await {
-                Ok(answer) if answer.status().is_success() => Ok(()),
-                Ok(answer) => Err(answer.status().to_string()),
+            clock::sleep_until(Some(due)).await;
+            let outcome = match request.send().await {
+                Ok(response) if response.status().is_success() => Ok(()),
+                Ok(response) => Err(response.status().to_string()),
                 Err(error) => Err(error.without_url().to_string()),
             };
-            heard.push((clock::now().saturating_duration_since(due), answer));
+            results.push((clock::now().saturating_duration_since(due), outcome));
         }
     }
 }
 
 /// Whether the call's record is what the callbacks said, in whatever order.
-async fn is_right(store: &Store, caller: &Caller, call: u32) -> anyhow::Result<bool> {
-    let Some(found) = store.call(&sid(call, false)).await? else {
+async fn record_matches(store: &Store, client: &CallbackClient, call: u32) -> anyhow::Result<bool> {
+    let Some(found) = store.call_detail(&call_sid(call, false)).await? else {
         return Ok(false);
     };
     let CallRecord {
@@ -540,14 +550,14 @@ async fn is_right(store: &Store, caller: &Caller, call: u32) -> anyhow::Result<b
         ..
     } = found.call;
     let legs: Vec<&CallSid> = found.legs.iter().map(|leg| &leg.sid).collect();
-    Ok(name == sid(call, false)
-        && legs == [&name, &sid(call, true)]
+    Ok(name == call_sid(call, false)
+        && legs == [&name, &call_sid(call, true)]
         && (direction, status) == (Direction::Outgoing, CallStatus::Completed)
-        && (from.0.as_str(), to.0.as_str()) == (BROWSER, NUMBER)
-        && started_at == caller.at(call, PARENT_SECONDS[0])
-        && answered_at == Some(caller.at(call, CHILD_SECONDS[2]))
-        && ended_at == Some(caller.at(call, PARENT_SECONDS[3]))
-        && duration_seconds == Some(talk_seconds(CHILD_SECONDS)))
+        && (from.0.as_str(), to.0.as_str()) == (BROWSER_ADDRESS, NUMBER)
+        && started_at == client.status_time(call, PARENT_STATUS_SECONDS[0])
+        && answered_at == Some(client.status_time(call, CHILD_STATUS_SECONDS[2]))
+        && ended_at == Some(client.status_time(call, PARENT_STATUS_SECONDS[3]))
+        && duration_seconds == Some(talk_seconds(CHILD_STATUS_SECONDS)))
 }
 
 #[cfg(test)]
@@ -560,18 +570,22 @@ mod tests {
 
     #[test]
     fn every_callback_comes_some_come_twice_and_none_in_order() {
-        let (all, calls) = plan(10_000);
+        let (all, calls) = plan_callbacks(10_000);
         assert_eq!((all.len(), calls), (10_000, 1_190));
-        let key = |c: &Callback| (c.call, c.is_child, c.step);
+        let key = |c: &PlannedCallback| (c.call, c.is_child, c.step);
         let different: BTreeSet<_> = all.iter().map(key).collect();
         assert_eq!(different.len(), (calls * CALLBACKS_PER_CALL) as usize);
         assert!(!all.is_sorted_by_key(key));
-        assert_eq!(plan(10_000).0, all, "the same every time");
-        assert_eq!(plan(1), (plan(8).0, 1), "a call is whole");
+        assert_eq!(plan_callbacks(10_000).0, all, "the same every time");
+        assert_eq!(
+            plan_callbacks(1),
+            (plan_callbacks(8).0, 1),
+            "a call is whole"
+        );
     }
 
     #[derive(clap::Parser)]
-    struct Line {
+    struct WebhooksParser {
         #[command(flatten)]
         args: WebhooksArgs,
     }
@@ -589,12 +603,12 @@ mod tests {
         ];
         let folder = ["--folder", folder];
         let line = line.iter().chain(&folder).chain(more);
-        Line::parse_from(line).args
+        WebhooksParser::parse_from(line).args
     }
 
     /// More attackers than an address has places for, from the address of the callbacks.
     #[tokio::test]
-    async fn beside_slow_bodies_and_mute_readers_the_server_does_all_that_it_is_told() {
+    async fn beside_slow_bodies_and_mute_readers_every_callback_is_answered_and_stored() {
         let folder = tempfile::TempDir::new().unwrap();
         let more = [
             "--slow-bodies",
@@ -604,17 +618,17 @@ mod tests {
             "--attack-from",
             "127.0.0.1",
         ];
-        let figures = measure(&args(folder.path(), &more)).await.unwrap();
+        let figures = run_bench(&args(folder.path(), &more)).await.unwrap();
         assert_eq!((figures.answered, figures.callbacks), (400, 400));
         assert!(figures.errors.is_empty(), "{:?}", figures.errors);
         assert_eq!(figures.wrong_records, 0);
-        assert!(figures.attack.row().contains("600 clients"));
+        assert!(figures.attack.format_row().contains("600 clients"));
     }
 
     #[tokio::test]
-    async fn the_server_does_all_that_it_is_told() {
+    async fn every_callback_is_answered_and_stored() {
         let folder = tempfile::TempDir::new().unwrap();
-        let figures = measure(&args(folder.path(), &[])).await.unwrap();
+        let figures = run_bench(&args(folder.path(), &[])).await.unwrap();
         assert_eq!((figures.answered, figures.callbacks), (400, 400));
         assert_eq!((figures.calls, figures.repeated), (47, 24));
         assert!(figures.errors.is_empty(), "{:?}", figures.errors);

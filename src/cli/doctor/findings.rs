@@ -5,12 +5,12 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::cli::surroundings::{Oddity, Setting, Source};
+use crate::cli::env_sources::{ConfigWarning, SettingOrigin, SettingSource};
 
 /// How good something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Verdict {
+pub(crate) enum CheckVerdict {
     /// As it should be.
     Ok,
     /// It works, or will, but not as well as it could.
@@ -25,7 +25,7 @@ pub(crate) struct Finding {
     /// The part of the server, in a word or two.
     pub(crate) part: &'static str,
     /// How good it is.
-    pub(crate) verdict: Verdict,
+    pub(crate) verdict: CheckVerdict,
     /// What is so.
     pub(crate) found: String,
     /// What to do about it; never missing where it is not good.
@@ -38,7 +38,7 @@ impl Finding {
     pub(crate) fn ok(part: &'static str, found: impl Into<String>) -> Self {
         Self {
             part,
-            verdict: Verdict::Ok,
+            verdict: CheckVerdict::Ok,
             found: found.into(),
             advice: None,
         }
@@ -51,7 +51,7 @@ impl Finding {
         advice: impl Into<String>,
     ) -> Self {
         Self {
-            verdict: Verdict::Warning,
+            verdict: CheckVerdict::Warning,
             advice: Some(advice.into()),
             ..Self::ok(part, found)
         }
@@ -59,7 +59,7 @@ impl Finding {
 
     /// Whether it is as it should be.
     pub(crate) fn is_ok(&self) -> bool {
-        self.verdict == Verdict::Ok
+        self.verdict == CheckVerdict::Ok
     }
 
     /// Does not work.
@@ -69,13 +69,13 @@ impl Finding {
         advice: impl Into<String>,
     ) -> Self {
         Self {
-            verdict: Verdict::Failure,
+            verdict: CheckVerdict::Failure,
             ..Self::warning(part, found, advice)
         }
     }
 
     /// An error that says itself what to do, as this house's errors do: its last clause.
-    pub(crate) fn of_error(part: &'static str, verdict: Verdict, error: &str) -> Self {
+    pub(crate) fn from_error(part: &'static str, verdict: CheckVerdict, error: &str) -> Self {
         let (found, advice) = match error.split_once("; ").or_else(|| error.rsplit_once(": ")) {
             Some(parts) => parts,
             None => (error, "see the README"),
@@ -91,9 +91,9 @@ impl Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = match self.verdict {
-            Verdict::Ok => "ok",
-            Verdict::Warning => "warning",
-            Verdict::Failure => "FAILURE",
+            CheckVerdict::Ok => "ok",
+            CheckVerdict::Warning => "warning",
+            CheckVerdict::Failure => "FAILURE",
         };
         write!(f, "{:<15} {verdict:<8} {}", self.part, self.found)?;
         match &self.advice {
@@ -105,21 +105,21 @@ impl fmt::Display for Finding {
 
 /// All that was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Report {
+pub(crate) struct DoctorReport {
     /// Whether nothing fails.
     pub(crate) well: bool,
     /// Every setting, and where it comes from; never its value.
-    pub(crate) settings: Vec<Setting>,
+    pub(crate) settings: Vec<SettingOrigin>,
     /// In the order in which things were looked at.
     pub(crate) findings: Vec<Finding>,
 }
 
-impl Report {
+impl DoctorReport {
     /// Of these findings.
-    pub(crate) fn new(settings: Vec<Setting>, findings: Vec<Finding>) -> Self {
+    pub(crate) fn new(settings: Vec<SettingOrigin>, findings: Vec<Finding>) -> Self {
         let well = findings
             .iter()
-            .all(|finding| finding.verdict != Verdict::Failure);
+            .all(|finding| finding.verdict != CheckVerdict::Failure);
         Self {
             well,
             settings,
@@ -128,70 +128,70 @@ impl Report {
     }
 
     /// `2 failures, 1 warning`.
-    pub(crate) fn sum(&self) -> String {
+    pub(crate) fn summary(&self) -> String {
         let count = |verdict| {
             self.findings
                 .iter()
                 .filter(|f| f.verdict == verdict)
                 .count()
         };
-        let told = |verdict, one: &str| match count(verdict) {
+        let text = |verdict, one: &str| match count(verdict) {
             0 => None,
             1 => Some(format!("1 {one}")),
             many => Some(format!("{many} {one}s")),
         };
-        let told = [
-            told(Verdict::Failure, "failure"),
-            told(Verdict::Warning, "warning"),
+        let text = [
+            text(CheckVerdict::Failure, "failure"),
+            text(CheckVerdict::Warning, "warning"),
         ];
-        let told: Vec<String> = told.into_iter().flatten().collect();
-        if told.is_empty() {
+        let text: Vec<String> = text.into_iter().flatten().collect();
+        if text.is_empty() {
             "all is well".to_owned()
         } else {
-            told.join(", ")
+            text.join(", ")
         }
     }
 }
 
 /// What there is to say of the settings: which are set and from where, which names mean nothing,
 /// and what contradicts itself.
-pub(crate) fn of_settings(
-    settings: &[Setting],
-    oddities: &[Oddity],
+pub(crate) fn settings_findings(
+    settings: &[SettingOrigin],
+    config_warnings: &[ConfigWarning],
     doubts: &[String],
 ) -> Vec<Finding> {
     const PART: &str = "settings";
-    let places = [
-        (Source::Flag, "set by flags"),
-        (Source::Environment, "set in the environment"),
-        (Source::EnvFile, "set in .env"),
-        (Source::Default, "at their defaults"),
-        (Source::Unset, "not set"),
+    let sources = [
+        (SettingSource::Flag, "set by flags"),
+        (SettingSource::Environment, "set in the environment"),
+        (SettingSource::EnvFile, "set in .env"),
+        (SettingSource::Default, "at their defaults"),
+        (SettingSource::Unset, "not set"),
     ];
     let mut findings = Vec::new();
-    for (place, told) in places {
-        let of_place = settings.iter().filter(|setting| setting.source == place);
-        let names: Vec<&str> = of_place.map(|setting| setting.name.as_str()).collect();
+    for (source, text) in sources {
+        let from_source = settings.iter().filter(|setting| setting.source == source);
+        let names: Vec<&str> = from_source.map(|setting| setting.name.as_str()).collect();
         if !names.is_empty() {
-            findings.push(Finding::ok(PART, format!("{told}: {}", names.join(", "))));
+            findings.push(Finding::ok(PART, format!("{text}: {}", names.join(", "))));
         }
     }
-    findings.extend(oddities.iter().map(|oddity| match oddity {
-        Oddity::Unknown { .. } => {
+    findings.extend(config_warnings.iter().map(|warning| match warning {
+        ConfigWarning::UnknownName { .. } => {
             let advice = "correct or remove it; .env.example has every name";
-            Finding::warning(PART, oddity.to_string(), advice)
+            Finding::warning(PART, warning.to_string(), advice)
         }
-        Oddity::Twice(_) | Oddity::Overruled(_) => {
-            Finding::warning(PART, oddity.to_string(), "keep one of the two")
+        ConfigWarning::Duplicate(_) | ConfigWarning::Overridden(_) => {
+            Finding::warning(PART, warning.to_string(), "keep one of the two")
         }
-        Oddity::SecretFlag { .. } => {
-            let told = oddity.to_string();
-            let found = told.split("; ").next().unwrap_or_default();
-            Finding::warning(PART, found, oddity.instead())
+        ConfigWarning::SecretFlag { .. } => {
+            let text = warning.to_string();
+            let found = text.split("; ").next().unwrap_or_default();
+            Finding::warning(PART, found, warning.advice())
         }
     }));
-    let of_doubt = |doubt: &String| Finding::of_error(PART, Verdict::Warning, doubt);
-    findings.extend(doubts.iter().map(of_doubt));
+    let warning_finding = |doubt: &String| Finding::from_error(PART, CheckVerdict::Warning, doubt);
+    findings.extend(doubts.iter().map(warning_finding));
     findings
 }
 
@@ -199,16 +199,16 @@ pub(crate) fn of_settings(
 mod tests {
     use super::*;
 
-    fn setting(name: &str, source: Source) -> Setting {
+    fn setting(name: &str, source: SettingSource) -> SettingOrigin {
         let name = name.to_owned();
-        Setting { name, source }
+        SettingOrigin { name, source }
     }
 
     #[test]
     fn a_finding_stands_on_one_line_and_its_advice_below() {
         let finding = Finding::failure("port", "port 4000 is taken", "set PORT to another");
-        let told = "port            FAILURE  port 4000 is taken\n                         → set PORT to another";
-        assert_eq!(finding.to_string(), told);
+        let text = "port            FAILURE  port 4000 is taken\n                         → set PORT to another";
+        assert_eq!(finding.to_string(), text);
         assert_eq!(
             Finding::ok("port", "free").to_string(),
             "port            ok       free"
@@ -226,7 +226,7 @@ mod tests {
             ("PORT is taken: set another", "PORT is taken", "set another"),
             ("broken", "broken", "see the README"),
         ] {
-            let finding = Finding::of_error("x", Verdict::Failure, error);
+            let finding = Finding::from_error("x", CheckVerdict::Failure, error);
             assert_eq!(
                 (finding.found.as_str(), finding.advice.as_deref()),
                 (found, Some(advice))
@@ -236,49 +236,53 @@ mod tests {
 
     #[test]
     fn warnings_leave_it_well_and_failures_do_not() {
-        let report = |findings| Report::new(Vec::new(), findings);
+        let report = |findings| DoctorReport::new(Vec::new(), findings);
         let fine = Finding::ok("a", "x");
         let warning = Finding::warning("a", "x", "y");
         let failure = Finding::failure("a", "x", "y");
-        assert_eq!(report(vec![fine.clone()]).sum(), "all is well");
+        assert_eq!(report(vec![fine.clone()]).summary(), "all is well");
         let some = report(vec![fine, warning.clone()]);
-        assert!(some.well && some.sum() == "1 warning", "{}", some.sum());
+        assert!(
+            some.well && some.summary() == "1 warning",
+            "{}",
+            some.summary()
+        );
         let many = report(vec![failure.clone(), warning, failure]);
         assert!(
-            !many.well && many.sum() == "2 failures, 1 warning",
+            !many.well && many.summary() == "2 failures, 1 warning",
             "{}",
-            many.sum()
+            many.summary()
         );
     }
 
     #[test]
-    fn settings_are_told_by_their_place_and_without_values() {
+    fn settings_are_reported_by_source_and_without_values() {
         let settings = [
-            setting("PORT", Source::Environment),
-            setting("MODEL", Source::EnvFile),
-            setting("TWILIO_AUTH_TOKEN", Source::EnvFile),
-            setting("HOST", Source::Default),
+            setting("PORT", SettingSource::Environment),
+            setting("MODEL", SettingSource::EnvFile),
+            setting("TWILIO_AUTH_TOKEN", SettingSource::EnvFile),
+            setting("HOST", SettingSource::Default),
         ];
-        let unknown = Oddity::Unknown {
+        let unknown = ConfigWarning::UnknownName {
             name: "PROT".to_owned(),
             place: ".env",
-            nearest: Some("PORT".to_owned()),
+            nearest_name: Some("PORT".to_owned()),
         };
         let doubts = ["ARCHIVE is on: for nothing".to_owned()];
-        let told = of_settings(&settings, &[unknown], &doubts);
-        let told: Vec<(Verdict, &str)> =
-            told.iter().map(|f| (f.verdict, f.found.as_str())).collect();
+        let text = settings_findings(&settings, &[unknown], &doubts);
+        let text: Vec<(CheckVerdict, &str)> =
+            text.iter().map(|f| (f.verdict, f.found.as_str())).collect();
         assert_eq!(
-            told,
+            text,
             [
-                (Verdict::Ok, "set in the environment: PORT"),
-                (Verdict::Ok, "set in .env: MODEL, TWILIO_AUTH_TOKEN"),
-                (Verdict::Ok, "at their defaults: HOST"),
+                (CheckVerdict::Ok, "set in the environment: PORT"),
+                (CheckVerdict::Ok, "set in .env: MODEL, TWILIO_AUTH_TOKEN"),
+                (CheckVerdict::Ok, "at their defaults: HOST"),
                 (
-                    Verdict::Warning,
+                    CheckVerdict::Warning,
                     "PROT in .env is no setting of this server; did you mean PORT?"
                 ),
-                (Verdict::Warning, "ARCHIVE is on"),
+                (CheckVerdict::Warning, "ARCHIVE is on"),
             ]
         );
     }
@@ -286,7 +290,7 @@ mod tests {
     #[test]
     fn the_json_is_for_programs() {
         let findings = vec![Finding::warning("port", "x", "y")];
-        let report = Report::new(vec![setting("PORT", Source::EnvFile)], findings);
+        let report = DoctorReport::new(vec![setting("PORT", SettingSource::EnvFile)], findings);
         assert_eq!(
             serde_json::to_value(report).unwrap(),
             serde_json::json!({

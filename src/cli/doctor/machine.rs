@@ -7,56 +7,57 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use super::findings::{Finding, Verdict};
-use crate::audio::{self, recording::Recording};
-use crate::cli::surroundings::ENV_FILE;
-use crate::cli::{self, rights};
+use super::findings::{CheckVerdict, Finding};
+use crate::audio::{self, recording::RecordingReader};
+use crate::cli::env_sources::ENV_FILE;
+use crate::cli::{self, file_permissions};
 use crate::clock;
 use crate::config::{DataSettings, EngineSettings};
-use crate::engine::recognizer::{Effort, RecognizeError, Recognizer, Request};
+use crate::engine::recognizer::{Effort, RecognizeError, RecognizeRequest, Recognizer};
 use crate::limits;
-use crate::models::{self, Verified};
+use crate::models::{self, ChecksumMatch};
 use crate::store::Store;
 
 /// Speech to measure with, where the server is run from its sources.
-const SPEECH: &str = "fixtures/prompts/dashwood.wav";
+const SPEECH_FILE: &str = "fixtures/prompts/dashwood.wav";
 
 /// Length of the utterance that speed is measured with, in milliseconds. Sentences are shorter.
 const UTTERANCE_MS: u32 = 5_000;
 
 /// A final of such an utterance that takes longer misses the promise of a second after the last
 /// word.
-const FINAL_SLOW: Duration = Duration::from_secs(1);
+const FINAL_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Files of the doctor's own; it takes them away.
-const SCRATCH: &str = ".callburner-doctor";
+const SCRATCH_FILE: &str = ".callburner-doctor";
 
 /// Whether the model is there, is what it says, and how fast it is here. Blocks, for as long as it
 /// takes to read the file and to put ten seconds of sound into words.
-pub(super) fn model(settings: &EngineSettings) -> Vec<Finding> {
+pub(super) fn check_model(settings: &EngineSettings) -> Vec<Finding> {
     const PART: &str = "model";
-    let failure = |error: String| vec![Finding::of_error(PART, Verdict::Failure, &error)];
+    let failure = |error: String| vec![Finding::from_error(PART, CheckVerdict::Failure, &error)];
     let path = match models::resolve(&settings.model, &settings.models_dir) {
         Ok(path) => path,
         Err(error) => return failure(error.to_string()),
     };
     let mut findings = vec![match models::verify(&path) {
-        Ok(Verified::Published) => {
+        Ok(ChecksumMatch::Published) => {
             Finding::ok(PART, format!("{} is the published file", settings.model))
         }
-        Ok(Verified::AsNoted { from }) => {
+        Ok(ChecksumMatch::RecordedOrigin { from }) => {
             Finding::ok(PART, format!("{} is whole: {from}", settings.model))
         }
-        Err(error @ models::ModelError::UnknownOrigin { .. }) => {
-            Finding::of_error(PART, Verdict::Warning, &error.to_string())
+        Err(error @ models::ModelFileError::UnknownOrigin { .. }) => {
+            Finding::from_error(PART, CheckVerdict::Warning, &error.to_string())
         }
         Err(error) => return failure(error.to_string()),
     }];
-    let loaded = cli::load(settings).and_then(|model| Ok((model.backend(), model.recognizer()?)));
+    let loaded =
+        cli::load_model(settings).and_then(|model| Ok((model.backend(), model.recognizer()?)));
     match loaded {
         Ok((backend, mut recognizer)) => {
             findings.push(Finding::ok("engine", backend));
-            findings.push(speed(&mut *recognizer, settings));
+            findings.push(measure_speed(&mut *recognizer, settings));
         }
         Err(error) => return failure(format!("{error:#}")),
     }
@@ -64,16 +65,16 @@ pub(super) fn model(settings: &EngineSettings) -> Vec<Finding> {
 }
 
 /// How long a draft and a final of one utterance take.
-fn speed(recognizer: &mut dyn Recognizer, settings: &EngineSettings) -> Finding {
+fn measure_speed(recognizer: &mut dyn Recognizer, settings: &EngineSettings) -> Finding {
     const PART: &str = "speed";
-    let (samples, what) = match speech(Path::new(SPEECH)) {
+    let (samples, what) = match read_speech(Path::new(SPEECH_FILE)) {
         Some(samples) => (samples, "speech"),
-        None => (noise(), "noise"),
+        None => (make_noise(), "noise"),
     };
     let language = settings.language();
     let mut time = |effort| {
         let began = clock::now();
-        recognizer.recognize(&Request {
+        recognizer.recognize(&RecognizeRequest {
             samples: &samples,
             speech_end_ms: UTTERANCE_MS,
             effort,
@@ -84,9 +85,11 @@ fn speed(recognizer: &mut dyn Recognizer, settings: &EngineSettings) -> Finding 
     };
     // The first pass warms the caches, and is forgotten.
     let measured =
-        time(Effort::Draft).and_then(|_| Ok((time(Effort::Draft)?, time(Effort::Careful)?)));
+        time(Effort::Partial).and_then(|_| Ok((time(Effort::Partial)?, time(Effort::Accurate)?)));
     match measured {
-        Ok((draft, last)) => judge(draft, last, what, settings.workers()),
+        Ok((partial_time, final_time)) => {
+            judge_speed(partial_time, final_time, what, settings.workers())
+        }
         Err(error) => {
             let advice = "check the model: callburner models verify";
             Finding::failure(PART, error.to_string(), advice)
@@ -94,21 +97,26 @@ fn speed(recognizer: &mut dyn Recognizer, settings: &EngineSettings) -> Finding 
     }
 }
 
-fn judge(draft: Duration, last: Duration, what: &str, workers: usize) -> Finding {
+fn judge_speed(
+    partial_time: Duration,
+    final_time: Duration,
+    what: &str,
+    workers: usize,
+) -> Finding {
     let utterance = f64::from(UTTERANCE_MS) / 1_000.0;
     let real_time = |took: Duration| took.as_secs_f64() / utterance;
     let found = format!(
         "{utterance:.0} s of {what} take {} ms as a draft and {} ms as a final on one core \
          ({:.2} and {:.2} of real time); {workers} at once",
-        draft.as_millis(),
-        last.as_millis(),
-        real_time(draft),
-        real_time(last),
+        partial_time.as_millis(),
+        final_time.as_millis(),
+        real_time(partial_time),
+        real_time(final_time),
     );
     let advice = "take a smaller or quantised MODEL, or a faster machine";
-    if real_time(last) >= 1.0 {
+    if real_time(final_time) >= 1.0 {
         Finding::failure("speed", format!("{found}: slower than people talk"), advice)
-    } else if last > FINAL_SLOW {
+    } else if final_time > FINAL_TIME_MAX {
         Finding::warning("speed", format!("{found}: words will be late"), advice)
     } else {
         Finding::ok("speed", found)
@@ -116,15 +124,15 @@ fn judge(draft: Duration, last: Duration, what: &str, workers: usize) -> Finding
 }
 
 /// One utterance of the recording at `path`, if it is there.
-fn speech(path: &Path) -> Option<Vec<f32>> {
-    let channels = Recording::read_all(path, audio::SPEECH_HZ).ok()?;
+fn read_speech(path: &Path) -> Option<Vec<f32>> {
+    let channels = RecordingReader::read_all(path, audio::SPEECH_HZ).ok()?;
     let mut samples = channels.into_iter().next()?;
     samples.resize(utterance_samples(), 0.0);
     Some(samples)
 }
 
 /// Quiet noise, the same each time: 16 bits of a linear congruence.
-fn noise() -> Vec<f32> {
+fn make_noise() -> Vec<f32> {
     let mut state = 1_u32;
     let mut next = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -138,7 +146,7 @@ fn utterance_samples() -> usize {
 }
 
 /// Whether the data folder takes files, and how much room there is.
-pub(super) fn folder(settings: &DataSettings, fix_nothing: bool) -> Vec<Finding> {
+pub(super) fn check_data_folder(settings: &DataSettings, fix_nothing: bool) -> Vec<Finding> {
     const PART: &str = "data folder";
     let folder = settings.data_dir.as_path();
     let place = folder.display();
@@ -162,7 +170,7 @@ pub(super) fn folder(settings: &DataSettings, fix_nothing: bool) -> Vec<Finding>
             )];
         }
     }
-    let written = match write_scratch(&folder.join(SCRATCH)) {
+    let written = match write_scratch_file(&folder.join(SCRATCH_FILE)) {
         Ok(()) => Finding::ok(PART, format!("{place} can be written to")),
         Err(error) => {
             let advice = "give it to the user that runs the server, or set DATA_DIR to another";
@@ -173,16 +181,16 @@ pub(super) fn folder(settings: &DataSettings, fix_nothing: bool) -> Vec<Finding>
             )
         }
     };
-    vec![written, room(folder)]
+    vec![written, check_disk_space(folder)]
 }
 
 /// Whether what the server keeps, and its settings, are for its user alone.
-pub(super) fn rights(settings: &DataSettings) -> Vec<Finding> {
+pub(super) fn check_permissions(settings: &DataSettings) -> Vec<Finding> {
     const PART: &str = "rights";
-    let found = rights::look(settings, Path::new(ENV_FILE));
-    let warnings = found
-        .iter()
-        .map(|exposed| Finding::warning(PART, exposed.found(), exposed.advice()));
+    let found = file_permissions::find_exposed(settings, Path::new(ENV_FILE));
+    let warnings = found.iter().map(|exposed_path| {
+        Finding::warning(PART, exposed_path.description(), exposed_path.advice())
+    });
     let warnings: Vec<Finding> = warnings.collect();
     if warnings.is_empty() {
         let found = "the data folder and the secrets are for the server's user alone";
@@ -191,7 +199,7 @@ pub(super) fn rights(settings: &DataSettings) -> Vec<Finding> {
     warnings
 }
 
-fn write_scratch(path: &Path) -> io::Result<()> {
+fn write_scratch_file(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
     let mut file: File = options.write(true).create(true).truncate(true).open(path)?;
     let written = file
@@ -201,10 +209,10 @@ fn write_scratch(path: &Path) -> io::Result<()> {
     written.and(removed)
 }
 
-fn room(folder: &Path) -> Finding {
+fn check_disk_space(folder: &Path) -> Finding {
     const PART: &str = "disk";
     match rustix::fs::statvfs(folder) {
-        Ok(disk) => judge_room(disk.f_bavail.saturating_mul(disk.f_frsize)),
+        Ok(disk) => judge_disk_space(disk.f_bavail.saturating_mul(disk.f_frsize)),
         Err(error) => {
             let advice = "look at the disk that DATA_DIR is on";
             Finding::warning(PART, format!("free space is not known ({error})"), advice)
@@ -212,13 +220,13 @@ fn room(folder: &Path) -> Finding {
     }
 }
 
-fn judge_room(free: u64) -> Finding {
+fn judge_disk_space(free: u64) -> Finding {
     const PART: &str = "disk";
     let found = format!("{} MiB are free", free / (1024 * 1024));
     let advice = "make room, or set DATA_DIR to another disk; RETENTION_DAYS deletes old calls";
-    if free < limits::DISK_FREE_NEEDED {
+    if free < limits::DISK_FREE_BYTES_MIN {
         Finding::failure(PART, found, advice)
-    } else if free < limits::DISK_FREE_WANTED {
+    } else if free < limits::DISK_FREE_WARN_BYTES {
         Finding::warning(PART, found, advice)
     } else {
         Finding::ok(PART, found)
@@ -227,7 +235,7 @@ fn judge_room(free: u64) -> Finding {
 
 /// Whether the database opens and takes an entry, and whether anybody can sign in, which is needed
 /// where others reach the server.
-pub(super) async fn database(
+pub(super) async fn check_database(
     settings: &DataSettings,
     is_public: bool,
     fix_nothing: bool,
@@ -247,13 +255,13 @@ pub(super) async fn database(
         };
         return vec![Finding::ok(PART, found)];
     }
-    let failure = |error: String| vec![Finding::of_error(PART, Verdict::Failure, &error)];
+    let failure = |error: String| vec![Finding::from_error(PART, CheckVerdict::Failure, &error)];
     let store = match Store::open(&url).await {
         Ok(store) => store,
         Err(error) => return failure(error.to_string()),
     };
     let looked = async {
-        store.check().await?;
+        store.ping().await?;
         let now = clock::utc_now();
         store
             .log(None, "doctor_ran", "the database was written to", None, now)
@@ -289,22 +297,22 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::config::Settings;
+    use crate::config::ServerSettings;
     use crate::engine::recognizer::ScriptedRecognizer;
 
     #[derive(clap::Parser)]
-    struct Command {
+    struct DoctorParser {
         #[command(flatten)]
-        settings: Settings,
+        settings: ServerSettings,
     }
 
-    fn settings(arguments: &[String]) -> Settings {
+    fn settings(arguments: &[String]) -> ServerSettings {
         let name = "doctor".to_owned();
         let arguments = std::iter::once(&name).chain(arguments);
-        Command::try_parse_from(arguments).unwrap().settings
+        DoctorParser::try_parse_from(arguments).unwrap().settings
     }
 
-    fn in_folder(folder: &Path) -> Settings {
+    fn in_folder(folder: &Path) -> ServerSettings {
         settings(&[format!("--data-dir={}", folder.display())])
     }
 
@@ -314,40 +322,41 @@ mod tests {
         let mut settings = settings(&[]).engine;
         settings.models_dir = folder.path().to_owned();
         settings.model = "tiny.en".to_owned();
-        let missing = model(&settings);
+        let missing = check_model(&settings);
         assert_eq!(missing.len(), 1);
-        assert_eq!(missing[0].verdict, Verdict::Failure);
+        assert_eq!(missing[0].verdict, CheckVerdict::Failure);
         let advice = missing[0].advice.as_deref().unwrap();
         assert_eq!(advice, "get it with: callburner models pull tiny.en");
 
         let file = folder.path().join("mine.bin");
         fs::write(&file, b"no model").unwrap();
         settings.model = file.display().to_string();
-        let verdicts: Vec<Verdict> = model(&settings).iter().map(|f| f.verdict).collect();
-        assert_eq!(verdicts, [Verdict::Failure]);
+        let verdicts: Vec<CheckVerdict> =
+            check_model(&settings).iter().map(|f| f.verdict).collect();
+        assert_eq!(verdicts, [CheckVerdict::Failure]);
     }
 
     #[test]
     fn speed_is_measured_with_what_is_there() {
         let mut recognizer = ScriptedRecognizer::default();
-        let finding = speed(&mut recognizer, &settings(&[]).engine);
-        assert_eq!(finding.verdict, Verdict::Ok, "{finding}");
-        assert_eq!(noise().len(), utterance_samples());
-        assert!(noise().iter().all(|sample| sample.abs() <= 0.05));
-        assert!(speech(Path::new("no/such.wav")).is_none());
-        let fixture = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(SPEECH);
-        assert_eq!(speech(&fixture).unwrap().len(), utterance_samples());
+        let finding = measure_speed(&mut recognizer, &settings(&[]).engine);
+        assert_eq!(finding.verdict, CheckVerdict::Ok, "{finding}");
+        assert_eq!(make_noise().len(), utterance_samples());
+        assert!(make_noise().iter().all(|sample| sample.abs() <= 0.05));
+        assert!(read_speech(Path::new("no/such.wav")).is_none());
+        let fixture = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(SPEECH_FILE);
+        assert_eq!(read_speech(&fixture).unwrap().len(), utterance_samples());
     }
 
     #[test]
     fn slow_is_a_warning_and_slower_than_speech_a_failure() {
         let verdict = |ms| {
             let took = Duration::from_millis(ms);
-            judge(took, took, "speech", 2).verdict
+            judge_speed(took, took, "speech", 2).verdict
         };
-        assert_eq!(verdict(400), Verdict::Ok);
-        assert_eq!(verdict(1_001), Verdict::Warning);
-        assert_eq!(verdict(5_000), Verdict::Failure);
+        assert_eq!(verdict(400), CheckVerdict::Ok);
+        assert_eq!(verdict(1_001), CheckVerdict::Warning);
+        assert_eq!(verdict(5_000), CheckVerdict::Failure);
     }
 
     #[test]
@@ -355,11 +364,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         let settings = in_folder(&data).calls.data;
-        let found = super::folder(&settings, true);
-        assert_eq!(found[0].verdict, Verdict::Warning);
+        let found = check_data_folder(&settings, true);
+        assert_eq!(found[0].verdict, CheckVerdict::Warning);
         assert!(!data.exists());
-        let found = super::folder(&settings, false);
-        assert_eq!(found[0].verdict, Verdict::Ok, "{}", found[0]);
+        let found = check_data_folder(&settings, false);
+        assert_eq!(found[0].verdict, CheckVerdict::Ok, "{}", found[0]);
         assert_eq!(
             fs::read_dir(&data).unwrap().count(),
             0,
@@ -372,22 +381,25 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("data");
         fs::write(&file, b"").unwrap();
-        let found = super::folder(&in_folder(&file).calls.data, false);
-        assert_eq!(found[0].verdict, Verdict::Failure, "{}", found[0]);
-        let below = super::folder(&in_folder(&file.join("below")).calls.data, false);
-        assert_eq!(below[0].verdict, Verdict::Failure, "{}", below[0]);
+        let found = check_data_folder(&in_folder(&file).calls.data, false);
+        assert_eq!(found[0].verdict, CheckVerdict::Failure, "{}", found[0]);
+        let below = check_data_folder(&in_folder(&file.join("below")).calls.data, false);
+        assert_eq!(below[0].verdict, CheckVerdict::Failure, "{}", below[0]);
     }
 
     #[test]
-    fn a_disk_that_fills_up_is_told_before_it_is_full() {
-        assert_eq!(judge_room(limits::DISK_FREE_WANTED).verdict, Verdict::Ok);
+    fn a_disk_that_fills_up_is_reported_before_it_is_full() {
         assert_eq!(
-            judge_room(limits::DISK_FREE_WANTED - 1).verdict,
-            Verdict::Warning
+            judge_disk_space(limits::DISK_FREE_WARN_BYTES).verdict,
+            CheckVerdict::Ok
         );
         assert_eq!(
-            judge_room(limits::DISK_FREE_NEEDED - 1).verdict,
-            Verdict::Failure
+            judge_disk_space(limits::DISK_FREE_WARN_BYTES - 1).verdict,
+            CheckVerdict::Warning
+        );
+        assert_eq!(
+            judge_disk_space(limits::DISK_FREE_BYTES_MIN - 1).verdict,
+            CheckVerdict::Failure
         );
     }
 
@@ -395,25 +407,29 @@ mod tests {
     async fn a_database_is_made_and_written_to_and_only_looked_at_if_nothing_is_to_be_fixed() {
         let folder = tempfile::tempdir().unwrap();
         let settings = in_folder(folder.path()).calls.data;
-        let found = database(&settings, true, true).await;
+        let found = check_database(&settings, true, true).await;
         assert!(found[0].found.contains("not made"), "{}", found[0]);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 
-        let found = database(&settings, true, false).await;
-        let verdicts: Vec<Verdict> = found.iter().map(|f| f.verdict).collect();
-        assert_eq!(verdicts, [Verdict::Ok, Verdict::Warning], "{found:?}");
-        let found = database(&settings, false, false).await;
-        assert_eq!(found[1].verdict, Verdict::Ok, "{}", found[1]);
+        let found = check_database(&settings, true, false).await;
+        let verdicts: Vec<CheckVerdict> = found.iter().map(|f| f.verdict).collect();
+        assert_eq!(
+            verdicts,
+            [CheckVerdict::Ok, CheckVerdict::Warning],
+            "{found:?}"
+        );
+        let found = check_database(&settings, false, false).await;
+        assert_eq!(found[1].verdict, CheckVerdict::Ok, "{}", found[1]);
         let store = Store::open(&settings.database_url()).await.unwrap();
         assert_eq!(store.server_log(10).await.unwrap()[0].kind, "doctor_ran");
         store
-            .first_user("alice", "none", clock::utc_now())
+            .add_first_user("alice", "none", clock::utc_now())
             .await
             .unwrap();
         store.close().await;
-        let found = database(&settings, true, false).await;
-        assert_eq!(found[1].verdict, Verdict::Ok, "{}", found[1]);
-        let found = database(&settings, true, true).await;
+        let found = check_database(&settings, true, false).await;
+        assert_eq!(found[1].verdict, CheckVerdict::Ok, "{}", found[1]);
+        let found = check_database(&settings, true, true).await;
         assert!(found[0].found.contains("is there"), "{}", found[0]);
     }
 
@@ -426,8 +442,8 @@ mod tests {
             "this is no database, and longer than its header would be".repeat(50),
         )
         .unwrap();
-        let found = database(&in_folder(folder.path()).calls.data, false, false).await;
-        assert_eq!(found[0].verdict, Verdict::Failure, "{}", found[0]);
+        let found = check_database(&in_folder(folder.path()).calls.data, false, false).await;
+        assert_eq!(found[0].verdict, CheckVerdict::Failure, "{}", found[0]);
         assert!(found[0].advice.is_some());
     }
 }

@@ -4,12 +4,12 @@
 //! ```text
 //! findings  what was found, for people and for programs (pure)
 //! machine   model, speed, data folder, database
-//! doors     the port; the way from the public address to it; WebSockets through proxies
+//! connectivity  the port; the way from the public address to it; WebSockets through proxies
 //! account   signatures, clock, and everything at Twilio
 //! ```
 
 pub(crate) mod account;
-pub(crate) mod doors;
+pub(crate) mod connectivity;
 pub(crate) mod findings;
 mod machine;
 
@@ -19,20 +19,20 @@ use std::net::SocketAddr;
 use anyhow::bail;
 use secrecy::ExposeSecret;
 
-use self::doors::Behind;
-use self::findings::{Finding, Report, Verdict, of_settings};
-use super::surroundings::{Oddity, Setting};
-use crate::access::proxies::Proxies;
-use crate::config::{ConfigError, Doors, Settings, Twilio};
+use self::connectivity::PortOwner;
+use self::findings::{CheckVerdict, DoctorReport, Finding, settings_findings};
+use super::env_sources::{ConfigWarning, SettingOrigin};
+use crate::access::proxies::TrustedProxies;
+use crate::config::{ConfigError, EndpointConfig, ServerSettings, TwilioConfig};
 use crate::tasks::Tasks;
 use crate::twilio::public_url::PublicUrl;
-use crate::twilio::signature::Key;
+use crate::twilio::signature::SigningKey;
 
 /// Look at everything that a server needs, and say what to do about what is not as it should be.
 #[derive(Debug, clap::Args)]
 pub(super) struct DoctorArgs {
     #[command(flatten)]
-    settings: Settings,
+    settings: ServerSettings,
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
@@ -44,26 +44,26 @@ pub(super) struct DoctorArgs {
 
 /// What is examined: plain values.
 #[derive(Debug)]
-pub(crate) struct Patient {
+pub(crate) struct DoctorInput {
     /// As the server would have them.
-    pub(crate) settings: Settings,
+    pub(crate) settings: ServerSettings,
     /// Every setting, and where it comes from.
-    pub(crate) sources: Vec<Setting>,
+    pub(crate) sources: Vec<SettingOrigin>,
     /// Names that set nothing, or not what they seem to.
-    pub(crate) oddities: Vec<Oddity>,
+    pub(crate) config_warnings: Vec<ConfigWarning>,
     /// Whether nothing may be made.
     pub(crate) fix_nothing: bool,
 }
 
 pub(super) async fn run(
     args: DoctorArgs,
-    sources: Vec<Setting>,
-    oddities: Vec<Oddity>,
+    sources: Vec<SettingOrigin>,
+    config_warnings: Vec<ConfigWarning>,
 ) -> anyhow::Result<()> {
-    let patient = Patient {
+    let input = DoctorInput {
         settings: args.settings,
         sources,
-        oddities,
+        config_warnings,
         fix_nothing: args.fix_nothing,
     };
     let mut out = io::stdout();
@@ -73,11 +73,11 @@ pub(super) async fn run(
         }
         writeln!(out, "{finding}")
     };
-    let report = examine(patient, &mut show).await?;
+    let report = run_checks(input, &mut show).await?;
     if args.json {
         writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&report)?)?;
     } else {
-        writeln!(io::stdout(), "\n{}", report.sum())?;
+        writeln!(io::stdout(), "\n{}", report.summary())?;
     }
     if !report.well {
         bail!("something does not work: see above");
@@ -86,57 +86,60 @@ pub(super) async fn run(
 }
 
 /// Looks at everything, and shows each finding as it is made.
-pub(crate) async fn examine(
-    patient: Patient,
+pub(crate) async fn run_checks(
+    input: DoctorInput,
     show: &mut dyn FnMut(&Finding) -> io::Result<()>,
-) -> anyhow::Result<Report> {
-    let settings = patient.settings;
+) -> anyhow::Result<DoctorReport> {
+    let settings = input.settings;
     let mut findings = Vec::new();
     let mut add = |found: Vec<Finding>| -> io::Result<()> {
         found.iter().try_for_each(&mut *show)?;
         findings.extend(found);
         Ok(())
     };
-    add(of_settings(
-        &patient.sources,
-        &patient.oddities,
-        &settings.doubts(),
+    add(settings_findings(
+        &input.sources,
+        &input.config_warnings,
+        &settings.warnings(),
     ))?;
-    let checked = settings.check();
+    let checked = settings.validate();
     let is_public = settings.public_base_url.is_some();
-    add(of_check(
+    add(combination_findings(
         checked.as_ref().map(|config| config.twilio.as_ref()),
         is_public,
     ))?;
 
     let engine = settings.engine.clone();
-    add(tokio::task::spawn_blocking(move || machine::model(&engine)).await?)?;
+    add(tokio::task::spawn_blocking(move || machine::check_model(&engine)).await?)?;
     let data = &settings.calls.data;
-    add(machine::folder(data, patient.fix_nothing))?;
-    add(machine::rights(data))?;
-    add(machine::database(data, is_public, patient.fix_nothing).await)?;
+    add(machine::check_data_folder(data, input.fix_nothing))?;
+    add(machine::check_permissions(data))?;
+    add(machine::check_database(data, is_public, input.fix_nothing).await)?;
 
     // Settings that contradict each other may be right one by one.
     let twilio = match &checked {
         Ok(config) => config.twilio.clone(),
-        Err(_) => settings.twilio.check().ok().flatten(),
+        Err(_) => settings.twilio.validate().ok().flatten(),
     };
-    let doors = checked.map_or_else(|_| unchecked(&settings), |config| config.doors);
+    let endpoint = checked.map_or_else(|_| unchecked_endpoint(&settings), |config| config.endpoint);
     let proxies = &settings.trusted_proxies;
-    add(look_at_doors(&doors, proxies, twilio.as_ref()).await?)?;
+    add(check_connectivity(&endpoint, proxies, twilio.as_ref()).await?)?;
     if let Some(twilio) = &twilio {
-        add(account::examine(twilio, &doors).await)?;
+        add(account::check_account(twilio, &endpoint).await)?;
     }
-    Ok(Report::new(patient.sources, findings))
+    Ok(DoctorReport::new(input.sources, findings))
 }
 
 /// Whether the settings go together, and what is missing.
-fn of_check(checked: Result<Option<&Twilio>, &ConfigError>, is_public: bool) -> Vec<Finding> {
+fn combination_findings(
+    checked: Result<Option<&TwilioConfig>, &ConfigError>,
+    is_public: bool,
+) -> Vec<Finding> {
     const PART: &str = "settings";
     match checked {
-        Err(error) => vec![Finding::of_error(
+        Err(error) => vec![Finding::from_error(
             PART,
-            Verdict::Failure,
+            CheckVerdict::Failure,
             &error.to_string(),
         )],
         Ok(None) => vec![Finding::warning(
@@ -150,7 +153,7 @@ fn of_check(checked: Result<Option<&Twilio>, &ConfigError>, is_public: bool) -> 
             "set TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN and PUBLIC_BASE_URL, then callburner setup",
         )],
         Ok(Some(twilio)) => {
-            let missing = twilio.missing().into_iter();
+            let missing = twilio.missing_settings().into_iter();
             let missing = missing.map(|name| {
                 let found = format!("{name} is not set: browsers cannot place calls");
                 Finding::failure(PART, found, "callburner setup makes it, or says how")
@@ -163,39 +166,43 @@ fn of_check(checked: Result<Option<&Twilio>, &ConfigError>, is_public: bool) -> 
 }
 
 /// The doors of settings that do not go together.
-fn unchecked(settings: &Settings) -> Doors {
-    let mut doors = Doors::local(SocketAddr::new(settings.host, settings.port));
+fn unchecked_endpoint(settings: &ServerSettings) -> EndpointConfig {
+    let mut endpoint = EndpointConfig::local(SocketAddr::new(settings.host, settings.port));
     if let Some(base) = &settings.public_base_url
         && let Ok(url) = PublicUrl::parse(&base.to_string())
     {
-        doors.public_base_url = Some(base.clone());
-        doors.public_url = url;
+        endpoint.public_base_url = Some(base.clone());
+        endpoint.public_url = url;
     }
-    doors
+    endpoint
 }
 
-async fn look_at_doors(
-    doors: &Doors,
-    proxies: &Proxies,
-    twilio: Option<&Twilio>,
+async fn check_connectivity(
+    endpoint: &EndpointConfig,
+    proxies: &TrustedProxies,
+    twilio: Option<&TwilioConfig>,
 ) -> anyhow::Result<Vec<Finding>> {
-    let client = doors::client()?;
+    let client = connectivity::http_client()?;
     let tasks = Tasks::default();
-    let (port, behind) = doors::port(&client, doors.address, proxies, &tasks).await;
+    let (port, port_owner) =
+        connectivity::check_port(&client, endpoint.address, proxies, &tasks).await;
     let mut findings = vec![port];
-    let key = twilio.map(|twilio| Key::auth_token(twilio.auth_token.expose_secret()));
-    if doors.public_base_url.is_some() {
-        let url = &doors.public_url;
-        findings.extend(doors::public(&client, url, key.as_ref(), &behind).await);
-        let passes = |finding: &Finding| finding.part == doors::SOCKETS && finding.is_ok();
+    let key = twilio.map(|twilio| SigningKey::auth_token(twilio.auth_token.expose_secret()));
+    if endpoint.public_base_url.is_some() {
+        let url = &endpoint.public_url;
+        findings.extend(
+            connectivity::check_public_address(&client, url, key.as_ref(), &port_owner).await,
+        );
+        let passes =
+            |finding: &Finding| finding.part == connectivity::WEBSOCKETS_PART && finding.is_ok();
         if let Some(key) = key.as_ref().filter(|_| findings.iter().any(passes)) {
-            findings.extend(doors::silence(&client, url, key).await);
+            findings.extend(connectivity::check_idle_socket(&client, url, key).await);
         }
     }
-    if let (Some(key), true) = (&key, doors.keyring.is_some()) {
-        findings.push(account::signature(doors, key));
+    if let (Some(key), true) = (&key, endpoint.keyring.is_some()) {
+        findings.push(account::check_signature(endpoint, key));
     }
-    if let Behind::StandIn(_) = behind {
+    if let PortOwner::Stub(_) = port_owner {
         tasks.stop();
     }
     Ok(findings)

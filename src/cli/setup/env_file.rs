@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Sets these settings in the file at `path`; makes it, for its owner's eyes only, if there is
 /// none. Either all are there afterwards, or the file is as it was.
-pub(super) fn write(path: &Path, settings: &[(&str, &str)]) -> io::Result<()> {
+pub(super) fn write_settings(path: &Path, settings: &[(&str, &str)]) -> io::Result<()> {
     // Through a link, to where the file really is.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     let text = match fs::read_to_string(&path) {
@@ -15,24 +15,24 @@ pub(super) fn write(path: &Path, settings: &[(&str, &str)]) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(error),
     };
-    let text = with(&text, settings)?;
-    let mut beside = path.clone().into_os_string();
-    beside.push(".new");
-    let beside = PathBuf::from(beside);
-    let written = write_new(&beside, &text)
+    let text = set_lines(&text, settings)?;
+    let mut temporary_path = path.clone().into_os_string();
+    temporary_path.push(".new");
+    let temporary_path = PathBuf::from(temporary_path);
+    let written = write_new_file(&temporary_path, &text)
         .and_then(|()| match fs::metadata(&path) {
-            Ok(old) => fs::set_permissions(&beside, old.permissions()),
+            Ok(old) => fs::set_permissions(&temporary_path, old.permissions()),
             Err(_) => Ok(()),
         })
-        .and_then(|()| fs::rename(&beside, &path));
+        .and_then(|()| fs::rename(&temporary_path, &path));
     if written.is_err() {
         // What is left of it may hold a secret.
-        drop(fs::remove_file(&beside));
+        drop(fs::remove_file(&temporary_path));
     }
     written
 }
 
-fn write_new(path: &Path, text: &str) -> io::Result<()> {
+fn write_new_file(path: &Path, text: &str) -> io::Result<()> {
     let mut options = OpenOptions::new();
     let mut file: File = options
         .write(true)
@@ -45,7 +45,7 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
 
 /// `text` with these settings: in place of a line that sets the same, else of one that would if it
 /// were no comment, else at the end.
-fn with(text: &str, settings: &[(&str, &str)]) -> io::Result<String> {
+fn set_lines(text: &str, settings: &[(&str, &str)]) -> io::Result<String> {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     for (name, value) in settings {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "+-_./:=".contains(c);
@@ -54,13 +54,13 @@ fn with(text: &str, settings: &[(&str, &str)]) -> io::Result<String> {
             return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
         }
         let line = format!("{name}={value}");
-        if lines.iter().any(|line| sets(line, name)) {
+        if lines.iter().any(|line| line_sets(line, name)) {
             // Readers differ in which of two counts.
-            let of_name = lines.iter_mut().filter(|line| sets(line, name));
+            let of_name = lines.iter_mut().filter(|line| line_sets(line, name));
             of_name.for_each(|old| old.clone_from(&line));
             continue;
         }
-        let comment = |line: &String| line.strip_prefix('#').is_some_and(|l| sets(l, name));
+        let comment = |line: &String| line.strip_prefix('#').is_some_and(|l| line_sets(l, name));
         match lines.iter().position(comment) {
             Some(at) => lines[at] = line,
             None => lines.push(line),
@@ -70,7 +70,7 @@ fn with(text: &str, settings: &[(&str, &str)]) -> io::Result<String> {
 }
 
 /// Whether a line sets `name`.
-fn sets(line: &str, name: &str) -> bool {
+fn line_sets(line: &str, name: &str) -> bool {
     let line = line.trim_start();
     let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
     let rest = line.strip_prefix(name);
@@ -98,14 +98,14 @@ mod tests {
             ("KEY_FILE=x\nMY_KEY=y\n", "KEY_FILE=x\nMY_KEY=y\nKEY=new\n"),
             ("KEY=a\nKEY=b\n", "KEY=new\nKEY=new\n"),
         ] {
-            assert_eq!(with(text, &key).unwrap(), expected, "{text:?}");
+            assert_eq!(set_lines(text, &key).unwrap(), expected, "{text:?}");
         }
     }
 
     #[test]
     fn a_value_cannot_bring_a_line_of_its_own() {
         for value in ["a\nB=1", "a b", "a#b", "$a", "'a'"] {
-            assert!(with("", &[("KEY", value)]).is_err(), "{value:?}");
+            assert!(set_lines("", &[("KEY", value)]).is_err(), "{value:?}");
         }
     }
 
@@ -114,10 +114,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(".env");
         let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
-        write(&path, &[("KEY", "1")]).unwrap();
+        write_settings(&path, &[("KEY", "1")]).unwrap();
         assert_eq!(mode(), 0o600);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        write(&path, &[("KEY", "2"), ("B", "3")]).unwrap();
+        write_settings(&path, &[("KEY", "2"), ("B", "3")]).unwrap();
         assert_eq!(mode(), 0o640);
         assert_eq!(fs::read_to_string(&path).unwrap(), "KEY=2\nB=3\n");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);

@@ -11,12 +11,12 @@ use anyhow::{Context, bail, ensure};
 use axum::http::Uri;
 use secrecy::ExposeSecret;
 
-use self::plan::{Found, NumberWish, Step, Wanted, plan};
-use crate::config::{Twilio, TwilioSettings};
+use self::plan::{CurrentSetup, DesiredSetup, NumberAction, SetupStep, plan_setup};
+use crate::config::{TwilioConfig, TwilioSettings};
 use crate::ids::ApplicationSid;
+use crate::twilio::api::account::ApplicationSettings;
+use crate::twilio::api::{ApiCredentials, TwilioClient, TwilioClientConfig};
 use crate::twilio::public_url::RETRIES;
-use crate::twilio::rest::account::ApplicationSettings;
-use crate::twilio::rest::{Credentials, Rest, RestConfig};
 
 /// Make Twilio know this server: its `TwiML` application, its number, its API key.
 #[derive(Debug, clap::Args)]
@@ -63,9 +63,9 @@ pub(super) struct SetupArgs {
 
 /// What is to be set up: plain values.
 #[derive(Debug, Clone)]
-pub(crate) struct Order {
+pub(crate) struct SetupRequest {
     /// How things should be at Twilio.
-    pub(crate) wanted: Wanted,
+    pub(crate) desired: DesiredSetup,
     /// The file that settings are written to; none: they are shown.
     pub(crate) env_file: Option<PathBuf>,
     /// Whether the steps are only shown.
@@ -73,24 +73,24 @@ pub(crate) struct Order {
 }
 
 pub(super) async fn run(args: SetupArgs) -> anyhow::Result<()> {
-    let twilio = args.twilio.check()?;
+    let twilio = args.twilio.validate()?;
     let twilio = twilio.context(
         "set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN: both are on the first page of Twilio's console",
     )?;
-    let order = args.order(&twilio)?;
+    let request = args.to_request(&twilio)?;
     // Only the auth token opens the account and its keys.
-    let credentials = Credentials::AuthToken(twilio.auth_token.clone());
-    let rest = Rest::new(RestConfig {
+    let credentials = ApiCredentials::AuthToken(twilio.auth_token.clone());
+    let twilio_client = TwilioClient::new(TwilioClientConfig {
         base_url: twilio.api_base_url.clone(),
-        ..RestConfig::new(twilio.account_sid.clone(), credentials)
+        ..TwilioClientConfig::new(twilio.account_sid.clone(), credentials)
     })?;
     let can_ask = io::stdin().is_terminal() && io::stdout().is_terminal();
-    let mut ask = |question: &str| can_ask && asked(question).unwrap_or(false);
-    set_up(&rest, &order, &mut io::stdout(), &mut ask).await
+    let mut ask = |question: &str| can_ask && ask_yes_no(question).unwrap_or(false);
+    apply_setup(&twilio_client, &request, &mut io::stdout(), &mut ask).await
 }
 
 /// A question on the terminal; anything but a yes is a no.
-fn asked(question: &str) -> io::Result<bool> {
+fn ask_yes_no(question: &str) -> io::Result<bool> {
     write!(io::stdout(), "{question} [y/N] ")?;
     io::stdout().flush()?;
     let mut answer = String::new();
@@ -99,21 +99,21 @@ fn asked(question: &str) -> io::Result<bool> {
 }
 
 impl SetupArgs {
-    fn order(&self, twilio: &Twilio) -> anyhow::Result<Order> {
+    fn to_request(&self, twilio: &TwilioConfig) -> anyhow::Result<SetupRequest> {
         let base = self.public_base_url.as_ref();
         let base = base.context("set PUBLIC_BASE_URL to where Twilio reaches this server")?;
-        let number_wish = match (self.take_number, self.number) {
-            (true, _) => NumberWish::Take,
-            (false, true) => NumberWish::Point,
-            (false, false) => NumberWish::Look,
+        let number_action = match (self.take_number, self.number) {
+            (true, _) => NumberAction::TakeOver,
+            (false, true) => NumberAction::PointIfFree,
+            (false, false) => NumberAction::Report,
         };
         let fallback = self.voice_fallback_url.as_ref().map(Uri::to_string);
-        Ok(Order {
-            wanted: Wanted {
-                application: application(&self.name, base, fallback)?,
+        Ok(SetupRequest {
+            desired: DesiredSetup {
+                application: application_settings(&self.name, base, fallback)?,
                 application_sid: twilio.application_sid.clone(),
                 number: twilio.caller_id.clone(),
-                number_wish,
+                number_action,
                 has_key: twilio.api_key.is_some(),
                 new_key: self.new_key,
             },
@@ -124,7 +124,7 @@ impl SetupArgs {
 }
 
 /// The application of a server that the world reaches at `base`.
-pub(super) fn application(
+pub(super) fn application_settings(
     name: &str,
     base: &Uri,
     fallback: Option<String>,
@@ -150,44 +150,44 @@ pub(super) fn application(
 }
 
 /// Finds out how things are, shows what is to be done, and does it.
-pub(crate) async fn set_up(
-    rest: &Rest,
-    order: &Order,
+pub(crate) async fn apply_setup(
+    twilio_client: &TwilioClient,
+    request: &SetupRequest,
     out: &mut dyn Write,
     ask: &mut dyn FnMut(&str) -> bool,
 ) -> anyhow::Result<()> {
-    let account = rest.account().await?;
+    let account = twilio_client.fetch_account().await?;
     let (name, kind, status) = (&account.friendly_name, &account.kind, &account.status);
     writeln!(out, "Account: {name} ({kind}, {status})")?;
     ensure!(
         status == "active",
         "the account is {status}: see Twilio's console"
     );
-    let found = find(rest, &order.wanted).await?;
-    let mut setup = Setup {
-        rest,
-        order,
+    let current = read_current_setup(twilio_client, &request.desired).await?;
+    let mut setup = SetupRun {
+        twilio_client,
+        request,
         out,
         application: None,
     };
     let (mut changes, mut left) = (0, 0);
-    for step in plan(&order.wanted, &found) {
+    for step in plan_setup(&request.desired, &current) {
         writeln!(setup.out, "{step}")?;
-        let step = if let Step::OfferNumber(number) = &step
-            && !order.dry_run
+        let step = if let SetupStep::OfferNumber(number) = &step
+            && !request.dry_run
             && ask("Have them come here?")
         {
-            Step::PointNumber(number.clone(), None)
+            SetupStep::PointNumber(number.clone(), None)
         } else {
             step
         };
         changes += usize::from(step.is_change());
-        left += usize::from(matches!(step, Step::Leave(_)));
-        if !order.dry_run {
-            setup.take(step).await?;
+        left += usize::from(matches!(step, SetupStep::Blocked(_)));
+        if !request.dry_run {
+            setup.apply_step(step).await?;
         }
     }
-    match (changes, order.dry_run) {
+    match (changes, request.dry_run) {
         (0, _) => writeln!(out, "Nothing to change.")?,
         (_, true) => writeln!(out, "Nothing was changed: this was a dry run.")?,
         (_, false) => writeln!(out, "Done.")?,
@@ -199,25 +199,32 @@ pub(crate) async fn set_up(
 }
 
 /// How things are, as far as it matters for what is wanted.
-pub(super) async fn find(rest: &Rest, wanted: &Wanted) -> anyhow::Result<Found> {
-    let applications = match &wanted.application_sid {
-        Some(sid) => match rest.application(sid).await {
+pub(super) async fn read_current_setup(
+    twilio_client: &TwilioClient,
+    desired: &DesiredSetup,
+) -> anyhow::Result<CurrentSetup> {
+    let applications = match &desired.application_sid {
+        Some(sid) => match twilio_client.fetch_application(sid).await {
             Ok(application) => vec![application],
-            Err(error) if error.is_gone() => Vec::new(),
+            Err(error) if error.is_not_found() => Vec::new(),
             Err(error) => return Err(error.into()),
         },
-        None => rest.applications(&wanted.application.friendly_name).await?,
+        None => {
+            twilio_client
+                .list_applications(&desired.application.friendly_name)
+                .await?
+        }
     };
-    let number = match &wanted.number {
-        Some(number) => rest.incoming_number(number).await?,
+    let number = match &desired.number {
+        Some(number) => twilio_client.find_incoming_number(number).await?,
         None => None,
     };
-    let keys = if wanted.has_key {
+    let keys = if desired.has_key {
         Vec::new()
     } else {
-        rest.keys().await?
+        twilio_client.list_keys().await?
     };
-    Ok(Found {
+    Ok(CurrentSetup {
         applications,
         number,
         keys,
@@ -225,47 +232,55 @@ pub(super) async fn find(rest: &Rest, wanted: &Wanted) -> anyhow::Result<Found> 
 }
 
 /// Takes the steps.
-struct Setup<'a> {
-    rest: &'a Rest,
-    order: &'a Order,
+struct SetupRun<'a> {
+    twilio_client: &'a TwilioClient,
+    request: &'a SetupRequest,
     out: &'a mut dyn Write,
     /// Where the number's calls are to go, once it is there.
     application: Option<ApplicationSid>,
 }
 
-impl Setup<'_> {
-    async fn take(&mut self, step: Step) -> anyhow::Result<()> {
+impl SetupRun<'_> {
+    async fn apply_step(&mut self, step: SetupStep) -> anyhow::Result<()> {
         match step {
-            Step::CreateApplication(settings, _) => {
-                let made = self.rest.create_application(&settings).await?;
-                self.settle(made.sid)
+            SetupStep::CreateApplication(settings, _) => {
+                let made = self.twilio_client.create_application(&settings).await?;
+                self.use_application(made.sid)
             }
-            Step::UpdateApplication(sid, settings, _) => {
-                self.rest.update_application(&sid, &settings).await?;
-                self.settle(sid)
+            SetupStep::UpdateApplication(sid, settings, _) => {
+                self.twilio_client
+                    .update_application(&sid, &settings)
+                    .await?;
+                self.use_application(sid)
             }
-            Step::KeepApplication(sid) => self.settle(sid),
-            Step::PointNumber(number, _) => {
+            SetupStep::KeepApplication(sid) => self.use_application(sid),
+            SetupStep::PointNumber(number, _) => {
                 let application = self.application.as_ref();
                 let application = application.context("a number is pointed at an application")?;
-                Ok(self.rest.point_number(&number, application).await?)
+                Ok(self
+                    .twilio_client
+                    .assign_application(&number, application)
+                    .await?)
             }
-            Step::CreateKey(name) => {
-                let key = self.rest.create_key(&name).await?;
+            SetupStep::CreateKey(name) => {
+                let key = self.twilio_client.create_key(&name).await?;
                 let secret = key.secret.expose_secret();
-                self.keep(&[
+                self.write_settings(&[
                     ("TWILIO_API_KEY", key.sid.as_str()),
                     ("TWILIO_API_SECRET", secret),
                 ])
             }
-            Step::KeepNumber(_) | Step::OfferNumber(_) | Step::KeepKey | Step::Leave(_) => Ok(()),
+            SetupStep::KeepNumber(_)
+            | SetupStep::OfferNumber(_)
+            | SetupStep::KeepKey
+            | SetupStep::Blocked(_) => Ok(()),
         }
     }
 
     /// The application is this one.
-    fn settle(&mut self, sid: ApplicationSid) -> anyhow::Result<()> {
-        if self.order.wanted.application_sid.is_none() {
-            self.keep(&[("TWILIO_TWIML_APP_SID", sid.as_str())])?;
+    fn use_application(&mut self, sid: ApplicationSid) -> anyhow::Result<()> {
+        if self.request.desired.application_sid.is_none() {
+            self.write_settings(&[("TWILIO_TWIML_APP_SID", sid.as_str())])?;
         }
         self.application = Some(sid);
         Ok(())
@@ -273,12 +288,12 @@ impl Setup<'_> {
 
     /// Writes settings down, or shows them; a secret that cannot be written down is shown after
     /// all, for Twilio never shows it again.
-    fn keep(&mut self, settings: &[(&str, &str)]) -> anyhow::Result<()> {
-        let written = match &self.order.env_file {
+    fn write_settings(&mut self, settings: &[(&str, &str)]) -> anyhow::Result<()> {
+        let written = match &self.request.env_file {
             Some(path) => {
                 let place = path.display().to_string();
                 let failed = format!("{place} cannot be written: set the lines above by hand");
-                env_file::write(path, settings)
+                env_file::write_settings(path, settings)
                     .context(failed)
                     .map(|()| Some(place))
             }
@@ -304,49 +319,49 @@ mod tests {
     use super::*;
 
     #[derive(clap::Parser)]
-    struct Command {
+    struct SetupParser {
         #[command(flatten)]
         args: SetupArgs,
     }
 
-    fn order(arguments: &[&str]) -> anyhow::Result<Order> {
+    fn request(arguments: &[&str]) -> anyhow::Result<SetupRequest> {
         let account = [
             "setup",
             "--twilio-account-sid=AC00000000000000000000000000000001",
             "--twilio-auth-token=1",
         ];
-        let args = Command::try_parse_from(account.iter().chain(arguments))
+        let args = SetupParser::try_parse_from(account.iter().chain(arguments))
             .unwrap()
             .args;
-        let twilio = args.twilio.check().unwrap().unwrap();
-        args.order(&twilio)
+        let twilio = args.twilio.validate().unwrap().unwrap();
+        args.to_request(&twilio)
     }
 
     #[test]
     fn addresses_are_made_from_the_public_one() {
-        let order = order(&["--public-base-url=https://calls.example.org/"]).unwrap();
-        let application = order.wanted.application;
+        let request = request(&["--public-base-url=https://calls.example.org/"]).unwrap();
+        let application = request.desired.application;
         let voice = "https://calls.example.org/voice#rc=3&rp=5xx,ct,rt";
         assert_eq!(application.voice_url, voice);
         let status = "https://calls.example.org/api/calls/status#rc=3&rp=5xx,ct,rt";
         assert_eq!(application.status_callback, status);
         assert_eq!(application.voice_fallback_method, "");
-        assert_eq!(order.wanted.number_wish, NumberWish::Look);
-        assert!(order.env_file.is_none() && !order.dry_run);
+        assert_eq!(request.desired.number_action, NumberAction::Report);
+        assert!(request.env_file.is_none() && !request.dry_run);
     }
 
     #[test]
     fn the_file_for_settings_is_dot_env_unless_named() {
         for (flag, file) in [("--write-env", ".env"), ("--write-env=x/y", "x/y")] {
-            let order = order(&["--public-base-url=https://x", flag]).unwrap();
-            assert_eq!(order.env_file, Some(PathBuf::from(file)));
+            let request = request(&["--public-base-url=https://x", flag]).unwrap();
+            assert_eq!(request.env_file, Some(PathBuf::from(file)));
         }
     }
 
     #[test]
     fn what_twilio_cannot_reach_is_refused() {
-        assert!(order(&[]).is_err());
-        let plain = order(&["--public-base-url=http://calls.example.org"]);
+        assert!(request(&[]).is_err());
+        let plain = request(&["--public-base-url=http://calls.example.org"]);
         assert!(plain.unwrap_err().to_string().contains("https://"));
     }
 }

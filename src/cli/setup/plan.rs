@@ -4,14 +4,16 @@
 use std::fmt;
 
 use crate::ids::{ApiKeySid, ApplicationSid, E164};
-use crate::twilio::rest::account::{ApiKey, Application, ApplicationSettings, IncomingNumber};
+use crate::twilio::api::account::{
+    ApiKeyResource, ApplicationResource, ApplicationSettings, IncomingNumber,
+};
 
 /// Where Twilio points numbers that nobody has pointed yet.
 const DEMO_URL: &str = "https://demo.twilio.com/";
 
 /// How things should be.
 #[derive(Debug, Clone)]
-pub(crate) struct Wanted {
+pub(crate) struct DesiredSetup {
     /// What the TwiML application should have.
     pub(crate) application: ApplicationSettings,
     /// The application that the settings name; none: the one of that name, or a new one.
@@ -19,7 +21,7 @@ pub(crate) struct Wanted {
     /// The number that people call back.
     pub(crate) number: Option<E164>,
     /// What is to become of it.
-    pub(crate) number_wish: NumberWish,
+    pub(crate) number_action: NumberAction,
     /// Whether the settings have an API key.
     pub(crate) has_key: bool,
     /// Whether a new one is to be made though there is one of that name.
@@ -28,29 +30,29 @@ pub(crate) struct Wanted {
 
 /// What is to become of the number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NumberWish {
+pub(crate) enum NumberAction {
     /// Nothing; its owner is told where it points.
-    Look,
+    Report,
     /// Its calls come here, unless they go somewhere else now.
-    Point,
+    PointIfFree,
     /// Its calls come here, wherever they go now.
-    Take,
+    TakeOver,
 }
 
 /// How things are.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Found {
+pub(crate) struct CurrentSetup {
     /// The application that the settings name, or all of the wanted name.
-    pub(crate) applications: Vec<Application>,
+    pub(crate) applications: Vec<ApplicationResource>,
     /// The number, if the account owns it.
     pub(crate) number: Option<IncomingNumber>,
     /// The account's API keys.
-    pub(crate) keys: Vec<ApiKey>,
+    pub(crate) keys: Vec<ApiKeyResource>,
 }
 
 /// A setting that is to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Change {
+pub(crate) struct SettingChange {
     /// Its name, for people.
     name: &'static str,
     /// Empty: it is not set.
@@ -60,11 +62,11 @@ pub(crate) struct Change {
 
 /// One thing to do, to leave, or to tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum SetupStep {
     /// Make the application.
-    CreateApplication(ApplicationSettings, Vec<Change>),
+    CreateApplication(ApplicationSettings, Vec<SettingChange>),
     /// Change what is not as wanted.
-    UpdateApplication(ApplicationSid, ApplicationSettings, Vec<Change>),
+    UpdateApplication(ApplicationSid, ApplicationSettings, Vec<SettingChange>),
     /// It is as wanted.
     KeepApplication(ApplicationSid),
     /// Send the number's calls to the application, instead of where they go now.
@@ -78,17 +80,17 @@ pub(crate) enum Step {
     /// The settings have one.
     KeepKey,
     /// Something that only a person can decide.
-    Leave(Obstacle),
+    Blocked(SetupBlocker),
 }
 
 /// Why something is left as it is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Obstacle {
+pub(crate) enum SetupBlocker {
     /// Which one is meant cannot be told.
     #[error(
         "Application: there are several named {name:?}; set TWILIO_TWIML_APP_SID to the one that is \
          meant: {}",
-        list(sids.iter().map(ApplicationSid::as_str))
+        join_sids(sids.iter().map(ApplicationSid::as_str))
     )]
     SeveralApplications {
         /// The name.
@@ -126,7 +128,7 @@ pub(crate) enum Obstacle {
     #[error(
         "API key: there is one named {name:?} already ({}), but the settings do not have it: set \
          TWILIO_API_KEY and TWILIO_API_SECRET, or have another one made by --new-key",
-        list(sids.iter().map(ApiKeySid::as_str))
+        join_sids(sids.iter().map(ApiKeySid::as_str))
     )]
     KeyExists {
         /// The name.
@@ -136,7 +138,7 @@ pub(crate) enum Obstacle {
     },
 }
 
-impl Step {
+impl SetupStep {
     /// Whether something changes by it.
     pub(crate) fn is_change(&self) -> bool {
         match self {
@@ -148,29 +150,29 @@ impl Step {
             | Self::KeepNumber(_)
             | Self::OfferNumber(_)
             | Self::KeepKey
-            | Self::Leave(_) => false,
+            | Self::Blocked(_) => false,
         }
     }
 }
 
 /// The steps from what was found to what is wanted, in the order in which they are to be taken.
-pub(crate) fn plan(wanted: &Wanted, found: &Found) -> Vec<Step> {
-    let application = plan_application(wanted, found);
-    let number = plan_number(wanted, found, &application);
-    let key = plan_key(wanted, found);
+pub(crate) fn plan_setup(desired: &DesiredSetup, current: &CurrentSetup) -> Vec<SetupStep> {
+    let application = plan_application(desired, current);
+    let number = plan_number(desired, current, &application);
+    let key = plan_key(desired, current);
     std::iter::once(application)
         .chain(number)
         .chain([key])
         .collect()
 }
 
-fn plan_application(wanted: &Wanted, found: &Found) -> Step {
-    let settings = &wanted.application;
-    match (found.applications.as_slice(), &wanted.application_sid) {
-        ([], Some(sid)) => Step::Leave(Obstacle::NoSuchApplication(sid.clone())),
+fn plan_application(desired: &DesiredSetup, current: &CurrentSetup) -> SetupStep {
+    let settings = &desired.application;
+    match (current.applications.as_slice(), &desired.application_sid) {
+        ([], Some(sid)) => SetupStep::Blocked(SetupBlocker::NoSuchApplication(sid.clone())),
         ([], None) => {
-            let changes = changes(&ApplicationSettings::default(), settings);
-            Step::CreateApplication(settings.clone(), changes)
+            let changes = setting_changes(&ApplicationSettings::default(), settings);
+            SetupStep::CreateApplication(settings.clone(), changes)
         }
         ([application], named) => {
             let mut settings = settings.clone();
@@ -178,15 +180,15 @@ fn plan_application(wanted: &Wanted, found: &Found) -> Step {
                 // Its owner may call it what he likes.
                 settings.friendly_name.clear();
             }
-            let changes = changes(&application.settings, &settings);
+            let changes = setting_changes(&application.settings, &settings);
             let sid = application.sid.clone();
             if changes.is_empty() {
-                Step::KeepApplication(sid)
+                SetupStep::KeepApplication(sid)
             } else {
-                Step::UpdateApplication(sid, settings, changes)
+                SetupStep::UpdateApplication(sid, settings, changes)
             }
         }
-        (several, _) => Step::Leave(Obstacle::SeveralApplications {
+        (several, _) => SetupStep::Blocked(SetupBlocker::SeveralApplications {
             name: settings.friendly_name.clone(),
             sids: several
                 .iter()
@@ -197,80 +199,87 @@ fn plan_application(wanted: &Wanted, found: &Found) -> Step {
 }
 
 /// What is wanted and not so; what is wanted empty stays as it is.
-fn changes(is: &ApplicationSettings, wanted: &ApplicationSettings) -> Vec<Change> {
+fn setting_changes(is: &ApplicationSettings, desired: &ApplicationSettings) -> Vec<SettingChange> {
     let all = [
-        ("name", &is.friendly_name, &wanted.friendly_name),
-        ("voice URL", &is.voice_url, &wanted.voice_url),
-        ("voice method", &is.voice_method, &wanted.voice_method),
+        ("name", &is.friendly_name, &desired.friendly_name),
+        ("voice URL", &is.voice_url, &desired.voice_url),
+        ("voice method", &is.voice_method, &desired.voice_method),
         (
             "fallback URL",
             &is.voice_fallback_url,
-            &wanted.voice_fallback_url,
+            &desired.voice_fallback_url,
         ),
         (
             "fallback method",
             &is.voice_fallback_method,
-            &wanted.voice_fallback_method,
+            &desired.voice_fallback_method,
         ),
         (
             "status callback",
             &is.status_callback,
-            &wanted.status_callback,
+            &desired.status_callback,
         ),
         (
             "status method",
             &is.status_callback_method,
-            &wanted.status_callback_method,
+            &desired.status_callback_method,
         ),
     ];
     let differ = all
         .into_iter()
-        .filter(|(_, is, wanted)| !wanted.is_empty() && is != wanted);
-    let change = |(name, is, wanted): (&'static str, &String, &String)| Change {
+        .filter(|(_, is, desired)| !desired.is_empty() && is != desired);
+    let change = |(name, is, desired): (&'static str, &String, &String)| SettingChange {
         name,
         from: is.clone(),
-        to: wanted.clone(),
+        to: desired.clone(),
     };
     differ.map(change).collect()
 }
 
-fn plan_number(wanted: &Wanted, found: &Found, application: &Step) -> Option<Step> {
+fn plan_number(
+    desired: &DesiredSetup,
+    current: &CurrentSetup,
+    application: &SetupStep,
+) -> Option<SetupStep> {
     // Where calls would go: known, or about to be made.
     let sid = match application {
-        Step::KeepApplication(sid) | Step::UpdateApplication(sid, ..) => Some(sid),
-        Step::CreateApplication(..) => None,
-        Step::PointNumber(..)
-        | Step::KeepNumber(_)
-        | Step::OfferNumber(_)
-        | Step::CreateKey(_)
-        | Step::KeepKey
-        | Step::Leave(_) => return None,
+        SetupStep::KeepApplication(sid) | SetupStep::UpdateApplication(sid, ..) => Some(sid),
+        SetupStep::CreateApplication(..) => None,
+        SetupStep::PointNumber(..)
+        | SetupStep::KeepNumber(_)
+        | SetupStep::OfferNumber(_)
+        | SetupStep::CreateKey(_)
+        | SetupStep::KeepKey
+        | SetupStep::Blocked(_) => return None,
     };
-    let wish = wanted.number_wish;
-    let Some(number) = &wanted.number else {
-        return (wish != NumberWish::Look).then_some(Step::Leave(Obstacle::NoNumber));
+    let wish = desired.number_action;
+    let Some(number) = &desired.number else {
+        return (wish != NumberAction::Report)
+            .then_some(SetupStep::Blocked(SetupBlocker::NoNumber));
     };
-    let Some(owned) = &found.number else {
-        let obstacle = Obstacle::NotOwned(number.clone());
-        return (wish != NumberWish::Look).then_some(Step::Leave(obstacle));
+    let Some(owned) = &current.number else {
+        let blocker = SetupBlocker::NotOwned(number.clone());
+        return (wish != NumberAction::Report).then_some(SetupStep::Blocked(blocker));
     };
     let is_ours = sid.is_some_and(|sid| owned.voice_application_sid == sid.as_str());
     if is_ours && owned.trunk_sid.is_empty() {
-        return Some(Step::KeepNumber(number.clone()));
+        return Some(SetupStep::KeepNumber(number.clone()));
     }
-    let elsewhere = elsewhere(owned, is_ours, &wanted.application.voice_url);
-    Some(match (wish, elsewhere) {
-        (NumberWish::Look, None) => Step::OfferNumber(owned.clone()),
-        (NumberWish::Look | NumberWish::Point, Some(to)) => {
+    let other_destination = other_destination(owned, is_ours, &desired.application.voice_url);
+    Some(match (wish, other_destination) {
+        (NumberAction::Report, None) => SetupStep::OfferNumber(owned.clone()),
+        (NumberAction::Report | NumberAction::PointIfFree, Some(to)) => {
             let number = number.clone();
-            Step::Leave(Obstacle::PointsElsewhere { number, to })
+            SetupStep::Blocked(SetupBlocker::PointsElsewhere { number, to })
         }
-        (NumberWish::Point | NumberWish::Take, to) => Step::PointNumber(owned.clone(), to),
+        (NumberAction::PointIfFree | NumberAction::TakeOver, to) => {
+            SetupStep::PointNumber(owned.clone(), to)
+        }
     })
 }
 
 /// Where a number's calls go now, if that is anyone else's.
-fn elsewhere(number: &IncomingNumber, is_ours: bool, voice_url: &str) -> Option<String> {
+fn other_destination(number: &IncomingNumber, is_ours: bool, voice_url: &str) -> Option<String> {
     if !number.trunk_sid.is_empty() {
         return Some(format!("the SIP trunk {}", number.trunk_sid));
     }
@@ -285,21 +294,21 @@ fn elsewhere(number: &IncomingNumber, is_ours: bool, voice_url: &str) -> Option<
     (!is_free).then(|| url.clone())
 }
 
-fn plan_key(wanted: &Wanted, found: &Found) -> Step {
-    if wanted.has_key {
-        return Step::KeepKey;
+fn plan_key(desired: &DesiredSetup, current: &CurrentSetup) -> SetupStep {
+    if desired.has_key {
+        return SetupStep::KeepKey;
     }
-    let name = wanted.application.friendly_name.clone();
-    let of_name = found.keys.iter().filter(|key| key.friendly_name == name);
+    let name = desired.application.friendly_name.clone();
+    let of_name = current.keys.iter().filter(|key| key.friendly_name == name);
     let sids: Vec<ApiKeySid> = of_name.map(|key| key.sid.clone()).collect();
-    if sids.is_empty() || wanted.new_key {
-        Step::CreateKey(name)
+    if sids.is_empty() || desired.new_key {
+        SetupStep::CreateKey(name)
     } else {
-        Step::Leave(Obstacle::KeyExists { name, sids })
+        SetupStep::Blocked(SetupBlocker::KeyExists { name, sids })
     }
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for SetupStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::CreateApplication(_, changes) => {
@@ -338,12 +347,12 @@ impl fmt::Display for Step {
             ),
             Self::CreateKey(name) => write!(f, "API key: make one named {name:?}"),
             Self::KeepKey => f.write_str("API key: the settings have one"),
-            Self::Leave(obstacle) => write!(f, "{obstacle}"),
+            Self::Blocked(blocker) => write!(f, "{blocker}"),
         }
     }
 }
 
-impl fmt::Display for Change {
+impl fmt::Display for SettingChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "    {:<16} {}", self.name, self.to)?;
         if self.from.is_empty() {
@@ -354,7 +363,7 @@ impl fmt::Display for Change {
     }
 }
 
-fn list<'a>(sids: impl Iterator<Item = &'a str>) -> String {
+fn join_sids<'a>(sids: impl Iterator<Item = &'a str>) -> String {
     sids.collect::<Vec<_>>().join(", ")
 }
 
@@ -369,8 +378,8 @@ mod tests {
         ApplicationSid::parse(&format!("AP{}{last}", "0".repeat(31))).unwrap()
     }
 
-    fn wanted() -> Wanted {
-        Wanted {
+    fn desired() -> DesiredSetup {
+        DesiredSetup {
             application: ApplicationSettings {
                 friendly_name: "CallBurner".to_owned(),
                 voice_url: "https://x/voice".to_owned(),
@@ -379,16 +388,16 @@ mod tests {
             },
             application_sid: None,
             number: Some(E164::parse(NUMBER).unwrap()),
-            number_wish: NumberWish::Point,
+            number_action: NumberAction::PointIfFree,
             has_key: true,
             new_key: false,
         }
     }
 
-    fn application(last: char) -> Application {
-        Application {
+    fn application(last: char) -> ApplicationResource {
+        ApplicationResource {
             sid: application_sid(last),
-            settings: wanted().application,
+            settings: desired().application,
         }
     }
 
@@ -402,16 +411,19 @@ mod tests {
         }
     }
 
-    fn found(applications: &[Application], number: Option<IncomingNumber>) -> Found {
-        Found {
+    fn current(
+        applications: &[ApplicationResource],
+        number: Option<IncomingNumber>,
+    ) -> CurrentSetup {
+        CurrentSetup {
             applications: applications.to_vec(),
             number,
             keys: Vec::new(),
         }
     }
 
-    fn words(wanted: &Wanted, found: &Found) -> Vec<String> {
-        plan(wanted, found)
+    fn words(desired: &DesiredSetup, current: &CurrentSetup) -> Vec<String> {
+        plan_setup(desired, current)
             .iter()
             .map(ToString::to_string)
             .collect()
@@ -419,12 +431,12 @@ mod tests {
 
     #[test]
     fn from_nothing_everything_is_made() {
-        let wanted = Wanted {
+        let desired = DesiredSetup {
             has_key: false,
-            ..wanted()
+            ..desired()
         };
         assert_eq!(
-            words(&wanted, &found(&[], Some(number("", "", "")))),
+            words(&desired, &current(&[], Some(number("", "", "")))),
             [
                 "Application: make one\n    name             CallBurner\n    \
                  voice URL        https://x/voice\n    voice method     POST",
@@ -438,8 +450,8 @@ mod tests {
     fn what_is_as_wanted_is_kept() {
         let ours = application('1');
         let owned = number(ours.sid.as_str(), "", "");
-        let steps = plan(&wanted(), &found(&[ours], Some(owned)));
-        assert!(!steps.iter().any(Step::is_change), "{steps:?}");
+        let steps = plan_setup(&desired(), &current(&[ours], Some(owned)));
+        assert!(!steps.iter().any(SetupStep::is_change), "{steps:?}");
         assert_eq!(steps.len(), 3);
     }
 
@@ -449,35 +461,38 @@ mod tests {
         old.settings.voice_url = "https://old/voice".to_owned();
         old.settings.voice_fallback_url = "https://f/voice".to_owned();
         old.settings.friendly_name = "of the owner".to_owned();
-        let named = Wanted {
+        let named = DesiredSetup {
             application_sid: Some(old.sid.clone()),
-            ..wanted()
+            ..desired()
         };
         let sid = old.sid.as_str().to_owned();
-        let steps = words(&named, &found(&[old], None));
+        let steps = words(&named, &current(&[old], None));
         let change = "\n    voice URL        https://x/voice  (was https://old/voice)";
         assert_eq!(steps[0], format!("Application: change {sid}{change}"));
     }
 
     #[test]
     fn what_only_a_person_can_decide_is_left() {
-        let two = found(
+        let two = current(
             &[application('1'), application('2')],
             Some(number("", "", "")),
         );
-        let steps = plan(&wanted(), &two);
-        let several = Step::Leave(Obstacle::SeveralApplications {
+        let steps = plan_setup(&desired(), &two);
+        let several = SetupStep::Blocked(SetupBlocker::SeveralApplications {
             name: "CallBurner".to_owned(),
             sids: vec![application_sid('1'), application_sid('2')],
         });
-        assert_eq!(steps, [several, Step::KeepKey]);
+        assert_eq!(steps, [several, SetupStep::KeepKey]);
 
-        let named = Wanted {
+        let named = DesiredSetup {
             application_sid: Some(application_sid('3')),
-            ..wanted()
+            ..desired()
         };
-        let missing = Step::Leave(Obstacle::NoSuchApplication(application_sid('3')));
-        assert_eq!(plan(&named, &found(&[], None)), [missing, Step::KeepKey]);
+        let missing = SetupStep::Blocked(SetupBlocker::NoSuchApplication(application_sid('3')));
+        assert_eq!(
+            plan_setup(&named, &current(&[], None)),
+            [missing, SetupStep::KeepKey]
+        );
     }
 
     #[test]
@@ -485,7 +500,7 @@ mod tests {
         let ours = [application('1')];
         let other = application_sid('9').as_str().to_owned();
         // Its application, address and trunk; whether someone else has it.
-        for (application, url, trunk, is_elsewhere) in [
+        for (application, url, trunk, has_other_destination) in [
             ("", "", "", false),
             ("", "https://demo.twilio.com/welcome/voice/", "", false),
             ("", "https://x/voice", "", false),
@@ -495,22 +510,22 @@ mod tests {
             ("", "", "TK1", true),
         ] {
             let owned = number(application, url, trunk);
-            let found = found(&ours, Some(owned));
-            let step = |number_wish| {
-                let wanted = Wanted {
-                    number_wish,
-                    ..wanted()
+            let current = current(&ours, Some(owned));
+            let step = |number_action| {
+                let desired = DesiredSetup {
+                    number_action,
+                    ..desired()
                 };
-                plan(&wanted, &found).swap_remove(1)
+                plan_setup(&desired, &current).swap_remove(1)
             };
             let case = (application, url, trunk);
             assert_eq!(
-                step(NumberWish::Point).is_change(),
-                !is_elsewhere,
+                step(NumberAction::PointIfFree).is_change(),
+                !has_other_destination,
                 "{case:?}"
             );
-            assert!(step(NumberWish::Take).is_change(), "{case:?}");
-            assert!(!step(NumberWish::Look).is_change(), "{case:?}");
+            assert!(step(NumberAction::TakeOver).is_change(), "{case:?}");
+            assert!(!step(NumberAction::Report).is_change(), "{case:?}");
         }
     }
 
@@ -518,56 +533,59 @@ mod tests {
     fn our_own_application_behind_a_trunk_is_not_reached() {
         let ours = application('1');
         let owned = number(ours.sid.as_str(), "", "TK1");
-        let found = found(&[ours], Some(owned));
+        let current = current(&[ours], Some(owned));
         let left = "Number: calls to +14155550123 go to the SIP trunk TK1 now, and are left there; \
                     --take-number takes them over";
-        assert_eq!(words(&wanted(), &found)[1], left);
+        assert_eq!(words(&desired(), &current)[1], left);
     }
 
     #[test]
-    fn a_number_that_is_missing_is_told_only_to_those_who_asked() {
-        let found = found(&[application('1')], None);
-        let asked = plan(&wanted(), &found);
+    fn a_missing_number_is_reported_only_on_request() {
+        let current = current(&[application('1')], None);
+        let steps = plan_setup(&desired(), &current);
         let number = E164::parse(NUMBER).unwrap();
-        assert_eq!(asked[1], Step::Leave(Obstacle::NotOwned(number)));
-        let unset = Wanted {
+        assert_eq!(steps[1], SetupStep::Blocked(SetupBlocker::NotOwned(number)));
+        let unset = DesiredSetup {
             number: None,
-            ..wanted()
+            ..desired()
         };
-        assert_eq!(plan(&unset, &found)[1], Step::Leave(Obstacle::NoNumber));
+        assert_eq!(
+            plan_setup(&unset, &current)[1],
+            SetupStep::Blocked(SetupBlocker::NoNumber)
+        );
         for number in [None, unset.number] {
-            let look = Wanted {
+            let look = DesiredSetup {
                 number,
-                number_wish: NumberWish::Look,
-                ..wanted()
+                number_action: NumberAction::Report,
+                ..desired()
             };
-            assert_eq!(plan(&look, &found).len(), 2);
+            assert_eq!(plan_setup(&look, &current).len(), 2);
         }
     }
 
     #[test]
     fn a_key_is_made_once() {
         let sid = ApiKeySid::parse("SK00000000000000000000000000000001").unwrap();
-        let mut found = found(&[application('1')], None);
-        found.keys.push(ApiKey {
+        let mut current = current(&[application('1')], None);
+        current.keys.push(ApiKeyResource {
             sid: sid.clone(),
             friendly_name: "CallBurner".to_owned(),
         });
         let last = |has_key, new_key| {
-            let wanted = Wanted {
+            let desired = DesiredSetup {
                 has_key,
                 new_key,
-                ..wanted()
+                ..desired()
             };
-            plan(&wanted, &found).pop().unwrap()
+            plan_setup(&desired, &current).pop().unwrap()
         };
         let name = "CallBurner".to_owned();
-        let exists = Obstacle::KeyExists {
+        let exists = SetupBlocker::KeyExists {
             name: name.clone(),
             sids: vec![sid],
         };
-        assert_eq!(last(true, false), Step::KeepKey);
-        assert_eq!(last(false, false), Step::Leave(exists));
-        assert_eq!(last(false, true), Step::CreateKey(name));
+        assert_eq!(last(true, false), SetupStep::KeepKey);
+        assert_eq!(last(false, false), SetupStep::Blocked(exists));
+        assert_eq!(last(false, true), SetupStep::CreateKey(name));
     }
 }

@@ -5,73 +5,73 @@
 //! out, the model goes astray: it was never trained without. Computed, it is nine tenths of the
 //! work. Here it is remembered: the rows of silence take hardly any notice of what was said, so
 //! their keys and values, layer by layer, are those of a window of nothing but silence, made once.
-//! Neighbouring rows of silence being much alike, one in [`EVERY`] is kept and counts as many
+//! Neighbouring rows of silence being much alike, one in [`SILENCE_STRIDE`] is kept and counts as many
 //! times.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
-use super::Unfit;
-use super::algebra::Linear;
-use super::algebra::Norm;
-use super::algebra::softmax;
-use super::file::File;
-use super::file::Parameters;
+use super::LoadError;
+use super::ggml_file::GgmlFile;
+use super::ggml_file::ModelDimensions;
 use super::kernel;
-use super::kernel::View;
+use super::kernel::MatrixView;
+use super::layers::LayerNorm;
+use super::layers::Linear;
+use super::layers::softmax;
 use super::mel::SILENCE;
 
 /// Of so many rows of silence, one is remembered.
-pub(super) const EVERY: usize = 4;
+pub(super) const SILENCE_STRIDE: usize = 4;
 
 /// Values of one head.
-pub(super) const HEAD: usize = 64;
+pub(super) const HEAD_DIM: usize = 64;
 
 /// Taps of a convolution.
-const TAPS: usize = 3;
+const KERNEL_SIZE: usize = 3;
 
 /// The encoder's weights.
 pub(super) struct Encoder {
     width: usize,
-    rows: usize,
-    bands: usize,
-    first: Linear,
-    second: Linear,
-    positions: Vec<f32>,
-    layers: Vec<Layer>,
-    norm: Norm,
+    context: usize,
+    mel_bands: usize,
+    conv1: Linear,
+    conv2: Linear,
+    positional_embedding: Vec<f32>,
+    blocks: Vec<EncoderBlock>,
+    ln_post: LayerNorm,
     /// One for each layer.
-    silence: Vec<Memory>,
+    silence_cache: Vec<KeyValues>,
 }
 
-struct Layer {
-    before_attention: Norm,
+struct EncoderBlock {
+    self_attn_ln: LayerNorm,
     /// Queries, keys and values, one after another.
-    query_key_value: Linear,
-    attended: Linear,
-    before_mlp: Norm,
-    up: Linear,
-    down: Linear,
+    self_attn_qkv: Linear,
+    self_attn_out: Linear,
+    mlp_ln: LayerNorm,
+    mlp_up: Linear,
+    mlp_down: Linear,
 }
 
 /// Keys and values of rows that are attended to.
 #[derive(Default)]
-pub(super) struct Memory {
+pub(super) struct KeyValues {
     pub(super) keys: Vec<f32>,
     pub(super) values: Vec<f32>,
 }
 
 /// The keys and the values of some rows that follow each other.
-pub(super) type Rows<'a> = (&'a [f32], &'a [f32]);
+pub(super) type KeyValueSlice<'a> = (&'a [f32], &'a [f32]);
 
-impl Memory {
+impl KeyValues {
     /// From a row on.
-    pub(super) fn from(&self, row: usize, width: usize) -> Rows<'_> {
+    pub(super) fn rows_from(&self, row: usize, width: usize) -> KeyValueSlice<'_> {
         (&self.keys[row * width..], &self.values[row * width..])
     }
 
     /// One row.
-    pub(super) fn row(&self, row: usize, width: usize) -> Rows<'_> {
+    pub(super) fn row(&self, row: usize, width: usize) -> KeyValueSlice<'_> {
         let place = row * width..(row + 1) * width;
         (&self.keys[place.clone()], &self.values[place])
     }
@@ -79,134 +79,139 @@ impl Memory {
 
 /// What becomes of a window's rows that nobody speaks in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Rest {
+pub(super) enum WindowPadding {
     /// They are remembered silence.
-    Remembered,
+    CachedSilence,
     /// They are not there.
-    Absent,
+    None,
 }
 
 impl Encoder {
     /// The encoder, and the rows of silence that it remembers, as they come out at the end.
-    pub(super) fn load(file: &mut File) -> Result<(Self, Vec<f32>), Unfit> {
-        let Parameters {
+    pub(super) fn load(file: &mut GgmlFile) -> Result<(Self, Vec<f32>), LoadError> {
+        let ModelDimensions {
             audio_state: width,
-            audio_context: rows,
-            bands,
+            audio_context: context,
+            mel_bands,
             ..
-        } = file.parameters;
-        let mut layers = Vec::new();
-        for n in 0..file.parameters.audio_layers {
+        } = file.dimensions;
+        let mut blocks = Vec::new();
+        for n in 0..file.dimensions.audio_layers {
             let name = |part: &str| format!("encoder.blocks.{n}.{part}");
-            layers.push(Layer {
-                before_attention: Norm::load(file, &name("attn_ln"), width)?,
-                query_key_value: Linear::stacked(
+            blocks.push(EncoderBlock {
+                self_attn_ln: LayerNorm::load(file, &name("attn_ln"), width)?,
+                self_attn_qkv: Linear::load_stacked(
                     file,
                     &["query", "key", "value"].map(|part| name(&format!("attn.{part}"))),
                     width,
                     width,
                 )?,
-                attended: Linear::load(file, &name("attn.out"), width, width)?,
-                before_mlp: Norm::load(file, &name("mlp_ln"), width)?,
-                up: Linear::load(file, &name("mlp.0"), width, 4 * width)?,
-                down: Linear::load(file, &name("mlp.2"), 4 * width, width)?,
+                self_attn_out: Linear::load(file, &name("attn.out"), width, width)?,
+                mlp_ln: LayerNorm::load(file, &name("mlp_ln"), width)?,
+                mlp_up: Linear::load(file, &name("mlp.0"), width, 4 * width)?,
+                mlp_down: Linear::load(file, &name("mlp.2"), 4 * width, width)?,
             });
         }
         let mut encoder = Self {
             width,
-            rows,
-            bands,
-            first: Linear::load(file, "encoder.conv1", TAPS * bands, width)?,
-            second: Linear::load(file, "encoder.conv2", TAPS * width, width)?,
-            positions: file.floats("encoder.positional_embedding", rows * width)?,
-            layers,
-            norm: Norm::load(file, "encoder.ln_post", width)?,
-            silence: Vec::new(),
+            context,
+            mel_bands,
+            conv1: Linear::load(file, "encoder.conv1", KERNEL_SIZE * mel_bands, width)?,
+            conv2: Linear::load(file, "encoder.conv2", KERNEL_SIZE * width, width)?,
+            positional_embedding: file.take_f32("encoder.positional_embedding", context * width)?,
+            blocks,
+            ln_post: LayerNorm::load(file, "encoder.ln_post", width)?,
+            silence_cache: Vec::new(),
         };
-        let silence = encoder.listen_to_silence();
+        let silence = encoder.encode_silence();
         Ok((encoder, silence))
     }
 
     /// Rows of a whole window: 1,500, each of 20 ms.
-    pub(super) fn rows(&self) -> usize {
-        self.rows
+    pub(super) fn context(&self) -> usize {
+        self.context
     }
 
     /// The frames that [`Self::encode`] wants for so many rows.
     pub(super) fn frames(&self, rows: usize) -> usize {
         // The last row looks one frame further, if there is one.
-        (2 * rows + 1).min(2 * self.rows)
+        (2 * rows + 1).min(2 * self.context)
     }
 
     /// Remembers, layer by layer, the rows of a window of nothing but silence; they themselves, as
     /// they come out at the end.
-    fn listen_to_silence(&mut self) -> Vec<f32> {
+    fn encode_silence(&mut self) -> Vec<f32> {
         let (width, never) = (self.width, AtomicBool::new(false));
-        let window = vec![SILENCE; self.frames(self.rows) * self.bands];
+        let window = vec![SILENCE; self.frames(self.context) * self.mel_bands];
         let mut silence = Vec::new();
-        let encoded = self.encode(&window, self.rows, Rest::Absent, &never, |qkv| {
-            silence.push(Memory {
-                keys: self.thinned(qkv, 3 * width, width),
-                values: self.thinned(qkv, 3 * width, 2 * width),
+        let encoded = self.encode(&window, self.context, WindowPadding::None, &never, |qkv| {
+            silence.push(KeyValues {
+                keys: self.subsample_rows(qkv, 3 * width, width),
+                values: self.subsample_rows(qkv, 3 * width, 2 * width),
             });
         });
-        let rows = self.thinned(&encoded.unwrap_or_default(), width, 0);
-        self.silence = silence;
+        let rows = self.subsample_rows(&encoded.unwrap_or_default(), width, 0);
+        self.silence_cache = silence;
         rows
     }
 
     /// The middle one of every few rows: `width` values from `offset` on, of rows that are `step`
     /// apart.
-    fn thinned(&self, rows: &[f32], step: usize, offset: usize) -> Vec<f32> {
-        let kept = rows.chunks_exact(step).skip(EVERY / 2).step_by(EVERY);
+    fn subsample_rows(&self, rows: &[f32], step: usize, offset: usize) -> Vec<f32> {
+        let kept = rows
+            .chunks_exact(step)
+            .skip(SILENCE_STRIDE / 2)
+            .step_by(SILENCE_STRIDE);
         kept.flat_map(|row| &row[offset..offset + self.width])
             .copied()
             .collect()
     }
 
     /// The first `rows` rows of a window that begins with these mel frames. `None`: called off.
-    /// `see` is shown each layer's queries, keys and values.
+    /// `on_qkv` is shown each layer's queries, keys and values.
     pub(super) fn encode(
         &self,
         frames: &[f32],
         rows: usize,
-        rest: Rest,
+        padding: WindowPadding,
         cancelled: &AtomicBool,
-        mut see: impl FnMut(&[f32]),
+        mut on_qkv: impl FnMut(&[f32]),
     ) -> Option<Vec<f32>> {
-        debug_assert_eq!(frames.len(), self.frames(rows) * self.bands);
-        debug_assert!(rows.is_multiple_of(EVERY));
+        debug_assert_eq!(frames.len(), self.frames(rows) * self.mel_bands);
+        debug_assert!(rows.is_multiple_of(SILENCE_STRIDE));
         let width = self.width;
-        let mut hidden = self.convolve(frames, rows);
-        for (n, layer) in self.layers.iter().enumerate() {
+        let mut hidden = self.apply_convolutions(frames, rows);
+        for (n, block) in self.blocks.iter().enumerate() {
             if cancelled.load(Ordering::Relaxed) {
                 return None;
             }
-            let qkv = layer
-                .query_key_value
-                .apply(&layer.before_attention.apply(&hidden));
-            see(&qkv);
-            let silence = match rest {
-                Rest::Remembered => self.silence[n].from(rows / EVERY, width),
-                Rest::Absent => (&[][..], &[][..]),
+            let qkv = block
+                .self_attn_qkv
+                .apply(&block.self_attn_ln.apply(&hidden));
+            on_qkv(&qkv);
+            let silence = match padding {
+                WindowPadding::CachedSilence => {
+                    self.silence_cache[n].rows_from(rows / SILENCE_STRIDE, width)
+                }
+                WindowPadding::None => (&[][..], &[][..]),
             };
-            let heard = attend(&qkv, width, silence);
-            layer.attended.add_to(&mut hidden, &heard);
-            let mut wide = layer.up.apply(&layer.before_mlp.apply(&hidden));
-            kernel::gelu(&mut wide);
-            layer.down.add_to(&mut hidden, &wide);
+            let attention = multi_head_attention(&qkv, width, silence);
+            block.self_attn_out.add_to(&mut hidden, &attention);
+            let mut mlp_hidden = block.mlp_up.apply(&block.mlp_ln.apply(&hidden));
+            kernel::gelu(&mut mlp_hidden);
+            block.mlp_down.add_to(&mut hidden, &mlp_hidden);
         }
-        Some(self.norm.apply(&hidden))
+        Some(self.ln_post.apply(&hidden))
     }
 
-    fn convolve(&self, frames: &[f32], rows: usize) -> Vec<f32> {
-        let mut first = self.first.apply(&patches(frames, self.bands, 1));
+    fn apply_convolutions(&self, frames: &[f32], rows: usize) -> Vec<f32> {
+        let mut first = self.conv1.apply(&im2col(frames, self.mel_bands, 1));
         kernel::gelu(&mut first);
-        let mut second = patches(&first, self.width, 2);
-        second.truncate(rows * TAPS * self.width);
-        let mut hidden = self.second.apply(&second);
+        let mut second = im2col(&first, self.width, 2);
+        second.truncate(rows * KERNEL_SIZE * self.width);
+        let mut hidden = self.conv2.apply(&second);
         kernel::gelu(&mut hidden);
-        for (value, position) in hidden.iter_mut().zip(&self.positions) {
+        for (value, position) in hidden.iter_mut().zip(&self.positional_embedding) {
             *value += position;
         }
         hidden
@@ -215,12 +220,12 @@ impl Encoder {
 
 /// For every `stride`th row the values of it and its neighbours, channel by channel, as
 /// convolutions weigh them. Beyond both ends is nothing.
-fn patches(rows: &[f32], channels: usize, stride: usize) -> Vec<f32> {
+fn im2col(rows: &[f32], channels: usize, stride: usize) -> Vec<f32> {
     let count = rows.len() / channels;
-    let mut out = Vec::with_capacity(count.div_ceil(stride) * channels * TAPS);
+    let mut out = Vec::with_capacity(count.div_ceil(stride) * channels * KERNEL_SIZE);
     for row in (0..count).step_by(stride) {
         for channel in 0..channels {
-            for tap in 0..TAPS {
+            for tap in 0..KERNEL_SIZE {
                 let neighbour = (row + tap).checked_sub(1).filter(|&n| n < count);
                 out.push(neighbour.map_or(0.0, |n| rows[n * channels + channel]));
             }
@@ -230,19 +235,22 @@ fn patches(rows: &[f32], channels: usize, stride: usize) -> Vec<f32> {
 }
 
 /// Rows of queries, keys and values attend to each other and to remembered silence.
-fn attend(qkv: &[f32], width: usize, silence: Rows<'_>) -> Vec<f32> {
+fn multi_head_attention(qkv: &[f32], width: usize, silence: KeyValueSlice<'_>) -> Vec<f32> {
     let (rows, silent) = (qkv.len() / (3 * width), silence.0.len() / width);
     let columns = rows + silent;
-    let qkv = View::new(qkv, 3 * width);
-    let (silent_keys, silent_values) = (View::new(silence.0, width), View::new(silence.1, width));
-    let scale = (HEAD as f32).sqrt().recip();
+    let qkv = MatrixView::new(qkv, 3 * width);
+    let (silent_keys, silent_values) = (
+        MatrixView::new(silence.0, width),
+        MatrixView::new(silence.1, width),
+    );
+    let scale = (HEAD_DIM as f32).sqrt().recip();
     let mut scores = vec![0.0; rows * columns];
     let mut out = vec![0.0; rows * width];
-    for head in (0..width).step_by(HEAD) {
-        let of = |part: usize| qkv.columns(part * width + head, HEAD);
-        let (queries, keys, values) = (of(0), of(1), of(2));
-        let silent_keys = silent_keys.columns(head, HEAD);
-        kernel::product(
+    for head in (0..width).step_by(HEAD_DIM) {
+        let part_of_head = |part: usize| qkv.column_range(part * width + head, HEAD_DIM);
+        let (queries, keys, values) = (part_of_head(0), part_of_head(1), part_of_head(2));
+        let silent_keys = silent_keys.column_range(head, HEAD_DIM);
+        kernel::matmul(
             &mut scores,
             columns,
             false,
@@ -250,9 +258,9 @@ fn attend(qkv: &[f32], width: usize, silence: Rows<'_>) -> Vec<f32> {
             queries,
             keys.transposed(),
         );
-        let beside = &mut scores[rows..];
-        kernel::product(
-            beside,
+        let silent_scores = &mut scores[rows..];
+        kernel::matmul(
+            silent_scores,
             columns,
             false,
             scale,
@@ -260,19 +268,26 @@ fn attend(qkv: &[f32], width: usize, silence: Rows<'_>) -> Vec<f32> {
             silent_keys.transposed(),
         );
         for row in scores.chunks_exact_mut(columns) {
-            softmax(row, rows, EVERY);
+            softmax(row, rows, SILENCE_STRIDE);
         }
-        let scores = View::new(&scores, columns);
+        let scores = MatrixView::new(&scores, columns);
         let into = &mut out[head..];
-        kernel::product(into, width, false, 1.0, scores.columns(0, rows), values);
-        let silent = scores.columns(rows, silent);
-        kernel::product(
+        kernel::matmul(
+            into,
+            width,
+            false,
+            1.0,
+            scores.column_range(0, rows),
+            values,
+        );
+        let silent = scores.column_range(rows, silent);
+        kernel::matmul(
             into,
             width,
             true,
             1.0,
             silent,
-            silent_values.columns(head, HEAD),
+            silent_values.column_range(head, HEAD_DIM),
         );
     }
     out
@@ -283,31 +298,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patches_are_a_row_and_its_neighbours_channel_by_channel() {
+    fn im2col_gives_a_row_and_its_neighbours_channel_by_channel() {
         let rows = [1.0, 10.0, 2.0, 20.0, 3.0, 30.0];
         let expected = [
             [0.0, 1.0, 2.0, 0.0, 10.0, 20.0],
             [1.0, 2.0, 3.0, 10.0, 20.0, 30.0],
             [2.0, 3.0, 0.0, 20.0, 30.0, 0.0],
         ];
-        assert_eq!(patches(&rows, 2, 1), expected.concat());
-        assert_eq!(patches(&rows, 2, 2), [expected[0], expected[2]].concat());
+        assert_eq!(im2col(&rows, 2, 1), expected.concat());
+        assert_eq!(im2col(&rows, 2, 2), [expected[0], expected[2]].concat());
     }
 
     #[test]
-    fn a_remembered_row_counts_as_many_rows_that_are_alike() {
-        let width = HEAD;
+    fn a_cached_row_counts_as_many_rows_that_are_alike() {
+        let width = HEAD_DIM;
         let number = |n: usize| (n * 29 % 31) as f32 / 31.0 - 0.5;
         let row = |n: usize| (0..3 * width).map(move |i| number(i + 7 * n));
         let spoken: Vec<f32> = (0..4).flat_map(row).collect();
         let silent: Vec<f32> = row(9).collect();
         let mut whole = spoken.clone();
-        for _ in 0..EVERY {
+        for _ in 0..SILENCE_STRIDE {
             whole.extend(&silent);
         }
-        let expected = attend(&whole, width, (&[], &[]));
+        let expected = multi_head_attention(&whole, width, (&[], &[]));
         let (keys, values) = (&silent[width..2 * width], &silent[2 * width..]);
-        let remembered = attend(&spoken, width, (keys, values));
+        let remembered = multi_head_attention(&spoken, width, (keys, values));
         for (a, b) in remembered.iter().zip(&expected) {
             assert!((a - b).abs() < 1e-5, "{a} {b}");
         }

@@ -6,7 +6,7 @@ use half::f16;
 
 /// A matrix within a slice: `row_step` from row to row, `column_step` from column to column.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct View<'a> {
+pub(super) struct MatrixView<'a> {
     data: &'a [f32],
     rows: usize,
     columns: usize,
@@ -14,7 +14,7 @@ pub(super) struct View<'a> {
     column_step: usize,
 }
 
-impl<'a> View<'a> {
+impl<'a> MatrixView<'a> {
     /// Rows one after another.
     pub(super) fn new(data: &'a [f32], columns: usize) -> Self {
         Self {
@@ -27,7 +27,7 @@ impl<'a> View<'a> {
     }
 
     /// Some of the columns.
-    pub(super) fn columns(self, first: usize, count: usize) -> Self {
+    pub(super) fn column_range(self, first: usize, count: usize) -> Self {
         assert!(first + count <= self.columns, "no such columns");
         Self {
             // Of no rows there is nothing to begin at.
@@ -52,7 +52,7 @@ impl<'a> View<'a> {
         &self.data[row * self.row_step..][..self.columns]
     }
 
-    fn is_within(&self) -> bool {
+    fn is_in_bounds(&self) -> bool {
         let last = self.rows.saturating_sub(1) * self.row_step
             + self.columns.saturating_sub(1) * self.column_step;
         self.rows == 0 || self.columns == 0 || last < self.data.len()
@@ -61,20 +61,20 @@ impl<'a> View<'a> {
 
 /// `into = scale · left · right`, or, to `add`, `into += …`. Rows of `into` are `step` apart.
 #[expect(unsafe_code, reason = "gemm takes pointers")]
-pub(super) fn product(
+pub(super) fn matmul(
     into: &mut [f32],
-    step: usize,
+    row_step: usize,
     add: bool,
     scale: f32,
-    left: View<'_>,
-    right: View<'_>,
+    left: MatrixView<'_>,
+    right: MatrixView<'_>,
 ) {
     let (m, n, k) = (left.rows, right.columns, left.columns);
     assert_eq!(k, right.rows, "matrices that do not fit");
     if m == 0 || n == 0 {
         return;
     }
-    assert!(left.is_within() && right.is_within() && (m - 1) * step + n <= into.len());
+    assert!(left.is_in_bounds() && right.is_in_bounds() && (m - 1) * row_step + n <= into.len());
     // SAFETY: the assertion above holds every element that these sizes and steps reach within its
     // slice; `into` is borrowed by nobody else.
     unsafe {
@@ -84,7 +84,7 @@ pub(super) fn product(
             k,
             into.as_mut_ptr(),
             1,
-            step as isize,
+            row_step as isize,
             add,
             left.data.as_ptr(),
             left.column_step as isize,
@@ -117,7 +117,7 @@ macro_rules! dispatch {
             #[expect(unsafe_code, reason = "a kernel for some processors only")]
             return unsafe { x86::$name($($argument),*) };
         }
-        plain::$name($($argument),*)
+        portable::$name($($argument),*)
     }};
 }
 
@@ -128,17 +128,17 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
 }
 
 /// Each of `rows` times `by`.
-pub(super) fn row_products(rows: View<'_>, by: &[f32], into: &mut [f32]) {
+pub(super) fn dot_rows(rows: MatrixView<'_>, by: &[f32], into: &mut [f32]) {
     assert!(rows.column_step == 1 && rows.rows == into.len() && rows.columns == by.len());
     assert!(rows.columns.is_multiple_of(LANES));
-    dispatch!(row_products(rows, by, into));
+    dispatch!(dot_rows(rows, by, into));
 }
 
 /// `to += Σ by[n] · rows[n]`.
-pub(super) fn add_rows(to: &mut [f32], by: &[f32], rows: View<'_>) {
+pub(super) fn add_weighted_rows(to: &mut [f32], by: &[f32], rows: MatrixView<'_>) {
     assert!(rows.column_step == 1 && rows.rows == by.len() && rows.columns == to.len());
     assert!(rows.columns.is_multiple_of(LANES));
-    dispatch!(add_rows(to, by, rows));
+    dispatch!(add_weighted_rows(to, by, rows));
 }
 
 /// `to += by · from`.
@@ -149,21 +149,21 @@ pub(super) fn add_scaled(to: &mut [f32], by: f32, from: &[f32]) {
 
 /// Each of `rows` (16-bit, of `width`) times each of `inputs`: as many results for each input as
 /// there are rows, in `into`. A row is read once for all inputs.
-pub(super) fn half_products(rows: &[f16], width: usize, inputs: &[f32], into: &mut [f32]) {
+pub(super) fn matmul_f16(rows: &[f16], width: usize, inputs: &[f32], into: &mut [f32]) {
     let (count, each) = (inputs.len() / width, rows.len() / width);
     assert!(width.is_multiple_of(LANES) && into.len() == count * each);
-    dispatch!(half_products(rows, width, inputs, into));
+    dispatch!(matmul_f16(rows, width, inputs, into));
 }
 
-/// The same for rows of bytes, and inputs of whole numbers below [`WHOLE_MAX`].
-pub(super) fn byte_products(rows: &[i8], width: usize, inputs: &[i16], into: &mut [i32]) {
+/// The same for rows of bytes, and inputs of whole numbers below [`QUANTIZED_INPUT_MAX`].
+pub(super) fn matmul_i8(rows: &[i8], width: usize, inputs: &[i16], into: &mut [i32]) {
     let (count, each) = (inputs.len() / width, rows.len() / width);
     assert!(width.is_multiple_of(LANES) && into.len() == count * each);
-    dispatch!(byte_products(rows, width, inputs, into));
+    dispatch!(matmul_i8(rows, width, inputs, into));
 }
 
-/// Inputs of [`byte_products`] are no larger, so that 32 bits hold the sum of 2,048 products.
-pub(super) const WHOLE_MAX: i16 = 8_191;
+/// Inputs of [`matmul_i8`] are no larger, so that 32 bits hold the sum of 2,048 products.
+pub(super) const QUANTIZED_INPUT_MAX: i16 = 8_191;
 
 /// The sum of a row.
 pub(super) fn sum(row: &[f32]) -> f32 {
@@ -171,8 +171,8 @@ pub(super) fn sum(row: &[f32]) -> f32 {
 }
 
 /// The highest value of a row; −∞ where there is none.
-pub(super) fn highest(row: &[f32]) -> f32 {
-    dispatch!(highest(row))
+pub(super) fn max(row: &[f32]) -> f32 {
+    dispatch!(max(row))
 }
 
 /// `e^x`, to 1 in 10⁶; 0 where that is below the smallest normal number.
@@ -191,21 +191,21 @@ pub(super) fn gelu(row: &mut [f32]) {
     clippy::inline_always,
     reason = "what they are called from has the vectors"
 )]
-mod plain {
-    use super::View;
+mod portable {
+    use super::MatrixView;
     use super::f16;
 
     pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
         a.iter().zip(b).map(|(a, b)| a * b).sum()
     }
 
-    pub(super) fn row_products(rows: View<'_>, by: &[f32], into: &mut [f32]) {
+    pub(super) fn dot_rows(rows: MatrixView<'_>, by: &[f32], into: &mut [f32]) {
         for (r, product) in into.iter_mut().enumerate() {
             *product = dot(rows.row(r), by);
         }
     }
 
-    pub(super) fn add_rows(to: &mut [f32], by: &[f32], rows: View<'_>) {
+    pub(super) fn add_weighted_rows(to: &mut [f32], by: &[f32], rows: MatrixView<'_>) {
         for (r, &by) in by.iter().enumerate() {
             add_scaled(to, by, rows.row(r));
         }
@@ -218,7 +218,7 @@ mod plain {
         }
     }
 
-    pub(super) fn half_products(rows: &[f16], width: usize, inputs: &[f32], into: &mut [f32]) {
+    pub(super) fn matmul_f16(rows: &[f16], width: usize, inputs: &[f32], into: &mut [f32]) {
         let each = rows.len() / width;
         for (r, row) in rows.chunks_exact(width).enumerate() {
             for (i, input) in inputs.chunks_exact(width).enumerate() {
@@ -228,7 +228,7 @@ mod plain {
         }
     }
 
-    pub(super) fn byte_products(rows: &[i8], width: usize, inputs: &[i16], into: &mut [i32]) {
+    pub(super) fn matmul_i8(rows: &[i8], width: usize, inputs: &[i16], into: &mut [i32]) {
         let each = rows.len() / width;
         for (r, row) in rows.chunks_exact(width).enumerate() {
             for (i, input) in inputs.chunks_exact(width).enumerate() {
@@ -254,7 +254,7 @@ mod plain {
     }
 
     #[inline(always)]
-    pub(super) fn highest(row: &[f32]) -> f32 {
+    pub(super) fn max(row: &[f32]) -> f32 {
         let (chunks, rest) = row.as_chunks::<32>();
         let mut highest = [f32::NEG_INFINITY; 32];
         for chunk in chunks {
@@ -269,7 +269,7 @@ mod plain {
     #[inline(always)]
     pub(super) fn exp(row: &mut [f32]) {
         for x in row {
-            *x = exp_of(*x);
+            *x = exp_scalar(*x);
         }
     }
 
@@ -278,12 +278,12 @@ mod plain {
         for x in row {
             let inner = 0.797_884_6 * *x * (1.0 + 0.044_715 * *x * *x);
             // (1 + tanh y) / 2 is 1 / (1 + e^−2y).
-            *x /= 1.0 + exp_of(-2.0 * inner);
+            *x /= 1.0 + exp_scalar(-2.0 * inner);
         }
     }
 
     #[inline(always)]
-    fn exp_of(x: f32) -> f32 {
+    fn exp_scalar(x: f32) -> f32 {
         // Adding and taking away 1.5 · 2²³ rounds to a whole number.
         const ROUND: f32 = 12_582_912.0;
         let clamped = x.clamp(-87.0, 88.0);
@@ -313,7 +313,7 @@ mod x86 {
         _mm256_setzero_si256, _mm256_storeu_ps,
     };
 
-    use super::View;
+    use super::MatrixView;
     use super::f16;
 
     #[inline]
@@ -325,21 +325,21 @@ mod x86 {
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    fn load_halves(from: &[f16; 8]) -> __m256 {
+    fn load_f16(from: &[f16; 8]) -> __m256 {
         // SAFETY: eight values of two bytes are there.
         _mm256_cvtph_ps(unsafe { _mm_loadu_si128(from.as_ptr().cast()) })
     }
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    fn load_bytes(from: &[i8; 16]) -> __m256i {
+    fn load_i8(from: &[i8; 16]) -> __m256i {
         // SAFETY: sixteen bytes are there.
         _mm256_cvtepi8_epi16(unsafe { _mm_loadu_si128(from.as_ptr().cast()) })
     }
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    fn load_whole(from: &[i16; 16]) -> __m256i {
+    fn load_i16(from: &[i16; 16]) -> __m256i {
         // SAFETY: sixteen values of two bytes are there.
         unsafe { _mm256_loadu_si256(from.as_ptr().cast()) }
     }
@@ -354,7 +354,7 @@ mod x86 {
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    fn sum_whole(v: __m256i) -> i32 {
+    fn sum_lanes_i32(v: __m256i) -> i32 {
         let four = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256::<1>(v));
         let two = _mm_add_epi32(four, _mm_shuffle_epi32::<0b01_00_11_10>(four));
         _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32::<0b10_11_00_01>(two)))
@@ -384,7 +384,7 @@ mod x86 {
     /// The sums of the lanes of four vectors.
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    fn sum_four(v: [__m256; 4]) -> __m128 {
+    fn sum_lanes_of_four(v: [__m256; 4]) -> __m128 {
         let (front, back) = (_mm256_hadd_ps(v[0], v[1]), _mm256_hadd_ps(v[2], v[3]));
         let halves = _mm256_hadd_ps(front, back);
         let upper = _mm256_extractf128_ps::<1>(halves);
@@ -392,7 +392,7 @@ mod x86 {
     }
 
     #[target_feature(enable = "avx2,fma,f16c")]
-    pub(super) fn row_products(rows: View<'_>, by: &[f32], into: &mut [f32]) {
+    pub(super) fn dot_rows(rows: MatrixView<'_>, by: &[f32], into: &mut [f32]) {
         let (fours, rest) = into.as_chunks_mut::<4>();
         let first_rest = 4 * fours.len();
         for (n, four) in fours.iter_mut().enumerate() {
@@ -405,7 +405,7 @@ mod x86 {
                 }
             }
             // SAFETY: there is room for four values.
-            unsafe { _mm_storeu_ps(four.as_mut_ptr(), sum_four(sums)) };
+            unsafe { _mm_storeu_ps(four.as_mut_ptr(), sum_lanes_of_four(sums)) };
         }
         for (n, product) in rest.iter_mut().enumerate() {
             *product = dot(by, rows.row(first_rest + n));
@@ -413,7 +413,7 @@ mod x86 {
     }
 
     #[target_feature(enable = "avx2,fma,f16c")]
-    pub(super) fn add_rows(to: &mut [f32], by: &[f32], rows: View<'_>) {
+    pub(super) fn add_weighted_rows(to: &mut [f32], by: &[f32], rows: MatrixView<'_>) {
         const TOGETHER: usize = 8;
         let (whole, rest) = to.as_chunks_mut::<{ 8 * TOGETHER }>();
         let first_rest = 8 * TOGETHER * whole.len();
@@ -432,24 +432,24 @@ mod x86 {
             }
         }
         for (r, &by) in by.iter().enumerate() {
-            super::plain::add_scaled(rest, by, &rows.row(r)[first_rest..]);
+            super::portable::add_scaled(rest, by, &rows.row(r)[first_rest..]);
         }
     }
 
     #[target_feature(enable = "avx2,fma,f16c")]
     pub(super) fn add_scaled(to: &mut [f32], by: f32, from: &[f32]) {
-        super::plain::add_scaled(to, by, from);
+        super::portable::add_scaled(to, by, from);
     }
 
     #[target_feature(enable = "avx2,fma,f16c")]
-    pub(super) fn half_products(rows: &[f16], width: usize, inputs: &[f32], into: &mut [f32]) {
+    pub(super) fn matmul_f16(rows: &[f16], width: usize, inputs: &[f32], into: &mut [f32]) {
         let each = rows.len() / width;
         let mut row = vec![0.0; width];
         for (r, halves) in rows.chunks_exact(width).enumerate() {
             let eights = row.as_chunks_mut::<8>().0;
             for (to, from) in eights.iter_mut().zip(halves.as_chunks::<8>().0) {
                 // SAFETY: there is room for eight values.
-                unsafe { _mm256_storeu_ps(to.as_mut_ptr(), load_halves(from)) };
+                unsafe { _mm256_storeu_ps(to.as_mut_ptr(), load_f16(from)) };
             }
             for (i, input) in inputs.chunks_exact(width).enumerate() {
                 into[i * each + r] = dot(&row, input);
@@ -458,42 +458,42 @@ mod x86 {
     }
 
     #[target_feature(enable = "avx2,fma,f16c")]
-    pub(super) fn byte_products(rows: &[i8], width: usize, inputs: &[i16], into: &mut [i32]) {
+    pub(super) fn matmul_i8(rows: &[i8], width: usize, inputs: &[i16], into: &mut [i32]) {
         let each = rows.len() / width;
         let mut row = vec![_mm256_setzero_si256(); width / 16];
         for (r, bytes) in rows.chunks_exact(width).enumerate() {
             for (to, from) in row.iter_mut().zip(bytes.as_chunks::<16>().0) {
-                *to = load_bytes(from);
+                *to = load_i8(from);
             }
             for (i, input) in inputs.chunks_exact(width).enumerate() {
                 let mut sum = _mm256_setzero_si256();
                 for (weights, input) in row.iter().zip(input.as_chunks::<16>().0) {
-                    let products = _mm256_madd_epi16(*weights, load_whole(input));
+                    let products = _mm256_madd_epi16(*weights, load_i16(input));
                     sum = _mm256_add_epi32(sum, products);
                 }
-                into[i * each + r] = sum_whole(sum);
+                into[i * each + r] = sum_lanes_i32(sum);
             }
         }
     }
 
     #[target_feature(enable = "avx2,fma,f16c")]
     pub(super) fn sum(row: &[f32]) -> f32 {
-        super::plain::sum(row)
+        super::portable::sum(row)
     }
 
     #[target_feature(enable = "avx2,fma,f16c")]
-    pub(super) fn highest(row: &[f32]) -> f32 {
-        super::plain::highest(row)
+    pub(super) fn max(row: &[f32]) -> f32 {
+        super::portable::max(row)
     }
 
     #[target_feature(enable = "avx2,fma,f16c")]
     pub(super) fn exp(row: &mut [f32]) {
-        super::plain::exp(row);
+        super::portable::exp(row);
     }
 
     #[target_feature(enable = "avx2,fma,f16c")]
     pub(super) fn gelu(row: &mut [f32]) {
-        super::plain::gelu(row);
+        super::portable::gelu(row);
     }
 }
 
@@ -527,22 +527,22 @@ mod tests {
         let expected: Vec<f32> = (0..m * n).map(|i| 2.0 * by_hand(i / n, i % n)).collect();
         let mut into = vec![7.0; m * n];
         let (left, right) = (
-            View::new(&left_numbers, k),
-            View::new(&right_numbers, k).transposed(),
+            MatrixView::new(&left_numbers, k),
+            MatrixView::new(&right_numbers, k).transposed(),
         );
-        product(&mut into, n, false, 2.0, left, right);
+        matmul(&mut into, n, false, 2.0, left, right);
         assert_near(&into, &expected);
 
         let twice: Vec<f32> = expected.iter().map(|x| 2.0 * x).collect();
-        product(&mut into, n, true, 2.0, left, right);
+        matmul(&mut into, n, true, 2.0, left, right);
         assert_near(&into, &twice);
 
         let mut some = vec![0.0; m * n];
         let (left, right) = (
-            left.columns(2, 3),
-            View::new(&right_numbers, k).columns(2, 3),
+            left.column_range(2, 3),
+            MatrixView::new(&right_numbers, k).column_range(2, 3),
         );
-        product(&mut some, n, false, 1.0, left, right.transposed());
+        matmul(&mut some, n, false, 1.0, left, right.transposed());
         let part: f32 = (2..5)
             .map(|i| left_numbers[k + i] * right_numbers[3 * k + i])
             .sum();
@@ -553,71 +553,72 @@ mod tests {
     #[should_panic(expected = "assertion failed")]
     fn a_product_that_would_leave_its_slice_is_refused() {
         let numbers = numbers(12, 1);
-        let view = View::new(&numbers, 4);
-        product(&mut [0.0; 8], 3, false, 1.0, view, view.transposed());
+        let view = MatrixView::new(&numbers, 4);
+        matmul(&mut [0.0; 8], 3, false, 1.0, view, view.transposed());
     }
 
     #[test]
-    fn each_kernel_gives_what_plain_rust_gives() {
+    fn each_kernel_matches_portable_rust() {
         let (width, rows, inputs) = (96, 7, 3);
         let x = numbers(inputs * width, 3);
         let w: Vec<f16> = numbers(rows * width, 4)
             .into_iter()
             .map(f16::from_f32)
             .collect();
-        let (mut ours, mut plainly) = (vec![0.0; inputs * rows], vec![0.0; inputs * rows]);
-        half_products(&w, width, &x, &mut ours);
-        plain::half_products(&w, width, &x, &mut plainly);
-        assert_near(&ours, &plainly);
+        let (mut ours, mut expected_products) =
+            (vec![0.0; inputs * rows], vec![0.0; inputs * rows]);
+        matmul_f16(&w, width, &x, &mut ours);
+        portable::matmul_f16(&w, width, &x, &mut expected_products);
+        assert_near(&ours, &expected_products);
 
         let bytes: Vec<i8> = (0..rows * width).map(|i| (i * 31 % 255) as i8).collect();
         let whole: Vec<i16> = (0..inputs * width)
-            .map(|i| (i * 397 % (WHOLE_MAX as usize + 1)) as i16)
+            .map(|i| (i * 397 % (QUANTIZED_INPUT_MAX as usize + 1)) as i16)
             .collect();
-        let (mut ours, mut plainly) = (vec![0; inputs * rows], vec![0; inputs * rows]);
-        byte_products(&bytes, width, &whole, &mut ours);
-        plain::byte_products(&bytes, width, &whole, &mut plainly);
-        assert_eq!(ours, plainly);
+        let (mut ours, mut expected_products) = (vec![0; inputs * rows], vec![0; inputs * rows]);
+        matmul_i8(&bytes, width, &whole, &mut ours);
+        portable::matmul_i8(&bytes, width, &whole, &mut expected_products);
+        assert_eq!(ours, expected_products);
 
         let row = numbers(77, 5);
-        assert_near(&[dot(&row, &row)], &[plain::dot(&row, &row)]);
+        assert_near(&[dot(&row, &row)], &[portable::dot(&row, &row)]);
 
         let (data, by) = (numbers(rows * 3 * width, 5), numbers(width, 6));
-        let part = View::new(&data, 3 * width).columns(width, width);
-        let (mut ours, mut plainly) = (vec![0.0; rows], vec![0.0; rows]);
-        row_products(part, &by, &mut ours);
-        plain::row_products(part, &by, &mut plainly);
-        assert_near(&ours, &plainly);
+        let part = MatrixView::new(&data, 3 * width).column_range(width, width);
+        let (mut ours, mut expected_products) = (vec![0.0; rows], vec![0.0; rows]);
+        dot_rows(part, &by, &mut ours);
+        portable::dot_rows(part, &by, &mut expected_products);
+        assert_near(&ours, &expected_products);
 
-        let (mut ours, mut plainly) = (numbers(width, 7), numbers(width, 7));
+        let (mut ours, mut expected_products) = (numbers(width, 7), numbers(width, 7));
         let shares = numbers(rows, 8);
-        add_rows(&mut ours, &shares, part);
-        plain::add_rows(&mut plainly, &shares, part);
-        assert_near(&ours, &plainly);
+        add_weighted_rows(&mut ours, &shares, part);
+        portable::add_weighted_rows(&mut expected_products, &shares, part);
+        assert_near(&ours, &expected_products);
     }
 
     #[test]
     #[should_panic(expected = "out of range")]
     fn rows_that_leave_their_slice_are_refused() {
         let numbers = numbers(40, 1);
-        let view = View {
+        let view = MatrixView {
             rows: 3,
-            ..View::new(&numbers, 16)
+            ..MatrixView::new(&numbers, 16)
         };
-        row_products(view, &numbers[..16], &mut [0.0; 3]);
+        dot_rows(view, &numbers[..16], &mut [0.0; 3]);
     }
 
     #[test]
-    fn sums_and_heights_are_of_the_whole_row() {
+    fn sum_and_max_are_of_the_whole_row() {
         let mut row = numbers(77, 8);
         let expected: f64 = row.iter().map(|&x| f64::from(x)).sum();
         assert!((f64::from(sum(&row)) - expected).abs() < 1e-4);
         for at in [0, 40, 76] {
             row[at] += 10.0;
-            assert_near(&[highest(&row)], &[row[at]]);
+            assert_near(&[max(&row)], &[row[at]]);
             row[at] -= 20.0;
         }
-        assert_eq!((sum(&[]), highest(&[])), (0.0, f32::NEG_INFINITY));
+        assert_eq!((sum(&[]), max(&[])), (0.0, f32::NEG_INFINITY));
     }
 
     #[test]
@@ -646,14 +647,16 @@ mod tests {
 
     #[test]
     fn no_rows_and_no_columns_are_no_trouble() {
-        let none = View::new(&[], 4).columns(2, 2);
-        product(
+        let none = MatrixView::new(&[], 4).column_range(2, 2);
+        matmul(
             &mut [],
             3,
             false,
             1.0,
             none,
-            View::new(&[0.0; 12], 4).columns(0, 2).transposed(),
+            MatrixView::new(&[0.0; 12], 4)
+                .column_range(0, 2)
+                .transposed(),
         );
     }
 }

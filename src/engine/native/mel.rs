@@ -12,13 +12,13 @@ use realfft::RealToComplex;
 use realfft::num_complex::Complex;
 
 /// Samples of one window.
-const WINDOW: usize = 400;
+const WINDOW_SAMPLES: usize = 400;
 
 /// Samples from one frame to the next: 10 ms.
-pub(super) const HOP: usize = 160;
+pub(super) const HOP_SAMPLES: usize = 160;
 
 /// Bins of the transform.
-const BINS: usize = WINDOW / 2 + 1;
+const FFT_BINS: usize = WINDOW_SAMPLES / 2 + 1;
 
 /// Where the loudest value of a clip comes to lie. Speech on a telephone that is neither faint nor
 /// overdriven comes to lie near it by itself.
@@ -31,54 +31,54 @@ pub(super) const SILENCE: f32 = LOUDEST - 2.0;
 const POWER_MIN: f32 = 1e-10;
 
 /// Makes spectrograms.
-pub(super) struct Mel {
-    bands: Vec<Band>,
+pub(super) struct MelSpectrogram {
+    filters: Vec<MelFilter>,
     window: Vec<f32>,
-    transform: Arc<dyn RealToComplex<f32>>,
+    fft: Arc<dyn RealToComplex<f32>>,
 }
 
 /// One band's weights where they are not zero.
-struct Band {
+struct MelFilter {
     first: usize,
     weights: Vec<f32>,
 }
 
-impl Mel {
-    /// With a model's own filters: a row of [`BINS`] weights for each band; `None` if they are
+impl MelSpectrogram {
+    /// With a model's own filters: a row of [`FFT_BINS`] weights for each band; `None` if they are
     /// not that.
     pub(super) fn new(filters: &[f32], bins: usize) -> Option<Self> {
-        if bins != BINS || !filters.len().is_multiple_of(BINS) {
+        if bins != FFT_BINS || !filters.len().is_multiple_of(FFT_BINS) {
             return None;
         }
-        let band = |row: &[f32]| {
+        let filter = |row: &[f32]| {
             let first = row.iter().position(|&weight| weight != 0.0).unwrap_or(0);
             let end = row.iter().rposition(|&weight| weight != 0.0);
-            Band {
+            MelFilter {
                 first,
                 weights: row[first..end.map_or(first, |last| last + 1)].to_vec(),
             }
         };
         let hann = |n: usize| {
-            let turn = std::f32::consts::TAU * n as f32 / WINDOW as f32;
+            let turn = std::f32::consts::TAU * n as f32 / WINDOW_SAMPLES as f32;
             0.5 - 0.5 * turn.cos()
         };
         Some(Self {
-            bands: filters.chunks_exact(BINS).map(band).collect(),
-            window: (0..WINDOW).map(hann).collect(),
-            transform: RealFftPlanner::new().plan_fft_forward(WINDOW),
+            filters: filters.chunks_exact(FFT_BINS).map(filter).collect(),
+            window: (0..WINDOW_SAMPLES).map(hann).collect(),
+            fft: RealFftPlanner::new().plan_fft_forward(WINDOW_SAMPLES),
         })
     }
 
     /// `frames` rows of bands, of 16 kHz samples from the first on; silence follows them.
-    pub(super) fn spectrogram(&self, samples: &[f32], frames: usize) -> Vec<f32> {
-        let mut windowed = self.transform.make_input_vec();
-        let mut spectrum = self.transform.make_output_vec();
-        let mut scratch = self.transform.make_scratch_vec();
-        let mut out = Vec::with_capacity(frames * self.bands.len());
+    pub(super) fn compute_log_mel(&self, samples: &[f32], frames: usize) -> Vec<f32> {
+        let mut windowed = self.fft.make_input_vec();
+        let mut spectrum = self.fft.make_output_vec();
+        let mut scratch = self.fft.make_scratch_vec();
+        let mut out = Vec::with_capacity(frames * self.filters.len());
         for frame in 0..frames {
-            let from = (frame * HOP) as isize - (WINDOW / 2) as isize;
+            let from = (frame * HOP_SAMPLES) as isize - (WINDOW_SAMPLES / 2) as isize;
             if from >= samples.len() as isize {
-                out.resize(out.len() + self.bands.len(), POWER_MIN.log10());
+                out.resize(out.len() + self.filters.len(), POWER_MIN.log10());
                 continue;
             }
             for (n, (to, window)) in windowed.iter_mut().zip(&self.window).enumerate() {
@@ -86,12 +86,12 @@ impl Mel {
                 let at = (from + n as isize).unsigned_abs();
                 *to = window * samples.get(at).copied().unwrap_or(0.0);
             }
-            self.transform
+            self.fft
                 .process_with_scratch(&mut windowed, &mut spectrum, &mut scratch)
                 .expect("the buffers are the transform's own");
             let power: Vec<f32> = spectrum.iter().map(Complex::norm_sqr).collect();
-            out.extend(self.bands.iter().map(|band| {
-                let power = power[band.first..].iter().zip(&band.weights);
+            out.extend(self.filters.iter().map(|filter| {
+                let power = power[filter.first..].iter().zip(&filter.weights);
                 let sum: f32 = power.map(|(power, weight)| power * weight).sum();
                 sum.max(POWER_MIN).log10()
             }));
@@ -109,12 +109,12 @@ mod tests {
     use super::*;
 
     /// One band for each 500 Hz.
-    fn mel() -> Mel {
-        let row = |band: usize| {
-            (0..BINS).map(move |bin| if (bin * 40) / 500 == band { 1.0 } else { 0.0 })
+    fn mel() -> MelSpectrogram {
+        let row = |filter: usize| {
+            (0..FFT_BINS).map(move |bin| if (bin * 40) / 500 == filter { 1.0 } else { 0.0 })
         };
         let filters: Vec<f32> = (0..16).flat_map(row).collect();
-        Mel::new(&filters, BINS).unwrap()
+        MelSpectrogram::new(&filters, FFT_BINS).unwrap()
     }
 
     fn tone(hz: f32, level: f32, samples: usize) -> Vec<f32> {
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn a_tone_is_in_its_band_at_the_same_height_whatever_its_level() {
         let (loud, faint) = (tone(750.0, 0.5, 8_000), tone(750.0, 0.005, 8_000));
-        let of = |samples: &[f32]| mel().spectrogram(samples, 50);
+        let of = |samples: &[f32]| mel().compute_log_mel(samples, 50);
         for row in of(&loud).chunks_exact(16) {
             assert!(row.iter().all(|&value| value <= row[1]), "{row:?}");
         }
@@ -136,8 +136,8 @@ mod tests {
 
     #[test]
     fn what_follows_a_clip_is_silence() {
-        let spectrogram = mel().spectrogram(&tone(750.0, 0.5, 1_600), 20);
-        let rows: Vec<&[f32]> = spectrogram.chunks_exact(16).collect();
+        let compute = mel().compute_log_mel(&tone(750.0, 0.5, 1_600), 20);
+        let rows: Vec<&[f32]> = compute.chunks_exact(16).collect();
         assert_eq!(rows.len(), 20);
         assert!(rows[5][1] > 1.0);
         assert!(rows[12..].iter().all(|row| *row == [SILENCE; 16]));
@@ -145,13 +145,13 @@ mod tests {
 
     #[test]
     fn no_sound_at_all_has_no_loudest_value_to_go_wrong_by() {
-        let spectrogram = mel().spectrogram(&[0.0; 1_600], 12);
-        assert!(spectrogram.iter().all(|value| value.is_finite()));
+        let compute = mel().compute_log_mel(&[0.0; 1_600], 12);
+        assert!(compute.iter().all(|value| value.is_finite()));
     }
 
     #[test]
     fn filters_of_another_transform_are_refused() {
-        assert!(Mel::new(&[0.0; 400], 200).is_none());
-        assert!(Mel::new(&[0.0; 200], BINS).is_none());
+        assert!(MelSpectrogram::new(&[0.0; 400], 200).is_none());
+        assert!(MelSpectrogram::new(&[0.0; 200], FFT_BINS).is_none());
     }
 }

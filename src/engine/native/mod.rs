@@ -11,66 +11,66 @@
 //! `engine::whisper` does the same with whisper.cpp, for every other model, and as the reference
 //! that this one is measured against.
 
-mod algebra;
+mod beam_search;
 mod decoder;
 mod encoder;
-mod expected;
-mod file;
+mod ggml_file;
+mod hotwords;
 mod kernel;
+mod layers;
 mod mel;
-mod search;
-mod vocabulary;
+mod special_tokens;
 
-use std::path::Path as FilePath;
+use std::path::Path;
 use std::sync::Arc;
 
+use beam_search::BeamHypothesis;
+use beam_search::BeamSearch;
+use beam_search::log_sum_exp;
 use decoder::Decoder;
-use decoder::Listener;
-use decoder::Outlook;
-use decoder::Path;
-use encoder::EVERY;
+use decoder::DecoderState;
+use decoder::KvPath;
+use decoder::Logits;
 use encoder::Encoder;
-use encoder::HEAD;
-use encoder::Rest;
-use expected::Expected;
-use file::File;
-use mel::Mel;
-use search::Search;
-use search::Text;
-use search::log_sum_exp;
-use vocabulary::Vocabulary;
+use encoder::HEAD_DIM;
+use encoder::SILENCE_STRIDE;
+use encoder::WindowPadding;
+use ggml_file::GgmlFile;
+use hotwords::HotwordTrie;
+use mel::MelSpectrogram;
+use special_tokens::SpecialTokens;
 
 use crate::audio;
-use crate::engine::guard;
-use crate::engine::guard::TIMESTAMP_MS;
-use crate::engine::heard::Heard;
-use crate::engine::heard::Piece;
-use crate::engine::heard::Signs;
-use crate::engine::heard::tokens_max;
+use crate::engine::decoded::DecodeSignals;
+use crate::engine::decoded::DecodedText;
+use crate::engine::decoded::DecodedToken;
+use crate::engine::decoded::tokens_max;
+use crate::engine::hallucination;
+use crate::engine::hallucination::TIMESTAMP_MS;
 use crate::engine::recognizer::Effort;
 use crate::engine::recognizer::Hypothesis;
 use crate::engine::recognizer::RecognizeError;
+use crate::engine::recognizer::RecognizeRequest;
 use crate::engine::recognizer::Recognizer;
-use crate::engine::recognizer::Request;
 
 /// Beyond the width of small, whisper.cpp is as quick, and wants a graphics card anyway.
 const WIDTH_MAX: usize = 768;
 
 /// Silence that is computed after a clip: 100 ms. More makes no difference.
-const SLACK_ROWS: usize = 5;
+const PADDING_ROWS: usize = 5;
 
 /// Samples of one row of the encoder: 20 ms.
-const ROW: usize = 2 * mel::HOP;
+const ROW_SAMPLES: usize = 2 * mel::HOP_SAMPLES;
 
 /// Hypotheses kept where there is time for them. Source: Whisper's own `beam_size`.
-const BEAMS: usize = 5;
+const BEAM_SIZE: usize = 5;
 
 /// The same while others wait: a sixth slower than one, and half of the words that five would mend.
-const BEAMS_HURRIED: usize = 2;
+const BEAM_SIZE_FAST: usize = 2;
 
 /// Why a file cannot be used here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Unfit {
+pub enum LoadError {
     /// Another recogniser may read it.
     #[error("{0}")]
     Unsupported(String),
@@ -81,254 +81,263 @@ pub enum Unfit {
 
 /// A loaded model, shared by all workers.
 #[derive(Clone)]
-pub struct Model(Arc<Parts>, Arc<Expected>);
+pub struct NativeModel(Arc<ModelComponents>, Arc<HotwordTrie>);
 
-struct Parts {
-    mel: Mel,
+struct ModelComponents {
+    mel: MelSpectrogram,
     encoder: Encoder,
     decoder: Decoder,
-    vocabulary: Vocabulary,
-    guard: guard::Vocabulary,
+    special_tokens: SpecialTokens,
+    rules: hallucination::DecodeRules,
     spellings: Vec<Vec<u8>>,
 }
 
-impl std::fmt::Debug for Model {
+impl std::fmt::Debug for NativeModel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Model")
+        f.debug_struct("NativeModel")
             .field("multilingual", &self.is_multilingual())
             .finish_non_exhaustive()
     }
 }
 
-impl Model {
+impl NativeModel {
     /// Loads a ggml file, and listens to silence once.
-    pub fn load(path: &FilePath) -> Result<Self, Unfit> {
-        let mut file = File::read(path)?;
-        let parameters = file.parameters;
-        let width = parameters.audio_state;
-        let is_known = width == parameters.text_state
-            && width.is_multiple_of(HEAD)
-            && parameters.audio_heads == width / HEAD
-            && parameters.text_heads == width / HEAD
-            && parameters.audio_context.is_multiple_of(EVERY);
-        if !is_known || !(HEAD..=WIDTH_MAX).contains(&width) {
-            return Err(Unfit::Unsupported(format!("its layers are {width} wide")));
+    pub fn load(path: &Path) -> Result<Self, LoadError> {
+        let mut file = GgmlFile::read(path)?;
+        let dimensions = file.dimensions;
+        let width = dimensions.audio_state;
+        let is_known = width == dimensions.text_state
+            && width.is_multiple_of(HEAD_DIM)
+            && dimensions.audio_heads == width / HEAD_DIM
+            && dimensions.text_heads == width / HEAD_DIM
+            && dimensions.audio_context.is_multiple_of(SILENCE_STRIDE);
+        if !is_known || !(HEAD_DIM..=WIDTH_MAX).contains(&width) {
+            return Err(LoadError::Unsupported(format!(
+                "its layers are {width} wide"
+            )));
         }
-        let vocabulary = Vocabulary::of(parameters.vocabulary).ok_or_else(|| {
-            Unfit::Unsupported(format!("it has {} tokens", parameters.vocabulary))
-        })?;
+        let special_tokens =
+            SpecialTokens::for_vocab_size(dimensions.vocab_size).ok_or_else(|| {
+                LoadError::Unsupported(format!("it has {} tokens", dimensions.vocab_size))
+            })?;
         if file.tokens.is_empty() {
-            return Err(Unfit::Broken("it has no vocabulary".to_owned()));
+            return Err(LoadError::Broken("it has no vocabulary".to_owned()));
         }
-        let mel = Mel::new(&file.filters, file.bins)
-            .ok_or_else(|| Unfit::Unsupported("its filters are for another window".to_owned()))?;
+        let mel = MelSpectrogram::new(&file.mel_filters, file.filter_bins).ok_or_else(|| {
+            LoadError::Unsupported("its filters are for another window".to_owned())
+        })?;
         let (encoder, silence) = Encoder::load(&mut file)?;
-        let decoder = Decoder::load(&mut file, vocabulary, &silence)?;
-        let parts = Parts {
+        let decoder = Decoder::load(&mut file, special_tokens, &silence)?;
+        let components = ModelComponents {
             mel,
             encoder,
             decoder,
-            vocabulary,
-            guard: guard::Vocabulary::new(
-                vocabulary.end,
-                vocabulary.first_timestamp,
+            special_tokens,
+            rules: hallucination::DecodeRules::new(
+                special_tokens.eot,
+                special_tokens.timestamp_begin,
                 file.tokens.iter().map(Vec::as_slice),
             ),
             spellings: file.tokens,
         };
-        Ok(Self(Arc::new(parts), Arc::default()))
+        Ok(Self(Arc::new(components), Arc::default()))
     }
 
     /// The same model, that expects `words`.
     #[must_use]
-    pub fn expecting(self, words: &[String]) -> Self {
-        let words = Expected::new(words, &self.0.spellings);
+    pub fn with_hotwords(self, words: &[String]) -> Self {
+        let words = HotwordTrie::new(words, &self.0.spellings);
         Self(self.0, Arc::new(words))
     }
 
     /// Whether it knows more than English.
     pub fn is_multilingual(&self) -> bool {
-        self.0.vocabulary.is_multilingual()
+        self.0.special_tokens.is_multilingual()
     }
 
     /// A recogniser of its own for one worker.
-    pub fn recognizer(&self) -> Native {
-        Native {
+    pub fn recognizer(&self) -> NativeRecognizer {
+        NativeRecognizer {
             model: self.clone(),
-            rest: Rest::Remembered,
+            padding: WindowPadding::CachedSilence,
         }
     }
 }
 
 /// One worker's recogniser. It keeps nothing from one request to the next.
 #[derive(Debug)]
-pub struct Native {
-    model: Model,
-    rest: Rest,
+pub struct NativeRecognizer {
+    model: NativeModel,
+    padding: WindowPadding,
 }
 
-impl Native {
+impl NativeRecognizer {
     /// The same, with every row of the window computed: what remembering is measured against.
     #[must_use]
     pub fn with_whole_window(self) -> Self {
         Self {
-            rest: Rest::Absent,
+            padding: WindowPadding::None,
             ..self
         }
     }
 }
 
-impl Recognizer for Native {
-    fn recognize(&mut self, request: &Request<'_>) -> Result<Hypothesis, RecognizeError> {
-        self.hear(request)?.ok_or(RecognizeError::Cancelled)
+impl Recognizer for NativeRecognizer {
+    fn recognize(&mut self, request: &RecognizeRequest<'_>) -> Result<Hypothesis, RecognizeError> {
+        self.try_recognize(request)?
+            .ok_or(RecognizeError::Cancelled)
     }
 }
 
-impl Native {
+impl NativeRecognizer {
     /// `None`: called off.
-    fn hear(&self, request: &Request<'_>) -> Result<Option<Hypothesis>, RecognizeError> {
-        let parts = &*self.model.0;
-        let window = parts.encoder.rows();
-        let spoken = request.samples.len().div_ceil(ROW) + SLACK_ROWS;
-        if request.samples.len() > window * ROW {
+    fn try_recognize(
+        &self,
+        request: &RecognizeRequest<'_>,
+    ) -> Result<Option<Hypothesis>, RecognizeError> {
+        let components = &*self.model.0;
+        let window = components.encoder.context();
+        let spoken = request.samples.len().div_ceil(ROW_SAMPLES) + PADDING_ROWS;
+        if request.samples.len() > window * ROW_SAMPLES {
             let seconds = request.samples.len() / audio::SPEECH_HZ as usize;
             let reason = format!("{seconds} s of audio, where 30 s are a whole window");
             return Err(RecognizeError::Failed(reason));
         }
-        let rows = match self.rest {
-            Rest::Remembered => spoken.next_multiple_of(EVERY).min(window),
-            Rest::Absent => window,
+        let rows = match self.padding {
+            WindowPadding::CachedSilence => spoken.next_multiple_of(SILENCE_STRIDE).min(window),
+            WindowPadding::None => window,
         };
-        let frames = parts
+        let frames = components
             .mel
-            .spectrogram(request.samples, parts.encoder.frames(rows));
-        let encoded = parts
-            .encoder
-            .encode(&frames, rows, self.rest, request.cancelled, |_| {});
+            .compute_log_mel(request.samples, components.encoder.frames(rows));
+        let encoded =
+            components
+                .encoder
+                .encode(&frames, rows, self.padding, request.cancelled, |_| {});
         let Some(encoded) = encoded else {
             return Ok(None);
         };
-        let mut pass = Pass {
-            parts,
-            expected: &self.model.1,
+        let mut decode_pass = DecodePass {
+            components,
+            hotwords: &self.model.1,
             request,
-            listener: parts
+            state: components
                 .decoder
-                .listen(&encoded, self.rest == Rest::Remembered),
+                .new_state(&encoded, self.padding == WindowPadding::CachedSilence),
         };
-        let width = match request.effort {
-            Effort::Draft => 1,
-            Effort::Final => BEAMS_HURRIED,
-            Effort::Careful => BEAMS,
+        let beam_size = match request.effort {
+            Effort::Partial => 1,
+            Effort::Fast => BEAM_SIZE_FAST,
+            Effort::Accurate => BEAM_SIZE,
         };
-        let Some((mut heard, language)) = pass.run(width) else {
+        let Some((mut decoded, language)) = decode_pass.decode(beam_size) else {
             return Ok(None);
         };
-        if request.effort == Effort::Final && heard.is_doubtful() {
-            let Some((again, _)) = pass.run(BEAMS) else {
+        if request.effort == Effort::Fast && decoded.is_doubtful() {
+            let Some((again, _)) = decode_pass.decode(BEAM_SIZE) else {
                 return Ok(None);
             };
-            if again.is_better_than(&heard) {
-                heard = again;
+            if again.is_better_than(&decoded) {
+                decoded = again;
             }
         }
-        if width > 1 && heard.repeats() {
+        if beam_size > 1 && decoded.has_repetition() {
             // Of texts that differ in how often something is said, beams prefer the shorter one.
-            let Some((likeliest, _)) = pass.run(1) else {
+            let Some((greedy, _)) = decode_pass.decode(1) else {
                 return Ok(None);
             };
-            if likeliest.has_more_than(&heard) {
-                heard = likeliest;
+            if greedy.has_more_words_than(&decoded) {
+                decoded = greedy;
             }
         }
-        Ok(Some(heard.believed(language)))
+        Ok(Some(decoded.into_filtered_hypothesis(language)))
     }
 }
 
 /// One request's way through the decoder.
-struct Pass<'a> {
-    parts: &'a Parts,
-    expected: &'a Expected,
-    request: &'a Request<'a>,
-    listener: Listener<'a>,
+struct DecodePass<'a> {
+    components: &'a ModelComponents,
+    hotwords: &'a HotwordTrie,
+    request: &'a RecognizeRequest<'a>,
+    state: DecoderState<'a>,
 }
 
-impl Pass<'_> {
+impl DecodePass<'_> {
     /// What was heard, in which language. `None`: called off.
-    fn run(&mut self, width: usize) -> Option<(Heard, String)> {
-        let vocabulary = self.parts.vocabulary;
-        let mut path = Path::default();
-        let mut outlook = self.say(&mut path, vocabulary.start());
-        let no_speech = self.no_speech(&outlook);
+    fn decode(&mut self, beam_size: usize) -> Option<(DecodedText, String)> {
+        let special_tokens = self.components.special_tokens;
+        let mut path = KvPath::default();
+        let mut logits = self.feed_token(&mut path, special_tokens.sot());
+        let no_speech = self.no_speech_probability(&logits);
         let mut language = "en".to_owned();
-        if vocabulary.is_multilingual() {
-            let (token, code) = self.language(&outlook);
+        if special_tokens.is_multilingual() {
+            let (token, code) = self.choose_language(&logits);
             code.clone_into(&mut language);
             path.token = token;
-            self.listener.take(&mut [&mut path]);
-            outlook = self.say(&mut path, vocabulary.transcribe());
+            self.state.forward_hidden(&mut [&mut path]);
+            logits = self.feed_token(&mut path, special_tokens.transcribe());
         }
-        let prompt = path.rows.len();
-        let search = Search {
-            vocabulary,
-            expected: self.expected,
-            width,
-            guard: &self.parts.guard,
+        let prompt = path.kv_rows.len();
+        let search = BeamSearch {
+            special_tokens,
+            hotwords: self.hotwords,
+            beam_size,
+            rules: &self.components.rules,
             speech_end_ms: Some(self.request.speech_end_ms).filter(|&ms| ms > 0),
-            tokens_max: tokens_max(self.request).min(self.listener.context() - prompt),
+            tokens_max: tokens_max(self.request).min(self.state.context_tokens() - prompt),
             cancelled: self.request.cancelled,
         };
-        let text = search.run(&mut self.listener, path, outlook)?;
-        Some((self.read(&text, no_speech), language))
+        let hypothesis = search.run(&mut self.state, path, logits)?;
+        Some((self.to_decoded_text(&hypothesis, no_speech), language))
     }
 
-    fn say(&mut self, path: &mut Path, token: i32) -> Outlook {
+    fn feed_token(&mut self, path: &mut KvPath, token: i32) -> Logits {
         path.token = token;
-        let mut outlooks = self.listener.step(&mut [path]);
-        outlooks.pop().expect("one path has one outlook")
+        let mut all_logits = self.state.forward(&mut [path]);
+        all_logits.pop().expect("one path has one set of logits")
     }
 
-    fn no_speech(&self, outlook: &Outlook) -> f32 {
+    fn no_speech_probability(&self, logits: &Logits) -> f32 {
         let logit = self
-            .listener
-            .logit(outlook, self.parts.vocabulary.no_speech());
-        let others = log_sum_exp(&outlook.logits);
+            .state
+            .token_logit(logits, self.components.special_tokens.no_speech());
+        let others = log_sum_exp(&logits.values);
         1.0 / (1.0 + (others - logit).exp())
     }
 
     /// The language that was asked for, or the likeliest.
-    fn language(&self, outlook: &Outlook) -> (i32, &'static str) {
-        let mut languages = self.parts.vocabulary.languages();
+    fn choose_language(&self, logits: &Logits) -> (i32, &'static str) {
+        let mut languages = self.components.special_tokens.languages();
         let asked = self.request.language;
         let found = languages.find(|(_, code)| Some(*code) == asked);
         found.unwrap_or_else(|| {
-            let logit = |token: i32| self.listener.logit(outlook, token);
-            let all = self.parts.vocabulary.languages();
+            let logit = |token: i32| self.state.token_logit(logits, token);
+            let all = self.components.special_tokens.languages();
             all.max_by(|a, b| logit(a.0).total_cmp(&logit(b.0)))
                 .expect("a multilingual model has languages")
         })
     }
 
-    fn read(&self, text: &Text, no_speech: f32) -> Heard {
-        let vocabulary = self.parts.vocabulary;
-        let pieces: Vec<Piece> = text
+    fn to_decoded_text(&self, hypothesis: &BeamHypothesis, no_speech: f32) -> DecodedText {
+        let special_tokens = self.components.special_tokens;
+        let tokens: Vec<DecodedToken> = hypothesis
             .tokens
             .iter()
-            .zip(&text.logprobs)
+            .zip(&hypothesis.logprobs)
             .filter_map(|(&token, &logprob)| {
-                if token >= vocabulary.first_timestamp {
-                    let steps = (token - vocabulary.first_timestamp) as u32;
-                    return Some(Piece::Time(steps * TIMESTAMP_MS));
+                if token >= special_tokens.timestamp_begin {
+                    let steps = (token - special_tokens.timestamp_begin) as u32;
+                    return Some(DecodedToken::Timestamp(steps * TIMESTAMP_MS));
                 }
-                let bytes = self.parts.spellings.get(token as usize)?.clone();
-                Some(Piece::Text { bytes, logprob })
+                let bytes = self.components.spellings.get(token as usize)?.clone();
+                Some(DecodedToken::Text { bytes, logprob })
             })
             .collect();
-        let signs = Signs {
+        let signals = DecodeSignals {
             no_speech,
-            english_only: !vocabulary.is_multilingual(),
-            looped: text.looped,
+            english_only: !special_tokens.is_multilingual(),
+            had_loop: hypothesis.had_loop,
         };
-        Heard::new(&pieces, signs, self.request)
+        DecodedText::new(&tokens, signals, self.request)
     }
 }

@@ -2,13 +2,15 @@
 
 use sqlx::SqliteConnection;
 
-use super::{Sqlite, call_of};
+use super::{SqliteStore, call_id_of_leg};
 use crate::clock::UtcTime;
 use crate::ids::{CallSid, UserId};
 use crate::limits;
+use crate::store::columns::{decode_enum, decode_json, encode_enum, encode_json};
 use crate::store::error::StoreError;
-use crate::store::legs::{LegState, Opening, Outcome, outcome, owner, user_of};
-use crate::store::words::{json, read, read_json, word};
+use crate::store::legs::{
+    CallOpening, CallOutcome, LegState, derive_outcome, find_owner, user_of_party,
+};
 use crate::store::{CallDetail, CallEdit, CallRecord, Leg, NewCall, Party, TranscriptState};
 use crate::transcript::{CallStatus, Direction};
 
@@ -52,11 +54,11 @@ pub(super) struct CallRow {
 }
 
 impl CallRow {
-    pub(super) fn record(self) -> Result<CallRecord, StoreError> {
+    pub(super) fn into_record(self) -> Result<CallRecord, StoreError> {
         Ok(CallRecord {
-            sid: sid(&self.sid)?,
-            direction: read(&self.direction)?,
-            status: read(&self.status)?,
+            sid: parse_call_sid(&self.sid)?,
+            direction: decode_enum(&self.direction)?,
+            status: decode_enum(&self.status)?,
             from: Party(self.from_party),
             to: Party(self.to_party),
             user_id: self.user_id.map(UserId),
@@ -65,33 +67,33 @@ impl CallRow {
             ended_at: self.ended_at.map(UtcTime::from_millis),
             duration_seconds: self.duration_seconds,
             end_cause: self.end_cause,
-            transcript: read(&self.transcript)?,
-            recording: self.recording.as_deref().map(read).transpose()?,
+            transcript: decode_enum(&self.transcript)?,
+            recording: self.recording.as_deref().map(decode_enum).transpose()?,
             announced: self.announced,
             has_audio: self.has_audio,
             notes: self.notes,
-            labels: read_json(&self.labels)?,
+            labels: decode_json(&self.labels)?,
         })
     }
 }
 
 /// A stored SID.
-pub(super) fn sid(text: &str) -> Result<CallSid, StoreError> {
-    CallSid::parse(text).map_err(|error| StoreError::Damaged(error.to_string()))
+pub(super) fn parse_call_sid(text: &str) -> Result<CallSid, StoreError> {
+    CallSid::parse(text).map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
 /// What a call's record follows from, and what it was when it was read.
-pub(super) struct Case {
+pub(super) struct CallAggregate {
     pub(super) id: i64,
-    pub(super) opening: Option<Opening>,
+    pub(super) opening: Option<CallOpening>,
     pub(super) own_cause: Option<String>,
     pub(super) legs: Vec<LegState>,
-    stored: Option<Outcome>,
+    stored: Option<CallOutcome>,
     has_owner: bool,
 }
 
 #[derive(sqlx::FromRow)]
-struct CaseRow {
+struct CallAggregateRow {
     direction: String,
     status: String,
     from_party: String,
@@ -125,11 +127,11 @@ struct LegRow {
 }
 
 impl LegRow {
-    fn state(self) -> Result<LegState, StoreError> {
+    fn into_leg_state(self) -> Result<LegState, StoreError> {
         Ok(LegState {
-            sid: sid(&self.sid)?,
+            sid: parse_call_sid(&self.sid)?,
             is_child: self.is_child,
-            status: read(&self.status)?,
+            status: decode_enum(&self.status)?,
             sequence: self.sequence,
             began_at: self.began_at.map(UtcTime::from_millis),
             answered_at: self.answered_at.map(UtcTime::from_millis),
@@ -142,29 +144,32 @@ impl LegRow {
     }
 }
 
-impl Case {
+impl CallAggregate {
     /// Reads the call with this number.
-    pub(super) async fn load(work: &mut SqliteConnection, id: i64) -> Result<Self, StoreError> {
-        let row: CaseRow = sqlx::query_as(
+    pub(super) async fn load(
+        transaction: &mut SqliteConnection,
+        id: i64,
+    ) -> Result<Self, StoreError> {
+        let row: CallAggregateRow = sqlx::query_as(
             "SELECT direction, status, from_party, to_party, started_at, answered_at, ended_at, \
              duration_seconds, end_cause, opened_at, opened_direction, opened_from, opened_to, \
              own_cause, user_id IS NOT NULL AS has_owner FROM calls WHERE id = ?",
         )
         .bind(id)
-        .fetch_one(&mut *work)
+        .fetch_one(&mut *transaction)
         .await?;
         let opening = match (row.opened_at, row.opened_direction) {
-            (Some(at), Some(direction)) => Some(Opening {
+            (Some(at), Some(direction)) => Some(CallOpening {
                 at: UtcTime::from_millis(at),
-                direction: read(&direction)?,
+                direction: decode_enum(&direction)?,
                 from: Party(row.opened_from.unwrap_or_default()),
                 to: Party(row.opened_to.unwrap_or_default()),
             }),
             _ => None,
         };
-        let stored = Outcome {
-            direction: read(&row.direction)?,
-            status: read(&row.status)?,
+        let stored = CallOutcome {
+            direction: decode_enum(&row.direction)?,
+            status: decode_enum(&row.status)?,
             from: Party(row.from_party),
             to: Party(row.to_party),
             started_at: UtcTime::from_millis(row.started_at),
@@ -177,15 +182,15 @@ impl Case {
             id,
             opening,
             own_cause: row.own_cause,
-            legs: legs(work, id).await?,
+            legs: load_legs(transaction, id).await?,
             stored: Some(stored),
             has_owner: row.has_owner,
         })
     }
 
     /// Makes a call of which nothing is known but its name.
-    pub(super) async fn begin(
-        work: &mut SqliteConnection,
+    pub(super) async fn create(
+        transaction: &mut SqliteConnection,
         sid: &CallSid,
         now: UtcTime,
     ) -> Result<Self, StoreError> {
@@ -194,15 +199,15 @@ impl Case {
              VALUES (?, ?, ?, '', '', ?, ?)",
         )
         .bind(sid.as_str())
-        .bind(word(&Direction::default()))
-        .bind(word(&CallStatus::Queued))
+        .bind(encode_enum(&Direction::default()))
+        .bind(encode_enum(&CallStatus::Queued))
         .bind(now.millis())
-        .bind(word(&TranscriptState::Off))
-        .execute(&mut *work)
+        .bind(encode_enum(&TranscriptState::Off))
+        .execute(&mut *transaction)
         .await?
         .last_insert_rowid();
         let leg = LegState::new(sid.clone(), false);
-        save_leg(work, id, &leg).await?;
+        save_leg(transaction, id, &leg).await?;
         Ok(Self {
             id,
             opening: None,
@@ -215,22 +220,22 @@ impl Case {
 
     /// The call that the leg belongs to, or a new one of this name; [`StoreError::NoSuchCall`] if
     /// it was deleted.
-    pub(super) async fn of(
-        work: &mut SqliteConnection,
+    pub(super) async fn load_or_create(
+        transaction: &mut SqliteConnection,
         leg: &CallSid,
         now: UtcTime,
     ) -> Result<Self, StoreError> {
-        if let Some(id) = call_of(work, leg.as_str()).await? {
-            return Self::load(work, id).await;
+        if let Some(id) = call_id_of_leg(transaction, leg.as_str()).await? {
+            return Self::load(transaction, id).await;
         }
-        if was_deleted(work, leg).await? {
+        if was_deleted(transaction, leg).await? {
             return Err(StoreError::NoSuchCall);
         }
-        Self::begin(work, leg, now).await
+        Self::create(transaction, leg, now).await
     }
 
     /// The leg of this name; a new one if nobody knows it.
-    pub(super) fn leg(&mut self, sid: &CallSid, is_child: bool) -> &mut LegState {
+    pub(super) fn leg_mut(&mut self, sid: &CallSid, is_child: bool) -> &mut LegState {
         let known = self.legs.iter().position(|leg| leg.sid == *sid);
         let index = known.unwrap_or_else(|| {
             self.legs.push(LegState::new(sid.clone(), is_child));
@@ -241,21 +246,21 @@ impl Case {
 
     /// Writes what follows now, if it is not what is stored; returns the status before and now. An
     /// owner that is known stays.
-    pub(super) async fn conclude(
+    pub(super) async fn save_outcome(
         &self,
-        work: &mut SqliteConnection,
+        transaction: &mut SqliteConnection,
     ) -> Result<(CallStatus, CallStatus), StoreError> {
-        if let Some(user) = owner(&self.legs).filter(|_| !self.has_owner) {
+        if let Some(user) = find_owner(&self.legs).filter(|_| !self.has_owner) {
             // Nobody's, if that user is gone.
             sqlx::query(
                 "UPDATE calls SET user_id = (SELECT id FROM users WHERE id = ?) WHERE id = ?",
             )
             .bind(user.0)
             .bind(self.id)
-            .execute(&mut *work)
+            .execute(&mut *transaction)
             .await?;
         }
-        let now = outcome(self.opening.as_ref(), self.own_cause.as_deref(), &self.legs);
+        let now = derive_outcome(self.opening.as_ref(), self.own_cause.as_deref(), &self.legs);
         let before = self
             .stored
             .as_ref()
@@ -268,8 +273,8 @@ impl Case {
              started_at = ?, answered_at = ?, ended_at = ?, duration_seconds = ?, end_cause = ? \
              WHERE id = ?",
         )
-        .bind(word(&now.direction))
-        .bind(word(&now.status))
+        .bind(encode_enum(&now.direction))
+        .bind(encode_enum(&now.status))
         .bind(&now.from.0)
         .bind(&now.to.0)
         .bind(now.started_at.millis())
@@ -278,28 +283,31 @@ impl Case {
         .bind(now.duration_seconds)
         .bind(&now.end_cause)
         .bind(self.id)
-        .execute(work)
+        .execute(transaction)
         .await?;
         Ok((before, now.status))
     }
 }
 
 /// A call's legs, the parent first.
-async fn legs(work: &mut SqliteConnection, id: i64) -> Result<Vec<LegState>, StoreError> {
+async fn load_legs(
+    transaction: &mut SqliteConnection,
+    id: i64,
+) -> Result<Vec<LegState>, StoreError> {
     let rows: Vec<LegRow> = sqlx::query_as(
         "SELECT sid, is_child, status, sequence, began_at, answered_at, ended_at, \
          duration_seconds, sip_code, from_party, to_party FROM legs WHERE call_id = ? \
          ORDER BY is_child, began_at, sid",
     )
     .bind(id)
-    .fetch_all(work)
+    .fetch_all(transaction)
     .await?;
-    rows.into_iter().map(LegRow::state).collect()
+    rows.into_iter().map(LegRow::into_leg_state).collect()
 }
 
 /// Writes a leg of the call.
 pub(super) async fn save_leg(
-    work: &mut SqliteConnection,
+    transaction: &mut SqliteConnection,
     id: i64,
     leg: &LegState,
 ) -> Result<(), StoreError> {
@@ -311,7 +319,7 @@ pub(super) async fn save_leg(
     .bind(leg.sid.as_str())
     .bind(id)
     .bind(leg.is_child)
-    .bind(word(&leg.status))
+    .bind(encode_enum(&leg.status))
     .bind(leg.sequence)
     .bind(leg.began_at.map(UtcTime::millis))
     .bind(leg.answered_at.map(UtcTime::millis))
@@ -320,53 +328,56 @@ pub(super) async fn save_leg(
     .bind(leg.sip_code)
     .bind(&leg.from.0)
     .bind(&leg.to.0)
-    .execute(work)
+    .execute(transaction)
     .await?;
     Ok(())
 }
 
 /// Whether the leg belonged to a call that was deleted.
 pub(super) async fn was_deleted(
-    work: &mut SqliteConnection,
+    transaction: &mut SqliteConnection,
     leg: &CallSid,
 ) -> Result<bool, StoreError> {
     let found: Option<i64> = sqlx::query_scalar("SELECT 1 FROM deleted_legs WHERE sid = ?")
         .bind(leg.as_str())
-        .fetch_optional(work)
+        .fetch_optional(transaction)
         .await?;
     Ok(found.is_some())
 }
 
-async fn row(work: &mut SqliteConnection, id: i64) -> Result<CallRow, StoreError> {
+async fn load_call_row(transaction: &mut SqliteConnection, id: i64) -> Result<CallRow, StoreError> {
     let query = sqlx::query_as(select_calls!("WHERE c.id = ?"));
-    Ok(query.bind(id).fetch_one(work).await?)
+    Ok(query.bind(id).fetch_one(transaction).await?)
 }
 
-impl Sqlite {
+impl SqliteStore {
     pub(in crate::store) async fn open_call(
         &self,
         new: &NewCall,
     ) -> Result<CallRecord, StoreError> {
-        let mut work = self.write().await?;
-        let mut case = Case::of(&mut work, &new.sid, new.started_at).await?;
-        let opening = Opening {
+        let mut transaction = self.begin_write().await?;
+        let mut aggregate =
+            CallAggregate::load_or_create(&mut transaction, &new.sid, new.started_at).await?;
+        let opening = CallOpening {
             at: new.started_at,
             direction: new.direction,
             from: new.from.clone(),
             to: new.to.clone(),
         };
-        match &mut case.opening {
-            Some(known) => known.adopt(&opening),
-            None => case.opening = Some(opening),
+        match &mut aggregate.opening {
+            Some(known) => known.merge(&opening),
+            None => aggregate.opening = Some(opening),
         }
-        let leg = case.leg(&new.sid, false);
-        leg.reach(new.status, None, new.started_at);
+        let leg = aggregate.leg_mut(&new.sid, false);
+        leg.apply_status(new.status, None, new.started_at);
         let leg = leg.clone();
-        save_leg(&mut work, case.id, &leg).await?;
-        save_opening(&mut work, &case, new).await?;
-        case.conclude(&mut work).await?;
-        let record = row(&mut work, case.id).await?.record()?;
-        work.commit().await?;
+        save_leg(&mut transaction, aggregate.id, &leg).await?;
+        save_opening(&mut transaction, &aggregate, new).await?;
+        aggregate.save_outcome(&mut transaction).await?;
+        let record = load_call_row(&mut transaction, aggregate.id)
+            .await?
+            .into_record()?;
+        transaction.commit().await?;
         Ok(record)
     }
 
@@ -375,19 +386,20 @@ impl Sqlite {
         call: &CallSid,
         why: &str,
     ) -> Result<(), StoreError> {
-        let mut work = self.write().await?;
-        let id = call_of(&mut work, call.as_str()).await?;
-        let mut case = Case::load(&mut work, id.ok_or(StoreError::NoSuchCall)?).await?;
-        if case.own_cause.is_none() {
+        let mut transaction = self.begin_write().await?;
+        let id = call_id_of_leg(&mut transaction, call.as_str()).await?;
+        let mut aggregate =
+            CallAggregate::load(&mut transaction, id.ok_or(StoreError::NoSuchCall)?).await?;
+        if aggregate.own_cause.is_none() {
             sqlx::query("UPDATE calls SET own_cause = ? WHERE id = ?")
                 .bind(why)
-                .bind(case.id)
-                .execute(&mut *work)
+                .bind(aggregate.id)
+                .execute(&mut *transaction)
                 .await?;
-            case.own_cause = Some(why.to_owned());
-            case.conclude(&mut work).await?;
+            aggregate.own_cause = Some(why.to_owned());
+            aggregate.save_outcome(&mut transaction).await?;
         }
-        work.commit().await?;
+        transaction.commit().await?;
         Ok(())
     }
 
@@ -401,10 +413,13 @@ impl Sqlite {
         .bind(leg.as_str())
         .fetch_optional(&self.readers)
         .await?;
-        found.as_deref().map(sid).transpose()
+        found.as_deref().map(parse_call_sid).transpose()
     }
 
-    pub(in crate::store) async fn rung(&self, call: &CallSid) -> Result<Vec<UserId>, StoreError> {
+    pub(in crate::store) async fn rung_users(
+        &self,
+        call: &CallSid,
+    ) -> Result<Vec<UserId>, StoreError> {
         let parties: Vec<String> = sqlx::query_scalar(
             "SELECT l.to_party FROM legs l JOIN legs named ON named.call_id = l.call_id \
              WHERE named.sid = ? AND l.is_child",
@@ -412,8 +427,10 @@ impl Sqlite {
         .bind(call.as_str())
         .fetch_all(&self.readers)
         .await?;
-        let users = parties.into_iter().map(Party);
-        Ok(users.filter_map(|party| user_of(&party)).collect())
+        let select_users = parties.into_iter().map(Party);
+        Ok(select_users
+            .filter_map(|party| user_of_party(&party))
+            .collect())
     }
 
     pub(in crate::store) async fn call_record(
@@ -426,26 +443,26 @@ impl Sqlite {
         .bind(call.as_str())
         .fetch_optional(&self.readers)
         .await?;
-        row.map(CallRow::record).transpose()
+        row.map(CallRow::into_record).transpose()
     }
 
-    pub(in crate::store) async fn call(
+    pub(in crate::store) async fn call_detail(
         &self,
         call: &CallSid,
     ) -> Result<Option<CallDetail>, StoreError> {
         // One look at one moment: its parts fit together.
-        let mut look = self.readers.begin().await?;
+        let mut connection = self.readers.begin().await?;
         let row: Option<CallRow> = sqlx::query_as(select_calls!(
             "WHERE c.id = (SELECT call_id FROM legs WHERE sid = ?)"
         ))
         .bind(call.as_str())
-        .fetch_optional(&mut *look)
+        .fetch_optional(&mut *connection)
         .await?;
         let Some(row) = row else {
             return Ok(None);
         };
         let id = row.id;
-        let legs = legs(&mut look, id).await?;
+        let legs = load_legs(&mut connection, id).await?;
         let legs = legs.into_iter().map(|leg| Leg {
             sid: leg.sid,
             is_child: leg.is_child,
@@ -454,13 +471,14 @@ impl Sqlite {
             sip_code: leg.sip_code,
         });
         let detail = CallDetail {
-            call: row.record()?,
+            call: row.into_record()?,
             legs: legs.collect(),
-            recordings: super::recordings::of_call(&mut look, id).await?,
-            segments: super::transcript::of_call(&mut look, id).await?,
-            events: super::log::of_call(&mut look, id, limits::LOG_ENTRIES_MAX).await?,
+            recordings: super::recordings::load_recordings(&mut connection, id).await?,
+            segments: super::transcript::load_segments(&mut connection, id).await?,
+            events: super::call_log::load_call_log(&mut connection, id, limits::LOG_ENTRIES_MAX)
+                .await?,
         };
-        look.commit().await?;
+        connection.commit().await?;
         Ok(Some(detail))
     }
 
@@ -469,25 +487,25 @@ impl Sqlite {
         call: &CallSid,
         edit: &CallEdit,
     ) -> Result<Option<CallRecord>, StoreError> {
-        let mut work = self.write().await?;
+        let mut transaction = self.begin_write().await?;
         let id: Option<i64> = sqlx::query_scalar(
             "UPDATE calls SET notes = coalesce(?, notes), labels = coalesce(?, labels) \
              WHERE id = (SELECT call_id FROM legs WHERE sid = ?) RETURNING id",
         )
         .bind(&edit.notes)
-        .bind(edit.labels.as_ref().map(json))
+        .bind(edit.labels.as_ref().map(encode_json))
         .bind(call.as_str())
-        .fetch_optional(&mut *work)
+        .fetch_optional(&mut *transaction)
         .await?;
         let Some(id) = id else {
             return Ok(None);
         };
-        let record = row(&mut work, id).await?.record()?;
-        work.commit().await?;
+        let record = load_call_row(&mut transaction, id).await?.into_record()?;
+        transaction.commit().await?;
         Ok(Some(record))
     }
 
-    pub(in crate::store) async fn set_transcript(
+    pub(in crate::store) async fn set_transcript_state(
         &self,
         call: &CallSid,
         state: TranscriptState,
@@ -495,14 +513,14 @@ impl Sqlite {
         let done = sqlx::query(
             "UPDATE calls SET transcript = ? WHERE id = (SELECT call_id FROM legs WHERE sid = ?)",
         )
-        .bind(word(&state))
+        .bind(encode_enum(&state))
         .bind(call.as_str())
         .execute(&self.writer)
         .await?;
         Ok(done.rows_affected() > 0)
     }
 
-    pub(in crate::store) async fn set_audio(
+    pub(in crate::store) async fn set_has_audio(
         &self,
         call: &CallSid,
         has_audio: bool,
@@ -520,25 +538,28 @@ impl Sqlite {
 
 /// Writes what an opening says, where nothing was known.
 async fn save_opening(
-    work: &mut SqliteConnection,
-    case: &Case,
+    transaction: &mut SqliteConnection,
+    aggregate: &CallAggregate,
     new: &NewCall,
 ) -> Result<(), StoreError> {
-    let opening = case.opening.as_ref().expect("the caller has just made it");
+    let opening = aggregate
+        .opening
+        .as_ref()
+        .expect("the caller has just made it");
     sqlx::query(
         "UPDATE calls SET opened_at = ?, opened_direction = ?, opened_from = ?, opened_to = ?, \
          user_id = coalesce(user_id, (SELECT id FROM users WHERE id = ?)), announced = announced OR ?, \
          transcript = iif(transcript = 'off', ?, transcript) WHERE id = ?",
     )
     .bind(opening.at.millis())
-    .bind(word(&opening.direction))
+    .bind(encode_enum(&opening.direction))
     .bind(&opening.from.0)
     .bind(&opening.to.0)
     .bind(new.user_id.map(|user| user.0))
     .bind(new.announced)
-    .bind(word(&new.transcript))
-    .bind(case.id)
-    .execute(work)
+    .bind(encode_enum(&new.transcript))
+    .bind(aggregate.id)
+    .execute(transaction)
     .await?;
     Ok(())
 }

@@ -8,88 +8,101 @@ use sqlx::error::DatabaseError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode};
 use sqlx::{ConnectOptions, Connection};
 
-use super::{MIGRATOR, Sqlite, make_private, place};
+use super::{MIGRATOR, SqliteStore, create_private_file, describe_location};
 use crate::limits;
-use crate::store::Moved;
+use crate::store::MigrationOutcome;
 use crate::store::error::StoreError;
 
 /// `SQLITE_BUSY`.
-const BUSY: &str = "5";
+const SQLITE_BUSY: &str = "5";
 
-impl Sqlite {
+impl SqliteStore {
     /// The newest step that this program knows.
-    pub(in crate::store) fn newest_step() -> i64 {
-        MIGRATOR.iter().map(|step| step.version).max().unwrap_or(0)
+    pub(in crate::store) fn latest_migration_version() -> i64 {
+        MIGRATOR
+            .iter()
+            .map(|migration| migration.version)
+            .max()
+            .unwrap_or(0)
     }
 
     /// The step that the file is at.
-    pub(in crate::store) async fn step(file: &Path) -> Result<i64, StoreError> {
+    pub(in crate::store) async fn migration_version(file: &Path) -> Result<i64, StoreError> {
         if !file.exists() {
-            return Err(wrong(file, "is not there: check DATA_DIR and DATABASE_URL"));
+            return Err(unusable(
+                file,
+                "is not there: check DATA_DIR and DATABASE_URL",
+            ));
         }
         let options = SqliteConnectOptions::new().filename(file).read_only(true);
         let options = options.busy_timeout(limits::STORE_LOCK_WAIT_MAX);
         let mut connection = options.disable_statement_logging().connect().await?;
-        let step = step_of(&mut connection).await?;
+        let version = read_migration_version(&mut connection).await?;
         connection.close().await?;
-        Ok(step)
+        Ok(version)
     }
 
     /// Brings the file to a step.
-    pub(in crate::store) async fn move_to(file: &Path, to: i64) -> Result<Moved, StoreError> {
-        let (from, newest) = (Self::step(file).await?, Self::newest_step());
+    pub(in crate::store) async fn migrate_to(
+        file: &Path,
+        to: i64,
+    ) -> Result<MigrationOutcome, StoreError> {
+        let (from, newest) = (
+            Self::migration_version(file).await?,
+            Self::latest_migration_version(),
+        );
         if from > newest {
             let problem = format!(
                 "is at step {from}, and this program knows no later one than {newest}: run the \
                  newer program's `callburner migrate --to {to}`"
             );
-            return Err(wrong(file, problem));
+            return Err(unusable(file, problem));
         }
         if !(1..=newest).contains(&to) {
-            return Err(wrong(
+            return Err(unusable(
                 file,
                 format!("has no step {to}: there are 1 to {newest}"),
             ));
         }
-        let mut connection = alone(file).await?;
+        let mut connection = open_exclusive(file).await?;
         let mut copy = None;
         if to < from {
-            copy = Some(copied(file, from, &mut connection).await?);
-            let undone = MIGRATOR.undo(&mut connection, to).await;
-            undone.map_err(|error| Self::not_migrated(Some(file), error))?;
+            copy = Some(copy_database(file, from, &mut connection).await?);
+            let reverted = MIGRATOR.undo(&mut connection, to).await;
+            reverted.map_err(|error| Self::migration_error(Some(file), error))?;
         } else {
             let done = MIGRATOR.run_to(to, &mut connection).await;
-            done.map_err(|error| Self::not_migrated(Some(file), error))?;
+            done.map_err(|error| Self::migration_error(Some(file), error))?;
         }
         connection.close().await?;
-        Ok(Moved { from, to, copy })
+        Ok(MigrationOutcome { from, to, copy })
     }
 }
 
 /// A file that somebody else writes to, and takes his time: for measurements. Nobody else can write
 /// until it is dropped.
 #[derive(Debug)]
-pub struct Held(#[expect(dead_code, reason = "closed when it is dropped")] SqliteConnection);
+pub struct WriteLock(#[expect(dead_code, reason = "closed when it is dropped")] SqliteConnection);
 
-impl Sqlite {
-    pub(in crate::store) async fn hold(file: &Path) -> Result<Held, StoreError> {
+impl SqliteStore {
+    pub(in crate::store) async fn hold_write_lock(file: &Path) -> Result<WriteLock, StoreError> {
         let options = SqliteConnectOptions::new().filename(file);
         let options = options.busy_timeout(limits::STORE_WAIT_MAX);
         let mut connection = options.disable_statement_logging().connect().await?;
         sqlx::query("BEGIN IMMEDIATE")
             .execute(&mut connection)
             .await?;
-        Ok(Held(connection))
+        Ok(WriteLock(connection))
     }
 }
 
-fn wrong(file: &Path, problem: impl Into<String>) -> StoreError {
-    let (place, problem) = (place(Some(file)), problem.into());
-    StoreError::Place { place, problem }
+fn unusable(file: &Path, problem: impl Into<String>) -> StoreError {
+    let (location, problem) = (describe_location(Some(file)), problem.into());
+    StoreError::UnusableDatabase { location, problem }
 }
 
 /// Zero: no tables yet.
-async fn step_of(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
+async fn read_migration_version(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
     let table = "SELECT count(*) FROM sqlite_master WHERE name = '_sqlx_migrations'";
     let tables: i64 = sqlx::query_scalar(table)
         .fetch_one(&mut *connection)
@@ -97,13 +110,13 @@ async fn step_of(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
     if tables == 0 {
         return Ok(0);
     }
-    let step = "SELECT coalesce(max(version), 0) FROM _sqlx_migrations WHERE success";
-    Ok(sqlx::query_scalar(step).fetch_one(connection).await?)
+    let version = "SELECT coalesce(max(version), 0) FROM _sqlx_migrations WHERE success";
+    Ok(sqlx::query_scalar(version).fetch_one(connection).await?)
 }
 
 /// The file with nobody else at it: leaving the write-ahead log is only for who is alone. The next
 /// server begins a new one.
-async fn alone(file: &Path) -> Result<SqliteConnection, StoreError> {
+async fn open_exclusive(file: &Path) -> Result<SqliteConnection, StoreError> {
     let options = SqliteConnectOptions::new()
         .filename(file)
         .foreign_keys(true)
@@ -113,30 +126,30 @@ async fn alone(file: &Path) -> Result<SqliteConnection, StoreError> {
         .disable_statement_logging();
     options.connect().await.map_err(|error| {
         let code = error.as_database_error().and_then(DatabaseError::code);
-        if code.is_some_and(|code| code == BUSY) {
-            return wrong(file, "is in use: stop the server first");
+        if code.is_some_and(|code| code == SQLITE_BUSY) {
+            return unusable(file, "is in use: stop the server first");
         }
         error.into()
     })
 }
 
 /// Copies the database as it is beside itself, for this user alone; where to.
-async fn copied(
+async fn copy_database(
     file: &Path,
-    step: i64,
+    version: i64,
     connection: &mut SqliteConnection,
 ) -> Result<PathBuf, StoreError> {
     let mut copy = file.as_os_str().to_owned();
-    copy.push(format!(".step-{step}"));
+    copy.push(format!(".step-{version}"));
     let copy = PathBuf::from(copy);
     if copy.exists() {
         let problem = format!("was copied before: move {} elsewhere first", copy.display());
-        return Err(wrong(file, problem));
+        return Err(unusable(file, problem));
     }
     // SQLite writes into an empty file that is there, and keeps its permissions.
-    let made = make_private(&copy).await;
-    made.map_err(|error| {
-        wrong(
+    let created = create_private_file(&copy).await;
+    created.map_err(|error| {
+        unusable(
             file,
             format!("cannot be copied ({error}): make room beside it"),
         )

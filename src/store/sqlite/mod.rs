@@ -19,19 +19,19 @@
 //! `secure_delete` overwrites rows, the full-text index drops its entries at once, and the log is
 //! emptied into the file and cut to nothing, before a deletion counts as done.
 
+mod call_list;
+mod call_log;
 mod calls;
-mod erase;
-mod factors;
-mod list;
-mod log;
+mod deletion;
+mod leg_updates;
 mod migrate;
-mod people;
-mod placed;
+mod placed_calls;
 mod recordings;
 mod registrations;
+mod second_factors;
 mod server_log;
-mod status;
 mod transcript;
+mod users;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -43,7 +43,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, Connection, SqliteConnection, Transaction};
 
-pub use self::migrate::Held;
+pub use self::migrate::WriteLock;
 
 use super::error::StoreError;
 use crate::limits;
@@ -53,7 +53,7 @@ use crate::limits;
 static MIGRATOR: Migrator = sqlx::migrate!("src/store/migrations/sqlite");
 
 /// A database file, open.
-pub(super) struct Sqlite {
+pub(super) struct SqliteStore {
     /// One connection.
     writer: SqlitePool,
     /// Several; the writer itself when the database is in memory, where there can be but one.
@@ -63,15 +63,15 @@ pub(super) struct Sqlite {
 }
 
 /// A piece of work that is done whole or not at all.
-type Work = Transaction<'static, sqlx::Sqlite>;
+type WriteTransaction = Transaction<'static, sqlx::Sqlite>;
 
-impl Sqlite {
+impl SqliteStore {
     /// Opens `file`, or a database in memory; makes what is missing, brings the tables up to date.
     pub(super) async fn open(file: Option<&Path>) -> Result<Self, StoreError> {
         let options = match file {
             Some(file) => {
-                make_private(file).await.map_err(|error| StoreError::Place {
-                    place: file.display().to_string(),
+                create_private_file(file).await.map_err(|error| StoreError::UnusableDatabase {
+                    location: file.display().to_string(),
                     problem: format!(
                         "cannot be opened ({error}): check the path, and that this user may write there"
                     ),
@@ -103,12 +103,12 @@ impl Sqlite {
                 Box::pin(async move { Ok(is_free) })
             });
         }
-        let wrong = |error: StoreError| Self::wrong_place(file, error);
+        let unusable = |error: StoreError| Self::open_error(file, error);
         let writer = pool.clone().max_connections(1);
         let writer = writer.connect_with(options.clone()).await;
-        let writer = writer.map_err(|error| wrong(error.into()))?;
+        let writer = writer.map_err(|error| unusable(error.into()))?;
         let migrated = MIGRATOR.run(&writer).await;
-        migrated.map_err(|error| wrong(Self::not_migrated(file, error)))?;
+        migrated.map_err(|error| unusable(Self::migration_error(file, error)))?;
         let readers = if file.is_some() {
             pool.max_connections(limits::STORE_READERS_MAX)
                 .connect_lazy_with(options.read_only(true))
@@ -122,26 +122,26 @@ impl Sqlite {
         })
     }
 
-    fn wrong_place(file: Option<&Path>, error: StoreError) -> StoreError {
+    fn open_error(file: Option<&Path>, error: StoreError) -> StoreError {
         let problem = match error {
-            StoreError::Damaged(what) => format!("cannot be read ({what}): restore a copy of it"),
+            StoreError::Corrupt(what) => format!("cannot be read ({what}): restore a copy of it"),
             StoreError::Unavailable(what) => format!(
                 "cannot be opened ({what}): check that no other program holds it, and that this user may write there"
             ),
-            StoreError::Place { .. }
-            | StoreError::Full
+            StoreError::UnusableDatabase { .. }
+            | StoreError::DiskFull
             | StoreError::Conflict(_)
             | StoreError::TooLong { .. }
             | StoreError::TooMany { .. }
-            | StoreError::BadCursor
+            | StoreError::InvalidCursor
             | StoreError::NoSuchCall
             | StoreError::NoSuchUser => return error,
         };
-        let place = place(file);
-        StoreError::Place { place, problem }
+        let location = describe_location(file);
+        StoreError::UnusableDatabase { location, problem }
     }
 
-    fn not_migrated(file: Option<&Path>, error: MigrateError) -> StoreError {
+    fn migration_error(file: Option<&Path>, error: MigrateError) -> StoreError {
         #[expect(
             clippy::wildcard_enum_match_arm,
             reason = "the others cannot happen to steps that are compiled in"
@@ -151,7 +151,7 @@ impl Sqlite {
                 "was written by a newer CallBurner (step {version}): run that version, or have it \
                  go back with `callburner migrate --to {}`, or restore the copy from before the \
                  upgrade",
-                Self::newest_step()
+                Self::latest_migration_version()
             ),
             MigrateError::VersionMismatch(version) => format!(
                 "was made by another CallBurner than this one (step {version} differs): run the \
@@ -162,12 +162,12 @@ impl Sqlite {
             }
             other => format!("cannot be brought up to date: {other}"),
         };
-        let place = place(file);
-        StoreError::Place { place, problem }
+        let location = describe_location(file);
+        StoreError::UnusableDatabase { location, problem }
     }
 
     /// Begins a piece of work that writes.
-    async fn write(&self) -> Result<Work, StoreError> {
+    async fn begin_write(&self) -> Result<WriteTransaction, StoreError> {
         Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
     }
 
@@ -185,7 +185,7 @@ impl Sqlite {
         Ok(())
     }
 
-    pub(super) async fn check(&self) -> Result<(), StoreError> {
+    pub(super) async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query("SELECT 1 FROM calls LIMIT 1")
             .fetch_optional(&self.readers)
             .await?;
@@ -198,7 +198,9 @@ impl Sqlite {
                 .fetch_one(&self.readers)
                 .await?;
         let log = match &self.file {
-            Some(file) => tokio::fs::metadata(wal(file)).await.map_or(0, |m| m.len()),
+            Some(file) => tokio::fs::metadata(wal_path(file))
+                .await
+                .map_or(0, |m| m.len()),
             None => 0,
         };
         Ok((pages * page_bytes) as u64 + log)
@@ -222,12 +224,12 @@ impl Sqlite {
 }
 
 /// How errors name the database.
-fn place(file: Option<&Path>) -> String {
+fn describe_location(file: Option<&Path>) -> String {
     file.map_or_else(|| "in memory".to_owned(), |file| file.display().to_string())
 }
 
 /// The write-ahead log beside a database file.
-fn wal(file: &Path) -> PathBuf {
+fn wal_path(file: &Path) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push("-wal");
     name.into()
@@ -235,7 +237,7 @@ fn wal(file: &Path) -> PathBuf {
 
 /// Makes the file and its folder, if they are missing, for this user alone. SQLite gives its own
 /// files beside it the same permissions.
-async fn make_private(file: &Path) -> std::io::Result<()> {
+async fn create_private_file(file: &Path) -> std::io::Result<()> {
     let mut folder = tokio::fs::DirBuilder::new();
     let mut open = tokio::fs::OpenOptions::new();
     #[cfg(unix)]
@@ -251,11 +253,11 @@ async fn make_private(file: &Path) -> std::io::Result<()> {
 }
 
 /// `SQLITE_CORRUPT`.
-const CORRUPT: u32 = 11;
+const SQLITE_CORRUPT: u32 = 11;
 /// `SQLITE_FULL`.
-const FULL: u32 = 13;
+const SQLITE_FULL: u32 = 13;
 /// `SQLITE_NOTADB`.
-const NOT_A_DATABASE: u32 = 26;
+const SQLITE_NOTADB: u32 = 26;
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
@@ -270,19 +272,22 @@ impl From<sqlx::Error> for StoreError {
                 | sqlx::Error::TypeNotFound { .. }
         );
         match code.map(|code| code & 0xff) {
-            Some(FULL) => Self::Full,
-            Some(CORRUPT | NOT_A_DATABASE) => Self::Damaged(error.to_string()),
-            _ if is_misread => Self::Damaged(error.to_string()),
+            Some(SQLITE_FULL) => Self::DiskFull,
+            Some(SQLITE_CORRUPT | SQLITE_NOTADB) => Self::Corrupt(error.to_string()),
+            _ if is_misread => Self::Corrupt(error.to_string()),
             _ => Self::Unavailable(error.to_string()),
         }
     }
 }
 
 /// The call that a leg belongs to, by its number here.
-async fn call_of(work: &mut SqliteConnection, leg: &str) -> Result<Option<i64>, StoreError> {
+async fn call_id_of_leg(
+    transaction: &mut SqliteConnection,
+    leg: &str,
+) -> Result<Option<i64>, StoreError> {
     Ok(sqlx::query_scalar("SELECT call_id FROM legs WHERE sid = ?")
         .bind(leg)
-        .fetch_optional(work)
+        .fetch_optional(transaction)
         .await?)
 }
 
@@ -296,7 +301,7 @@ mod tests {
     use super::*;
     use crate::clock::UtcTime;
     use crate::ids::{CallSid, SegmentId, Track};
-    use crate::store::record::{CallEdit, NewCall, Party, TranscriptState};
+    use crate::store::records::{CallEdit, NewCall, Party, TranscriptState};
     use crate::transcript::{CallStatus, Direction, Segment, Speaker};
 
     fn now() -> UtcTime {
@@ -307,8 +312,8 @@ mod tests {
         CallSid::parse(&format!("CA{n:032x}")).unwrap()
     }
 
-    async fn open(folder: &TempDir) -> Sqlite {
-        Sqlite::open(Some(&folder.path().join("calls.db")))
+    async fn open(folder: &TempDir) -> SqliteStore {
+        SqliteStore::open(Some(&folder.path().join("calls.db")))
             .await
             .unwrap()
     }
@@ -316,7 +321,7 @@ mod tests {
     fn problem<T>(opened: Result<T, StoreError>) -> String {
         match opened {
             Ok(_) => panic!("it was opened"),
-            Err(error @ StoreError::Place { .. }) => error.to_string(),
+            Err(error @ StoreError::UnusableDatabase { .. }) => error.to_string(),
             Err(other) => panic!("{other}"),
         }
     }
@@ -337,7 +342,7 @@ mod tests {
         }
     }
 
-    async fn fill(store: &Sqlite, n: u32, word: &str) {
+    async fn fill(store: &SqliteStore, n: u32, word: &str) {
         let new = NewCall {
             sid: call(n),
             direction: Direction::Outgoing,
@@ -355,7 +360,7 @@ mod tests {
             ..segment(number)
         };
         let segments: Vec<Segment> = (0..40).map(said).collect();
-        store.keep_segments(&call(n), &segments).await.unwrap();
+        store.add_segments(&call(n), &segments).await.unwrap();
         let edit = CallEdit {
             notes: Some(format!("About {word}.")),
             labels: Some(vec![word.to_owned()]),
@@ -402,7 +407,9 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let folder = TempDir::new().unwrap();
         let inner = folder.path().join("a/b");
-        let store = Sqlite::open(Some(&inner.join("calls.db"))).await.unwrap();
+        let store = SqliteStore::open(Some(&inner.join("calls.db")))
+            .await
+            .unwrap();
         fill(&store, 1, "word").await;
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&inner), 0o700);
@@ -423,8 +430,8 @@ mod tests {
         .await
         .unwrap();
         store.close().await;
-        let place = folder.path().join("calls.db");
-        let told = problem(Sqlite::open(Some(&place)).await);
+        let location = folder.path().join("calls.db");
+        let told = problem(SqliteStore::open(Some(&location)).await);
         assert!(told.contains("newer CallBurner"), "{told}");
         assert!(told.contains("calls.db"), "{told}");
     }
@@ -444,19 +451,19 @@ mod tests {
         };
         let mut kept = 0;
         let refused = loop {
-            match store.keep_segments(&call(1), &[long(100 + kept)]).await {
+            match store.add_segments(&call(1), &[long(100 + kept)]).await {
                 Ok(()) => kept += 1,
                 Err(error) => break error,
             }
         };
-        assert!(matches!(refused, StoreError::Full), "{refused:?}");
+        assert!(matches!(refused, StoreError::DiskFull), "{refused:?}");
         assert_eq!(
             store.segments(&call(1)).await.unwrap().len(),
             40 + kept as usize
         );
         set(u32::MAX - 1).execute(&store.writer).await.unwrap();
         store
-            .keep_segments(&call(1), &[long(100 + kept)])
+            .add_segments(&call(1), &[long(100 + kept)])
             .await
             .unwrap();
         assert_eq!(
@@ -470,10 +477,13 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let store = open(&folder).await;
         for n in 1..=3 {
-            let mut work = store.write().await.unwrap();
+            let mut transaction = store.begin_write().await.unwrap();
             // As it does when the disk fails.
-            sqlx::query("ROLLBACK").execute(&mut *work).await.unwrap();
-            drop(work);
+            sqlx::query("ROLLBACK")
+                .execute(&mut *transaction)
+                .await
+                .unwrap();
+            drop(transaction);
             fill(&store, n, "word").await;
         }
     }
@@ -487,13 +497,13 @@ mod tests {
             "not a database, but long enough to look at ".repeat(99),
         )
         .unwrap();
-        let told = problem(Sqlite::open(Some(&text)).await);
+        let told = problem(SqliteStore::open(Some(&text)).await);
         assert!(
             told.contains("notes.txt") && told.contains("restore"),
             "{told}"
         );
         let below_a_file = text.join("calls.db");
-        let told = problem(Sqlite::open(Some(&below_a_file)).await);
+        let told = problem(SqliteStore::open(Some(&below_a_file)).await);
         assert!(told.contains("check the path"), "{told}");
     }
 
@@ -503,7 +513,7 @@ mod tests {
         let store = open(&folder).await;
         fill(&store, 1, "word").await;
         let other = open(&folder).await;
-        let lock = other.write().await.unwrap();
+        let lock = other.begin_write().await.unwrap();
         // Readers are not held up.
         assert!(store.call_record(&call(1)).await.unwrap().is_some());
         let edit = CallEdit::default();
@@ -530,13 +540,13 @@ mod tests {
                 .or_else(|_| row.try_get::<i64, _>(0).map(|n| n.to_string()));
             assert_eq!(found.unwrap(), value, "{pragma}");
         }
-        let loose: Vec<String> = sqlx::query_scalar(
+        let non_strict_tables: Vec<String> = sqlx::query_scalar(
             "SELECT name FROM pragma_table_list WHERE type = 'table' AND strict = 0 \
              AND name NOT LIKE 'sqlite_%' AND name NOT LIKE '_sqlx_%'",
         )
         .fetch_all(&store.writer)
         .await
         .unwrap();
-        assert_eq!(loose, Vec::<String>::new());
+        assert_eq!(non_strict_tables, Vec::<String>::new());
     }
 }

@@ -2,14 +2,14 @@
 
 use sqlx::SqliteConnection;
 
-use super::Sqlite;
-use super::calls::{Case, sid as call_sid};
-use super::status::is_news;
+use super::SqliteStore;
+use super::calls::{CallAggregate, parse_call_sid};
+use super::leg_updates::is_first_delivery;
 use crate::clock::UtcTime;
 use crate::ids::{CallSid, RecordingSid};
+use crate::store::columns::{decode_enum, encode_enum};
 use crate::store::error::StoreError;
-use crate::store::recordings::{heard, resumed};
-use crate::store::words::{read, word};
+use crate::store::recording_state::{merge_update, resume};
 use crate::store::{Recording, RecordingUpdate};
 
 /// Everything of a [`RecordingRow`].
@@ -34,11 +34,11 @@ struct RecordingRow {
 }
 
 impl RecordingRow {
-    fn recording(self) -> Result<Recording, StoreError> {
+    fn into_recording(self) -> Result<Recording, StoreError> {
         Ok(Recording {
-            sid: sid(&self.sid)?,
-            call_sid: call_sid(&self.call_sid)?,
-            status: read(&self.status)?,
+            sid: parse_recording_sid(&self.sid)?,
+            call_sid: parse_call_sid(&self.call_sid)?,
+            status: decode_enum(&self.status)?,
             channels: self.channels,
             duration_seconds: self.duration_seconds,
             started_at: self.started_at.map(UtcTime::from_millis),
@@ -47,91 +47,94 @@ impl RecordingRow {
 }
 
 /// A stored SID.
-pub(super) fn sid(text: &str) -> Result<RecordingSid, StoreError> {
-    RecordingSid::parse(text).map_err(|error| StoreError::Damaged(error.to_string()))
+pub(super) fn parse_recording_sid(text: &str) -> Result<RecordingSid, StoreError> {
+    RecordingSid::parse(text).map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
 /// A call's recordings, oldest first.
-pub(super) async fn of_call(
-    look: &mut SqliteConnection,
+pub(super) async fn load_recordings(
+    connection: &mut SqliteConnection,
     call: i64,
 ) -> Result<Vec<Recording>, StoreError> {
     let rows: Vec<RecordingRow> = sqlx::query_as(select_recordings!(
         "WHERE r.call_id = ? ORDER BY r.started_at IS NOT NULL, r.started_at, r.id"
     ))
     .bind(call)
-    .fetch_all(look)
+    .fetch_all(connection)
     .await?;
-    rows.into_iter().map(RecordingRow::recording).collect()
+    rows.into_iter().map(RecordingRow::into_recording).collect()
 }
 
-async fn find(
-    look: &mut SqliteConnection,
+async fn find_recording(
+    connection: &mut SqliteConnection,
     recording: &RecordingSid,
 ) -> Result<Option<Recording>, StoreError> {
     let row: Option<RecordingRow> = sqlx::query_as(select_recordings!("WHERE r.sid = ?"))
         .bind(recording.as_str())
-        .fetch_optional(look)
+        .fetch_optional(connection)
         .await?;
-    row.map(RecordingRow::recording).transpose()
+    row.map(RecordingRow::into_recording).transpose()
 }
 
-async fn rewrite(work: &mut SqliteConnection, recording: &Recording) -> Result<(), StoreError> {
+async fn update_recording(
+    transaction: &mut SqliteConnection,
+    recording: &Recording,
+) -> Result<(), StoreError> {
     sqlx::query(
         "UPDATE recordings SET status = ?, channels = ?, duration_seconds = ?, started_at = ? \
          WHERE sid = ?",
     )
-    .bind(word(&recording.status))
+    .bind(encode_enum(&recording.status))
     .bind(recording.channels)
     .bind(recording.duration_seconds)
     .bind(recording.started_at.map(UtcTime::millis))
     .bind(recording.sid.as_str())
-    .execute(work)
+    .execute(transaction)
     .await?;
     Ok(())
 }
 
 /// Writes down a recording that nobody knew, and its call if need be.
-async fn begin(
-    work: &mut SqliteConnection,
+async fn create_recording(
+    transaction: &mut SqliteConnection,
     recording: &Recording,
     now: UtcTime,
 ) -> Result<(), StoreError> {
     let began = recording.started_at.unwrap_or(now);
-    let case = Case::of(work, &recording.call_sid, began).await?;
+    let aggregate = CallAggregate::load_or_create(transaction, &recording.call_sid, began).await?;
     sqlx::query("INSERT INTO recordings (sid, call_id, status) VALUES (?, ?, ?)")
         .bind(recording.sid.as_str())
-        .bind(case.id)
-        .bind(word(&recording.status))
-        .execute(&mut *work)
+        .bind(aggregate.id)
+        .bind(encode_enum(&recording.status))
+        .execute(&mut *transaction)
         .await?;
-    rewrite(work, recording).await
+    update_recording(transaction, recording).await
 }
 
-impl Sqlite {
-    pub(in crate::store) async fn apply_recording(
+impl SqliteStore {
+    pub(in crate::store) async fn apply_recording_update(
         &self,
         update: &RecordingUpdate,
         now: UtcTime,
     ) -> Result<bool, StoreError> {
-        let mut work = self.write().await?;
-        if !is_news(&mut work, update.token.as_deref(), now).await? {
+        let mut transaction = self.begin_write().await?;
+        if !is_first_delivery(&mut transaction, update.token.as_deref(), now).await? {
             return Ok(false);
         }
-        let changed = match find(&mut work, &update.recording.sid).await? {
-            None => match begin(&mut work, &update.recording, now).await {
+        let changed = match find_recording(&mut transaction, &update.recording.sid).await? {
+            None => match create_recording(&mut transaction, &update.recording, now).await {
                 Err(StoreError::NoSuchCall) => false,
                 other => other.map(|()| true)?,
             },
             Some(known) => {
-                let next = heard(&known, &update.recording);
+                let next = merge_update(&known, &update.recording);
                 if next != known {
-                    rewrite(&mut work, &next).await?;
+                    update_recording(&mut transaction, &next).await?;
                 }
                 next != known
             }
         };
-        work.commit().await?;
+        transaction.commit().await?;
         Ok(changed)
     }
 
@@ -139,14 +142,14 @@ impl Sqlite {
         &self,
         recording: &RecordingSid,
     ) -> Result<bool, StoreError> {
-        let mut work = self.write().await?;
-        let Some(known) = find(&mut work, recording).await? else {
+        let mut transaction = self.begin_write().await?;
+        let Some(known) = find_recording(&mut transaction, recording).await? else {
             return Ok(false);
         };
-        let next = resumed(&known);
+        let next = resume(&known);
         if next != known {
-            rewrite(&mut work, &next).await?;
-            work.commit().await?;
+            update_recording(&mut transaction, &next).await?;
+            transaction.commit().await?;
         }
         Ok(next != known)
     }
@@ -155,10 +158,10 @@ impl Sqlite {
         &self,
         recording: &RecordingSid,
     ) -> Result<Option<Recording>, StoreError> {
-        find(&mut *self.readers.acquire().await?, recording).await
+        find_recording(&mut *self.readers.acquire().await?, recording).await
     }
 
-    pub(in crate::store) async fn recording_of(
+    pub(in crate::store) async fn latest_recording(
         &self,
         call: &CallSid,
     ) -> Result<Option<Recording>, StoreError> {
@@ -169,6 +172,6 @@ impl Sqlite {
         .bind(call.as_str())
         .fetch_optional(&self.readers)
         .await?;
-        row.map(RecordingRow::recording).transpose()
+        row.map(RecordingRow::into_recording).transpose()
     }
 }

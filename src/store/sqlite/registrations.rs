@@ -1,6 +1,6 @@
 //! Browsers that have registered at Twilio.
 
-use super::Sqlite;
+use super::SqliteStore;
 use crate::clock::UtcTime;
 use crate::ids::{ClientIdentity, RegistrationId};
 use crate::limits;
@@ -16,8 +16,8 @@ struct RegistrationRow {
 }
 
 impl RegistrationRow {
-    fn registration(self) -> Result<RegistrationRecord, StoreError> {
-        let damaged = |what: &str| StoreError::Damaged(format!("a registration's {what}"));
+    fn into_registration(self) -> Result<RegistrationRecord, StoreError> {
+        let damaged = |what: &str| StoreError::Corrupt(format!("a registration's {what}"));
         Ok(RegistrationRecord {
             id: RegistrationId::parse(&self.id).map_err(|_| damaged("name"))?,
             identity: ClientIdentity::parse(&self.identity).map_err(|_| damaged("identity"))?,
@@ -27,16 +27,16 @@ impl RegistrationRow {
     }
 }
 
-impl Sqlite {
-    pub(in crate::store) async fn keep_registration(
+impl SqliteStore {
+    pub(in crate::store) async fn save_registration(
         &self,
         registration: &RegistrationRecord,
         now: UtcTime,
     ) -> Result<(), StoreError> {
-        let mut work = self.write().await?;
+        let mut transaction = self.begin_write().await?;
         sqlx::query("DELETE FROM registrations WHERE expires_at <= ?")
             .bind(now.millis())
-            .execute(&mut *work)
+            .execute(&mut *transaction)
             .await?;
         sqlx::query(
             "INSERT INTO registrations (id, identity, since, expires_at) VALUES (?, ?, ?, ?) \
@@ -47,10 +47,10 @@ impl Sqlite {
         .bind(registration.identity.as_str())
         .bind(registration.since.millis())
         .bind(registration.expires_at.millis())
-        .execute(&mut *work)
+        .execute(&mut *transaction)
         .await?;
         let count: i64 = sqlx::query_scalar("SELECT count(*) FROM registrations")
-            .fetch_one(&mut *work)
+            .fetch_one(&mut *transaction)
             .await?;
         let beyond = count - limits::REGISTRATIONS_MAX as i64;
         if beyond > 0 {
@@ -59,14 +59,14 @@ impl Sqlite {
                  (SELECT id FROM registrations ORDER BY since, id LIMIT ?)",
             )
             .bind(beyond)
-            .execute(&mut *work)
+            .execute(&mut *transaction)
             .await?;
         }
-        work.commit().await?;
+        transaction.commit().await?;
         Ok(())
     }
 
-    pub(in crate::store) async fn forget_registration(
+    pub(in crate::store) async fn remove_registration(
         &self,
         id: &RegistrationId,
     ) -> Result<(), StoreError> {
@@ -89,7 +89,7 @@ impl Sqlite {
         .fetch_all(&self.readers)
         .await?;
         rows.into_iter()
-            .map(RegistrationRow::registration)
+            .map(RegistrationRow::into_registration)
             .collect()
     }
 }

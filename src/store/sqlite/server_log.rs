@@ -5,7 +5,7 @@
 
 use sqlx::{QueryBuilder, SqliteConnection};
 
-use super::Sqlite;
+use super::SqliteStore;
 use crate::clock::UtcTime;
 use crate::ids::UserId;
 use crate::limits;
@@ -19,7 +19,7 @@ const MORE: &str = "more of the same kind";
 const TRIM_EVERY: i64 = 1_024;
 
 #[derive(sqlx::FromRow)]
-struct Row {
+struct ServerLogRow {
     at: i64,
     last_at: i64,
     count: i64,
@@ -29,8 +29,8 @@ struct Row {
     address: Option<String>,
 }
 
-impl Row {
-    fn entry(self) -> ServerLogEntry {
+impl ServerLogRow {
+    fn into_entry(self) -> ServerLogEntry {
         ServerLogEntry {
             at: UtcTime::from_millis(self.at),
             last_at: UtcTime::from_millis(self.last_at),
@@ -43,8 +43,8 @@ impl Row {
     }
 }
 
-async fn insert(
-    work: &mut SqliteConnection,
+async fn insert_entry(
+    transaction: &mut SqliteConnection,
     entry: &NewLogEntry,
     detail: &str,
     address: Option<&str>,
@@ -58,13 +58,13 @@ async fn insert(
     .bind(detail)
     .bind(entry.user_id.map(|user| user.0))
     .bind(address)
-    .execute(work)
+    .execute(transaction)
     .await?;
     Ok(inserted.last_insert_rowid())
 }
 
-async fn count_on(
-    work: &mut SqliteConnection,
+async fn add_count(
+    transaction: &mut SqliteConnection,
     id: i64,
     times: u32,
     at: UtcTime,
@@ -75,14 +75,14 @@ async fn count_on(
     .bind(times)
     .bind(at.millis())
     .bind(id)
-    .execute(work)
+    .execute(transaction)
     .await?;
     Ok(counted.rows_affected() > 0)
 }
 
 /// The entry that counts this one with others, if the user has had a day's entries of the kind.
-async fn crowded(
-    work: &mut SqliteConnection,
+async fn count_if_over_limit(
+    transaction: &mut SqliteConnection,
     entry: &NewLogEntry,
 ) -> Result<Option<i64>, StoreError> {
     let since = entry.at.minus(limits::SERVER_LOG_DAY).millis();
@@ -94,10 +94,10 @@ async fn crowded(
     .bind(&entry.kind)
     .bind(user)
     .bind(since)
-    .bind(limits::SERVER_LOG_ENTRIES_A_DAY_MAX)
-    .fetch_one(&mut *work)
+    .bind(limits::SERVER_LOG_ENTRIES_PER_DAY_MAX)
+    .fetch_one(&mut *transaction)
     .await?;
-    if today < i64::from(limits::SERVER_LOG_ENTRIES_A_DAY_MAX) {
+    if today < i64::from(limits::SERVER_LOG_ENTRIES_PER_DAY_MAX) {
         return Ok(None);
     }
     let more: Option<i64> = sqlx::query_scalar(
@@ -108,22 +108,22 @@ async fn crowded(
     .bind(user)
     .bind(since)
     .bind(MORE)
-    .fetch_optional(&mut *work)
+    .fetch_optional(&mut *transaction)
     .await?;
     match more {
         Some(id) => {
-            count_on(work, id, 1, entry.at).await?;
+            add_count(transaction, id, 1, entry.at).await?;
             Ok(Some(id))
         }
-        None => insert(work, entry, MORE, None).await.map(Some),
+        None => insert_entry(transaction, entry, MORE, None).await.map(Some),
     }
 }
 
 /// Brings the log down to `max` entries: the oldest of the user and kind that have the most leave.
-async fn trim(work: &mut SqliteConnection, max: i64) -> Result<(), StoreError> {
+async fn trim(transaction: &mut SqliteConnection, max: i64) -> Result<(), StoreError> {
     loop {
         let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM server_log")
-            .fetch_one(&mut *work)
+            .fetch_one(&mut *transaction)
             .await?;
         let excess = kept - max;
         if excess <= 0 {
@@ -133,7 +133,7 @@ async fn trim(work: &mut SqliteConnection, max: i64) -> Result<(), StoreError> {
             "SELECT kind, user_id, count(*) FROM server_log GROUP BY kind, user_id \
              ORDER BY count(*) DESC, kind, user_id LIMIT 2",
         )
-        .fetch_all(&mut *work)
+        .fetch_all(&mut *transaction)
         .await?;
         let Some((kind, user, most)) = sizes.first() else {
             return Ok(());
@@ -148,35 +148,43 @@ async fn trim(work: &mut SqliteConnection, max: i64) -> Result<(), StoreError> {
         .bind(kind)
         .bind(user)
         .bind(leave)
-        .execute(&mut *work)
+        .execute(&mut *transaction)
         .await?;
     }
 }
 
-impl Sqlite {
+impl SqliteStore {
     pub(in crate::store) async fn log_server(
         &self,
         entry: &NewLogEntry,
     ) -> Result<i64, StoreError> {
-        let mut work = self.write().await?;
-        let id = match crowded(&mut work, entry).await? {
+        let mut transaction = self.begin_write().await?;
+        let id = match count_if_over_limit(&mut transaction, entry).await? {
             Some(id) => id,
-            None => insert(&mut work, entry, &entry.detail, entry.address.as_deref()).await?,
+            None => {
+                insert_entry(
+                    &mut transaction,
+                    entry,
+                    &entry.detail,
+                    entry.address.as_deref(),
+                )
+                .await?
+            }
         };
         if id % TRIM_EVERY == 0 {
-            trim(&mut work, i64::from(limits::SERVER_LOG_ENTRIES_MAX)).await?;
+            trim(&mut transaction, i64::from(limits::SERVER_LOG_ENTRIES_MAX)).await?;
         }
-        work.commit().await?;
+        transaction.commit().await?;
         Ok(id)
     }
 
-    pub(in crate::store) async fn count_log(
+    pub(in crate::store) async fn add_to_log_count(
         &self,
         id: i64,
         times: u32,
         at: UtcTime,
     ) -> Result<bool, StoreError> {
-        count_on(&mut *self.writer.acquire().await?, id, times, at).await
+        add_count(&mut *self.writer.acquire().await?, id, times, at).await
     }
 
     pub(in crate::store) async fn sweep_log(&self, before: UtcTime) -> Result<u64, StoreError> {
@@ -207,8 +215,12 @@ impl Sqlite {
         query
             .push(" ORDER BY at DESC, id DESC LIMIT ")
             .push_bind(limit);
-        let rows: Vec<Row> = query.build_query_as().fetch_all(&self.readers).await?;
-        Ok(rows.into_iter().rev().map(Row::entry).collect())
+        let rows: Vec<ServerLogRow> = query.build_query_as().fetch_all(&self.readers).await?;
+        Ok(rows
+            .into_iter()
+            .rev()
+            .map(ServerLogRow::into_entry)
+            .collect())
     }
 }
 
@@ -218,7 +230,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_log_loses_the_oldest_of_whoever_has_the_most() {
-        let store = Sqlite::open(None).await.unwrap();
+        let store = SqliteStore::open(None).await.unwrap();
         let entry = |n: u64, kind: &str, user: i64| NewLogEntry {
             at: UtcTime::from_millis(1_800_000_000_000 + n as i64),
             kind: kind.to_owned(),
@@ -232,9 +244,9 @@ mod tests {
         for n in 3..40 {
             store.log_server(&entry(n, "exported", 2)).await.unwrap();
         }
-        let mut work = store.write().await.unwrap();
-        trim(&mut work, 10).await.unwrap();
-        work.commit().await.unwrap();
+        let mut transaction = store.begin_write().await.unwrap();
+        trim(&mut transaction, 10).await.unwrap();
+        transaction.commit().await.unwrap();
         let left = store.search_log(&LogFilter::default(), 100).await.unwrap();
         let left: Vec<&str> = left.iter().map(|entry| entry.detail.as_str()).collect();
         assert_eq!(

@@ -2,13 +2,13 @@
 
 use sqlx::SqliteConnection;
 
-use super::calls::{Case, save_leg, sid as call_sid};
-use super::{Sqlite, call_of, log};
+use super::calls::{CallAggregate, parse_call_sid, save_leg};
+use super::{SqliteStore, call_id_of_leg, call_log};
 use crate::clock::UtcTime;
 use crate::ids::{CallSid, StreamSid};
 use crate::limits;
+use crate::store::columns::{decode_enum, decode_json, encode_enum, encode_json};
 use crate::store::error::StoreError;
-use crate::store::words::{json, read, read_json, word};
 use crate::store::{CallLogEntry, StreamRecord, TranscriptState};
 use crate::transcript::{CallStatus, EndReason, Segment};
 
@@ -28,15 +28,15 @@ struct SegmentRow {
 }
 
 impl SegmentRow {
-    fn segment(self) -> Result<Segment, StoreError> {
+    fn into_segment(self) -> Result<Segment, StoreError> {
         Ok(Segment {
-            id: read(&self.segment_id)?,
-            track: read(&self.track)?,
-            speaker: read(&self.speaker)?,
+            id: decode_enum(&self.segment_id)?,
+            track: decode_enum(&self.track)?,
+            speaker: decode_enum(&self.speaker)?,
             start_ms: self.start_ms as u64,
             end_ms: self.end_ms as u64,
             text: self.text,
-            words: read_json(&self.words)?,
+            words: decode_json(&self.words)?,
             language: self.language,
             latency_ms: self.latency_ms as u64,
             transcribed: self.transcribed,
@@ -46,8 +46,8 @@ impl SegmentRow {
 }
 
 /// What was said in a call, in order of time.
-pub(super) async fn of_call(
-    look: &mut SqliteConnection,
+pub(super) async fn load_segments(
+    connection: &mut SqliteConnection,
     call: i64,
 ) -> Result<Vec<Segment>, StoreError> {
     let rows: Vec<SegmentRow> = sqlx::query_as(
@@ -55,12 +55,16 @@ pub(super) async fn of_call(
          transcribed, echo FROM segments WHERE call_id = ? ORDER BY start_ms, id",
     )
     .bind(call)
-    .fetch_all(look)
+    .fetch_all(connection)
     .await?;
-    rows.into_iter().map(SegmentRow::segment).collect()
+    rows.into_iter().map(SegmentRow::into_segment).collect()
 }
 
-async fn keep(work: &mut SqliteConnection, call: i64, segment: &Segment) -> Result<(), StoreError> {
+async fn insert_segment(
+    transaction: &mut SqliteConnection,
+    call: i64,
+    segment: &Segment,
+) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO segments (call_id, segment_id, track, speaker, start_ms, end_ms, text, words, \
          language, latency_ms, transcribed, echo) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
@@ -68,23 +72,23 @@ async fn keep(work: &mut SqliteConnection, call: i64, segment: &Segment) -> Resu
     )
     .bind(call)
     .bind(segment.id.as_str())
-    .bind(word(&segment.track))
-    .bind(word(&segment.speaker))
+    .bind(encode_enum(&segment.track))
+    .bind(encode_enum(&segment.speaker))
     .bind(segment.start_ms as i64)
     .bind(segment.end_ms as i64)
     .bind(&segment.text)
-    .bind(json(&segment.words))
+    .bind(encode_json(&segment.words))
     .bind(&segment.language)
     .bind(segment.latency_ms as i64)
     .bind(segment.transcribed)
     .bind(segment.echo)
-    .execute(work)
+    .execute(transaction)
     .await?;
     Ok(())
 }
 
-async fn stream(
-    look: &mut SqliteConnection,
+async fn load_stream(
+    connection: &mut SqliteConnection,
     sid: &StreamSid,
 ) -> Result<Option<StreamRecord>, StoreError> {
     let row: Option<(u32, i64, Option<String>)> = sqlx::query_as(
@@ -92,28 +96,28 @@ async fn stream(
          WHERE all_streams.call_id = streams.call_id), ended FROM streams WHERE sid = ?",
     )
     .bind(sid.as_str())
-    .fetch_optional(look)
+    .fetch_optional(connection)
     .await?;
-    let record = |(number, begun_ms, ended): (u32, i64, Option<String>)| {
+    let record = |(number, start_offset_ms, ended): (u32, i64, Option<String>)| {
         Ok(StreamRecord {
             sid: sid.clone(),
             number,
             // A clock that was set back between two streams.
-            begun_ms: begun_ms.max(0) as u64,
-            ended: ended.as_deref().map(read).transpose()?,
+            start_offset_ms: start_offset_ms.max(0) as u64,
+            ended: ended.as_deref().map(decode_enum).transpose()?,
         })
     };
     row.map(record).transpose()
 }
 
-impl Sqlite {
-    pub(in crate::store) async fn keep_segments(
+impl SqliteStore {
+    pub(in crate::store) async fn add_segments(
         &self,
         call: &CallSid,
         segments: &[Segment],
     ) -> Result<(), StoreError> {
-        let mut work = self.write().await?;
-        let id = call_of(&mut work, call.as_str()).await?;
+        let mut transaction = self.begin_write().await?;
+        let id = call_id_of_leg(&mut transaction, call.as_str()).await?;
         let id = id.ok_or(StoreError::NoSuchCall)?;
         let max = limits::SEGMENTS_PER_CALL_MAX;
         let kept: i64 = sqlx::query_scalar(
@@ -121,16 +125,16 @@ impl Sqlite {
         )
         .bind(id)
         .bind(max as i64)
-        .fetch_one(&mut *work)
+        .fetch_one(&mut *transaction)
         .await?;
         if kept as usize + segments.len() > max {
             let what = "segments of one call";
             return Err(StoreError::TooMany { what, max });
         }
         for segment in segments {
-            keep(&mut work, id, segment).await?;
+            insert_segment(&mut transaction, id, segment).await?;
         }
-        work.commit().await?;
+        transaction.commit().await?;
         Ok(())
     }
 
@@ -138,12 +142,12 @@ impl Sqlite {
         &self,
         call: &CallSid,
     ) -> Result<Vec<Segment>, StoreError> {
-        let mut look = self.readers.begin().await?;
-        let Some(id) = call_of(&mut look, call.as_str()).await? else {
+        let mut connection = self.readers.begin().await?;
+        let Some(id) = call_id_of_leg(&mut connection, call.as_str()).await? else {
             return Ok(Vec::new());
         };
-        let segments = of_call(&mut look, id).await?;
-        look.commit().await?;
+        let segments = load_segments(&mut connection, id).await?;
+        connection.commit().await?;
         Ok(segments)
     }
 
@@ -153,37 +157,39 @@ impl Sqlite {
         sid: &StreamSid,
         now: UtcTime,
     ) -> Result<StreamRecord, StoreError> {
-        let mut work = self.write().await?;
-        if let Some(known) = stream(&mut work, sid).await? {
+        let mut transaction = self.begin_write().await?;
+        if let Some(known) = load_stream(&mut transaction, sid).await? {
             return Ok(known);
         }
-        let is_new = call_of(&mut work, call.as_str()).await?.is_none();
-        let mut case = Case::of(&mut work, call, now).await?;
+        let is_new = call_id_of_leg(&mut transaction, call.as_str())
+            .await?
+            .is_none();
+        let mut aggregate = CallAggregate::load_or_create(&mut transaction, call, now).await?;
         if is_new {
             // Nobody has told of the call, but it is being talked.
-            let leg = case.leg(call, false);
-            leg.reach(CallStatus::InProgress, None, now);
+            let leg = aggregate.leg_mut(call, false);
+            leg.apply_status(CallStatus::InProgress, None, now);
             let leg = leg.clone();
-            save_leg(&mut work, case.id, &leg).await?;
-            case.conclude(&mut work).await?;
+            save_leg(&mut transaction, aggregate.id, &leg).await?;
+            aggregate.save_outcome(&mut transaction).await?;
         }
         sqlx::query(
             "INSERT INTO streams (sid, call_id, number, started_at) \
              SELECT ?1, ?2, 1 + coalesce(max(number), 0), ?3 FROM streams WHERE call_id = ?2",
         )
         .bind(sid.as_str())
-        .bind(case.id)
+        .bind(aggregate.id)
         .bind(now.millis())
-        .execute(&mut *work)
+        .execute(&mut *transaction)
         .await?;
         sqlx::query("UPDATE calls SET transcript = ? WHERE id = ?")
-            .bind(word(&TranscriptState::Live))
-            .bind(case.id)
-            .execute(&mut *work)
+            .bind(encode_enum(&TranscriptState::Live))
+            .bind(aggregate.id)
+            .execute(&mut *transaction)
             .await?;
-        let opened = stream(&mut work, sid).await?;
-        work.commit().await?;
-        opened.ok_or_else(|| StoreError::Damaged("a stream was not kept".to_owned()))
+        let opened = load_stream(&mut transaction, sid).await?;
+        transaction.commit().await?;
+        opened.ok_or_else(|| StoreError::Corrupt("a stream was not kept".to_owned()))
     }
 
     pub(in crate::store) async fn end_stream(
@@ -195,7 +201,7 @@ impl Sqlite {
         let ended = sqlx::query(
             "UPDATE streams SET ended = ?, ended_at = ? WHERE sid = ? AND ended IS NULL",
         )
-        .bind(word(&reason))
+        .bind(encode_enum(&reason))
         .bind(now.millis())
         .bind(sid.as_str())
         .execute(&self.writer)
@@ -207,11 +213,11 @@ impl Sqlite {
         &self,
         now: UtcTime,
     ) -> Result<Vec<CallSid>, StoreError> {
-        let mut work = self.write().await?;
+        let mut transaction = self.begin_write().await?;
         let live: Vec<i64> = sqlx::query_scalar(
             "UPDATE calls SET transcript = 'interrupted' WHERE transcript = 'live' RETURNING id",
         )
-        .fetch_all(&mut *work)
+        .fetch_all(&mut *transaction)
         .await?;
         let entry = CallLogEntry {
             at: now,
@@ -220,12 +226,12 @@ impl Sqlite {
             user_id: None,
         };
         for id in live {
-            log::write(&mut work, id, &entry).await?;
+            call_log::append_entry(&mut transaction, id, &entry).await?;
         }
         sqlx::query("UPDATE streams SET ended = ?, ended_at = ? WHERE ended IS NULL")
-            .bind(word(&EndReason::Dropped))
+            .bind(encode_enum(&EndReason::Dropped))
             .bind(now.millis())
-            .execute(&mut *work)
+            .execute(&mut *transaction)
             .await?;
         let open: Vec<String> = sqlx::query_scalar(
             "SELECT sid FROM (SELECT sid, started_at, from_party <> '' OR to_party <> '' \
@@ -235,9 +241,9 @@ impl Sqlite {
              ORDER BY has_stream DESC, started_at DESC LIMIT ?",
         )
         .bind(limits::OPEN_CALLS_MAX)
-        .fetch_all(&mut *work)
+        .fetch_all(&mut *transaction)
         .await?;
-        work.commit().await?;
-        open.iter().map(|sid| call_sid(sid)).collect()
+        transaction.commit().await?;
+        open.iter().map(|sid| parse_call_sid(sid)).collect()
     }
 }

@@ -5,13 +5,13 @@ use std::process::Command;
 use serde_json::json;
 
 use super::streams::{speak_again, streams_asked_for};
-use super::{Leg, Office, THEIRS, texts};
+use super::{CallbackLeg, THEIRS, TestAccount, texts};
 use crate::clock;
 use crate::ids::Track;
 use crate::store::Role;
 use crate::tests::phone::speech;
+use crate::tests::scenarios::call;
 use crate::tests::sign_in::{PASSWORD, cookie};
-use crate::tests::stories::call;
 use crate::transcript::EndReason;
 
 const HOUR_SECONDS: i64 = 3_600;
@@ -49,21 +49,21 @@ fn a_clock_that_is_set_moves_no_word_and_hides_no_browser() {
 /// Two hours ahead in the middle of a call, then two behind: streams that follow each other within
 /// seconds are laid out so, and a browser that is there is called.
 async fn calls_go_on() {
-    let office = Office::open().await;
-    let (alice, twiml) = office.alice_calls().await;
-    let identity = office.online(&alice).await;
-    let mut page = office.listen(1, &alice).await;
-    let mut stream = office.stream(&twiml, 1, 1).await;
-    stream.speak_on(Track::Outbound, &speech()).await;
+    let account = TestAccount::open().await;
+    let (alice, twiml) = account.alice_calls().await;
+    let identity = account.online(&alice).await;
+    let mut page = account.listen(1, &alice).await;
+    let mut stream = account.stream(&twiml, 1, 1).await;
+    stream.send_audio_on(Track::Outbound, &speech()).await;
     for (n, hours) in [(2, 2), (3, -2)] {
         stream.reset();
         page.until(&call(1), |page| page.ended == Some(EndReason::Dropped))
             .await;
-        clock::set::ahead(hours * HOUR_SECONDS);
-        let rung = office.ring(10 + n).await;
+        clock::test_offset::set(hours * HOUR_SECONDS);
+        let rung = account.ring(10 + n).await;
         assert!(rung.contains(&identity), "{hours} h: {rung}");
-        streams_asked_for(&office, n as usize - 1).await;
-        stream = speak_again(&office, &mut page, n).await;
+        streams_asked_for(&account, n as usize - 1).await;
+        stream = speak_again(&account, &mut page, n).await;
     }
     stream.stop().await;
     let over = page
@@ -73,32 +73,35 @@ async fn calls_go_on() {
     assert_eq!(starts.len(), 3, "{starts:?}");
     assert!(starts.is_sorted() && starts[2] < 60_000, "{starts:?}");
     // What Twilio tells has Twilio's times.
-    let child = Leg::child(4, 1, THEIRS, THEIRS);
+    let child = CallbackLeg::child(4, 1, THEIRS, THEIRS);
     let at = ("Timestamp", "Sun, 22 Nov 2026 10:00:09 +0000");
     let more = [("SequenceNumber", "2"), at];
-    assert_eq!(office.moved(&child, "in-progress", &more).await, 204);
-    let kept = office
-        .becomes(1, &alice, "transcript", &json!("complete"))
+    assert_eq!(
+        account.post_call_status(&child, "in-progress", &more).await,
+        204
+    );
+    let kept = account
+        .wait_for_field(1, &alice, "transcript", &json!("complete"))
         .await;
     assert_eq!(texts(&kept).len(), 3);
     assert_eq!(kept["answeredAt"], "2026-11-22T10:00:09.000Z");
-    clock::set::ahead(0);
+    clock::test_offset::set(0);
 }
 
 /// A session of which it seems that it was left long ago is over; one signs in again, also when the
 /// clock is right again.
 async fn sessions_go_by_the_date() {
-    let office = Office::open().await;
-    let house = &office.house;
-    house.user("ada", Role::User).await;
+    let account = TestAccount::open().await;
+    let app = &account.app;
+    app.user("ada", Role::User).await;
     for (days, lasts) in [(40, false), (-40, true), (0, false), (0, true)] {
-        let begun = house.sign_in("ada", PASSWORD).await;
+        let begun = app.sign_in("ada", PASSWORD).await;
         assert_eq!(begun.status, 200, "{}", begun.body);
         let session = cookie(&begun);
-        assert_eq!(house.who(&session).await.as_deref(), Some("ada"));
-        clock::set::ahead(days * 24 * HOUR_SECONDS);
+        assert_eq!(app.signed_in_name(&session).await.as_deref(), Some("ada"));
+        clock::test_offset::set(days * 24 * HOUR_SECONDS);
         // Set backwards, it makes a session last longer by that.
-        let who = house.who(&session).await;
+        let who = app.signed_in_name(&session).await;
         assert_eq!(who.is_some(), lasts, "{days} days");
     }
 }

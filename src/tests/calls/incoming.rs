@@ -4,25 +4,25 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Leg, OURS, Office, THEIRS, sid, texts, uuid};
+use super::{CallbackLeg, OURS, THEIRS, TestAccount, sid, texts, uuid};
 use crate::clock;
 use crate::ids::Track;
 use crate::limits;
-use crate::store::{Fault, Role};
-use crate::tests::browser::Frame;
+use crate::store::{InjectedFault, Role};
+use crate::tests::browser::ServerFrame;
 use crate::tests::phone::{eventually, speech};
+use crate::tests::scenarios::call;
 use crate::tests::sign_in::{PASSWORD, assert_refused, cookie};
-use crate::tests::stories::call;
 use crate::transcript::Speaker;
 
 #[tokio::test]
 async fn a_call_rings_the_browsers_that_are_ready_and_belongs_to_whoever_answers() {
-    let office = Office::open().await;
-    let alice = office.house.session("alice", Role::User).await;
-    let bob = office.house.session("bob", Role::User).await;
-    let admin = office.house.session("carol", Role::Admin).await;
-    let [to_alice, to_bob] = [office.online(&alice).await, office.online(&bob).await];
-    let twiml = office.ring(1).await;
+    let account = TestAccount::open().await;
+    let alice = account.app.session("alice", Role::User).await;
+    let bob = account.app.session("bob", Role::User).await;
+    let admin = account.app.session("carol", Role::Admin).await;
+    let [to_alice, to_bob] = [account.online(&alice).await, account.online(&bob).await];
+    let twiml = account.ring(1).await;
     for identity in [&to_alice, &to_bob] {
         assert!(
             twiml.contains(&format!("<Identity>{identity}</Identity>")),
@@ -35,49 +35,49 @@ async fn a_call_rings_the_browsers_that_are_ready_and_belongs_to_whoever_answers
     );
     assert!(twiml.contains(&names_the_call), "{twiml}");
 
-    let child = Leg::child(2, 1, THEIRS, &format!("client:{to_alice}"));
+    let child = CallbackLeg::child(2, 1, THEIRS, &format!("client:{to_alice}"));
     assert_eq!(
-        office
-            .moved(&child, "ringing", &[("SequenceNumber", "1")])
+        account
+            .post_call_status(&child, "ringing", &[("SequenceNumber", "1")])
             .await,
         204
     );
     let path = format!("/api/calls/{}", call(1).as_str());
     for cookie in [&alice, &bob] {
-        let hidden = office.page("GET", &path, cookie, &Value::Null).await;
+        let hidden = account.page("GET", &path, cookie, &Value::Null).await;
         assert_refused(&hidden, 404, "no_such_call");
     }
     // Alice's page asks as it answers, by the leg that rang it; Twilio tells a moment later.
     let known = json!({ "sid": call(2).as_str(), "direction": "incoming" });
-    let asked = office.page("POST", "/api/calls", &alice, &known);
+    let asked = account.page("POST", "/api/calls", &alice, &known);
     let told = async {
         tokio::task::yield_now().await;
-        office
-            .moved(&child, "in-progress", &[("SequenceNumber", "2")])
+        account
+            .post_call_status(&child, "in-progress", &[("SequenceNumber", "2")])
             .await
     };
     let (confirmed, told) = tokio::join!(asked, told);
     assert_eq!((confirmed.status, told), (200, 204), "{}", confirmed.body);
     assert_eq!(confirmed.json()["sid"], sid(&call(1)));
-    let answer = office.page("POST", "/api/calls", &bob, &known).await;
+    let answer = account.page("POST", "/api/calls", &bob, &known).await;
     assert_refused(&answer, 409, "answered_by_another");
     assert_refused(
-        &office.page("GET", &path, &bob, &Value::Null).await,
+        &account.page("GET", &path, &bob, &Value::Null).await,
         404,
         "no_such_call",
     );
 
-    let mut browser = office.listen(1, &alice).await;
-    let mut watching = office.listen(1, &admin).await;
-    let mut stream = office.stream(&twiml, 1, 1).await;
-    stream.speak_on(Track::Inbound, &speech()).await;
+    let mut browser = account.listen(1, &alice).await;
+    let mut watching = account.listen(1, &admin).await;
+    let mut stream = account.stream(&twiml, 1, 1).await;
+    stream.send_audio_on(Track::Inbound, &speech()).await;
     stream.stop().await;
     for browser in [&mut browser, &mut watching] {
         let page = browser.until(&call(1), |page| page.ended.is_some()).await;
         assert_eq!(page.segments[0].speaker, Speaker::Customer);
     }
-    let kept = office
-        .becomes(1, &alice, "transcript", &json!("complete"))
+    let kept = account
+        .wait_for_field(1, &alice, "transcript", &json!("complete"))
         .await;
     assert_eq!(
         (&kept["direction"], &kept["from"], &kept["to"]),
@@ -88,53 +88,51 @@ async fn a_call_rings_the_browsers_that_are_ready_and_belongs_to_whoever_answers
 }
 
 /// Which of these browsers the `n`th call rings.
-async fn rings(office: &Office, n: u32, browsers: &[&String]) -> Vec<bool> {
-    let twiml = office.ring(n).await;
+async fn ringing_browsers(account: &TestAccount, n: u32, browsers: &[&String]) -> Vec<bool> {
+    let twiml = account.ring(n).await;
     let is_rung = |identity: &&String| twiml.contains(identity.as_str());
     browsers.iter().map(is_rung).collect()
 }
 
 #[tokio::test]
 async fn a_browser_whose_session_ends_anywhere_rings_no_more() {
-    let office = Office::open().await;
-    let (house, now) = (&office.house, clock::utc_now());
-    let ada = house.user("ada", Role::User).await;
-    let admin = house.session("carol", Role::Admin).await;
+    let account = TestAccount::open().await;
+    let (app, now) = (&account.app, clock::utc_now());
+    let ada = app.user("ada", Role::User).await;
+    let admin = app.session("carol", Role::Admin).await;
     let [here, there, far] = [
-        house.session_of(&ada, now).await,
-        house.session_of(&ada, now).await,
-        house.session_of(&ada, now).await,
+        app.session_of(&ada, now).await,
+        app.session_of(&ada, now).await,
+        app.session_of(&ada, now).await,
     ];
     let mut browsers = Vec::new();
     for cookie in [&here, &there, &far, &admin] {
-        browsers.push(office.online(cookie).await);
+        browsers.push(account.online(cookie).await);
     }
     let browsers: Vec<&String> = browsers.iter().collect();
-    assert_eq!(rings(&office, 1, &browsers).await, [true; 4]);
+    assert_eq!(ringing_browsers(&account, 1, &browsers).await, [true; 4]);
 
-    let listed = house
-        .page("GET", "/api/sessions", &there, &Value::Null)
-        .await;
+    let listed = app.page("GET", "/api/sessions", &there, &Value::Null).await;
     let listed = listed.json()["sessions"].as_array().unwrap().clone();
     let current = listed.iter().find(|s| s["isCurrent"] == true).unwrap();
     let path = format!("/api/sessions/{}", current["id"].as_str().unwrap());
-    let ended = house.page("DELETE", &path, &here, &Value::Null).await;
+    let ended = app.page("DELETE", &path, &here, &Value::Null).await;
     assert_eq!(ended.status, 204, "{}", ended.body);
-    let rung = rings(&office, 2, &browsers).await;
+    let rung = ringing_browsers(&account, 2, &browsers).await;
     assert_eq!(rung, [true, false, true, true], "one session was ended");
 
     // With one's own new password the browser that gives it goes on, and no other.
     let edit = json!({ "password": "better horse", "oldPassword": PASSWORD });
     let me = format!("/api/users/{}", ada.id.0);
-    let changed = house.page("PATCH", &me, &here, &edit).await;
+    let changed = app.page("PATCH", &me, &here, &edit).await;
     assert_eq!(changed.status, 200, "{}", changed.body);
-    let rung = rings(&office, 3, &browsers).await;
+    let rung = ringing_browsers(&account, 3, &browsers).await;
     assert_eq!(rung, [true, false, false, true], "one's own new password");
 
     let edit = json!({ "password": "borrowed horse" });
-    let changed = house.page("PATCH", &me, &admin, &edit).await;
+    let changed = app.page("PATCH", &me, &admin, &edit).await;
     assert_eq!(changed.status, 200, "{}", changed.body);
-    let rung = rings(&office, 4, &browsers).await;
+    let rung = ringing_browsers(&account, 4, &browsers).await;
     assert_eq!(
         rung,
         [false, false, false, true],
@@ -144,141 +142,147 @@ async fn a_browser_whose_session_ends_anywhere_rings_no_more() {
 
 #[tokio::test]
 async fn a_browser_whose_session_ended_behind_the_servers_back_neither_rings_nor_calls() {
-    let office = Office::open().await;
-    let store = &office.house.store;
-    let alice = office.house.session("alice", Role::User).await;
-    let bob = office.house.session("bob", Role::User).await;
-    let [to_alice, to_bob] = [office.online(&alice).await, office.online(&bob).await];
-    assert_eq!(rings(&office, 1, &[&to_alice, &to_bob]).await, [true; 2]);
-    assert!(office.dial(2, &to_alice, THEIRS).await.contains("<Dial"));
-    office.dial_ended(2, None, "no-answer").await;
+    let account = TestAccount::open().await;
+    let store = &account.app.store;
+    let alice = account.app.session("alice", Role::User).await;
+    let bob = account.app.session("bob", Role::User).await;
+    let [to_alice, to_bob] = [account.online(&alice).await, account.online(&bob).await];
+    assert_eq!(
+        ringing_browsers(&account, 1, &[&to_alice, &to_bob]).await,
+        [true; 2]
+    );
+    assert!(account.dial(2, &to_alice, THEIRS).await.contains("<Dial"));
+    account.post_dial_ended(2, None, "no-answer").await;
     let (user, _) = store.credentials("alice").await.unwrap().unwrap();
     // As `callburner user passwd` does, in a process of its own.
     store.close_sessions(user.id).await.unwrap();
-    let rung = rings(&office, 3, &[&to_alice, &to_bob]).await;
+    let rung = ringing_browsers(&account, 3, &[&to_alice, &to_bob]).await;
     assert_eq!(rung, [false, true]);
-    refused_aloud(&office, 4, &to_alice).await;
+    refused_aloud(&account, 4, &to_alice).await;
     // With every further browser of hers it is the same, and bob is still rung.
-    let again = house_session(&office, "alice").await;
+    let again = open_new_session(&account, "alice").await;
     for tab in ["a", "b", "c", "d"] {
-        office.go_online(&again, tab).await;
+        account.go_online(&again, tab).await;
     }
     store.close_sessions(user.id).await.unwrap();
-    let twiml = office.ring(5).await;
+    let twiml = account.ring(5).await;
     assert_eq!(twiml.matches("<Identity>").count(), 1, "{twiml}");
     assert!(twiml.contains(&to_bob), "{twiml}");
 }
 
 /// The cookie of a user who is there already.
-async fn house_session(office: &Office, name: &str) -> String {
-    let store = &office.house.store;
+async fn open_new_session(account: &TestAccount, name: &str) -> String {
+    let store = &account.app.store;
     let (user, _) = store.credentials(name).await.unwrap().unwrap();
-    office.house.session_of(&user, clock::utc_now()).await
+    account.app.session_of(&user, clock::utc_now()).await
 }
 
 /// The `n`th call, which a browser makes, is not put through, because nobody is signed in there.
-async fn refused_aloud(office: &Office, n: u32, identity: &str) {
-    let twiml = office.dial(n, identity, THEIRS).await;
+async fn refused_aloud(account: &TestAccount, n: u32, identity: &str) {
+    let twiml = account.dial(n, identity, THEIRS).await;
     assert!(
         twiml.contains("not signed in any more") && !twiml.contains("<Dial"),
         "{twiml}"
     );
-    let kept = office.house.store.call_record(&call(n)).await.unwrap();
+    let kept = account.app.store.call_record(&call(n)).await.unwrap();
     assert_eq!(kept.unwrap().end_cause.as_deref(), Some("unknown_user"));
 }
 
 #[tokio::test]
 async fn a_pass_ends_with_its_session_and_goes_on_when_the_session_is_renewed() {
-    let office = Office::open().await;
-    let (house, now) = (&office.house, clock::utc_now());
-    let ada = house.user("ada", Role::User).await;
+    let account = TestAccount::open().await;
+    let (app, now) = (&account.app, clock::utc_now());
+    let ada = app.user("ada", Role::User).await;
     let [here, there] = [
-        house.session_of(&ada, now).await,
-        house.session_of(&ada, now).await,
+        app.session_of(&ada, now).await,
+        app.session_of(&ada, now).await,
     ];
-    let [first, other] = [office.online(&here).await, office.online(&there).await];
+    let [first, other] = [account.online(&here).await, account.online(&there).await];
     assert_ne!(first, other, "two sessions are two telephones");
     // With one's own new password the browser that gives it goes on, under its name.
     let edit = json!({ "password": "better horse", "oldPassword": PASSWORD });
     let me = format!("/api/users/{}", ada.id.0);
-    let changed = house.page("PATCH", &me, &here, &edit).await;
+    let changed = app.page("PATCH", &me, &here, &edit).await;
     assert_eq!(changed.status, 200, "{}", changed.body);
     let renewed = cookie(&changed);
-    assert_eq!(office.online(&renewed).await, first);
-    assert!(office.dial(1, &first, THEIRS).await.contains("<Dial"));
-    refused_aloud(&office, 2, &other).await;
+    assert_eq!(account.online(&renewed).await, first);
+    assert!(account.dial(1, &first, THEIRS).await.contains("<Dial"));
+    refused_aloud(&account, 2, &other).await;
 
-    let out = office
+    let out = account
         .page("DELETE", "/api/session", &renewed, &Value::Null)
         .await;
     assert_eq!(out.status, 204, "{}", out.body);
-    refused_aloud(&office, 3, &first).await;
-    assert_eq!(rings(&office, 4, &[&first]).await, [false]);
+    refused_aloud(&account, 3, &first).await;
+    assert_eq!(ringing_browsers(&account, 4, &[&first]).await, [false]);
     // The call that goes on is not cut.
-    assert!(office.twilio.changes().is_empty());
+    assert!(account.twilio.changes().is_empty());
     // To sign in again, in the same tab, brings no earlier pass back.
-    let again = house_session(&office, "ada").await;
-    assert_ne!(office.online(&again).await, first);
-    refused_aloud(&office, 5, &first).await;
+    let again = open_new_session(&account, "ada").await;
+    assert_ne!(account.online(&again).await, first);
+    refused_aloud(&account, 5, &first).await;
 }
 
 #[tokio::test]
 async fn whom_this_server_signed_out_or_removed_stays_so_while_the_database_is_gone() {
-    let office = Office::open().await;
-    let admin = office.house.session("carol", Role::Admin).await;
+    let account = TestAccount::open().await;
+    let admin = account.app.session("carol", Role::Admin).await;
     let [alice, bob] = [
-        office.house.session("alice", Role::User).await,
-        office.house.session("bob", Role::User).await,
+        account.app.session("alice", Role::User).await,
+        account.app.session("bob", Role::User).await,
     ];
     let [by_carol, by_alice, by_bob] = [
-        office.online(&admin).await,
-        office.online(&alice).await,
-        office.online(&bob).await,
+        account.online(&admin).await,
+        account.online(&alice).await,
+        account.online(&bob).await,
     ];
-    let out = office
+    let out = account
         .page("DELETE", "/api/session", &alice, &Value::Null)
         .await;
     assert_eq!(out.status, 204, "{}", out.body);
-    let store = &office.house.store;
+    let store = &account.app.store;
     let (user, _) = store.credentials("bob").await.unwrap().unwrap();
     let path = format!("/api/users/{}", user.id.0);
-    let removed = office.page("DELETE", &path, &admin, &Value::Null).await;
+    let removed = account.page("DELETE", &path, &admin, &Value::Null).await;
     assert_eq!(removed.status, 204, "{}", removed.body);
-    store.suffer(Some(Fault::Gone));
+    store.inject_fault(Some(InjectedFault::Unavailable));
     let browsers = [&by_carol, &by_alice, &by_bob];
-    assert_eq!(rings(&office, 1, &browsers).await, [true, false, false]);
+    assert_eq!(
+        ringing_browsers(&account, 1, &browsers).await,
+        [true, false, false]
+    );
     for (n, identity) in [(2, &by_alice), (3, &by_bob)] {
-        let twiml = office.dial(n, identity, THEIRS).await;
+        let twiml = account.dial(n, identity, THEIRS).await;
         assert!(twiml.contains("not signed in any more"), "{twiml}");
     }
     // Whoever may call still does.
-    assert!(office.dial(4, &by_carol, THEIRS).await.contains("<Dial"));
+    assert!(account.dial(4, &by_carol, THEIRS).await.contains("<Dial"));
 }
 
 #[tokio::test]
 async fn whoever_is_removed_is_hung_up_on_and_nobody_else_is() {
-    let office = Office::open().await;
-    let admin = office.house.session("carol", Role::Admin).await;
-    let bob = office.house.session("bob", Role::User).await;
+    let account = TestAccount::open().await;
+    let admin = account.app.session("carol", Role::Admin).await;
+    let bob = account.app.session("bob", Role::User).await;
     for (n, cookie) in [(1, &admin), (2, &bob)] {
-        let identity = office.identity(cookie).await;
-        assert!(office.dial(n, &identity, THEIRS).await.contains("<Dial"));
-        office.twilio.knows_call(&call(n));
+        let identity = account.identity(cookie).await;
+        assert!(account.dial(n, &identity, THEIRS).await.contains("<Dial"));
+        account.twilio.add_call(&call(n));
     }
-    let store = &office.house.store;
+    let store = &account.app.store;
     let (user, _) = store.credentials("bob").await.unwrap().unwrap();
     let path = format!("/api/users/{}", user.id.0);
-    let removed = office.page("DELETE", &path, &admin, &Value::Null).await;
+    let removed = account.page("DELETE", &path, &admin, &Value::Null).await;
     assert_eq!(removed.status, 204, "{}", removed.body);
-    let is_over = async || office.twilio.call_status(&call(2)) == Some("completed");
+    let is_over = async || account.twilio.call_status(&call(2)) == Some("completed");
     eventually("the end of bob's call", is_over).await;
-    assert_eq!(office.twilio.call_status(&call(1)), Some("in-progress"));
+    assert_eq!(account.twilio.call_status(&call(1)), Some("in-progress"));
 }
 
 #[tokio::test]
 async fn where_there_are_users_a_browser_that_is_of_none_of_them_calls_nobody() {
-    let office = Office::open().await;
-    office.house.session("carol", Role::Admin).await;
+    let account = TestAccount::open().await;
+    account.app.session("carol", Role::Admin).await;
     for (n, identity) in [
         (1, "desk"),
         (2, "u1"),
@@ -286,32 +290,32 @@ async fn where_there_are_users_a_browser_that_is_of_none_of_them_calls_nobody() 
         (4, "u1_0000000000000001_carol"),
         (5, "u77_0000000000000001_nobody"),
     ] {
-        refused_aloud(&office, n, identity).await;
+        refused_aloud(&account, n, identity).await;
     }
 }
 
 #[tokio::test]
 async fn to_ask_for_passes_rings_nobody_and_no_user_is_rung_more_than_three_times() {
-    let office = Office::open().await;
-    let alice = office.house.session("alice", Role::User).await;
-    let eve = office.house.session("eve", Role::User).await;
-    let to_alice = office.online(&alice).await;
+    let account = TestAccount::open().await;
+    let alice = account.app.session("alice", Role::User).await;
+    let eve = account.app.session("eve", Role::User).await;
+    let to_alice = account.online(&alice).await;
     for n in 0..10 {
         let path = format!("/api/token?browser=hog{n}");
-        let answer = office.page("GET", &path, &eve, &Value::Null).await;
+        let answer = account.page("GET", &path, &eve, &Value::Null).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
     }
     let identities = |twiml: &str| twiml.matches("<Identity>").count();
-    let twiml = office.ring(1).await;
+    let twiml = account.ring(1).await;
     assert!(
         twiml.contains(&to_alice) && identities(&twiml) == 1,
         "{twiml}"
     );
     let mut hogs = Vec::new();
     for n in 0..10 {
-        hogs.push(office.go_online(&eve, &format!("hog{n}")).await.0);
+        hogs.push(account.go_online(&eve, &format!("hog{n}")).await.0);
     }
-    let twiml = office.ring(2).await;
+    let twiml = account.ring(2).await;
     assert!(
         twiml.contains(&to_alice) && identities(&twiml) == 4,
         "{twiml}"
@@ -324,65 +328,70 @@ async fn to_ask_for_passes_rings_nobody_and_no_user_is_rung_more_than_three_time
     let strange = format!(
         "Origin: https://evil.example\r\nContent-Type: application/json\r\nCookie: {eve}\r\n"
     );
-    let house = &office.house;
-    let answer = house.ask("POST", "/api/registrations", &strange, &said);
+    let app = &account.app;
+    let answer = app.ask("POST", "/api/registrations", &strange, &said);
     assert_refused(&answer.await, 403, "origin_refused");
 }
 
 #[tokio::test]
 async fn a_page_that_goes_offline_takes_its_own_registration_back_and_no_other() {
-    let office = Office::open().await;
-    let alice = office.house.session("alice", Role::User).await;
-    let bob = office.house.session("bob", Role::User).await;
+    let account = TestAccount::open().await;
+    let alice = account.app.session("alice", Role::User).await;
+    let bob = account.app.session("bob", Role::User).await;
     // A tab that was duplicated has taken its name along.
-    let (identity, first) = office.go_online(&alice, "tab").await;
-    let (same, second) = office.go_online(&alice, "tab").await;
+    let (identity, first) = account.go_online(&alice, "tab").await;
+    let (same, second) = account.go_online(&alice, "tab").await;
     assert_eq!(identity, same);
-    let twiml = office.ring(1).await;
+    let twiml = account.ring(1).await;
     assert_eq!(twiml.matches(&identity).count(), 1, "{twiml}");
     let end = async |cookie: &str, id: &str| {
         let path = format!("/api/registrations/{id}");
-        let answer = office.page("DELETE", &path, cookie, &Value::Null).await;
+        let answer = account.page("DELETE", &path, cookie, &Value::Null).await;
         assert_eq!(answer.status, 204, "{}", answer.body);
     };
     end(&bob, &second).await;
     end(&alice, &first).await;
-    let kept = office.house.store.registrations(clock::utc_now()).await;
+    let kept = account.app.store.registrations(clock::utc_now()).await;
     assert_eq!(kept.unwrap().len(), 1, "what the next server knows");
-    assert_eq!(rings(&office, 2, &[&identity]).await, [true]);
+    assert_eq!(ringing_browsers(&account, 2, &[&identity]).await, [true]);
     end(&alice, &second).await;
-    assert_eq!(rings(&office, 3, &[&identity]).await, [false]);
+    assert_eq!(ringing_browsers(&account, 3, &[&identity]).await, [false]);
 }
 
 #[tokio::test]
 async fn whoever_was_rung_learns_what_became_of_the_call_and_no_more() {
-    let office = Office::open().await;
+    let account = TestAccount::open().await;
     let [alice, bob, eve] = [
-        office.house.session("alice", Role::User).await,
-        office.house.session("bob", Role::User).await,
-        office.house.session("eve", Role::User).await,
+        account.app.session("alice", Role::User).await,
+        account.app.session("bob", Role::User).await,
+        account.app.session("eve", Role::User).await,
     ];
-    let to_alice = office.online(&alice).await;
-    office.online(&bob).await;
+    let to_alice = account.online(&alice).await;
+    account.online(&bob).await;
     let outcome = async |n: u32, cookie: &str| {
         let path = format!("/api/rung/{}", call(n).as_str());
-        office.page("GET", &path, cookie, &Value::Null).await
+        account.page("GET", &path, cookie, &Value::Null).await
     };
     for n in [1, 3] {
-        office.ring(n).await;
+        account.ring(n).await;
         assert_eq!(
             outcome(n, &bob).await.json(),
             json!({ "outcome": "ringing" })
         );
     }
-    let child = Leg::child(2, 1, THEIRS, &format!("client:{to_alice}"));
+    let child = CallbackLeg::child(2, 1, THEIRS, &format!("client:{to_alice}"));
     let answered = [("SequenceNumber", "2")];
-    assert_eq!(office.moved(&child, "in-progress", &answered).await, 204);
+    assert_eq!(
+        account
+            .post_call_status(&child, "in-progress", &answered)
+            .await,
+        204
+    );
     for cookie in [&alice, &bob] {
         let told = outcome(1, cookie).await.json();
         assert_eq!(told, json!({ "outcome": "answered" }));
     }
-    office.dial_ended(3, None, "no-answer").await;
+    account.post_dial_ended(3, None, "no-answer").await;
     assert_eq!(
         outcome(3, &bob).await.json(),
         json!({ "outcome": "missed" })
@@ -393,25 +402,25 @@ async fn whoever_was_rung_learns_what_became_of_the_call_and_no_more() {
 
 #[tokio::test]
 async fn a_registration_lasts_no_longer_than_its_pass() {
-    let office = Office::open().await;
-    let alice = office.house.session("alice", Role::User).await;
+    let account = TestAccount::open().await;
+    let alice = account.app.session("alice", Role::User).await;
     let said = json!({ "id": uuid(), "expiresAt": "2026-01-01T00:00:00Z" });
-    let answer = office
+    let answer = account
         .page("POST", "/api/registrations", &alice, &said)
         .await;
     assert_refused(&answer, 409, "pass_over");
     let said = json!({ "id": "short", "expiresAt": "2100-01-01T00:00:00Z" });
-    let answer = office
+    let answer = account
         .page("POST", "/api/registrations", &alice, &said)
         .await;
     assert_eq!(answer.status, 422, "{}", answer.body);
     // A page that promises too much is believed for an hour.
     let said = json!({ "id": uuid(), "expiresAt": "2100-01-01T00:00:00Z" });
-    let answer = office
+    let answer = account
         .page("POST", "/api/registrations", &alice, &said)
         .await;
     assert_eq!(answer.status, 204, "{}", answer.body);
-    let kept = office.house.store.registrations(clock::utc_now()).await;
+    let kept = account.app.store.registrations(clock::utc_now()).await;
     let [registration] = &kept.unwrap()[..] else {
         panic!("one is kept")
     };
@@ -421,62 +430,62 @@ async fn a_registration_lasts_no_longer_than_its_pass() {
 
 #[tokio::test]
 async fn a_page_hears_the_call_by_the_leg_that_rang_it() {
-    let office = Office::open().await;
-    let alice = office.house.session("alice", Role::User).await;
-    let bob = office.house.session("bob", Role::User).await;
-    let identity = office.online(&alice).await;
-    let twiml = office.ring(1).await;
-    let mut page = office.house.listen(&alice).await.ok().unwrap();
+    let account = TestAccount::open().await;
+    let alice = account.app.session("alice", Role::User).await;
+    let bob = account.app.session("bob", Role::User).await;
+    let identity = account.online(&alice).await;
+    let twiml = account.ring(1).await;
+    let mut page = account.app.listen(&alice).await.ok().unwrap();
     page.subscribe(&call(2)).await;
     assert_eq!(page.next_error().await, "no_such_call", "nobody knows it");
 
-    let child = Leg::child(2, 1, THEIRS, &format!("client:{identity}"));
-    office
-        .moved(&child, "in-progress", &[("SequenceNumber", "2")])
+    let child = CallbackLeg::child(2, 1, THEIRS, &format!("client:{identity}"));
+    account
+        .post_call_status(&child, "in-progress", &[("SequenceNumber", "2")])
         .await;
     let known = json!({ "sid": call(2).as_str(), "direction": "incoming" });
-    let adopted = office.page("POST", "/api/calls", &alice, &known).await;
+    let adopted = account.page("POST", "/api/calls", &alice, &known).await;
     assert_eq!(adopted.status, 200, "{}", adopted.body);
-    let parent = Frame::Leg { parent: call(1) };
+    let parent = ServerFrame::Leg { parent: call(1) };
     page.subscribe(&call(2)).await;
     assert_eq!(page.next_frame().await, parent);
     // To leave by either name is to leave.
-    let mut gone = office.house.listen(&alice).await.ok().unwrap();
+    let mut gone = account.app.listen(&alice).await.ok().unwrap();
     gone.subscribe(&call(2)).await;
     assert_eq!(gone.next_frame().await, parent);
     gone.unsubscribe(&call(2)).await;
     gone.settle().await;
 
-    let mut stream = office.stream(&twiml, 1, 1).await;
-    stream.speak_on(Track::Inbound, &speech()).await;
+    let mut stream = account.stream(&twiml, 1, 1).await;
+    stream.send_audio_on(Track::Inbound, &speech()).await;
     stream.stop().await;
     let over = page.until(&call(1), |page| page.ended.is_some()).await;
     assert_eq!(over.texts(), ["one two three"]);
     gone.settle().await;
     assert!(gone.heard.len() <= 1, "{:?}", gone.heard);
 
-    let mut other = office.house.listen(&bob).await.ok().unwrap();
+    let mut other = account.app.listen(&bob).await.ok().unwrap();
     other.subscribe(&call(2)).await;
     assert_eq!(other.next_error().await, "no_such_call", "it is not bob's");
 }
 
 #[tokio::test]
 async fn an_incoming_call_belongs_to_whoever_twilio_says_answered_and_to_nobody_who_asks() {
-    let office = Office::open().await;
-    let bob = office.house.session("bob", Role::User).await;
-    let eve = office.house.session("eve", Role::User).await;
-    let mallory = office.house.session("mallory", Role::User).await;
-    let admin = office.house.session("carol", Role::Admin).await;
-    let machine = office
-        .house
+    let account = TestAccount::open().await;
+    let bob = account.app.session("bob", Role::User).await;
+    let eve = account.app.session("eve", Role::User).await;
+    let mallory = account.app.session("mallory", Role::User).await;
+    let admin = account.app.session("carol", Role::Admin).await;
+    let machine = account
+        .app
         .token(&eve, &["calls:read", "calls:write"])
         .await;
     let machine = format!("Authorization: Bearer {machine}\r\nContent-Type: application/json\r\n");
-    let [to_bob, _] = [office.online(&bob).await, office.online(&eve).await];
-    office.ring(1).await;
+    let [to_bob, _] = [account.online(&bob).await, account.online(&eve).await];
+    account.ring(1).await;
     let claim = async |n: u32, cookie: &str| {
         let known = json!({ "sid": call(n).as_str(), "direction": "incoming" });
-        office.page("POST", "/api/calls", cookie, &known).await
+        account.page("POST", "/api/calls", cookie, &known).await
     };
     // It rings at bob's and eve's, and is nobody's, however often eve says that it is hers.
     let (early, stranger) = tokio::join!(claim(1, &eve), claim(1, &mallory));
@@ -484,26 +493,26 @@ async fn an_incoming_call_belongs_to_whoever_twilio_says_answered_and_to_nobody_
     assert_refused(&stranger, 404, "no_such_call");
     let known = json!({ "sid": call(1).as_str(), "direction": "incoming" });
     let (with_token, of_admin) = tokio::join!(
-        office.house.ask("POST", "/api/calls", &machine, &known),
+        account.app.ask("POST", "/api/calls", &machine, &known),
         claim(1, &admin)
     );
     assert_refused(&with_token, 409, "not_answered_yet");
     assert_refused(&of_admin, 404, "no_such_call");
-    assert_eq!(office.read(1, &admin).await["userId"], Value::Null);
-    let mut ears = office.house.listen(&eve).await.ok().unwrap();
+    assert_eq!(account.read(1, &admin).await["userId"], Value::Null);
+    let mut ears = account.app.listen(&eve).await.ok().unwrap();
     ears.subscribe(&call(1)).await;
     assert_eq!(ears.next_error().await, "no_such_call");
 
     // Twilio's callbacks come in whatever order: the last of the answered leg comes first.
-    let answered = Leg::child(2, 1, THEIRS, &format!("client:{to_bob}"));
-    office
-        .moved(&answered, "completed", &[("SequenceNumber", "3")])
+    let answered = CallbackLeg::child(2, 1, THEIRS, &format!("client:{to_bob}"));
+    account
+        .post_call_status(&answered, "completed", &[("SequenceNumber", "3")])
         .await;
-    office
-        .moved(&answered, "in-progress", &[("SequenceNumber", "2")])
+    account
+        .post_call_status(&answered, "in-progress", &[("SequenceNumber", "2")])
         .await;
-    office
-        .moved(&answered, "ringing", &[("SequenceNumber", "1")])
+    account
+        .post_call_status(&answered, "ringing", &[("SequenceNumber", "1")])
         .await;
     assert_eq!(claim(1, &bob).await.json()["sid"], sid(&call(1)));
     assert_eq!(claim(2, &bob).await.json()["userId"], 1);
@@ -512,78 +521,75 @@ async fn an_incoming_call_belongs_to_whoever_twilio_says_answered_and_to_nobody_
         assert_refused(&claim(n, &mallory).await, 404, "no_such_call");
     }
     for command in ["recording/start", "hangup"] {
-        let refused = office.command(1, command, &eve).await;
+        let refused = account.command(1, command, &eve).await;
         assert_refused(&refused, 404, "no_such_call");
     }
     // After its end, too.
-    office
-        .moved(&Leg::parent(1, THEIRS, OURS), "completed", &[])
+    account
+        .post_call_status(&CallbackLeg::parent(1, THEIRS, OURS), "completed", &[])
         .await;
     assert_refused(&claim(1, &eve).await, 409, "answered_by_another");
-    assert_eq!(office.read(1, &bob).await["userId"], 1);
+    assert_eq!(account.read(1, &bob).await["userId"], 1);
 }
 
 #[tokio::test]
 async fn calls_of_a_removed_user_and_calls_that_never_were_are_nobodys_to_take() {
-    let office = Office::open().await;
-    let tom = office.house.session("tom", Role::User).await;
-    let eve = office.house.session("eve", Role::User).await;
-    let admin = office.house.session("carol", Role::Admin).await;
-    let identity = office.online(&tom).await;
-    office.online(&eve).await;
-    office.dial(1, &identity, THEIRS).await;
+    let account = TestAccount::open().await;
+    let tom = account.app.session("tom", Role::User).await;
+    let eve = account.app.session("eve", Role::User).await;
+    let admin = account.app.session("carol", Role::Admin).await;
+    let identity = account.online(&tom).await;
+    account.online(&eve).await;
+    account.dial(1, &identity, THEIRS).await;
     // An incoming call that rang eve and that tom answered.
-    office.ring(2).await;
-    let answered = Leg::child(3, 2, THEIRS, &format!("client:{identity}"));
-    office
-        .moved(&answered, "in-progress", &[("SequenceNumber", "2")])
+    account.ring(2).await;
+    let answered = CallbackLeg::child(3, 2, THEIRS, &format!("client:{identity}"));
+    account
+        .post_call_status(&answered, "in-progress", &[("SequenceNumber", "2")])
         .await;
-    assert_eq!(office.read(2, &tom).await["userId"], 1);
+    assert_eq!(account.read(2, &tom).await["userId"], 1);
     for n in [1, 2] {
         let parties = if n == 1 {
             (format!("client:{identity}"), THEIRS)
         } else {
             (THEIRS.to_owned(), OURS)
         };
-        let parent = Leg::parent(n, &parties.0, parties.1);
-        office
-            .moved(&parent, "completed", &[("SequenceNumber", "9")])
+        let parent = CallbackLeg::parent(n, &parties.0, parties.1);
+        account
+            .post_call_status(&parent, "completed", &[("SequenceNumber", "9")])
             .await;
     }
-    let removed = office
+    let removed = account
         .page("DELETE", "/api/users/1", &admin, &Value::Null)
         .await;
     assert_eq!(removed.status, 204, "{}", removed.body);
     // Late news of the call do not give it to anybody either.
-    office
-        .moved(&answered, "completed", &[("SequenceNumber", "3")])
+    account
+        .post_call_status(&answered, "completed", &[("SequenceNumber", "3")])
         .await;
     for n in 1..=4 {
         let known = json!({ "sid": call(n).as_str(), "direction": "outgoing" });
-        let answer = office.page("POST", "/api/calls", &eve, &known).await;
+        let answer = account.page("POST", "/api/calls", &eve, &known).await;
         assert_refused(&answer, 404, "no_such_call");
         let path = format!("/api/calls/{}", call(n).as_str());
-        let hidden = office.page("GET", &path, &eve, &Value::Null).await;
+        let hidden = account.page("GET", &path, &eve, &Value::Null).await;
         assert_refused(&hidden, 404, "no_such_call");
     }
     for n in [1, 2] {
-        assert_eq!(office.read(n, &admin).await["userId"], Value::Null);
+        assert_eq!(account.read(n, &admin).await["userId"], Value::Null);
     }
-    assert_eq!(
-        office.house.store.call_record(&call(4)).await.unwrap(),
-        None
-    );
+    assert_eq!(account.app.store.call_record(&call(4)).await.unwrap(), None);
 }
 
 #[tokio::test]
 async fn a_user_asks_for_so_many_changes_in_a_row_and_no_more() {
-    let office = Office::open().await;
-    let eve = office.house.session("eve", Role::User).await;
-    let bob = office.house.session("bob", Role::User).await;
+    let account = TestAccount::open().await;
+    let eve = account.app.session("eve", Role::User).await;
+    let bob = account.app.session("bob", Role::User).await;
     let known = json!({ "sid": call(9).as_str(), "direction": "incoming" });
     let mut refused = None;
-    for _ in 0..10 * limits::CHANGES_IN_A_ROW_MAX {
-        let answer = office.page("POST", "/api/calls", &eve, &known).await;
+    for _ in 0..10 * limits::CHANGE_BURST_MAX {
+        let answer = account.page("POST", "/api/calls", &eve, &known).await;
         if answer.status != 404 {
             refused = Some(answer);
             break;
@@ -593,14 +599,14 @@ async fn a_user_asks_for_so_many_changes_in_a_row_and_no_more() {
     assert_refused(&refused, 429, "too_many_requests");
     assert!(refused.header("retry-after").is_some());
     assert_refused(
-        &office.page("POST", "/api/calls", &bob, &known).await,
+        &account.page("POST", "/api/calls", &bob, &known).await,
         404,
         "no_such_call",
     );
     // She still reads, and signs out.
-    let list = office.page("GET", "/api/calls", &eve, &Value::Null).await;
+    let list = account.page("GET", "/api/calls", &eve, &Value::Null).await;
     assert_eq!(list.status, 200, "{}", list.body);
-    let out = office
+    let out = account
         .page("DELETE", "/api/session", &eve, &Value::Null)
         .await;
     assert_eq!(out.status, 204, "{}", out.body);
@@ -608,39 +614,52 @@ async fn a_user_asks_for_so_many_changes_in_a_row_and_no_more() {
 
 #[tokio::test]
 async fn no_call_rings_a_browser_that_went_offline_or_signed_out() {
-    let office = Office::open().await;
-    let alice = office.house.session("alice", Role::User).await;
-    let bob = office.house.session("bob", Role::User).await;
+    let account = TestAccount::open().await;
+    let alice = account.app.session("alice", Role::User).await;
+    let bob = account.app.session("bob", Role::User).await;
     // Two tabs of hers share a session, and are two telephones.
-    let (first, registration) = office.go_online(&alice, "first").await;
-    let second = office.go_online(&alice, "second").await.0;
-    let to_bob = office.go_online(&bob, "first").await.0;
+    let (first, registration) = account.go_online(&alice, "first").await;
+    let second = account.go_online(&alice, "second").await.0;
+    let to_bob = account.go_online(&bob, "first").await.0;
     let identities = [&first, &second, &to_bob];
-    assert_eq!(rings(&office, 1, &identities).await, [true, true, true]);
+    assert_eq!(
+        ringing_browsers(&account, 1, &identities).await,
+        [true, true, true]
+    );
 
     let offline = format!("/api/registrations/{registration}");
-    let answer = office.page("DELETE", &offline, &alice, &Value::Null);
+    let answer = account.page("DELETE", &offline, &alice, &Value::Null);
     assert_eq!(answer.await.status, 204);
-    assert_eq!(rings(&office, 2, &identities).await, [false, true, true]);
+    assert_eq!(
+        ringing_browsers(&account, 2, &identities).await,
+        [false, true, true]
+    );
     // Back online, under the same name.
-    assert_eq!(office.go_online(&alice, "first").await.0, first);
-    assert_eq!(rings(&office, 3, &identities).await, [true, true, true]);
+    assert_eq!(account.go_online(&alice, "first").await.0, first);
+    assert_eq!(
+        ringing_browsers(&account, 3, &identities).await,
+        [true, true, true]
+    );
 
-    let answer = office.page("DELETE", "/api/session", &alice, &Value::Null);
+    let answer = account.page("DELETE", "/api/session", &alice, &Value::Null);
     assert_eq!(answer.await.status, 204);
-    assert_eq!(rings(&office, 4, &identities).await, [false, false, true]);
-    let answer = office.page("DELETE", &offline, &alice, &Value::Null);
+    assert_eq!(
+        ringing_browsers(&account, 4, &identities).await,
+        [false, false, true]
+    );
+    let answer = account.page("DELETE", &offline, &alice, &Value::Null);
     assert_refused(&answer.await, 401, "sign_in_required");
 }
 
 #[tokio::test]
 async fn the_caller_is_told_when_nobody_is_there() {
-    let office = Office::open_with(|parts| parts.desk.limits.at_once_max = 1).await;
-    let admin = office.house.session("carol", Role::Admin).await;
+    let account =
+        TestAccount::open_with(|server_config| server_config.calls.limits.concurrent_max = 1).await;
+    let admin = account.app.session("carol", Role::Admin).await;
     for n in 1..=2 {
-        let twiml = office.ring(n).await;
+        let twiml = account.ring(n).await;
         assert!(twiml.contains("nobody can take your call"), "{twiml}");
-        let kept = office.read(n, &admin).await;
+        let kept = account.read(n, &admin).await;
         assert_eq!(
             (&kept["endCause"], &kept["direction"]),
             (&json!("nobody_home"), &json!("incoming"))
@@ -648,15 +667,15 @@ async fn the_caller_is_told_when_nobody_is_there() {
         assert_eq!(kept["transcript"], "off");
     }
     // Those calls took nobody's place.
-    let alice = office.house.session("alice", Role::User).await;
-    office.online(&alice).await;
-    assert!(office.ring(3).await.contains("<Dial"));
-    let refused = office.ring(4).await;
+    let alice = account.app.session("alice", Role::User).await;
+    account.online(&alice).await;
+    assert!(account.ring(3).await.contains("<Dial"));
+    let refused = account.ring(4).await;
     assert!(
         refused.ends_with("<Response><Reject reason=\"busy\"/></Response>"),
         "{refused}"
     );
-    assert_eq!(office.read(4, &admin).await["endCause"], "too_many_calls");
-    office.dial_ended(3, Some(103), "no-answer").await;
-    assert!(office.ring(5).await.contains("<Dial"));
+    assert_eq!(account.read(4, &admin).await["endCause"], "too_many_calls");
+    account.post_dial_ended(3, Some(103), "no-answer").await;
+    assert!(account.ring(5).await.contains("<Dial"));
 }

@@ -2,38 +2,38 @@
 //! signed in, and Twilio on the other side: its webhooks, its REST API and its media sockets.
 
 mod clock;
+mod failures;
 mod incoming;
 mod outage;
 mod outgoing;
 mod realtime;
+mod reconcile;
 mod recordings;
 mod streams;
-mod trouble;
-mod untold;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 
-use super::Answer;
-use super::browser::Browser;
-use super::phone::{Stream, eventually, unhurried_voice};
-use super::sign_in::House;
-use super::stories::call;
+use super::HttpResponse;
+use super::browser::LiveClient;
+use super::phone::{MediaClient, eventually, stall_free_config};
+use super::scenarios::call;
+use super::sign_in::TestServer;
 use super::twilio_api::{ACCOUNT, AUTH_TOKEN, FakeTwilio, KEY, KEY_SECRET};
-use crate::app::Parts;
-use crate::config::Doors;
-use crate::desk::Phone;
-use crate::dialing::Policy;
+use crate::app::ServerConfig;
+use crate::calls::AccessTokenConfig;
+use crate::config::EndpointConfig;
+use crate::dialing::DialingPolicy;
 use crate::ids::{AccountSid, ApiKeySid, ApplicationSid, CallSid, E164};
 use crate::store::Role;
 use crate::tasks::Tasks;
-use crate::twilio::rest::Rest;
-use crate::twilio::rest::retry::Patience;
-use crate::twilio::signature::{Key, Keyring};
-use crate::twilio::token::Keys;
-use crate::twilio::twiml::Stream as StartStream;
-use crate::twilio::twiml::streams;
+use crate::twilio::api::TwilioClient;
+use crate::twilio::api::retry::RetryPolicy;
+use crate::twilio::signature::{Keyring, SigningKey};
+use crate::twilio::token::TokenKeys;
+use crate::twilio::twiml::StreamNoun;
+use crate::twilio::twiml::started_streams;
 
 /// Where Twilio and browsers reach the server.
 pub(crate) const BASE: &str = "https://calls.example.org";
@@ -43,25 +43,28 @@ pub(crate) const OURS: &str = "+14155550100";
 pub(crate) const THEIRS: &str = "+14155550123";
 
 /// The doors of a server with an account.
-pub(crate) fn doors() -> Doors {
-    Doors {
+pub(crate) fn endpoint() -> EndpointConfig {
+    EndpointConfig {
         public_base_url: Some(BASE.parse().unwrap()),
         public_url: BASE.parse().unwrap(),
         keyring: Some(Keyring::new(AUTH_TOKEN).unwrap()),
         account_sid: Some(AccountSid::parse(ACCOUNT).unwrap()),
-        ..Doors::local(([127, 0, 0, 1], 0).into())
+        ..EndpointConfig::local(([127, 0, 0, 1], 0).into())
     }
 }
 
 /// What a server with an account has besides.
-pub(crate) fn furnish(parts: &mut Parts, rest: Option<Rest>) {
+pub(crate) fn with_twilio_account(
+    server_config: &mut ServerConfig,
+    twilio_client: Option<TwilioClient>,
+) {
     let ours = E164::parse(OURS).unwrap();
-    parts.voice = unhurried_voice();
-    parts.rest = rest;
-    parts.desk.policy = Policy::new(None, false, Some(&ours)).unwrap();
-    parts.desk.caller_id = Some(ours);
-    parts.desk.phone = Ok(Phone {
-        keys: Keys {
+    server_config.track_config = stall_free_config();
+    server_config.twilio = twilio_client;
+    server_config.calls.policy = DialingPolicy::new(None, false, Some(&ours)).unwrap();
+    server_config.calls.caller_id = Some(ours);
+    server_config.calls.access_tokens = Ok(AccessTokenConfig {
+        keys: TokenKeys {
             account_sid: AccountSid::parse(ACCOUNT).unwrap(),
             api_key_sid: ApiKeySid::parse(KEY).unwrap(),
             secret: KEY_SECRET.into(),
@@ -72,43 +75,46 @@ pub(crate) fn furnish(parts: &mut Parts, rest: Option<Rest>) {
 }
 
 /// A server with an account, and its Twilio.
-pub(crate) struct Office {
-    pub(crate) house: House,
+pub(crate) struct TestAccount {
+    pub(crate) app: TestServer,
     pub(crate) twilio: FakeTwilio,
-    _world: Tasks,
+    _tasks: Tasks,
 }
 
-impl Office {
+impl TestAccount {
     pub(crate) async fn open() -> Self {
         Self::open_with(|_| {}).await
     }
 
     /// `change` sees what the server is made of.
-    pub(crate) async fn open_with(change: impl FnOnce(&mut Parts)) -> Self {
-        let patience = FakeTwilio::patience();
-        Self::open_patient(patience, change).await
+    pub(crate) async fn open_with(change: impl FnOnce(&mut ServerConfig)) -> Self {
+        let retry_policy = FakeTwilio::retry_policy();
+        Self::open_with_retry_policy(retry_policy, change).await
     }
 
     /// A server that waits for Twilio as long as is said.
-    async fn open_patient(patience: Patience, change: impl FnOnce(&mut Parts)) -> Self {
-        let world = Tasks::default();
-        let twilio = FakeTwilio::start(&world);
-        let furnish = |parts: &mut Parts| {
-            furnish(parts, Some(twilio.rest_with(patience)));
-            change(parts);
+    async fn open_with_retry_policy(
+        retry_policy: RetryPolicy,
+        change: impl FnOnce(&mut ServerConfig),
+    ) -> Self {
+        let tasks = Tasks::default();
+        let twilio = FakeTwilio::start(&tasks);
+        let with_twilio_account = |server_config: &mut ServerConfig| {
+            with_twilio_account(server_config, Some(twilio.client_with(retry_policy)));
+            change(server_config);
         };
         Self {
-            house: House::open_behind(doors(), furnish).await,
+            app: TestServer::open_behind(endpoint(), with_twilio_account).await,
             twilio,
-            _world: world,
+            _tasks: tasks,
         }
     }
 
     /// A webhook, signed.
-    async fn post(&self, path: &str, form: &[(&str, &str)]) -> Answer {
+    async fn post(&self, path: &str, form: &[(&str, &str)]) -> HttpResponse {
         let form = [&[("AccountSid", ACCOUNT)], form].concat();
         let callback = self.twilio.callback(&format!("{BASE}{path}"), &form);
-        self.twilio.deliver(self.house.server.addr, &callback).await
+        self.twilio.deliver(self.app.server.addr, &callback).await
     }
 
     /// Fetches a browser's token; what the browser is called.
@@ -148,7 +154,7 @@ impl Office {
             ("CallStatus", "ringing"),
             ("Direction", "inbound"),
         ];
-        self.twilio.rings(&sid);
+        self.twilio.ring_call(&sid);
         self.twiml("/voice", &form).await
     }
 
@@ -162,7 +168,7 @@ impl Office {
             ("CallStatus", "ringing"),
             ("Direction", "inbound"),
         ];
-        self.twilio.rings(&sid);
+        self.twilio.ring_call(&sid);
         self.twiml("/voice", &form).await
     }
 
@@ -175,7 +181,7 @@ impl Office {
     }
 
     /// The dialled leg is over: the TwiML that ends the call.
-    pub(crate) async fn dial_ended(&self, n: u32, child: Option<u32>, status: &str) -> String {
+    pub(crate) async fn post_dial_ended(&self, n: u32, child: Option<u32>, status: &str) -> String {
         let (sid, child) = (call(n), child.map(call));
         let mut form = vec![("CallSid", sid.as_str()), ("DialCallStatus", status)];
         form.extend(child.iter().map(|child| ("DialCallSid", child.as_str())));
@@ -183,7 +189,12 @@ impl Office {
     }
 
     /// A leg's status callback, and what more it says; the status of the answer.
-    async fn moved(&self, leg: &Leg, status: &str, more: &[(&str, &str)]) -> u16 {
+    async fn post_call_status(
+        &self,
+        leg: &CallbackLeg,
+        status: &str,
+        more: &[(&str, &str)],
+    ) -> u16 {
         let (sid, parent) = (call(leg.n), leg.parent.map(call));
         let mut form = vec![("CallSid", sid.as_str()), ("CallStatus", status)];
         form.extend(parent.iter().map(|sid| ("ParentCallSid", sid.as_str())));
@@ -193,7 +204,7 @@ impl Office {
     }
 
     /// The stream that a document starts, opened and begun as stream `stream` of the `n`th call.
-    pub(crate) async fn stream(&self, twiml: &str, stream: u32, n: u32) -> Stream {
+    pub(crate) async fn stream(&self, twiml: &str, stream: u32, n: u32) -> MediaClient {
         let wanted = stream_of(twiml);
         let mut opened = self.socket(&wanted.url).await.unwrap();
         let parameters = wanted.parameters.into_iter();
@@ -203,9 +214,9 @@ impl Office {
     }
 
     /// A media socket, signed.
-    async fn socket(&self, url: &str) -> Result<Stream, u16> {
-        let key = Key::auth_token(AUTH_TOKEN);
-        Stream::dial(self.house.server.addr, url, Some(&key)).await
+    async fn socket(&self, url: &str) -> Result<MediaClient, u16> {
+        let key = SigningKey::auth_token(AUTH_TOKEN);
+        MediaClient::dial(self.app.server.addr, url, Some(&key)).await
     }
 
     /// As the page asks.
@@ -215,8 +226,8 @@ impl Office {
         path: &str,
         cookie: &str,
         body: &Value,
-    ) -> Answer {
-        self.house.page(method, path, cookie, body).await
+    ) -> HttpResponse {
+        self.app.page(method, path, cookie, body).await
     }
 
     /// A call as the page reads it.
@@ -228,13 +239,13 @@ impl Office {
     }
 
     /// What the page does to a call, without a body.
-    async fn command(&self, n: u32, command: &str, cookie: &str) -> Answer {
+    async fn command(&self, n: u32, command: &str, cookie: &str) -> HttpResponse {
         let path = format!("/api/calls/{}/{command}", call(n).as_str());
         self.page("POST", &path, cookie, &Value::Null).await
     }
 
     /// Waits until a call is there for this page; the call.
-    async fn appears(&self, n: u32, cookie: &str) -> Value {
+    async fn wait_for_call(&self, n: u32, cookie: &str) -> Value {
         let path = format!("/api/calls/{}", call(n).as_str());
         let look = async || self.page("GET", &path, cookie, &Value::Null).await;
         eventually("the call", async || look().await.status == 200).await;
@@ -242,15 +253,21 @@ impl Office {
     }
 
     /// Waits until a field of a call is as wanted; the call.
-    pub(crate) async fn becomes(&self, n: u32, cookie: &str, field: &str, wanted: &Value) -> Value {
+    pub(crate) async fn wait_for_field(
+        &self,
+        n: u32,
+        cookie: &str,
+        field: &str,
+        wanted: &Value,
+    ) -> Value {
         let is_so = async || self.read(n, cookie).await[field] == *wanted;
         eventually(&format!("{field} {wanted}"), is_so).await;
         self.read(n, cookie).await
     }
 
     /// A page that listens to the `n`th call.
-    pub(crate) async fn listen(&self, n: u32, cookie: &str) -> Browser {
-        let mut browser = self.house.listen(cookie).await.ok().unwrap();
+    pub(crate) async fn listen(&self, n: u32, cookie: &str) -> LiveClient {
+        let mut browser = self.app.listen(cookie).await.ok().unwrap();
         browser.subscribe(&call(n)).await;
         browser.settle().await;
         browser
@@ -258,10 +275,10 @@ impl Office {
 
     /// Alice, who has signed in, calls: her cookie, and the TwiML of the first call.
     async fn alice_calls(&self) -> (String, String) {
-        let cookie = self.house.session("alice", Role::User).await;
+        let cookie = self.app.session("alice", Role::User).await;
         let identity = self.identity(&cookie).await;
         let twiml = self.dial(1, &identity, THEIRS).await;
-        self.twilio.knows_call(&call(1));
+        self.twilio.add_call(&call(1));
         (cookie, twiml)
     }
 }
@@ -274,14 +291,14 @@ pub(crate) fn uuid() -> String {
 }
 
 /// A leg as its callbacks name it.
-struct Leg {
+struct CallbackLeg {
     n: u32,
     parent: Option<u32>,
     from: String,
     to: String,
 }
 
-impl Leg {
+impl CallbackLeg {
     fn parent(n: u32, from: &str, to: &str) -> Self {
         let (from, to) = (from.to_owned(), to.to_owned());
         Self {
@@ -301,8 +318,8 @@ impl Leg {
 }
 
 /// The one stream of a document.
-fn stream_of(twiml: &str) -> StartStream {
-    let [stream] = &streams(twiml).unwrap()[..] else {
+fn stream_of(twiml: &str) -> StreamNoun {
+    let [stream] = &started_streams(twiml).unwrap()[..] else {
         panic!("{twiml}")
     };
     stream.clone()

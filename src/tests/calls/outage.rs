@@ -4,20 +4,20 @@ use serde_json::json;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Executor};
 
-use super::{Leg, OURS, Office, THEIRS, texts};
+use super::{CallbackLeg, OURS, THEIRS, TestAccount, texts};
 use crate::clock;
 use crate::ids::Track;
 use crate::store::Role;
 use crate::tests::phone::{eventually, speech};
-use crate::tests::stories::{call, doubt, id, segment};
+use crate::tests::scenarios::{call, doubt, id, segment};
 use crate::transcript::{Direction, EndReason, Event};
 
 /// Another program that writes, and takes its time; until it lets go, the server cannot write.
-struct Hog(SqliteConnection);
+struct DatabaseLock(SqliteConnection);
 
-impl Hog {
-    async fn hold(office: &Office) -> Self {
-        let file = office.house.folder.path().join("house.db");
+impl DatabaseLock {
+    async fn hold(account: &TestAccount) -> Self {
+        let file = account.app.folder.path().join("house.db");
         let options = SqliteConnectOptions::new().filename(file);
         let mut connection = options.connect().await.unwrap();
         connection.execute("BEGIN IMMEDIATE").await.unwrap();
@@ -31,18 +31,18 @@ impl Hog {
 
 #[tokio::test]
 async fn while_the_database_is_held_calls_go_through_and_are_made_up_for_afterwards() {
-    let office = Office::open().await;
-    let alice = office.house.session("alice", Role::User).await;
-    let identity = office.identity(&alice).await;
-    let hog = Hog::hold(&office).await;
-    let twiml = office.dial(1, &identity, THEIRS).await;
+    let account = TestAccount::open().await;
+    let alice = account.app.session("alice", Role::User).await;
+    let identity = account.identity(&alice).await;
+    let database_lock = DatabaseLock::hold(&account).await;
+    let twiml = account.dial(1, &identity, THEIRS).await;
     assert!(
         twiml.contains("<Dial") && twiml.contains("<Stream"),
         "{twiml}"
     );
-    let child = Leg::child(2, 1, OURS, THEIRS);
+    let child = CallbackLeg::child(2, 1, OURS, THEIRS);
     let form = |status| {
-        office.moved(
+        account.post_call_status(
             &child,
             status,
             &[
@@ -53,16 +53,16 @@ async fn while_the_database_is_held_calls_go_through_and_are_made_up_for_afterwa
     };
     assert_eq!(form("in-progress").await, 503);
 
-    let mut stream = office.stream(&twiml, 1, 1).await;
-    stream.speak_on(Track::Outbound, &speech()).await;
+    let mut stream = account.stream(&twiml, 1, 1).await;
+    stream.send_audio_on(Track::Outbound, &speech()).await;
     stream.stop().await;
     stream.closed().await;
-    hog.let_go().await;
+    database_lock.let_go().await;
 
     assert_eq!(form("in-progress").await, 204);
-    office.appears(1, &alice).await;
-    let kept = office
-        .becomes(1, &alice, "transcript", &json!("complete"))
+    account.wait_for_call(1, &alice).await;
+    let kept = account
+        .wait_for_field(1, &alice, "transcript", &json!("complete"))
         .await;
     assert_eq!(texts(&kept), ["one two three"]);
     assert_eq!(kept["segments"][0]["speaker"], "customer");
@@ -75,20 +75,20 @@ async fn while_the_database_is_held_calls_go_through_and_are_made_up_for_afterwa
 
 #[tokio::test]
 async fn who_speaks_is_known_without_the_database() {
-    let office = Office::open().await;
-    let admin = office.house.session("carol", Role::Admin).await;
-    office.online(&admin).await;
-    let hog = Hog::hold(&office).await;
-    let twiml = office.ring(1).await;
+    let account = TestAccount::open().await;
+    let admin = account.app.session("carol", Role::Admin).await;
+    account.online(&admin).await;
+    let database_lock = DatabaseLock::hold(&account).await;
+    let twiml = account.ring(1).await;
     assert!(twiml.contains("<Dial"), "{twiml}");
-    let mut stream = office.stream(&twiml, 1, 1).await;
-    stream.speak_on(Track::Inbound, &speech()).await;
+    let mut stream = account.stream(&twiml, 1, 1).await;
+    stream.send_audio_on(Track::Inbound, &speech()).await;
     stream.stop().await;
     stream.closed().await;
-    hog.let_go().await;
-    office.appears(1, &admin).await;
-    let kept = office
-        .becomes(1, &admin, "transcript", &json!("complete"))
+    database_lock.let_go().await;
+    account.wait_for_call(1, &admin).await;
+    let kept = account
+        .wait_for_field(1, &admin, "transcript", &json!("complete"))
         .await;
     assert_eq!(texts(&kept), ["one two three"]);
     assert_eq!(
@@ -99,31 +99,31 @@ async fn who_speaks_is_known_without_the_database() {
 
 #[tokio::test]
 async fn a_refusal_is_said_before_the_database_has_it() {
-    let office = Office::open().await;
-    let alice = office.house.session("alice", Role::User).await;
-    let identity = office.identity(&alice).await;
-    let hog = Hog::hold(&office).await;
-    let twiml = office.dial(1, &identity, "911").await;
+    let account = TestAccount::open().await;
+    let alice = account.app.session("alice", Role::User).await;
+    let identity = account.identity(&alice).await;
+    let database_lock = DatabaseLock::hold(&account).await;
+    let twiml = account.dial(1, &identity, "911").await;
     assert!(twiml.contains("emergency services"), "{twiml}");
-    let ended = office.dial_ended(1, Some(2), "busy").await;
+    let ended = account.post_dial_ended(1, Some(2), "busy").await;
     assert!(ended.contains("The line is busy"), "{ended}");
-    hog.let_go().await;
-    office.appears(1, &alice).await;
-    office
-        .becomes(1, &alice, "endCause", &json!("emergency_number"))
+    database_lock.let_go().await;
+    account.wait_for_call(1, &alice).await;
+    account
+        .wait_for_field(1, &alice, "endCause", &json!("emergency_number"))
         .await;
 }
 
 #[tokio::test]
 async fn words_make_the_record_of_a_call_that_nobody_wrote_down_unless_it_was_deleted() {
-    let office = Office::open().await;
-    let admin = office.house.session("carol", Role::Admin).await;
-    let identity = office.identity(&admin).await;
-    office.dial(3, &identity, THEIRS).await;
-    let store = &office.house.store;
+    let account = TestAccount::open().await;
+    let admin = account.app.session("carol", Role::Admin).await;
+    let identity = account.identity(&admin).await;
+    account.dial(3, &identity, THEIRS).await;
+    let store = &account.app.store;
     let deleted = store.delete_call(&call(3), clock::utc_now()).await;
     assert!(deleted.unwrap().is_some());
-    let switchboard = &office.house.server.state.switchboard;
+    let media_deps = &account.app.server.state.media_deps;
     for (n, direction) in (1..).zip([
         Direction::Outgoing,
         Direction::Incoming,
@@ -135,20 +135,20 @@ async fn words_make_the_record_of_a_call_that_nobody_wrote_down_unless_it_was_de
             unreachable!()
         };
         segment.speaker = direction.speaker(segment.track);
-        switchboard.hub.open(&call(n), 1);
-        switchboard.scribe.follow(&call(n));
-        switchboard
-            .hub
-            .publish(&call(n), Event::Segment { segment });
+        media_deps.hub.open_stream(&call(n), 1);
+        media_deps.transcript_writer.attach(&call(n));
+        media_deps.hub.publish(&call(n), Event::Segment { segment });
         let reason = EndReason::Stopped;
-        switchboard.hub.close(&call(n), [Event::Ended { reason }]);
+        media_deps
+            .hub
+            .close_stream(&call(n), [Event::Ended { reason }]);
     }
-    eventually("the scribe's rest", async || {
-        switchboard.scribe.calls() == 0
+    eventually("the transcript writer's rest", async || {
+        media_deps.transcript_writer.active_call_count() == 0
     })
     .await;
     for (n, direction) in [(1, "outgoing"), (2, "incoming")] {
-        let kept = office.read(n, &admin).await;
+        let kept = account.read(n, &admin).await;
         assert_eq!(
             (&kept["direction"], texts(&kept)),
             (&json!(direction), vec!["hi"])
@@ -160,22 +160,24 @@ async fn words_make_the_record_of_a_call_that_nobody_wrote_down_unless_it_was_de
 
 #[tokio::test]
 async fn a_doubt_about_the_language_is_kept_once_in_the_call_s_log() {
-    let office = Office::open().await;
-    let alice = office.house.session("alice", Role::User).await;
-    let identity = office.identity(&alice).await;
-    office.dial(1, &identity, THEIRS).await;
-    let switchboard = &office.house.server.state.switchboard;
-    switchboard.hub.open(&call(1), 1);
-    switchboard.scribe.follow(&call(1));
+    let account = TestAccount::open().await;
+    let alice = account.app.session("alice", Role::User).await;
+    let identity = account.identity(&alice).await;
+    account.dial(1, &identity, THEIRS).await;
+    let media_deps = &account.app.server.state.media_deps;
+    media_deps.hub.open_stream(&call(1), 1);
+    media_deps.transcript_writer.attach(&call(1));
     for doubts in [vec![doubt()], vec![], vec![doubt()]] {
         let event = Event::Language { doubts };
-        switchboard.hub.publish(&call(1), event);
+        media_deps.hub.publish(&call(1), event);
     }
     let reason = EndReason::Stopped;
-    switchboard.hub.close(&call(1), [Event::Ended { reason }]);
-    let resting = async || switchboard.scribe.calls() == 0;
-    eventually("the scribe's rest", resting).await;
-    let kept = office.read(1, &alice).await;
+    media_deps
+        .hub
+        .close_stream(&call(1), [Event::Ended { reason }]);
+    let resting = async || media_deps.transcript_writer.active_call_count() == 0;
+    eventually("the transcript writer's rest", resting).await;
+    let kept = account.read(1, &alice).await;
     let events = kept["events"].as_array().unwrap().iter();
     let doubted = events.filter(|event| event["kind"] == "other_language");
     let details: Vec<_> = doubted.map(|event| &event["detail"]).collect();

@@ -6,28 +6,31 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{BASE, Leg, OURS, Office, THEIRS, doors, furnish, sid, texts, url_of};
-use crate::app::Parts;
+use super::{
+    BASE, CallbackLeg, OURS, THEIRS, TestAccount, endpoint, sid, texts, url_of, with_twilio_account,
+};
+use crate::app::ServerConfig;
 use crate::clock::{self, UtcTime};
+use crate::engine::Engine;
 use crate::engine::recognizer::ScriptedRecognizer;
-use crate::engine::{Engine, voice};
+use crate::engine::track::TrackConfig;
 use crate::ids::Track;
 use crate::limits;
 use crate::store::Role;
-use crate::tests::Server;
-use crate::tests::phone::{patient, speech};
+use crate::tests::RunningServer;
+use crate::tests::phone::{speech, with_timeout};
+use crate::tests::scenarios::call;
 use crate::tests::sign_in::assert_refused;
-use crate::tests::stories::call;
 use crate::tests::twilio_api::FakeTwilio;
 use crate::transcript::{CallStatus, EndReason};
-use crate::twilio::region::Region;
+use crate::twilio::region::TwilioRegion;
 
 #[tokio::test]
 async fn a_browser_is_told_what_to_register_with() {
-    let office = Office::open().await;
-    let cookie = office.house.session("Alice", Role::User).await;
+    let account = TestAccount::open().await;
+    let cookie = account.app.session("Alice", Role::User).await;
     let before = clock::utc_now();
-    let answer = office
+    let answer = account
         .page("GET", "/api/token", &cookie, &Value::Null)
         .await;
     assert_eq!(answer.status, 200, "{}", answer.body);
@@ -38,12 +41,15 @@ async fn a_browser_is_told_what_to_register_with() {
     let expires = UtcTime::parse(token["expiresAt"].as_str().unwrap()).unwrap();
     let lasts = expires.since(before);
     assert!(lasts.abs_diff(Duration::from_hours(1)) < Duration::from_mins(1));
-    assert_eq!(office.identity(&cookie).await, identity, "it changed");
-    let again = office.house.session("alice2", Role::User).await;
-    assert_ne!(office.identity(&again).await, identity);
+    assert_eq!(account.identity(&cookie).await, identity, "it changed");
+    let again = account.app.session("alice2", Role::User).await;
+    assert_ne!(account.identity(&again).await, identity);
 
-    let bare = Office::open_with(|parts| parts.desk.phone = Err(vec!["TWILIO_API_KEY"])).await;
-    let cookie = bare.house.session("alice", Role::User).await;
+    let bare = TestAccount::open_with(|server_config| {
+        server_config.calls.access_tokens = Err(vec!["TWILIO_API_KEY"]);
+    })
+    .await;
+    let cookie = bare.app.session("alice", Role::User).await;
     let answer = bare.page("GET", "/api/token", &cookie, &Value::Null).await;
     assert_refused(&answer, 503, "twilio_not_set_up");
     assert!(answer.body.contains("TWILIO_API_KEY"), "{}", answer.body);
@@ -51,11 +57,11 @@ async fn a_browser_is_told_what_to_register_with() {
 
 #[tokio::test]
 async fn a_call_is_announced_streamed_and_connected() {
-    let office = Office::open_with(|parts| {
-        parts.desk.announcement = Some("This call is written down.".to_owned());
+    let account = TestAccount::open_with(|server_config| {
+        server_config.calls.announcement = Some("This call is written down.".to_owned());
     })
     .await;
-    let (_, twiml) = office.alice_calls().await;
+    let (_, twiml) = account.alice_calls().await;
     let stream = url_of(&twiml);
     let secret = stream.strip_prefix("wss://calls.example.org/media/");
     assert!(secret.is_some_and(|secret| secret.len() >= 43), "{stream}");
@@ -73,7 +79,7 @@ async fn a_call_is_announced_streamed_and_connected() {
          </Response>"
     );
     assert_eq!(twiml, expected);
-    let announced = office.twiml("/voice/announcement", &[]).await;
+    let announced = account.twiml("/voice/announcement", &[]).await;
     assert!(announced.ends_with("<Response><Say>This call is written down.</Say></Response>"));
 }
 
@@ -82,21 +88,21 @@ const SAID: [&str; 2] = ["one two three", "one two three four"];
 
 #[tokio::test]
 async fn every_word_of_a_call_is_heard_kept_found_and_saved() {
-    let office = Office::open().await;
-    let (alice, twiml) = office.alice_calls().await;
-    let bob = office.house.session("bob", Role::User).await;
-    let mut browser = office.listen(1, &alice).await;
-    let mut stream = office.stream(&twiml, 1, 1).await;
-    let child = Leg::child(2, 1, OURS, THEIRS);
+    let account = TestAccount::open().await;
+    let (alice, twiml) = account.alice_calls().await;
+    let bob = account.app.session("bob", Role::User).await;
+    let mut browser = account.listen(1, &alice).await;
+    let mut stream = account.stream(&twiml, 1, 1).await;
+    let child = CallbackLeg::child(2, 1, OURS, THEIRS);
     assert_eq!(
-        office
-            .moved(&child, "in-progress", &[("SequenceNumber", "2")])
+        account
+            .post_call_status(&child, "in-progress", &[("SequenceNumber", "2")])
             .await,
         204
     );
-    stream.speak_on(Track::Inbound, &speech()).await;
+    stream.send_audio_on(Track::Inbound, &speech()).await;
     stream
-        .speak_on(Track::Outbound, &[vec![0xff; 32_000], speech()].concat())
+        .send_audio_on(Track::Outbound, &[vec![0xff; 32_000], speech()].concat())
         .await;
     stream.stop().await;
     let page = browser.until(&call(1), |page| page.ended.is_some()).await;
@@ -108,8 +114,8 @@ async fn every_word_of_a_call_is_heard_kept_found_and_saved() {
     );
     assert_eq!(page.texts(), SAID);
 
-    let kept = office
-        .becomes(1, &alice, "transcript", &json!("complete"))
+    let kept = account
+        .wait_for_field(1, &alice, "transcript", &json!("complete"))
         .await;
     assert_eq!(texts(&kept), SAID);
     let speakers = [
@@ -119,12 +125,12 @@ async fn every_word_of_a_call_is_heard_kept_found_and_saved() {
     assert_eq!(speakers, ["agent", "customer"]);
     assert_eq!((&kept["from"], &kept["to"]), (&json!(OURS), &json!(THEIRS)));
 
-    is_saved(&office, &alice, &bob).await;
-    is_found(&office, &alice, &bob).await;
+    is_saved(&account, &alice, &bob).await;
+    is_found(&account, &alice, &bob).await;
 }
 
 /// The call as files, for Alice alone.
-async fn is_saved(office: &Office, alice: &str, bob: &str) {
+async fn is_saved(account: &TestAccount, alice: &str, bob: &str) {
     let path = format!("/api/calls/{}/transcript", call(1).as_str());
     for (ending, kind, part) in [
         (
@@ -145,7 +151,7 @@ async fn is_saved(office: &Office, alice: &str, bob: &str) {
         ("json", "application/json", "\"text\": \"one two three\""),
     ] {
         let path = format!("{path}.{ending}");
-        let file = office.page("GET", &path, alice, &Value::Null).await;
+        let file = account.page("GET", &path, alice, &Value::Null).await;
         assert_eq!(
             (file.status, file.header("content-type")),
             (200, Some(kind))
@@ -157,17 +163,17 @@ async fn is_saved(office: &Office, alice: &str, bob: &str) {
                 && name.ends_with(&format!(".{ending}\""))
         );
         assert!(!name.contains("1415"), "{name}");
-        let hidden = office.page("GET", &path, bob, &Value::Null).await;
+        let hidden = account.page("GET", &path, bob, &Value::Null).await;
         assert_refused(&hidden, 404, "no_such_call");
     }
-    let unknown = office
+    let unknown = account
         .page("GET", &format!("{path}.pdf"), alice, &Value::Null)
         .await;
     assert_refused(&unknown, 404, "not_found");
 }
 
 /// The call in lists, for Alice alone.
-async fn is_found(office: &Office, alice: &str, bob: &str) {
+async fn is_found(account: &TestAccount, alice: &str, bob: &str) {
     for (query, who, found) in [
         ("q=three", alice, 1),
         ("q=seven", alice, 0),
@@ -176,7 +182,7 @@ async fn is_found(office: &Office, alice: &str, bob: &str) {
         ("q=three", bob, 0),
     ] {
         let path = format!("/api/calls?{query}");
-        let list = office.page("GET", &path, who, &Value::Null).await.json();
+        let list = account.page("GET", &path, who, &Value::Null).await.json();
         assert_eq!(
             list["calls"].as_array().unwrap().len(),
             found,
@@ -186,11 +192,11 @@ async fn is_found(office: &Office, alice: &str, bob: &str) {
 }
 
 /// A leg, its status, and what more a callback says.
-type Told = (Leg, &'static str, Vec<(&'static str, &'static str)>);
+type Told = (CallbackLeg, &'static str, Vec<(&'static str, &'static str)>);
 
 /// What Twilio tells of a call that was answered, in the order in which it happened.
 fn answered(n: u32) -> Vec<Told> {
-    let child = || Leg::child(n + 100, n, OURS, THEIRS);
+    let child = || CallbackLeg::child(n + 100, n, OURS, THEIRS);
     let at = |second| match second {
         0 => "Sun, 22 Nov 2026 10:00:00 +0000",
         5 => "Sun, 22 Nov 2026 10:00:05 +0000",
@@ -220,7 +226,7 @@ fn answered(n: u32) -> Vec<Told> {
             vec![("SequenceNumber", "3"), ("Timestamp", at(16)), talk],
         ),
         (
-            Leg::parent(n, "client:alice", ""),
+            CallbackLeg::parent(n, "client:alice", ""),
             "completed",
             vec![
                 ("SequenceNumber", "0"),
@@ -233,9 +239,9 @@ fn answered(n: u32) -> Vec<Told> {
 
 #[tokio::test]
 async fn in_any_order_and_twice_the_callbacks_end_in_the_same_record() {
-    let office = Office::open().await;
-    let alice = office.house.session("alice", Role::User).await;
-    let identity = office.identity(&alice).await;
+    let account = TestAccount::open().await;
+    let alice = account.app.session("alice", Role::User).await;
+    let identity = account.identity(&alice).await;
     let orders: [&[usize]; 5] = [
         &[0, 1, 2, 3, 4],
         &[4, 3, 2, 1, 0],
@@ -244,17 +250,17 @@ async fn in_any_order_and_twice_the_callbacks_end_in_the_same_record() {
         &[3, 4],
     ];
     for (n, order) in (1..).zip(orders) {
-        office.dial(n, &identity, THEIRS).await;
+        account.dial(n, &identity, THEIRS).await;
         let told = answered(n);
         for (leg, status, more) in order.iter().map(|at| &told[*at]) {
-            assert_eq!(office.moved(leg, status, more).await, 204);
+            assert_eq!(account.post_call_status(leg, status, more).await, 204);
         }
-        let hangup = office.dial_ended(n, Some(n + 100), "completed").await;
+        let hangup = account.post_dial_ended(n, Some(n + 100), "completed").await;
         assert!(
             hangup.ends_with("<Response><Hangup/></Response>"),
             "{hangup}"
         );
-        let kept = office.read(n, &alice).await;
+        let kept = account.read(n, &alice).await;
         let is = |field: &str, wanted: Value| assert_eq!(kept[field], wanted, "{field}, {order:?}");
         is("sid", sid(&call(n)));
         is("status", json!("completed"));
@@ -264,21 +270,21 @@ async fn in_any_order_and_twice_the_callbacks_end_in_the_same_record() {
         is("durationSeconds", json!(7));
         is("endCause", Value::Null);
         let leg = format!("/api/calls/{}", call(n + 100).as_str());
-        let by_leg = office.page("GET", &leg, &alice, &Value::Null).await.json();
+        let by_leg = account.page("GET", &leg, &alice, &Value::Null).await.json();
         assert_eq!(by_leg, kept);
     }
     // Every place is free again.
     for n in 11..=12 {
-        let twiml = office.dial(n, &identity, THEIRS).await;
+        let twiml = account.dial(n, &identity, THEIRS).await;
         assert!(twiml.contains("<Dial"), "{twiml}");
     }
 }
 
 #[tokio::test]
 async fn a_call_that_was_not_answered_says_why_to_the_caller_and_in_its_record() {
-    let office = Office::open().await;
-    let alice = office.house.session("alice", Role::User).await;
-    let identity = office.identity(&alice).await;
+    let account = TestAccount::open().await;
+    let alice = account.app.session("alice", Role::User).await;
+    let identity = account.identity(&alice).await;
     let busy = ("SipResponseCode", "486");
     for (n, child, status, spoken, cause) in [
         (1, Some(101), "busy", "The line is busy.", "sip_486"),
@@ -287,25 +293,25 @@ async fn a_call_that_was_not_answered_says_why_to_the_caller_and_in_its_record()
         // It came to no leg at all.
         (4, None, "failed", "could not be connected", "failed"),
     ] {
-        office.dial(n, &identity, THEIRS).await;
+        account.dial(n, &identity, THEIRS).await;
         if let Some(child) = child {
-            let leg = Leg::child(child, n, OURS, THEIRS);
+            let leg = CallbackLeg::child(child, n, OURS, THEIRS);
             let more = [("SequenceNumber", "2"), busy];
             let more = if status == "busy" {
                 &more[..]
             } else {
                 &more[..1]
             };
-            assert_eq!(office.moved(&leg, status, more).await, 204);
+            assert_eq!(account.post_call_status(&leg, status, more).await, 204);
         }
-        let said = office.dial_ended(n, child, status).await;
+        let said = account.post_dial_ended(n, child, status).await;
         // What is spoken is not taken for the other party's words.
         let stop = "<Response><Stop><Stream name=\"callburner-1\"/></Stop><Say>";
         assert!(
             said.contains(spoken) && said.contains(stop) && said.ends_with("<Hangup/></Response>"),
             "{said}"
         );
-        let kept = office.read(n, &alice).await;
+        let kept = account.read(n, &alice).await;
         assert_eq!(
             (&kept["status"], &kept["endCause"]),
             (&json!(status), &json!(cause))
@@ -320,9 +326,9 @@ async fn a_call_that_was_not_answered_says_why_to_the_caller_and_in_its_record()
 
 #[tokio::test]
 async fn a_call_that_may_not_be_is_refused_aloud_and_kept_as_refused() {
-    let office = Office::open().await;
-    let alice = office.house.session("alice", Role::User).await;
-    let identity = office.identity(&alice).await;
+    let account = TestAccount::open().await;
+    let alice = account.app.session("alice", Role::User).await;
+    let identity = account.identity(&alice).await;
     for (n, to, spoken, code) in [
         (1, "+442079460000", "this country", "country_not_allowed"),
         (2, "+19005550199", "of this kind", "special_number"),
@@ -330,7 +336,7 @@ async fn a_call_that_may_not_be_is_refused_aloud_and_kept_as_refused() {
         (4, "client:bob", "not a telephone number", "bad_number"),
         (5, "", "not a telephone number", "bad_number"),
     ] {
-        let twiml = office.dial(n, &identity, to).await;
+        let twiml = account.dial(n, &identity, to).await;
         assert!(
             twiml.contains(spoken) && twiml.ends_with("<Hangup/></Response>"),
             "{to}: {twiml}"
@@ -339,7 +345,7 @@ async fn a_call_that_may_not_be_is_refused_aloud_and_kept_as_refused() {
             !twiml.contains("<Dial") && !twiml.contains("<Stream"),
             "{to}: {twiml}"
         );
-        let kept = office.read(n, &alice).await;
+        let kept = account.read(n, &alice).await;
         assert_eq!(
             (&kept["endCause"], &kept["transcript"]),
             (&json!(code), &json!("off"))
@@ -353,57 +359,61 @@ async fn a_call_that_may_not_be_is_refused_aloud_and_kept_as_refused() {
             (&json!("refused"), &json!(code))
         );
         // What Twilio tells afterwards does not take the cause away.
-        let leg = Leg::parent(n, &format!("client:{identity}"), to);
+        let leg = CallbackLeg::parent(n, &format!("client:{identity}"), to);
         assert_eq!(
-            office
-                .moved(&leg, "completed", &[("CallDuration", "4")])
+            account
+                .post_call_status(&leg, "completed", &[("CallDuration", "4")])
                 .await,
             204
         );
-        let kept = office.read(n, &alice).await;
+        let kept = account.read(n, &alice).await;
         assert_eq!(
             (&kept["status"], &kept["endCause"]),
             (&json!("completed"), &json!(code))
         );
     }
-    assert!(office.twilio.requests().is_empty());
+    assert!(account.twilio.requests().is_empty());
 }
 
 #[tokio::test]
 async fn whoever_has_as_many_calls_as_one_may_have_waits_for_their_end() {
-    let office = Office::open_with(|parts| parts.desk.limits.at_once_per_user_max = 1).await;
-    let (alice, _) = office.alice_calls().await;
-    let identity = office.identity(&alice).await;
-    let refused = office.dial(2, &identity, THEIRS).await;
+    let account = TestAccount::open_with(|server_config| {
+        server_config.calls.limits.concurrent_per_user_max = 1;
+    })
+    .await;
+    let (alice, _) = account.alice_calls().await;
+    let identity = account.identity(&alice).await;
+    let refused = account.dial(2, &identity, THEIRS).await;
     assert!(refused.contains("You have other calls"), "{refused}");
     assert_eq!(
-        office.read(2, &alice).await["endCause"],
+        account.read(2, &alice).await["endCause"],
         "too_many_calls_of_user"
     );
     // Twilio asks a second time, because the answer was late.
-    assert!(office.dial(1, &identity, THEIRS).await.contains("<Dial"));
-    office.dial_ended(1, Some(101), "no-answer").await;
-    assert!(office.dial(3, &identity, THEIRS).await.contains("<Dial"));
+    assert!(account.dial(1, &identity, THEIRS).await.contains("<Dial"));
+    account.post_dial_ended(1, Some(101), "no-answer").await;
+    assert!(account.dial(3, &identity, THEIRS).await.contains("<Dial"));
 }
 
 #[tokio::test]
 async fn without_a_number_of_ours_nobody_is_called() {
-    let office = Office::open_with(|parts| parts.desk.caller_id = None).await;
-    let (alice, twiml) = office.alice_calls().await;
+    let account =
+        TestAccount::open_with(|server_config| server_config.calls.caller_id = None).await;
+    let (alice, twiml) = account.alice_calls().await;
     assert!(twiml.contains("cannot place calls yet"), "{twiml}");
-    assert_eq!(office.read(1, &alice).await["endCause"], "not_set_up");
+    assert_eq!(account.read(1, &alice).await["endCause"], "not_set_up");
 }
 
 #[tokio::test]
 async fn whoever_was_removed_calls_nobody_while_his_token_lasts() {
-    let office = Office::open().await;
-    office.house.session("carol", Role::Admin).await;
-    let cookie = office.house.session("bob", Role::User).await;
-    let identity = office.identity(&cookie).await;
-    let users = office.house.store.users().await.unwrap();
+    let account = TestAccount::open().await;
+    account.app.session("carol", Role::Admin).await;
+    let cookie = account.app.session("bob", Role::User).await;
+    let identity = account.identity(&cookie).await;
+    let users = account.app.store.users().await.unwrap();
     let bob = users.iter().find(|user| user.name == "bob").unwrap();
-    office.house.store.remove_user(bob.id).await.unwrap();
-    let twiml = office.dial(1, &identity, THEIRS).await;
+    account.app.store.remove_user(bob.id).await.unwrap();
+    let twiml = account.dial(1, &identity, THEIRS).await;
     assert!(
         !twiml.contains("<Dial") && twiml.contains("<Say>"),
         "{twiml}"
@@ -412,10 +422,10 @@ async fn whoever_was_removed_calls_nobody_while_his_token_lasts() {
 
 #[tokio::test]
 async fn what_cannot_be_understood_is_said() {
-    let office = Office::open().await;
-    let twiml = office.twiml("/voice", &[("CallSid", "CA1")]).await;
+    let account = TestAccount::open().await;
+    let twiml = account.twiml("/voice", &[("CallSid", "CA1")]).await;
     assert!(twiml.contains("could not be understood"), "{twiml}");
-    let twiml = office.twiml("/voice/ended", &[]).await;
+    let twiml = account.twiml("/voice/ended", &[]).await;
     assert!(twiml.contains("<Response/>"), "{twiml}");
     for path in [
         "/api/calls/status",
@@ -423,15 +433,15 @@ async fn what_cannot_be_understood_is_said() {
         "/api/streams/status",
         "/api/transcriptions/realtime",
     ] {
-        let answer = office.post(path, &[("CallSid", "CA1")]).await;
+        let answer = account.post(path, &[("CallSid", "CA1")]).await;
         assert_refused(&answer, 400, "bad_webhook");
     }
 }
 
 #[tokio::test]
 async fn a_call_whose_legs_were_joined_was_answered_whatever_is_told_after() {
-    let office = Office::open().await;
-    let (alice, _) = office.alice_calls().await;
+    let account = TestAccount::open().await;
+    let (alice, _) = account.alice_calls().await;
     let (parent, leg) = (call(1), call(101));
     let form = [
         ("CallSid", parent.as_str()),
@@ -440,12 +450,15 @@ async fn a_call_whose_legs_were_joined_was_answered_whatever_is_told_after() {
         ("DialCallDuration", "33"),
         ("DialBridged", "true"),
     ];
-    let said = office.twiml("/voice/ended", &form).await;
+    let said = account.twiml("/voice/ended", &form).await;
     assert!(said.ends_with("<Response><Hangup/></Response>"), "{said}");
-    let child = Leg::child(101, 1, OURS, THEIRS);
+    let child = CallbackLeg::child(101, 1, OURS, THEIRS);
     let late = [("SequenceNumber", "3")];
-    assert_eq!(office.moved(&child, "no-answer", &late).await, 204);
-    let kept = office.read(1, &alice).await;
+    assert_eq!(
+        account.post_call_status(&child, "no-answer", &late).await,
+        204
+    );
+    let kept = account.read(1, &alice).await;
     assert_eq!(kept["status"], "completed");
     assert_eq!(kept["durationSeconds"], 33);
     assert!(kept["answeredAt"].is_string(), "{kept}");
@@ -454,7 +467,7 @@ async fn a_call_whose_legs_were_joined_was_answered_whatever_is_told_after() {
 
 #[tokio::test]
 async fn a_question_that_cannot_be_taken_is_answered_with_words() {
-    let office = Office::open().await;
+    let account = TestAccount::open().await;
     let sid = call(1);
     let long = "x".repeat(limits::WEBHOOK_BODY_BYTES_MAX);
     let many: Vec<(String, &str)> = (0..300).map(|n| (format!("f{n}"), "1")).collect();
@@ -465,26 +478,26 @@ async fn a_question_that_cannot_be_taken_is_answered_with_words() {
             more,
         ]
         .concat();
-        let spoken = office.twiml("/voice", &form).await;
+        let spoken = account.twiml("/voice", &form).await;
         assert!(
             spoken.contains("<Say>Sorry") && spoken.contains("<Hangup/>"),
             "{spoken}"
         );
-        let ended = office.twiml("/voice/ended", &form).await;
+        let ended = account.twiml("/voice/ended", &form).await;
         assert!(
             ended.ends_with("<Response/>") || ended.contains("</Response>"),
             "{ended}"
         );
         // What is no question of a call's is refused as before.
-        let answer = office.post("/api/calls/status", &form).await;
+        let answer = account.post("/api/calls/status", &form).await;
         assert!([400, 413].contains(&answer.status), "{}", answer.body);
     }
 }
 
 #[tokio::test]
 async fn a_call_of_another_account_is_told_so_and_its_log_says_why() {
-    let office = Office::open().await;
-    let carol = office.house.session("carol", Role::Admin).await;
+    let account = TestAccount::open().await;
+    let carol = account.app.session("carol", Role::Admin).await;
     let sid = call(1);
     let form = [
         ("AccountSid", "AC00000000000000000000000000000002"),
@@ -493,8 +506,8 @@ async fn a_call_of_another_account_is_told_so_and_its_log_says_why() {
         ("To", OURS),
         ("CallStatus", "ringing"),
     ];
-    let callback = office.twilio.callback(&format!("{BASE}/voice"), &form);
-    let answer = office.twilio.deliver(office.house.server.addr, &callback);
+    let callback = account.twilio.callback(&format!("{BASE}/voice"), &form);
+    let answer = account.twilio.deliver(account.app.server.addr, &callback);
     let spoken = answer.await;
     assert_eq!(spoken.status, 200);
     assert!(
@@ -502,7 +515,7 @@ async fn a_call_of_another_account_is_told_so_and_its_log_says_why() {
         "{}",
         spoken.body
     );
-    let kept = office.appears(1, &carol).await;
+    let kept = account.wait_for_call(1, &carol).await;
     assert_eq!(kept["endCause"], "another_account");
     assert_eq!(kept["events"][0]["detail"], "another_account");
 }
@@ -513,58 +526,61 @@ async fn a_browser_gets_a_pass_of_the_region_and_the_edge_to_it() {
         (Some("ie1"), json!("dublin"), "ie1"),
         (None, Value::Null, "us1"),
     ] {
-        let office = Office::open_with(|parts| {
-            let phone = parts.desk.phone.as_mut().unwrap();
-            phone.keys.region = Region::parse(region, None).unwrap();
+        let account = TestAccount::open_with(|server_config| {
+            let phone = server_config.calls.access_tokens.as_mut().unwrap();
+            phone.keys.region = TwilioRegion::parse(region, None).unwrap();
         })
         .await;
-        let alice = office.house.session("alice", Role::User).await;
-        let pass = office.page("GET", "/api/token", &alice, &Value::Null).await;
+        let alice = account.app.session("alice", Role::User).await;
+        let pass = account
+            .page("GET", "/api/token", &alice, &Value::Null)
+            .await;
         let pass = pass.json();
         assert_eq!(pass["edge"], edge);
         let token = pass["token"].as_str().unwrap();
-        assert_eq!(FakeTwilio::registers(token, home), Ok(()));
-        assert_eq!(FakeTwilio::registers(token, "au1"), Err(20_101));
+        assert_eq!(FakeTwilio::check_registration(token, home), Ok(()));
+        assert_eq!(FakeTwilio::check_registration(token, "au1"), Err(20_101));
     }
 }
 
 /// The server ends and another one starts on its database.
-async fn restart(office: &mut Office, change: impl FnOnce(&mut Parts)) {
+async fn restart(account: &mut TestAccount, change: impl FnOnce(&mut ServerConfig)) {
     let engine = Engine::start(vec![Box::new(ScriptedRecognizer::default())]);
-    let store = office.house.store.clone();
-    let mut parts = Parts::behind(doors(), store, engine, voice::Config::default());
-    furnish(&mut parts, Some(office.twilio.rest()));
-    change(&mut parts);
-    let server = Server::of(parts, |_| {});
-    server.state.desk.recall_placed().await.unwrap();
-    office.house.server = server;
+    let store = account.app.store.clone();
+    let mut server_config = ServerConfig::behind(endpoint(), store, engine, TrackConfig::default());
+    with_twilio_account(&mut server_config, Some(account.twilio.client()));
+    change(&mut server_config);
+    let server = RunningServer::of(server_config, |_| {});
+    server.state.calls.restore_placed_calls().await.unwrap();
+    account.app.server = server;
 }
 
 #[tokio::test]
 async fn calls_and_minutes_of_a_day_are_bounded_and_neither_a_restart_nor_a_deletion_begins_anew() {
-    let few = |parts: &mut Parts| parts.desk.limits.day.calls_per_user_max = 2;
-    let mut office = Office::open_with(few).await;
-    let alice = office.house.session("alice", Role::User).await;
-    let bob = office.house.session("bob", Role::User).await;
-    let [of_alice, of_bob] = [office.identity(&alice).await, office.identity(&bob).await];
+    let few =
+        |server_config: &mut ServerConfig| server_config.calls.limits.day.calls_per_user_max = 2;
+    let mut account = TestAccount::open_with(few).await;
+    let alice = account.app.session("alice", Role::User).await;
+    let bob = account.app.session("bob", Role::User).await;
+    let [of_alice, of_bob] = [account.identity(&alice).await, account.identity(&bob).await];
     for n in 1..=2 {
-        assert!(office.dial(n, &of_alice, THEIRS).await.contains("<Dial"));
-        office.dial_ended(n, Some(100 + n), "completed").await;
-        let parent = Leg::parent(n, &format!("client:{of_alice}"), "");
-        office.moved(&parent, "completed", &[]).await;
+        assert!(account.dial(n, &of_alice, THEIRS).await.contains("<Dial"));
+        account.post_dial_ended(n, Some(100 + n), "completed").await;
+        let parent = CallbackLeg::parent(n, &format!("client:{of_alice}"), "");
+        account.post_call_status(&parent, "completed", &[]).await;
         let path = format!("/api/calls/{}", call(n).as_str());
-        let deleted = office.page("DELETE", &path, &alice, &Value::Null).await;
+        let deleted = account.page("DELETE", &path, &alice, &Value::Null).await;
         assert_eq!(deleted.status, 204, "{}", deleted.body);
     }
-    let refused = office.dial(3, &of_alice, THEIRS).await;
+    let refused = account.dial(3, &of_alice, THEIRS).await;
     assert!(
         refused.contains("as many calls as are allowed within a day"),
         "{refused}"
     );
-    assert_eq!(office.read(3, &alice).await["endCause"], "too_many_today");
-    assert!(office.dial(4, &of_bob, THEIRS).await.contains("<Dial"));
-    restart(&mut office, few).await;
-    let refused = office.dial(5, &of_alice, THEIRS).await;
+    assert_eq!(account.read(3, &alice).await["endCause"], "too_many_today");
+    assert!(account.dial(4, &of_bob, THEIRS).await.contains("<Dial"));
+    restart(&mut account, few).await;
+    let refused = account.dial(5, &of_alice, THEIRS).await;
     assert!(
         refused.contains("as many calls as are allowed within a day"),
         "{refused}"
@@ -572,44 +588,46 @@ async fn calls_and_minutes_of_a_day_are_bounded_and_neither_a_restart_nor_a_dele
 
     // Minutes: the last call gets what is left of them, and the next one nothing.
     let day = |calls, minutes| {
-        move |parts: &mut Parts| {
-            parts.desk.limits.per_minute_max = calls;
-            parts.desk.limits.day.minutes_per_user_max = minutes;
+        move |server_config: &mut ServerConfig| {
+            server_config.calls.limits.per_minute_max = calls;
+            server_config.calls.limits.day.minutes_per_user_max = minutes;
         }
     };
-    restart(&mut office, day(9, 10)).await;
-    let dialled = office.dial(6, &of_bob, THEIRS).await;
+    restart(&mut account, day(9, 10)).await;
+    let dialled = account.dial(6, &of_bob, THEIRS).await;
     let seconds = dialled
         .split("timeLimit=\"")
         .nth(1)
         .and_then(|rest| rest.split('"').next());
     let seconds: u32 = seconds.unwrap().parse().unwrap();
     assert!((500..=600).contains(&seconds), "{dialled}");
-    restart(&mut office, day(9, 0)).await;
-    let refused = office.dial(7, &of_bob, THEIRS).await;
+    restart(&mut account, day(9, 0)).await;
+    let refused = account.dial(7, &of_bob, THEIRS).await;
     assert!(
         refused.contains("for as long as is allowed within a day"),
         "{refused}"
     );
     // The minute goes on, too.
-    restart(&mut office, day(2, 720)).await;
-    office.dial(8, &of_bob, THEIRS).await;
-    assert_eq!(office.read(8, &bob).await["endCause"], "too_often");
+    restart(&mut account, day(2, 720)).await;
+    account.dial(8, &of_bob, THEIRS).await;
+    assert_eq!(account.read(8, &bob).await["endCause"], "too_often");
 }
 
 #[tokio::test]
 async fn a_question_whose_signature_cannot_be_checked_ends_its_connection() {
-    let office = Office::open().await;
+    let account = TestAccount::open().await;
     // Too many fields to look at, so that nothing tells whether it is Twilio's.
     let body = "a=1&".repeat(limits::WEBHOOK_FIELDS_MAX + 1);
     let head = "POST /voice HTTP/1.1\r\nHost: calls.example.org\r\n\
                 Content-Type: application/x-www-form-urlencoded\r\n";
     let request = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
-    let mut socket = TcpStream::connect(office.house.server.addr).await.unwrap();
+    let mut socket = TcpStream::connect(account.app.server.addr).await.unwrap();
     socket.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     let end = socket.read_to_string(&mut answer);
-    patient("the end of the connection", end).await.unwrap();
+    with_timeout("the end of the connection", end)
+        .await
+        .unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert!(answer.contains("<Say>Sorry"), "{answer}");
 }

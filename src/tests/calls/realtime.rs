@@ -2,21 +2,24 @@
 
 use serde_json::{Value, json};
 
-use super::{BASE, Leg, Office, THEIRS, texts};
+use super::{BASE, CallbackLeg, THEIRS, TestAccount, texts};
 use crate::clock;
 use crate::config::TranscriptionSource;
 use crate::tests::phone::eventually;
-use crate::tests::stories::call;
+use crate::tests::scenarios::call;
 use crate::tests::twilio_api::ACCOUNT;
 use crate::transcript::EndReason;
 
 /// A server that has Twilio write calls down.
-async fn open() -> Office {
-    Office::open_with(|parts| parts.desk.source = TranscriptionSource::Twilio).await
+async fn open() -> TestAccount {
+    TestAccount::open_with(|server_config| {
+        server_config.calls.transcription_source = TranscriptionSource::Twilio;
+    })
+    .await
 }
 
 /// An event of the first call's transcription.
-async fn tell(office: &Office, event: &str, sequence: u32, more: &[(&str, &str)]) {
+async fn tell(account: &TestAccount, event: &str, sequence: u32, more: &[(&str, &str)]) {
     let (sid, sequence, at) = (call(1), sequence.to_string(), clock::utc_now().to_string());
     let mut form = vec![
         ("CallSid", sid.as_str()),
@@ -26,11 +29,11 @@ async fn tell(office: &Office, event: &str, sequence: u32, more: &[(&str, &str)]
         ("Timestamp", &at),
     ];
     form.extend(more);
-    let answer = office.post("/api/transcriptions/realtime", &form).await;
+    let answer = account.post("/api/transcriptions/realtime", &form).await;
     assert_eq!(answer.status, 204, "{}", answer.body);
 }
 
-async fn say(office: &Office, sequence: u32, track: &str, is_final: bool, text: &str) {
+async fn say(account: &TestAccount, sequence: u32, track: &str, is_final: bool, text: &str) {
     let data = json!({ "transcript": text, "confidence": 0.9 }).to_string();
     let more = [
         ("Track", track),
@@ -38,13 +41,13 @@ async fn say(office: &Office, sequence: u32, track: &str, is_final: bool, text: 
         ("TranscriptionData", &data),
         ("LanguageCode", "en-US"),
     ];
-    tell(office, "transcription-content", sequence, &more).await;
+    tell(account, "transcription-content", sequence, &more).await;
 }
 
 #[tokio::test]
 async fn twilios_words_are_heard_and_kept_as_our_own() {
-    let office = open().await;
-    let (alice, twiml) = office.alice_calls().await;
+    let account = open().await;
+    let (alice, twiml) = account.alice_calls().await;
     let start = format!(
         "<Start><Transcription name=\"callburner\" statusCallbackUrl=\"{BASE}/api/transcriptions/realtime#"
     );
@@ -52,28 +55,28 @@ async fn twilios_words_are_heard_and_kept_as_our_own() {
         twiml.contains(&start) && !twiml.contains("<Stream"),
         "{twiml}"
     );
-    let mut browser = office.listen(1, &alice).await;
-    tell(&office, "transcription-started", 1, &[]).await;
-    say(&office, 2, "inbound_track", false, " Hel").await;
+    let mut browser = account.listen(1, &alice).await;
+    tell(&account, "transcription-started", 1, &[]).await;
+    say(&account, 2, "inbound_track", false, " Hel").await;
     browser
         .until(&call(1), |page| page.partials.len() == 1)
         .await;
-    say(&office, 3, "inbound_track", true, "Hello?").await;
-    say(&office, 4, "outbound_track", true, "Who is there?").await;
+    say(&account, 3, "inbound_track", true, "Hello?").await;
+    say(&account, 4, "outbound_track", true, "Who is there?").await;
     browser
         .until(&call(1), |page| page.segments.len() == 2)
         .await;
-    assert_eq!(office.read(1, &alice).await["transcript"], "live");
+    assert_eq!(account.read(1, &alice).await["transcript"], "live");
     // Words overtake the end, and are words all the same.
-    tell(&office, "transcription-stopped", 6, &[]).await;
-    say(&office, 5, "inbound_track", true, "It is me.").await;
-    office.dial_ended(1, Some(2), "completed").await;
+    tell(&account, "transcription-stopped", 6, &[]).await;
+    say(&account, 5, "inbound_track", true, "It is me.").await;
+    account.post_dial_ended(1, Some(2), "completed").await;
     let page = browser.until(&call(1), |page| page.ended.is_some()).await;
     assert_eq!(page.texts(), ["Hello?", "Who is there?", "It is me."]);
     assert!(page.partials.is_empty());
     assert_eq!(page.ended, Some(EndReason::Stopped));
-    let kept = office
-        .becomes(1, &alice, "transcript", &json!("complete"))
+    let kept = account
+        .wait_for_field(1, &alice, "transcript", &json!("complete"))
         .await;
     let mut kept_texts = texts(&kept);
     kept_texts.sort_unstable();
@@ -90,67 +93,76 @@ async fn twilios_words_are_heard_and_kept_as_our_own() {
 
 #[tokio::test]
 async fn words_that_come_after_the_calls_end_are_kept_and_nothing_stays_open() {
-    let office = open().await;
-    let (alice, _) = office.alice_calls().await;
-    tell(&office, "transcription-started", 1, &[]).await;
-    say(&office, 2, "inbound_track", true, "First.").await;
-    office.dial_ended(1, Some(2), "completed").await;
-    office
-        .becomes(1, &alice, "transcript", &json!("complete"))
+    let account = open().await;
+    let (alice, _) = account.alice_calls().await;
+    tell(&account, "transcription-started", 1, &[]).await;
+    say(&account, 2, "inbound_track", true, "First.").await;
+    account.post_dial_ended(1, Some(2), "completed").await;
+    account
+        .wait_for_field(1, &alice, "transcript", &json!("complete"))
         .await;
-    say(&office, 3, "inbound_track", true, "Last.").await;
-    tell(&office, "transcription-stopped", 4, &[]).await;
-    let is_there = async || texts(&office.read(1, &alice).await) == ["First.", "Last."];
+    say(&account, 3, "inbound_track", true, "Last.").await;
+    tell(&account, "transcription-stopped", 4, &[]).await;
+    let is_there = async || texts(&account.read(1, &alice).await) == ["First.", "Last."];
     eventually("the last words", is_there).await;
-    office
-        .becomes(1, &alice, "transcript", &json!("complete"))
+    account
+        .wait_for_field(1, &alice, "transcript", &json!("complete"))
         .await;
-    let scribe = &office.house.server.state.switchboard.scribe;
-    eventually("the scribe's rest", async || scribe.calls() == 0).await;
+    let transcript_writer = &account.app.server.state.media_deps.transcript_writer;
+    eventually("the transcript writer's rest", async || {
+        transcript_writer.active_call_count() == 0
+    })
+    .await;
     // Nor does a start that was late begin anything.
-    tell(&office, "transcription-started", 1, &[]).await;
-    assert_eq!(office.read(1, &alice).await["transcript"], "complete");
+    tell(&account, "transcription-started", 1, &[]).await;
+    assert_eq!(account.read(1, &alice).await["transcript"], "complete");
 }
 
 #[tokio::test]
 async fn a_transcription_that_fails_is_interrupted_and_the_call_goes_on() {
-    let office = open().await;
-    let (alice, _) = office.alice_calls().await;
+    let account = open().await;
+    let (alice, _) = account.alice_calls().await;
     let failed = [
         ("TranscriptionErrorCode", "32650"),
         ("TranscriptionError", "no engine"),
     ];
-    tell(&office, "transcription-error", 1, &failed).await;
-    let kept = office
-        .becomes(1, &alice, "transcript", &json!("interrupted"))
+    tell(&account, "transcription-error", 1, &failed).await;
+    let kept = account
+        .wait_for_field(1, &alice, "transcript", &json!("interrupted"))
         .await;
     assert_eq!(kept["events"][0]["kind"], "transcription_failed");
     assert_eq!(kept["events"][0]["detail"], "32650 no engine");
-    let child = Leg::child(2, 1, THEIRS, THEIRS);
-    assert_eq!(office.moved(&child, "in-progress", &[]).await, 204);
-    assert_eq!(office.read(1, &alice).await["status"], "in-progress");
+    let child = CallbackLeg::child(2, 1, THEIRS, THEIRS);
+    assert_eq!(
+        account.post_call_status(&child, "in-progress", &[]).await,
+        204
+    );
+    assert_eq!(account.read(1, &alice).await["status"], "in-progress");
 }
 
 #[tokio::test]
 async fn a_call_that_nobody_wrote_down_is_not_waited_for_after_its_end() {
-    let office = open().await;
-    let (alice, _) = office.alice_calls().await;
-    assert_eq!(office.read(1, &alice).await["transcript"], "waiting");
-    office.dial_ended(1, Some(2), "completed").await;
-    assert_eq!(office.read(1, &alice).await["transcript"], "interrupted");
+    let account = open().await;
+    let (alice, _) = account.alice_calls().await;
+    assert_eq!(account.read(1, &alice).await["transcript"], "waiting");
+    account.post_dial_ended(1, Some(2), "completed").await;
+    assert_eq!(account.read(1, &alice).await["transcript"], "interrupted");
 
-    let off = Office::open_with(|parts| parts.desk.source = TranscriptionSource::Off).await;
+    let off = TestAccount::open_with(|server_config| {
+        server_config.calls.transcription_source = TranscriptionSource::Off;
+    })
+    .await;
     let (alice, twiml) = off.alice_calls().await;
     assert!(!twiml.contains("<Start>"), "{twiml}");
-    off.dial_ended(1, Some(2), "completed").await;
+    off.post_dial_ended(1, Some(2), "completed").await;
     assert_eq!(off.read(1, &alice).await["transcript"], "off");
     assert_eq!(off.read(1, &alice).await["segments"], Value::Array(vec![]));
 }
 
 #[tokio::test]
 async fn words_that_twilio_tells_twice_are_heard_once() {
-    let office = open().await;
-    let (alice, _) = office.alice_calls().await;
+    let account = open().await;
+    let (alice, _) = account.alice_calls().await;
     let said = |text: &str, number: &str, transcription: &str| {
         let data = json!({ "transcript": text, "confidence": 0.9 }).to_string();
         let (sid, at) = (call(1), clock::utc_now().to_string());
@@ -167,24 +179,24 @@ async fn words_that_twilio_tells_twice_are_heard_once() {
             ("LanguageCode", "en-US"),
         ];
         let url = format!("{BASE}/api/transcriptions/realtime");
-        office.twilio.callback(&url, &form)
+        account.twilio.callback(&url, &form)
     };
     let [first, second] = [1, 2].map(|n| format!("GT{n:032}"));
     let hello = said("Hello?", "2", &first);
     let other_name = said("Hello?", "2", &first);
     let again = said("It is me.", "2", &second);
-    let addr = office.house.server.addr;
+    let addr = account.app.server.addr;
     for callback in [&hello, &hello, &other_name, &again] {
-        assert_eq!(office.twilio.deliver(addr, callback).await.status, 204);
+        assert_eq!(account.twilio.deliver(addr, callback).await.status, 204);
     }
-    office.dial_ended(1, Some(2), "completed").await;
+    account.post_dial_ended(1, Some(2), "completed").await;
     // Its answer was late: Twilio asks once more after the end.
     for callback in [&hello, &again] {
-        assert_eq!(office.twilio.deliver(addr, callback).await.status, 204);
+        assert_eq!(account.twilio.deliver(addr, callback).await.status, 204);
     }
-    tell(&office, "transcription-stopped", 3, &[]).await;
-    let kept = office
-        .becomes(1, &alice, "transcript", &json!("complete"))
+    tell(&account, "transcription-stopped", 3, &[]).await;
+    let kept = account
+        .wait_for_field(1, &alice, "transcript", &json!("complete"))
         .await;
     assert_eq!(texts(&kept), ["Hello?", "It is me."]);
 }

@@ -2,20 +2,20 @@
 
 use serde_json::{Value, json};
 
-use super::{Leg, OURS, Office, THEIRS};
+use super::{CallbackLeg, OURS, THEIRS, TestAccount};
 use crate::clock;
 use crate::ids::RecordingSid;
 use crate::store::Role;
-use crate::tests::Answer;
+use crate::tests::HttpResponse;
 use crate::tests::request;
+use crate::tests::scenarios::call;
 use crate::tests::sign_in::assert_refused;
-use crate::tests::stories::call;
-use crate::tests::twilio_api::Trouble;
+use crate::tests::twilio_api::ApiFault;
 use crate::transcript::RecordingStatus;
 
 /// What a command was answered: the recording's status, and its SID.
 #[track_caller]
-fn recording(answer: &Answer) -> (String, RecordingSid) {
+fn recording(answer: &HttpResponse) -> (String, RecordingSid) {
     assert_eq!(answer.status, 200, "{}", answer.body);
     let json = answer.json();
     let sid = RecordingSid::parse(json["sid"].as_str().unwrap()).unwrap();
@@ -24,16 +24,16 @@ fn recording(answer: &Answer) -> (String, RecordingSid) {
 
 #[tokio::test]
 async fn a_recording_is_started_held_and_ended_and_asking_twice_is_asking_once() {
-    let office = Office::open().await;
-    let (alice, _) = office.alice_calls().await;
-    let mut browser = office.listen(1, &alice).await;
+    let account = TestAccount::open().await;
+    let (alice, _) = account.alice_calls().await;
+    let mut browser = account.listen(1, &alice).await;
     let asked = async |command: &str| {
-        let answer = office
+        let answer = account
             .command(1, &format!("recording/{command}"), &alice)
             .await;
         recording(&answer).0
     };
-    let refused = office.command(1, "recording/stop", &alice).await;
+    let refused = account.command(1, "recording/stop", &alice).await;
     assert_refused(&refused, 409, "not_recording");
     for (command, status, changes) in [
         ("start", "in-progress", 1),
@@ -48,11 +48,11 @@ async fn a_recording_is_started_held_and_ended_and_asking_twice_is_asking_once()
         ("stop", "stopped", 6),
     ] {
         assert_eq!(asked(command).await, status, "{command}");
-        assert_eq!(office.twilio.changes().len(), changes, "{command}");
-        let kept = office.read(1, &alice).await;
+        assert_eq!(account.twilio.changes().len(), changes, "{command}");
+        let kept = account.read(1, &alice).await;
         assert_eq!(kept["recording"], status, "{command}");
     }
-    let refused = office.command(1, "recording/pause", &alice).await;
+    let refused = account.command(1, "recording/pause", &alice).await;
     assert_refused(&refused, 409, "not_recording");
     let page = browser
         .until(&call(1), |page| {
@@ -60,7 +60,7 @@ async fn a_recording_is_started_held_and_ended_and_asking_twice_is_asking_once()
         })
         .await;
     assert_eq!(page.recording, Some(RecordingStatus::Stopped));
-    let kept = office.read(1, &alice).await;
+    let kept = account.read(1, &alice).await;
     let events = kept["events"].as_array().unwrap().iter();
     let kinds: Vec<&str> = events
         .map(|event| event["kind"].as_str().unwrap())
@@ -81,34 +81,34 @@ async fn a_recording_is_started_held_and_ended_and_asking_twice_is_asking_once()
 
 #[tokio::test]
 async fn a_late_callback_does_not_undo_a_hold_and_the_last_one_makes_it_playable() {
-    let office = Office::open().await;
-    let (alice, _) = office.alice_calls().await;
-    let bob = office.house.session("bob", Role::User).await;
-    let addr = office.house.server.addr;
-    let mut browser = office.listen(1, &alice).await;
-    let (_, sid) = recording(&office.command(1, "recording/start", &alice).await);
-    recording(&office.command(1, "recording/pause", &alice).await);
+    let account = TestAccount::open().await;
+    let (alice, _) = account.alice_calls().await;
+    let bob = account.app.session("bob", Role::User).await;
+    let addr = account.app.server.addr;
+    let mut browser = account.listen(1, &alice).await;
+    let (_, sid) = recording(&account.command(1, "recording/start", &alice).await);
+    recording(&account.command(1, "recording/pause", &alice).await);
     // "in-progress" comes only now.
-    assert_eq!(office.twilio.deliver_all(addr).await, [204]);
-    assert_eq!(office.read(1, &alice).await["recording"], "paused");
-    recording(&office.command(1, "recording/stop", &alice).await);
+    assert_eq!(account.twilio.deliver_all(addr).await, [204]);
+    assert_eq!(account.read(1, &alice).await["recording"], "paused");
+    recording(&account.command(1, "recording/stop", &alice).await);
     let path = format!("/api/recordings/{}/media", sid.as_str());
-    let early = office.page("GET", &path, &alice, &Value::Null).await;
+    let early = account.page("GET", &path, &alice, &Value::Null).await;
     assert_refused(&early, 502, "twilio_gone");
 
-    office.twilio.finish_recording(&sid, b"RIFF0123456789");
-    let [completed] = &office.twilio.take_callbacks()[..] else {
+    account.twilio.finish_recording(&sid, b"RIFF0123456789");
+    let [completed] = &account.twilio.take_callbacks()[..] else {
         panic!("one callback")
     };
     for _ in 0..2 {
-        assert_eq!(office.twilio.deliver(addr, completed).await.status, 204);
+        assert_eq!(account.twilio.deliver(addr, completed).await.status, 204);
     }
     browser
         .until(&call(1), |page| {
             page.recording == Some(RecordingStatus::Completed)
         })
         .await;
-    let kept = office.read(1, &alice).await;
+    let kept = account.read(1, &alice).await;
     assert_eq!(
         (
             &kept["recording"],
@@ -116,13 +116,13 @@ async fn a_late_callback_does_not_undo_a_hold_and_the_last_one_makes_it_playable
         ),
         (&json!("completed"), &json!(4))
     );
-    let list = office
+    let list = account
         .page("GET", "/api/calls?recorded=true", &alice, &Value::Null)
         .await
         .json();
     assert_eq!(list["calls"].as_array().unwrap().len(), 1);
 
-    let whole = office.page("GET", &path, &alice, &Value::Null).await;
+    let whole = account.page("GET", &path, &alice, &Value::Null).await;
     assert_eq!((whole.status, whole.body.as_str()), (200, "RIFF0123456789"));
     assert_eq!(whole.header("content-type"), Some("audio/x-wav"));
     assert!(whole.header("cache-control").unwrap().contains("no-store"));
@@ -139,38 +139,38 @@ async fn a_late_callback_does_not_undo_a_hold_and_the_last_one_makes_it_playable
             assert!(answer.header("content-range").unwrap().ends_with("/14"));
         }
     }
-    let hidden = office.page("GET", &path, &bob, &Value::Null).await;
+    let hidden = account.page("GET", &path, &bob, &Value::Null).await;
     assert_refused(&hidden, 404, "no_such_recording");
     let unknown = format!("/api/recordings/RE{:032}/media", 9);
-    let hidden = office.page("GET", &unknown, &alice, &Value::Null).await;
+    let hidden = account.page("GET", &unknown, &alice, &Value::Null).await;
     assert_refused(&hidden, 404, "no_such_recording");
 }
 
 #[tokio::test]
 async fn what_twilio_refuses_is_said_and_nothing_is_kept_of_it() {
-    let office = Office::open().await;
-    let (alice, _) = office.alice_calls().await;
-    office.twilio.fail_next(401);
-    let refused = office.command(1, "recording/start", &alice).await;
+    let account = TestAccount::open().await;
+    let (alice, _) = account.alice_calls().await;
+    account.twilio.fail_next(401);
+    let refused = account.command(1, "recording/start", &alice).await;
     assert_refused(&refused, 502, "twilio_denied");
-    assert_eq!(office.read(1, &alice).await["recording"], Value::Null);
+    assert_eq!(account.read(1, &alice).await["recording"], Value::Null);
     // The answer to a start gets lost: it is looked for, and found.
-    office.twilio.trouble_next(Trouble::Lose);
+    account.twilio.inject_fault_next(ApiFault::Lose);
     assert_eq!(
-        recording(&office.command(1, "recording/start", &alice).await).0,
+        recording(&account.command(1, "recording/start", &alice).await).0,
         "in-progress"
     );
-    assert_eq!(office.twilio.recording_states(&call(1)), ["in-progress"]);
+    assert_eq!(account.twilio.recording_states(&call(1)), ["in-progress"]);
 
-    office.twilio.end_call(&call(1));
+    account.twilio.end_call(&call(1));
     for command in ["recording/pause", "recording/stop"] {
-        let refused = office.command(1, command, &alice).await;
+        let refused = account.command(1, command, &alice).await;
         assert_refused(&refused, 409, "call_over");
     }
-    let unknown = office.command(9, "recording/start", &alice).await;
+    let unknown = account.command(9, "recording/start", &alice).await;
     assert_refused(&unknown, 404, "no_such_call");
 
-    let bare = Office::open_with(|parts| parts.rest = None).await;
+    let bare = TestAccount::open_with(|server_config| server_config.twilio = None).await;
     let (alice, _) = bare.alice_calls().await;
     for command in ["recording/start", "hangup"] {
         let refused = bare.command(1, command, &alice).await;
@@ -180,26 +180,29 @@ async fn what_twilio_refuses_is_said_and_nothing_is_kept_of_it() {
 
 #[tokio::test]
 async fn a_call_is_ended_by_its_user_alone_and_once() {
-    let office = Office::open().await;
-    let (alice, _) = office.alice_calls().await;
-    let bob = office.house.session("bob", Role::User).await;
+    let account = TestAccount::open().await;
+    let (alice, _) = account.alice_calls().await;
+    let bob = account.app.session("bob", Role::User).await;
     assert_refused(
-        &office.command(1, "hangup", &bob).await,
+        &account.command(1, "hangup", &bob).await,
         404,
         "no_such_call",
     );
-    assert_eq!(office.twilio.call_status(&call(1)), Some("in-progress"));
+    assert_eq!(account.twilio.call_status(&call(1)), Some("in-progress"));
     // By the SID of a leg.
-    let child = Leg::child(2, 1, THEIRS, THEIRS);
-    assert_eq!(office.moved(&child, "in-progress", &[]).await, 204);
-    assert_eq!(office.command(2, "hangup", &alice).await.status, 204);
-    assert_eq!(office.twilio.call_status(&call(1)), Some("completed"));
-    assert_eq!(office.command(1, "hangup", &alice).await.status, 204);
-    office.dial_ended(1, Some(2), "completed").await;
-    let changes = office.twilio.changes().len();
-    assert_eq!(office.command(1, "hangup", &alice).await.status, 204);
+    let child = CallbackLeg::child(2, 1, THEIRS, THEIRS);
     assert_eq!(
-        office.twilio.changes().len(),
+        account.post_call_status(&child, "in-progress", &[]).await,
+        204
+    );
+    assert_eq!(account.command(2, "hangup", &alice).await.status, 204);
+    assert_eq!(account.twilio.call_status(&call(1)), Some("completed"));
+    assert_eq!(account.command(1, "hangup", &alice).await.status, 204);
+    account.post_dial_ended(1, Some(2), "completed").await;
+    let changes = account.twilio.changes().len();
+    assert_eq!(account.command(1, "hangup", &alice).await.status, 204);
+    assert_eq!(
+        account.twilio.changes().len(),
         changes,
         "Twilio was asked for a call that is over"
     );
@@ -207,51 +210,51 @@ async fn a_call_is_ended_by_its_user_alone_and_once() {
 
 #[tokio::test]
 async fn a_call_whose_end_was_never_told_is_over_when_twilio_says_so() {
-    let office = Office::open().await;
-    let (alice, _) = office.alice_calls().await;
-    office.twilio.end_call(&call(1));
-    assert_eq!(office.command(1, "hangup", &alice).await.status, 204);
-    assert_eq!(office.read(1, &alice).await["status"], "completed");
+    let account = TestAccount::open().await;
+    let (alice, _) = account.alice_calls().await;
+    account.twilio.end_call(&call(1));
+    assert_eq!(account.command(1, "hangup", &alice).await.status, 204);
+    assert_eq!(account.read(1, &alice).await["status"], "completed");
 }
 
 #[tokio::test]
 async fn a_call_is_deleted_at_twilio_first_and_then_for_good() {
-    let office = Office::open().await;
-    let (alice, twiml) = office.alice_calls().await;
+    let account = TestAccount::open().await;
+    let (alice, twiml) = account.alice_calls().await;
     let path = format!("/api/calls/{}", call(1).as_str());
-    let delete = async || office.page("DELETE", &path, &alice, &Value::Null).await;
-    let (_, sid) = recording(&office.command(1, "recording/start", &alice).await);
-    let mut stream = office.stream(&twiml, 1, 1).await;
+    let delete = async || account.page("DELETE", &path, &alice, &Value::Null).await;
+    let (_, sid) = recording(&account.command(1, "recording/start", &alice).await);
+    let mut stream = account.stream(&twiml, 1, 1).await;
     stream.settle().await;
     assert_refused(&delete().await, 409, "call_in_progress");
     stream.stop().await;
-    recording(&office.command(1, "recording/stop", &alice).await);
-    office.dial_ended(1, Some(2), "completed").await;
-    office
-        .becomes(1, &alice, "transcript", &json!("complete"))
+    recording(&account.command(1, "recording/stop", &alice).await);
+    account.post_dial_ended(1, Some(2), "completed").await;
+    account
+        .wait_for_field(1, &alice, "transcript", &json!("complete"))
         .await;
     // Twilio does not delete what is not ready.
     assert_refused(&delete().await, 502, "twilio_refused");
-    assert_eq!(office.read(1, &alice).await["status"], "completed");
+    assert_eq!(account.read(1, &alice).await["status"], "completed");
 
-    office.twilio.finish_recording(&sid, b"RIFF");
-    let callbacks = office.twilio.take_callbacks();
+    account.twilio.finish_recording(&sid, b"RIFF");
+    let callbacks = account.twilio.take_callbacks();
     assert_eq!(delete().await.status, 204);
-    assert!(office.twilio.recording_states(&call(1)).is_empty());
+    assert!(account.twilio.recording_states(&call(1)).is_empty());
     assert_refused(&delete().await, 404, "no_such_call");
     // Late callbacks do not bring it back.
     for callback in &callbacks {
-        let answer = office
+        let answer = account
             .twilio
-            .deliver(office.house.server.addr, callback)
+            .deliver(account.app.server.addr, callback)
             .await;
         assert_eq!(answer.status, 204);
     }
-    let leg = Leg::parent(1, "client:alice", "");
-    assert_eq!(office.moved(&leg, "completed", &[]).await, 204);
-    assert!(!office.house.server.hub.knows(&call(1)), "it lingers");
+    let leg = CallbackLeg::parent(1, "client:alice", "");
+    assert_eq!(account.post_call_status(&leg, "completed", &[]).await, 204);
+    assert!(!account.app.server.hub.has_events(&call(1)), "it lingers");
     assert_refused(
-        &office.page("GET", &path, &alice, &Value::Null).await,
+        &account.page("GET", &path, &alice, &Value::Null).await,
         404,
         "no_such_call",
     );
@@ -259,20 +262,20 @@ async fn a_call_is_deleted_at_twilio_first_and_then_for_good() {
 
 #[tokio::test]
 async fn a_call_that_rings_is_recorded_once_it_is_answered() {
-    let office = Office::open().await;
-    let (alice, _) = office.alice_calls().await;
-    office.twilio.moves_call(&call(1), "ringing");
-    let refused = office.command(1, "recording/start", &alice).await;
+    let account = TestAccount::open().await;
+    let (alice, _) = account.alice_calls().await;
+    account.twilio.set_call_status(&call(1), "ringing");
+    let refused = account.command(1, "recording/start", &alice).await;
     assert_refused(&refused, 409, "call_not_answered");
-    assert_eq!(office.read(1, &alice).await["status"], "ringing");
-    office.twilio.moves_call(&call(1), "in-progress");
-    let started = office.command(1, "recording/start", &alice).await;
+    assert_eq!(account.read(1, &alice).await["status"], "ringing");
+    account.twilio.set_call_status(&call(1), "in-progress");
+    let started = account.command(1, "recording/start", &alice).await;
     assert_eq!(recording(&started).0, "in-progress");
     // The end of the call was not told: Twilio's refusal is asked about.
-    office.twilio.end_call(&call(1));
-    let refused = office.command(1, "recording/stop", &alice).await;
+    account.twilio.end_call(&call(1));
+    let refused = account.command(1, "recording/stop", &alice).await;
     assert_refused(&refused, 409, "call_over");
-    let kept = office.read(1, &alice).await;
+    let kept = account.read(1, &alice).await;
     assert_eq!(
         (&kept["status"], &kept["recording"]),
         (&json!("completed"), &json!("stopped"))
@@ -281,34 +284,40 @@ async fn a_call_that_rings_is_recorded_once_it_is_answered() {
 
 #[tokio::test]
 async fn a_call_that_goes_on_is_not_deleted_and_its_end_frees_its_place_even_if_it_is_gone() {
-    let office = Office::open_with(|parts| parts.desk.limits.at_once_per_user_max = 1).await;
-    let (alice, _) = office.alice_calls().await;
-    let identity = office.identity(&alice).await;
+    let account = TestAccount::open_with(|server_config| {
+        server_config.calls.limits.concurrent_per_user_max = 1;
+    })
+    .await;
+    let (alice, _) = account.alice_calls().await;
+    let identity = account.identity(&alice).await;
     let path = format!("/api/calls/{}", call(1).as_str());
-    let delete = office.page("DELETE", &path, &alice, &Value::Null).await;
+    let delete = account.page("DELETE", &path, &alice, &Value::Null).await;
     assert_refused(&delete, 409, "call_in_progress");
-    assert_eq!(office.read(1, &alice).await["userId"], 1);
+    assert_eq!(account.read(1, &alice).await["userId"], 1);
     // As the command line may, in a process of its own.
     let now = clock::utc_now();
-    office.house.store.delete_call(&call(1), now).await.unwrap();
-    let busy = office.dial(2, &identity, THEIRS).await;
+    account.app.store.delete_call(&call(1), now).await.unwrap();
+    let busy = account.dial(2, &identity, THEIRS).await;
     assert!(!busy.contains("<Dial"), "{busy}");
-    let parent = Leg::parent(1, &format!("client:{identity}"), "");
-    assert_eq!(office.moved(&parent, "completed", &[]).await, 204);
-    let free = office.dial(3, &identity, THEIRS).await;
+    let parent = CallbackLeg::parent(1, &format!("client:{identity}"), "");
+    assert_eq!(
+        account.post_call_status(&parent, "completed", &[]).await,
+        204
+    );
+    let free = account.dial(3, &identity, THEIRS).await;
     assert!(free.contains("<Dial"), "{free}");
 }
 
 #[tokio::test]
 async fn of_many_who_delete_a_call_at_once_one_does_it() {
-    let office = Office::open().await;
-    let (alice, _) = office.alice_calls().await;
-    let (_, sid) = recording(&office.command(1, "recording/start", &alice).await);
-    recording(&office.command(1, "recording/stop", &alice).await);
-    office.dial_ended(1, Some(2), "completed").await;
-    office.twilio.finish_recording(&sid, b"RIFF");
+    let account = TestAccount::open().await;
+    let (alice, _) = account.alice_calls().await;
+    let (_, sid) = recording(&account.command(1, "recording/start", &alice).await);
+    recording(&account.command(1, "recording/stop", &alice).await);
+    account.post_dial_ended(1, Some(2), "completed").await;
+    account.twilio.finish_recording(&sid, b"RIFF");
     let path = format!("/api/calls/{}", call(1).as_str());
-    let deletions = (0..8).map(|_| office.page("DELETE", &path, &alice, &Value::Null));
+    let deletions = (0..8).map(|_| account.page("DELETE", &path, &alice, &Value::Null));
     let answers = futures_util::future::join_all(deletions).await;
     let of = |status| {
         answers
@@ -317,14 +326,14 @@ async fn of_many_who_delete_a_call_at_once_one_does_it() {
             .count()
     };
     assert_eq!((of(204), of(204) + of(404) + of(409)), (1, 8));
-    let deletes = office.twilio.changes().into_iter();
+    let deletes = account.twilio.changes().into_iter();
     assert_eq!(
         deletes
             .filter(|change| change.starts_with("DELETE"))
             .count(),
         1
     );
-    let log = office.house.store.server_log(100).await.unwrap();
+    let log = account.app.store.server_log(100).await.unwrap();
     assert_eq!(
         log.iter()
             .filter(|entry| entry.kind == "call_deleted")
@@ -335,43 +344,43 @@ async fn of_many_who_delete_a_call_at_once_one_does_it() {
 
 #[tokio::test]
 async fn a_recording_that_is_gone_or_was_stopped_elsewhere_does_not_run_here() {
-    let office = Office::open().await;
-    let (alice, _) = office.alice_calls().await;
-    let (_, first) = recording(&office.command(1, "recording/start", &alice).await);
-    office.twilio.loses_recording(&first);
-    let stopped = office.command(1, "recording/stop", &alice).await;
+    let account = TestAccount::open().await;
+    let (alice, _) = account.alice_calls().await;
+    let (_, first) = recording(&account.command(1, "recording/start", &alice).await);
+    account.twilio.remove_recording(&first);
+    let stopped = account.command(1, "recording/stop", &alice).await;
     assert_eq!(recording(&stopped), ("absent".to_owned(), first));
-    assert_eq!(office.read(1, &alice).await["recording"], "absent");
+    assert_eq!(account.read(1, &alice).await["recording"], "absent");
     // The next one is a new one.
-    let (status, second) = recording(&office.command(1, "recording/start", &alice).await);
+    let (status, second) = recording(&account.command(1, "recording/start", &alice).await);
     assert_eq!(status, "in-progress");
-    assert_eq!(office.twilio.recording_states(&call(1)), ["in-progress"]);
-    office.twilio.stops_recording(&second);
-    let paused = office.command(1, "recording/pause", &alice).await;
+    assert_eq!(account.twilio.recording_states(&call(1)), ["in-progress"]);
+    account.twilio.stop_recording_unseen(&second);
+    let paused = account.command(1, "recording/pause", &alice).await;
     assert_refused(&paused, 409, "not_recording");
-    let kept = office.read(1, &alice).await;
+    let kept = account.read(1, &alice).await;
     assert_eq!(kept["recordings"][1]["status"], "stopped");
     assert_eq!(kept["status"], "in-progress", "the call itself goes on");
 }
 
 #[tokio::test]
 async fn an_erased_call_leaves_twilios_call_log_too() {
-    let office = Office::open().await;
-    let (alice, _) = office.alice_calls().await;
-    let child = Leg::child(2, 1, OURS, THEIRS);
-    office.moved(&child, "completed", &[]).await;
-    office.dial_ended(1, Some(2), "completed").await;
-    let desk = &office.house.server.state.desk;
+    let account = TestAccount::open().await;
+    let (alice, _) = account.alice_calls().await;
+    let child = CallbackLeg::child(2, 1, OURS, THEIRS);
+    account.post_call_status(&child, "completed", &[]).await;
+    account.post_dial_ended(1, Some(2), "completed").await;
+    let calls = &account.app.server.state.calls;
     // The call goes on at Twilio, which does not delete it: it stays here as well, to be asked again.
-    assert!(desk.erase(&call(1)).await.is_err());
-    assert_eq!(office.read(1, &alice).await["status"], "completed");
-    office.twilio.end_call(&call(1));
-    desk.erase(&call(1)).await.unwrap();
+    assert!(calls.erase_call(&call(1)).await.is_err());
+    assert_eq!(account.read(1, &alice).await["status"], "completed");
+    account.twilio.end_call(&call(1));
+    calls.erase_call(&call(1)).await.unwrap();
     let deleted = |n| format!("DELETE /Calls/{}.json", call(n).as_str());
-    let changes = office.twilio.changes();
+    let changes = account.twilio.changes();
     for n in [1, 2] {
         assert!(changes.contains(&deleted(n)), "{changes:?}");
     }
-    let store = &office.house.store;
+    let store = &account.app.store;
     assert_eq!(store.call_record(&call(1)).await.unwrap(), None);
 }

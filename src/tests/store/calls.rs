@@ -6,8 +6,8 @@ use crate::store::Role;
 
 #[tokio::test]
 async fn a_call_is_adopted_without_losing_what_is_known() {
-    everywhere(async |store| {
-        let ada = store.first_user("Ada", "h", at(0)).await.unwrap();
+    for_each_backend(async |store| {
+        let ada = store.add_first_user("Ada", "h", at(0)).await.unwrap();
         let first = NewCall {
             to: Party::default(),
             transcript: TranscriptState::Off,
@@ -40,7 +40,7 @@ async fn a_call_is_adopted_without_losing_what_is_known() {
 
 #[tokio::test]
 async fn notes_and_labels_are_the_users_within_their_bounds() {
-    everywhere(async |store| {
+    for_each_backend(async |store| {
         store.open_call(&new_call(1)).await.unwrap();
         let edit = |notes: Option<&str>, labels: Option<&[&str]>| CallEdit {
             notes: notes.map(str::to_owned),
@@ -75,7 +75,7 @@ async fn notes_and_labels_are_the_users_within_their_bounds() {
 
 #[tokio::test]
 async fn a_call_moves_with_its_legs_and_says_when() {
-    everywhere(async |store| {
+    for_each_backend(async |store| {
         store.open_call(&new_call(1)).await.unwrap();
         let moved = |from, to| Some(StatusChange { from, to });
         let (queued, ringing) = (CallStatus::Queued, CallStatus::Ringing);
@@ -98,7 +98,7 @@ async fn a_call_moves_with_its_legs_and_says_when() {
         ];
         for (update, change) in steps {
             assert_eq!(
-                store.apply_leg(&update, at(2_000)).await.unwrap(),
+                store.apply_leg_update(&update, at(2_000)).await.unwrap(),
                 change,
                 "{update:?}"
             );
@@ -106,7 +106,7 @@ async fn a_call_moves_with_its_legs_and_says_when() {
         assert_eq!(store.find_parent(&call(2)).await.unwrap(), Some(call(1)));
         assert_eq!(store.find_parent(&call(1)).await.unwrap(), Some(call(1)));
         assert_eq!(store.find_parent(&call(3)).await.unwrap(), None);
-        let detail = store.call(&call(1)).await.unwrap().unwrap();
+        let detail = store.call_detail(&call(1)).await.unwrap().unwrap();
         let legs: Vec<(CallSid, bool)> = detail
             .legs
             .into_iter()
@@ -121,22 +121,31 @@ async fn a_call_moves_with_its_legs_and_says_when() {
 
 #[tokio::test]
 async fn a_callback_counts_once_even_if_it_says_something_new() {
-    everywhere(async |store| {
+    for_each_backend(async |store| {
         let first = leg_update(1, None, CallStatus::Ringing, 1);
-        store.apply_leg(&first, at(0)).await.unwrap();
+        store.apply_leg_update(&first, at(0)).await.unwrap();
         let repeated = LegUpdate {
             status: CallStatus::Completed,
             ..first.clone()
         };
-        assert_eq!(store.apply_leg(&repeated, at(1)).await.unwrap(), None);
-        assert_eq!(record(&store, 1).await.status, CallStatus::Ringing);
+        assert_eq!(
+            store.apply_leg_update(&repeated, at(1)).await.unwrap(),
+            None
+        );
+        assert_eq!(call_record(&store, 1).await.status, CallStatus::Ringing);
         // A token is remembered for a day, and one that is too long not at all.
         let later = at(0)
             .plus(limits::CALLBACK_TOKEN_AGE_MAX)
             .plus(Duration::from_secs(1));
         let other = leg_update(2, None, CallStatus::Ringing, 1);
-        store.apply_leg(&other, later).await.unwrap();
-        assert!(store.apply_leg(&repeated, later).await.unwrap().is_some());
+        store.apply_leg_update(&other, later).await.unwrap();
+        assert!(
+            store
+                .apply_leg_update(&repeated, later)
+                .await
+                .unwrap()
+                .is_some()
+        );
         let long = Some("t".repeat(limits::CALLBACK_TOKEN_BYTES_MAX + 1));
         for status in [CallStatus::InProgress, CallStatus::Completed] {
             let update = LegUpdate {
@@ -144,7 +153,13 @@ async fn a_callback_counts_once_even_if_it_says_something_new() {
                 token: long.clone(),
                 ..other.clone()
             };
-            assert!(store.apply_leg(&update, later).await.unwrap().is_some());
+            assert!(
+                store
+                    .apply_leg_update(&update, later)
+                    .await
+                    .unwrap()
+                    .is_some()
+            );
         }
     })
     .await;
@@ -152,27 +167,30 @@ async fn a_callback_counts_once_even_if_it_says_something_new() {
 
 #[tokio::test]
 async fn a_child_that_was_taken_for_a_call_goes_over_to_its_parent() {
-    everywhere(async |store| {
-        let ada = store.first_user("Ada", "h", at(0)).await.unwrap();
+    for_each_backend(async |store| {
+        let ada = store.add_first_user("Ada", "h", at(0)).await.unwrap();
         // The browser tells of its own leg, before Twilio has said whose child it is.
         let mut new = new_call(2);
         new.user_id = Some(ada.id);
         new.direction = Direction::Incoming;
         store.open_call(&new).await.unwrap();
-        note(&store, 2, "urgent").await;
+        set_notes(&store, 2, "urgent").await;
         assert_eq!(stream_number(&store, 2, 1).await, 1);
-        say(&store, 2, &[segment(1, 0, "hello")]).await;
+        add_segments(&store, 2, &[segment(1, 0, "hello")]).await;
         store
             .log(Some(&call(2)), "noted", "", None, at(1))
             .await
             .unwrap();
         let recording = recording_update(2, RecordingStatus::InProgress);
-        store.apply_recording(&recording, at(1)).await.unwrap();
-        hear(&store, leg_update(1, None, CallStatus::Ringing, 0)).await;
-        hear(&store, leg_update(2, Some(1), CallStatus::InProgress, 1)).await;
+        store
+            .apply_recording_update(&recording, at(1))
+            .await
+            .unwrap();
+        apply_leg(&store, leg_update(1, None, CallStatus::Ringing, 0)).await;
+        apply_leg(&store, leg_update(2, Some(1), CallStatus::InProgress, 1)).await;
 
         assert_eq!(store.find_parent(&call(2)).await.unwrap(), Some(call(1)));
-        let whole = store.call(&call(1)).await.unwrap().unwrap();
+        let whole = store.call_detail(&call(1)).await.unwrap().unwrap();
         assert_eq!(whole.call.user_id, Some(ada.id));
         assert_eq!(whole.call.notes, "urgent");
         assert_eq!(whole.call.direction, Direction::Incoming);
@@ -183,22 +201,27 @@ async fn a_child_that_was_taken_for_a_call_goes_over_to_its_parent() {
             whole.events.len(),
         );
         assert_eq!(parts, (1, 1, 1));
-        let found = listed(&store, &searched("hello urgent"), None, 5).await;
+        let found = list_calls(&store, &search_filter("hello urgent"), None, 5).await;
         assert_eq!(found, [1]);
         // Whoever still calls it by the child's name finds the call.
         assert_eq!(
-            store.call(&call(2)).await.unwrap(),
-            store.call(&call(1)).await.unwrap()
+            store.call_detail(&call(2)).await.unwrap(),
+            store.call_detail(&call(1)).await.unwrap()
         );
-        assert_eq!(record(&store, 2).await.sid, call(1));
-        let held = store.recording_of(&call(2)).await.unwrap().unwrap();
+        assert_eq!(call_record(&store, 2).await.sid, call(1));
+        let held = store.latest_recording(&call(2)).await.unwrap().unwrap();
         assert_eq!((held.sid, held.call_sid), (recording_sid(2), call(1)));
-        note(&store, 2, "very urgent").await;
-        assert!(store.set_audio(&call(2), true).await.unwrap());
+        set_notes(&store, 2, "very urgent").await;
+        assert!(store.set_has_audio(&call(2), true).await.unwrap());
         let complete = TranscriptState::Complete;
-        assert!(store.set_transcript(&call(2), complete).await.unwrap());
-        assert_eq!(record(&store, 1).await.transcript, complete);
-        say(&store, 2, &[segment(2, 9, "there")]).await;
+        assert!(
+            store
+                .set_transcript_state(&call(2), complete)
+                .await
+                .unwrap()
+        );
+        assert_eq!(call_record(&store, 1).await.transcript, complete);
+        add_segments(&store, 2, &[segment(2, 9, "there")]).await;
         assert_eq!(store.segments(&call(1)).await.unwrap().len(), 2);
         assert_eq!(stream_number(&store, 2, 2).await, 2);
         assert_eq!(store.open_call(&new).await.unwrap().sid, call(1));
@@ -230,9 +253,9 @@ fn any_order_and_any_repetition_of_callbacks_end_in_the_same_record() {
     let story = async |updates: &[LegUpdate]| {
         let store = Store::open("sqlite::memory:").await.unwrap();
         for update in updates {
-            store.apply_leg(update, at(5_000)).await.unwrap();
+            store.apply_leg_update(update, at(5_000)).await.unwrap();
         }
-        let detail = store.call(&call(1)).await.unwrap().unwrap();
+        let detail = store.call_detail(&call(1)).await.unwrap().unwrap();
         store.close().await;
         detail
     };
@@ -246,27 +269,27 @@ fn any_order_and_any_repetition_of_callbacks_end_in_the_same_record() {
 
 #[tokio::test]
 async fn recordings_belong_to_their_call() {
-    everywhere(async |store| {
+    for_each_backend(async |store| {
         let update = recording_update(1, RecordingStatus::InProgress);
-        assert!(store.apply_recording(&update, at(1)).await.unwrap());
-        assert!(!store.apply_recording(&update, at(1)).await.unwrap());
+        assert!(store.apply_recording_update(&update, at(1)).await.unwrap());
+        assert!(!store.apply_recording_update(&update, at(1)).await.unwrap());
         let paused = recording_update(1, RecordingStatus::Paused);
-        assert!(store.apply_recording(&paused, at(2)).await.unwrap());
-        assert!(!store.apply_recording(&update, at(3)).await.unwrap());
+        assert!(store.apply_recording_update(&paused, at(2)).await.unwrap());
+        assert!(!store.apply_recording_update(&update, at(3)).await.unwrap());
         assert!(store.resume_recording(&recording_sid(1)).await.unwrap());
         assert!(!store.resume_recording(&recording_sid(1)).await.unwrap());
         assert!(!store.resume_recording(&recording_sid(9)).await.unwrap());
         assert_eq!(
-            record(&store, 1).await.recording,
+            call_record(&store, 1).await.recording,
             Some(RecordingStatus::InProgress)
         );
         let mut second = recording_update(2, RecordingStatus::Completed);
         second.recording.call_sid = call(1);
         second.recording.started_at = Some(at(50));
         second.token = Some("once".into());
-        assert!(store.apply_recording(&second, at(60)).await.unwrap());
+        assert!(store.apply_recording_update(&second, at(60)).await.unwrap());
         assert_eq!(
-            store.recording_of(&call(1)).await.unwrap(),
+            store.latest_recording(&call(1)).await.unwrap(),
             Some(second.recording.clone())
         );
         assert_eq!(
@@ -274,10 +297,10 @@ async fn recordings_belong_to_their_call() {
             Some(second.recording)
         );
         assert_eq!(
-            record(&store, 1).await.recording,
+            call_record(&store, 1).await.recording,
             Some(RecordingStatus::Completed)
         );
-        let detail = store.call(&call(1)).await.unwrap().unwrap();
+        let detail = store.call_detail(&call(1)).await.unwrap().unwrap();
         let sids: Vec<RecordingSid> = detail.recordings.into_iter().map(|r| r.sid).collect();
         assert_eq!(sids, [recording_sid(1), recording_sid(2)]);
         assert_eq!(store.recording(&recording_sid(9)).await.unwrap(), None);
@@ -287,7 +310,7 @@ async fn recordings_belong_to_their_call() {
 
 #[tokio::test]
 async fn a_log_keeps_the_latest() {
-    everywhere(async |store| {
+    for_each_backend(async |store| {
         store.open_call(&new_call(1)).await.unwrap();
         assert!(
             !store
@@ -310,7 +333,7 @@ async fn a_log_keeps_the_latest() {
                 .await
                 .unwrap();
         }
-        let log = store.call(&call(1)).await.unwrap().unwrap().events;
+        let log = store.call_detail(&call(1)).await.unwrap().unwrap().events;
         assert_eq!(log.len(), limits::LOG_ENTRIES_MAX as usize);
         assert_eq!(log[0].detail, "1");
     })
@@ -319,8 +342,8 @@ async fn a_log_keeps_the_latest() {
 
 #[tokio::test]
 async fn what_one_user_does_too_often_pushes_nothing_out_of_a_log() {
-    everywhere(async |store| {
-        let ada = store.first_user("Ada", "h", at(0)).await.unwrap();
+    for_each_backend(async |store| {
+        let ada = store.add_first_user("Ada", "h", at(0)).await.unwrap();
         let bob = store.add_user("Bob", "h", Role::User, at(0)).await.unwrap();
         store.open_call(&new_call(1)).await.unwrap();
         let calls = [None, Some(call(1))];
@@ -336,7 +359,7 @@ async fn what_one_user_does_too_often_pushes_nothing_out_of_a_log() {
                     .unwrap();
             }
         }
-        let day = limits::SERVER_LOG_ENTRIES_A_DAY_MAX;
+        let day = limits::SERVER_LOG_ENTRIES_PER_DAY_MAX;
         for n in 0..day + 50 {
             let n = n.to_string();
             for call in &calls {
@@ -355,7 +378,7 @@ async fn what_one_user_does_too_often_pushes_nothing_out_of_a_log() {
             u64::from(day) + 50
         );
         assert_eq!(whole.iter().filter(|e| e.detail == "rare").count(), 3);
-        let of_call = store.call(&call(1)).await.unwrap().unwrap().events;
+        let of_call = store.call_detail(&call(1)).await.unwrap().unwrap().events;
         assert_eq!(of_call.len(), limits::LOG_ENTRIES_MAX as usize);
         assert_eq!(of_call.iter().filter(|e| e.detail == "rare").count(), 3);
         // The next day he has a day's entries again; after a year they are gone.
@@ -381,16 +404,16 @@ async fn what_one_user_does_too_often_pushes_nothing_out_of_a_log() {
 
 #[tokio::test]
 async fn a_cause_of_our_own_is_kept() {
-    everywhere(async |store| {
+    for_each_backend(async |store| {
         store.open_call(&new_call(1)).await.unwrap();
         store.set_end_cause(&call(1), "refused").await.unwrap();
         store.set_end_cause(&call(1), "other").await.unwrap();
         store
-            .apply_leg(&leg_update(1, None, CallStatus::Failed, 1), at(2))
+            .apply_leg_update(&leg_update(1, None, CallStatus::Failed, 1), at(2))
             .await
             .unwrap();
         assert_eq!(
-            record(&store, 1).await.end_cause.as_deref(),
+            call_record(&store, 1).await.end_cause.as_deref(),
             Some("refused")
         );
         let unknown = store.set_end_cause(&call(2), "refused").await;
@@ -401,36 +424,40 @@ async fn a_cause_of_our_own_is_kept() {
 
 #[tokio::test]
 async fn a_deleted_call_stays_deleted() {
-    everywhere(async |store| {
+    for_each_backend(async |store| {
         store.open_call(&new_call(1)).await.unwrap();
         store
-            .apply_leg(&leg_update(2, Some(1), CallStatus::Ringing, 0), at(1))
+            .apply_leg_update(&leg_update(2, Some(1), CallStatus::Ringing, 0), at(1))
             .await
             .unwrap();
         store
-            .keep_segments(&call(1), &[segment(1, 0, "gone")])
+            .add_segments(&call(1), &[segment(1, 0, "gone")])
             .await
             .unwrap();
         store
-            .apply_recording(&recording_update(1, RecordingStatus::InProgress), at(1))
+            .apply_recording_update(&recording_update(1, RecordingStatus::InProgress), at(1))
             .await
             .unwrap();
         let deleted = store.delete_call(&call(1), at(9)).await.unwrap().unwrap();
         assert_eq!(deleted.recordings, [recording_sid(1)]);
         assert_eq!(store.delete_call(&call(1), at(9)).await.unwrap(), None);
-        assert_eq!(store.call(&call(1)).await.unwrap(), None);
+        assert_eq!(store.call_detail(&call(1)).await.unwrap(), None);
         assert_eq!(store.recording(&recording_sid(1)).await.unwrap(), None);
-        assert!(listed(&store, &searched("gone"), None, 5).await.is_empty());
+        assert!(
+            list_calls(&store, &search_filter("gone"), None, 5)
+                .await
+                .is_empty()
+        );
         // What comes late brings nothing back.
         for late in [
             leg_update(1, None, CallStatus::Completed, 4),
             leg_update(2, Some(1), CallStatus::Completed, 5),
             leg_update(2, None, CallStatus::Completed, 6),
         ] {
-            assert_eq!(store.apply_leg(&late, at(10)).await.unwrap(), None);
+            assert_eq!(store.apply_leg_update(&late, at(10)).await.unwrap(), None);
         }
         let done = recording_update(1, RecordingStatus::Completed);
-        assert!(!store.apply_recording(&done, at(10)).await.unwrap());
+        assert!(!store.apply_recording_update(&done, at(10)).await.unwrap());
         assert!(matches!(
             store.open_call(&new_call(1)).await,
             Err(StoreError::NoSuchCall)
@@ -438,7 +465,7 @@ async fn a_deleted_call_stays_deleted() {
         let reopened = store.open_stream(&call(1), &stream(1), at(10)).await;
         assert!(matches!(reopened, Err(StoreError::NoSuchCall)));
         assert!(
-            listed(&store, &CallFilter::default(), None, 5)
+            list_calls(&store, &CallFilter::default(), None, 5)
                 .await
                 .is_empty()
         );
@@ -448,7 +475,7 @@ async fn a_deleted_call_stays_deleted() {
 
 #[tokio::test]
 async fn retention_and_erasure_find_their_calls() {
-    everywhere(async |store| {
+    for_each_backend(async |store| {
         for n in 1..=4 {
             store.open_call(&new_call(n)).await.unwrap();
         }
@@ -462,12 +489,12 @@ async fn retention_and_erasure_find_their_calls() {
             parties: Some((Party("+14155550100".into()), Party(number.into()))),
             ..leg_update(7, Some(4), CallStatus::Ringing, 0)
         };
-        store.apply_leg(&child, at(1_000)).await.unwrap();
+        store.apply_leg_update(&child, at(1_000)).await.unwrap();
         assert_eq!(
-            store.calls_with(number, 9).await.unwrap(),
+            store.calls_with_party(number, 9).await.unwrap(),
             [call(2), call(4)]
         );
-        assert_eq!(store.calls_with("+1415555000", 9).await.unwrap(), []);
+        assert_eq!(store.calls_with_party("+1415555000", 9).await.unwrap(), []);
     })
     .await;
 }

@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn pages_follow_each_other_while_calls_come_and_go() {
-    everywhere(async |store| {
+    for_each_backend(async |store| {
         for n in 1..=5 {
             store.open_call(&new_call(n)).await.unwrap();
         }
@@ -15,7 +15,7 @@ async fn pages_follow_each_other_while_calls_come_and_go() {
         };
         store.open_call(&twin).await.unwrap();
         let all = CallFilter::default();
-        assert_eq!(listed(&store, &all, None, 2).await, [5, 4, 8, 3, 2, 1]);
+        assert_eq!(list_calls(&store, &all, None, 2).await, [5, 4, 8, 3, 2, 1]);
         let first = store.calls(&all, None, None, 3).await.unwrap();
         let next = first.next.unwrap();
         store.open_call(&new_call(6)).await.unwrap();
@@ -25,7 +25,7 @@ async fn pages_follow_each_other_while_calls_come_and_go() {
         assert_eq!(sids, [call(3), call(2), call(1)]);
         assert_eq!(second.next, None);
         let strange = store.calls(&all, None, Some("strange"), 3).await;
-        assert!(matches!(strange, Err(StoreError::BadCursor)));
+        assert!(matches!(strange, Err(StoreError::InvalidCursor)));
         // A page is bounded, and never empty while there is more.
         assert_eq!(
             store
@@ -46,8 +46,8 @@ async fn pages_follow_each_other_while_calls_come_and_go() {
 
 #[tokio::test]
 async fn a_list_shows_what_fits_every_filter() {
-    everywhere(async |store| {
-        let ada = store.first_user("Ada", "h", at(0)).await.unwrap();
+    for_each_backend(async |store| {
+        let ada = store.add_first_user("Ada", "h", at(0)).await.unwrap();
         for n in 1..=3 {
             store.open_call(&new_call(n)).await.unwrap();
         }
@@ -55,7 +55,7 @@ async fn a_list_shows_what_fits_every_filter() {
         incoming.direction = Direction::Incoming;
         incoming.user_id = Some(ada.id);
         store.open_call(&incoming).await.unwrap();
-        hear(&store, leg_update(3, None, CallStatus::Completed, 1)).await;
+        apply_leg(&store, leg_update(3, None, CallStatus::Completed, 1)).await;
         let labels = Some(vec!["vip".to_owned()]);
         let edit = CallEdit {
             labels,
@@ -65,7 +65,11 @@ async fn a_list_shows_what_fits_every_filter() {
         let check = async |found: &[u32], choose: fn(&mut CallFilter)| {
             let mut filter = CallFilter::default();
             choose(&mut filter);
-            assert_eq!(listed(&store, &filter, None, 50).await, found, "{filter:?}");
+            assert_eq!(
+                list_calls(&store, &filter, None, 50).await,
+                found,
+                "{filter:?}"
+            );
         };
         check(&[4, 3, 2, 1], |_| {}).await;
         check(&[4], |filter| filter.direction = Some(Direction::Incoming)).await;
@@ -78,26 +82,30 @@ async fn a_list_shows_what_fits_every_filter() {
         check(&[2], |filter| filter.label = Some("vip".into())).await;
         check(&[], |filter| filter.label = Some("vi".into())).await;
         let all = CallFilter::default();
-        assert_eq!(listed(&store, &all, Some(ada.id), 50).await, [4]);
-        assert!(listed(&store, &all, Some(UserId(99)), 50).await.is_empty());
+        assert_eq!(list_calls(&store, &all, Some(ada.id), 50).await, [4]);
+        assert!(
+            list_calls(&store, &all, Some(UserId(99)), 50)
+                .await
+                .is_empty()
+        );
     })
     .await;
 }
 
 #[tokio::test]
 async fn a_list_knows_what_can_be_listened_to() {
-    everywhere(async |store| {
+    for_each_backend(async |store| {
         for n in 1..=4 {
             store.open_call(&new_call(n)).await.unwrap();
         }
-        assert!(store.set_audio(&call(1), true).await.unwrap());
-        assert!(!store.set_audio(&call(9), true).await.unwrap());
+        assert!(store.set_has_audio(&call(1), true).await.unwrap());
+        assert!(!store.set_has_audio(&call(9), true).await.unwrap());
         for (n, status) in [
             (2, RecordingStatus::Completed),
             (3, RecordingStatus::Absent),
         ] {
             let update = recording_update(n, status);
-            assert!(store.apply_recording(&update, at(1)).await.unwrap());
+            assert!(store.apply_recording_update(&update, at(1)).await.unwrap());
         }
         for (recorded, found) in [(true, [2, 1]), (false, [4, 3])] {
             let recorded = Some(recorded);
@@ -105,7 +113,7 @@ async fn a_list_knows_what_can_be_listened_to() {
                 recorded,
                 ..CallFilter::default()
             };
-            assert_eq!(listed(&store, &filter, None, 50).await, found);
+            assert_eq!(list_calls(&store, &filter, None, 50).await, found);
         }
     })
     .await;
@@ -113,7 +121,7 @@ async fn a_list_knows_what_can_be_listened_to() {
 
 #[tokio::test]
 async fn a_search_finds_words_wherever_they_stand() {
-    everywhere(async |store| {
+    for_each_backend(async |store| {
         for n in 1..=3 {
             store.open_call(&new_call(n)).await.unwrap();
         }
@@ -121,9 +129,9 @@ async fn a_search_finds_words_wherever_they_stand() {
             segment(1, 1_000, "Good morning, the café is closed."),
             segment(2, 5_000, "Your invoice is on its way."),
         ];
-        store.keep_segments(&call(1), &said).await.unwrap();
+        store.add_segments(&call(1), &said).await.unwrap();
         store
-            .keep_segments(&call(2), &[segment(1, 0, "No invoice here.")])
+            .add_segments(&call(2), &[segment(1, 0, "No invoice here.")])
             .await
             .unwrap();
         let edit = CallEdit {
@@ -149,13 +157,13 @@ async fn a_search_finds_words_wherever_they_stand() {
             ("—", &[]),
         ] {
             assert_eq!(
-                listed(&store, &searched(text), None, 50).await,
+                list_calls(&store, &search_filter(text), None, 50).await,
                 found,
                 "{text:?}"
             );
         }
         let page = store
-            .calls(&searched("cafe inv"), None, None, 50)
+            .calls(&search_filter("cafe inv"), None, None, 50)
             .await
             .unwrap();
         let hits = &page.calls[0].hits;
@@ -176,17 +184,21 @@ async fn a_search_finds_words_wherever_they_stand() {
             )
             .await
             .unwrap();
-        assert!(listed(&store, &searched("paid"), None, 50).await.is_empty());
+        assert!(
+            list_calls(&store, &search_filter("paid"), None, 50)
+                .await
+                .is_empty()
+        );
     })
     .await;
 }
 
 #[tokio::test]
 async fn what_is_looked_for_is_never_syntax() {
-    everywhere(async |store| {
+    for_each_backend(async |store| {
         store.open_call(&new_call(1)).await.unwrap();
         store
-            .keep_segments(&call(1), &[segment(1, 0, "near or not")])
+            .add_segments(&call(1), &[segment(1, 0, "near or not")])
             .await
             .unwrap();
         for text in [
@@ -209,13 +221,16 @@ async fn what_is_looked_for_is_never_syntax() {
             "?1",
         ] {
             store
-                .calls(&searched(text), None, None, 5)
+                .calls(&search_filter(text), None, None, 5)
                 .await
                 .unwrap_or_else(|error| panic!("{text}: {error}"));
         }
-        assert_eq!(listed(&store, &searched("NOT near"), None, 5).await, [1]);
+        assert_eq!(
+            list_calls(&store, &search_filter("NOT near"), None, 5).await,
+            [1]
+        );
         assert!(
-            listed(&store, &searched("near AND"), None, 5)
+            list_calls(&store, &search_filter("near AND"), None, 5)
                 .await
                 .is_empty()
         );

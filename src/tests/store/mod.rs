@@ -2,9 +2,9 @@
 
 mod calls;
 mod list;
-mod people;
-mod steps;
+mod migrations;
 mod transcript;
+mod users;
 
 use std::time::Duration;
 
@@ -19,14 +19,14 @@ use crate::store::{
 use crate::transcript::{CallStatus, Direction, RecordingStatus, Segment, Speaker, Word};
 
 /// Tells the story to an empty store of each kind.
-async fn everywhere(tell: impl AsyncFn(Store)) {
+async fn for_each_backend(scenario: impl AsyncFn(Store)) {
     let folder = TempDir::new().unwrap();
     for url in [
         "sqlite::memory:".to_owned(),
         format!("sqlite://{}", folder.path().join("calls.db").display()),
     ] {
         let store = Store::open(&url).await.unwrap();
-        tell(store.clone()).await;
+        scenario(store.clone()).await;
         store.close().await;
     }
 }
@@ -113,7 +113,12 @@ fn recording_update(n: u32, status: RecordingStatus) -> RecordingUpdate {
     }
 }
 
-async fn listed(store: &Store, filter: &CallFilter, user: Option<UserId>, limit: u32) -> Vec<u32> {
+async fn list_calls(
+    store: &Store,
+    filter: &CallFilter,
+    user: Option<UserId>,
+    limit: u32,
+) -> Vec<u32> {
     let mut found = Vec::new();
     let mut cursor: Option<String> = None;
     loop {
@@ -132,29 +137,29 @@ async fn listed(store: &Store, filter: &CallFilter, user: Option<UserId>, limit:
     }
 }
 
-fn searched(text: &str) -> CallFilter {
+fn search_filter(text: &str) -> CallFilter {
     CallFilter {
         q: Some(text.to_owned()),
         ..CallFilter::default()
     }
 }
 
-async fn record(store: &Store, n: u32) -> CallRecord {
+async fn call_record(store: &Store, n: u32) -> CallRecord {
     store.call_record(&call(n)).await.unwrap().unwrap()
 }
 
 /// Takes in a callback, and says how the call moved.
-async fn hear(store: &Store, update: LegUpdate) -> Option<StatusChange> {
-    store.apply_leg(&update, at(5_000)).await.unwrap()
+async fn apply_leg(store: &Store, update: LegUpdate) -> Option<StatusChange> {
+    store.apply_leg_update(&update, at(5_000)).await.unwrap()
 }
 
 /// Keeps words of a call.
-async fn say(store: &Store, n: u32, segments: &[Segment]) {
-    store.keep_segments(&call(n), segments).await.unwrap();
+async fn add_segments(store: &Store, n: u32, segments: &[Segment]) {
+    store.add_segments(&call(n), segments).await.unwrap();
 }
 
 /// Writes a note.
-async fn note(store: &Store, n: u32, notes: &str) {
+async fn set_notes(store: &Store, n: u32, notes: &str) {
     let notes = Some(notes.to_owned());
     let edit = CallEdit {
         notes,
@@ -171,18 +176,18 @@ async fn stream_number(store: &Store, n: u32, sid: u32) -> u32 {
 
 #[tokio::test]
 async fn the_store_says_how_it_is() {
-    everywhere(async |store| {
-        store.check().await.unwrap();
+    for_each_backend(async |store| {
+        store.ping().await.unwrap();
         let empty = store.size_bytes().await.unwrap();
         store.open_call(&new_call(1)).await.unwrap();
         let said: Vec<Segment> = (0..200)
             .map(|n| segment(n, 0, &"many words ".repeat(20)))
             .collect();
-        store.keep_segments(&call(1), &said).await.unwrap();
+        store.add_segments(&call(1), &said).await.unwrap();
         assert!(store.size_bytes().await.unwrap() > empty + 100_000);
         store.close().await;
         assert!(matches!(
-            store.check().await,
+            store.ping().await,
             Err(StoreError::Unavailable(_))
         ));
     })

@@ -7,16 +7,16 @@ use crate::transcript::EndReason;
 
 #[tokio::test]
 async fn words_come_back_as_they_were_kept() {
-    everywhere(async |store| {
+    for_each_backend(async |store| {
         store.open_call(&new_call(1)).await.unwrap();
         let said = [
             segment(2, 2_000, "second — “naïve”"),
             segment(1, 1_000, "first"),
         ];
-        store.keep_segments(&call(1), &said).await.unwrap();
+        store.add_segments(&call(1), &said).await.unwrap();
         let changed = segment(1, 1_000, "something else");
         store
-            .keep_segments(&call(1), &[changed, segment(3, 3_000, "")])
+            .add_segments(&call(1), &[changed, segment(3, 3_000, "")])
             .await
             .unwrap();
         let kept = store.segments(&call(1)).await.unwrap();
@@ -24,9 +24,9 @@ async fn words_come_back_as_they_were_kept() {
             kept,
             [said[1].clone(), said[0].clone(), segment(3, 3_000, "")]
         );
-        let detail = store.call(&call(1)).await.unwrap().unwrap();
+        let detail = store.call_detail(&call(1)).await.unwrap().unwrap();
         assert_eq!(detail.segments, kept);
-        let unknown = store.keep_segments(&call(2), &said).await;
+        let unknown = store.add_segments(&call(2), &said).await;
         assert!(matches!(unknown, Err(StoreError::NoSuchCall)));
         assert!(store.segments(&call(2)).await.unwrap().is_empty());
     })
@@ -35,10 +35,10 @@ async fn words_come_back_as_they_were_kept() {
 
 #[tokio::test]
 async fn streams_of_a_call_are_counted() {
-    everywhere(async |store| {
+    for_each_backend(async |store| {
         assert_eq!(stream_number(&store, 1, 1).await, 1);
         // Nobody had told of the call.
-        let made = record(&store, 1).await;
+        let made = call_record(&store, 1).await;
         assert_eq!(made.status, CallStatus::InProgress);
         assert_eq!(made.transcript, TranscriptState::Live);
         let end = async |reason| store.end_stream(&stream(1), reason, at(2)).await.unwrap();
@@ -55,36 +55,49 @@ async fn streams_of_a_call_are_counted() {
 
 #[tokio::test]
 async fn a_restart_says_what_it_interrupted() {
-    everywhere(async |store| {
+    for_each_backend(async |store| {
         for n in 1..=3 {
             stream_number(&store, n, n).await;
         }
-        hear(&store, leg_update(2, None, CallStatus::Completed, 1)).await;
+        apply_leg(&store, leg_update(2, None, CallStatus::Completed, 1)).await;
         let complete = TranscriptState::Complete;
-        assert!(store.set_transcript(&call(3), complete).await.unwrap());
-        assert!(!store.set_transcript(&call(9), complete).await.unwrap());
+        assert!(
+            store
+                .set_transcript_state(&call(3), complete)
+                .await
+                .unwrap()
+        );
+        assert!(
+            !store
+                .set_transcript_state(&call(9), complete)
+                .await
+                .unwrap()
+        );
         let mut open = store.interrupt_open_calls(at(8)).await.unwrap();
         open.sort();
         assert_eq!(open, [call(1), call(3)]);
         let interrupted = TranscriptState::Interrupted;
         for (n, state) in [(1, interrupted), (2, interrupted), (3, complete)] {
-            assert_eq!(record(&store, n).await.transcript, state, "call {n}");
+            assert_eq!(call_record(&store, n).await.transcript, state, "call {n}");
         }
-        let log = store.call(&call(1)).await.unwrap().unwrap().events;
+        let log = store.call_detail(&call(1)).await.unwrap().unwrap().events;
         assert_eq!((log[0].kind.as_str(), log[0].at), ("interrupted", at(8)));
         let ended = store
             .end_stream(&stream(1), EndReason::Stopped, at(9))
             .await;
         assert!(!ended.unwrap(), "a stream outlived the server");
         assert_eq!(stream_number(&store, 1, 5).await, 2);
-        assert_eq!(record(&store, 1).await.transcript, TranscriptState::Live);
+        assert_eq!(
+            call_record(&store, 1).await.transcript,
+            TranscriptState::Live
+        );
     })
     .await;
 }
 
 #[tokio::test]
 async fn calls_that_twilio_never_told_of_do_not_hide_those_that_go_on() {
-    everywhere(async |store| {
+    for_each_backend(async |store| {
         // One that was heard, one that /voice opened; then records that a page once made up.
         stream_number(&store, 1, 1).await;
         store.open_call(&new_call(2)).await.unwrap();
@@ -96,7 +109,7 @@ async fn calls_that_twilio_never_told_of_do_not_hide_those_that_go_on() {
             };
             store.open_call(&phantom).await.unwrap();
         }
-        hear(&store, leg_update(500, None, CallStatus::Ringing, 1)).await;
+        apply_leg(&store, leg_update(500, None, CallStatus::Ringing, 1)).await;
         let open = store.interrupt_open_calls(at(8)).await.unwrap();
         assert_eq!(open, [call(1), call(500), call(2)]);
     })
@@ -120,7 +133,7 @@ fn a_process_that_keeps_words_until_it_is_killed() {
             .await
             .unwrap();
         store
-            .keep_segments(&call(1), &[segment(1, 0, "to the last word")])
+            .add_segments(&call(1), &[segment(1, 0, "to the last word")])
             .await
             .unwrap();
     });
@@ -159,7 +172,7 @@ async fn words_outlive_a_process_that_is_killed() {
     );
     assert_eq!(store.interrupt_open_calls(at(9)).await.unwrap(), [call(1)]);
     assert_eq!(
-        record(&store, 1).await.transcript,
+        call_record(&store, 1).await.transcript,
         TranscriptState::Interrupted
     );
 }

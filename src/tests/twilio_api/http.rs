@@ -11,28 +11,28 @@ use serde_json::{Value, json};
 use super::ACCOUNT;
 
 /// A request, taken apart.
-pub(super) struct Request {
+pub(super) struct ApiRequest {
     pub(super) method: Method,
     /// What follows the account, decoded, without the file type.
     pub(super) path: Vec<String>,
     pub(super) file_type: String,
-    pub(super) query: Fields,
-    pub(super) form: Fields,
+    pub(super) query: FormFields,
+    pub(super) form: FormFields,
     pub(super) range: Option<String>,
 }
 
 /// Decoded fields of a form or a query.
 #[derive(Default, Clone)]
-pub(super) struct Fields(pub(super) Vec<(String, String)>);
+pub(super) struct FormFields(pub(super) Vec<(String, String)>);
 
-impl Fields {
+impl FormFields {
     pub(super) fn get(&self, name: &str) -> &str {
         let found = self.0.iter().find(|(field, _)| field == name);
         found.map_or("", |(_, value)| value)
     }
 
     /// Refuses a field that is not among `known`, and the lack of one that is needed.
-    pub(super) fn check(&self, needed: &[&str], known: &[&str]) -> Result<(), No> {
+    pub(super) fn check(&self, needed: &[&str], known: &[&str]) -> Result<(), ApiRejection> {
         for (name, _) in &self.0 {
             if !needed.contains(&name.as_str()) && !known.contains(&name.as_str()) {
                 return Err(no(400, 20_001, &format!("{name} is not a field of this")));
@@ -48,16 +48,16 @@ impl Fields {
 }
 
 /// Twilio's no.
-pub(super) struct No {
+pub(super) struct ApiRejection {
     status: u16,
     code: u32,
     message: String,
 }
 
 /// Twilio's answer.
-pub(super) type Reply = Result<Response, No>;
+pub(super) type ApiResult = Result<Response, ApiRejection>;
 
-impl IntoResponse for No {
+impl IntoResponse for ApiRejection {
     fn into_response(self) -> Response {
         let Self {
             status,
@@ -72,21 +72,21 @@ impl IntoResponse for No {
     }
 }
 
-pub(super) fn no(status: u16, code: u32, message: &str) -> No {
-    No {
+pub(super) fn no(status: u16, code: u32, message: &str) -> ApiRejection {
+    ApiRejection {
         status,
         code,
         message: message.to_owned(),
     }
 }
 
-impl Request {
+impl ApiRequest {
     pub(super) fn read(
         method: &Method,
         uri: &Uri,
         headers: &HeaderMap,
         body: &str,
-    ) -> Result<Self, No> {
+    ) -> Result<Self, ApiRejection> {
         let url = Url::parse(&format!("http://twilio{uri}")).unwrap();
         let of_account = format!("/2010-04-01/Accounts/{ACCOUNT}");
         let rest = url.path().strip_prefix(&of_account);
@@ -116,8 +116,8 @@ impl Request {
 }
 
 /// A recording's sound, or the range of it that is asked for.
-pub(super) fn media(media: &Bytes, ask: &Request) -> Response {
-    let kind = if ask.file_type == "mp3" {
+pub(super) fn media(media: &Bytes, request: &ApiRequest) -> Response {
+    let kind = if request.file_type == "mp3" {
         "audio/mpeg"
     } else {
         "audio/x-wav"
@@ -126,7 +126,7 @@ pub(super) fn media(media: &Bytes, ask: &Request) -> Response {
         (header::CONTENT_TYPE, kind),
         (header::ACCEPT_RANGES, "bytes"),
     ];
-    let Some(range) = &ask.range else {
+    let Some(range) = &request.range else {
         return (headers, media.clone()).into_response();
     };
     let (from, to) = range
@@ -158,12 +158,15 @@ pub(super) fn media(media: &Bytes, ask: &Request) -> Response {
 }
 
 /// One page of a list, with one thing on it, as `Page` counts them.
-pub(super) fn page(ask: &Request, name: &str, all: Vec<Value>) -> Response {
-    let at: usize = ask.query.get("Page").parse().unwrap_or_default();
-    let mut query = ask.query.clone();
+pub(super) fn page(request: &ApiRequest, name: &str, all: Vec<Value>) -> Response {
+    let at: usize = request.query.get("Page").parse().unwrap_or_default();
+    let mut query = request.query.clone();
     query.0.retain(|(name, _)| name != "Page");
     query.0.push(("Page".to_owned(), (at + 1).to_string()));
-    let path = format!("/2010-04-01/Accounts/{ACCOUNT}/{}.json", ask.path.join("/"));
+    let path = format!(
+        "/2010-04-01/Accounts/{ACCOUNT}/{}.json",
+        request.path.join("/")
+    );
     let next = (at + 1 < all.len()).then(|| format!("{path}?{}", encoded(&query.0)));
     let items: Vec<Value> = all.into_iter().skip(at).take(1).collect();
     yes(
@@ -190,7 +193,7 @@ pub(super) fn yes(status: u16, body: &Value) -> Response {
         .into_response()
 }
 
-pub(super) fn gone(what: &str) -> No {
+pub(super) fn gone(what: &str) -> ApiRejection {
     no(
         404,
         20_404,
@@ -198,9 +201,9 @@ pub(super) fn gone(what: &str) -> No {
     )
 }
 
-pub(super) fn decoded(text: &str) -> Fields {
+pub(super) fn decoded(text: &str) -> FormFields {
     let url = Url::parse(&format!("http://form/?{text}")).unwrap();
-    Fields(url.query_pairs().into_owned().collect())
+    FormFields(url.query_pairs().into_owned().collect())
 }
 
 /// A form as Twilio writes it: a space is `%20`.

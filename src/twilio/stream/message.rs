@@ -1,7 +1,7 @@
 //! Media Streams messages: JSON to types and back. Pure: no I/O.
 //!
 //! Liberal in what it reads: fields in any order, unknown fields and events, numbers or strings
-//! where numbers are meant. Strict in what it writes: exactly what Twilio sends, for the player
+//! where numbers are meant. Strict in what it writes: exactly what Twilio sends, for `twilio_sim`
 //! (<https://www.twilio.com/docs/voice/media-streams/websocket-messages>).
 
 use std::borrow::Cow;
@@ -36,24 +36,24 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// One message with its envelope.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
+pub struct StreamMessage {
     /// Counts the stream's messages from 1, over both tracks. `connected` has none.
     pub sequence: Option<u64>,
     /// The stream it belongs to, as it was written. `connected` has none.
     pub stream_sid: Option<String>,
     /// What it says.
-    pub body: Body,
+    pub body: MessageBody,
 }
 
 /// What a message says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Body {
+pub enum MessageBody {
     /// The socket is open.
     Connected,
     /// The stream begins.
-    Start(Start),
+    Start(StreamStart),
     /// A piece of one track.
-    Media(Media),
+    Media(MediaFrame),
     /// The stream is over.
     Stop {
         /// The account, `AC…`.
@@ -70,7 +70,7 @@ pub enum Body {
 
 /// What a stream is of. Its format was checked: μ-law, 8 kHz, one channel for each track.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Start {
+pub struct StreamStart {
     /// The stream.
     pub stream_sid: StreamSid,
     /// The call leg that started it.
@@ -85,7 +85,7 @@ pub struct Start {
 
 /// A piece of one track.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Media {
+pub struct MediaFrame {
     /// Whose audio.
     pub track: Track,
     /// Counts the track's messages from 1. Nothing depends on it.
@@ -127,26 +127,26 @@ pub enum MessageError {
     },
 }
 
-impl Message {
+impl StreamMessage {
     /// Reads one text message.
     pub fn parse(text: &str) -> Result<Self, MessageError> {
         // Two passes: an unknown event may have anything where a known one has its parts.
-        let head: Head<'_> = read(text)?;
+        let head: MessageHead<'_> = parse_json(text)?;
         let body = match head.event.as_ref() {
-            "connected" => Body::Connected,
-            "start" => Body::Start(start(text, head.stream_sid.as_deref())?),
-            "media" => Body::Media(media(text)?),
+            "connected" => MessageBody::Connected,
+            "start" => MessageBody::Start(parse_start(text, head.stream_sid.as_deref())?),
+            "media" => MessageBody::Media(parse_media(text)?),
             "stop" => {
-                let stop = read::<StopWire>(text)
+                let stop = parse_json::<StopWire>(text)
                     .map(|wire| wire.stop)
                     .unwrap_or_default();
                 let call_sid = stop.call_sid.and_then(|sid| CallSid::parse(&sid).ok());
-                Body::Stop {
+                MessageBody::Stop {
                     account_sid: stop.account_sid,
                     call_sid,
                 }
             }
-            other => Body::Other {
+            other => MessageBody::Other {
                 event: other.to_owned(),
             },
         };
@@ -158,13 +158,13 @@ impl Message {
         })
     }
 
-    /// Writes the message as Twilio does. An [`Body::Other`] has its event alone.
+    /// Writes the message as Twilio does. An [`MessageBody::Other`] has its event alone.
     pub fn to_json(&self) -> String {
         let mut json = match &self.body {
-            Body::Connected => {
+            MessageBody::Connected => {
                 json!({"event": "connected", "protocol": "Call", "version": "1.0.0"})
             }
-            Body::Start(start) => json!({"event": "start", "start": {
+            MessageBody::Start(start) => json!({"event": "start", "start": {
                 "accountSid": start.account_sid,
                 "streamSid": start.stream_sid,
                 "callSid": start.call_sid,
@@ -172,7 +172,7 @@ impl Message {
                 "mediaFormat": {"encoding": ENCODING, "sampleRate": 8000, "channels": 1},
                 "customParameters": start.parameters,
             }}),
-            Body::Media(media) => {
+            MessageBody::Media(media) => {
                 let mut part = json!({
                     "track": media.track,
                     "timestamp": media.timestamp_ms.to_string(),
@@ -183,13 +183,13 @@ impl Message {
                 }
                 json!({"event": "media", "media": part})
             }
-            Body::Stop {
+            MessageBody::Stop {
                 account_sid,
                 call_sid,
             } => {
                 json!({"event": "stop", "stop": {"accountSid": account_sid, "callSid": call_sid}})
             }
-            Body::Other { event } => json!({"event": event}),
+            MessageBody::Other { event } => json!({"event": event}),
         };
         if let Some(sequence) = self.sequence {
             json["sequenceNumber"] = sequence.to_string().into();
@@ -201,18 +201,18 @@ impl Message {
     }
 }
 
-fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, MessageError> {
+fn parse_json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, MessageError> {
     serde_json::from_str(text).map_err(|error| MessageError::NotAMessage {
         column: error.column(),
     })
 }
 
-fn start(text: &str, envelope_sid: Option<&str>) -> Result<Start, MessageError> {
+fn parse_start(text: &str, envelope_sid: Option<&str>) -> Result<StreamStart, MessageError> {
     let missing = |part| MessageError::Incomplete {
         event: "start",
         part,
     };
-    let wire = read::<StartWire<'_>>(text)
+    let wire = parse_json::<StartWire<'_>>(text)
         .map_err(|_| missing("start"))?
         .start;
     if let Some(format) = wire.media_format {
@@ -233,7 +233,7 @@ fn start(text: &str, envelope_sid: Option<&str>) -> Result<Start, MessageError> 
         .or(envelope_sid)
         .unwrap_or_default();
     let call_sid = wire.call_sid.as_deref().unwrap_or_default();
-    Ok(Start {
+    Ok(StreamStart {
         stream_sid: StreamSid::parse(stream_sid).map_err(|_| missing("streamSid"))?,
         call_sid: CallSid::parse(call_sid).map_err(|_| missing("callSid"))?,
         account_sid: wire.account_sid,
@@ -242,7 +242,7 @@ fn start(text: &str, envelope_sid: Option<&str>) -> Result<Start, MessageError> 
             .as_array()
             .into_iter()
             .flatten()
-            .filter_map(|name| track(name.as_str()?))
+            .filter_map(|name| parse_track(name.as_str()?))
             .collect(),
         parameters: wire
             .custom_parameters
@@ -257,16 +257,16 @@ fn start(text: &str, envelope_sid: Option<&str>) -> Result<Start, MessageError> 
     })
 }
 
-fn media(text: &str) -> Result<Media, MessageError> {
+fn parse_media(text: &str) -> Result<MediaFrame, MessageError> {
     let missing = |part| MessageError::Incomplete {
         event: "media",
         part,
     };
-    let wire = read::<MediaWire<'_>>(text)
+    let wire = parse_json::<MediaWire<'_>>(text)
         .map_err(|_| missing("media"))?
         .media;
-    Ok(Media {
-        track: track(&wire.track).ok_or_else(|| missing("track"))?,
+    Ok(MediaFrame {
+        track: parse_track(&wire.track).ok_or_else(|| missing("track"))?,
         chunk: wire.chunk.0,
         timestamp_ms: wire.timestamp.0.ok_or_else(|| missing("timestamp"))?,
         mulaw: BASE64
@@ -276,7 +276,7 @@ fn media(text: &str) -> Result<Media, MessageError> {
 }
 
 /// Twilio spells tracks in two ways; this takes both.
-fn track(name: &str) -> Option<Track> {
+fn parse_track(name: &str) -> Option<Track> {
     match name {
         "inbound" | "inbound_track" => Some(Track::Inbound),
         "outbound" | "outbound_track" => Some(Track::Outbound),
@@ -285,11 +285,11 @@ fn track(name: &str) -> Option<Track> {
 }
 
 #[derive(Deserialize)]
-struct Head<'a> {
+struct MessageHead<'a> {
     #[serde(borrow)]
     event: Cow<'a, str>,
     #[serde(rename = "sequenceNumber", default)]
-    sequence: Loose,
+    sequence: LenientNumber,
     #[serde(rename = "streamSid", borrow, default)]
     stream_sid: Option<Cow<'a, str>>,
 }
@@ -297,12 +297,12 @@ struct Head<'a> {
 #[derive(Deserialize)]
 struct StartWire<'a> {
     #[serde(borrow)]
-    start: StartPart<'a>,
+    start: StartFields<'a>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct StartPart<'a> {
+struct StartFields<'a> {
     #[serde(borrow, default)]
     stream_sid: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
@@ -313,36 +313,36 @@ struct StartPart<'a> {
     #[serde(default)]
     tracks: serde_json::Value,
     #[serde(borrow, default)]
-    media_format: Option<FormatPart<'a>>,
-    #[serde(default, deserialize_with = "or_default")]
+    media_format: Option<FormatFields<'a>>,
+    #[serde(default, deserialize_with = "null_as_default")]
     custom_parameters: BTreeMap<String, serde_json::Value>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct FormatPart<'a> {
+struct FormatFields<'a> {
     #[serde(borrow, default)]
     encoding: Option<Cow<'a, str>>,
     #[serde(default)]
-    sample_rate: Loose,
+    sample_rate: LenientNumber,
     #[serde(default)]
-    channels: Loose,
+    channels: LenientNumber,
 }
 
 #[derive(Deserialize)]
 struct MediaWire<'a> {
     #[serde(borrow)]
-    media: MediaPart<'a>,
+    media: MediaFields<'a>,
 }
 
 #[derive(Deserialize)]
-struct MediaPart<'a> {
+struct MediaFields<'a> {
     #[serde(borrow)]
     track: Cow<'a, str>,
     #[serde(default)]
-    chunk: Loose,
+    chunk: LenientNumber,
     #[serde(default)]
-    timestamp: Loose,
+    timestamp: LenientNumber,
     #[serde(borrow)]
     payload: Cow<'a, str>,
 }
@@ -350,18 +350,18 @@ struct MediaPart<'a> {
 #[derive(Deserialize)]
 struct StopWire {
     #[serde(default)]
-    stop: StopPart,
+    stop: StopFields,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
-struct StopPart {
+struct StopFields {
     account_sid: Option<String>,
     call_sid: Option<String>,
 }
 
 /// `null` is as good as absent.
-fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+fn null_as_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
@@ -369,17 +369,17 @@ fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
 
 /// A whole number, as a number or as a string; anything else is `None`, and no error.
 #[derive(Default, Clone, Copy)]
-struct Loose(Option<u64>);
+struct LenientNumber(Option<u64>);
 
-impl<'de> Deserialize<'de> for Loose {
+impl<'de> Deserialize<'de> for LenientNumber {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(LooseVisitor).map(Self)
+        deserializer.deserialize_any(LenientNumberVisitor).map(Self)
     }
 }
 
-struct LooseVisitor;
+struct LenientNumberVisitor;
 
-impl<'de> Visitor<'de> for LooseVisitor {
+impl<'de> Visitor<'de> for LenientNumberVisitor {
     type Value = Option<u64>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -432,8 +432,8 @@ mod tests {
     const CA: &str = "CA00000000000000000000000000000009";
     const AC: &str = "AC00000000000000000000000000000009";
 
-    fn started() -> Start {
-        Start {
+    fn started() -> StreamStart {
+        StreamStart {
             stream_sid: StreamSid::parse(MZ).unwrap(),
             call_sid: CallSid::parse(CA).unwrap(),
             account_sid: Some(AC.to_owned()),
@@ -445,38 +445,38 @@ mod tests {
     #[test]
     fn the_messages_of_a_real_call_are_read() {
         let payload = BASE64.encode([0x7f; 160]);
-        let of_stream = |sequence, body| Message {
+        let of_stream = |sequence, body| StreamMessage {
             sequence: Some(sequence),
             stream_sid: Some(MZ.to_owned()),
             body,
         };
         let media = |chunk, timestamp_ms| {
             let track = Track::Inbound;
-            Body::Media(Media {
+            MessageBody::Media(MediaFrame {
                 track,
                 chunk: Some(chunk),
                 timestamp_ms,
                 mulaw: vec![0x7f; 160],
             })
         };
-        let stop = Body::Stop {
+        let stop = MessageBody::Stop {
             account_sid: Some(AC.to_owned()),
             call_sid: Some(CallSid::parse(CA).unwrap()),
         };
         for (text, message) in [
             (
                 r#"{"event":"connected","protocol":"Call","version":"1.0.0"}"#.to_owned(),
-                Message {
+                StreamMessage {
                     sequence: None,
                     stream_sid: None,
-                    body: Body::Connected,
+                    body: MessageBody::Connected,
                 },
             ),
             (
                 format!(
                     r#"{{"event":"start","sequenceNumber":"1","start":{{"accountSid":"{AC}","streamSid":"{MZ}","callSid":"{CA}","tracks":["inbound"],"mediaFormat":{{"encoding":"audio/x-mulaw","sampleRate":8000,"channels":1}},"customParameters":{{}}}},"streamSid":"{MZ}"}}"#
                 ),
-                of_stream(1, Body::Start(started())),
+                of_stream(1, MessageBody::Start(started())),
             ),
             (
                 format!(
@@ -497,19 +497,19 @@ mod tests {
                 of_stream(402, stop),
             ),
         ] {
-            assert_eq!(Message::parse(&text), Ok(message));
+            assert_eq!(StreamMessage::parse(&text), Ok(message));
         }
     }
 
     #[test]
     fn what_is_written_has_strings_and_numbers_where_twilio_has_them() {
-        let media = Body::Media(Media {
+        let media = MessageBody::Media(MediaFrame {
             track: Track::Outbound,
             chunk: Some(1),
             timestamp_ms: 5,
             mulaw: vec![0xff, 0x00],
         });
-        let message = Message {
+        let message = StreamMessage {
             sequence: Some(3),
             stream_sid: Some(MZ.to_owned()),
             body: media,
@@ -519,10 +519,10 @@ mod tests {
             json!({"event": "media", "sequenceNumber": "3", "streamSid": MZ,
                 "media": {"track": "outbound", "chunk": "1", "timestamp": "5", "payload": "/wA="}})
         );
-        let message = Message {
+        let message = StreamMessage {
             sequence: Some(1),
             stream_sid: None,
-            body: Body::Start(started()),
+            body: MessageBody::Start(started()),
         };
         let json: serde_json::Value = serde_json::from_str(&message.to_json()).unwrap();
         assert_eq!(
@@ -533,7 +533,7 @@ mod tests {
 
     #[test]
     fn other_spellings_of_the_same_message_are_read() {
-        let wanted = Media {
+        let wanted = MediaFrame {
             track: Track::Inbound,
             chunk: None,
             timestamp_ms: 20,
@@ -545,10 +545,10 @@ mod tests {
             r#"{"payload":"\/wA=","timestamp":" 20 ","track":"inbound","chunk":{"x":[1]},"new":1}"#,
         ] {
             let text = format!(r#"{{"media":{part},"sequenceNumber":7,"event":"media","new":[]}}"#);
-            let message = Message::parse(&text).unwrap();
+            let message = StreamMessage::parse(&text).unwrap();
             assert_eq!(
                 (message.sequence, message.body),
-                (Some(7), Body::Media(wanted.clone()))
+                (Some(7), MessageBody::Media(wanted.clone()))
             );
         }
     }
@@ -566,12 +566,15 @@ mod tests {
             let text = format!(
                 r#"{{"event":"start","streamSid":"{MZ}","start":{{"callSid":"{CA}"{rest}}}}}"#
             );
-            let wanted = Start {
+            let wanted = StreamStart {
                 account_sid: None,
                 tracks: vec![],
                 ..started()
             };
-            assert_eq!(Message::parse(&text).unwrap().body, Body::Start(wanted));
+            assert_eq!(
+                StreamMessage::parse(&text).unwrap().body,
+                MessageBody::Start(wanted)
+            );
         }
     }
 
@@ -580,7 +583,7 @@ mod tests {
         let text = format!(
             r#"{{"event":"start","start":{{"streamSid":"{MZ}","callSid":"{CA}","customParameters":{{"a":"b","n":7,"t":true}}}}}}"#
         );
-        let Body::Start(start) = Message::parse(&text).unwrap().body else {
+        let MessageBody::Start(start) = StreamMessage::parse(&text).unwrap().body else {
             panic!("no start")
         };
         let wanted = [("a", "b"), ("n", "7"), ("t", "true")];
@@ -597,12 +600,12 @@ mod tests {
     fn events_that_are_not_known_are_no_errors_whatever_they_hold() {
         let text =
             r#"{"event":"mark","start":5,"media":"x","sequenceNumber":[],"mark":{"name":"m"}}"#;
-        let body = Body::Other {
+        let body = MessageBody::Other {
             event: "mark".to_owned(),
         };
         assert_eq!(
-            Message::parse(text),
-            Ok(Message {
+            StreamMessage::parse(text),
+            Ok(StreamMessage {
                 sequence: None,
                 stream_sid: None,
                 body
@@ -632,7 +635,7 @@ mod tests {
             let text = format!(
                 r#"{{"event":"start","start":{{"streamSid":"{MZ}","callSid":"{CA}","mediaFormat":{format}}}}}"#
             );
-            match Message::parse(&text) {
+            match StreamMessage::parse(&text) {
                 Err(MessageError::Format {
                     rate_hz: rate,
                     channels: count,
@@ -683,18 +686,18 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                Message::parse(text).unwrap_err().to_string(),
+                StreamMessage::parse(text).unwrap_err().to_string(),
                 wanted,
                 "{text}"
             );
         }
     }
 
-    fn messages() -> impl Strategy<Value = Message> {
+    fn messages() -> impl Strategy<Value = StreamMessage> {
         let tracks = prop_oneof![Just(Track::Inbound), Just(Track::Outbound)];
         let media = (tracks, any::<Option<u64>>(), any::<u64>(), any::<Vec<u8>>()).prop_map(
             |(track, chunk, timestamp_ms, mulaw)| {
-                Body::Media(Media {
+                MessageBody::Media(MediaFrame {
                     track,
                     chunk,
                     timestamp_ms,
@@ -703,14 +706,14 @@ mod tests {
             },
         );
         let start = prop::collection::btree_map(".*", ".*", 0..5).prop_map(|parameters| {
-            Body::Start(Start {
+            MessageBody::Start(StreamStart {
                 parameters,
                 ..started()
             })
         });
-        let body = prop_oneof![Just(Body::Connected), media, start];
+        let body = prop_oneof![Just(MessageBody::Connected), media, start];
         (any::<Option<u64>>(), any::<Option<String>>(), body).prop_map(
-            |(sequence, stream_sid, body)| Message {
+            |(sequence, stream_sid, body)| StreamMessage {
                 sequence,
                 stream_sid,
                 body,
@@ -721,7 +724,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_read_back(message in messages()) {
-            prop_assert_eq!(Message::parse(&message.to_json()), Ok(message));
+            prop_assert_eq!(StreamMessage::parse(&message.to_json()), Ok(message));
         }
     }
 }

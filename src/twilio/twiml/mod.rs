@@ -1,12 +1,12 @@
 //! TwiML: the few documents that this server answers Twilio with, as types. Pure: no I/O.
 //!
 //! Source: <https://www.twilio.com/docs/voice/twiml> and the pages of each verb below. Verbs are
-//! plain data; [`Response::new`] refuses what Twilio would refuse in the middle of a call, so that
-//! [`Response::to_xml`] cannot fail. [`read`](read()) reads a document as Twilio does, for the
-//! player that stands in for it.
+//! plain data; [`VoiceResponse::new`] refuses what Twilio would refuse in the middle of a call, so that
+//! [`VoiceResponse::to_xml`] cannot fail. [`parse`](parse()) reads a document as Twilio does, for the
+//! simulator that stands in for it.
 
-mod read;
-mod xml;
+mod reader;
+mod writer;
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -16,10 +16,10 @@ use url::Url;
 
 use crate::ids::ClientIdentity;
 use crate::ids::E164;
-use crate::twilio::tracks::Tracks;
+use crate::twilio::tracks::TrackSelection;
 
-pub use self::read::read;
-pub use self::read::streams;
+pub use self::reader::parse;
+pub use self::reader::started_streams;
 
 /// The type of a TwiML answer.
 pub const CONTENT_TYPE: &str = "text/xml; charset=utf-8";
@@ -75,23 +75,23 @@ pub enum TwimlError {
 
 /// A whole document.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Response {
-    verbs: Vec<Verb>,
+pub struct VoiceResponse {
+    verbs: Vec<TwimlVerb>,
 }
 
 /// What Twilio is to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verb {
+pub enum TwimlVerb {
     /// Speaks.
     Say(Say),
     /// Waits this many seconds.
     Pause(u16),
     /// Forks the call's audio to us, and goes on at once.
-    StartStream(Stream),
+    StartStream(StreamNoun),
     /// Ends the fork of this name.
     StopStream(String),
     /// Writes the call down at Twilio, and goes on at once.
-    StartTranscription(Transcription),
+    StartTranscription(TranscriptionNoun),
     /// Ends the transcription of this name.
     StopTranscription(String),
     /// Rings others, and joins the first who answers.
@@ -99,7 +99,7 @@ pub enum Verb {
     /// Ends the call.
     Hangup,
     /// Does not take the call; must be the first verb.
-    Reject(Reason),
+    Reject(TwimlRejectReason),
 }
 
 /// A spoken text (<https://www.twilio.com/docs/voice/twiml/say>).
@@ -126,22 +126,22 @@ impl Say {
 /// A fork of the call's audio (<https://www.twilio.com/docs/voice/twiml/stream>). `Debug` shows no
 /// path, which may hold a secret.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Stream {
+pub struct StreamNoun {
     /// Where the audio goes: see [`TwimlError::StreamUrl`].
     pub url: String,
     /// Unique in its call; by it the stream is stopped. None: its SID.
     pub name: Option<String>,
     /// Who is heard.
-    pub tracks: Tracks,
+    pub tracks: TrackSelection,
     /// Where Twilio tells that the stream has started, stopped or failed.
     pub status_callback: Option<String>,
     /// What arrives in the stream's `start` message.
-    pub parameters: Vec<Parameter>,
+    pub parameters: Vec<TwimlParameter>,
 }
 
-impl fmt::Debug for Stream {
+impl fmt::Debug for StreamNoun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stream")
+        f.debug_struct("StreamNoun")
             .field("name", &self.name)
             .field("tracks", &self.tracks)
             .field("parameters", &self.parameters)
@@ -151,14 +151,14 @@ impl fmt::Debug for Stream {
 
 /// A word of ours that Twilio carries along. `Debug` does not show its value.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Parameter {
+pub struct TwimlParameter {
     /// What it is called.
     pub name: String,
     /// What it says; with the name at most [`PARAMETER_CHARS_MAX`] characters.
     pub value: String,
 }
 
-impl Parameter {
+impl TwimlParameter {
     /// A parameter of this name and value.
     pub fn new(name: impl Into<String>, value: impl Into<String>) -> Self {
         Self {
@@ -168,15 +168,15 @@ impl Parameter {
     }
 }
 
-impl fmt::Debug for Parameter {
+impl fmt::Debug for TwimlParameter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Parameter({})", self.name)
+        write!(f, "TwimlParameter({})", self.name)
     }
 }
 
 /// Twilio's own transcription (<https://www.twilio.com/docs/voice/twiml/transcription>).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Transcription {
+pub struct TranscriptionNoun {
     /// Unique in its call; by it the transcription is stopped.
     pub name: Option<String>,
     /// Where the words come to; without it nobody hears them.
@@ -184,7 +184,7 @@ pub struct Transcription {
     /// The language that is spoken, such as `en-US`; none: Twilio's default, that one.
     pub language: Option<String>,
     /// Who is heard.
-    pub tracks: Tracks,
+    pub tracks: TrackSelection,
     /// Whether words come before they are settled.
     pub partial_results: bool,
 }
@@ -205,12 +205,12 @@ pub struct Dial {
     /// Asked when the dialled call has ended, and answered with what is next; none: the next verb.
     pub action: Option<String>,
     /// All ring at once, and the first who answers has the call; 1 to [`NOUNS_MAX`].
-    pub nouns: Vec<Noun>,
+    pub nouns: Vec<DialNoun>,
 }
 
 /// Who is rung.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Noun {
+pub enum DialNoun {
     /// A telephone.
     Number {
         /// Its number.
@@ -225,7 +225,7 @@ pub enum Noun {
         /// What it is called.
         identity: ClientIdentity,
         /// What its page reads as `call.customParameters`.
-        parameters: Vec<Parameter>,
+        parameters: Vec<TwimlParameter>,
         /// Who is told how its leg goes.
         status: Option<StatusCallback>,
     },
@@ -237,7 +237,7 @@ pub struct StatusCallback {
     /// Where to.
     pub url: String,
     /// Of what; none: of the end alone.
-    pub events: Vec<Progress>,
+    pub events: Vec<CallProgress>,
 }
 
 impl StatusCallback {
@@ -245,14 +245,14 @@ impl StatusCallback {
     pub fn all(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
-            events: Progress::ALL.to_vec(),
+            events: CallProgress::ALL.to_vec(),
         }
     }
 }
 
 /// A step of a dialled leg.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
+pub enum CallProgress {
     /// Dialling has begun.
     Initiated,
     /// It rings.
@@ -263,7 +263,7 @@ pub enum Progress {
     Completed,
 }
 
-impl Progress {
+impl CallProgress {
     /// Every step, in the order in which they come.
     pub const ALL: [Self; 4] = [
         Self::Initiated,
@@ -284,7 +284,7 @@ impl Progress {
 
 /// What a rejected caller hears.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Reason {
+pub enum TwimlRejectReason {
     /// That the number is not in service.
     #[default]
     Rejected,
@@ -292,20 +292,20 @@ pub enum Reason {
     Busy,
 }
 
-impl Response {
+impl VoiceResponse {
     /// A document of these verbs, in this order.
-    pub fn new(verbs: Vec<Verb>) -> Result<Self, TwimlError> {
+    pub fn new(verbs: Vec<TwimlVerb>) -> Result<Self, TwimlError> {
         for verb in &verbs {
             match verb {
-                Verb::Say(say) => check_say(say)?,
-                Verb::StartStream(stream) => check_stream(stream)?,
-                Verb::StartTranscription(it) => check_callback(&it.status_callback)?,
-                Verb::Dial(dial) => check_dial(dial)?,
-                Verb::Pause(_)
-                | Verb::StopStream(_)
-                | Verb::StopTranscription(_)
-                | Verb::Hangup
-                | Verb::Reject(_) => {}
+                TwimlVerb::Say(say) => check_say(say)?,
+                TwimlVerb::StartStream(stream) => check_stream(stream)?,
+                TwimlVerb::StartTranscription(it) => check_callback(&it.status_callback)?,
+                TwimlVerb::Dial(dial) => check_dial(dial)?,
+                TwimlVerb::Pause(_)
+                | TwimlVerb::StopStream(_)
+                | TwimlVerb::StopTranscription(_)
+                | TwimlVerb::Hangup
+                | TwimlVerb::Reject(_) => {}
             }
         }
         Ok(Self { verbs })
@@ -317,23 +317,26 @@ impl Response {
     }
 
     /// What Twilio is to do, in this order.
-    pub fn verbs(&self) -> &[Verb] {
+    pub fn verbs(&self) -> &[TwimlVerb] {
         &self.verbs
     }
 
     /// The document as Twilio reads it. Characters that XML cannot hold are left out.
     pub fn to_xml(&self) -> String {
-        xml::document(&self.verbs)
+        writer::write_document(&self.verbs)
     }
 }
 
 fn check_say(say: &Say) -> Result<(), TwimlError> {
-    let chars = xml::legal(&say.text).trim().chars().count();
+    let chars = writer::strip_illegal_chars(&say.text)
+        .trim()
+        .chars()
+        .count();
     let fits = (1..=SAY_CHARS_MAX).contains(&chars);
     fits.then_some(()).ok_or(TwimlError::Say)
 }
 
-fn check_stream(stream: &Stream) -> Result<(), TwimlError> {
+fn check_stream(stream: &StreamNoun) -> Result<(), TwimlError> {
     let url = Url::parse(&stream.url).map_err(|_| TwimlError::StreamUrl)?;
     let here = match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
@@ -353,9 +356,9 @@ fn check_stream(stream: &Stream) -> Result<(), TwimlError> {
     stream.parameters.iter().try_for_each(check_parameter)
 }
 
-fn check_parameter(parameter: &Parameter) -> Result<(), TwimlError> {
+fn check_parameter(parameter: &TwimlParameter) -> Result<(), TwimlError> {
     let chars = parameter.name.chars().count() + parameter.value.chars().count();
-    let has_name = !xml::legal(&parameter.name).is_empty();
+    let has_name = !writer::strip_illegal_chars(&parameter.name).is_empty();
     let fits = has_name && chars <= PARAMETER_CHARS_MAX;
     fits.then_some(()).ok_or(TwimlError::Parameter)
 }
@@ -380,7 +383,7 @@ fn check_dial(dial: &Dial) -> Result<(), TwimlError> {
     dial.action.as_deref().map_or(Ok(()), check_callback)?;
     for noun in &dial.nouns {
         let (parameters, status) = match noun {
-            Noun::Number {
+            DialNoun::Number {
                 announcement,
                 status,
                 ..
@@ -388,7 +391,7 @@ fn check_dial(dial: &Dial) -> Result<(), TwimlError> {
                 announcement.as_deref().map_or(Ok(()), check_callback)?;
                 (&[][..], status)
             }
-            Noun::Client {
+            DialNoun::Client {
                 parameters, status, ..
             } => (&parameters[..], status),
         };
@@ -406,17 +409,17 @@ mod tests {
 
     const DECLARATION: &str = r#"<?xml version="1.0" encoding="UTF-8"?>"#;
 
-    pub(super) fn stream(url: &str) -> Stream {
-        Stream {
+    pub(super) fn stream(url: &str) -> StreamNoun {
+        StreamNoun {
             url: url.to_owned(),
             name: None,
-            tracks: Tracks::Both,
+            tracks: TrackSelection::Both,
             status_callback: None,
             parameters: vec![],
         }
     }
 
-    fn dial(nouns: Vec<Noun>) -> Dial {
+    fn dial(nouns: Vec<DialNoun>) -> Dial {
         Dial {
             caller_id: None,
             answer_on_bridge: true,
@@ -427,35 +430,35 @@ mod tests {
         }
     }
 
-    fn number() -> Noun {
-        Noun::Number {
+    fn number() -> DialNoun {
+        DialNoun::Number {
             number: E164::parse("+14155550123").unwrap(),
             announcement: None,
             status: None,
         }
     }
 
-    fn xml(verbs: Vec<Verb>) -> String {
-        let xml = Response::new(verbs).unwrap().to_xml();
+    fn xml(verbs: Vec<TwimlVerb>) -> String {
+        let xml = VoiceResponse::new(verbs).unwrap().to_xml();
         xml.strip_prefix(DECLARATION).unwrap().to_owned()
     }
 
-    fn refused(verb: Verb) -> TwimlError {
-        Response::new(vec![verb]).unwrap_err()
+    fn refused(verb: TwimlVerb) -> TwimlError {
+        VoiceResponse::new(vec![verb]).unwrap_err()
     }
 
     #[test]
     fn a_call_to_a_number_is_announced_streamed_and_dialled() {
-        let stream = Stream {
+        let stream = StreamNoun {
             name: Some("cb-1".to_owned()),
             status_callback: Some("https://cb.example.com/api/streams/status".to_owned()),
-            parameters: vec![Parameter::new("call", "a&b<c>\"d\"")],
+            parameters: vec![TwimlParameter::new("call", "a&b<c>\"d\"")],
             ..stream("wss://cb.example.com/media/s3cret")
         };
         let dial = Dial {
             caller_id: Some(E164::parse("+14155550100").unwrap()),
             action: Some("https://cb.example.com/voice/ended".to_owned()),
-            nouns: vec![Noun::Number {
+            nouns: vec![DialNoun::Number {
                 number: E164::parse("+14155550123").unwrap(),
                 announcement: Some("https://cb.example.com/a".to_owned()),
                 status: Some(StatusCallback::all("https://cb.example.com/s?a=1&b=2")),
@@ -469,9 +472,9 @@ mod tests {
         };
         assert_eq!(
             xml(vec![
-                Verb::Say(say),
-                Verb::StartStream(stream),
-                Verb::Dial(dial),
+                TwimlVerb::Say(say),
+                TwimlVerb::StartStream(stream),
+                TwimlVerb::Dial(dial),
             ]),
             "<Response>\
              <Say voice=\"Polly.Joanna\" language=\"en-US\">This call is written down.</Say>\
@@ -488,13 +491,13 @@ mod tests {
 
     #[test]
     fn a_client_is_rung_by_its_identity() {
-        let client = Noun::Client {
+        let client = DialNoun::Client {
             identity: ClientIdentity::parse("u1_00").unwrap(),
-            parameters: vec![Parameter::new("callSid", "CA1")],
+            parameters: vec![TwimlParameter::new("callSid", "CA1")],
             status: None,
         };
         assert_eq!(
-            xml(vec![Verb::Dial(dial(vec![client]))]),
+            xml(vec![TwimlVerb::Dial(dial(vec![client]))]),
             "<Response><Dial answerOnBridge=\"true\" timeout=\"30\" timeLimit=\"3600\"><Client>\
              <Identity>u1_00</Identity><Parameter name=\"callSid\" value=\"CA1\"/></Client></Dial>\
              </Response>"
@@ -504,19 +507,22 @@ mod tests {
     #[test]
     fn a_refusal_is_spoken_or_silent() {
         assert_eq!(
-            xml(vec![Verb::Say(Say::text("No & no.")), Verb::Hangup]),
+            xml(vec![
+                TwimlVerb::Say(Say::text("No & no.")),
+                TwimlVerb::Hangup
+            ]),
             "<Response><Say>No &amp; no.</Say><Hangup/></Response>"
         );
         assert_eq!(
-            xml(vec![Verb::Reject(Reason::Busy)]),
+            xml(vec![TwimlVerb::Reject(TwimlRejectReason::Busy)]),
             "<Response><Reject reason=\"busy\"/></Response>"
         );
         assert_eq!(
-            xml(vec![Verb::Pause(2)]),
+            xml(vec![TwimlVerb::Pause(2)]),
             "<Response><Pause length=\"2\"/></Response>"
         );
         assert_eq!(
-            Response::empty().to_xml(),
+            VoiceResponse::empty().to_xml(),
             format!("{DECLARATION}<Response/>")
         );
     }
@@ -532,7 +538,7 @@ mod tests {
             "ws://[::1]:4000/media",
         ] {
             assert!(
-                Response::new(vec![Verb::StartStream(stream(url))]).is_ok(),
+                VoiceResponse::new(vec![TwimlVerb::StartStream(stream(url))]).is_ok(),
                 "{url}"
             );
         }
@@ -546,7 +552,7 @@ mod tests {
             "wss://cb.example.com/media#1",
             "wss://me@cb.example.com/media",
         ] {
-            let error = refused(Verb::StartStream(stream(url)));
+            let error = refused(TwimlVerb::StartStream(stream(url)));
             assert_eq!(error, TwimlError::StreamUrl, "{url}");
         }
     }
@@ -554,8 +560,8 @@ mod tests {
     #[test]
     fn a_parameter_is_shorter_than_500_characters() {
         let with = |name: &str, value: String| {
-            let parameters = vec![Parameter::new(name, value)];
-            Response::new(vec![Verb::StartStream(Stream {
+            let parameters = vec![TwimlParameter::new(name, value)];
+            VoiceResponse::new(vec![TwimlVerb::StartStream(StreamNoun {
                 parameters,
                 ..stream("wss://h/m")
             })])
@@ -565,13 +571,13 @@ mod tests {
         assert_eq!(with("", "x".to_owned()), Err(TwimlError::Parameter));
         // Nothing that XML can hold.
         assert_eq!(with("\0", "x".to_owned()), Err(TwimlError::Parameter));
-        let client = Noun::Client {
+        let client = DialNoun::Client {
             identity: ClientIdentity::parse("u1").unwrap(),
-            parameters: vec![Parameter::new("a", "x".repeat(499))],
+            parameters: vec![TwimlParameter::new("a", "x".repeat(499))],
             status: None,
         };
         assert_eq!(
-            refused(Verb::Dial(dial(vec![client]))),
+            refused(TwimlVerb::Dial(dial(vec![client]))),
             TwimlError::Parameter
         );
     }
@@ -579,7 +585,7 @@ mod tests {
     #[test]
     fn a_dial_keeps_to_twilios_bounds() {
         let ten = dial(vec![number(); NOUNS_MAX]);
-        assert!(Response::new(vec![Verb::Dial(ten)]).is_ok());
+        assert!(VoiceResponse::new(vec![TwimlVerb::Dial(ten)]).is_ok());
         for (dial, error) in [
             (dial(vec![]), TwimlError::Nouns),
             (dial(vec![number(); NOUNS_MAX + 1]), TwimlError::Nouns),
@@ -605,7 +611,7 @@ mod tests {
                 TwimlError::CallbackUrl,
             ),
             (
-                dial(vec![Noun::Number {
+                dial(vec![DialNoun::Number {
                     number: E164::parse("+14155550123").unwrap(),
                     announcement: None,
                     status: Some(StatusCallback::all("https://my_host.example.com/s")),
@@ -613,7 +619,7 @@ mod tests {
                 TwimlError::CallbackUrl,
             ),
         ] {
-            assert_eq!(refused(Verb::Dial(dial)), error);
+            assert_eq!(refused(TwimlVerb::Dial(dial)), error);
         }
     }
 
@@ -621,14 +627,14 @@ mod tests {
     fn there_is_something_to_say_and_not_too_much() {
         let (nothing, too_much) = (" \u{0}".to_owned(), "x".repeat(SAY_CHARS_MAX + 1));
         for text in [String::new(), nothing, too_much] {
-            assert_eq!(refused(Verb::Say(Say::text(text))), TwimlError::Say);
+            assert_eq!(refused(TwimlVerb::Say(Say::text(text))), TwimlError::Say);
         }
     }
 
     #[test]
     fn debug_shows_neither_path_nor_value() {
-        let stream = Stream {
-            parameters: vec![Parameter::new("call", "hidden")],
+        let stream = StreamNoun {
+            parameters: vec![TwimlParameter::new("call", "hidden")],
             ..stream("wss://h/hidden")
         };
         assert!(!format!("{stream:?}").contains("hidden"));

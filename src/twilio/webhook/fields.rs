@@ -5,7 +5,7 @@ use serde::de::IntoDeserializer;
 use serde::de::value::Error as WordError;
 use serde::de::value::StrDeserializer;
 
-use super::Address;
+use super::CallAddress;
 use super::WebhookError;
 use crate::clock::UtcTime;
 use crate::ids::AccountSid;
@@ -13,9 +13,9 @@ use crate::ids::CallSid;
 use crate::limits;
 
 /// A form, as events are read from it. An empty field is one that is not there.
-pub(super) struct Fields<'a>(pub(super) &'a [(String, String)]);
+pub(super) struct WebhookFields<'a>(pub(super) &'a [(String, String)]);
 
-impl<'a> Fields<'a> {
+impl<'a> WebhookFields<'a> {
     /// A field; twice with the same value is once.
     pub(super) fn get(&self, name: &'static str) -> Result<Option<&'a str>, WebhookError> {
         let values = self.0.iter().filter(|(n, _)| n == name);
@@ -27,7 +27,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A field that must be there and be right.
-    pub(super) fn needed<T>(
+    pub(super) fn required<T>(
         &self,
         name: &'static str,
         read: impl FnOnce(&str) -> Option<T>,
@@ -48,7 +48,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A field that is good to know, if it can be read.
-    pub(super) fn hint<T>(
+    pub(super) fn lenient<T>(
         &self,
         name: &'static str,
         read: impl FnOnce(&str) -> Option<T>,
@@ -56,54 +56,54 @@ impl<'a> Fields<'a> {
         Ok(self.get(name)?.and_then(read))
     }
 
-    pub(super) fn number(&self, name: &'static str) -> Result<Option<u32>, WebhookError> {
-        self.hint(name, |text| text.parse().ok())
+    pub(super) fn optional_number(&self, name: &'static str) -> Result<Option<u32>, WebhookError> {
+        self.lenient(name, |text| text.parse().ok())
     }
 
-    pub(super) fn text(&self, name: &'static str) -> Result<Option<String>, WebhookError> {
+    pub(super) fn optional_text(&self, name: &'static str) -> Result<Option<String>, WebhookError> {
         let text = self.get(name)?;
-        Ok(text.map(|text| cut(text, limits::WEBHOOK_TEXT_BYTES_MAX).to_owned()))
+        Ok(text.map(|text| truncate_bytes(text, limits::WEBHOOK_TEXT_BYTES_MAX).to_owned()))
     }
 
     pub(super) fn call_sid(&self) -> Result<CallSid, WebhookError> {
-        self.needed("CallSid", |text| CallSid::parse(text).ok())
+        self.required("CallSid", |text| CallSid::parse(text).ok())
     }
 
     pub(super) fn account_sid(&self) -> Result<AccountSid, WebhookError> {
-        self.needed("AccountSid", |text| AccountSid::parse(text).ok())
+        self.required("AccountSid", |text| AccountSid::parse(text).ok())
     }
 
     /// `From`, which for a browser must be what `Caller`, its copy, says: a page can add fields,
     /// and whose call it is hangs on this one.
-    pub(super) fn caller(&self) -> Result<Option<Address>, WebhookError> {
+    pub(super) fn caller(&self) -> Result<Option<CallAddress>, WebhookError> {
         let (from, caller) = (self.get("From")?, self.get("Caller")?);
         let from_browser = from.is_some_and(|from| from.starts_with("client:"));
         if from_browser && caller.is_some() && caller != from {
             return Err(WebhookError::Contradictory("From"));
         }
-        Ok(from.and_then(Address::parse))
+        Ok(from.and_then(CallAddress::parse))
     }
 }
 
 /// A word of one of our lists, as serde knows it.
-pub(super) fn word<T: for<'de> Deserialize<'de>>(text: &str) -> Option<T> {
-    let word: StrDeserializer<'_, WordError> = text.into_deserializer();
-    T::deserialize(word).ok()
+pub(super) fn parse_word<T: for<'de> Deserialize<'de>>(text: &str) -> Option<T> {
+    let parse_word: StrDeserializer<'_, WordError> = text.into_deserializer();
+    T::deserialize(parse_word).ok()
 }
 
-pub(super) fn truth(text: &str) -> Option<bool> {
+pub(super) fn parse_bool(text: &str) -> Option<bool> {
     text.to_ascii_lowercase().parse().ok()
 }
 
-pub(super) fn time(text: &str) -> Option<UtcTime> {
+pub(super) fn parse_time(text: &str) -> Option<UtcTime> {
     UtcTime::parse(text).ok()
 }
 
-pub(super) fn share(number: f32) -> Option<f32> {
+pub(super) fn clamp_unit(number: f32) -> Option<f32> {
     number.is_finite().then(|| number.clamp(0.0, 1.0))
 }
 
 /// The first `bytes` bytes of `text`, and no half characters.
-pub(super) fn cut(text: &str, bytes: usize) -> &str {
+pub(super) fn truncate_bytes(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }

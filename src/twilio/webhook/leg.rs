@@ -4,12 +4,12 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use super::Address;
+use super::CallAddress;
 use super::WebhookError;
-use super::fields::Fields;
-use super::fields::time;
-use super::fields::truth;
-use super::fields::word;
+use super::fields::WebhookFields;
+use super::fields::parse_bool;
+use super::fields::parse_time;
+use super::fields::parse_word;
 use crate::clock::UtcTime;
 use crate::ids::AccountSid;
 use crate::ids::ApplicationSid;
@@ -50,8 +50,8 @@ pub struct VoiceRequest {
     pub parent: Option<CallSid>,
     pub direction: Option<LegDirection>,
     pub status: Option<CallStatus>,
-    pub from: Option<Address>,
-    pub to: Option<Address>,
+    pub from: Option<CallAddress>,
+    pub to: Option<CallAddress>,
     pub caller_name: Option<CallerName>,
 }
 
@@ -67,19 +67,19 @@ impl fmt::Debug for CallerName {
 
 impl VoiceRequest {
     /// Reads the request.
-    pub fn read(form: &[(String, String)]) -> Result<Self, WebhookError> {
-        let fields = Fields(form);
+    pub fn from_form(form: &[(String, String)]) -> Result<Self, WebhookError> {
+        let fields = WebhookFields(form);
         Ok(Self {
             call_sid: fields.call_sid()?,
             account_sid: fields.account_sid()?,
             application_sid: fields
                 .optional("ApplicationSid", |t| ApplicationSid::parse(t).ok())?,
             parent: fields.optional("ParentCallSid", |t| CallSid::parse(t).ok())?,
-            direction: fields.hint("Direction", word)?,
-            status: fields.hint("CallStatus", word)?,
+            direction: fields.lenient("Direction", parse_word)?,
+            status: fields.lenient("CallStatus", parse_word)?,
             from: fields.caller()?,
-            to: fields.hint("To", Address::parse)?,
-            caller_name: fields.text("CallerName")?.map(CallerName),
+            to: fields.lenient("To", CallAddress::parse)?,
+            caller_name: fields.optional_text("CallerName")?.map(CallerName),
         })
     }
 }
@@ -108,19 +108,19 @@ pub struct DialEnded {
 
 impl DialEnded {
     /// Reads the request.
-    pub fn read(form: &[(String, String)]) -> Result<Self, WebhookError> {
-        let fields = Fields(form);
+    pub fn from_form(form: &[(String, String)]) -> Result<Self, WebhookError> {
+        let fields = WebhookFields(form);
         let status = |text: &str| match text {
             "answered" => Some(CallStatus::Completed),
-            text => word(text),
+            text => parse_word(text),
         };
         Ok(Self {
             call_sid: fields.call_sid()?,
             account_sid: fields.account_sid()?,
-            status: fields.needed("DialCallStatus", status)?,
+            status: fields.required("DialCallStatus", status)?,
             child: fields.optional("DialCallSid", |t| CallSid::parse(t).ok())?,
-            duration_seconds: fields.number("DialCallDuration")?,
-            bridged: fields.hint("DialBridged", truth)?,
+            duration_seconds: fields.optional_number("DialCallDuration")?,
+            bridged: fields.lenient("DialBridged", parse_bool)?,
         })
     }
 }
@@ -153,49 +153,49 @@ pub struct CallStatusCallback {
     pub duration_seconds: Option<u32>,
     pub sip_code: Option<u16>,
     pub direction: Option<LegDirection>,
-    pub from: Option<Address>,
-    pub to: Option<Address>,
+    pub from: Option<CallAddress>,
+    pub to: Option<CallAddress>,
 }
 
 impl CallStatusCallback {
     /// Reads the callback.
-    pub fn read(form: &[(String, String)]) -> Result<Self, WebhookError> {
-        let fields = Fields(form);
+    pub fn from_form(form: &[(String, String)]) -> Result<Self, WebhookError> {
+        let fields = WebhookFields(form);
         Ok(Self {
             call_sid: fields.call_sid()?,
             account_sid: fields.account_sid()?,
             parent: fields.optional("ParentCallSid", |t| CallSid::parse(t).ok())?,
-            status: fields.needed("CallStatus", word)?,
-            sequence: fields.number("SequenceNumber")?,
-            at: fields.hint("Timestamp", time)?,
-            duration_seconds: fields.number("CallDuration")?,
-            sip_code: fields.hint("SipResponseCode", |t| t.parse().ok())?,
-            direction: fields.hint("Direction", word)?,
+            status: fields.required("CallStatus", parse_word)?,
+            sequence: fields.optional_number("SequenceNumber")?,
+            at: fields.lenient("Timestamp", parse_time)?,
+            duration_seconds: fields.optional_number("CallDuration")?,
+            sip_code: fields.lenient("SipResponseCode", |t| t.parse().ok())?,
+            direction: fields.lenient("Direction", parse_word)?,
             from: fields.caller()?,
-            to: fields.hint("To", Address::parse)?,
+            to: fields.lenient("To", CallAddress::parse)?,
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::form;
+    use super::super::decode_form;
     use super::super::tests::CALL;
     use super::super::tests::fields;
     use super::*;
 
     #[test]
     fn a_browser_does_not_pass_for_another() {
-        let read = |rest| VoiceRequest::read(&fields(rest)).map(|request| request.from);
-        let alice = Address::parse("client:alice");
+        let read = |rest| VoiceRequest::from_form(&fields(rest)).map(|request| request.from);
+        let alice = CallAddress::parse("client:alice");
         assert_eq!(read("From=client%3Aalice"), Ok(alice.clone()));
         assert_eq!(
             read("From=client%3Aalice&Caller=client%3Aalice"),
             Ok(alice.clone())
         );
         assert_eq!(read("From=client%3Aalice&From=client%3Aalice"), Ok(alice));
-        let wish = VoiceRequest::read(&fields("To=&To=%2B14155550123")).unwrap();
-        assert_eq!(wish.to, Address::parse("+14155550123"));
+        let wish = VoiceRequest::from_form(&fields("To=&To=%2B14155550123")).unwrap();
+        assert_eq!(wish.to, CallAddress::parse("+14155550123"));
         for forged in [
             "From=client%3Aalice&Caller=client%3Abob",
             "From=client%3Aalice&From=client%3Abob",
@@ -210,7 +210,8 @@ mod tests {
 
     #[test]
     fn a_leg_without_what_it_needs_is_an_error_that_names_the_field() {
-        let read = |body: &str| CallStatusCallback::read(&form(body.as_bytes()).unwrap());
+        let read =
+            |body: &str| CallStatusCallback::from_form(&decode_form(body.as_bytes()).unwrap());
         for (body, error) in [
             ("", WebhookError::Missing("CallSid")),
             ("CallSid=", WebhookError::Missing("CallSid")),
@@ -236,7 +237,7 @@ mod tests {
     #[test]
     fn what_is_only_good_to_know_may_be_anything() {
         let form = fields("CallStatus=no-answer&SequenceNumber=-1&Timestamp=soon&CallDuration=x");
-        let callback = CallStatusCallback::read(&form).unwrap();
+        let callback = CallStatusCallback::from_form(&form).unwrap();
         assert_eq!(callback.status, CallStatus::NoAnswer);
         let hints = (callback.sequence, callback.at, callback.duration_seconds);
         assert_eq!(hints, (None, None, None));
@@ -244,7 +245,8 @@ mod tests {
 
     #[test]
     fn a_dial_that_a_conference_answered_is_completed() {
-        let ended = DialEnded::read(&fields("DialCallStatus=answered&DialBridged=maybe")).unwrap();
+        let ended =
+            DialEnded::from_form(&fields("DialCallStatus=answered&DialBridged=maybe")).unwrap();
         assert_eq!((ended.status, ended.bridged), (CallStatus::Completed, None));
     }
 }

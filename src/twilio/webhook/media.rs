@@ -3,9 +3,9 @@
 use serde::Deserialize;
 
 use super::WebhookError;
-use super::fields::Fields;
-use super::fields::time;
-use super::fields::word;
+use super::fields::WebhookFields;
+use super::fields::parse_time;
+use super::fields::parse_word;
 use crate::clock::UtcTime;
 use crate::ids::AccountSid;
 use crate::ids::CallSid;
@@ -47,8 +47,8 @@ pub struct RecordingCallback {
 
 impl RecordingCallback {
     /// Reads the callback.
-    pub fn read(form: &[(String, String)]) -> Result<Self, WebhookError> {
-        let fields = Fields(form);
+    pub fn from_form(form: &[(String, String)]) -> Result<Self, WebhookError> {
+        let fields = WebhookFields(form);
         let url = |text: &str| {
             let ours = text.starts_with(RECORDINGS_AT)
                 && text.len() <= limits::WEBHOOK_TEXT_BYTES_MAX
@@ -59,13 +59,13 @@ impl RecordingCallback {
         Ok(Self {
             call_sid: fields.call_sid()?,
             account_sid: fields.account_sid()?,
-            recording_sid: fields.needed("RecordingSid", |t| RecordingSid::parse(t).ok())?,
-            status: fields.needed("RecordingStatus", word)?,
-            url: fields.hint("RecordingUrl", url)?,
-            channels: fields.hint("RecordingChannels", |t| t.parse().ok())?,
-            duration_seconds: fields.number("RecordingDuration")?,
-            started_at: fields.hint("RecordingStartTime", time)?,
-            error_code: fields.hint("ErrorCode", code)?,
+            recording_sid: fields.required("RecordingSid", |t| RecordingSid::parse(t).ok())?,
+            status: fields.required("RecordingStatus", parse_word)?,
+            url: fields.lenient("RecordingUrl", url)?,
+            channels: fields.lenient("RecordingChannels", |t| t.parse().ok())?,
+            duration_seconds: fields.optional_number("RecordingDuration")?,
+            started_at: fields.lenient("RecordingStartTime", parse_time)?,
+            error_code: fields.lenient("ErrorCode", code)?,
         })
     }
 }
@@ -109,16 +109,16 @@ pub enum StreamEvent {
 
 impl StreamCallback {
     /// Reads the callback.
-    pub fn read(form: &[(String, String)]) -> Result<Self, WebhookError> {
-        let fields = Fields(form);
+    pub fn from_form(form: &[(String, String)]) -> Result<Self, WebhookError> {
+        let fields = WebhookFields(form);
         Ok(Self {
             call_sid: fields.call_sid()?,
             account_sid: fields.account_sid()?,
-            stream_sid: fields.needed("StreamSid", |t| StreamSid::parse(t).ok())?,
-            name: fields.text("StreamName")?,
-            event: fields.needed("StreamEvent", word)?,
-            error: fields.text("StreamError")?,
-            at: fields.hint("Timestamp", time)?,
+            stream_sid: fields.required("StreamSid", |t| StreamSid::parse(t).ok())?,
+            name: fields.optional_text("StreamName")?,
+            event: fields.required("StreamEvent", parse_word)?,
+            error: fields.optional_text("StreamError")?,
+            at: fields.lenient("Timestamp", parse_time)?,
         })
     }
 }
@@ -133,7 +133,7 @@ mod tests {
         let url = |url: &str| {
             let recording = "RecordingSid=RE00000000000000000000000000000001";
             let body = format!("{recording}&RecordingStatus=completed&RecordingUrl={url}");
-            RecordingCallback::read(&fields(&body)).unwrap().url
+            RecordingCallback::from_form(&fields(&body)).unwrap().url
         };
         let real = "https://api.twilio.com/2010-04-01/Accounts/AC1/Recordings/RE1";
         assert_eq!(url(real), Some(real.to_owned()));

@@ -1,6 +1,6 @@
 //! What Twilio tells and asks us over HTTP: forms in, typed events out. Pure: no I/O.
 //!
-//! Every webhook is a form. [`form`] decodes it, the signature is checked over what it gives
+//! Every webhook is a form. [`decode_form`] decodes it, the signature is checked over what it gives
 //! ([`Payload::Form`](super::signature::Payload)), and then the event is read from it. Reading is
 //! liberal, as Twilio asks for (<https://www.twilio.com/docs/usage/webhooks/voice-webhooks>): fields
 //! may come at any time, so unknown ones are passed over, and a missing one is an error only where
@@ -19,7 +19,7 @@ use std::fmt;
 
 use url::form_urlencoded;
 
-use self::fields::cut;
+use self::fields::truncate_bytes;
 use crate::ids::ClientIdentity;
 use crate::ids::E164;
 use crate::limits;
@@ -32,8 +32,8 @@ pub use self::leg::VoiceRequest;
 pub use self::media::RecordingCallback;
 pub use self::media::StreamCallback;
 pub use self::media::StreamEvent;
-pub use self::transcription::Content;
 pub use self::transcription::TranscriptionCallback;
+pub use self::transcription::TranscriptionContent;
 pub use self::transcription::TranscriptionEvent;
 
 /// The header that names a webhook: a repetition has the same one.
@@ -66,7 +66,7 @@ pub enum WebhookError {
 
 /// The decoded fields of an `application/x-www-form-urlencoded` body, or of a query, in their
 /// order, duplicates and all, as the signature wants them. Bytes that are no UTF-8 become U+FFFD.
-pub fn form(body: &[u8]) -> Result<Vec<(String, String)>, FormError> {
+pub fn decode_form(body: &[u8]) -> Result<Vec<(String, String)>, FormError> {
     if body.len() > limits::WEBHOOK_BODY_BYTES_MAX {
         return Err(FormError::TooLong);
     }
@@ -80,13 +80,13 @@ pub fn form(body: &[u8]) -> Result<Vec<(String, String)>, FormError> {
 
 /// Reads a form as every webhook there is, for tests and fuzz targets: none may panic.
 #[cfg(any(test, feature = "fuzz"))]
-pub fn read_as_each(form: &[(String, String)]) {
-    let _ = VoiceRequest::read(form);
-    let _ = DialEnded::read(form);
-    let _ = CallStatusCallback::read(form);
-    let _ = RecordingCallback::read(form);
-    let _ = StreamCallback::read(form);
-    let _ = TranscriptionCallback::read(form);
+pub fn parse_as_every_webhook(form: &[(String, String)]) {
+    let _ = VoiceRequest::from_form(form);
+    let _ = DialEnded::from_form(form);
+    let _ = CallStatusCallback::from_form(form);
+    let _ = RecordingCallback::from_form(form);
+    let _ = StreamCallback::from_form(form);
+    let _ = TranscriptionCallback::from_form(form);
 }
 
 /// The value of [`IDEMPOTENCY_HEADER`], if it can be kept.
@@ -97,7 +97,7 @@ pub fn idempotency_token(header: Option<&str>) -> Option<String> {
 
 /// Who is at one end of a leg. `Debug` shows no number and no name that Twilio did not check.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Address {
+pub enum CallAddress {
     /// A telephone.
     Number(E164),
     /// A browser, `client:…`; in `From` it is the identity of its access token.
@@ -106,10 +106,10 @@ pub enum Address {
     Other(String),
 }
 
-impl Address {
+impl CallAddress {
     /// Reads what Twilio writes; `None` for nothing.
     pub fn parse(text: &str) -> Option<Self> {
-        let text = cut(text.trim(), limits::ADDRESS_BYTES_MAX).trim_end();
+        let text = truncate_bytes(text.trim(), limits::ADDRESS_BYTES_MAX).trim_end();
         if text.is_empty() {
             return None;
         }
@@ -141,7 +141,7 @@ impl Address {
     }
 }
 
-impl fmt::Debug for Address {
+impl fmt::Debug for CallAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Number(number) => write!(f, "Number({number:?})"),
@@ -162,12 +162,12 @@ mod tests {
 
     /// A form with the SIDs that every webhook has.
     pub(super) fn fields(rest: &str) -> Vec<(String, String)> {
-        form(format!("{CALL}&{rest}").as_bytes()).unwrap()
+        decode_form(format!("{CALL}&{rest}").as_bytes()).unwrap()
     }
 
     #[test]
     fn a_form_keeps_order_duplicates_and_empty_fields() {
-        let fields = form(b"b=2&a=%2B1%20x+y&a=&a=&%C3%BC=%ff&c").unwrap();
+        let fields = decode_form(b"b=2&a=%2B1%20x+y&a=&a=&%C3%BC=%ff&c").unwrap();
         let pairs: Vec<_> = fields
             .iter()
             .map(|(n, v)| (n.as_str(), v.as_str()))
@@ -187,12 +187,12 @@ mod tests {
 
     #[test]
     fn a_form_has_its_bounds() {
-        let fields = |count| form("a=1&".repeat(count).as_bytes());
+        let fields = |count| decode_form("a=1&".repeat(count).as_bytes());
         assert!(fields(limits::WEBHOOK_FIELDS_MAX).is_ok());
         let too_many = fields(limits::WEBHOOK_FIELDS_MAX + 1);
         assert_eq!(too_many, Err(FormError::TooManyFields));
-        assert!(form(&vec![b'a'; limits::WEBHOOK_BODY_BYTES_MAX]).is_ok());
-        let too_long = form(&vec![b'a'; limits::WEBHOOK_BODY_BYTES_MAX + 1]);
+        assert!(decode_form(&vec![b'a'; limits::WEBHOOK_BODY_BYTES_MAX]).is_ok());
+        let too_long = decode_form(&vec![b'a'; limits::WEBHOOK_BODY_BYTES_MAX + 1]);
         assert_eq!(too_long, Err(FormError::TooLong));
     }
 
@@ -209,11 +209,14 @@ mod tests {
     fn an_address_is_a_number_a_client_or_something_else() {
         let number = E164::parse("+14155550123").unwrap();
         assert_eq!(
-            Address::parse("+14155550123"),
-            Some(Address::Number(number))
+            CallAddress::parse("+14155550123"),
+            Some(CallAddress::Number(number))
         );
         let alice = ClientIdentity::parse("alice").unwrap();
-        assert_eq!(Address::parse("client:alice"), Some(Address::Client(alice)));
+        assert_eq!(
+            CallAddress::parse("client:alice"),
+            Some(CallAddress::Client(alice))
+        );
         for other in [
             "client:al ice",
             "client:",
@@ -222,12 +225,12 @@ mod tests {
             "(415) 555-0123",
         ] {
             assert_eq!(
-                Address::parse(other),
-                Some(Address::Other(other.to_owned()))
+                CallAddress::parse(other),
+                Some(CallAddress::Other(other.to_owned()))
             );
         }
-        assert_eq!(Address::parse(" "), None);
-        let long = Address::parse(&"ü".repeat(400)).unwrap();
+        assert_eq!(CallAddress::parse(" "), None);
+        let long = CallAddress::parse(&"ü".repeat(400)).unwrap();
         assert_eq!(long.as_str().len(), limits::ADDRESS_BYTES_MAX);
     }
 
@@ -238,8 +241,8 @@ mod tests {
              &Track=inbound_track&TranscriptionSid=GT00000000000000000000000000000001\
              &TranscriptionEvent=transcription-content&TranscriptionData={\"transcript\":\"secret\"}",
         );
-        let request = format!("{:?}", VoiceRequest::read(&form).unwrap());
-        let words = format!("{:?}", TranscriptionCallback::read(&form).unwrap());
+        let request = format!("{:?}", VoiceRequest::from_form(&form).unwrap());
+        let words = format!("{:?}", TranscriptionCallback::from_form(&form).unwrap());
         for hidden in ["4155550", "example", "JO", "secret"] {
             assert!(
                 !request.contains(hidden) && !words.contains(hidden),
@@ -256,19 +259,19 @@ mod tests {
             "alice",
             "sip:alice@example.org",
         ] {
-            assert_eq!(Address::parse(text).unwrap().to_text(), text);
+            assert_eq!(CallAddress::parse(text).unwrap().to_text(), text);
         }
         // Cut in a gap between two words.
         let long = format!("{} b", "a".repeat(limits::ADDRESS_BYTES_MAX - 1));
-        let cut = Address::parse(&long);
-        assert_eq!(Address::parse(&cut.as_ref().unwrap().to_text()), cut);
+        let cut = CallAddress::parse(&long);
+        assert_eq!(CallAddress::parse(&cut.as_ref().unwrap().to_text()), cut);
     }
 
     proptest! {
         #[test]
         fn any_bytes_have_a_defined_answer(body: Vec<u8>) {
-            let form = form(&body).unwrap();
-            prop_assert!(VoiceRequest::read(&form).is_err());
+            let form = decode_form(&body).unwrap();
+            prop_assert!(VoiceRequest::from_form(&form).is_err());
         }
 
         #[test]
@@ -277,7 +280,7 @@ mod tests {
         ) {
             let mut form = fields("CallStatus=ringing");
             form.extend(values.into_iter().map(|(i, value)| (FIELDS[i].to_owned(), value)));
-            read_as_each(&form);
+            parse_as_every_webhook(&form);
         }
     }
 

@@ -6,10 +6,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::WebhookError;
-use super::fields::Fields;
-use super::fields::share;
-use super::fields::time;
-use super::fields::truth;
+use super::fields::WebhookFields;
+use super::fields::clamp_unit;
+use super::fields::parse_bool;
+use super::fields::parse_time;
 use crate::clock::UtcTime;
 use crate::ids::AccountSid;
 use crate::ids::CallSid;
@@ -49,7 +49,7 @@ pub enum TranscriptionEvent {
         language: Option<String>,
     },
     /// Words. They may come after [`Self::Stopped`], and count then too.
-    Content(Content),
+    Content(TranscriptionContent),
     /// It is over; words that were on their way still come.
     Stopped,
     /// It failed.
@@ -63,7 +63,7 @@ pub enum TranscriptionEvent {
 
 /// Words that Twilio heard. `Debug` does not show them.
 #[derive(Clone, PartialEq)]
-pub struct Content {
+pub struct TranscriptionContent {
     /// On which track (`Track`).
     pub track: Track,
     /// Whether they stay (`Final`); otherwise the next ones of this track take their place.
@@ -78,9 +78,9 @@ pub struct Content {
     pub language: Option<String>,
 }
 
-impl fmt::Debug for Content {
+impl fmt::Debug for TranscriptionContent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Content")
+        f.debug_struct("TranscriptionContent")
             .field("track", &self.track)
             .field("is_final", &self.is_final)
             .field("text_bytes", &self.text.len())
@@ -99,35 +99,40 @@ struct TranscriptionData {
 
 impl TranscriptionCallback {
     /// Reads the callback.
-    pub fn read(form: &[(String, String)]) -> Result<Self, WebhookError> {
-        let fields = Fields(form);
+    pub fn from_form(form: &[(String, String)]) -> Result<Self, WebhookError> {
+        let fields = WebhookFields(form);
         let sid = |text: &str| TranscriptionSid::parse(text).ok();
         Ok(Self {
             call_sid: fields.call_sid()?,
             account_sid: fields.account_sid()?,
-            transcription_sid: fields.needed("TranscriptionSid", sid)?,
-            sequence: fields.number("SequenceId")?,
-            at: fields.hint("Timestamp", time)?,
-            event: Self::event(&fields)?,
+            transcription_sid: fields.required("TranscriptionSid", sid)?,
+            sequence: fields.optional_number("SequenceId")?,
+            at: fields.lenient("Timestamp", parse_time)?,
+            event: Self::parse_event(&fields)?,
         })
     }
 
-    fn event(fields: &Fields<'_>) -> Result<TranscriptionEvent, WebhookError> {
+    fn parse_event(fields: &WebhookFields<'_>) -> Result<TranscriptionEvent, WebhookError> {
         const EVENT: &str = "TranscriptionEvent";
         match fields.get(EVENT)?.ok_or(WebhookError::Missing(EVENT))? {
             "transcription-started" => Ok(TranscriptionEvent::Started {
-                name: fields.text("Name")?,
-                language: fields.text("LanguageCode")?,
+                name: fields.optional_text("Name")?,
+                language: fields.optional_text("LanguageCode")?,
             }),
-            "transcription-content" => Ok(TranscriptionEvent::Content(Content::read(fields)?)),
+            "transcription-content" => Ok(TranscriptionEvent::Content(
+                TranscriptionContent::from_fields(fields)?,
+            )),
             "transcription-stopped" => Ok(TranscriptionEvent::Stopped),
             "transcription-error" => {
-                let code = fields.number("TranscriptionErrorCode")?;
-                let message = fields.text("TranscriptionError")?;
+                let code = fields.optional_number("TranscriptionErrorCode")?;
+                let message = fields.optional_text("TranscriptionError")?;
                 Ok(TranscriptionEvent::Failed {
-                    code: code.map_or_else(|| fields.number("ErrorCode"), |code| Ok(Some(code)))?,
+                    code: code.map_or_else(
+                        || fields.optional_number("ErrorCode"),
+                        |code| Ok(Some(code)),
+                    )?,
                     message: message
-                        .map_or_else(|| fields.text("ErrorMessage"), |m| Ok(Some(m)))?,
+                        .map_or_else(|| fields.optional_text("ErrorMessage"), |m| Ok(Some(m)))?,
                 })
             }
             _ => Err(WebhookError::Unreadable(EVENT)),
@@ -135,22 +140,22 @@ impl TranscriptionCallback {
     }
 }
 
-impl Content {
-    fn read(fields: &Fields<'_>) -> Result<Self, WebhookError> {
+impl TranscriptionContent {
+    fn from_fields(fields: &WebhookFields<'_>) -> Result<Self, WebhookError> {
         let data = |text: &str| serde_json::from_str::<TranscriptionData>(text).ok();
-        let data = fields.needed("TranscriptionData", data)?;
+        let data = fields.required("TranscriptionData", data)?;
         let track = |text: &str| match text {
             "inbound_track" | "inbound" => Some(Track::Inbound),
             "outbound_track" | "outbound" => Some(Track::Outbound),
             _ => None,
         };
         Ok(Self {
-            track: fields.needed("Track", track)?,
-            is_final: fields.needed("Final", truth)?,
+            track: fields.required("Track", track)?,
+            is_final: fields.required("Final", parse_bool)?,
             text: data.transcript.trim().to_owned(),
-            confidence: data.confidence.as_f64().and_then(|c| share(c as f32)),
-            stability: fields.hint("Stability", |t| t.parse().ok().and_then(share))?,
-            language: fields.text("LanguageCode")?,
+            confidence: data.confidence.as_f64().and_then(|c| clamp_unit(c as f32)),
+            stability: fields.lenient("Stability", |t| t.parse().ok().and_then(clamp_unit))?,
+            language: fields.optional_text("LanguageCode")?,
         })
     }
 }
@@ -165,7 +170,9 @@ mod tests {
         let event = |rest: &str| {
             let sid = "TranscriptionSid=GT00000000000000000000000000000001";
             let body = format!("{sid}&TranscriptionEvent=transcription-error&{rest}");
-            TranscriptionCallback::read(&fields(&body)).unwrap().event
+            TranscriptionCallback::from_form(&fields(&body))
+                .unwrap()
+                .event
         };
         let failed = TranscriptionEvent::Failed {
             code: Some(32_650),
@@ -185,20 +192,20 @@ mod tests {
                 "{sid}&TranscriptionEvent=transcription-content&TranscriptionData={data}\
                  &Track=outbound&Final=True&Stability=NaN"
             );
-            TranscriptionCallback::read(&fields(&body)).map(|callback| callback.event)
+            TranscriptionCallback::from_form(&fields(&body)).map(|callback| callback.event)
         };
-        for (confidence, share) in [
+        for (confidence, clamp_unit) in [
             ("", None),
             (",\"confidence\":null", None),
             (",\"confidence\":\"high\"", None),
             (",\"confidence\":1.5", Some(1.0)),
             (",\"confidence\":1e300", None),
         ] {
-            let content = Content {
+            let content = TranscriptionContent {
                 track: Track::Outbound,
                 is_final: true,
                 text: "a".to_owned(),
-                confidence: share,
+                confidence: clamp_unit,
                 stability: None,
                 language: None,
             };
@@ -215,7 +222,7 @@ mod tests {
         let read = |rest: &str| {
             let sid = "TranscriptionSid=GT00000000000000000000000000000001";
             let body = format!("{sid}&TranscriptionEvent=transcription-content&{rest}");
-            TranscriptionCallback::read(&fields(&body)).map(|callback| callback.event)
+            TranscriptionCallback::from_form(&fields(&body)).map(|callback| callback.event)
         };
         for (rest, error) in [
             (

@@ -1,0 +1,82 @@
+//! Words that were left out, by how loud they were said. Pure: no I/O, no state but its sums.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::eval::wer::WordErrors;
+
+/// Width of one level in dB.
+const LEVEL_WIDTH_DB: f64 = 6.0;
+
+/// What was left out, level by level.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct LoudnessTable {
+    /// From the lower end of each level, in dB of full scale.
+    levels: BTreeMap<i64, LoudnessLevel>,
+}
+
+/// What was said at one level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LoudnessLevel {
+    /// Recordings.
+    pub files: u64,
+    /// Their words.
+    pub errors: WordErrors,
+}
+
+impl LoudnessTable {
+    /// Takes one recording in, whose speech is as loud as `db`.
+    pub fn add_recording(&mut self, db: f64, errors: WordErrors) {
+        let from = (db / LEVEL_WIDTH_DB).floor() * LEVEL_WIDTH_DB;
+        let level = self.levels.entry(from as i64).or_default();
+        level.files += 1;
+        level.errors += errors;
+    }
+
+    /// A line for each level, the loudest first; no lines without recordings.
+    pub fn format_rows(&self) -> Vec<String> {
+        let line = |(from, level): (&i64, &LoudnessLevel)| {
+            let errors = level.errors;
+            let to = from + LEVEL_WIDTH_DB as i64;
+            let rate = 100.0 * errors.rate().unwrap_or(0.0);
+            format!(
+                "{from:>4} to {to:>4} dB {:>6} {:>6} {:>8} {rate:>7.1} %",
+                level.files,
+                errors.reference_words(),
+                errors.deletions
+            )
+        };
+        self.levels.iter().rev().map(line).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deletions_are_counted_by_level() {
+        let errors = |hits, deletions| WordErrors {
+            hits,
+            deletions,
+            ..WordErrors::default()
+        };
+        let mut loudness = LoudnessTable::default();
+        loudness.add_recording(-22.3, errors(10, 0));
+        loudness.add_recording(-19.0, errors(8, 2));
+        loudness.add_recording(-48.0, errors(1, 9));
+        let format_rows = loudness.format_rows();
+        assert_eq!(format_rows.len(), 2);
+        assert!(
+            format_rows[0].starts_with(" -24 to  -18 dB      2     20        2"),
+            "{format_rows:?}"
+        );
+        assert!(
+            format_rows[1].starts_with(" -48 to  -42 dB      1     10        9"),
+            "{format_rows:?}"
+        );
+        assert!(LoudnessTable::default().format_rows().is_empty());
+    }
+}

@@ -1,0 +1,899 @@
+//! One live call's audio: a Media Stream on one side, its tracks and the engine on the other, the
+//! hub above. Wiring only: what the protocol means is the session's to say, what the audio means
+//! the tracks', and who works when the engine's.
+//!
+//! ```text
+//!   WebSocket ─► StreamSession ─► TrackPipeline (inbound)  ─┬─► jobs ─► Engine
+//!                             └─► TrackPipeline (outbound) ─┤              │ results
+//!                                       ▲                   └─► Hub        │
+//!                                       └──────────────────────────────────┘
+//! ```
+//!
+//! The reader never waits for the engine: jobs are queued without waiting, answers come as one
+//! more thing to select on. After the stream's end the task lives on until every word that was
+//! heard is published.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::ws::{Message, WebSocket};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
+
+use crate::archive::{ArchiveWriter, AudioArchive};
+use crate::audio::LINE_SAMPLES_PER_MS;
+use crate::clock;
+use crate::engine::Engine;
+use crate::engine::echo::EchoDetector;
+use crate::engine::language::LanguageMonitor;
+use crate::engine::track::{TrackConfig, TrackIdentity, TrackInput, TrackOutput, TrackPipeline};
+use crate::engine::workers::{ResultSender, TrackResult};
+use crate::hub::Hub;
+use crate::ids::{CallSid, StreamSid, Track};
+use crate::limits;
+use crate::metrics::Metrics;
+use crate::store::CallRecord;
+use crate::store::StoreError;
+use crate::tasks::Tasks;
+use crate::transcript::{CallStatus, Direction, EndReason, EngineHealth, Event};
+use crate::transcript_writer::TranscriptWriter;
+use crate::twilio::stream::session::{
+    SessionInput, SessionOutput, StreamBinding, StreamSession, StreamStart,
+};
+
+/// How often a call looks at the engine's health.
+const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Time that a peer gets to answer our closing of its socket.
+const CLOSE_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// What a call needs of the server; clones are the same.
+#[derive(Debug, Clone)]
+pub struct MediaDeps {
+    /// Where words come from.
+    pub engine: Arc<Engine>,
+    /// Where words go.
+    pub hub: Hub,
+    /// What keeps them.
+    pub transcript_writer: TranscriptWriter,
+    /// Where calls' audio is kept, if it is.
+    pub audio_archive: Option<AudioArchive>,
+    /// Where calls run.
+    pub tasks: Tasks,
+    /// How voices are cut up and drafted.
+    pub track_config: TrackConfig,
+    /// What is counted.
+    pub metrics: Metrics,
+}
+
+/// A stream that is over: no more audio of it comes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndedStream {
+    /// The call.
+    pub call_sid: CallSid,
+    /// The stream.
+    pub stream_sid: StreamSid,
+    /// Why it is over.
+    pub reason: EndReason,
+}
+
+/// Carries one Media Stream from its socket's opening to its last published word. `on_end` hears
+/// of the end of the audio at once, while the last words are still being recognised; of a socket
+/// that never said which stream it is, it hears nothing.
+///
+/// `frames` changes with each message of Twilio's that arrives, and is dropped with the last.
+pub async fn run_media_stream(
+    mut socket: WebSocket,
+    media_deps: MediaDeps,
+    binding: StreamBinding,
+    permit: OwnedSemaphorePermit,
+    frames: watch::Sender<()>,
+    on_end: impl FnOnce(EndedStream) + Send,
+) {
+    let (result_sender, mut job_results) = mpsc::channel(limits::RESULTS_QUEUED_MAX);
+    let mut task = MediaTask::new(clock::now(), media_deps.clone(), binding, result_sender);
+    while task.ended.is_none() {
+        if let Some(start) = task.pending_start.take() {
+            // Nothing is read meanwhile; Twilio waits longer than the database may take.
+            let context = load_stream_context(&media_deps.transcript_writer, &start).await;
+            task.on_start(start, context);
+        }
+        tokio::select! {
+            message = socket.recv(), if task.is_reading(clock::now()) => {
+                if let Some(Ok(Message::Text(_))) = &message {
+                    frames.send_replace(());
+                }
+                task.on_message(clock::now(), message);
+            }
+            Some(result) = job_results.recv() => task.on_job_result(clock::now(), result),
+            () = clock::sleep_until(task.deadline()) => task.on_tick(clock::now()),
+            () = media_deps.tasks.wait_for_stop() => task.handle_session_input(clock::now(), SessionInput::Stopping),
+        }
+    }
+    drop(frames);
+    if let Some(ended_stream) = task.ended_stream() {
+        on_end(ended_stream);
+    }
+    media_deps.tasks.spawn(async move {
+        // A peer that does not answer loses nothing but its socket.
+        let _ = tokio::time::timeout(CLOSE_WAIT_MAX, socket.send(Message::Close(None))).await;
+        drop(permit);
+    });
+    while !task.is_finished() {
+        tokio::select! {
+            Some(result) = job_results.recv() => task.on_job_result(clock::now(), result),
+            () = clock::sleep_until(task.deadline()) => task.on_tick(clock::now()),
+        }
+    }
+}
+
+/// Finds out what is known of a stream's call, and the how manyth of its streams this is. A call
+/// goes on without the database: then the hub counts.
+async fn load_stream_context(
+    transcript_writer: &TranscriptWriter,
+    start: &StreamStart,
+) -> StreamContext {
+    let (call, stream) = (&start.call_sid, &start.stream_sid);
+    let store = transcript_writer.store();
+    let known = async {
+        let is_known = transcript_writer.restore_call(call).await?;
+        let record = store.call_record(call).await?;
+        Ok::<_, StoreError>(record.filter(|_| is_known))
+    };
+    let record = known.await.unwrap_or_else(|error| {
+        tracing::error!(?call, %error, "what is known of a call is not there");
+        None
+    });
+    match store.open_stream(call, stream, clock::utc_now()).await {
+        Ok(stream) => StreamContext {
+            number: stream.number,
+            offset_ms: Some(stream.start_offset_ms),
+            record,
+            is_deleted: false,
+        },
+        Err(error) => {
+            tracing::error!(?call, %error, "a call's stream is not written down");
+            StreamContext {
+                record,
+                is_deleted: matches!(error, StoreError::NoSuchCall),
+                ..StreamContext::default()
+            }
+        }
+    }
+}
+
+/// What is known of a stream's call.
+#[derive(Debug, Default)]
+struct StreamContext {
+    number: u32,
+    /// Where the stream's own clock is on the call's, by its date.
+    offset_ms: Option<u64>,
+    /// The call's record, if it was announced before its stream came.
+    record: Option<CallRecord>,
+    /// Somebody wants nothing of this call to be kept.
+    is_deleted: bool,
+}
+
+/// A stream and what was made of it so far.
+struct MediaTask {
+    media_deps: MediaDeps,
+    session: StreamSession,
+    /// The stream's start, before its call is looked up.
+    pending_start: Option<StreamStart>,
+    call: Option<StreamedCall>,
+    /// Whether the call was announced: then others tell of its end.
+    is_announced: bool,
+    result_sender: ResultSender,
+    reading_paused_until: Option<Instant>,
+    session_deadline: Option<Instant>,
+    health_at: Instant,
+    health: EngineHealth,
+    ended: Option<EndReason>,
+}
+
+/// The call that a stream is of, once it has said so.
+struct StreamedCall {
+    sid: CallSid,
+    stream_sid: StreamSid,
+    stream: u32,
+    /// Nobody but its stream tells of this call: a player's, not Twilio's.
+    is_unannounced: bool,
+    direction: Direction,
+    pipelines: BTreeMap<Track, (TrackIdentity, TrackPipeline)>,
+    /// Which words are the other party's.
+    echo_detector: EchoDetector,
+    /// Which language they are of, where the engine hears one only.
+    language_monitor: Option<LanguageMonitor>,
+    archive: Option<ArchiveWriter>,
+    /// Where the stream's own clock is on the call's.
+    offset_ms: u64,
+}
+
+impl MediaTask {
+    fn new(
+        now: Instant,
+        media_deps: MediaDeps,
+        binding: StreamBinding,
+        result_sender: ResultSender,
+    ) -> Self {
+        let mut task = Self {
+            media_deps,
+            is_announced: binding.call_sid.is_some(),
+            session: StreamSession::new(now, binding),
+            pending_start: None,
+            call: None,
+            result_sender,
+            reading_paused_until: None,
+            session_deadline: None,
+            health_at: now + HEALTH_INTERVAL,
+            health: EngineHealth::Ok,
+            ended: None,
+        };
+        task.drain_session(now);
+        task
+    }
+
+    fn is_reading(&self, now: Instant) -> bool {
+        self.reading_paused_until.is_none_or(|at| at <= now)
+    }
+
+    /// When to `tick` at the latest.
+    fn deadline(&self) -> Option<Instant> {
+        let pipelines = self.call.iter().flat_map(|call| call.pipelines.values());
+        pipelines
+            .filter_map(|(_, pipeline)| pipeline.deadline())
+            .chain(self.session_deadline)
+            .chain(self.reading_paused_until)
+            .chain([self.health_at])
+            .min()
+    }
+
+    fn on_message(&mut self, now: Instant, message: Option<Result<Message, axum::Error>>) {
+        match message {
+            Some(Ok(Message::Text(text))) => {
+                self.handle_session_input(now, SessionInput::Text(&text));
+            }
+            Some(Ok(Message::Binary(_))) => self.handle_session_input(now, SessionInput::Binary),
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            Some(Err(error)) if is_protocol_violation(&error) => {
+                self.handle_session_input(now, SessionInput::Unreadable);
+            }
+            Some(Ok(Message::Close(_)) | Err(_)) | None => {
+                self.handle_session_input(now, SessionInput::Closed);
+            }
+        }
+    }
+
+    fn handle_session_input(&mut self, now: Instant, input: SessionInput<'_>) {
+        self.session.handle(now, input);
+        self.drain_session(now);
+    }
+
+    fn on_tick(&mut self, now: Instant) {
+        self.reading_paused_until.take_if(|at| *at <= now);
+        if self.ended.is_none() {
+            self.handle_session_input(now, SessionInput::Tick);
+        }
+        let pipelines = self
+            .call
+            .iter_mut()
+            .flat_map(|call| call.pipelines.values_mut());
+        for (_, pipeline) in pipelines {
+            pipeline.handle(now, TrackInput::Tick);
+        }
+        self.drain_pipelines();
+        if self.health_at <= now {
+            self.health_at = now + HEALTH_INTERVAL;
+            let (health, lag) = self.media_deps.engine.health();
+            self.publish_health(health, lag);
+        }
+    }
+
+    fn on_job_result(&mut self, now: Instant, (track_id, result): TrackResult) {
+        let pipelines = self
+            .call
+            .iter_mut()
+            .flat_map(|call| call.pipelines.values_mut());
+        if let Some((_, pipeline)) = pipelines
+            .into_iter()
+            .find(|(identity, _)| identity.track_id == track_id)
+            .as_mut()
+        {
+            pipeline.handle(now, TrackInput::JobResult(result));
+        }
+        self.drain_pipelines();
+    }
+
+    fn drain_session(&mut self, now: Instant) {
+        while let Some(output) = self.session.poll() {
+            match output {
+                SessionOutput::Started(start) => self.pending_start = Some(start),
+                SessionOutput::Audio {
+                    track,
+                    timestamp_ms,
+                    mulaw,
+                } => {
+                    self.on_audio(now, track, timestamp_ms, &mulaw);
+                }
+                SessionOutput::PauseReading(until) => self.reading_paused_until = Some(until),
+                SessionOutput::Timeout(until) => self.session_deadline = Some(until),
+                SessionOutput::Ended(reason) => self.on_end(now, reason),
+            }
+        }
+    }
+
+    fn on_start(&mut self, start: StreamStart, context: StreamContext) {
+        let stream = self
+            .media_deps
+            .hub
+            .open_stream(&start.call_sid, context.number);
+        let offset_ms = context.offset_ms;
+        let offset_ms =
+            (self.media_deps.hub).resolve_stream_start(&start.call_sid, offset_ms, clock::now());
+        self.media_deps.transcript_writer.attach(&start.call_sid);
+        tracing::info!(
+            call = ?start.call_sid, stream = ?start.stream_sid, number = stream,
+            "media stream started"
+        );
+        let stated_direction = start.parameters.get("direction").map(String::as_str);
+        let is_unannounced = !self.is_announced && context.record.is_none();
+        let (direction, status) = match context.record {
+            Some(record) => (record.direction, record.status),
+            None if stated_direction == Some("incoming") => {
+                (Direction::Incoming, CallStatus::InProgress)
+            }
+            None => (Direction::Outgoing, CallStatus::InProgress),
+        };
+        let stream_sid = start.stream_sid.clone();
+        let offset = Duration::from_millis(offset_ms);
+        let archives = self.media_deps.audio_archive.as_ref();
+        let archives = archives.filter(|_| !context.is_deleted);
+        let archive =
+            archives.map(|audio_archive| audio_archive.open_writer(&start.call_sid, offset));
+        if let Some(archive) = &archive {
+            let transcript_writer = &self.media_deps.transcript_writer;
+            transcript_writer.mark_audio_kept(&start.call_sid, archive.wait_for_data());
+        }
+        self.call = Some(StreamedCall {
+            sid: start.call_sid,
+            stream_sid: start.stream_sid,
+            stream,
+            is_unannounced,
+            direction,
+            pipelines: BTreeMap::new(),
+            echo_detector: EchoDetector::default(),
+            language_monitor: self
+                .media_deps
+                .track_config
+                .language
+                .clone()
+                .map(LanguageMonitor::new),
+            archive,
+            offset_ms,
+        });
+        if let Some(call) = &self.call {
+            self.media_deps
+                .hub
+                .publish_stream_started(&call.sid, stream_sid, status);
+        }
+    }
+
+    fn on_audio(&mut self, now: Instant, track: Track, timestamp_ms: u64, mulaw: &[u8]) {
+        let Some(call) = &mut self.call else { return };
+        let (stream, speaker) = (call.stream, call.direction.speaker(track));
+        let (_, pipeline) = call.pipelines.entry(track).or_insert_with(|| {
+            let track_id = self.media_deps.engine.next_track_id();
+            let identity = TrackIdentity {
+                track_id,
+                stream,
+                track,
+                speaker,
+            };
+            (
+                identity,
+                TrackPipeline::new(identity, self.media_deps.track_config.clone()),
+            )
+        });
+        pipeline.handle(
+            now,
+            TrackInput::Audio {
+                timestamp_ms,
+                mulaw,
+            },
+        );
+        let (at, samples) = pipeline.aligned_audio();
+        call.echo_detector.push_audio(track, at, samples);
+        if let Some(archive) = &call.archive {
+            archive.push(track, at, samples);
+        }
+        let position_ms = pipeline.timeline().position() / LINE_SAMPLES_PER_MS;
+        for (other, (_, pipeline)) in &mut call.pipelines {
+            if *other != track {
+                pipeline.handle(now, TrackInput::OtherTrack { position_ms });
+            }
+        }
+        self.drain_pipelines();
+    }
+
+    fn drain_pipelines(&mut self) {
+        let mut events = Vec::new();
+        let metrics = &self.media_deps.metrics;
+        let Some(call) = &mut self.call else { return };
+        let offset_ms = call.offset_ms.cast_signed();
+        for (_, pipeline) in call.pipelines.values_mut() {
+            while let Some(output) = pipeline.poll() {
+                match output {
+                    TrackOutput::Job(job) => {
+                        self.media_deps
+                            .engine
+                            .submit(job, self.result_sender.clone());
+                    }
+                    TrackOutput::Partial(mut partial) => {
+                        partial.echo = call
+                            .echo_detector
+                            .may_be_echo(partial.track, partial.start_ms);
+                        if partial.revision == 1 {
+                            let position_ms = pipeline.timeline().position() / LINE_SAMPLES_PER_MS;
+                            let after = position_ms.saturating_sub(partial.start_ms);
+                            metrics.observe_first_partial(Duration::from_millis(after));
+                        }
+                        events.push(Event::Partial { partial });
+                    }
+                    TrackOutput::Segment(mut segment) => {
+                        let (start_ms, end_ms) = (segment.start_ms, segment.end_ms);
+                        segment.echo = call.echo_detector.is_echo(segment.track, start_ms, end_ms);
+                        metrics.count_segment(&segment);
+                        let doubts = call
+                            .language_monitor
+                            .as_mut()
+                            .and_then(|monitor| monitor.push(&segment));
+                        events.push(Event::Segment { segment });
+                        events.extend(doubts.map(|doubts| Event::Language { doubts }));
+                    }
+                }
+            }
+        }
+        for event in events {
+            let lost = matches!(&event, Event::Segment { segment } if !segment.transcribed);
+            self.publish(event.shifted_by(offset_ms));
+            if lost {
+                self.publish_health(EngineHealth::Degraded, self.media_deps.engine.health().1);
+            }
+        }
+    }
+
+    fn publish_health(&mut self, health: EngineHealth, lag: Duration) {
+        if health != self.health {
+            self.health = health;
+            let lag_ms = lag.as_millis() as u64;
+            self.publish(Event::Engine {
+                health,
+                lag_ms,
+                partials_missed: 0,
+            });
+        }
+    }
+
+    fn on_end(&mut self, now: Instant, reason: EndReason) {
+        if self.call.is_none() {
+            tracing::info!(?reason, "media socket left without a call");
+        }
+        self.ended = Some(reason);
+        self.session_deadline = None;
+        self.reading_paused_until = None;
+        if reason == EndReason::ProtocolError
+            && let Some((first, fault)) = self.session.first_fault().zip(self.session.last_fault())
+        {
+            tracing::warn!(first_fault = %first, %fault, "media stream refused");
+        }
+        let pipelines = self
+            .call
+            .iter_mut()
+            .flat_map(|call| call.pipelines.values_mut());
+        for (_, pipeline) in pipelines {
+            pipeline.handle(now, TrackInput::Finish);
+        }
+        self.drain_pipelines();
+    }
+
+    fn ended_stream(&self) -> Option<EndedStream> {
+        let call = self.call.as_ref()?;
+        Some(EndedStream {
+            call_sid: call.sid.clone(),
+            stream_sid: call.stream_sid.clone(),
+            reason: self.ended?,
+        })
+    }
+
+    fn is_finished(&self) -> bool {
+        let mut pipelines = self.call.iter().flat_map(|call| call.pipelines.values());
+        pipelines.all(|(_, pipeline)| pipeline.is_settled())
+    }
+
+    /// Says that nothing more comes. Once: at the end, or when the task is cut short.
+    fn publish_end(&mut self) {
+        let reason = self.ended.unwrap_or(EndReason::ShuttingDown);
+        let counts = self.session.counts();
+        let Some(call) = self.call.take() else {
+            return;
+        };
+        tracing::info!(
+            call = ?call.sid, ?reason, media = counts.media, duplicates = counts.duplicates,
+            missing = counts.missing, faults = counts.faults, "media stream ended"
+        );
+        let metrics = &self.media_deps.metrics;
+        metrics.count_stream_end(reason);
+        metrics.count_media_lost("missing", counts.missing);
+        metrics.count_media_lost("duplicate", counts.duplicates);
+        metrics.count_media_lost("malformed", counts.faults.into());
+        let is_over = call.is_unannounced && reason == EndReason::Stopped;
+        let completed = is_over.then_some(Event::Call {
+            status: CallStatus::Completed,
+            stream_sid: None,
+        });
+        let final_events = completed.into_iter().chain([Event::Ended { reason }]);
+        self.media_deps.hub.close_stream(&call.sid, final_events);
+    }
+
+    fn publish(&self, event: Event) {
+        if let Some(call) = &self.call {
+            self.media_deps.hub.publish(&call.sid, event);
+        }
+    }
+}
+
+impl Drop for MediaTask {
+    fn drop(&mut self) {
+        self.publish_end();
+    }
+}
+
+/// Whether the peer sent what must not be sent, other than just being gone.
+fn is_protocol_violation(error: &axum::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref());
+    match cause {
+        Some(tungstenite::Error::Protocol(cause)) => {
+            *cause != ProtocolError::ResetWithoutClosingHandshake
+        }
+        cause => matches!(
+            cause,
+            Some(tungstenite::Error::Capacity(_) | tungstenite::Error::Utf8(_))
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audio::recording::RecordingReader;
+    use crate::audio::{LINE_HZ, mulaw};
+    use crate::engine::recognizer::{
+        Hypothesis, RecognizeError, RecognizeRequest, RecognizedWord, Recognizer,
+        ScriptedRecognizer,
+    };
+    use crate::hub::Subscription;
+    use crate::store::Store;
+    use crate::transcript::{LanguageDoubt, Speaker};
+    use crate::twilio::stream::message::{MediaFrame, MessageBody, StreamMessage};
+
+    const CALL: &str = "CA00000000000000000000000000000001";
+    const STREAM: &str = "MZ00000000000000000000000000000001";
+
+    struct FailingRecognizer;
+
+    impl Recognizer for FailingRecognizer {
+        fn recognize(&mut self, _: &RecognizeRequest<'_>) -> Result<Hypothesis, RecognizeError> {
+            Err(RecognizeError::Failed("as the test wants".to_owned()))
+        }
+    }
+
+    /// Hears the same word in everything, and is as sure of it as it is told.
+    struct UnsureRecognizer(f32);
+
+    impl Recognizer for UnsureRecognizer {
+        fn recognize(
+            &mut self,
+            request: &RecognizeRequest<'_>,
+        ) -> Result<Hypothesis, RecognizeError> {
+            let word = RecognizedWord {
+                text: "mumble".to_owned(),
+                start_ms: 0,
+                end_ms: request.speech_end_ms,
+                confidence: self.0,
+            };
+            Ok(Hypothesis {
+                words: vec![word],
+                language: "en".to_owned(),
+                mean_logprob: -1.0,
+            })
+        }
+    }
+
+    /// A line without a socket, on a clock that the test sets.
+    struct TestStream {
+        task: MediaTask,
+        job_results: mpsc::Receiver<TrackResult>,
+        listener: Subscription,
+        now: Instant,
+        sent_ms: u64,
+    }
+
+    /// "Weasels have eaten our phone system", 3 s.
+    fn weasels() -> Vec<i16> {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/prompts/weasels.wav");
+        let call = RecordingReader::read_all(path.as_ref(), LINE_HZ).unwrap();
+        crate::audio::to_i16(&call[0])
+    }
+
+    impl TestStream {
+        async fn new(recognizer: impl Recognizer + 'static) -> Self {
+            let (hub, tasks) = (Hub::new(), Tasks::default());
+            let store = Store::open("sqlite::memory:").await.unwrap();
+            let media_deps = MediaDeps {
+                engine: Arc::new(Engine::start(vec![Box::new(recognizer)])),
+                transcript_writer: TranscriptWriter::new(store, hub.clone(), tasks.clone()),
+                audio_archive: None,
+                hub,
+                tasks,
+                track_config: TrackConfig::default(),
+                metrics: Metrics::default(),
+            };
+            let listener = media_deps
+                .hub
+                .subscribe(&CallSid::parse(CALL).unwrap(), None)
+                .unwrap();
+            let (result_sender, job_results) = mpsc::channel(limits::RESULTS_QUEUED_MAX);
+            let now = clock::now();
+            Self {
+                task: MediaTask::new(now, media_deps, StreamBinding::default(), result_sender),
+                job_results,
+                listener,
+                now,
+                sent_ms: 0,
+            }
+        }
+
+        fn text(&mut self, text: &str) {
+            self.task
+                .on_message(self.now, Some(Ok(Message::text(text))));
+        }
+
+        fn start(&mut self) {
+            let start = format!(
+                r#"{{"event":"start","sequenceNumber":"1","streamSid":"{STREAM}","start":{{"accountSid":"AC00000000000000000000000000000001","streamSid":"{STREAM}","callSid":"{CALL}","tracks":["inbound"],"mediaFormat":{{"encoding":"audio/x-mulaw","sampleRate":8000,"channels":1}}}}}}"#
+            );
+            self.text(&start);
+            let start = self
+                .task
+                .pending_start
+                .take()
+                .expect("a stream that says what it is of");
+            self.task.on_start(start, StreamContext::default());
+            self.listener.read(); // the snapshot
+        }
+
+        /// Two seconds of a voice, in real time, without an end.
+        fn speak(&mut self) {
+            let speech = weasels();
+            self.play(&[(Track::Inbound, &speech[..100 * 160])]);
+        }
+
+        /// Sends tracks in real time, side by side; they are equally long.
+        fn play(&mut self, tracks: &[(Track, &[i16])]) {
+            let frames = tracks[0].1.len() / 160;
+            for n in 0..frames {
+                self.now += Duration::from_millis(20);
+                for &(track, samples) in tracks {
+                    let frame = &samples[n * 160..][..160];
+                    let media = MediaFrame {
+                        track,
+                        chunk: None,
+                        timestamp_ms: self.sent_ms,
+                        mulaw: frame.iter().map(|&s| mulaw::encode(s)).collect(),
+                    };
+                    let message = StreamMessage {
+                        sequence: None,
+                        stream_sid: None,
+                        body: MessageBody::Media(media),
+                    };
+                    self.text(&message.to_json());
+                }
+                self.sent_ms += 20;
+            }
+        }
+
+        fn session_closes(&mut self) {
+            self.task
+                .handle_session_input(self.now, SessionInput::Closed);
+        }
+
+        /// Goes on as `run_media_stream` does after the end.
+        async fn settle(mut self) -> Vec<Event> {
+            while !self.task.is_finished() {
+                let answer = self
+                    .job_results
+                    .recv()
+                    .await
+                    .expect("the line holds a sender");
+                self.task.on_job_result(self.now, answer);
+            }
+            drop(self.task);
+            let events = self.listener.read().into_iter();
+            events.map(|event| event.event.clone()).collect()
+        }
+
+        /// Lets time go by as `run_media_stream` does: from deadline to deadline.
+        fn wait(&mut self, time: Duration) {
+            let until = self.now + time;
+            while let Some(at) = self.task.deadline().filter(|at| *at <= until) {
+                self.now = self.now.max(at);
+                self.task.on_tick(self.now);
+                if self.task.ended.is_some() {
+                    return;
+                }
+                let next = self.task.deadline();
+                assert!(next > Some(self.now), "a deadline that never passes");
+            }
+            self.now = until;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_socket_without_a_start_is_left_at_its_deadline_and_nobody_hears_of_it() {
+        let mut stream_test = TestStream::new(ScriptedRecognizer::default()).await;
+        let begin = stream_test.now;
+        stream_test.text(r#"{"event":"connected","protocol":"Call","version":"1.0.0"}"#);
+        stream_test.wait(limits::MEDIA_START_WAIT_MAX * 3);
+        assert_eq!(stream_test.task.ended, Some(EndReason::NeverStarted));
+        assert_eq!(stream_test.now - begin, limits::MEDIA_START_WAIT_MAX);
+        let events = stream_test.settle().await;
+        assert!(matches!(events[..], [Event::Snapshot { .. }]), "{events:?}");
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_falls_silent_in_a_word_says_it_and_ends_later() {
+        let mut stream_test = TestStream::new(ScriptedRecognizer::default()).await;
+        stream_test.start();
+        stream_test.speak();
+        let silent_since = stream_test.now;
+        stream_test.wait(TrackConfig::default().stall_endpoint);
+        assert_eq!(stream_test.task.ended, None);
+        let pipelines = &stream_test.task.call.as_ref().unwrap().pipelines;
+        assert_eq!(
+            pipelines[&Track::Inbound].1.deadline(),
+            None,
+            "the utterance is still open"
+        );
+        stream_test.wait(limits::MEDIA_IDLE_MAX * 2);
+        assert_eq!(stream_test.task.ended, Some(EndReason::Idle));
+        assert_eq!(stream_test.now - silent_since, limits::MEDIA_IDLE_MAX);
+        let events = stream_test.settle().await;
+        let [.., Event::Segment { segment }, Event::Ended { reason }] = &events[..] else {
+            panic!("{events:?}")
+        };
+        assert_eq!(
+            (segment.text.as_str(), *reason),
+            ("one two", EndReason::Idle)
+        );
+    }
+
+    #[tokio::test]
+    async fn words_that_could_not_be_recognised_make_the_engine_degraded_until_it_is_well_again() {
+        let mut stream_test = TestStream::new(FailingRecognizer).await;
+        stream_test.start();
+        stream_test.speak();
+        stream_test.listener.read();
+        stream_test.wait(TrackConfig::default().stall_endpoint);
+        while stream_test.task.health != EngineHealth::Degraded {
+            let answer = stream_test.job_results.recv().await.unwrap();
+            stream_test.task.on_job_result(stream_test.now, answer);
+        }
+        let events = stream_test.listener.read();
+        let [lost, health] = &events[..] else {
+            panic!("{events:?}")
+        };
+        assert!(matches!(&lost.event, Event::Segment { segment } if !segment.transcribed));
+        let degraded = EngineHealth::Degraded;
+        assert!(matches!(health.event, Event::Engine { health, .. } if health == degraded));
+        stream_test.wait(HEALTH_INTERVAL * 2);
+        assert_eq!(stream_test.task.health, EngineHealth::Ok);
+    }
+
+    #[tokio::test]
+    async fn words_that_come_back_on_the_other_track_are_marked_as_an_echo() {
+        let mut stream_test = TestStream::new(ScriptedRecognizer::default()).await;
+        stream_test.start();
+        let mut agent = vec![0; 8_000];
+        agent.extend(weasels());
+        agent.extend(vec![0; 16_000]);
+        // 80 ms later, 12 dB below.
+        let late = std::iter::repeat_n(&0, 80 * 8).chain(&agent);
+        let customer: Vec<i16> = late.map(|sample| sample / 4).take(agent.len()).collect();
+        let middle = 24_000; // two seconds of speech
+        stream_test.play(&[
+            (Track::Inbound, &agent[..middle]),
+            (Track::Outbound, &customer[..middle]),
+        ]);
+        // The first draft of each track.
+        for _ in Track::ALL {
+            let answer = stream_test.job_results.recv().await.unwrap();
+            stream_test.task.on_job_result(stream_test.now, answer);
+        }
+        let events = stream_test.listener.read().into_iter();
+        let mut partials: Vec<_> = events
+            .filter_map(|event| {
+                let Event::Partial { partial } = &event.event else {
+                    return None;
+                };
+                Some((partial.track, partial.echo))
+            })
+            .collect();
+        partials.sort_unstable();
+        assert_eq!(partials, [(Track::Inbound, false), (Track::Outbound, true)]);
+
+        stream_test.play(&[
+            (Track::Inbound, &agent[middle..]),
+            (Track::Outbound, &customer[middle..]),
+        ]);
+        stream_test.session_closes();
+        let events = stream_test.settle().await;
+        let finals = events.iter().filter_map(|event| {
+            let Event::Segment { segment } = event else {
+                return None;
+            };
+            Some((segment.track, segment.echo))
+        });
+        let mut finals: Vec<_> = finals.collect();
+        finals.sort_unstable();
+        assert_eq!(finals, [(Track::Inbound, false), (Track::Outbound, true)]);
+    }
+
+    #[tokio::test]
+    async fn unsure_words_several_times_in_a_row_are_said_to_be_another_language() {
+        for (confidence, is_doubted) in [(0.3, true), (0.9, false)] {
+            let mut stream_test = TestStream::new(UnsureRecognizer(confidence)).await;
+            stream_test.start();
+            let mut three_times = Vec::new();
+            for _ in 0..3 {
+                three_times.extend(weasels());
+                three_times.extend(vec![0; 16_000]);
+            }
+            stream_test.play(&[(Track::Inbound, &three_times)]);
+            stream_test.session_closes();
+            let events = stream_test.settle().await;
+            let doubts = events.iter().filter_map(|event| {
+                let Event::Language { doubts } = event else {
+                    return None;
+                };
+                Some(doubts.clone())
+            });
+            let doubt = LanguageDoubt {
+                speaker: Speaker::Agent,
+                expected: "en".to_owned(),
+            };
+            let wanted = if is_doubted {
+                vec![vec![doubt]]
+            } else {
+                vec![]
+            };
+            assert_eq!(doubts.collect::<Vec<_>>(), wanted);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_flood_is_left_unread_for_a_while() {
+        let mut stream_test = TestStream::new(ScriptedRecognizer::default()).await;
+        stream_test.start();
+        let mut read = 0;
+        while stream_test.task.is_reading(stream_test.now) {
+            stream_test.text(r#"{"event":"mark"}"#);
+            read += 1;
+        }
+        assert!((2_500..4_000).contains(&read), "{read} messages were read");
+        stream_test.wait(Duration::from_secs(1));
+        assert!(stream_test.task.is_reading(stream_test.now) && stream_test.task.ended.is_none());
+    }
+}

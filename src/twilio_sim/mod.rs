@@ -1,0 +1,941 @@
+//! Stands in for Twilio: plays a recorded call, or a captured session, to a server's Media Streams
+//! socket. What `demo`, `replay`, the benches, simulated calls and whole-server tests speak through.
+//! For a server with an account there is a whole call around it: the [`webhooks`].
+//!
+//! # Captured sessions
+//!
+//! A capture is JSON lines, in order of time; `atMs` counts from the opening of the socket:
+//!
+//! ```text
+//! {"atMs":0,"text":"{\"event\":\"connected\",…}"}    a text message
+//! {"atMs":7,"binary":"AAEC"}                          a binary message, in base64
+//! {"atMs":6179,"close":true}                          the closing handshake
+//! {"atMs":6179,"drop":true}                           the connection is gone, without a handshake
+//! ```
+
+pub mod webhooks;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+use std::time::Instant;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use futures_util::SinkExt;
+use futures_util::StreamExt;
+use serde::Deserialize;
+use tokio::net::TcpStream;
+use tokio_tungstenite::MaybeTlsStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+
+use crate::audio::LINE_HZ;
+use crate::audio::mulaw;
+use crate::audio::recording::RecordingError;
+use crate::audio::recording::RecordingReader;
+use crate::clock;
+use crate::ids::CallSid;
+use crate::ids::StreamSid;
+use crate::ids::Track;
+use crate::twilio::signature;
+use crate::twilio::signature::SigningKey;
+use crate::twilio::stream::message::MediaFrame;
+use crate::twilio::stream::message::MessageBody;
+use crate::twilio::stream::message::StreamMessage;
+use crate::twilio::stream::message::StreamStart;
+
+/// Length of a frame, as Twilio cuts them.
+const FRAME_MS: u64 = 20;
+
+/// Samples of a frame.
+const FRAME_SAMPLES: usize = (LINE_HZ as u64 * FRAME_MS / 1_000) as usize;
+
+/// μ-law of silence, which ends a last frame, or a track that is shorter than the other.
+const SILENCE: u8 = 0xff;
+
+/// Longest time that a server may leave its socket unread. A server that holds back a call played
+/// faster than real time does so for less. Hit: [`PlaybackError::Stuck`], or at the end of the call the
+/// connection is dropped.
+const UNREAD_MAX: Duration = Duration::from_mins(2);
+
+/// Why a call could not be played.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaybackError {
+    /// The URL is no WebSocket URL.
+    #[error("{url} is not the URL of a WebSocket: {source}")]
+    Url {
+        /// The URL.
+        url: String,
+        /// What is wrong with it.
+        source: Box<tungstenite::Error>,
+    },
+    /// Nobody answers, or not with a WebSocket.
+    #[error("cannot open a WebSocket to {url}: {source}")]
+    Connect {
+        /// The URL.
+        url: String,
+        /// What happened.
+        source: Box<tungstenite::Error>,
+    },
+    /// The server hung up before the call was over.
+    #[error("the server closed the socket after {sent} messages, before the call was over")]
+    ClosedEarly {
+        /// Messages that went out.
+        sent: u64,
+    },
+    /// The server does not read.
+    #[error("the server has not read its socket for {} s", UNREAD_MAX.as_secs())]
+    Stuck,
+    /// A line of a capture is not of the format.
+    #[error("line {line} of the capture is not of the format: {cause}")]
+    Capture {
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        cause: String,
+    },
+}
+
+/// A recorded call: one or two parties, μ-law at 8 kHz, from one beginning.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RecordedCall {
+    /// What Twilio receives from the leg that starts the stream. Empty: no such track.
+    pub inbound: Vec<u8>,
+    /// What Twilio sends to that leg. Empty: no such track.
+    pub outbound: Vec<u8>,
+}
+
+impl RecordedCall {
+    /// A call of linear samples at 8 kHz.
+    pub fn from_samples(inbound: &[i16], outbound: &[i16]) -> Self {
+        let encode = |samples: &[i16]| samples.iter().map(|&s| mulaw::encode(s)).collect();
+        Self {
+            inbound: encode(inbound),
+            outbound: encode(outbound),
+        }
+    }
+
+    /// Reads the first channel of each of two recordings.
+    pub fn read_tracks(inbound: &Path, outbound: &Path) -> Result<Self, RecordingError> {
+        let channel = |path| -> Result<Vec<u8>, RecordingError> {
+            let channels = RecordingReader::read_all(path, LINE_HZ)?;
+            Ok(channels
+                .first()
+                .map(|channel| encode_mulaw(channel))
+                .unwrap_or_default())
+        };
+        Ok(Self {
+            inbound: channel(inbound)?,
+            outbound: channel(outbound)?,
+        })
+    }
+
+    /// Reads one recording: its first channel is the inbound track, its second, if any, the other.
+    pub fn read_recording(path: &Path) -> Result<Self, RecordingError> {
+        let channels = RecordingReader::read_all(path, LINE_HZ)?;
+        let mut tracks = channels.iter().map(|channel| encode_mulaw(channel));
+        let inbound = tracks.next().unwrap_or_default();
+        Ok(Self {
+            inbound,
+            outbound: tracks.next().unwrap_or_default(),
+        })
+    }
+
+    /// How long it lasts.
+    pub fn seconds(&self) -> f64 {
+        self.inbound.len().max(self.outbound.len()) as f64 / f64::from(LINE_HZ)
+    }
+
+    fn track(&self, track: Track) -> &[u8] {
+        match track {
+            Track::Inbound => &self.inbound,
+            Track::Outbound => &self.outbound,
+        }
+    }
+}
+
+/// Who signs the upgrade, if anybody does.
+#[derive(Debug, Clone)]
+pub struct RequestSigner {
+    /// The secret that the server knows.
+    pub key: SigningKey,
+    /// The `wss://…` URL that the server believes to have; without it the URL that is called.
+    pub public_url: Option<String>,
+}
+
+/// How a call is played.
+#[derive(Debug, Clone)]
+pub struct StreamOptions {
+    /// The call leg that the stream claims to be of.
+    pub call_sid: CallSid,
+    /// The stream.
+    pub stream_sid: StreamSid,
+    /// The account, `AC…`.
+    pub account_sid: String,
+    /// `<Parameter>`s of the `<Stream>`.
+    pub parameters: BTreeMap<String, String>,
+    /// Timestamp of the first frame. In real calls 90 to 160.
+    pub first_timestamp_ms: u64,
+    /// Timestamps lie up to this far beside the beat; below 10 in real calls.
+    pub jitter_ms_max: u64,
+    /// Chooses the jitter.
+    pub seed: u64,
+    /// Times real time; infinite, or nothing above zero: as fast as the server reads.
+    pub speed: f64,
+    /// Signs the upgrade as Twilio does.
+    pub signer: Option<RequestSigner>,
+}
+
+impl StreamOptions {
+    /// Real time, unsigned, under names that no call had before.
+    pub fn fresh() -> Self {
+        let stream_sid = StreamSid::parse(&format!("MZ{}", fresh_digits()));
+        let stream_sid = stream_sid.expect("32 hexadecimal digits");
+        Self::new(fresh_call_sid(), stream_sid)
+    }
+
+    /// Real time, unsigned, timestamps as in the calls that were seen.
+    pub fn new(call_sid: CallSid, stream_sid: StreamSid) -> Self {
+        Self {
+            call_sid,
+            stream_sid,
+            account_sid: format!("AC{:032}", 0),
+            parameters: BTreeMap::new(),
+            first_timestamp_ms: 100,
+            jitter_ms_max: 3,
+            seed: 1,
+            speed: 1.0,
+            signer: None,
+        }
+    }
+}
+
+/// A name that no call had before.
+fn fresh_call_sid() -> CallSid {
+    CallSid::parse(&format!("CA{}", fresh_digits())).expect("32 hexadecimal digits")
+}
+
+fn fresh_digits() -> String {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("the system has random numbers");
+    format!("{:032x}", u128::from_be_bytes(bytes))
+}
+
+/// When a call was played.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PlaybackReport {
+    /// When the recording began. Its millisecond `t` was spoken at `started + t / speed`, and left
+    /// with its frame when that was complete, at most 20 ms later.
+    pub started: Instant,
+    /// Where the recording's beginning is on the call's clock: its first frame's timestamp.
+    pub first_timestamp_ms: u64,
+    /// Times real time.
+    pub speed: f64,
+    /// Messages that went out.
+    pub sent: u64,
+    /// Whether all went out before the server closed the socket.
+    pub is_whole: bool,
+}
+
+impl PlaybackReport {
+    /// When the recording's millisecond `t_ms` was spoken.
+    pub fn spoken_at(&self, t_ms: u64) -> Instant {
+        self.started + scale_time(t_ms, self.speed)
+    }
+}
+
+/// One thing that is done to the socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SocketStep {
+    /// When, from the opening of the socket.
+    pub at_ms: u64,
+    /// What.
+    pub action: SocketAction,
+}
+
+/// What is done to the socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SocketAction {
+    /// Send a text message.
+    Text(String),
+    /// Send a binary message.
+    Binary(Vec<u8>),
+    /// Close in good order. Nothing after it is done.
+    Close,
+    /// Be gone. Nothing after it is done.
+    Drop,
+}
+
+/// Plays a call to the Media Streams socket at `url`, `ws://…` or `wss://…`, and waits for its
+/// end.
+pub async fn play_call(
+    url: &str,
+    call: &RecordedCall,
+    options: &StreamOptions,
+) -> Result<PlaybackReport, PlaybackError> {
+    let steps = socket_steps(call, options);
+    let mut played = send_steps(url, options.signer.as_ref(), options.speed, steps).await?;
+    if !played.is_whole {
+        return Err(PlaybackError::ClosedEarly { sent: played.sent });
+    }
+    played.first_timestamp_ms = options.first_timestamp_ms;
+    Ok(played)
+}
+
+/// Replays a captured session to the socket at `url`, each step at its time divided by `speed`.
+/// That the server hangs up on it is no error: [`PlaybackReport::is_whole`] tells.
+pub async fn replay_capture(
+    url: &str,
+    steps: &[SocketStep],
+    speed: f64,
+    signer: Option<&RequestSigner>,
+) -> Result<PlaybackReport, PlaybackError> {
+    send_steps(url, signer, speed, steps.iter().cloned()).await
+}
+
+/// Reads a captured session.
+pub fn parse_capture(text: &str) -> Result<Vec<SocketStep>, PlaybackError> {
+    let mut steps: Vec<SocketStep> = Vec::new();
+    for (index, line) in text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty())
+    {
+        let wrong = |cause: &str| PlaybackError::Capture {
+            line: index + 1,
+            cause: cause.to_owned(),
+        };
+        let wire: CaptureLine =
+            serde_json::from_str(line).map_err(|error| wrong(&error.to_string()))?;
+        let action = match (wire.text, wire.binary, wire.close, wire.drop) {
+            (Some(text), None, false, false) => SocketAction::Text(text),
+            (None, Some(base64), false, false) => SocketAction::Binary(
+                BASE64
+                    .decode(base64)
+                    .map_err(|error| wrong(&error.to_string()))?,
+            ),
+            (None, None, true, false) => SocketAction::Close,
+            (None, None, false, true) => SocketAction::Drop,
+            _ => return Err(wrong("it needs one of text, binary, close and drop")),
+        };
+        if steps.last().is_some_and(|last| last.at_ms > wire.at_ms) {
+            return Err(wrong("it is earlier than the line before"));
+        }
+        steps.push(SocketStep {
+            at_ms: wire.at_ms,
+            action,
+        });
+    }
+    Ok(steps)
+}
+
+/// The call that a captured session says it is of, if it gets that far.
+pub fn captured_call_sid(steps: &[SocketStep]) -> Option<CallSid> {
+    steps.iter().find_map(|step| {
+        let SocketAction::Text(text) = &step.action else {
+            return None;
+        };
+        let message = StreamMessage::parse(text).ok()?;
+        if let MessageBody::Start(start) = message.body {
+            return Some(start.call_sid);
+        }
+        None
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct CaptureLine {
+    at_ms: u64,
+    text: Option<String>,
+    binary: Option<String>,
+    #[serde(default)]
+    close: bool,
+    #[serde(default)]
+    drop: bool,
+}
+
+/// What Twilio would do in the course of this call.
+pub fn socket_steps<'a>(
+    call: &'a RecordedCall,
+    options: &'a StreamOptions,
+) -> impl Iterator<Item = SocketStep> + 'a {
+    let tracks: Vec<Track> = Track::ALL
+        .into_iter()
+        .filter(|&track| !call.track(track).is_empty())
+        .collect();
+    let frames = call
+        .inbound
+        .len()
+        .max(call.outbound.len())
+        .div_ceil(FRAME_SAMPLES) as u64;
+    let end_ms = frames * FRAME_MS;
+    let start = MessageBody::Start(StreamStart {
+        stream_sid: options.stream_sid.clone(),
+        call_sid: options.call_sid.clone(),
+        account_sid: Some(options.account_sid.clone()),
+        tracks: tracks.clone(),
+        parameters: options.parameters.clone(),
+    });
+    let stop = MessageBody::Stop {
+        account_sid: Some(options.account_sid.clone()),
+        call_sid: Some(options.call_sid.clone()),
+    };
+    let mut random = options.seed;
+    let media = (0..frames).flat_map(move |n| tracks.clone().into_iter().map(move |t| (n, t)));
+    let media = media.map(move |(n, track)| (n, track, jitter_ms(&mut random, options)));
+    let media = media.map(move |(n, track, jitter_ms)| {
+        let timestamp_ms = options.first_timestamp_ms + n * FRAME_MS;
+        let body = MessageBody::Media(MediaFrame {
+            track,
+            chunk: Some(n + 1),
+            timestamp_ms: timestamp_ms.saturating_add_signed(jitter_ms),
+            mulaw: mulaw_frame(call.track(track), n as usize),
+        });
+        ((n + 1) * FRAME_MS, body)
+    });
+    let numbered = std::iter::once((0, start))
+        .chain(media)
+        .chain(std::iter::once((end_ms, stop)))
+        .zip(1..)
+        .map(|((at_ms, body), sequence)| {
+            let stream_sid = Some(options.stream_sid.as_str().to_owned());
+            let message = StreamMessage {
+                sequence: Some(sequence),
+                stream_sid,
+                body,
+            };
+            SocketStep {
+                at_ms,
+                action: SocketAction::Text(message.to_json()),
+            }
+        });
+    let connected = StreamMessage {
+        sequence: None,
+        stream_sid: None,
+        body: MessageBody::Connected,
+    };
+    std::iter::once(SocketStep {
+        at_ms: 0,
+        action: SocketAction::Text(connected.to_json()),
+    })
+    .chain(numbered)
+    .chain(std::iter::once(SocketStep {
+        at_ms: end_ms,
+        action: SocketAction::Close,
+    }))
+}
+
+type MediaSocket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+async fn send_steps(
+    url: &str,
+    signer: Option<&RequestSigner>,
+    speed: f64,
+    steps: impl Iterator<Item = SocketStep>,
+) -> Result<PlaybackReport, PlaybackError> {
+    let mut socket = open_media_socket(url, signer).await?;
+    let started = clock::now();
+    let mut played = PlaybackReport {
+        started,
+        first_timestamp_ms: 0,
+        speed,
+        sent: 0,
+        is_whole: true,
+    };
+    for step in steps {
+        let at = started + scale_time(step.at_ms, speed);
+        let message = match step.action {
+            SocketAction::Text(text) => tungstenite::Message::text(text),
+            SocketAction::Binary(bytes) => tungstenite::Message::binary(bytes),
+            SocketAction::Close => {
+                played.is_whole = wait_until(&mut socket, at).await;
+                close_socket(socket).await;
+                return Ok(played);
+            }
+            SocketAction::Drop => {
+                played.is_whole = wait_until(&mut socket, at).await;
+                return Ok(played);
+            }
+        };
+        if !wait_until(&mut socket, at).await {
+            played.is_whole = false;
+            return Ok(played);
+        }
+        match tokio::time::timeout(UNREAD_MAX, socket.send(message)).await {
+            Ok(Ok(())) => played.sent += 1,
+            Ok(Err(_)) => {
+                played.is_whole = false;
+                return Ok(played);
+            }
+            Err(_) => return Err(PlaybackError::Stuck),
+        }
+    }
+    Ok(played)
+}
+
+async fn open_media_socket(
+    url: &str,
+    signer: Option<&RequestSigner>,
+) -> Result<MediaSocket, PlaybackError> {
+    let wrong_url = |source| PlaybackError::Url {
+        url: strip_url_path(url).to_owned(),
+        source: Box::new(source),
+    };
+    let mut request = url.into_client_request().map_err(wrong_url)?;
+    if let Some(RequestSigner { key, public_url }) = signer {
+        let signature = signature::sign(key, public_url.as_deref().unwrap_or(url), &[]);
+        let signature = HeaderValue::from_str(&signature).expect("base64 is ASCII");
+        request
+            .headers_mut()
+            .insert("X-Twilio-Signature", signature);
+    }
+    let (socket, _) = tokio_tungstenite::connect_async_with_config(request, None, true)
+        .await
+        .map_err(|source| PlaybackError::Connect {
+            url: strip_url_path(url).to_owned(),
+            source: Box::new(source),
+        })?;
+    Ok(socket)
+}
+
+/// Scheme, host and port of a URL: the path of a media socket holds its secret.
+fn strip_url_path(url: &str) -> &str {
+    let host_at = url.find("://").map_or(0, |at| at + 3);
+    let path_at = url[host_at..].find(['/', '?', '#']);
+    path_at.map_or(url, |at| &url[..host_at + at])
+}
+
+/// Waits for `at`, meanwhile answering pings; `false` if the server hung up.
+async fn wait_until(socket: &mut MediaSocket, at: Instant) -> bool {
+    if at <= clock::now() {
+        return true;
+    }
+    loop {
+        tokio::select! {
+            () = clock::sleep_until(Some(at)) => return true,
+            message = socket.next() => match message {
+                Some(Ok(tungstenite::Message::Close(_)) | Err(_)) | None => return false,
+                Some(Ok(_)) => {}
+            },
+        }
+    }
+}
+
+/// Closes in good order, and waits until the server has read all and says so.
+async fn close_socket(mut socket: MediaSocket) {
+    let handshake = async {
+        // Whatever goes wrong from here on ends in the same: the socket is gone.
+        if socket.close(None).await.is_ok() {
+            while let Some(Ok(_)) = socket.next().await {}
+        }
+    };
+    let _ = tokio::time::timeout(UNREAD_MAX, handshake).await;
+}
+
+/// `at_ms` of the recording in real time. Computed anew for each step, so that errors never add up.
+fn scale_time(at_ms: u64, speed: f64) -> Duration {
+    Duration::try_from_secs_f64(at_ms as f64 / 1_000.0 / speed).unwrap_or_default()
+}
+
+fn mulaw_frame(track: &[u8], number: usize) -> Vec<u8> {
+    let from = (number * FRAME_SAMPLES).min(track.len());
+    let to = (from + FRAME_SAMPLES).min(track.len());
+    let mut frame = track[from..to].to_vec();
+    frame.resize(FRAME_SAMPLES, SILENCE);
+    frame
+}
+
+/// The next of a row of numbers that look random (`SplitMix64`,
+/// <https://doi.org/10.1145/2660193.2660195>).
+fn jitter_ms(state: &mut u64, options: &StreamOptions) -> i64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^= z >> 31;
+    let range_ms = 2 * options.jitter_ms_max + 1;
+    (z % range_ms).cast_signed() - options.jitter_ms_max.cast_signed()
+}
+
+fn encode_mulaw(samples: &[f32]) -> Vec<u8> {
+    samples
+        .iter()
+        .map(|&sample| mulaw::encode((sample * 32_768.0).round().clamp(-32_768.0, 32_767.0) as i16))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::extract::WebSocketUpgrade;
+    use axum::extract::ws;
+    use axum::http::HeaderMap;
+    use axum::routing::any;
+    use tokio::net::TcpListener;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::tasks::Tasks;
+    use crate::transcript::EndReason;
+    use crate::twilio::signature::SignedPayload;
+    use crate::twilio::stream::session::SessionInput;
+    use crate::twilio::stream::session::SessionOutput;
+    use crate::twilio::stream::session::StreamBinding;
+    use crate::twilio::stream::session::StreamSession;
+
+    const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+    fn options() -> StreamOptions {
+        let call_sid = CallSid::parse("CA00000000000000000000000000000007").unwrap();
+        let stream_sid = StreamSid::parse("MZ00000000000000000000000000000007").unwrap();
+        let parameters = BTreeMap::from([("secret".to_owned(), "s".to_owned())]);
+        StreamOptions {
+            parameters,
+            speed: f64::INFINITY,
+            ..StreamOptions::new(call_sid, stream_sid)
+        }
+    }
+
+    /// Every code in turn; the second track shorter than the first.
+    fn call() -> RecordedCall {
+        let codes = |skip: usize, length| (0..=255).cycle().skip(skip).take(length).collect();
+        RecordedCall {
+            inbound: codes(0, 8_050),
+            outbound: codes(99, 3_210),
+        }
+    }
+
+    /// What a server heard of one socket.
+    #[derive(Debug, Default)]
+    struct ReceivedMessages {
+        signature: Option<String>,
+        texts: Vec<String>,
+        binaries: Vec<Vec<u8>>,
+        outputs: Vec<SessionOutput>,
+        has_closed: bool,
+        last_at: Option<Instant>,
+    }
+
+    /// A server that reads up to `messages_max` messages of one socket into a session; its URL, and
+    /// where what it heard comes out.
+    async fn server(
+        tasks: &Tasks,
+        messages_max: usize,
+    ) -> (String, mpsc::Receiver<ReceivedMessages>) {
+        let (tell, heard) = mpsc::channel(1);
+        let upgrade = async move |headers: HeaderMap, upgrade: WebSocketUpgrade| {
+            let signature = headers
+                .get("x-twilio-signature")
+                .map(|value| value.to_str().unwrap().to_owned());
+            upgrade.on_upgrade(async move |socket| {
+                let heard = listen(socket, messages_max).await;
+                tell.send(ReceivedMessages { signature, ..heard })
+                    .await
+                    .unwrap();
+            })
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("ws://{}/media", listener.local_addr().unwrap());
+        let router = Router::new().route("/media", any(upgrade));
+        tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
+        (url, heard)
+    }
+
+    async fn listen(mut socket: ws::WebSocket, messages_max: usize) -> ReceivedMessages {
+        let mut session = StreamSession::new(clock::now(), StreamBinding::default());
+        let mut heard = ReceivedMessages::default();
+        for _ in 0..messages_max {
+            let message = socket.recv().await;
+            let now = clock::now();
+            match &message {
+                Some(Ok(ws::Message::Text(text))) => {
+                    heard.texts.push(text.to_string());
+                    heard.last_at = Some(now);
+                    session.handle(now, SessionInput::Text(text));
+                }
+                Some(Ok(ws::Message::Binary(bytes))) => {
+                    heard.binaries.push(bytes.to_vec());
+                    session.handle(now, SessionInput::Binary);
+                }
+                Some(Ok(ws::Message::Close(_))) => heard.has_closed = true,
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => session.handle(now, SessionInput::Closed),
+            }
+            heard.outputs.extend(std::iter::from_fn(|| session.poll()));
+            if matches!(message, Some(Err(_)) | None) {
+                break;
+            }
+        }
+        heard
+            .outputs
+            .retain(|output| !matches!(output, SessionOutput::Timeout(_)));
+        heard
+    }
+
+    fn audio(outputs: &[SessionOutput], wanted: Track) -> Vec<u8> {
+        let mut audio = Vec::new();
+        for output in outputs {
+            if let SessionOutput::Audio { track, mulaw, .. } = output
+                && *track == wanted
+            {
+                audio.extend_from_slice(mulaw);
+            }
+        }
+        audio
+    }
+
+    #[tokio::test]
+    async fn a_session_hears_what_was_played() {
+        let tasks = Tasks::default();
+        let (url, mut heard) = server(&tasks, usize::MAX).await;
+        let (call, options) = (call(), options());
+        let played = play_call(&url, &call, &options).await.unwrap();
+        let heard = heard.recv().await.unwrap();
+
+        let [
+            SessionOutput::Started(start),
+            ..,
+            SessionOutput::Ended(EndReason::Stopped),
+        ] = &heard.outputs[..]
+        else {
+            panic!("{:?}", heard.outputs.last());
+        };
+        assert_eq!(
+            (&start.call_sid, &start.stream_sid),
+            (&options.call_sid, &options.stream_sid)
+        );
+        assert_eq!(
+            (&start.parameters, start.tracks.len()),
+            (&options.parameters, 2)
+        );
+        for (track, recorded) in [
+            (Track::Inbound, &call.inbound),
+            (Track::Outbound, &call.outbound),
+        ] {
+            let heard = audio(&heard.outputs, track);
+            assert_eq!(heard.len(), 51 * FRAME_SAMPLES);
+            assert_eq!(heard[..recorded.len()], recorded[..]);
+            assert!(heard[recorded.len()..].iter().all(|&code| code == SILENCE));
+        }
+        assert!(heard.has_closed && played.is_whole);
+        assert_eq!((played.sent, heard.texts.len()), (3 + 2 * 51, 3 + 2 * 51));
+        assert_eq!(heard.signature, None);
+    }
+
+    #[tokio::test]
+    async fn the_upgrade_is_signed_for_the_public_url() {
+        let tasks = Tasks::default();
+        let (url, mut heard) = server(&tasks, usize::MAX).await;
+        let public_url = "wss://callburner.example.com/ws/twilio/media".to_owned();
+        let key = SigningKey::auth_token(TOKEN);
+        let signer = RequestSigner {
+            key: key.clone(),
+            public_url: Some(public_url.clone()),
+        };
+        let options = StreamOptions {
+            signer: Some(signer),
+            ..options()
+        };
+        play_call(&url, &RecordedCall::default(), &options)
+            .await
+            .unwrap();
+        let signature = heard.recv().await.unwrap().signature.unwrap();
+        assert_eq!(signature, "jBXy345IJTDIvsID7Ei8YeEcD8Q=");
+        assert_eq!(
+            signature::verify(&key, &public_url, SignedPayload::None, &signature),
+            Ok(())
+        );
+    }
+
+    #[tokio::test]
+    async fn a_frame_never_leaves_before_it_was_spoken() {
+        let tasks = Tasks::default();
+        let (url, mut heard) = server(&tasks, usize::MAX).await;
+        let call = RecordedCall {
+            inbound: vec![SILENCE; 3_200],
+            outbound: Vec::new(),
+        };
+        let options = StreamOptions {
+            speed: 4.0,
+            ..options()
+        };
+        let played = play_call(&url, &call, &options).await.unwrap();
+        let stop_at = heard.recv().await.unwrap().last_at.unwrap();
+        assert!(stop_at >= played.spoken_at(400));
+        assert_eq!(
+            played.spoken_at(400),
+            played.started + Duration::from_millis(100)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_server_that_hangs_up_is_noticed() {
+        let tasks = Tasks::default();
+        let (url, _heard) = server(&tasks, 3).await;
+        let call = RecordedCall {
+            inbound: vec![SILENCE; 8_000 * 60 * 60],
+            outbound: Vec::new(),
+        };
+        let error = play_call(
+            &url,
+            &call,
+            &StreamOptions {
+                speed: 1_000.0,
+                ..options()
+            },
+        )
+        .await
+        .unwrap_err();
+        assert!(
+            matches!(error, PlaybackError::ClosedEarly { .. }),
+            "{error}"
+        );
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_an_error_that_names_the_server_and_not_the_secret_of_the_path() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = format!("ws://{}", listener.local_addr().unwrap());
+        drop(listener);
+        let url = format!("{server}/media/s3cret");
+        let error = play_call(&url, &call(), &options()).await.unwrap_err();
+        assert!(matches!(error, PlaybackError::Connect { .. }));
+        let said = error.to_string();
+        assert!(said.contains(&server) && !said.contains("s3cret"), "{said}");
+        let error = play_call("not a url", &call(), &options())
+            .await
+            .unwrap_err();
+        assert!(matches!(error, PlaybackError::Url { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_capture_is_replayed_to_the_letter() {
+        let tasks = Tasks::default();
+        for (last, has_closed) in [("close", true), ("drop", false)] {
+            let (url, mut heard) = server(&tasks, usize::MAX).await;
+            let capture = format!(
+                "{{\"atMs\":0,\"text\":\"{{ garbage \\\"}}\"}}\n\n{{\"atMs\":7,\"binary\":\"AAEC\"}}\n\
+                 {{\"atMs\":7,\"text\":\"\"}}\n{{\"atMs\":9,\"{last}\":true}}\n"
+            );
+            let steps = parse_capture(&capture).unwrap();
+            let played = replay_capture(&url, &steps, f64::INFINITY, None)
+                .await
+                .unwrap();
+            let heard = heard.recv().await.unwrap();
+            assert_eq!(heard.texts, ["{ garbage \"}", ""]);
+            assert_eq!(heard.binaries, [[0, 1, 2]]);
+            assert_eq!(
+                heard.outputs,
+                [SessionOutput::Ended(EndReason::NeverStarted)]
+            );
+            assert_eq!(
+                (heard.has_closed, played.sent, played.is_whole),
+                (has_closed, 3, true)
+            );
+        }
+    }
+
+    #[test]
+    fn a_capture_that_is_none_is_refused_with_its_line() {
+        for (capture, line) in [
+            ("{\"atMs\":0,\"text\":\"\"}\nx", 2),
+            ("{\"atMs\":0}", 1),
+            ("{\"text\":\"\"}", 1),
+            ("{\"atMs\":0,\"text\":\"\",\"close\":true}", 1),
+            ("{\"atMs\":0,\"txt\":\"\"}", 1),
+            ("\n{\"atMs\":0,\"binary\":\"*\"}", 2),
+            ("{\"atMs\":5,\"text\":\"\"}\n{\"atMs\":4,\"text\":\"\"}", 2),
+        ] {
+            match parse_capture(capture) {
+                Err(PlaybackError::Capture { line: found, .. }) => {
+                    assert_eq!(found, line, "{capture}");
+                }
+                other => panic!("{capture}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_call_is_numbered_stamped_and_paced_as_twilio_does() {
+        let (call, options) = (
+            call(),
+            StreamOptions {
+                jitter_ms_max: 9,
+                seed: 5,
+                ..options()
+            },
+        );
+        let steps: Vec<SocketStep> = socket_steps(&call, &options).collect();
+        let messages: Vec<(u64, StreamMessage)> = steps
+            .iter()
+            .filter_map(|step| match &step.action {
+                SocketAction::Text(text) => Some((step.at_ms, StreamMessage::parse(text).unwrap())),
+                SocketAction::Binary(_) | SocketAction::Close | SocketAction::Drop => None,
+            })
+            .collect();
+        assert_eq!(
+            steps.last(),
+            Some(&SocketStep {
+                at_ms: 51 * 20,
+                action: SocketAction::Close
+            })
+        );
+        assert!(
+            messages
+                .iter()
+                .skip(1)
+                .map(|(_, m)| m.sequence)
+                .eq((1..=104).map(Some))
+        );
+        let mut jitters = Vec::new();
+        for track in Track::ALL {
+            let mut chunk = 0;
+            for (at_ms, message) in &messages {
+                let MessageBody::Media(media) = &message.body else {
+                    continue;
+                };
+                if media.track == track {
+                    jitters.push(media.timestamp_ms.cast_signed() - (100 + 20 * chunk));
+                    chunk += 1;
+                    assert_eq!(media.chunk, Some(chunk.cast_unsigned()));
+                    assert_eq!(*at_ms, 20 * chunk.cast_unsigned());
+                }
+            }
+            assert_eq!(chunk, 51);
+        }
+        assert!(jitters.iter().all(|jitter| (-9..=9).contains(jitter)));
+        assert!(jitters.iter().any(|&jitter| jitter < -5) && jitters.iter().any(|&j| j > 5));
+        assert!(
+            socket_steps(&call, &options).eq(steps),
+            "the same seed gave another call"
+        );
+    }
+
+    #[test]
+    fn recordings_become_tracks_to_the_code() {
+        let folder = tempfile::tempdir().unwrap();
+        let (a, b) = (folder.path().join("a.wav"), folder.path().join("b.wav"));
+        // 0x7f, the other zero, comes back as 0xff.
+        let codes: Vec<u8> = (0..=255).filter(|&code| code != 0x7f).collect();
+        std::fs::write(&a, crate::audio::recording::wav_from_mulaw(&codes).unwrap()).unwrap();
+        std::fs::write(
+            &b,
+            crate::audio::recording::wav_from_mulaw(&codes[..100]).unwrap(),
+        )
+        .unwrap();
+        let call = RecordedCall::read_tracks(&a, &b).unwrap();
+        assert_eq!((&call.inbound, &call.outbound[..]), (&codes, &codes[..100]));
+        assert!((call.seconds() - 255.0 / 8_000.0).abs() < 1e-9);
+        assert_eq!(
+            RecordedCall::read_recording(&a).unwrap(),
+            RecordedCall {
+                inbound: codes,
+                outbound: Vec::new()
+            }
+        );
+    }
+}
