@@ -1,12 +1,13 @@
-/** The call that this page carries, as long as it goes on. */
-import { CallControls } from '../call/CallControls';
+/** Shows the call of this page while it is in progress. */
+
 import { CallFrame } from '../call/CallFrame';
 import { RecordingControl } from '../call/RecordingControl';
 import { useFormatParty } from '../numbers/format';
 import { t } from '../strings';
+import { CallControls } from './CallControls';
 import { CallState } from './CallState';
-import { hangUp, sendKeys, setMuted } from './carrier';
-import type { Call } from './phone';
+import { phone } from './instance';
+import type { Call } from './phoneState';
 
 export function ActiveCall({ call }: { call: Call }) {
   const party = useFormatParty()(call.party) || t.phone.incoming.unknown;
@@ -16,12 +17,12 @@ export function ActiveCall({ call }: { call: Call }) {
       party={party}
       muted={call.muted}
       digits={call.digits}
-      // Machines may want keys before anybody has answered.
+      // Menus may ask for digits before anybody has answered.
       connected={name === 'talking' || name === 'reconnecting' || name === 'ringing'}
       recording={call.sid && <RecordingControl callSid={call.sid} />}
-      onMute={setMuted}
-      onKeys={sendKeys}
-      onHangUp={hangUp}
+      onMute={(muted) => phone.setMuted(muted)}
+      onDigits={(digits) => phone.sendDigits(digits)}
+      onHangUp={() => phone.hangUp()}
     />
   );
   return (

@@ -1,4 +1,4 @@
-/** The call that goes on, on screens that show something else. */
+/** Shows the call in progress on the other screens. */
 import { Link, useLocation } from 'wouter';
 import { useFormatParty } from '../numbers/format';
 import { t } from '../strings';
@@ -6,14 +6,13 @@ import { IconButton } from '../ui/controls';
 import { Icon } from '../ui/icons';
 import css from './CallBar.module.css';
 import { CallState } from './CallState';
-import { hangUp, setMuted } from './carrier';
-import { isCarrying } from './phone';
-import { usePhone } from './store';
+import { phone, usePhone } from './instance';
+import { hasActiveCall } from './phoneState';
 
 export function CallBar() {
   const [path] = useLocation();
   const format = useFormatParty();
-  const call = usePhone((phone) => (isCarrying(phone) ? phone.call : null));
+  const call = usePhone((state) => (hasActiveCall(state) ? state.call : null));
   if (!call || path === '/') return null;
   const { controls, bar } = t.phone;
   return (
@@ -26,9 +25,14 @@ export function CallBar() {
       <IconButton
         icon={call.muted ? 'micOff' : 'mic'}
         label={call.muted ? controls.unmute : controls.mute}
-        onClick={() => setMuted(!call.muted)}
+        onClick={() => phone.setMuted(!call.muted)}
       />
-      <IconButton icon="hangUp" look="danger" label={controls.hangUp} onClick={hangUp} />
+      <IconButton
+        icon="hangUp"
+        look="danger"
+        label={controls.hangUp}
+        onClick={() => phone.hangUp()}
+      />
     </section>
   );
 }

@@ -1,7 +1,7 @@
-/** How far a call is, in words, with its time and its connection. */
+/** Shows the stage of a call, its duration and the quality of its connection. */
 import { t } from '../strings';
 import css from './CallState.module.css';
-import { type Call, talkingSinceMs } from './phone';
+import { type Call, talkingSinceMs } from './phoneState';
 import { QualityBadge } from './QualityBadge';
 import { Timer } from './Timer';
 

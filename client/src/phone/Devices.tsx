@@ -1,44 +1,39 @@
-/** Which microphone hears, and where calls and their ringing sound. */
-import { useEffect, useState } from 'react';
-import { setPreference, usePreference } from '../settings/preferences';
+/** Lets the user choose the microphone, the speaker, and the output of the ringtone. */
+import { useCallback, useEffect, useEffectEvent, useState } from 'react';
+import { setPreference, usePreference } from '../preferences/preferences';
 import { t } from '../strings';
 import { Button, Meter, Select } from '../ui/controls';
 import css from './Devices.module.css';
-import { type Trouble, troubleOf } from './errors';
-import { watchLevel } from './level';
+import { type PhoneError, toPhoneError } from './errors';
+import { watchLevel } from './microphoneLevel';
 import { Problem } from './Problem';
 import { playRingtoneOnce, playTest } from './sounds';
 
-/** What is plugged in. */
-interface Plugged {
+/** The devices that are plugged in. */
+interface MediaDeviceLists {
   inputs: readonly MediaDeviceInfo[];
   outputs: readonly MediaDeviceInfo[];
 }
 
-const NOTHING: Plugged = { inputs: [], outputs: [] };
+const NO_DEVICES: MediaDeviceLists = { inputs: [], outputs: [] };
 
-/** The meter rises at once, and falls by so much each time: one sees where it was. */
-const FALLS_BY = 0.05;
+/** The meter rises at once, and falls by this much each time, so that peaks stay visible. */
+const METER_FALLS_BY = 0.05;
 
-/** The browser's names for "whatever the system uses". */
-const isReal = ({ deviceId }: MediaDeviceInfo) =>
+/** Excludes the browser's aliases of the system's default. */
+const isDevice = ({ deviceId }: MediaDeviceInfo) =>
   !['', 'default', 'communications'].includes(deviceId);
 
 export function Devices() {
-  const [isOpen, setIsOpen] = useState(0);
-  const { inputs, outputs } = usePlugged(isOpen);
+  const { inputs, outputs, refresh } = useMediaDevices();
   const microphone = usePreference('microphone');
   const { devices } = t.phone;
   const canChoose = 'setSinkId' in HTMLMediaElement.prototype;
   return (
     <div className={css.devices}>
       <Picker label={devices.microphone} devices={inputs} of="microphone" />
-      {/* A new one for each microphone: it begins anew. */}
-      <LevelMeter
-        key={microphone}
-        microphone={microphone}
-        onOpen={() => setIsOpen((count) => count + 1)}
-      />
+      {/* The key resets the meter with each microphone. */}
+      <LevelMeter key={microphone} microphone={microphone} onOpen={refresh} />
       {canChoose ? (
         <>
           <Picker label={devices.speaker} devices={outputs} of="speaker" />
@@ -94,52 +89,46 @@ const has =
   ({ deviceId }: MediaDeviceInfo) =>
     deviceId === chosen;
 
-/** Shows that the microphone hears. Opening it makes the browser tell the devices' names. */
+/** Shows the level of the microphone. Opening it lets the browser reveal the names of devices. */
 function LevelMeter({ microphone, onOpen }: { microphone: string; onOpen: () => void }) {
   const [level, setLevel] = useState<number>();
-  const [trouble, setTrouble] = useState<Trouble>();
+  const [error, setError] = useState<PhoneError>();
   const isOpen = level !== undefined;
   useEffect(
     () =>
       watchLevel(
         microphone,
-        (now) => setLevel((before = 0) => Math.max(now, before - FALLS_BY)),
-        (thrown) => setTrouble(troubleOf(thrown)),
+        (now) => setLevel((before = 0) => Math.max(now, before - METER_FALLS_BY)),
+        (thrown) => setError(toPhoneError(thrown)),
       ),
     [microphone],
   );
-  // biome-ignore lint/correctness/useExhaustiveDependencies: once, when the first level comes
+  const reportOpen = useEffectEvent(onOpen);
   useEffect(() => {
-    if (isOpen) onOpen();
+    if (isOpen) reportOpen();
   }, [isOpen]);
-  if (trouble) return <Problem trouble={trouble} />;
+  if (error) return <Problem error={error} />;
   return <Meter label={t.phone.devices.level} value={level ?? 0} />;
 }
 
-/** Devices come and go while one looks; `again` asks anew. */
-function usePlugged(again: number): Plugged {
-  const [plugged, setPlugged] = useState(NOTHING);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: see above
+/** Lists the devices, and follows their changes; `refresh` lists them again. */
+function useMediaDevices(): MediaDeviceLists & { refresh: () => void } {
+  const [lists, setLists] = useState(NO_DEVICES);
+  const refresh = useCallback(async () => {
+    const all = (await navigator.mediaDevices.enumerateDevices()).filter(isDevice);
+    setLists({
+      inputs: all.filter(({ kind }) => kind === 'audioinput'),
+      outputs: all.filter(({ kind }) => kind === 'audiooutput'),
+    });
+  }, []);
+  const tryRefresh = useCallback(() => void refresh().catch(() => undefined), [refresh]);
   useEffect(() => {
-    let isHere = true;
     const { mediaDevices } = navigator;
-    const look = async () => {
-      const all = (await mediaDevices.enumerateDevices()).filter(isReal);
-      if (!isHere) return;
-      setPlugged({
-        inputs: all.filter(({ kind }) => kind === 'audioinput'),
-        outputs: all.filter(({ kind }) => kind === 'audiooutput'),
-      });
-    };
-    // Not there on pages that are not secure.
+    // Absent on insecure pages.
     if (!mediaDevices) return;
-    const tryLook = () => void look().catch(() => undefined);
-    tryLook();
-    mediaDevices.addEventListener('devicechange', tryLook);
-    return () => {
-      isHere = false;
-      mediaDevices.removeEventListener('devicechange', tryLook);
-    };
-  }, [again]);
-  return plugged;
+    tryRefresh();
+    mediaDevices.addEventListener('devicechange', tryRefresh);
+    return () => mediaDevices.removeEventListener('devicechange', tryRefresh);
+  }, [tryRefresh]);
+  return { ...lists, refresh: tryRefresh };
 }

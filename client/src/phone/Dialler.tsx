@@ -1,84 +1,48 @@
-/** Where a number is typed, pasted or pressed, and called. */
-import { type SubmitEvent, useEffect, useMemo, useRef } from 'react';
-import { asTyped, type Checked, check } from '../numbers/check';
-import { type Country, countries } from '../numbers/countries';
-import { looksDialled } from '../numbers/dialled';
-import { useNumbers } from '../numbers/format';
-import { readPreference } from '../settings/preferences';
+/** Lets the user type, paste or press a number, and call it. */
+import { type SubmitEvent, useRef } from 'react';
+import type { Checked } from '../numbers/check';
+import type { Country } from '../numbers/countries';
 import { t } from '../strings';
 import { Button, HiddenText, IconButton } from '../ui/controls';
 import css from './Dialler.module.css';
-import { fill, setCountry, setText, useCountry, useText } from './draft';
+import { setCountry } from './draft';
 import { Keypad } from './Keypad';
 import { playKey } from './sounds';
+import {
+  type NumberField,
+  useNumberField,
+  usePastingAnywhere,
+  useTypingAnywhere,
+} from './useNumberField';
+
+/** The element that describes the number to screen readers. */
+const DESCRIPTION_ID = 'dialler-about';
 
 export function Dialler({
   onCall,
 }: {
-  /** None: nobody can be called now. */
+  /** Undefined while no call can be made. */
   onCall: ((e164: string) => void) | undefined;
 }) {
-  const text = useText();
-  const country = useCountry();
-  const library = useNumbers();
-  const list = useMemo(() => (library ? countries(library) : []), [library]);
-  const checked = library?.isSupportedCountry(country) ? check(library, text, country) : undefined;
-  const field = useRef<HTMLInputElement>(null);
-  useTypingAnywhere(field);
+  const field = useNumberField();
+  const { text, country, countryList, checked, callable } = field;
   usePastingAnywhere(country);
-  const callable = checked?.kind === 'callable' ? checked.e164 : undefined;
   const submit = (event: SubmitEvent) => {
     event.preventDefault();
     if (!callable || !onCall) return;
-    setText('');
+    field.clear();
     onCall(callable);
   };
-  const type = (typed: string, atEnd: boolean) =>
-    // In the middle it stays as it is: the caret would jump.
-    setText(
-      library && atEnd && typed.length > text.length ? asTyped(library, typed, country) : typed,
-    );
   const press = (key: string) => {
     playKey(key);
-    type(text + key, true);
+    field.type(text + key, true);
   };
   return (
     <form className={css.dialler} onSubmit={submit}>
-      <div className={css.display}>
-        <input
-          ref={field}
-          className={css.number}
-          value={text}
-          aria-label={t.phone.dial.number}
-          aria-describedby="dialler-about"
-          aria-invalid={checked && isWrong(checked) ? true : undefined}
-          placeholder={t.phone.dial.placeholder}
-          inputMode="tel"
-          autoComplete="off"
-          spellCheck={false}
-          onChange={({ target }) => type(target.value, target.selectionEnd === target.value.length)}
-          onPaste={(event) => {
-            const pasted = event.clipboardData.getData('text');
-            if (!looksDialled(pasted)) return;
-            event.preventDefault();
-            fill(pasted, country);
-          }}
-          onKeyDown={(event) => {
-            if (event.key === 'Escape') setText('');
-          }}
-        />
-        {text && (
-          <IconButton
-            icon="backspace"
-            label={t.phone.dial.erase}
-            className={css.erase}
-            onClick={() => setText(erased(text))}
-          />
-        )}
-      </div>
-      <CountrySelect list={list} value={country} />
-      <p id="dialler-about" className={css.about} role="status" data-tone={toneOf(checked)}>
-        {checked && about(checked, list)}
+      <NumberInput field={field} />
+      <CountrySelect list={countryList} value={country} />
+      <p id={DESCRIPTION_ID} className={css.about} role="status" data-tone={toneOf(checked)}>
+        {checked && descriptionOf(checked, countryList)}
       </p>
       <Keypad onKey={press} onPlus={() => press('+')} />
       <Button
@@ -95,6 +59,43 @@ export function Dialler({
   );
 }
 
+/** Shows the number, which can be typed from anywhere on the page. */
+function NumberInput({ field }: { field: NumberField }) {
+  const { text, checked, type, paste, eraseLast, clear } = field;
+  const input = useRef<HTMLInputElement>(null);
+  useTypingAnywhere(input);
+  return (
+    <div className={css.display}>
+      <input
+        ref={input}
+        className={css.number}
+        value={text}
+        aria-label={t.phone.dial.number}
+        aria-describedby={DESCRIPTION_ID}
+        aria-invalid={checked && isWrong(checked) ? true : undefined}
+        placeholder={t.phone.dial.placeholder}
+        inputMode="tel"
+        autoComplete="off"
+        spellCheck={false}
+        onChange={({ target }) => type(target.value, target.selectionEnd === target.value.length)}
+        onPaste={paste}
+        onKeyDown={(event) => {
+          if (event.key === 'Escape') clear();
+        }}
+      />
+      {text && (
+        <IconButton
+          icon="backspace"
+          label={t.phone.dial.erase}
+          className={css.erase}
+          onClick={eraseLast}
+        />
+      )}
+    </div>
+  );
+}
+
+/** Selects the country of numbers without a country code. */
 function CountrySelect({ list, value }: { list: readonly Country[]; value: string }) {
   return (
     <select
@@ -113,17 +114,15 @@ function CountrySelect({ list, value }: { list: readonly Country[]; value: strin
   );
 }
 
-/** Without its last digit, and whatever stood behind that. */
-const erased = (text: string) => text.replace(/[\d*#+][^\d*#+]*$/, '').replace(/[\s(.-]+$/, '');
-
-/** What is wrong whatever is typed next; a number that is too short may just not be finished. */
+/** Tells whether the number stays wrong whatever follows: a short one may be unfinished. */
 const isWrong = ({ kind }: Checked) =>
   kind !== 'empty' && kind !== 'callable' && kind !== 'too-short';
 
 const toneOf = (checked: Checked | undefined) =>
   checked?.kind === 'emergency' ? 'danger' : checked && isWrong(checked) ? 'warn' : 'plain';
 
-function about(checked: Checked, list: readonly Country[]): string {
+/** Describes the number: where it calls, or what is wrong with it. */
+function descriptionOf(checked: Checked, list: readonly Country[]): string {
   const { problem, calls } = t.phone.dial;
   const nameOf = (code: string | undefined) => list.find((one) => one.code === code)?.name;
   switch (checked.kind) {
@@ -139,42 +138,4 @@ function about(checked: Checked, list: readonly Country[]): string {
     default:
       return problem[checked.kind];
   }
-}
-
-/** Whether something else on the page takes what is typed. */
-const takesText = (target: EventTarget | null) =>
-  target instanceof Element &&
-  target.closest('input, textarea, select, [contenteditable], [role="alertdialog"]') !== null;
-
-const isBehindDialog = () => document.querySelector('dialog[open]') !== null;
-
-/** Digits dial, wherever the focus is: it goes to the field. */
-function useTypingAnywhere(field: { current: HTMLInputElement | null }) {
-  useEffect(() => {
-    const hear = (event: KeyboardEvent) => {
-      if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
-      if (!readPreference('shortcuts') || takesText(event.target) || isBehindDialog()) return;
-      if (!/^[\d*#+]$/.test(event.key) && event.key !== 'Backspace') return;
-      // The field gets this very key.
-      field.current?.focus();
-      const end = field.current?.value.length ?? 0;
-      field.current?.setSelectionRange(end, end);
-    };
-    window.addEventListener('keydown', hear);
-    return () => window.removeEventListener('keydown', hear);
-  }, [field]);
-}
-
-/** A number that is pasted beside the field goes into it. */
-function usePastingAnywhere(country: Country['code']) {
-  useEffect(() => {
-    const hear = (event: ClipboardEvent) => {
-      const pasted = event.clipboardData?.getData('text') ?? '';
-      if (takesText(event.target) || isBehindDialog() || !looksDialled(pasted)) return;
-      event.preventDefault();
-      fill(pasted, country);
-    };
-    window.addEventListener('paste', hear);
-    return () => window.removeEventListener('paste', hear);
-  }, [country]);
 }

@@ -1,21 +1,21 @@
-/** A call that is over: why, what to do about it, and where it is kept. */
+/** Shows why a call ended, what to do about it, and where it is stored. */
 import { useQuery } from '@tanstack/react-query';
 import { useEffect, useRef } from 'react';
 import { useLocation } from 'wouter';
 import { callQuery } from '../api/queries';
-import { clockTime } from '../format';
-import { isOver } from '../history/outcome';
+import { isFinalStatus } from '../callRecord/outcome';
+import { clockTime } from '../format/time';
 import { useFormatParty } from '../numbers/format';
 import { t } from '../strings';
 import { Button } from '../ui/controls';
 import css from './EndedCall.module.css';
 import { endingOf } from './ending';
 import { Problem } from './Problem';
-import type { Call, Stage } from './phone';
+import type { Call, Stage } from './phoneState';
 
 type Ended = Extract<Stage, { name: 'ended' }>;
 
-/** Twilio tells the server how it ended a moment after the browser; it is asked this often. */
+/** Twilio reports the end to the server a moment after the browser, so the server is polled. */
 const ASK_EVERY_MS = 1_000;
 const ASKS_MAX = 5;
 
@@ -35,8 +35,8 @@ export function EndedCall({
   const title = useRef<HTMLHeadingElement>(null);
   const party = useFormatParty()(call.party) || t.phone.incoming.unknown;
   const { ended } = t.phone;
-  const words = t.phone.ending[endingOf({ ...stage, direction: call.direction }, record)];
-  // The button that had the focus is gone.
+  const words = t.phone.endings[endingOf({ ...stage, direction: call.direction }, record)];
+  // The button that had the focus was removed.
   useEffect(() => title.current?.focus(), []);
   return (
     <section className={css.ended}>
@@ -46,7 +46,7 @@ export function EndedCall({
       </h2>
       {stage.talkedMs > 0 && <p>{ended.talked(clockTime(stage.talkedMs))}</p>}
       {words.hint && <p>{words.hint}</p>}
-      {stage.trouble && <Problem trouble={stage.trouble} />}
+      {stage.error && <Problem error={stage.error} />}
       <div className={css.actions}>
         {call.party.startsWith('+') && onCall && (
           <Button look="primary" icon="phone" onClick={() => onCall(call.party)}>
@@ -66,14 +66,14 @@ export function EndedCall({
   );
 }
 
-/** What the server says of it, asked for until it knows of the end. */
+/** Polls the server's record of the call until it includes the end. */
 function useRecord(sid: string | null) {
   return useQuery({
     ...callQuery(sid ?? ''),
     enabled: sid !== null,
     staleTime: 0,
     refetchInterval: ({ state }) =>
-      (state.data && isOver(state.data.status)) || state.dataUpdateCount >= ASKS_MAX
+      (state.data && isFinalStatus(state.data.status)) || state.dataUpdateCount >= ASKS_MAX
         ? false
         : ASK_EVERY_MS,
   }).data;

@@ -1,4 +1,4 @@
-/** Who calls, wherever on the page one is. */
+/** Shows an incoming call on every screen. */
 import { useEffect, useId, useRef } from 'react';
 import { useLocation } from 'wouter';
 import { useFormatParty } from '../numbers/format';
@@ -6,25 +6,24 @@ import { t } from '../strings';
 import { Button } from '../ui/controls';
 import { Icon } from '../ui/icons';
 import css from './IncomingCall.module.css';
-import { accept, ignore, reject } from './incoming';
-import { type Incoming, isCarrying } from './phone';
-import { usePhone } from './store';
+import { phone, usePhone } from './instance';
+import { hasActiveCall, type RingingCall } from './phoneState';
 
 export function IncomingCall() {
-  const incoming = usePhone((phone) => (isCarrying(phone) ? undefined : phone.incoming[0]));
-  const count = usePhone((phone) => phone.incoming.length);
+  const incoming = usePhone((state) => (hasActiveCall(state) ? undefined : state.incoming[0]));
+  const count = usePhone((state) => state.incoming.length);
   if (!incoming) return null;
-  return <Ringing key={incoming.leg} incoming={incoming} others={count - 1} />;
+  return <IncomingCallDialog key={incoming.legSid} incoming={incoming} others={count - 1} />;
 }
 
-function Ringing({ incoming, others }: { incoming: Incoming; others: number }) {
+function IncomingCallDialog({ incoming, others }: { incoming: RingingCall; others: number }) {
   const [, go] = useLocation();
   const box = useRef<HTMLDivElement>(null);
   const id = useId();
   const party = useFormatParty()(incoming.party) || t.phone.incoming.unknown;
   useEffect(() => {
     const before = document.activeElement;
-    // Not a button: what one was typing must answer nothing.
+    // Not a button, which a key that the user is typing would press.
     box.current?.focus();
     return () => {
       if (before instanceof HTMLElement) before.focus();
@@ -40,7 +39,7 @@ function Ringing({ incoming, others }: { incoming: Incoming; others: number }) {
       aria-describedby={`${id}-party`}
       tabIndex={-1}
       onKeyDown={(event) => {
-        if (event.key === 'Escape') ignore(incoming.leg);
+        if (event.key === 'Escape') phone.ignore(incoming.legSid);
       }}
     >
       <span className={css.sign} aria-hidden="true">
@@ -52,17 +51,17 @@ function Ringing({ incoming, others }: { incoming: Incoming; others: number }) {
         {others > 0 && <p className={css.more}>{more(others)}</p>}
       </div>
       <div className={css.actions}>
-        <Button look="quiet" onClick={() => ignore(incoming.leg)}>
+        <Button look="quiet" onClick={() => phone.ignore(incoming.legSid)}>
           {words.ignore}
         </Button>
-        <Button look="danger" icon="hangUp" onClick={() => reject(incoming.leg)}>
+        <Button look="danger" icon="hangUp" onClick={() => phone.reject(incoming.legSid)}>
           {words.reject}
         </Button>
         <Button
           look="primary"
           icon="phone"
           onClick={() => {
-            void accept(incoming.leg);
+            void phone.accept(incoming.legSid);
             go('/');
           }}
         >

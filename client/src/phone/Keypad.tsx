@@ -1,4 +1,4 @@
-/** The twelve keys of a telephone. */
+/** Shows the twelve keys of a telephone. */
 import { useRef } from 'react';
 import { t } from '../strings';
 import css from './Keypad.module.css';
@@ -12,7 +12,7 @@ const KEYS: readonly { key: string; letters: string }[] = [
   { key: '#', letters: '' },
 ];
 
-/** Held for this long, a key means its other sign. */
+/** A key that is held this long types its second character. */
 const LONG_PRESS_MS = 500;
 
 export function Keypad({
@@ -20,7 +20,7 @@ export function Keypad({
   onPlus,
 }: {
   onKey: (key: string) => void;
-  /** The 0 key was held; without it there is no `+`. */
+  /** Called when the 0 key was held; without it there is no `+`. */
   onPlus?: () => void;
 }) {
   return (
@@ -44,7 +44,7 @@ export function Keypad({
   );
 }
 
-/** A press is a 0; a long one a `+`. */
+/** Types a 0, or a `+` after a long press. */
 function ZeroKey({ onKey, onPlus }: { onKey: (key: string) => void; onPlus: () => void }) {
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
   const wasLong = useRef(false);
@@ -65,7 +65,7 @@ function ZeroKey({ onKey, onPlus }: { onKey: (key: string) => void; onPlus: () =
       onPointerUp={release}
       onPointerLeave={release}
       onPointerCancel={release}
-      // A phone would show its menu instead.
+      // A touch screen would show its menu instead.
       onContextMenu={(event) => event.preventDefault()}
       onClick={() => {
         if (!wasLong.current) onKey('0');
@@ -84,6 +84,7 @@ const Face = ({ digit, letters }: { digit: string; letters: string }) => (
   </>
 );
 
+/** Returns the accessible name of a key. */
 function nameOf(key: string, letters: string): string {
   const { star, hash } = t.phone.dial.keys;
   return t.phone.dial.key(key === '*' ? star : key === '#' ? hash : key, letters);

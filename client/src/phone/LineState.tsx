@@ -1,9 +1,9 @@
-/** Whether calls reach this page, and the way to stop that. */
+/** Shows whether calls reach this page, and lets the user go offline. */
 import { t } from '../strings';
 import { Banner, Button, Chip } from '../ui/controls';
+import { usePhone } from './instance';
 import css from './LineState.module.css';
-import type { Line } from './phone';
-import { usePhone } from './store';
+import type { Line } from './phoneState';
 
 export function LineState({ line, onGoOffline }: { line: Line; onGoOffline: () => void }) {
   const isOnline = line.name === 'online';
@@ -23,7 +23,7 @@ export function LineState({ line, onGoOffline }: { line: Line; onGoOffline: () =
   );
 }
 
-/** Said on every screen: nobody gets through meanwhile. */
+/** Warns on every screen that calls do not reach this page. */
 export function LineBanner() {
   const isLost = usePhone(({ line }) => line.name === 'lost');
   return isLost ? <Banner tone="warn">{t.phone.line.lostBanner}</Banner> : null;

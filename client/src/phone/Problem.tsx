@@ -1,18 +1,18 @@
-/** What went wrong with the phone, why, and what to do. */
+/** Shows an error of the phone, its cause, and what to do. */
 import { t } from '../strings';
 import { Icon } from '../ui/icons';
-import type { Trouble } from './errors';
+import type { PhoneError } from './errors';
 import css from './Problem.module.css';
 
-export function Problem({ trouble }: { trouble: Trouble }) {
-  const { what, todo } = t.phone.trouble[trouble.cause];
+export function Problem({ error }: { error: PhoneError }) {
+  const { what, todo } = t.phone.errors[error.cause];
   return (
     <div className={css.problem} role="alert">
       <Icon name="warning" />
       <div>
-        <p className={css.what}>{trouble.message ? sentence(trouble.message) : what}</p>
-        {!trouble.message && <p>{todo}</p>}
-        {trouble.code !== null && <p className={css.code}>{t.phone.code(trouble.code)}</p>}
+        <p className={css.what}>{error.message ? sentence(error.message) : what}</p>
+        {!error.message && <p>{todo}</p>}
+        {error.code !== null && <p className={css.code}>{t.phone.code(error.code)}</p>}
       </div>
     </div>
   );

@@ -1,11 +1,12 @@
-/** How good the connection is, and why it is not. */
+/** Shows the quality of a call's connection, and the reason if it is not good. */
 import { t } from '../strings';
+import type { QualityLevel } from '../strings/phoneStates';
 import { HiddenText } from '../ui/controls';
-import type { Call } from './phone';
+import type { Call } from './phoneState';
 import css from './QualityBadge.module.css';
-import { type Level, qualityOf } from './quality';
+import { qualityOf } from './quality';
 
-const BARS: Record<Level, number> = { good: 3, fair: 2, poor: 1 };
+const BARS: Record<QualityLevel, number> = { good: 3, fair: 2, poor: 1 };
 
 export function QualityBadge({ call }: { call: Call }) {
   const quality = qualityOf(call.warnings, call.sample);

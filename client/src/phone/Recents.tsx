@@ -1,11 +1,11 @@
-/** The last calls, to call back or look up. */
+/** Lists the latest calls, to call back or to open. */
 import { useQuery } from '@tanstack/react-query';
 import { Link } from 'wouter';
 import { messageOf } from '../api/client';
 import { recentCallsQuery } from '../api/queries';
 import type { CallRecord } from '../api/types';
-import { otherParty } from '../call/parties';
-import { dayOf, timeOfDay } from '../format';
+import { otherParty } from '../callRecord/party';
+import { dayOf, timeOfDay } from '../format/time';
 import { useFormatParty } from '../numbers/format';
 import { t } from '../strings';
 import { IconButton, Spinner } from '../ui/controls';
@@ -15,7 +15,7 @@ import css from './Recents.module.css';
 export function Recents({
   onCall,
 }: {
-  /** None: nobody can be called now. */
+  /** Undefined while no call can be made. */
   onCall: ((e164: string) => void) | undefined;
 }) {
   const recents = useQuery(recentCallsQuery);

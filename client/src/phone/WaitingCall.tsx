@@ -1,14 +1,13 @@
-/** A call that comes while another one goes on: who it is, and a way to decline it, on every screen. */
+/** Shows on every screen a call that waits during another one, and lets the user decline it. */
 import { useFormatParty } from '../numbers/format';
 import { t } from '../strings';
 import { Banner, Button } from '../ui/controls';
-import { reject } from './incoming';
-import { isCarrying } from './phone';
-import { usePhone } from './store';
+import { phone, usePhone } from './instance';
+import { hasActiveCall } from './phoneState';
 
 export function WaitingCall() {
-  const waiting = usePhone((phone) => (isCarrying(phone) ? phone.incoming[0] : undefined));
-  const count = usePhone((phone) => phone.incoming.length);
+  const waiting = usePhone((state) => (hasActiveCall(state) ? state.incoming[0] : undefined));
+  const count = usePhone((state) => state.incoming.length);
   const format = useFormatParty();
   if (!waiting) return null;
   const { unknown, more } = t.phone.incoming;
@@ -18,7 +17,7 @@ export function WaitingCall() {
       tone="accent"
       icon="phone"
       action={
-        <Button look="danger" icon="hangUp" onClick={() => reject(waiting.leg)}>
+        <Button look="danger" icon="hangUp" onClick={() => phone.reject(waiting.legSid)}>
           {decline}
         </Button>
       }

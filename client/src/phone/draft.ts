@@ -1,4 +1,4 @@
-/** The number that is being typed: kept while one looks elsewhere, and filled in by links. */
+/** Holds the number being typed: it stays while other screens are shown, and links fill it in. */
 import { useQuery } from '@tanstack/react-query';
 import type { CountryCode } from 'libphonenumber-js/min';
 import { createStore, useStore } from 'zustand';
@@ -10,18 +10,18 @@ import { loadNumbers } from '../numbers/format';
 
 interface Draft {
   text: string;
-  /** What numbers without a country code are meant in; null: whatever is usual here. */
+  /** The country of numbers without a country code; null selects the default. */
   country: string | null;
 }
 
-/** Characters of the field. */
+/** Longest text of the field, in characters. */
 export const TEXT_LENGTH_MAX = 40;
 
 const store = createStore<Draft>(() => ({ text: '', country: null }));
 
 export const setText = (text: string) => store.setState({ text: text.slice(0, TEXT_LENGTH_MAX) });
 
-/** Fills in a number of any form: as it is dialled, and as people write it once that is known. */
+/** Fills in a number of any form; it is formatted once the number library has loaded. */
 export function fill(text: string, country: CountryCode) {
   const digits = dialled(text);
   setText(digits);
@@ -36,7 +36,7 @@ export function fill(text: string, country: CountryCode) {
 export const setCountry = (country: string) => store.setState({ country });
 export const useText = () => useStore(store, ({ text }) => text);
 
-/** The chosen country; else the server's own, or that of the browser's language. */
+/** Returns the chosen country, else the server's default, else that of the browser's language. */
 export function useCountry(): CountryCode {
   const usual = useQuery(settingsQuery).data?.defaultCountry;
   const chosen = useStore(store, ({ country }) => country);

@@ -1,34 +1,11 @@
-/** Why a call is over, from what the browser saw and what the server says. Pure. */
+/** Determines why a call ended, from what the browser saw and what the server reports. Pure. */
 import type { CallRecord, Direction } from '../api/types';
-import type { Trouble } from './errors';
-import type { EndedBy } from './phone';
+import type { CallEnding } from '../strings/phoneStates';
+import type { PhoneError } from './errors';
+import type { EndedBy } from './phoneState';
 
-/** Endings that are told apart, most in words of their own. */
-export type Ending =
-  | 'you-hung-up'
-  | 'they-hung-up'
-  | 'cancelled'
-  | 'busy'
-  | 'no-answer'
-  | 'declined'
-  | 'not-connected'
-  | 'connection-lost'
-  | 'caller-gone'
-  | 'no-line'
-  | 'bad-number'
-  | 'country-not-allowed'
-  | 'special-number'
-  | 'emergency-number'
-  | 'too-many-calls'
-  | 'too-many-calls-of-user'
-  | 'too-often'
-  | 'too-many-today'
-  | 'too-long-today'
-  | 'not-set-up'
-  | 'unknown-user';
-
-/** What the server refused a call for, in its words. */
-const REFUSED: Readonly<Record<string, Ending>> = {
+/** Endings by the server's codes. */
+const ENDING_BY_CODE: Readonly<Record<string, CallEnding>> = {
   bad_number: 'bad-number',
   country_not_allowed: 'country-not-allowed',
   special_number: 'special-number',
@@ -45,19 +22,20 @@ const REFUSED: Readonly<Record<string, Ending>> = {
   declined: 'declined',
 };
 
-interface Seen {
+/** A call's end as the browser saw it. */
+interface BrowserView {
   direction: Direction;
   by: EndedBy;
-  trouble: Trouble | null;
+  error: PhoneError | null;
   talkedMs: number;
 }
 
-/** The server knows of the other leg; without its word the browser's own counts. */
+/** Prefers the server's record, which covers the other leg, to the browser's view. */
 export function endingOf(
-  { direction, by, trouble, talkedMs }: Seen,
+  { direction, by, error, talkedMs }: BrowserView,
   record: Pick<CallRecord, 'status' | 'endCause'> | undefined,
-): Ending {
-  const refused = record?.endCause ? REFUSED[record.endCause] : undefined;
+): CallEnding {
+  const refused = record?.endCause ? ENDING_BY_CODE[record.endCause] : undefined;
   if (refused && by !== 'us') return refused;
   if (by === 'us') return talkedMs > 0 || direction === 'incoming' ? 'you-hung-up' : 'cancelled';
   switch (record?.status) {
@@ -70,11 +48,11 @@ export function endingOf(
     default:
       break;
   }
-  if (trouble?.cause === 'busy') return 'busy';
-  if (trouble?.cause === 'declined') return 'declined';
+  if (error?.cause === 'busy') return 'busy';
+  if (error?.cause === 'declined') return 'declined';
   if (talkedMs > 0) return by === 'failure' ? 'connection-lost' : 'they-hung-up';
-  // Nothing is wrong with the number where the line, or this browser, is at fault.
-  if (trouble && trouble.cause !== 'not-found') return 'no-line';
+  // The number is not at fault where the connection or this browser is.
+  if (error && error.cause !== 'not-found') return 'no-line';
   if (direction === 'incoming') return by === 'failure' ? 'no-line' : 'caller-gone';
   return 'not-connected';
 }

@@ -1,50 +1,21 @@
 /**
- * What went wrong, by the Voice SDK's and Twilio's error codes, the browser's own errors, and the
- * server's. Pure: the words are in `strings/phone.ts`. Sources:
+ * Classifies errors of the Voice SDK and Twilio by their codes, and those of the browser and the
+ * server. Pure: the texts are in `strings/phone.ts`. Sources:
  * <https://www.twilio.com/docs/api/errors> and the SDK's own list of errors.
  */
 import { ApiError } from '../api/client';
+import type { PhoneErrorCause } from '../strings/phoneStates';
 
-/** Causes that mean different things to do. */
-export type Cause =
-  | 'no-internet'
-  | 'no-line'
-  /** It was never there: nobody tries again by itself. */
-  | 'line-not-up'
-  | 'line-blocked'
-  | 'token-refused'
-  | 'token-expired'
-  | 'account'
-  | 'app'
-  | 'identity'
-  | 'too-often'
-  | 'bad-request'
-  | 'no-media'
-  | 'no-permission'
-  | 'no-microphone'
-  | 'microphone-busy'
-  | 'insecure-page'
-  | 'no-webrtc'
-  | 'not-found'
-  | 'unavailable'
-  | 'busy'
-  | 'declined'
-  | 'gone'
-  | 'timed-out'
-  | 'sdk-not-loaded'
-  | 'server'
-  | 'unknown';
-
-/** Something that went wrong, for people: its words by `cause`, and its code to look it up by. */
-export interface Trouble {
-  readonly cause: Cause;
-  /** Twilio's, if it has one. */
+/** An error that the phone shows: `cause` selects the text, `code` helps to look it up. */
+export interface PhoneError {
+  readonly cause: PhoneErrorCause;
+  /** Twilio's error code, if there is one. */
   readonly code: number | null;
-  /** In the server's own words, where it said more than we could. */
+  /** The server's message, where it says more than the page's own text. */
   readonly message: string | null;
 }
 
-const BY_CODE: Readonly<Record<number, Cause>> = {
+const CAUSE_BY_CODE: Readonly<Record<number, PhoneErrorCause>> = {
   20101: 'token-refused',
   20104: 'token-expired',
   20151: 'token-refused',
@@ -99,13 +70,13 @@ const BY_CODE: Readonly<Record<number, Cause>> = {
   53405: 'line-blocked',
 };
 
-/** Of an error code that a browser may see. */
-export function troubleOfCode(code: number): Trouble {
-  return { cause: BY_CODE[code] ?? 'unknown', code, message: null };
+/** Returns the error for one of Twilio's error codes. */
+export function phoneErrorOfCode(code: number): PhoneError {
+  return { cause: CAUSE_BY_CODE[code] ?? 'unknown', code, message: null };
 }
 
-/** Of what `getUserMedia` throws. */
-const BY_NAME: Readonly<Record<string, Cause>> = {
+/** Names of the errors that `getUserMedia` throws. */
+const CAUSE_BY_NAME: Readonly<Record<string, PhoneErrorCause>> = {
   NotAllowedError: 'no-permission',
   PermissionDeniedError: 'no-permission',
   SecurityError: 'no-permission',
@@ -115,27 +86,26 @@ const BY_NAME: Readonly<Record<string, Cause>> = {
   AbortError: 'microphone-busy',
 };
 
-const plain = (cause: Cause, message: string | null = null): Trouble => ({
+/** Returns an error without one of Twilio's codes. */
+export const phoneError = (cause: PhoneErrorCause, message: string | null = null): PhoneError => ({
   cause,
   code: null,
   message,
 });
 
-export const trouble = plain;
-
-/** Of anything that was thrown on the way to a call. */
-export function troubleOf(thrown: unknown): Trouble {
+/** Returns the error for anything that was thrown on the way to a call. */
+export function toPhoneError(thrown: unknown): PhoneError {
   if (thrown instanceof ApiError)
-    return thrown.status === 0 ? plain('no-internet') : plain('server', thrown.message);
-  if (typeof thrown !== 'object' || thrown === null) return plain('unknown');
+    return thrown.status === 0 ? phoneError('no-internet') : phoneError('server', thrown.message);
+  if (typeof thrown !== 'object' || thrown === null) return phoneError('unknown');
   if ('code' in thrown && typeof thrown.code === 'number' && thrown.code >= 20_000)
-    return troubleOfCode(thrown.code);
+    return phoneErrorOfCode(thrown.code);
   if (thrown instanceof TypeError && /import|module/i.test(thrown.message))
-    return plain('sdk-not-loaded');
+    return phoneError('sdk-not-loaded');
   const name = 'name' in thrown && typeof thrown.name === 'string' ? thrown.name : '';
-  return plain(BY_NAME[name] ?? 'unknown');
+  return phoneError(CAUSE_BY_NAME[name] ?? 'unknown');
 }
 
-/** Whether only another token helps: the SDK does not come back by itself. */
-export const needsToken = ({ cause }: Trouble): boolean =>
+/** Tells whether only another token helps: the SDK does not reconnect by itself. */
+export const needsToken = ({ cause }: PhoneError): boolean =>
   cause === 'token-expired' || cause === 'token-refused';

@@ -1,172 +1,510 @@
-import { describe, expect, it } from 'vitest';
-import { troubleOfCode } from './errors';
-import { DIGITS_SHOWN_MAX, fold, INCOMING_MAX, type Phone, type PhoneEvent, QUIET } from './phone';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { ApiError } from '../api/client';
+import { FIRST_WAIT_MS } from '../live/backoff';
+import { phoneError } from './errors';
+import {
+  accessToken,
+  Deferred,
+  endOfToken,
+  FakeCall,
+  FakeDevice,
+  settle,
+  setUp,
+  TOKEN_LIFE_MS,
+} from './fakes';
+import { INITIAL_STATE } from './phoneState';
+import { ONLINE_WITHIN_MS, RECONNECTS_WITHIN_MS } from './twilioConnection';
 
-/** Each event a second after the one before. */
-const told = (...events: PhoneEvent[]): Phone =>
-  events.reduce((phone, event, n) => fold(phone, event, n * 1_000), QUIET);
+const THEIR_NUMBER = '+14155550123';
+const unreachable = new ApiError('unreachable', 'x', 0);
+const signedOut = new ApiError('sign_in_required', 'Sign in.', 401);
 
-const ONLINE: PhoneEvent[] = [{ type: 'going-online' }, { type: 'registered' }];
-const DIALLED: PhoneEvent[] = [...ONLINE, { type: 'dialled', party: '+14155550123' }];
-const RANG: PhoneEvent = {
-  type: 'rang',
-  incoming: { leg: 'CA2', sid: 'CA1', party: '+442079460000' },
-};
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
 
-const stageOf = (...events: PhoneEvent[]) => told(...events).call?.stage;
-
-describe('the line', () => {
-  it('is online once registered, and lost until it is again', () => {
-    expect(told(...ONLINE).line).toEqual({ name: 'online' });
-    const lost = told(...ONLINE, { type: 'line-lost', trouble: null });
-    expect(lost.line.name).toBe('lost');
-    expect(fold(lost, { type: 'registered' }, 9).line.name).toBe('online');
+describe('going online', () => {
+  it('asks for the microphone and a token, and is online once Twilio and the server know it', async () => {
+    const { phone, server, browser, device, state } = setUp();
+    const answer = new Deferred<undefined>();
+    server.register.mockReturnValue(answer.promise);
+    await phone.goOnline();
+    expect(browser.prepareAlerts).toHaveBeenCalledOnce();
+    expect(browser.requestMicrophone).toHaveBeenCalledOnce();
+    expect(server.requestAccessToken).toHaveBeenCalledExactlyOnceWith('tab');
+    expect(device().token).toBe('token-1');
+    expect(device().options).toMatchObject({ allowIncomingWhileBusy: true, closeProtection: true });
+    expect(device().calls).toEqual(['register', 'setSpeaker default']);
+    expect(state().line.name).toBe('going-online');
+    device().becomeRegistered();
+    expect(server.register).toHaveBeenCalledExactlyOnceWith({
+      id: 'registration-1',
+      browser: 'tab',
+      expiresAt: endOfToken(),
+    });
+    expect(state().line.name).toBe('going-online');
+    answer.resolve(undefined);
+    await settle();
+    expect(state().line).toEqual({ name: 'online' });
   });
 
-  it('is on its way as long as it never was there', () => {
-    const phone = told({ type: 'going-online' }, { type: 'line-lost', trouble: null });
-    expect(phone.line.name).toBe('going-online');
+  it('connects to the edge that the server names', async () => {
+    const { server, phone, device } = setUp();
+    server.requestAccessToken.mockResolvedValue({ ...accessToken('token'), edge: 'dublin' });
+    await phone.goOnline();
+    expect(device().options).toMatchObject({ edge: 'dublin' });
   });
 
-  it('keeps why it is lost', () => {
-    const trouble = troubleOfCode(31005);
-    const phone = told(
-      ...ONLINE,
-      { type: 'line-lost', trouble },
-      { type: 'line-lost', trouble: null },
-    );
-    expect(phone.line).toEqual({ name: 'lost', trouble });
+  it('does nothing while it is online, or on its way there', async () => {
+    const { phone, server, device, devices } = setUp();
+    const going = phone.goOnline();
+    await phone.goOnline();
+    await going;
+    device().becomeRegistered();
+    await settle();
+    await phone.goOnline();
+    expect(server.requestAccessToken).toHaveBeenCalledOnce();
+    expect(devices).toHaveLength(1);
   });
 
-  it('rings no more when it goes offline, and says why', () => {
-    const trouble = troubleOfCode(31401);
-    const phone = told(...ONLINE, RANG, { type: 'went-offline', trouble });
-    expect(phone).toMatchObject({ line: { name: 'offline', trouble }, incoming: [] });
+  it('claims the name of the tab once', async () => {
+    const { phone, browser, goOnline } = setUp();
+    await goOnline();
+    phone.goOffline();
+    await goOnline();
+    expect(browser.claimTabName).toHaveBeenCalledOnce();
   });
 
-  it('does not touch the call that goes on', () => {
-    const phone = told(...DIALLED, { type: 'connected' }, { type: 'line-lost', trouble: null });
-    expect(phone.call?.stage.name).toBe('talking');
+  it('fails at once where the browser lacks something', async () => {
+    const error = phoneError('no-webrtc');
+    const { phone, browser, environment, state } = setUp({ missing: () => error });
+    await phone.goOnline();
+    expect(state().line).toEqual({ name: 'offline', error });
+    expect(browser.requestMicrophone).not.toHaveBeenCalled();
+    expect(environment.handlers).toBeUndefined();
+  });
+
+  it('fails without the microphone', async () => {
+    const denied = new DOMException('', 'NotAllowedError');
+    const { phone, server, environment, channel, state } = setUp({
+      requestMicrophone: () => Promise.reject(denied),
+    });
+    await phone.goOnline();
+    expect(state().line).toEqual({ name: 'offline', error: phoneError('no-permission') });
+    expect(server.requestAccessToken).not.toHaveBeenCalled();
+    expect(environment.handlers).toBeUndefined();
+    expect(channel().isClosed).toBe(true);
+  });
+
+  it('fails without a token, and has the session checked', async () => {
+    const { phone, server, createDevice, state } = setUp();
+    server.requestAccessToken.mockRejectedValue(signedOut);
+    await phone.goOnline();
+    expect(state().line).toEqual({ name: 'offline', error: phoneError('server', 'Sign in.') });
+    expect(server.noteSignedOut).toHaveBeenCalledExactlyOnceWith(signedOut);
+    expect(createDevice).not.toHaveBeenCalled();
+  });
+
+  it('fails without the SDK', async () => {
+    const { phone, createDevice, state } = setUp();
+    createDevice.mockRejectedValue(new TypeError('error loading dynamically imported module: x'));
+    await phone.goOnline();
+    expect(state().line).toEqual({ name: 'offline', error: phoneError('sdk-not-loaded') });
+  });
+
+  it('fails with an error of the device', async () => {
+    const { phone, device, state } = setUp();
+    await phone.goOnline();
+    device().fail(20101);
+    expect(state().line).toMatchObject({ name: 'offline', error: { cause: 'token-refused' } });
+    expect(device().calls).toContain('destroy');
+  });
+
+  it('waits for a connection that the SDK retries, and fails after a while', async () => {
+    const { phone, device, state } = setUp();
+    await phone.goOnline();
+    device().fail(31005);
+    await vi.advanceTimersByTimeAsync(ONLINE_WITHIN_MS - 1);
+    expect(state().line.name).toBe('going-online');
+    await vi.advanceTimersByTimeAsync(1);
+    expect(state().line).toEqual({ name: 'offline', error: phoneError('line-not-up') });
+    expect(device().calls).toContain('destroy');
+  });
+
+  it('fails if the server does not answer in time that it knows the browser', async () => {
+    const { phone, server, device, state } = setUp();
+    server.register.mockReturnValue(new Deferred<undefined>().promise);
+    await phone.goOnline();
+    device().becomeRegistered();
+    await vi.advanceTimersByTimeAsync(ONLINE_WITHIN_MS);
+    expect(state().line).toEqual({ name: 'offline', error: phoneError('no-internet') });
+  });
+
+  it('fails if the server refuses the registration', async () => {
+    const { phone, server, device, state } = setUp();
+    server.register.mockRejectedValue(unreachable);
+    await phone.goOnline();
+    device().becomeRegistered();
+    await settle();
+    expect(state().line).toEqual({ name: 'offline', error: phoneError('no-internet') });
+    expect(server.noteSignedOut).toHaveBeenCalledWith(unreachable);
+    expect(device().calls).toContain('destroy');
+  });
+
+  it('stops where the user goes offline before the token is there', async () => {
+    const { phone, server, createDevice, state } = setUp();
+    const token = new Deferred<ReturnType<typeof accessToken>>();
+    server.requestAccessToken.mockReturnValue(token.promise);
+    const going = phone.goOnline();
+    await settle();
+    phone.goOffline();
+    token.resolve(accessToken('late'));
+    await going;
+    expect(createDevice).not.toHaveBeenCalled();
+    expect(state().line).toEqual({ name: 'offline', error: null });
+  });
+
+  it('destroys a device that is created after the user went offline', async () => {
+    const { phone, createDevice, state } = setUp();
+    const created = new Deferred<FakeDevice>();
+    createDevice.mockReturnValue(created.promise);
+    const going = phone.goOnline();
+    await settle();
+    phone.goOffline();
+    const late = new FakeDevice('late', {});
+    created.resolve(late);
+    await going;
+    expect(late.calls).toContain('destroy');
+    late.becomeRegistered();
+    await settle();
+    expect(state().line.name).toBe('offline');
+    expect(vi.getTimerCount()).toBe(0);
   });
 });
 
-describe('a call that we make', () => {
-  it('dials, rings, talks and ends', () => {
-    expect(stageOf(...DIALLED)).toEqual({ name: 'dialling' });
-    expect(stageOf(...DIALLED, { type: 'ringing' })).toEqual({ name: 'ringing' });
-    const talking: PhoneEvent[] = [...DIALLED, { type: 'ringing' }, { type: 'connected' }];
-    expect(stageOf(...talking)).toEqual({ name: 'talking', sinceMs: 4_000 });
-    expect(stageOf(...talking, { type: 'ended', by: 'them', trouble: null })).toEqual({
-      name: 'ended',
-      by: 'them',
-      trouble: null,
-      talkedMs: 1_000,
-    });
+describe('going offline', () => {
+  it('destroys the device, tells the server, and leaves nothing behind', async () => {
+    const { phone, server, live, environment, channel, device, state, goOnline } = setUp();
+    await goOnline();
+    phone.goOffline();
+    await settle();
+    expect(state().line).toEqual({ name: 'offline', error: null });
+    expect(device().calls).toContain('destroy');
+    expect(server.unregister).toHaveBeenCalledExactlyOnceWith('registration-1');
+    expect(environment.handlers).toBeUndefined();
+    expect(channel().isClosed).toBe(true);
+    expect(live.open).toBeUndefined();
+    expect(vi.getTimerCount()).toBe(0);
   });
 
-  it('still rings while the server hears the other end ring, though Twilio answered', () => {
-    const rings: PhoneEvent[] = [
-      ...DIALLED,
-      { type: 'connected' },
-      { type: 'server-status', status: 'ringing' },
-    ];
-    expect(stageOf(...rings)?.name).toBe('ringing');
-    expect(stageOf(...rings, { type: 'server-status', status: 'in-progress' })).toEqual({
-      name: 'talking',
-      sinceMs: 5_000,
-    });
-    expect(stageOf(...rings, { type: 'ended', by: 'them', trouble: null })).toMatchObject({
-      talkedMs: 0,
-    });
+  it('ignores what the destroyed device emits', async () => {
+    const { phone, device, state, server, goOnline } = setUp();
+    await goOnline();
+    phone.goOffline();
+    device().becomeRegistered();
+    device().becomeUnregistered();
+    device().fail(31005);
+    device().ring(new FakeCall('INCOMING', { CallSid: 'CA2', From: THEIR_NUMBER }));
+    await settle();
+    expect(state()).toEqual(INITIAL_STATE);
+    expect(server.register).toHaveBeenCalledOnce();
+    expect(vi.getTimerCount()).toBe(0);
   });
 
-  it('keeps its time while the sound is interrupted', () => {
-    const lost: PhoneEvent[] = [...DIALLED, { type: 'connected' }, { type: 'interrupted' }];
-    expect(stageOf(...lost)).toEqual({ name: 'reconnecting', sinceMs: 3_000 });
-    expect(stageOf(...lost, { type: 'resumed' })).toEqual({ name: 'talking', sinceMs: 3_000 });
+  it('ends the call, and keeps it to show', async () => {
+    const { phone, device, state, goOnline } = setUp();
+    await goOnline();
+    const call = new FakeCall('OUTGOING');
+    phone.dial(THEIR_NUMBER);
+    device().connecting.resolve(call);
+    await settle();
+    phone.goOffline();
+    await settle();
+    expect(call.calls).toEqual(['disconnect']);
+    expect(state().call?.stage).toMatchObject({ name: 'ended', by: 'us' });
   });
 
-  it('is the only one', () => {
-    const phone = told(...DIALLED);
-    expect(fold(phone, { type: 'dialled', party: '+1' }, 0)).toBe(phone);
+  it('silences what rings', async () => {
+    const { phone, device, audible, missed, state, goOnline } = setUp();
+    await goOnline();
+    device().ring(new FakeCall('INCOMING', { CallSid: 'CA2', From: THEIR_NUMBER }));
+    expect(audible()).toHaveLength(1);
+    phone.goOffline();
+    expect(audible()).toEqual([]);
+    expect(state().incoming).toEqual([]);
+    expect(missed).toEqual([]);
   });
 
-  it('changes no more once it is over, until it is put away', () => {
-    const phone = told(...DIALLED, { type: 'ended', by: 'us', trouble: null });
-    expect(fold(phone, { type: 'muted', muted: true }, 0)).toBe(phone);
-    expect(fold(phone, { type: 'connected' }, 0)).toBe(phone);
-    expect(fold(phone, { type: 'put-away' }, 0).call).toBeNull();
+  it('clears the state on a reset', async () => {
+    const { phone, device, state, goOnline } = setUp();
+    await goOnline();
+    phone.dial(THEIR_NUMBER);
+    device().connecting.resolve(new FakeCall('OUTGOING'));
+    await settle();
+    phone.reset();
+    await settle();
+    expect(state()).toEqual(INITIAL_STATE);
+    expect(vi.getTimerCount()).toBe(0);
   });
 
-  it('is not put away while it goes on', () => {
-    const phone = told(...DIALLED);
-    expect(fold(phone, { type: 'put-away' }, 0)).toBe(phone);
+  it('lets the phone go online again, under another registration', async () => {
+    const { phone, server, devices, state, goOnline } = setUp();
+    await goOnline();
+    phone.goOffline();
+    await goOnline();
+    expect(state().line.name).toBe('online');
+    expect(devices).toHaveLength(2);
+    expect(server.register).toHaveBeenLastCalledWith(
+      expect.objectContaining({ id: 'registration-2' }),
+    );
   });
 });
 
-describe('in a call', () => {
-  const phone = told(...DIALLED, { type: 'connected' });
-  const folded = (...events: PhoneEvent[]) =>
-    events.reduce((before, event) => fold(before, event, 0), phone).call;
-
-  it('shows the keys that were sent, and only so many', () => {
-    expect(
-      folded({ type: 'keys-sent', digits: '12' }, { type: 'keys-sent', digits: '#' })?.digits,
-    ).toBe('12#');
-    const many = Array.from(
-      { length: 100 },
-      (): PhoneEvent => ({ type: 'keys-sent', digits: '9' }),
-    );
-    expect(folded(...many)?.digits).toHaveLength(DIGITS_SHOWN_MAX);
+describe('the access token', () => {
+  it('is refreshed at four fifths of its life, again and again', async () => {
+    const { server, device, goOnline } = setUp();
+    await goOnline();
+    for (const token of ['token-2', 'token-3']) {
+      await vi.advanceTimersByTimeAsync(0.8 * TOKEN_LIFE_MS - 1);
+      expect(device().calls).not.toContain(`updateToken ${token}`);
+      await vi.advanceTimersByTimeAsync(1);
+      expect(device().calls).toContain(`updateToken ${token}`);
+      expect(server.register).toHaveBeenLastCalledWith({
+        id: 'registration-1',
+        browser: 'tab',
+        expiresAt: endOfToken(),
+      });
+    }
   });
 
-  it('holds each warning once, until it is cleared', () => {
-    const warned: PhoneEvent = { type: 'warned', warning: 'high-rtt' };
-    expect(folded(warned, warned)?.warnings).toEqual(['high-rtt']);
-    expect(folded(warned, { type: 'warning-cleared', warning: 'high-rtt' })?.warnings).toEqual([]);
+  it('is refreshed later during a call', async () => {
+    const { phone, device, goOnline } = setUp();
+    await goOnline();
+    phone.dial(THEIR_NUMBER);
+    device().connecting.resolve(new FakeCall('OUTGOING'));
+    await vi.advanceTimersByTimeAsync(0.95 * TOKEN_LIFE_MS - 1);
+    expect(device().calls).not.toContain('updateToken token-2');
+    await vi.advanceTimersByTimeAsync(1);
+    expect(device().calls).toContain('updateToken token-2');
   });
 
-  it('is the same object when nothing changes', () => {
-    expect(fold(phone, { type: 'ringing' }, 0)).toBe(phone);
-    expect(fold(QUIET, { type: 'ringing' }, 0)).toBe(QUIET);
+  it('is asked for again, less and less often, while the server does not answer', async () => {
+    const { server, device, state, goOnline } = setUp();
+    await goOnline();
+    server.requestAccessToken.mockClear();
+    server.requestAccessToken.mockRejectedValueOnce(unreachable).mockRejectedValueOnce(unreachable);
+    await vi.advanceTimersByTimeAsync(0.8 * TOKEN_LIFE_MS);
+    expect(server.requestAccessToken).toHaveBeenCalledTimes(1);
+    await vi.advanceTimersByTimeAsync(FIRST_WAIT_MS);
+    expect(server.requestAccessToken).toHaveBeenCalledTimes(2);
+    await vi.advanceTimersByTimeAsync(2 * FIRST_WAIT_MS - 1);
+    expect(server.requestAccessToken).toHaveBeenCalledTimes(2);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(server.requestAccessToken).toHaveBeenCalledTimes(3);
+    expect(device().calls).toContain('updateToken token-2');
+    expect(state().line.name).toBe('online');
+  });
+
+  it('is refreshed at a waking if it is due by then', async () => {
+    const { server, environment, device, goOnline } = setUp();
+    await goOnline();
+    environment.handlers?.onWake();
+    await settle();
+    expect(server.requestAccessToken).toHaveBeenCalledOnce();
+    // The timers of a machine that sleeps do not run.
+    vi.setSystemTime(Date.now() + 0.9 * TOKEN_LIFE_MS);
+    environment.handlers?.onWake();
+    await settle();
+    expect(device().calls).toContain('updateToken token-2');
+  });
+
+  it('is replaced when the server says that it has expired', async () => {
+    const { server, device, live, goOnline } = setUp();
+    await goOnline();
+    server.register.mockRejectedValueOnce(new ApiError('pass_over', 'x', 409));
+    live.open?.();
+    await settle();
+    expect(device().calls).toContain('updateToken token-2');
+    expect(server.register).toHaveBeenCalledTimes(3);
+  });
+
+  it('is replaced, with the device, when another user signed in', async () => {
+    const { phone, server, devices, device, goOnline } = setUp();
+    await goOnline();
+    server.requestAccessToken.mockResolvedValue(accessToken('theirs', 'other.tab'));
+    phone.renewToken();
+    await settle();
+    expect(devices).toHaveLength(2);
+    expect(devices[0]?.calls).toContain('destroy');
+    expect(devices[0]?.calls).not.toContain('updateToken theirs');
+    expect(device().token).toBe('theirs');
+  });
+
+  it('is replaced after the call that is in progress', async () => {
+    const { phone, server, devices, device, goOnline } = setUp();
+    await goOnline();
+    const call = new FakeCall('OUTGOING');
+    phone.dial(THEIR_NUMBER);
+    device().connecting.resolve(call);
+    await settle();
+    server.requestAccessToken.mockResolvedValue(accessToken('theirs', 'other.tab'));
+    phone.renewToken();
+    await settle();
+    expect(server.requestAccessToken).toHaveBeenCalledOnce();
+    call.disconnect();
+    await settle();
+    expect(devices).toHaveLength(2);
+    expect(device().token).toBe('theirs');
   });
 });
 
-describe('a call to us', () => {
-  it('rings until it is accepted, and is the call then', () => {
-    const phone = told(...ONLINE, RANG);
-    expect(phone.incoming).toHaveLength(1);
-    const answering = fold(phone, { type: 'accepted', leg: 'CA2' }, 0);
-    expect(answering).toMatchObject({
-      incoming: [],
-      call: { direction: 'incoming', sid: 'CA1', party: '+442079460000' },
-    });
-    expect(fold(answering, { type: 'connected' }, 5).call?.stage).toEqual({
-      name: 'talking',
-      sinceMs: 5,
-    });
+describe('a lost connection', () => {
+  it('is restored by the SDK', async () => {
+    const { server, device, devices, state, goOnline } = setUp();
+    await goOnline();
+    device().becomeUnregistered();
+    expect(state().line).toEqual({ name: 'lost', error: null });
+    await vi.advanceTimersByTimeAsync(RECONNECTS_WITHIN_MS - 1);
+    device().becomeRegistered();
+    await settle();
+    expect(state().line.name).toBe('online');
+    expect(server.register).toHaveBeenCalledTimes(2);
+    await vi.advanceTimersByTimeAsync(RECONNECTS_WITHIN_MS);
+    expect(devices).toHaveLength(1);
   });
 
-  it('stops to ring when it is gone, and cannot be accepted then', () => {
-    const phone = told(...ONLINE, RANG, { type: 'rang-out', leg: 'CA2' });
-    expect(phone.incoming).toEqual([]);
-    expect(fold(phone, { type: 'accepted', leg: 'CA2' }, 0)).toBe(phone);
+  it('is replaced by a new device after a while, until one registers', async () => {
+    const { device, devices, state, goOnline } = setUp();
+    await goOnline();
+    device().becomeUnregistered();
+    await vi.advanceTimersByTimeAsync(RECONNECTS_WITHIN_MS);
+    expect(devices).toHaveLength(2);
+    expect(devices[0]?.calls).toContain('destroy');
+    await vi.advanceTimersByTimeAsync(RECONNECTS_WITHIN_MS);
+    expect(devices).toHaveLength(3);
+    device().becomeRegistered();
+    await settle();
+    expect(state().line.name).toBe('online');
   });
 
-  it('rings once, beside few others', () => {
-    const others = Array.from(
-      { length: 9 },
-      (_, n): PhoneEvent => ({
-        type: 'rang',
-        incoming: { leg: `CA${n}`, sid: null, party: '' },
-      }),
+  it('is restored at a waking', async () => {
+    const { device, devices, environment, goOnline } = setUp();
+    await goOnline();
+    device().becomeUnregistered();
+    environment.handlers?.onWake();
+    await settle();
+    expect(devices).toHaveLength(2);
+  });
+
+  it('keeps the call in progress, and its device', async () => {
+    const { phone, device, devices, state, goOnline } = setUp();
+    await goOnline();
+    const call = new FakeCall('OUTGOING');
+    phone.dial(THEIR_NUMBER);
+    device().connecting.resolve(call);
+    await settle();
+    call.emit('accept');
+    device().becomeUnregistered();
+    await vi.advanceTimersByTimeAsync(2 * RECONNECTS_WITHIN_MS);
+    expect(devices).toHaveLength(1);
+    expect(state().call?.stage.name).toBe('talking');
+    call.disconnect();
+    await settle();
+    expect(devices).toHaveLength(2);
+  });
+
+  it('keeps the error, which is not one of a call', async () => {
+    const { device, state, goOnline } = setUp();
+    await goOnline();
+    device().emit('error', { code: 31486 }, new FakeCall('OUTGOING'));
+    expect(state().line.name).toBe('online');
+    device().fail(31005);
+    expect(state().line).toMatchObject({ name: 'lost', error: { cause: 'no-line', code: 31005 } });
+  });
+
+  it('gets another token, after a wait, if Twilio refuses the one in use', async () => {
+    const { server, device, devices, goOnline } = setUp();
+    await goOnline();
+    device().state = 'unregistered';
+    device().fail(20104);
+    await vi.advanceTimersByTimeAsync(FIRST_WAIT_MS - 1);
+    expect(server.requestAccessToken).toHaveBeenCalledTimes(1);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(server.requestAccessToken).toHaveBeenCalledTimes(2);
+    expect(devices).toHaveLength(2);
+    expect(device().token).toBe('token-2');
+  });
+
+  it('ignores the device that was replaced', async () => {
+    const { device, devices, state, goOnline } = setUp();
+    await goOnline();
+    device().becomeUnregistered();
+    await vi.advanceTimersByTimeAsync(RECONNECTS_WITHIN_MS);
+    device().becomeRegistered();
+    await settle();
+    devices[0]?.becomeUnregistered();
+    expect(state().line.name).toBe('online');
+  });
+});
+
+describe('while it is online', () => {
+  it('reports itself again to a server that restarted', async () => {
+    const { server, live, goOnline } = setUp();
+    await goOnline();
+    live.open?.();
+    await settle();
+    expect(server.register).toHaveBeenCalledTimes(2);
+  });
+
+  it('unregisters when the page is suspended, and returns with a new token when it wakes', async () => {
+    const { server, environment, device, goOnline } = setUp();
+    await goOnline();
+    environment.handlers?.onSuspend();
+    expect(server.unregister).toHaveBeenCalledExactlyOnceWith('registration-1');
+    environment.handlers?.onWake();
+    await settle();
+    expect(device().calls).toContain('updateToken token-2');
+    expect(server.register).toHaveBeenLastCalledWith(
+      expect.objectContaining({ id: 'registration-2' }),
     );
-    expect(told(...ONLINE, RANG, RANG).incoming).toHaveLength(1);
-    expect(told(...ONLINE, ...others).incoming).toHaveLength(INCOMING_MAX);
   });
 
-  it('talks whatever the server hears of its legs', () => {
-    const phone = told(...ONLINE, RANG, { type: 'accepted', leg: 'CA2' }, { type: 'connected' });
-    expect(fold(phone, { type: 'server-status', status: 'ringing' }, 0)).toBe(phone);
+  it('ignores a waking on its way online', async () => {
+    const { phone, environment, state } = setUp();
+    await phone.goOnline();
+    environment.handlers?.onWake();
+    await settle();
+    expect(state().line.name).toBe('going-online');
+  });
+
+  it('takes another speaker at once, and another microphone during a call only', async () => {
+    const { phone, environment, device, goOnline } = setUp();
+    await goOnline();
+    environment.handlers?.onSpeaker('desk');
+    environment.handlers?.onMicrophone('headset');
+    expect(device().calls.at(-1)).toBe('setSpeaker desk');
+    const call = new FakeCall('OUTGOING');
+    phone.dial(THEIR_NUMBER);
+    device().connecting.resolve(call);
+    await settle();
+    environment.handlers?.onMicrophone('headset');
+    expect(device().calls.at(-1)).toBe('setInputDevice headset');
+    call.disconnect();
+    await settle();
+    expect(device().calls.at(-1)).toBe('unsetInputDevice');
+  });
+
+  it('tells subscribers of each change', async () => {
+    const { phone, goOnline } = setUp();
+    const lines: string[] = [];
+    const unsubscribe = phone.store.subscribe(({ line }) => lines.push(line.name));
+    await goOnline();
+    phone.goOffline();
+    unsubscribe();
+    await goOnline();
+    expect(lines).toEqual(['going-online', 'online', 'offline']);
   });
 });

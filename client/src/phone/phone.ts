@@ -1,242 +1,165 @@
 /**
- * The telephone: whether it can be called, the call that it carries, and those that ring. Pure: the
- * time is an argument; what drives it is `driver.ts`.
- *
- *     offline ──► going-online ──► online ◄──► lost
- *
- *     dialling ──► ringing ──► talking ◄──► reconnecting      any of them ──► ended
- *                 answering ──┘
+ * The page's phone: one state, changed by the connection to Twilio, the call of this page, and the
+ * calls that ring. Knows the browser, the server and the SDK only by what is passed in.
  */
-import type { CallStatus, Direction } from '../api/types';
-import type { Trouble } from './errors';
-import type { Sample, Warning } from './quality';
+import { createStore, type StoreApi } from 'zustand';
+import { CurrentCall, type LiveCalls } from './currentCall';
+import type { CreateDevice } from './device';
+import type { EnvironmentHandlers } from './environment';
+import { IncomingCalls } from './incomingCalls';
+import { type Dispatch, fold, hasActiveCall, INITIAL_STATE, type PhoneState } from './phoneState';
+import type { Ringer, Stop } from './ringer';
+import type { PhoneServer } from './server';
+import { type OpenChannel, TabChannel } from './tabChannel';
+import { type BrowserSupport, TwilioConnection } from './twilioConnection';
 
-/** Sent digits that are shown: the latest. */
-export const DIGITS_SHOWN_MAX = 64;
-
-/** Calls that may ring at once. */
-export const INCOMING_MAX = 4;
-
-/** Whether Twilio finds this page. */
-export type Line =
-  | { readonly name: 'offline'; readonly trouble: Trouble | null }
-  | { readonly name: 'going-online' }
-  | { readonly name: 'online' }
-  /** It was online, and comes back by itself. */
-  | { readonly name: 'lost'; readonly trouble: Trouble | null };
-
-/** Who ended a call. */
-export type EndedBy = 'us' | 'them' | 'failure';
-
-export type Stage =
-  | { readonly name: 'dialling' }
-  | { readonly name: 'ringing' }
-  | { readonly name: 'answering' }
-  | { readonly name: 'talking'; readonly sinceMs: number }
-  | { readonly name: 'reconnecting'; readonly sinceMs: number }
-  | {
-      readonly name: 'ended';
-      readonly by: EndedBy;
-      readonly trouble: Trouble | null;
-      /** How long the parties talked; 0: not at all. */
-      readonly talkedMs: number;
-    };
-
-/** The call that this page carries. */
-export interface Call {
-  readonly direction: Direction;
-  /** The other's number, or name. */
-  readonly party: string;
-  /** What the server calls it: its parent leg's SID, once known. */
-  readonly sid: string | null;
-  readonly stage: Stage;
-  readonly muted: boolean;
-  /** Keys that were sent, the latest last. */
-  readonly digits: string;
-  readonly warnings: readonly Warning[];
-  readonly sample: Sample | null;
+/** The live connection to the server. */
+export interface LiveLink extends LiveCalls {
+  /** Subscribes to a call once more that the server may have refused. */
+  listenAgain: (callSid: string) => void;
+  /** Keeps the connection open, and reports each time that it opens. */
+  hold: (onOpen: () => void) => Stop;
 }
 
-/** A call that rings here; while another one goes on here, it waits beside that. */
-export interface Incoming {
-  /** Its leg to this page. */
-  readonly leg: string;
-  readonly sid: string | null;
-  readonly party: string;
+export interface PhoneDeps {
+  createDevice: CreateDevice;
+  server: PhoneServer;
+  live: LiveLink;
+  browser: BrowserSupport;
+  watchEnvironment: (handlers: EnvironmentHandlers) => Stop;
+  openChannel: OpenChannel;
+  ringer: Pick<Ringer, 'start'>;
+  /** Tones that sound until they are stopped. */
+  sounds: { ringBack: () => Stop; callWaiting: () => Stop };
+  /** Returns the ID of a chosen device; empty for the system's. */
+  chosenDevice: (kind: 'microphone' | 'speaker') => string;
+  /** Called when a call stopped ringing without a decision of this browser. */
+  onMissed: (sid: string | null, party: string) => void;
+  newId: () => string;
+  /** Returns 0 to 1. */
+  chance: () => number;
 }
 
-export interface Phone {
-  readonly line: Line;
-  readonly call: Call | null;
-  /** The first to ring first. */
-  readonly incoming: readonly Incoming[];
-}
+export class Phone {
+  readonly #deps: PhoneDeps;
+  readonly #store: StoreApi<PhoneState> = createStore(() => INITIAL_STATE);
+  readonly #connection: TwilioConnection;
+  readonly #currentCall: CurrentCall;
+  readonly #incoming: IncomingCalls;
+  readonly #dispatch: Dispatch = (event) =>
+    this.#store.setState((state) => fold(state, event, Date.now()));
 
-export const QUIET: Phone = { line: { name: 'offline', trouble: null }, call: null, incoming: [] };
-
-export type PhoneEvent =
-  | { type: 'going-online' }
-  | { type: 'registered' }
-  /** The line to Twilio is down; it is being mended. */
-  | { type: 'line-lost'; trouble: Trouble | null }
-  | { type: 'went-offline'; trouble: Trouble | null }
-  | { type: 'dialled'; party: string }
-  | { type: 'rang'; incoming: Incoming }
-  /** It rings here no more: answered elsewhere, rejected, ignored, or the caller gave up. */
-  | { type: 'rang-out'; leg: string }
-  | { type: 'accepted'; leg: string }
-  | { type: 'named'; sid: string }
-  | { type: 'ringing' }
-  | { type: 'connected' }
-  /** What the server says of the call, when it changes. */
-  | { type: 'server-status'; status: CallStatus }
-  | { type: 'interrupted' }
-  | { type: 'resumed' }
-  | { type: 'muted'; muted: boolean }
-  | { type: 'keys-sent'; digits: string }
-  | { type: 'sampled'; sample: Sample }
-  | { type: 'warned'; warning: Warning }
-  | { type: 'warning-cleared'; warning: Warning }
-  | { type: 'ended'; by: EndedBy; trouble: Trouble | null }
-  | { type: 'put-away' };
-
-/** The phone after one more event; the same object if it changes nothing. */
-export function fold(phone: Phone, event: PhoneEvent, nowMs: number): Phone {
-  switch (event.type) {
-    case 'going-online':
-      return phone.line.name === 'offline' ? { ...phone, line: { name: 'going-online' } } : phone;
-    case 'registered':
-      return { ...phone, line: { name: 'online' } };
-    case 'line-lost':
-      return lineLost(phone, event.trouble);
-    case 'went-offline':
-      return { ...phone, line: { name: 'offline', trouble: event.trouble }, incoming: [] };
-    case 'dialled':
-      return isCarrying(phone) ? phone : { ...phone, call: begin('outgoing', event.party) };
-    case 'rang':
-      return rang(phone, event.incoming);
-    case 'rang-out':
-      return { ...phone, incoming: phone.incoming.filter(({ leg }) => leg !== event.leg) };
-    case 'accepted':
-      return accepted(phone, event.leg);
-    case 'put-away':
-      return phone.call?.stage.name === 'ended' ? { ...phone, call: null } : phone;
-    default:
-      return inCall(phone, (call) => foldCall(call, event, nowMs));
+  constructor(deps: PhoneDeps) {
+    this.#deps = deps;
+    const { getState } = this.#store;
+    const { live, server, sounds, chosenDevice } = deps;
+    const dispatch = this.#dispatch;
+    this.#currentCall = new CurrentCall({
+      getState,
+      dispatch,
+      live,
+      ringBack: sounds.ringBack,
+      microphone: () => chosenDevice('microphone'),
+      onEnded: () => this.#onCallEnded(),
+    });
+    this.#incoming = new IncomingCalls({
+      getState,
+      dispatch,
+      server,
+      currentCall: this.#currentCall,
+      tabs: new TabChannel(deps.openChannel),
+      ringer: deps.ringer,
+      callWaiting: sounds.callWaiting,
+      listenAgain: live.listenAgain,
+      onMissed: deps.onMissed,
+    });
+    this.#connection = new TwilioConnection({
+      ...deps,
+      getState,
+      dispatch,
+      incoming: this.#incoming,
+      speaker: () => chosenDevice('speaker'),
+      holdLiveLink: live.hold,
+    });
   }
-}
 
-type LineEvent =
-  | 'going-online'
-  | 'registered'
-  | 'line-lost'
-  | 'went-offline'
-  | 'dialled'
-  | 'rang'
-  | 'rang-out'
-  | 'accepted'
-  | 'put-away';
-type CallEvent = Exclude<PhoneEvent, { type: LineEvent }>;
-
-function foldCall(call: Call, event: CallEvent, nowMs: number): Call {
-  switch (event.type) {
-    case 'named':
-      return call.sid === event.sid ? call : { ...call, sid: event.sid };
-    case 'ringing':
-      return call.stage.name === 'dialling' ? { ...call, stage: { name: 'ringing' } } : call;
-    case 'connected':
-      return { ...call, stage: { name: 'talking', sinceMs: nowMs } };
-    case 'server-status':
-      return followServer(call, event.status, nowMs);
-    case 'interrupted':
-      return call.stage.name === 'talking'
-        ? { ...call, stage: { ...call.stage, name: 'reconnecting' } }
-        : call;
-    case 'resumed':
-      return call.stage.name === 'reconnecting'
-        ? { ...call, stage: { ...call.stage, name: 'talking' } }
-        : call;
-    case 'muted':
-      return { ...call, muted: event.muted };
-    case 'keys-sent':
-      return { ...call, digits: (call.digits + event.digits).slice(-DIGITS_SHOWN_MAX) };
-    case 'sampled':
-      return { ...call, sample: event.sample };
-    case 'warned':
-      return call.warnings.includes(event.warning)
-        ? call
-        : { ...call, warnings: [...call.warnings, event.warning] };
-    case 'warning-cleared':
-      return { ...call, warnings: call.warnings.filter((warning) => warning !== event.warning) };
-    case 'ended':
-      return ended(call, event.by, event.trouble, nowMs);
+  /** The state, to read and to subscribe to. */
+  get store(): Pick<StoreApi<PhoneState>, 'getState' | 'getInitialState' | 'subscribe'> {
+    return this.#store;
   }
-}
 
-const begin = (direction: Direction, party: string): Call => ({
-  direction,
-  party,
-  sid: null,
-  stage: { name: direction === 'outgoing' ? 'dialling' : 'answering' },
-  muted: false,
-  digits: '',
-  warnings: [],
-  sample: null,
-});
+  /** Whether a call is in progress here. */
+  get isInCall(): boolean {
+    return hasActiveCall(this.#store.getState());
+  }
 
-/** Whether a call goes on here. */
-export const isCarrying = ({ call }: Phone): boolean =>
-  call !== null && call.stage.name !== 'ended';
+  /** Makes this page a phone. Call it in a user gesture, which browsers require. */
+  async goOnline() {
+    await this.#connection.goOnline();
+  }
 
-/** When the parties began to talk, if they do. */
-export const talkingSinceMs = ({ stage }: Call): number | null =>
-  stage.name === 'talking' || stage.name === 'reconnecting' ? stage.sinceMs : null;
+  /** Ends the call, and stops being a phone. */
+  goOffline() {
+    this.hangUp();
+    this.#connection.goOffline(null);
+  }
 
-function inCall(phone: Phone, change: (call: Call) => Call): Phone {
-  if (!phone.call || phone.call.stage.name === 'ended') return phone;
-  const call = change(phone.call);
-  return call === phone.call ? phone : { ...phone, call };
-}
+  /** Goes offline, and clears the state: another user takes over the page. */
+  reset() {
+    this.goOffline();
+    this.#dispatch({ type: 'reset' });
+  }
 
-/** Nobody gets through meanwhile; before it was ever online it stays on its way there. */
-function lineLost(phone: Phone, trouble: Trouble | null): Phone {
-  const { line } = phone;
-  if (line.name !== 'online' && line.name !== 'lost') return phone;
-  if (line.name === 'lost' && trouble === null) return phone;
-  return { ...phone, line: { name: 'lost', trouble } };
-}
+  /** Gets an access token of the present session, after the user signed in again. */
+  renewToken() {
+    this.#connection.renewToken();
+  }
 
-function rang(phone: Phone, incoming: Incoming): Phone {
-  const others = phone.incoming.filter(({ leg }) => leg !== incoming.leg);
-  return others.length < INCOMING_MAX ? { ...phone, incoming: [...others, incoming] } : phone;
-}
+  /** Calls a number in E.164; does nothing offline or during a call. */
+  dial(to: string) {
+    const { device } = this.#connection;
+    if (!device || this.isInCall) return;
+    // The SDK stops ringing once it calls.
+    this.#incoming.ignoreAll();
+    const connect = () => device.connect(to, this.#deps.chosenDevice('microphone'));
+    void this.#currentCall.dial(to, connect);
+  }
 
-function accepted(phone: Phone, leg: string): Phone {
-  const incoming = phone.incoming.find((other) => other.leg === leg);
-  if (!incoming || isCarrying(phone)) return phone;
-  return {
-    ...phone,
-    call: { ...begin('incoming', incoming.party), sid: incoming.sid },
-    incoming: phone.incoming.filter((other) => other !== incoming),
-  };
-}
+  hangUp() {
+    this.#currentCall.hangUp();
+  }
 
-/**
- * The browser's leg can be answered by Twilio while the other end still rings; the server knows, by
- * what it hears of the other leg.
- */
-function followServer(call: Call, status: CallStatus, nowMs: number): Call {
-  if (call.direction === 'incoming') return call;
-  const { name } = call.stage;
-  if (status === 'ringing' && (name === 'talking' || name === 'dialling'))
-    return { ...call, stage: { name: 'ringing' } };
-  if (status === 'in-progress' && name === 'ringing')
-    return { ...call, stage: { name: 'talking', sinceMs: nowMs } };
-  return call;
-}
+  setMuted(muted: boolean) {
+    this.#currentCall.setMuted(muted);
+  }
 
-function ended(call: Call, by: EndedBy, trouble: Trouble | null, nowMs: number): Call {
-  const sinceMs = talkingSinceMs(call);
-  const talkedMs = sinceMs === null ? 0 : Math.max(0, nowMs - sinceMs);
-  return { ...call, warnings: [], sample: null, stage: { name: 'ended', by, trouble, talkedMs } };
+  /** Sends DTMF tones; a comma waits for half a second. */
+  sendDigits(digits: string) {
+    this.#currentCall.sendDigits(digits);
+  }
+
+  /** Closes the summary of a call that ended. */
+  dismissEndedCall() {
+    this.#dispatch({ type: 'dismissed' });
+  }
+
+  async accept(legSid: string) {
+    await this.#incoming.accept(legSid);
+  }
+
+  reject(legSid: string) {
+    this.#incoming.reject(legSid);
+  }
+
+  /** Stops ringing here; elsewhere the call goes on ringing. */
+  ignore(legSid: string) {
+    this.#incoming.ignore(legSid);
+  }
+
+  #onCallEnded() {
+    this.#incoming.restartAlerts();
+    this.#connection.releaseMicrophone();
+    this.#deps.server.refreshCalls();
+    void this.#connection.maintain();
+  }
 }

@@ -1,24 +1,24 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ApiError } from '../api/client';
 import { FIRST_WAIT_MS } from '../live/backoff';
-import { Registration, type Told } from './registration';
+import { Registration, type RegistrationBody } from './registration';
 
-/** A registration, what the server heard of it, and how the test answers. */
+/** Creates a registration; the test is the server: it sees the requests and answers them. */
 function setUp() {
-  const heard: (Told | string)[] = [];
+  const requests: (RegistrationBody | string)[] = [];
   const outcomes: string[] = [];
-  const answers: { take: () => void; refuse: (thrown: unknown) => void }[] = [];
+  const answers: { accept: () => void; refuse: (thrown: unknown) => void }[] = [];
   let made = 0;
   const registration = new Registration({
-    register: (told) => {
-      heard.push(told);
-      return new Promise<void>((take, refuse) => answers.push({ take, refuse }));
+    register: (body) => {
+      requests.push(body);
+      return new Promise<void>((accept, refuse) => answers.push({ accept, refuse }));
     },
     unregister: (id) => {
-      heard.push(id);
+      requests.push(id);
       return Promise.resolve();
     },
-    onTold: () => outcomes.push('told'),
+    onRegistered: () => outcomes.push('registered'),
     onFailed: (thrown) => outcomes.push(thrown instanceof ApiError ? thrown.code : 'failed'),
     newId: () => {
       made += 1;
@@ -29,14 +29,14 @@ function setUp() {
   const answer = async (thrown?: unknown) => {
     const next = answers.shift();
     if (!next) throw new Error('nothing was asked');
-    if (thrown === undefined) next.take();
+    if (thrown === undefined) next.accept();
     else next.refuse(thrown);
     await vi.advanceTimersByTimeAsync(0);
   };
-  return { registration, heard, outcomes, answer };
+  return { registration, requests, outcomes, answer };
 }
 
-const told = (id: string, expiresAt = 'soon') => ({ id, browser: 'tab', expiresAt });
+const body = (id: string, expiresAt = 'soon') => ({ id, browser: 'tab', expiresAt });
 const unreachable = new ApiError('unreachable', 'x', 0);
 
 beforeEach(() => {
@@ -47,61 +47,61 @@ afterEach(() => {
 });
 
 describe('a registration', () => {
-  it('is told once, and again when the server may have restarted, under one name', async () => {
-    const { registration, heard, outcomes, answer } = setUp();
+  it('is reported once, and again when the server may have restarted, under one id', async () => {
+    const { registration, requests, outcomes, answer } = setUp();
     registration.repeat();
-    expect(heard).toEqual([]);
+    expect(requests).toEqual([]);
     registration.begin('tab', 'soon');
     await answer();
     registration.repeat();
     await answer();
     registration.begin('tab', 'later');
     await answer();
-    expect(heard).toEqual([told('id-1'), told('id-1'), told('id-1', 'later')]);
-    expect(outcomes).toEqual(['told', 'told', 'told']);
+    expect(requests).toEqual([body('id-1'), body('id-1'), body('id-1', 'later')]);
+    expect(outcomes).toEqual(['registered', 'registered', 'registered']);
   });
 
-  it('is told once more, and not twice at once, if it is repeated on its way', async () => {
-    const { registration, heard, answer } = setUp();
+  it('is reported once more, and not twice at once, if it is repeated while it is sent', async () => {
+    const { registration, requests, answer } = setUp();
     registration.begin('tab', 'soon');
     registration.begin('tab', 'later');
     registration.repeat();
-    expect(heard).toHaveLength(1);
+    expect(requests).toHaveLength(1);
     await answer();
-    expect(heard).toEqual([told('id-1'), told('id-1', 'later')]);
+    expect(requests).toEqual([body('id-1'), body('id-1', 'later')]);
     await answer();
-    expect(heard).toHaveLength(2);
+    expect(requests).toHaveLength(2);
   });
 
-  it('is told until the server takes it', async () => {
-    const { registration, heard, outcomes, answer } = setUp();
+  it('is reported until the server accepts it', async () => {
+    const { registration, requests, outcomes, answer } = setUp();
     registration.begin('tab', 'soon');
     await answer(unreachable);
-    expect(heard).toHaveLength(1);
+    expect(requests).toHaveLength(1);
     await vi.advanceTimersByTimeAsync(FIRST_WAIT_MS);
-    expect(heard).toHaveLength(2);
+    expect(requests).toHaveLength(2);
     await answer(unreachable);
     await vi.advanceTimersByTimeAsync(2 * FIRST_WAIT_MS);
     await answer();
     await vi.advanceTimersByTimeAsync(60_000);
-    expect(heard).toHaveLength(3);
-    expect(outcomes).toEqual(['unreachable', 'unreachable', 'told']);
+    expect(requests).toHaveLength(3);
+    expect(outcomes).toEqual(['unreachable', 'unreachable', 'registered']);
   });
 
   it.each([new ApiError('sign_in_required', 'x', 401), new ApiError('pass_over', 'x', 409)])(
-    'is not told again after $code',
+    'is not reported again after $code',
     async (thrown) => {
-      const { registration, heard, outcomes, answer } = setUp();
+      const { registration, requests, outcomes, answer } = setUp();
       registration.begin('tab', 'soon');
       await answer(thrown);
       await vi.advanceTimersByTimeAsync(60_000);
-      expect(heard).toHaveLength(1);
+      expect(requests).toHaveLength(1);
       expect(outcomes).toEqual([thrown.code]);
     },
   );
 
-  it('ends alone, and the next one has another name', async () => {
-    const { registration, heard, outcomes, answer } = setUp();
+  it('ends alone, and the next one has another id', async () => {
+    const { registration, requests, outcomes, answer } = setUp();
     registration.begin('tab', 'soon');
     await answer();
     registration.end();
@@ -109,22 +109,22 @@ describe('a registration', () => {
     registration.repeat();
     registration.begin('tab', 'soon');
     await answer();
-    expect(heard).toEqual([told('id-1'), 'id-1', told('id-2')]);
-    expect(outcomes).toEqual(['told', 'told']);
+    expect(requests).toEqual([body('id-1'), 'id-1', body('id-2')]);
+    expect(outcomes).toEqual(['registered', 'registered']);
   });
 
-  it('stays ended if the server hears its beginning last', async () => {
-    const { registration, heard, outcomes, answer } = setUp();
+  it('stays ended if the server gets its beginning last', async () => {
+    const { registration, requests, outcomes, answer } = setUp();
     registration.begin('tab', 'soon');
     registration.end();
     await answer();
-    expect(heard).toEqual([told('id-1'), 'id-1', 'id-1']);
+    expect(requests).toEqual([body('id-1'), 'id-1', 'id-1']);
     expect(outcomes).toEqual([]);
     // And if that failed, nothing is tried again.
     registration.begin('tab', 'soon');
     registration.end();
     await answer(unreachable);
     await vi.advanceTimersByTimeAsync(60_000);
-    expect(heard).toEqual([told('id-1'), 'id-1', 'id-1', told('id-2'), 'id-2', 'id-2']);
+    expect(requests).toEqual([body('id-1'), 'id-1', 'id-1', body('id-2'), 'id-2', 'id-2']);
   });
 });

@@ -1,44 +1,44 @@
 /**
- * Tells the server that this page's browser is registered at Twilio, so that incoming calls ring it:
- * once it is, with each further pass, and whenever the server may have restarted. Decides when; what
- * carries it is passed in.
+ * Reports to the server that this browser is registered at Twilio, so that incoming calls ring it:
+ * after each registration, with each new access token, and whenever the server may have restarted.
+ * Decides when; the requests are passed in.
  */
 import { ApiError } from '../api/client';
-import { waitMs } from '../live/backoff';
+import { backoffMs } from '../live/backoff';
 
-/** What the server is told. */
-export interface Told {
-  /** Names the registration: another one each time that the page goes online. */
+/** The body of a report. */
+export interface RegistrationBody {
+  /** Identifies the registration: a new one each time that the page goes online. */
   id: string;
-  /** What this tab calls itself. */
+  /** The name of this tab. */
   browser: string;
-  /** When the pass ends that the browser registered with. */
+  /** The end of the access token that the browser registered with. */
   expiresAt: string;
 }
 
 export interface RegistrationOptions {
   /** Rejects with an `ApiError`. */
-  register: (told: Told) => Promise<unknown>;
+  register: (body: RegistrationBody) => Promise<unknown>;
   /** Never rejects. */
   unregister: (id: string) => Promise<unknown>;
-  /** The server rings this browser from now on. */
-  onTold: () => void;
-  /** The server did not take it. Unless its answer makes that useless, it is told again in a while. */
+  /** Called when the server rings this browser from now on. */
+  onRegistered: () => void;
+  /** Called after each failure. The report is repeated in a while, unless that is useless. */
   onFailed: (thrown: unknown) => void;
   newId: () => string;
-  /** 0 to 1. */
+  /** Returns 0 to 1. */
   chance: () => number;
 }
 
-/** Answers after which the same words are of no use. */
+/** Tells whether the same report would fail again. */
 const isFinal = (thrown: unknown) =>
   thrown instanceof ApiError && (thrown.status === 401 || thrown.code === 'pass_over');
 
 export class Registration {
   readonly #options: RegistrationOptions;
-  #told: Told | undefined;
-  /** What is on its way to the server. */
-  #telling: Promise<void> | undefined;
+  #body: RegistrationBody | undefined;
+  /** The report that is on its way to the server. */
+  #sending: Promise<void> | undefined;
   #isToRepeat = false;
   #failures = 0;
   #retry: ReturnType<typeof setTimeout> | undefined;
@@ -47,52 +47,52 @@ export class Registration {
     this.#options = options;
   }
 
-  /** The browser is registered with a pass that ends then. */
+  /** Reports that the browser is registered with an access token that ends at `expiresAt`. */
   begin(browser: string, expiresAt: string) {
-    this.#told = { id: this.#told?.id ?? this.#options.newId(), browser, expiresAt };
+    this.#body = { id: this.#body?.id ?? this.#options.newId(), browser, expiresAt };
     this.repeat();
   }
 
-  /** Says it once more: the server may have restarted. Nothing happens without a registration. */
+  /** Reports once more: the server may have restarted. Does nothing without a registration. */
   repeat() {
     clearTimeout(this.#retry);
-    if (this.#telling) this.#isToRepeat = true;
-    else if (this.#told) this.#telling = this.#tell(this.#told);
+    if (this.#sending) this.#isToRepeat = true;
+    else if (this.#body) this.#sending = this.#send(this.#body);
   }
 
-  /** The browser is not registered any more. */
+  /** Reports that the browser is not registered any more. */
   end() {
     clearTimeout(this.#retry);
-    const { id } = this.#told ?? {};
-    this.#told = undefined;
+    const { id } = this.#body ?? {};
+    this.#body = undefined;
     this.#isToRepeat = false;
     this.#failures = 0;
     if (id === undefined) return;
     const unregister = () => this.#options.unregister(id);
-    // At once, since the page may be on its way out; and again if the server hears the other first.
+    // At once, since the page may be closing; and again in case the server gets the other first.
     void unregister();
-    void this.#telling?.then(unregister);
+    void this.#sending?.then(unregister);
   }
 
-  async #tell(told: Told): Promise<void> {
-    const isMine = () => this.#told?.id === told.id;
+  async #send(body: RegistrationBody): Promise<void> {
+    const isCurrent = () => this.#body?.id === body.id;
     try {
-      await this.#options.register(told);
+      await this.#options.register(body);
       this.#failures = 0;
-      if (isMine()) this.#options.onTold();
+      if (isCurrent()) this.#options.onRegistered();
     } catch (thrown) {
       this.#failures += 1;
-      if (isMine() && !isFinal(thrown)) this.#waitAndTell();
-      if (isMine()) this.#options.onFailed(thrown);
+      if (isCurrent() && !isFinal(thrown)) this.#waitAndSend();
+      if (isCurrent()) this.#options.onFailed(thrown);
     }
-    this.#telling = undefined;
+    this.#sending = undefined;
     if (!this.#isToRepeat) return;
     this.#isToRepeat = false;
     this.repeat();
   }
 
-  #waitAndTell() {
-    const ms = waitMs(this.#failures, this.#options.chance());
+  #waitAndSend() {
+    const ms = backoffMs(this.#failures, this.#options.chance());
     this.#retry = setTimeout(() => this.repeat(), ms);
   }
 }

@@ -1,8 +1,8 @@
 /**
- * What the phone lets one hear: keys, a ringing call, the other end's ringing, a test. All of it is
- * made here, out of tones, so that nothing has to be loaded when a call comes in.
+ * Plays the sounds of the phone: keys, ringtone, ringing tone, call waiting and a test. They are
+ * synthesised, so that nothing has to be loaded when a call comes in.
  */
-import { readPreference } from '../settings/preferences';
+import { readPreference } from '../preferences/preferences';
 
 /** Loudness, 0 to 1. */
 const QUIET_GAIN = 0.06;
@@ -10,30 +10,30 @@ const RING_GAIN = 0.22;
 
 const KEY_MS = 90;
 
-/** The tones of a key: ITU-T Q.23. */
+/** The frequencies of the keys: ITU-T Q.23. */
 const ROWS_HZ = [697, 770, 852, 941];
 const COLUMNS_HZ = [1_209, 1_336, 1_477];
 const KEYS = '123456789*0#';
 
-/** One stretch of sound: when, for how long, and which tones at once. */
+/** A chord: when it starts, how long it lasts, and its tones. */
 interface Note {
   atMs: number;
   lastsMs: number;
   tonesHz: readonly number[];
 }
 
-/** Two soft steps up, twice, then a pause. */
+/** Two chords upwards, twice, then a pause. */
 const RINGTONE: readonly Note[] = [0, 700].flatMap((atMs) => [
   { atMs, lastsMs: 220, tonesHz: [587, 1_175] },
   { atMs: atMs + 200, lastsMs: 380, tonesHz: [784, 1_568] },
 ]);
 const RINGTONE_EVERY_MS = 3_000;
 
-/** What one hears while it rings elsewhere, as ITU-T E.180 suggests it. */
+/** The ringing tone that a caller hears: ITU-T E.180. */
 const RINGBACK: readonly Note[] = [{ atMs: 0, lastsMs: 1_000, tonesHz: [425] }];
 const RINGBACK_EVERY_MS = 4_000;
 
-/** What one hears in a call while another one waits: North America's tone, once every ten seconds. */
+/** The call waiting tone of North America, once every ten seconds. */
 const WAITING: readonly Note[] = [{ atMs: 0, lastsMs: 300, tonesHz: [440] }];
 const WAITING_EVERY_MS = 10_000;
 
@@ -47,12 +47,12 @@ type Output = 'speaker' | 'ringtone';
 
 const contexts = new Map<Output, AudioContext>();
 
-/** Browsers let a page sound once somebody pressed something: call it then. */
+/** Allows this page to play sounds. Call it in a user gesture, which browsers require. */
 export function unlockSounds() {
   for (const output of ['speaker', 'ringtone'] as const) void contextOf(output)?.resume();
 }
 
-/** Beeps as a key of a telephone does. */
+/** Plays the DTMF tone of a key. */
 export function playKey(key: string) {
   const at = KEYS.indexOf(key);
   const row = ROWS_HZ[Math.floor(at / 3)];
@@ -64,13 +64,13 @@ export function playKey(key: string) {
 export const playTest = () => play('speaker', TEST, QUIET_GAIN * 2);
 export const playRingtoneOnce = () => play('ringtone', RINGTONE, RING_GAIN);
 
-/** Rings until the returned function is called. */
+/** Plays the ringtone until the returned function is called. */
 export const ring = () => repeat('ringtone', RINGTONE, RING_GAIN, RINGTONE_EVERY_MS);
 
-/** Lets one hear that it rings elsewhere, until the returned function is called. */
+/** Plays the ringing tone until the returned function is called. */
 export const ringBack = () => repeat('speaker', RINGBACK, QUIET_GAIN, RINGBACK_EVERY_MS);
 
-/** Lets one hear in a call that another one waits, until the returned function is called. */
+/** Plays the call waiting tone until the returned function is called. */
 export const callWaiting = () => repeat('speaker', WAITING, QUIET_GAIN, WAITING_EVERY_MS);
 
 function repeat(output: Output, notes: readonly Note[], gain: number, everyMs: number) {
@@ -92,12 +92,18 @@ function play(output: Output, notes: readonly Note[], loudness: number): () => v
   master.gain.value = loudness;
   master.connect(context.destination);
   for (const { atMs, lastsMs, tonesHz } of notes)
-    for (const hz of tonesHz) sound(context, master, hz, atMs / 1_000, lastsMs / 1_000);
+    for (const hz of tonesHz) playTone(context, master, hz, atMs / 1_000, lastsMs / 1_000);
   return () => master.disconnect();
 }
 
-/** A tone that swells and fades, so that it does not click. */
-function sound(context: AudioContext, into: AudioNode, hz: number, atS: number, lastsS: number) {
+/** Plays a tone that fades in and out, so that it does not click. */
+function playTone(
+  context: AudioContext,
+  output: AudioNode,
+  hz: number,
+  atS: number,
+  lastsS: number,
+) {
   const start = context.currentTime + atS;
   const envelope = context.createGain();
   envelope.gain.setValueAtTime(0, start);
@@ -106,13 +112,13 @@ function sound(context: AudioContext, into: AudioNode, hz: number, atS: number, 
   envelope.gain.linearRampToValueAtTime(0, start + lastsS);
   const tone = context.createOscillator();
   tone.frequency.value = hz;
-  tone.connect(envelope).connect(into);
+  tone.connect(envelope).connect(output);
   tone.onended = () => envelope.disconnect();
   tone.start(start);
   tone.stop(start + lastsS);
 }
 
-/** Where a sound comes out; the browser's own choice where it offers none. */
+/** Returns the context of an output, on the device that the user chose for it. */
 function contextOf(output: Output): AudioContext | undefined {
   if (typeof AudioContext === 'undefined') return undefined;
   let context = contexts.get(output);
@@ -121,9 +127,8 @@ function contextOf(output: Output): AudioContext | undefined {
     contexts.set(output, context);
   }
   const sink = readPreference(output);
-  // A device that is gone, or a browser that cannot choose: the sound comes out anyway.
-  if (choosesSink(context) && context.sinkId !== sink)
-    context.setSinkId(sink).catch(() => undefined);
+  // Without the device, or in a browser without a choice, the system's output is used.
+  if (hasSink(context) && context.sinkId !== sink) context.setSinkId(sink).catch(() => undefined);
   return context;
 }
 
@@ -132,6 +137,5 @@ interface Sink {
   setSinkId: (deviceId: string) => Promise<void>;
 }
 
-/** Not every browser can. */
-const choosesSink = (context: AudioContext): context is AudioContext & Sink =>
-  'setSinkId' in context;
+/** Tells whether the browser can choose the output. */
+const hasSink = (context: AudioContext): context is AudioContext & Sink => 'setSinkId' in context;

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { claimTabName } from './tabName';
 
-/** The browser's locks, as far as pages ask for them without waiting. */
+/** Grants or denies locks without waiting, as the browser does with `ifAvailable`. */
 class Locks {
   readonly held = new Set<string>();
 
@@ -13,11 +14,8 @@ class Locks {
 
 let locks: Locks;
 
-/** The name of a page that is loaded now, in a tab that keeps what the test's storage holds. */
-async function load(): Promise<string> {
-  vi.resetModules();
-  return (await import('./tab')).tabName();
-}
+/** Returns the name of a page that loads now, in a tab with the test's session storage. */
+const load = claimTabName;
 
 beforeEach(() => {
   locks = new Locks();
@@ -28,13 +26,13 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
-it('keeps its name when it is loaded again', async () => {
+it('keeps its name after a reload', async () => {
   const first = await load();
   locks.held.clear();
   expect(await load()).toBe(first);
 });
 
-it('takes another name, and keeps that, if a page that is open has it', async () => {
+it('takes and keeps another name if an open page has it', async () => {
   const first = await load();
   const copy = await load();
   expect(copy).not.toBe(first);
@@ -48,7 +46,7 @@ it('keeps its name in a browser without locks', async () => {
   expect(await load()).toBe(first);
 });
 
-it('has a name in a browser that keeps nothing', async () => {
+it('has a name in a browser without storage', async () => {
   vi.stubGlobal('sessionStorage', undefined);
   const names = [await load(), await load()];
   expect(new Set(names).size).toBe(2);

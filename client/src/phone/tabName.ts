@@ -1,21 +1,16 @@
 /**
- * What this tab calls itself to the server: with it, the browser has the same identity at Twilio
- * after a reload. A tab that is duplicated takes the name along, so the second page that has it makes
- * another one.
+ * Names this tab for the server: with the same name, the browser keeps its identity at Twilio after
+ * a reload. A duplicated tab copies the name, so the second open page with a name makes a new one.
  */
 
-/** Where the name is kept. */
+/** The key of the name in the session storage. */
 const KEY = 'callburner.tab';
 
-let name: Promise<string> | undefined;
-
-/** This page's name: no other page that is open has it, as far as the browser can tell. */
-export function tabName(): Promise<string> {
-  name ??= claim();
-  return name;
-}
-
-async function claim(): Promise<string> {
+/**
+ * Claims a name that no other open page has, as far as the browser can tell. Call it once per page:
+ * the page holds the name as long as it lives.
+ */
+export async function claimTabName(): Promise<string> {
   const kept = read();
   if (kept && (await hold(kept))) return kept;
   const made = crypto.randomUUID();
@@ -24,7 +19,7 @@ async function claim(): Promise<string> {
   return made;
 }
 
-/** Holds the name as long as the page lives; false: another page holds it. */
+/** Locks the name as long as the page lives; resolves to false if another page has it. */
 function hold(name: string): Promise<boolean> {
   if (!navigator.locks) return Promise.resolve(true);
   return new Promise((resolve) => {
@@ -34,7 +29,7 @@ function hold(name: string): Promise<boolean> {
     };
     navigator.locks
       .request(`${KEY}.${name}`, { ifAvailable: true }, held)
-      // A browser that gives no locks: two pages may share a name then, and each has a registration.
+      // A browser that denies locks: two pages may share a name then, and each has a registration.
       .catch(() => resolve(true));
   });
 }
@@ -51,6 +46,6 @@ function keep(name: string) {
   try {
     sessionStorage.setItem(KEY, name);
   } catch {
-    // A browser that keeps nothing: another name after each reload.
+    // A browser without storage: each reload makes a new name.
   }
 }

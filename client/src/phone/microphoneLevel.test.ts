@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { foldTalk, levelOf, SILENT } from './level';
+import { foldTalk, levelOf, SILENT } from './microphoneLevel';
 
 it('measures between silence and full scale', () => {
   expect(levelOf([0, 0, 0])).toBe(0);
@@ -8,7 +8,7 @@ it('measures between silence and full scale', () => {
   expect(levelOf([])).toBe(0);
 });
 
-describe('somebody', () => {
+describe('the user', () => {
   /** Levels at their times. */
   const heard = (...levels: [atMs: number, level: number][]) =>
     levels.reduce((talk, [atMs, level]) => foldTalk(talk, level, atMs), SILENT).talks;

@@ -1,22 +1,22 @@
-/** How loud a microphone is, measured on a stream of its own. */
+/** Measures how loud a microphone is, on a stream of its own. */
 
-/** Times a second: enough for the eye. */
-const EVERY_MS = 66;
+/** Interval between measurements: 15 a second are enough for the eye. */
+const MEASURE_EVERY_MS = 66;
 
 /** Decibels below full scale that count as silence. */
 const FLOOR_DB = -60;
 
-/** A level that is speech rather than a room, and how long it must last to be meant. */
+/** A level of speech rather than of room noise, and how long it must last to count. */
 const TALK_LEVEL = 0.45;
 const TALKS_AFTER_MS = 400;
 
-/** Speech has pauses: after this long it counts as over. */
+/** A pause of this length ends the speech. */
 const TALK_ENDS_AFTER_MS = 1_500;
 
 /**
- * Tells the level, 0 to 1, until the returned function is called.
+ * Reports the level, 0 to 1, until the returned function is called.
  *
- * @param deviceId empty: the system's
+ * @param deviceId the microphone; empty selects the system's
  */
 export function watchLevel(
   deviceId: string,
@@ -44,7 +44,7 @@ export function watchLevel(
     const timer = setInterval(() => {
       analyser.getFloatTimeDomainData(samples);
       onLevel(levelOf(samples));
-    }, EVERY_MS);
+    }, MEASURE_EVERY_MS);
     return () => {
       clearInterval(timer);
       for (const track of stream.getTracks()) track.stop();
@@ -58,7 +58,7 @@ export function watchLevel(
   };
 }
 
-/** Of samples from -1 to 1: their strength, on a scale as ears have it. */
+/** Returns the level of samples from -1 to 1, on a logarithmic scale. */
 export function levelOf(samples: ArrayLike<number>): number {
   let sum = 0;
   for (let at = 0; at < samples.length; at += 1) sum += (samples[at] ?? 0) ** 2;
@@ -67,7 +67,7 @@ export function levelOf(samples: ArrayLike<number>): number {
   return Math.min(1, Math.max(0, 1 - db / FLOOR_DB));
 }
 
-/** Whether somebody talks, as far as the levels tell. Never changed in place. */
+/** Speech activity, as far as levels show it. Never changed in place. */
 export interface Talk {
   readonly talks: boolean;
   readonly loudSinceMs: number | null;
@@ -76,7 +76,7 @@ export interface Talk {
 
 export const SILENT: Talk = { talks: false, loudSinceMs: null, loudUntilMs: 0 };
 
-/** After one more level. */
+/** Returns the activity after one more level. */
 export function foldTalk(talk: Talk, level: number, nowMs: number): Talk {
   if (level >= TALK_LEVEL) {
     const loudSinceMs = talk.loudSinceMs ?? nowMs;
