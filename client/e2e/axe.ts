@@ -1,27 +1,27 @@
-/** Tries every screen that one kind of server has, in light and in dark. */
+/** Checks the screens of one kind of server with axe, in the light and the dark theme. */
 import AxeBuilder from '@axe-core/playwright';
 import type { Page } from '@playwright/test';
-import { PLACES } from './places';
+import { SCREENS } from './pages';
 import { expect, test } from './server';
 
-const GRAVE = ['serious', 'critical'];
+const FAILING_IMPACTS = ['serious', 'critical'];
 
-/** Tries the page as it stands. */
-export async function tryPage(page: Page) {
+/** Checks the current page. */
+export async function checkPage(page: Page) {
   const { violations } = await new AxeBuilder({ page }).analyze();
-  const grave = violations
-    .filter(({ impact }) => GRAVE.includes(impact ?? ''))
+  const failing = violations
+    .filter(({ impact }) => FAILING_IMPACTS.includes(impact ?? ''))
     .map(({ id, nodes }) => ({ id, where: nodes.map(({ html, target }) => [target, html]) }));
-  expect(grave).toEqual([]);
+  expect(failing).toEqual([]);
 }
 
-/** WCAG 2.2 AA, and what else axe holds to be good. */
-export function tryAll(on: (typeof PLACES)[number]['on']) {
-  for (const place of PLACES.filter((one) => one.on === on))
+/** Checks all screens against WCAG 2.2 AA and the best practices of axe. */
+export function checkAll(on: (typeof SCREENS)[number]['on']) {
+  for (const screen of SCREENS.filter((one) => one.on === on))
     for (const scheme of ['light', 'dark'] as const)
-      test(`${place.name} in ${scheme}`, async ({ page, server }) => {
+      test(`${screen.name} in ${scheme}`, async ({ page, server }) => {
         await page.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' });
-        await place.go(page, server);
-        await tryPage(page);
+        await screen.go(page, server);
+        await checkPage(page);
       });
 }

@@ -1,24 +1,24 @@
 /**
- * An hour-long call at its busiest: 2,000 settled segments and ten partials a second, over the page's
- * own WebSocket. `npm run frames` prints how smooth that is; that only the partial is drawn is a
- * test, and needs no quiet machine.
+ * The frame rate of a long and busy call: 2,000 final segments and ten partials a second over the
+ * WebSocket of the page. `npm run frames` prints it. The test checks that partials do not render the
+ * final segments again, which does not depend on the speed of the machine.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { CallEvent, Segment, Speaker } from '../src/api/types';
-import { standIn, transcriptOf } from './live';
+import { mockChannel, transcriptOf } from './live';
 import { expect, test } from './server';
 
-// A trace takes a picture of the whole page at each step: that would be what is measured.
+// A trace takes a snapshot of the page at each step, which would distort the measurement.
 test.use({ trace: 'off' });
 
 const CALL = `CA${'0'.repeat(31)}1`;
 const SEGMENTS = 2_000;
 const PARTIALS_PER_SECOND = 10;
 
-/** How long the page is watched: `npm run frames` watches longer. */
+/** The duration of the measurement; `npm run frames` sets a longer one. */
 const SECONDS = Number(process.env.FRAMES_SECONDS ?? 5);
 
-/** Partials of an utterance before it settles. */
+/** The number of partials before a final. */
 const REVISIONS = 25;
 
 const WORDS =
@@ -61,7 +61,7 @@ function partialOf(at: number, revision: number): CallEvent & { type: 'partial' 
   };
 }
 
-/** What a newcomer hears in mid-call. */
+/** The snapshot of a call in progress. */
 const snapshot: CallEvent = {
   callSid: CALL,
   offset: 0,
@@ -75,24 +75,24 @@ const snapshot: CallEvent = {
   ended: null,
 };
 
-interface Figures {
+interface Measurement {
   frames: number;
   seconds: number;
   longestFrameMs: number;
   longTasksMs: number[];
-  /** From a key that is pressed to the frame that could show what it does. */
+  /** The time from each key press to the next frame. */
   inputsMs: number[];
-  /** Nodes that changed outside of what is still spoken. */
-  settledChanges: number;
+  /** The number of changes to final segments. */
+  finalChanges: number;
 }
 
 declare global {
   interface Window {
-    figures: Figures;
+    measurement: Measurement;
   }
 }
 
-/** Runs in the page: what this machine does at all, for two seconds. */
+/** Runs in the page: measures the idle frame rate for two seconds. */
 const framesPerSecond = () =>
   new Promise<number>((done) => {
     const begun = performance.now();
@@ -105,32 +105,32 @@ const framesPerSecond = () =>
     requestAnimationFrame(frame);
   });
 
-/** Runs in the page, from now on. */
+/** Runs in the page: measures until the test ends. */
 function measure() {
-  const figures: Figures = {
+  const measurement: Measurement = {
     frames: 0,
     seconds: 0,
     longestFrameMs: 0,
     longTasksMs: [],
     inputsMs: [],
-    settledChanges: 0,
+    finalChanges: 0,
   };
-  window.figures = figures;
+  window.measurement = measurement;
   const begun = performance.now();
   let before = begun;
   const frame = (now: number) => {
-    figures.frames += 1;
-    figures.longestFrameMs = Math.max(figures.longestFrameMs, now - before);
-    figures.seconds = (now - begun) / 1_000;
+    measurement.frames += 1;
+    measurement.longestFrameMs = Math.max(measurement.longestFrameMs, now - before);
+    measurement.seconds = (now - begun) / 1_000;
     before = now;
     requestAnimationFrame(frame);
   };
   requestAnimationFrame(frame);
   new PerformanceObserver((list) => {
-    for (const task of list.getEntries()) figures.longTasksMs.push(task.duration);
+    for (const task of list.getEntries()) measurement.longTasksMs.push(task.duration);
   }).observe({ type: 'longtask' });
   window.addEventListener('keydown', ({ timeStamp }) => {
-    requestAnimationFrame(() => figures.inputsMs.push(performance.now() - timeStamp));
+    requestAnimationFrame(() => measurement.inputsMs.push(performance.now() - timeStamp));
   });
   const settled = new Set(document.querySelectorAll('[data-state="settled"]'));
   const isSettled = (node: Node) => {
@@ -140,10 +140,10 @@ function measure() {
   };
   new MutationObserver((changes) => {
     for (const { target, type, attributeName, removedNodes } of changes) {
-      // Which button Tab goes to is no change of words.
+      // A change of the tab order is not a change of the text.
       if (type === 'attributes' && attributeName === 'tabindex') continue;
       const gone = [...removedNodes].some((node) => settled.has(node as Element));
-      if (gone || isSettled(target)) figures.settledChanges += 1;
+      if (gone || isSettled(target)) measurement.finalChanges += 1;
     }
   }).observe(document.body, {
     subtree: true,
@@ -153,9 +153,9 @@ function measure() {
   });
 }
 
-test('ten partials a second leave 2,000 settled segments alone', async ({ page }) => {
+test('ten partials a second do not render 2,000 final segments again', async ({ page }) => {
   test.setTimeout(60_000 + SECONDS * 2_000);
-  const server = await standIn(page, snapshot);
+  const server = await mockChannel(page, snapshot);
   const begun = Date.now();
   await page.goto(`/calls/${CALL}/live`);
   const settled = transcriptOf(page).locator('[data-state="settled"]');
@@ -174,31 +174,31 @@ test('ten partials a second leave 2,000 settled segments alone', async ({ page }
   const startedAt = Date.now();
   for (let at = 0; at < partials; at++) {
     const revision = 1 + (at % REVISIONS);
-    server.tell(next(partialOf(utterance, revision)));
+    server.send(next(partialOf(utterance, revision)));
     if (revision === REVISIONS) {
-      server.tell(
+      server.send(
         next({ callSid: CALL, offset: 0, type: 'segment', segment: segmentOf(utterance) }),
       );
       utterance += 1;
     }
-    // Nothing is waited for here: this is the pace of the partials. Someone uses the page meanwhile.
+    // Not awaited, so that the partials keep their pace while the user presses keys.
     if (at % 10 === 5) void page.keyboard.press('Shift');
     await pause(startedAt + (at + 1) * (1_000 / PARTIALS_PER_SECOND) - Date.now());
   }
 
   await expect(settled).toHaveCount(utterance);
-  const figures = await page.evaluate(() => window.figures);
+  const measurement = await page.evaluate(() => window.measurement);
   const most = (values: number[]) => Math.round(Math.max(0, ...values));
   console.log(
     [
       `${SEGMENTS} settled segments, ${PARTIALS_PER_SECOND} partials/s for ${SECONDS} s`,
       `shown ${shownMs} ms after the address was entered`,
-      `${(figures.frames / figures.seconds).toFixed(1)} frames/s, longest ${Math.round(figures.longestFrameMs)} ms; without partials ${idle.toFixed(1)}`,
-      `${figures.longTasksMs.length} long tasks, longest ${most(figures.longTasksMs)} ms`,
-      `slowest of ${figures.inputsMs.length} keys ${most(figures.inputsMs)} ms to the next frame`,
+      `${(measurement.frames / measurement.seconds).toFixed(1)} frames/s, longest ${Math.round(measurement.longestFrameMs)} ms; without partials ${idle.toFixed(1)}`,
+      `${measurement.longTasksMs.length} long tasks, longest ${most(measurement.longTasksMs)} ms`,
+      `slowest of ${measurement.inputsMs.length} keys ${most(measurement.inputsMs)} ms to the next frame`,
     ].join('\n'),
   );
-  expect(figures.inputsMs.length).toBeGreaterThan(0);
-  expect(figures.settledChanges).toBe(0);
+  expect(measurement.inputsMs.length).toBeGreaterThan(0);
+  expect(measurement.finalChanges).toBe(0);
   await expect(transcriptOf(page).locator('[data-segment]').last()).toBeInViewport();
 });

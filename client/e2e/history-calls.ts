@@ -1,10 +1,10 @@
-/** Calls for the history's tests: the recorded one, through the real engine. */
+/** Stored calls for tests: the recorded one, transcribed by the real engine. */
 import { expect, type Server } from './server';
 
 const asScript = (server: Server) => ({ authorization: `Bearer ${server.pageKey()}` });
 
-/** Begins the recorded call; its SID. */
-export async function beginCall(server: Server): Promise<string> {
+/** Starts the recorded call; returns its SID. */
+export async function startCall(server: Server): Promise<string> {
   const answer = await fetch(`${server.url}/api/simulation`, {
     method: 'POST',
     headers: asScript(server),
@@ -14,9 +14,9 @@ export async function beginCall(server: Server): Promise<string> {
   return callSid;
 }
 
-/** Plays the recorded call until its words are whole; its SID. */
+/** Plays the recorded call until its transcript is complete; returns its SID. */
 export async function completedCall(server: Server): Promise<string> {
-  const sid = await beginCall(server);
+  const sid = await startCall(server);
   const headers = asScript(server);
   const read = async () => {
     const answer = await fetch(`${server.url}/api/calls/${sid}`, { headers });

@@ -1,13 +1,13 @@
-/** A call that goes on, seen from the history, until it is over. */
-import { beginCall } from './history-calls';
+/** A call in progress, seen in the call list until it has ended. */
+import { startCall } from './history-calls';
 import { expect, test } from './server';
 
 test.use({ settings: { ARCHIVE: 'true' } });
 
-/** As many as the server gives at once. */
+/** The page size of the server. */
 const PAGE_CALLS = 50;
 
-test('more calls come as one scrolls, in every outcome', async ({ page }) => {
+test('scrolling loads more calls, with every outcome', async ({ page }) => {
   const outcomes = ['completed', 'no-answer', 'busy', 'canceled', 'failed'];
   const callAt = (n: number) => ({
     sid: `CA${String(n).padStart(32, '0')}`,
@@ -41,32 +41,32 @@ test('more calls come as one scrolls, in every outcome', async ({ page }) => {
   const rows = page.getByRole('main').locator('section li');
   await expect(rows).toHaveCount(PAGE_CALLS);
   await expect(rows.nth(3)).toContainText('Missed');
-  await expect(rows.nth(4)).toContainText('Not put through');
+  await expect(rows.nth(4)).toContainText('Not connected');
   await rows.last().scrollIntoViewIfNeeded();
   await expect(rows).toHaveCount(2 * PAGE_CALLS);
-  // And for those who do not scroll.
+  // The button works without scrolling.
   await page.getByRole('button', { name: 'Show more calls' }).press('Enter');
   await expect.poll(() => rows.count()).toBeGreaterThanOrEqual(3 * PAGE_CALLS);
 });
 
-test('a newcomer is led to the recorded call', async ({ page }) => {
+test('an empty list offers the recorded call', async ({ page }) => {
   await page.goto('/calls');
   await expect(page.getByRole('heading', { name: 'No calls yet' })).toBeVisible();
   await expect(page.getByRole('button', { name: 'Play the recorded call' })).toBeVisible();
 });
 
-test('a call that goes on is on top, and its page becomes a player by itself', async ({
+test('a call in progress is listed first, and its page shows the player when it ends', async ({
   page,
   server,
 }) => {
   await page.goto('/calls');
-  await beginCall(server);
+  await startCall(server);
   const now = page.getByRole('region', { name: 'Now' });
   await expect(now).toContainText('In progress');
   await now.getByRole('link', { name: 'Recorded customer' }).click();
   const main = page.getByRole('main');
   await expect(main).toContainText('young man', { timeout: 30_000 });
-  await expect(main).toContainText('This call is going on');
+  await expect(main).toContainText('This call is in progress');
   await expect(page.locator('audio')).toHaveCount(0);
   await expect(page.getByRole('region', { name: 'Player' })).toBeVisible({ timeout: 60_000 });
   await expect(page.getByRole('list', { name: 'Transcript' })).toContainText('Goodbye');

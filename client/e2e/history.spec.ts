@@ -1,11 +1,11 @@
-/** A recorded call in the history: found by its words, heard, written about, exported, deleted. */
+/** A stored call: search, playback, notes, labels, exports and deletion. */
 import { readFileSync } from 'node:fs';
 import AxeBuilder from '@axe-core/playwright';
 import type { Page } from '@playwright/test';
 import type { CallDetail, Word } from '../src/api/types';
 import { completedCall } from './history-calls';
 import { press, tabTo } from './keys';
-import { restingPlace } from './live';
+import { restingScrollTop } from './live';
 import { expect, test } from './server';
 
 test.use({ settings: { ARCHIVE: 'true' } });
@@ -17,14 +17,14 @@ test.beforeAll(async ({ server }) => {
 });
 
 const words = (page: Page) => page.getByRole('list', { name: 'Transcript' });
-/** A word as it may be written: another model has other commas. */
+/** Matches a word with any punctuation, which differs between models. */
 const written = (text: string) => new RegExp(`^\\W*${text}\\W*$`, 'i');
 const word = (page: Page, text: string) =>
   words(page).locator('[data-word]').getByText(written(text)).first();
 const slider = (page: Page) => page.getByRole('slider', { name: 'Position in the call' });
 const search = (page: Page) => page.getByRole('searchbox', { name: 'Search calls' });
 
-/** What the sound itself says. */
+/** The state of the audio element. */
 const sound = (page: Page) =>
   page.locator('audio').evaluate((audio) => {
     if (!(audio instanceof HTMLAudioElement)) throw new Error('no audio');
@@ -32,23 +32,23 @@ const sound = (page: Page) =>
     return { currentTime, paused, playbackRate, readyState };
   });
 
-/** Opens the call's page, and waits until its sound can be moved. */
+/** Opens the page of the call, and waits until its audio can seek. */
 async function open(page: Page, search = '') {
   await page.goto(`/calls/${sid}${search}`);
   await expect.poll(async () => (await sound(page)).readyState).toBeGreaterThan(0);
 }
 
-/** The word that is marked as being spoken. */
+/** The word that is marked as spoken. */
 const spoken = (page: Page, text: string) =>
   words(page).locator('[data-now]').filter({ hasText: text });
 
-/** All words as the server has them, in order of time. */
+/** All words of the server, sorted by time. */
 async function spokenWords(page: Page): Promise<Word[]> {
   const { segments }: CallDetail = await (await page.request.get(`/api/calls/${sid}`)).json();
   return segments.flatMap(({ words }) => words).sort((a, b) => a.startMs - b.startMs);
 }
 
-/** When a word was first said. */
+/** The time when a word was first spoken, in seconds. */
 async function startS(page: Page, text: string): Promise<number> {
   const found = (await spokenWords(page)).find((word) => written(text).test(word.text));
   if (!found) throw new Error(`nobody says ${text}`);
@@ -61,7 +61,7 @@ async function firstWord(page: Page): Promise<Word> {
   return first;
 }
 
-test('a call is found by a spoken word, and opens where it was said', async ({ page }) => {
+test('a search finds a call by a spoken word, and opens it at that moment', async ({ page }) => {
   await page.goto('/calls');
   await search(page).fill('patience');
   const hit = page.getByRole('link', { name: /Thank you for your patience/ });
@@ -70,17 +70,15 @@ test('a call is found by a spoken word, and opens where it was said', async ({ p
   await expect(page).toHaveURL(/\/calls\/CA\w+\?t=\d+/);
   await expect(spoken(page, 'Thank')).toBeVisible();
   await expect(page.getByRole('heading', { level: 1 })).toHaveText('Recorded customer');
-  // Back leads to the search as it was.
+  // Back restores the search.
   await page.getByRole('main').getByRole('link', { name: 'Calls' }).click();
   await expect(search(page)).toHaveValue('patience');
 });
 
-test('a click on a word plays from there, and words are marked as they are spoken', async ({
-  page,
-}) => {
+test('a click on a word plays from there, and spoken words are marked', async ({ page }) => {
   await open(page);
   const response = word(page, 'response');
-  // Marked with the click, not with a later frame.
+  // The click itself marks the word, not a later frame.
   const isMarked = await response.evaluate((element: HTMLElement) => {
     element.click();
     return element.hasAttribute('data-now');
@@ -95,14 +93,14 @@ test('a click on a word plays from there, and words are marked as they are spoke
   expect(currentTime).toBeGreaterThanOrEqual(from);
   expect(currentTime).toBeLessThan(from + 5);
   await expect.poll(async () => (await sound(page)).paused).toBe(false);
-  // It goes on by itself: words of the next line are marked while it plays.
+  // The playback continues: words of the next line are marked, too.
   const next = words(page).getByRole('listitem').filter({ hasText: 'selfish' });
   await expect(next.locator('[data-now]')).toBeVisible();
   await page.keyboard.press('k');
   await expect.poll(async () => (await sound(page)).paused).toBe(true);
 });
 
-test('keys move, play and change the speed', async ({ page }) => {
+test('shortcuts seek, play and change the speed', async ({ page }) => {
   await open(page, '?t=10');
   const time = async () => Math.round((await sound(page)).currentTime);
   await expect.poll(time).toBe(10);
@@ -127,10 +125,12 @@ test('keys move, play and change the speed', async ({ page }) => {
   await expect.poll(async () => (await sound(page)).paused).toBe(true);
 });
 
-test('it plays on without dragging a reader along, until one jumps back', async ({ page }) => {
+test('playback does not scroll a reader who has scrolled away, until they jump back', async ({
+  page,
+}) => {
   await page.setViewportSize({ width: 390, height: 600 });
   await open(page, '?t=4');
-  const scrolled = () => restingPlace(page.getByRole('main'));
+  const scrolled = () => restingScrollTop(page.getByRole('main'));
   await page.getByRole('button', { name: 'Play', exact: true }).click();
   await expect.poll(async () => (await sound(page)).currentTime).toBeGreaterThan(4.5);
   await page.mouse.move(195, 250);
@@ -146,11 +146,11 @@ test('it plays on without dragging a reader along, until one jumps back', async 
   expect(await scrolled()).toBeLessThan(there);
 });
 
-test('silence is skipped when that is wished', async ({ page }) => {
+test('silence is skipped on request', async ({ page }) => {
   await open(page);
   await page.getByRole('button', { name: 'Skip silence' }).click();
   await page.getByRole('button', { name: 'Play', exact: true }).click();
-  // The first word is spoken after more than three seconds; what was not played was skipped.
+  // The first word comes after more than three seconds, which were skipped.
   const first = (await firstWord(page)).startMs / 1_000;
   expect(first).toBeGreaterThan(3);
   await expect.poll(async () => (await sound(page)).currentTime).toBeGreaterThan(first);
@@ -164,8 +164,8 @@ test('silence is skipped when that is wished', async ({ page }) => {
   expect(skipped).toBeGreaterThan(2);
 });
 
-test('a link leads to its moment, and one can be made of any', async ({ page }) => {
-  // One that is being said on a full second.
+test('a link opens the call at its moment, and can be copied at any moment', async ({ page }) => {
+  // A word that is being spoken at a full second.
   const secondOf = ({ startMs }: Word) => Math.ceil(startMs / 1_000);
   const said = (await spokenWords(page)).find((word) => secondOf(word) * 1_000 < word.endMs);
   if (!said) throw new Error('every word is shorter than a second, and none is said on one');
@@ -178,7 +178,7 @@ test('a link leads to its moment, and one can be made of any', async ({ page }) 
   expect(new URL(link).searchParams.get('t')).toBe(String(second + 5));
 });
 
-test('words are found in the transcript, one after the other', async ({ page }) => {
+test('the search in the transcript steps through its matches', async ({ page }) => {
   await open(page);
   await page.keyboard.press('/');
   await page.keyboard.type('thank you');
@@ -192,7 +192,7 @@ test('words are found in the transcript, one after the other', async ({ page }) 
   await expect(current).toHaveCount(0);
 });
 
-test('notes save themselves and survive a reload', async ({ page }) => {
+test('notes are saved automatically and survive a reload', async ({ page }) => {
   await open(page);
   const notes = page.getByRole('textbox', { name: 'Notes' });
   await notes.fill('Call back on Monday');
@@ -201,15 +201,15 @@ test('notes save themselves and survive a reload', async ({ page }) => {
   await expect(notes).toHaveValue('Call back on Monday');
 });
 
-test('notes are kept when the server fails, and saved when it is back', async ({ page }) => {
+test('notes are kept while the server fails, and saved when it is back', async ({ page }) => {
   await open(page);
   const notes = page.getByRole('textbox', { name: 'Notes' });
   await page.route(`**/api/calls/${sid}`, (route) =>
     route.request().method() === 'PATCH' ? route.abort() : route.fallback(),
   );
   await notes.fill('Written while it was down');
-  await expect(page.getByText(/Not saved\. The server does not answer/)).toBeVisible();
-  // They are there even after another screen.
+  await expect(page.getByText(/Not saved\. The server is not responding/)).toBeVisible();
+  // They survive a change of screens.
   await page.getByRole('navigation').getByRole('link', { name: 'Phone' }).click();
   await page.goBack();
   await expect(notes).toHaveValue('Written while it was down');
@@ -218,7 +218,7 @@ test('notes are kept when the server fails, and saved when it is back', async ({
   await expect(page.getByText('Saved', { exact: true })).toBeVisible();
 });
 
-test('labels are added, lead to all that carry them, and are taken away', async ({ page }) => {
+test('labels are added, link to the calls that have them, and are removed', async ({ page }) => {
   await open(page);
   await page.getByRole('textbox', { name: 'Add a label' }).fill('follow up');
   await page.keyboard.press('Enter');
@@ -232,7 +232,7 @@ test('labels are added, lead to all that carry them, and are taken away', async 
   await expect(page.getByRole('link', { name: 'follow up' })).toHaveCount(0);
 });
 
-test('back and forward keep the filters', async ({ page }) => {
+test('back and forward restore the filters', async ({ page }) => {
   await page.goto('/calls');
   await page.getByRole('button', { name: 'Filters' }).click();
   const direction = page.getByRole('combobox', { name: 'Direction' });
@@ -255,7 +255,7 @@ test('back and forward keep the filters', async ({ page }) => {
   await expect(direction).toHaveValue('');
 });
 
-test('every export has the words', async ({ page }) => {
+test('every export contains the words', async ({ page }) => {
   await open(page);
   for (const [format, ending, sign] of [
     ['Text', 'txt', 'Agent'],
@@ -276,7 +276,7 @@ test('every export has the words', async ({ page }) => {
   expect(copied).toMatch(/^\[0:\d\d\] You: /);
 });
 
-test('without sound there are still the words, and a timeline through them', async ({ page }) => {
+test('a call without audio has its transcript and a timeline', async ({ page }) => {
   await page.route(`**/api/calls/${sid}`, async (route) => {
     const answer = await route.fetch();
     await route.fulfill({
@@ -285,7 +285,7 @@ test('without sound there are still the words, and a timeline through them', asy
     });
   });
   await page.goto(`/calls/${sid}`);
-  await expect(page.getByText('No sound was kept of this call.')).toBeVisible();
+  await expect(page.getByText('There is no audio of this call.')).toBeVisible();
   await expect(page.getByText('The transcript was interrupted')).toBeVisible();
   await expect(page.getByRole('button', { name: 'Play', exact: true })).toHaveCount(0);
   await word(page, 'understand').click();
@@ -315,7 +315,7 @@ for (const colorScheme of ['light', 'dark'] as const)
     await check();
   });
 
-test('all of it by keyboard alone', async ({ page }) => {
+test('everything works with the keyboard alone', async ({ page }) => {
   await page.goto('/calls');
   await expect(page.getByRole('link', { name: 'Recorded customer' })).toBeVisible();
   await page.keyboard.press('/');
@@ -326,7 +326,7 @@ test('all of it by keyboard alone', async ({ page }) => {
   await press(page, hit);
   await expect(spoken(page, 'Thank')).toBeVisible();
   await expect.poll(async () => (await sound(page)).readyState).toBeGreaterThan(0);
-  await press(page, page.getByRole('button', { name: /^0:\d\d, You: go there/ }).nth(1));
+  await press(page, page.getByRole('button', { name: /^Play from 0:\d\d, You$/ }).nth(1));
   await expect.poll(async () => (await sound(page)).paused).toBe(false);
   await page.keyboard.press('k');
   await expect.poll(async () => (await sound(page)).paused).toBe(true);
@@ -346,12 +346,12 @@ test('all of it by keyboard alone', async ({ page }) => {
   await expect(slider(page)).toHaveAttribute('aria-valuetext', '0:05 of 0:42');
 });
 
-test('a call is deleted after a question, and not before', async ({ page }) => {
+test('a call is deleted only after confirmation', async ({ page }) => {
   await open(page);
   const remove = page.getByRole('button', { name: 'Delete', exact: true });
   await press(page, remove);
   const question = page.getByRole('dialog', { name: 'Delete this call?' });
-  await expect(question).toContainText('the audio that this server kept');
+  await expect(question).toContainText('the audio on this server');
   await page.keyboard.press('Escape');
   await expect(question).toHaveCount(0);
   await remove.click();
@@ -363,10 +363,10 @@ test('a call is deleted after a question, and not before', async ({ page }) => {
         })
       : route.fallback(),
   );
-  await question.getByRole('button', { name: 'Delete for good' }).click();
+  await question.getByRole('button', { name: 'Delete permanently' }).click();
   await expect(question.getByRole('alert')).toHaveText('Twilio said no.');
   await page.unroute(`**/api/calls/${sid}`);
-  await press(page, question.getByRole('button', { name: 'Delete for good' }));
+  await press(page, question.getByRole('button', { name: 'Delete permanently' }));
   await expect(page).toHaveURL('/calls');
   await expect(page.getByRole('heading', { name: 'No calls yet' })).toBeVisible();
   await page.goto(`/calls/${sid}`);

@@ -1,9 +1,9 @@
-/** What else one does in a day, without a mouse: `phone.spec.ts` and `history.spec.ts` have the rest. */
+/** Keyboard-only use. `phone.spec.ts` and `history.spec.ts` have further keyboard tests. */
 import { press, signInByKeyboard, tabTo } from './keys';
-import { expectOnline, recordingIs, ringing, timer } from './phone_steps';
+import { expectOnline, recordingIs, ringing, timer } from './phone-steps';
 import { expect, test } from './twilio';
 
-test('one signs in, takes a call, records it, notes something, and signs out', async ({
+test('sign in, answer a call, record it, take notes, and sign out', async ({
   page,
   twilio,
   recordings,
@@ -21,7 +21,7 @@ test('one signs in, takes a call, records it, notes something, and signs out', a
   await page.keyboard.press('Space');
   if (!legs[0]) throw new Error('nobody rang');
   await twilio.connect(legs[0]);
-  await twilio.tell(signalling.newCallSid(), 'in-progress', callSid);
+  await twilio.notifyServer(signalling.newCallSid(), 'in-progress', callSid);
   await expect(timer(page)).toBeVisible();
 
   const recording = page.getByRole('group', { name: 'Recording' });
@@ -34,7 +34,7 @@ test('one signs in, takes a call, records it, notes something, and signs out', a
 
   const notes = page.getByRole('textbox', { name: 'Notes' });
   await tabTo(page, notes);
-  // Keys of the call mean nothing here.
+  // The shortcuts of the call have no effect in a text field.
   await page.keyboard.type('marks 1 mark');
   await page.keyboard.press('Escape');
   await expect(page.getByText('Saved', { exact: true })).toBeVisible();

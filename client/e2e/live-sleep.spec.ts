@@ -2,7 +2,7 @@ import type { Page } from '@playwright/test';
 import { callOf, shownWords, simulate, transcriptOf, wordsOf } from './live';
 import { expect, test } from './server';
 
-/** A network between page and server that can swallow everything, and say nothing of it. */
+/** A network that can silently drop everything between page and server. */
 async function network(page: Page) {
   const state = { isCut: false, connections: 0 };
   await page.routeWebSocket('**/ws/transcriptions', (route) => {
@@ -18,7 +18,7 @@ async function network(page: Page) {
   return state;
 }
 
-test('a tab that slept for ten minutes has missed no final', async ({ page }) => {
+test('a tab that slept for ten minutes misses no final', async ({ page }) => {
   const line = await network(page);
   await page.clock.install();
   const callSid = await simulate(page);
@@ -41,13 +41,13 @@ test('a tab that slept for ten minutes has missed no final', async ({ page }) =>
   await page.evaluate(() => window.dispatchEvent(new Event('pageshow')));
   await expect.poll(() => shownWords(page)).toEqual(await wordsOf(page, callSid));
   expect(line.connections).toBeGreaterThan(connections);
-  // What was there is what it was: nothing was drawn anew.
+  // The existing lines are the same elements: nothing rendered again.
   expect(await first?.evaluate((node) => node.isConnected)).toBe(true);
   await expect(page.getByRole('status').filter({ hasText: 'catching up' })).toHaveCount(0);
   await expect(page.getByRole('link', { name: 'Open this call' })).toBeVisible();
 });
 
-test('a server that is killed in mid-call leaves the page with what it kept', async ({
+test('after a crash of the server the page shows what the server stored', async ({
   page,
   server,
 }) => {
@@ -58,12 +58,12 @@ test('a server that is killed in mid-call leaves the page with what it kept', as
   await server.restart();
   await expect.poll(() => shownWords(page)).toEqual(await wordsOf(page, callSid));
   expect(await settled.count()).toBeGreaterThanOrEqual(2);
-  // The page waits up to 30 s between two attempts to come back.
+  // The page waits up to 30 s between two attempts to reconnect.
   const open = transcriptOf(page).locator('[data-state="open"]');
   await expect(open).toHaveCount(0, { timeout: 60_000 });
 });
 
-test('a call that nobody knows says so', async ({ page }) => {
+test('an unknown call shows an error', async ({ page }) => {
   await page.goto(`/calls/CA${'f'.repeat(32)}/live`);
   await expect(page.getByRole('heading', { name: /no such call/i })).toBeVisible({
     timeout: 30_000,

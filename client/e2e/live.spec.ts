@@ -1,15 +1,15 @@
-import { restingPlace, shownWords, simulate, transcriptOf, wordsOf } from './live';
+import { restingScrollTop, shownWords, simulate, transcriptOf, wordsOf } from './live';
 import { expect, test } from './server';
 
-// Low, so that the call is longer than the view.
+// A small height, so that the transcript is longer than the view.
 test.use({ viewport: { width: 1280, height: 340 } });
 
-/** What must never happen to words on the page, noted as it happens. */
+/** Records violations of what must hold for the words on the page. */
 interface Watch {
   complaints: string[];
-  /** Lines that were seen while they were spoken, and then settled. */
+  /** Lines that were seen as partials and then became final. */
   settledInPlace: number;
-  /** How many times words that were still spoken changed. */
+  /** The number of changes of partials. */
   changes: number;
 }
 
@@ -60,7 +60,7 @@ function watchLines() {
   });
 }
 
-test('words settle where they stand, and all of them are there', async ({ page }) => {
+test('words become final in place, and none is missing', async ({ page }) => {
   await page.addInitScript(() =>
     localStorage.setItem('callburner.preferences', JSON.stringify({ keywords: ['young man'] })),
   );
@@ -92,7 +92,7 @@ test('words settle where they stand, and all of them are there', async ({ page }
     await transcript.hover();
     await page.mouse.wheel(0, -90);
     await expect(jump).toBeVisible();
-    const before = await restingPlace(transcript);
+    const before = await restingScrollTop(transcript);
     await expect(page.getByRole('button', { name: 'Jump to live (1 new)' })).toBeVisible();
     expect(await transcript.evaluate((view) => view.scrollTop)).toBe(before);
     await jump.click();
@@ -141,7 +141,7 @@ test('words settle where they stand, and all of them are there', async ({ page }
     await page.getByRole('button', { name: 'Copy all' }).click();
     await expect.poll(async () => (await pasted()).split('\n').length).toBe(shown.length);
     expect(await pasted()).toMatch(/^\[0:\d\d\] (You|Recorded customer): /);
-    // By keyboard: Tab stops at the latest line, arrows go up from it.
+    // With the keyboard: Tab reaches the latest line, and the arrow keys move up from it.
     await transcript.focus();
     await page.keyboard.press('Tab');
     await page.keyboard.press('ArrowUp');

@@ -1,9 +1,9 @@
-/** What the specs of live calls share. */
+/** Helpers for the specs of live calls. */
 import type { Locator, Page, WebSocketRoute } from '@playwright/test';
 import type { CallDetail, CallEvent, ListenerRequest } from '../src/api/types';
 import { expect } from './server';
 
-/** Begins the recorded call, once the one before it is over. */
+/** Starts the recorded call, after an earlier one has ended. */
 export async function simulate(page: Page): Promise<string> {
   let callSid = '';
   await expect(async () => {
@@ -20,7 +20,7 @@ export async function callOf(page: Page, callSid: string): Promise<CallDetail> {
   return answer.json();
 }
 
-/** The settled words as the server keeps them, in order of time, once no more of them come. */
+/** The final words that the server stores, sorted by time, once the transcript is complete. */
 export async function wordsOf(page: Page, callSid: string): Promise<string[]> {
   await expect.poll(async () => (await callOf(page, callSid)).transcript).not.toBe('live');
   const { segments } = await callOf(page, callSid);
@@ -32,27 +32,27 @@ export async function wordsOf(page: Page, callSid: string): Promise<string[]> {
 
 export const transcriptOf = (page: Page) => page.getByRole('region', { name: 'Transcript' });
 
-/** The settled words on the page, from top to bottom. */
+/** The final words on the page, from top to bottom. */
 export const shownWords = (page: Page): Promise<string[]> =>
   transcriptOf(page).locator('[data-state="settled"] [lang]').allTextContents();
 
-/** Where a view has scrolled to, once it is at rest: a wheel's turn takes its time. */
-export async function restingPlace(view: Locator): Promise<number> {
-  let place = Number.NaN;
+/** The scroll position of a view once it stops: scrolling by wheel is animated. */
+export async function restingScrollTop(view: Locator): Promise<number> {
+  let scrollTop = Number.NaN;
   const isAtRest = async () => {
-    const before = place;
-    place = await view.evaluate((element) => element.scrollTop);
-    return place === before;
+    const before = scrollTop;
+    scrollTop = await view.evaluate((element) => element.scrollTop);
+    return scrollTop === before;
   };
   await expect.poll(isAtRest).toBe(true);
-  return place;
+  return scrollTop;
 }
 
 /**
- * Stands in for the server's channel, and for the record of a call that it does not know; everything
- * else is the server's. The snapshot is what each subscription begins with.
+ * Replaces the WebSocket of the server, and the record of a call that it does not know; everything
+ * else is the real server. Each subscription starts with the snapshot.
  */
-export async function standIn(page: Page, snapshot: CallEvent) {
+export async function mockChannel(page: Page, snapshot: CallEvent) {
   const { callSid } = snapshot;
   let socket: WebSocketRoute | undefined;
   let answered = () => {};
@@ -88,10 +88,10 @@ export async function standIn(page: Page, snapshot: CallEvent) {
   };
   await page.route(`**/api/calls/${callSid}`, (route) => route.fulfill({ json: record }));
   return {
-    /** The page has the snapshot: what is told now is heard. */
+    /** Resolves when the page has the snapshot. */
     subscribed,
-    tell: (event: CallEvent) => socket?.send(JSON.stringify(event)),
-    /** The line goes down. */
+    send: (event: CallEvent) => socket?.send(JSON.stringify(event)),
+    /** Closes the connection. */
     drop: async () => socket?.close({ code: 1001 }),
   };
 }

@@ -1,4 +1,4 @@
-/** Calls that the page makes: the real Voice SDK, the real server, and Twilio's part played. */
+/** Outgoing calls, with the real Voice SDK, the real server and a fake Twilio. */
 import { press } from './keys';
 import {
   dial,
@@ -8,10 +8,10 @@ import {
   THEIR_NUMBER,
   THEIR_NUMBER_WRITTEN,
   timer,
-} from './phone_steps';
+} from './phone-steps';
 import { expect, test } from './twilio';
 
-test('a call is dialled, rings, is answered, and we hang up', async ({ page, twilio, farEnd }) => {
+test('a call is dialled, rings, is answered and hung up', async ({ page, twilio, farEnd }) => {
   await goOnline(page);
   await dial(page);
   await expect(page.getByRole('heading', { name: THEIR_NUMBER_WRITTEN })).toBeVisible();
@@ -29,13 +29,13 @@ test('a call is dialled, rings, is answered, and we hang up', async ({ page, twi
   await expect(page.getByText('You talked for 0:0')).toBeVisible();
 });
 
-test('muted, the other end hears nothing', async ({ page, twilio, farEnd }) => {
+test('while muted, the other party hears nothing', async ({ page, twilio, farEnd }) => {
   await goOnline(page);
   await dial(page);
   const leg = await twilio.answered();
   await expect.poll(() => farEnd.loudness()).toBeGreaterThan(0);
   await page.getByRole('button', { name: 'Mute', exact: true }).click();
-  // The microphone of this browser beeps without end.
+  // The fake microphone of this browser beeps continuously.
   await expect(page.getByText('You are talking, but you are muted.')).toBeVisible();
   await expect.poll(() => farEnd.loudness()).toBe(0);
   await page.getByRole('button', { name: 'Unmute' }).click();
@@ -44,7 +44,7 @@ test('muted, the other end hears nothing', async ({ page, twilio, farEnd }) => {
   leg.hangUp();
 });
 
-test('keys reach the other end, and are shown', async ({ page, twilio }) => {
+test('digits reach the other party, and are shown', async ({ page, twilio }) => {
   await goOnline(page);
   await dial(page);
   const leg = await twilio.answered();
@@ -60,13 +60,13 @@ test('keys reach the other end, and are shown', async ({ page, twilio }) => {
   leg.hangUp();
 });
 
-test('a call is recorded, held, and no more', async ({ page, twilio, recordings }) => {
+test('a recording is started, paused and stopped', async ({ page, twilio, recordings }) => {
   await goOnline(page);
   await dial(page);
   const leg = await twilio.answered();
   const recording = page.getByRole('group', { name: 'Recording' });
   await recording.getByRole('button', { name: 'Record' }).click();
-  // What the server says, of what Twilio said: the page does not suppose it.
+  // The page shows what the server reports, and assumes nothing.
   await recordingIs(page, 'Recording');
   await page.keyboard.press('r');
   await recordingIs(page, 'Recording paused');
@@ -79,7 +79,10 @@ test('a call is recorded, held, and no more', async ({ page, twilio, recordings 
   await twilio.hangUp(leg);
 });
 
-test('they hang up: the call is in the list, and can be made again', async ({ page, twilio }) => {
+test('after the other party hangs up, the call is listed and can be repeated', async ({
+  page,
+  twilio,
+}) => {
   await goOnline(page);
   await dial(page);
   const leg = await twilio.answered();
@@ -98,7 +101,7 @@ test('they hang up: the call is in the list, and can be made again', async ({ pa
   await expect(page).toHaveURL(`/calls/${again.leg.callSid}`);
 });
 
-test('a call that comes to nothing says why', async ({ page, twilio, farEnd }) => {
+test('a failed call shows the reason', async ({ page, twilio, farEnd }) => {
   await goOnline(page);
   await dial(page);
   const { leg } = await twilio.dialled();
@@ -106,7 +109,7 @@ test('a call that comes to nothing says why', async ({ page, twilio, farEnd }) =
   leg.hangUp({ code: 31486, message: 'Busy Here' });
   await expect(page.getByRole('heading', { name: 'The line is busy' })).toBeVisible();
   await expect(page.getByText('31486')).toBeVisible();
-  // The server does not let this one through: Twilio answers it, and says why.
+  // The server refuses this one: Twilio answers the call and announces the reason.
   await page.getByRole('button', { name: 'Done' }).click();
   await dial(page, '+442079460958');
   const refused = await twilio.dialled();
@@ -119,23 +122,23 @@ test('a call that comes to nothing says why', async ({ page, twilio, farEnd }) =
   ).toBeVisible();
 });
 
-test('silence on the line is told, and taken back', async ({ page, twilio, farEnd }) => {
+test('silence on the line is reported while it lasts', async ({ page, twilio, farEnd }) => {
   await goOnline(page);
   await dial(page);
   const leg = await twilio.answered();
   await expect(page.getByText('Good connection')).toBeAttached();
-  // Really: not a packet comes any more. The SDK warns after three seconds of that, from the
-  // fifth second of a call on.
+  // No packets arrive at all. The SDK warns after three seconds, from the fifth second of a call
+  // on.
   await farEnd.send(false);
-  await expect(page.getByText('No sound arrives from the other end.')).toBeVisible();
+  await expect(page.getByText('No sound arrives from the other party.')).toBeVisible();
   await expect(page.getByText('Poor connection')).toBeVisible();
   await farEnd.send(true);
-  await expect(page.getByText('No sound arrives from the other end.')).toBeHidden();
+  await expect(page.getByText('No sound arrives from the other party.')).toBeHidden();
   await expect(page.getByText('Good connection')).toBeAttached();
   leg.hangUp();
 });
 
-test('the line to Twilio breaks in a call, and both come back', async ({
+test('the connection to Twilio breaks during a call, and both come back', async ({
   page,
   twilio,
   signalling,
@@ -146,11 +149,11 @@ test('the line to Twilio breaks in a call, and both come back', async ({
   await expect(timer(page)).toBeVisible();
   signalling.down();
   await expect(page.getByText('Reconnecting the sound…')).toBeVisible();
-  await expect(page.getByText('Calls cannot reach you meanwhile')).toBeVisible();
+  await expect(page.getByText('Calls cannot reach you in the meantime')).toBeVisible();
   signalling.up();
   await leg.heard('rejoined');
   await expect(page.getByText('Reconnecting the sound…')).toBeHidden();
-  await expect(page.getByText('Calls cannot reach you meanwhile')).toBeHidden();
+  await expect(page.getByText('Calls cannot reach you in the meantime')).toBeHidden();
   await expect(timer(page)).toBeVisible();
   await page.getByRole('button', { name: 'Hang up' }).click();
   await leg.heard('hangup');
@@ -158,7 +161,7 @@ test('the line to Twilio breaks in a call, and both come back', async ({
   await expectOnline(page);
 });
 
-test('a call goes on beside other screens', async ({ page, twilio }) => {
+test('a call continues on other screens', async ({ page, twilio }) => {
   await goOnline(page);
   await dial(page);
   const leg = await twilio.answered();
@@ -175,10 +178,10 @@ test('a call goes on beside other screens', async ({ page, twilio }) => {
   await expect(bar).toBeHidden();
 });
 
-test('a call from its number to its end by keyboard alone', async ({ page, twilio, farEnd }) => {
+test('a whole call works with the keyboard alone', async ({ page, twilio, farEnd }) => {
   await press(page, page.getByRole('button', { name: 'Go online' }));
   await expectOnline(page);
-  // Nothing has the focus: digits dial all the same.
+  // Digits go to the number field even without the focus.
   await page.keyboard.type('4155552671');
   await expect(page.getByText(`Calls ${THEIR_NUMBER} in United States`)).toBeVisible();
   await page.keyboard.press('Escape');

@@ -1,4 +1,4 @@
-/** The part of Twilio's REST API that records calls: what it is asked to do, it has done. */
+/** A fake of the recording API of Twilio, which executes each request at once. */
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
@@ -8,13 +8,13 @@ const CALL = /\/Calls\/(CA[0-9a-f]{32})\/Recordings(?:\/(\w+))?\.json$/;
 const WHERE = /\/Calls(?:\/CA[0-9a-f]{32})?\.json(?:\?.*)?$/;
 const MEDIA = /\/Recordings\/RE[0-9a-f]{32}\.wav\?RequestedChannels=\d$/;
 
-/** What every recording sounds like: some seconds of speech. */
+/** The audio of every recording: some seconds of speech. */
 const SOUND = readFileSync(join(import.meta.dirname, '../../fixtures/prompts/dashwood.wav'));
 
 export class Recordings {
-  /** What was asked for, in order: `start`, or a status. */
+  /** The received commands in order: `start`, or a status. */
   readonly asked: string[] = [];
-  /** Parts of a recording's sound that were asked for. */
+  /** The byte ranges that were requested. */
   readonly ranges: string[] = [];
   readonly url: string;
   readonly #server: Server;
@@ -35,7 +35,7 @@ export class Recordings {
       return;
     }
     if (request.method === 'GET' && WHERE.test(request.url ?? '')) {
-      // Where a call is it does not know: the stories tell it by callbacks.
+      // The status of calls is unknown here: the tests report it by callbacks.
       response.writeHead(503, { 'content-type': 'application/json' });
       response.end(JSON.stringify({ code: 20503, message: 'not known here', status: 503 }));
       return;
@@ -70,7 +70,7 @@ export class Recordings {
   }
 }
 
-/** Opens it on a port of its own. */
+/** Starts it on a free port. */
 export async function openRecordings(): Promise<Recordings> {
   const server = createServer();
   server.listen(0, '127.0.0.1');

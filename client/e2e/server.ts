@@ -1,6 +1,6 @@
 /**
- * The real server, one for each test file that asks: `test` with a `server` of its own folder and
- * port, and a `page` that fails the test when it logs an error or breaks its own policy.
+ * The real server, one per worker: `test` has a `server` with its own folder and port, and a `page`
+ * that fails the test when it logs an error or violates its content security policy.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
@@ -15,31 +15,31 @@ const BINARY =
   join(process.env.CARGO_TARGET_DIR ?? join(ROOT, 'target'), 'debug/callburner');
 
 /**
- * A folder that the page comes from, in place of the one in the binary: `CALLBURNER_DIST=dist npm
- * run e2e` after `npm run build` tries the page without building the server.
+ * A folder with the built page, in place of the one in the binary: `CALLBURNER_DIST=dist npm run e2e`
+ * after `npm run build` tests the page without building the server.
  */
 const DIST = process.env.CALLBURNER_DIST;
 
-/** How long a server may take until it answers: it loads the model. */
+/** A server must respond within this time after its start: it loads the model. */
 const STARTS_WITHIN_MS = 60_000;
 
-/** Who signs in where somebody must. */
+/** The user who signs in where it is required. */
 export const ALICE = { name: 'alice', password: 'correct horse battery staple' };
 
-/** A server that runs. */
+/** A running server. */
 export interface Server {
   url: string;
-  /** What the printed link of a server without users carries; scripts send it as their token. */
+  /** The secret in the printed link of a server without users; scripts send it as their token. */
   pageKey: () => string | undefined;
-  /** What it logged so far. */
+  /** The log so far. */
   log: () => string;
-  /** Runs `callburner` on the same folder: `server.run(['user', 'add', 'bob'], 'password\n')`. */
+  /** Runs `callburner` in the same folder: `server.run(['user', 'add', 'bob'], 'password\n')`. */
   run: (args: string[], input?: string) => string;
   /** Kills it and starts it again, on the same port and folder. */
   restart: () => Promise<void>;
   /** Kills it; `restart` brings it back. */
   kill: () => Promise<void>;
-  /** Kills it, for good. */
+  /** Kills it, and removes its folder. */
   stop: () => Promise<void>;
 }
 
@@ -49,12 +49,12 @@ interface ServerOptions {
    * the server's own address.
    */
   settings: Record<string, string>;
-  /** Those who may sign in; none: the printed link opens the server, as on one's own machine. */
+  /** The users; without any, the printed link opens the server, as on a local machine. */
   users: readonly { name: string; password: string }[];
 }
 
 interface BrowserOptions {
-  /** Whether the browser has opened the printed link of a server without users. */
+  /** The browser has opened the printed link of a server without users. */
   isLinkOpened: boolean;
 }
 
@@ -82,7 +82,7 @@ async function start({ settings, users }: ServerOptions): Promise<Server> {
     ...Object.fromEntries(own),
   };
   const run = (args: string[], input = '') =>
-    // In its own folder: an .env of the developer's would speak too.
+    // In its own folder, so that it does not read the .env of the developer.
     execFileSync(BINARY, args, { cwd: folder, env, input, encoding: 'utf8' });
   for (const { name, password } of users)
     run(['user', 'add', '--permanent', name], `${password}\n`);
@@ -94,11 +94,11 @@ async function start({ settings, users }: ServerOptions): Promise<Server> {
     child.stdout?.on('data', (text) => (log += text));
     child.stderr?.on('data', (text) => (log += text));
     const until = Date.now() + STARTS_WITHIN_MS;
-    // Whoever may be asked to open the link is told of it first.
+    // The link is printed a moment later than the server responds.
     const isOpen = users.length === 0 && settings.PUBLIC_BASE_URL === undefined;
-    const begun = log.length;
-    const isTold = () => !isOpen || log.indexOf('/open#', begun) >= 0;
-    while (!(await answers(`${url}/healthz`)) || !isTold()) {
+    const logStart = log.length;
+    const hasPrintedLink = () => !isOpen || log.indexOf('/open#', logStart) >= 0;
+    while (!(await answers(`${url}/healthz`)) || !hasPrintedLink()) {
       if (child.exitCode !== null || Date.now() > until) throw new Error(`no server: ${log}`);
       await new Promise((done) => setTimeout(done, 50));
     }
@@ -133,11 +133,11 @@ const answers = (url: string) =>
     () => false,
   );
 
-/** Everything but what the server alone can answer comes from the folder. */
+/** Serves everything but the API from the folder. */
 async function serveFrom(context: BrowserContext, url: string, folder: string) {
   const isPage = ({ origin, pathname }: URL) =>
     origin === url && !/^\/(api|ws|media|voice|healthz|readyz|metrics)\b/.test(pathname);
-  // Under the policy that the server has for its own page.
+  // With the content security policy of the server.
   const policy = (await fetch(url)).headers.get('content-security-policy') ?? '';
   await context.route(isPage, (route) => {
     const file = join(folder, new URL(route.request().url()).pathname);
@@ -148,12 +148,12 @@ async function serveFrom(context: BrowserContext, url: string, folder: string) {
   });
 }
 
-/** What a page may say without failing its test. */
-const HARMLESS = [
-  // A request that the test expects to be refused, or a server that it stopped: shown on the page.
+/** Console errors that do not fail a test. */
+const EXPECTED_ERRORS = [
+  // A request that the test expects to fail, or a server that it has stopped.
   /Failed to load resource/,
   /WebSocket connection to .* failed/,
-  // A part of the page that the test takes away.
+  // A chunk that the test removes.
   /Failed to fetch dynamically imported module/,
 ];
 
@@ -173,7 +173,7 @@ export const test = base.extend<BrowserOptions, ServerOptions & { server: Server
   context: async ({ context, server, isLinkOpened }, use) => {
     if (DIST) {
       await serveFrom(context, server.url, DIST);
-      // A page out of a folder has no address: the browser would not let it talk to this machine.
+      // A page from a folder has no IP address, so the browser restricts its access to this machine.
       await context.grantPermissions(['local-network-access']);
     }
     const secret = server.pageKey();
@@ -182,14 +182,17 @@ export const test = base.extend<BrowserOptions, ServerOptions & { server: Server
     await use(context);
   },
   page: async ({ page }, use) => {
-    const complaints: string[] = [];
-    page.on('pageerror', (error) => complaints.push(String(error)));
+    const errors: string[] = [];
+    page.on('pageerror', (error) => errors.push(String(error)));
     page.on('console', (message) => {
-      if (message.type() === 'error' && !HARMLESS.some((harmless) => harmless.test(message.text())))
-        complaints.push(message.text());
+      if (
+        message.type() === 'error' &&
+        !EXPECTED_ERRORS.some((error) => error.test(message.text()))
+      )
+        errors.push(message.text());
     });
     await use(page);
-    expect(complaints, 'what the page complained of').toEqual([]);
+    expect(errors, 'errors on the console').toEqual([]);
   },
 });
 

@@ -6,7 +6,7 @@ test('a dark page is dark from its first paint', async ({ page }) => {
   await page.goto('/settings');
   await page.getByText('Dark', { exact: true }).click();
   await expect(page.locator('html')).toHaveAttribute('data-theme', 'dark');
-  // Nothing but the page's head has run when the body begins: what is painted first is dark.
+  // Only the head has run when the body starts, so the first paint is dark.
   await page.route(/\/assets\/index-.*\.js$/, (route) => route.abort());
   await page.reload({ waitUntil: 'domcontentloaded' });
   await expect
@@ -15,7 +15,7 @@ test('a dark page is dark from its first paint', async ({ page }) => {
   await expect(page.locator('#root')).toBeEmpty();
 });
 
-test('keywords and the size of words stay', async ({ page }) => {
+test('keywords and the text size are remembered', async ({ page }) => {
   await page.goto('/settings');
   const field = page.getByRole('textbox', { name: 'Add a keyword' });
   for (const keyword of ['invoice', 'call me back']) {
@@ -24,16 +24,16 @@ test('keywords and the size of words stay', async ({ page }) => {
   }
   await field.fill('Invoice');
   await field.press('Enter');
-  await expect(page.getByText('That keyword is there already.')).toBeVisible();
+  await expect(page.getByText('This keyword is already in the list.')).toBeVisible();
   await page.getByText('Larger', { exact: true }).click();
   await page.reload();
   await expect(page.getByRole('button', { name: 'Remove call me back' })).toBeVisible();
-  await expect(page.getByText('This is how words of a call look.')).toHaveCSS('font-size', '22px');
+  await expect(page.getByText('This is how a transcript looks.')).toHaveCSS('font-size', '22px');
   await page.getByRole('button', { name: 'Remove invoice' }).click();
   await expect(page.getByText('invoice', { exact: true })).toBeHidden();
 });
 
-test('debug info tells of the page, and no one', async ({ page }) => {
+test('debug info describes the page, and names nobody', async ({ page }) => {
   await page.goto('/settings');
   await page.getByRole('button', { name: 'Copy debug info' }).click();
   const info = await page.evaluate(() => navigator.clipboard.readText());

@@ -1,35 +1,35 @@
-import { finishedCall } from './places';
+import { finishedCall } from './pages';
 import { expect, test } from './server';
 
 const banner = (text: RegExp) => ({ hasText: text });
 
-test('an open server shows the phone, and every place', async ({ page }) => {
+test('an open server shows every screen', async ({ page }) => {
   await page.goto('/');
   const nav = page.getByRole('navigation', { name: 'Main' });
-  for (const place of ['Calls', 'Settings', 'Phone']) {
-    await nav.getByRole('link', { name: place }).click();
-    await expect(page.getByRole('heading', { level: 1 })).toHaveText(place);
-    await expect(page).toHaveTitle(`${place} · CallBurner`);
+  for (const screen of ['Calls', 'Settings', 'Phone']) {
+    await nav.getByRole('link', { name: screen }).click();
+    await expect(page.getByRole('heading', { level: 1 })).toHaveText(screen);
+    await expect(page).toHaveTitle(`${screen} · CallBurner`);
     await expect(page.locator('#screen')).toBeFocused();
   }
 });
 
-test('an open server says so until that is put away, for good', async ({ page }) => {
+test('the notice of an open server can be dismissed permanently', async ({ page }) => {
   await page.goto('/');
   const notice = page
     .getByRole('status')
-    .filter(banner(/Open to everyone who has the printed link/));
+    .filter(banner(/open to everyone who has the printed link/));
   await expect(notice).toBeVisible();
   await notice.getByRole('link', { name: 'Add a user' }).click();
   await expect(page.getByRole('region', { name: 'Users' })).toBeFocused();
-  await notice.getByRole('button', { name: 'Put this notice away' }).click();
+  await notice.getByRole('button', { name: 'Dismiss this notice' }).click();
   await expect(notice).toBeHidden();
   await page.reload();
   await expect(page.getByRole('heading', { level: 1 })).toHaveText('Settings');
   await expect(notice).toBeHidden();
 });
 
-test('keys lead everywhere, and mean nothing where one types', async ({ page }) => {
+test('shortcuts open every screen, and have no effect in text fields', async ({ page }) => {
   await page.goto('/');
   await expect(page.getByRole('heading', { level: 1 })).toHaveText('Phone');
   await page.keyboard.press('g');
@@ -39,7 +39,7 @@ test('keys lead everywhere, and mean nothing where one types', async ({ page }) 
   await page.keyboard.press('?');
   const sheet = page.getByRole('dialog', { name: 'Keyboard shortcuts' });
   await expect(sheet.getByText('Go to Calls')).toBeVisible();
-  // Behind the dialog nothing moves.
+  // Shortcuts have no effect behind a dialog.
   await page.keyboard.press('g');
   await page.keyboard.press('c');
   await page.keyboard.press('Escape');
@@ -61,11 +61,11 @@ test('keys lead everywhere, and mean nothing where one types', async ({ page }) 
   await expect(page).toHaveURL(/\/settings$/);
 });
 
-test('a server that is gone is told at once, and its return too', async ({ page, server }) => {
+test('an unreachable server is reported at once, and its return too', async ({ page, server }) => {
   await page.goto('/settings');
   await page.getByRole('textbox', { name: 'Add a keyword' }).fill('invoi');
   await expect(page.getByText('Ready to take calls')).toBeVisible();
-  const gone = page.getByRole('status').filter(banner(/The server does not answer/));
+  const gone = page.getByRole('status').filter(banner(/The server is not responding/));
   await expect(gone).toBeHidden();
   await server.kill();
   await page.getByRole('button', { name: 'Check again' }).click();
@@ -76,16 +76,16 @@ test('a server that is gone is told at once, and its return too', async ({ page,
   await expect(page.getByRole('textbox', { name: 'Add a keyword' })).toHaveValue('invoi');
 });
 
-test('a part of the page that is gone offers to load all of it', async ({ page }) => {
+test('a missing chunk offers to reload the page', async ({ page }) => {
   await page.goto('/');
   await page.route(/\/assets\/SettingsScreen-.*\.js$/, (route) => route.abort());
   const nav = page.getByRole('navigation', { name: 'Main' });
   await nav.getByRole('link', { name: 'Settings' }).click();
-  await expect(page.getByRole('alert')).toContainText('A part of the page is missing');
+  await expect(page.getByRole('alert')).toContainText('A part of the page could not be loaded');
   await page.getByRole('button', { name: 'Copy debug info' }).click();
   await expect(page.getByText('Debug info copied.')).toBeVisible();
   expect(await page.evaluate(() => navigator.clipboard.readText())).toContain('## Failure');
-  // The shell lives on.
+  // The frame around the screen still works.
   await nav.getByRole('link', { name: 'Phone' }).click();
   await expect(page.getByRole('heading', { level: 1 })).toHaveText('Phone');
   await page.unroute(/\/assets\/SettingsScreen-.*\.js$/);
@@ -94,7 +94,7 @@ test('a part of the page that is gone offers to load all of it', async ({ page }
   await expect(page.getByRole('heading', { level: 1 })).toHaveText('Settings');
 });
 
-test('a call is printed as its words', async ({ page }) => {
+test('a printed call contains only its transcript', async ({ page }) => {
   await page.goto(`/calls/${await finishedCall(page)}`);
   const words = page.getByText('young man');
   await expect(words).toBeVisible();
@@ -108,11 +108,11 @@ test('a call is printed as its words', async ({ page }) => {
     page.getByRole('complementary'),
   ])
     await expect(gone).toHaveCount(0);
-  await expect(page.getByText('Open to everyone')).toBeHidden();
+  await expect(page.getByText('open to everyone')).toBeHidden();
 });
 
-test('twice as large, everything is still there', async ({ page }) => {
-  // 200 % of a window of 1280 by 800.
+test('at 200 % zoom everything is still there', async ({ page }) => {
+  // A window of 1280 by 800 pixels at 200 %.
   await page.setViewportSize({ width: 640, height: 400 });
   for (const path of ['/', '/calls', '/settings']) {
     await page.goto(path);

@@ -1,7 +1,7 @@
 /**
- * Twilio's signalling, as far as the Voice SDK knows it: a server of this machine that the browser
- * takes for `voice-js.roaming.twilio.com`. The page, its policy and the SDK are the shipped ones;
- * only the name leads elsewhere. Calls do here what a test says.
+ * A fake of the Twilio signalling that the Voice SDK uses: a local server that the browser resolves
+ * as `voice-js.roaming.twilio.com`. The page, its policy and the SDK are the shipped ones. The tests
+ * control the calls.
  */
 import { execFileSync } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
@@ -13,12 +13,12 @@ import { type WebSocket, WebSocketServer } from 'ws';
 
 const HOST = 'voice-js.roaming.twilio.com';
 
-/** The SDK takes a line for dead after 15 s of silence. */
+/** The SDK considers a connection dead after 15 s of silence. */
 const HEARTBEAT_EVERY_MS = 5_000;
 
 const VERSION = '1.6';
 
-/** A line of JSON, either way. */
+/** A JSON message in either direction. */
 interface Message {
   type: string;
   payload: Payload;
@@ -34,21 +34,21 @@ interface Payload {
   twilio?: { params?: string };
 }
 
-/** A browser that is connected. */
+/** A connected browser. */
 interface Browser {
   socket: WebSocket;
   identity: string;
   registered: boolean;
 }
 
-/** What a leg heard of its browser: the names of events to wait for. */
+/** The events that a leg receives from its browser. */
 type LegWord = 'answer' | 'reject' | 'hangup' | 'dtmf' | 'rejoined';
 
 /** One call to or from a browser. */
 export class Leg {
-  /** Of a call that the browser makes: what it asked for. */
+  /** The parameters of an outgoing call. */
   readonly params: URLSearchParams;
-  /** What the browser wants to be connected to, or answered with. */
+  /** The SDP of the browser: an offer or an answer. */
   sdp: string;
   digits = '';
   readonly identity: string;
@@ -56,7 +56,7 @@ export class Leg {
   readonly #signalling: Signalling;
   readonly #heard = new EventEmitter();
   readonly #words = new Set<LegWord>();
-  /** What the browser knows it by: a name of its own until it is told better. */
+  /** The id that the browser uses: its own until it learns the SID. */
   #name: string;
 
   constructor(
@@ -84,17 +84,17 @@ export class Leg {
     this.#send('answer', { sdp, reconnect: `rejoin-${this.callSid}` });
   }
 
-  /** The other end hangs up, or `error` says why it never came to a call. */
+  /** Ends the leg; `error` is the reason why the call failed. */
   hangUp(error?: { code: number; message: string }) {
     this.#send('hangup', error ? { error } : {});
   }
 
-  /** It rings there no more. */
+  /** Stops the ringing. */
   cancel() {
     this.#send('cancel', {});
   }
 
-  /** Resolves once the browser has said so. */
+  /** Resolves once the browser has sent the event. */
   async heard(word: LegWord): Promise<void> {
     if (!this.#words.has(word)) await once(this.#heard, word);
   }
@@ -113,7 +113,7 @@ export class Leg {
 }
 
 export class Signalling {
-  /** Every token that a browser said, with its identity, the latest last. */
+  /** Every token that a browser has sent, with its identity, the latest last. */
   readonly tokens: { identity: string; token: string }[] = [];
   readonly port: number;
   readonly #server: Server;
@@ -134,7 +134,7 @@ export class Signalling {
     });
   }
 
-  /** What a browser has to be started with, to take this for Twilio and to reach nothing else. */
+  /** The browser arguments that resolve Twilio to this server and block everything else. */
   get browserArgs(): string[] {
     const rules = [
       `MAP voice-js.*.twilio.com 127.0.0.1:${this.port}`,
@@ -143,7 +143,7 @@ export class Signalling {
     return [`--host-resolver-rules=${rules.join(',')}`, '--ignore-certificate-errors'];
   }
 
-  /** The next call that a browser makes. */
+  /** The next outgoing call of a browser. */
   async dialled(): Promise<Leg> {
     const waiting = this.#dialled.shift();
     if (waiting) return waiting;
@@ -151,22 +151,22 @@ export class Signalling {
     return this.dialled();
   }
 
-  /** Whether nobody has called without being asked about by the test. */
+  /** Whether there is no outgoing call that the test has not taken. */
   get isQuiet(): boolean {
     return this.#dialled.length === 0;
   }
 
-  /** Those that can be called. */
+  /** The registered browsers. */
   get registered(): string[] {
     return [...this.#browsers].filter((one) => one.registered).map(({ identity }) => identity);
   }
 
-  /** Resolves once that many browsers can be called. */
+  /** Resolves once that many browsers are registered. */
   async registers(count: number): Promise<void> {
     while (this.registered.length !== count) await once(this.#events, 'registered');
   }
 
-  /** Resolves once a browser has said another token than these many. */
+  /** Resolves once a browser has sent more than that many tokens. */
   async hearsTokens(count: number): Promise<void> {
     while (this.tokens.length < count) await once(this.#events, 'token');
   }
@@ -185,7 +185,7 @@ export class Signalling {
       if (browser.identity === identity) say(browser.socket, type, payload);
   }
 
-  /** All lines break, and none can be had until `up`. */
+  /** Closes all connections, and refuses new ones until `up`. */
   down() {
     this.#isDown = true;
     for (const { socket } of this.#browsers) socket.terminate();
@@ -243,7 +243,7 @@ export class Signalling {
     this.tokens.push({ identity: browser.identity, token });
     const told = { identity: browser.identity, ttl: 3_600 };
     say(browser.socket, 'connected', {
-      // A call that is rejoined is looked for at this edge, by its own name.
+      // The SDK rejoins a call at this edge, by its id.
       edge: 'ashburn',
       gateway: 'none',
       home: 'us1',
@@ -282,7 +282,7 @@ export class Signalling {
 const say = (socket: WebSocket, type: string, payload: object) =>
   socket.send(JSON.stringify({ type, version: VERSION, payload }));
 
-/** Opens it on a port of its own, with a certificate that is thrown away at once. */
+/** Starts it on a free port, with a temporary certificate. */
 export async function openSignalling(): Promise<Signalling> {
   const folder = mkdtempSync(join(tmpdir(), 'callburner-signalling-'));
   const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];

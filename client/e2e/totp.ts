@@ -1,9 +1,9 @@
-/** What an authenticator app shows: RFC 6238, made here by hand. */
+/** The codes of an authenticator app (RFC 6238). */
 import { createHmac } from 'node:crypto';
 
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
 
-/** The code of the step that is so many steps from now. */
+/** The code of a later time step. */
 export function codeOf(secret: string, steps = 0): string {
   const bits = [...secret].map((c) => ALPHABET.indexOf(c).toString(2).padStart(5, '0')).join('');
   const bytes = bits.match(/.{8}/g)?.map((byte) => Number.parseInt(byte, 2)) ?? [];

@@ -1,10 +1,10 @@
 /**
- * Twilio for the page and the server: the signalling that the browser speaks, the other end's
- * sound, and the webhooks that the server answers, signed as Twilio signs them.
+ * A fake Twilio for the page and the server: the signalling of the browser, the audio of the far end,
+ * and the webhooks of the server, signed as Twilio signs them.
  */
 import { createHmac } from 'node:crypto';
 import type { Page } from '@playwright/test';
-import { type FarEnd, openFarEnd } from './far_end';
+import { type FarEnd, openFarEnd } from './far-end';
 import { openRecordings, type Recordings } from './recordings';
 import { ALICE, test as base, expect, type Server } from './server';
 import { type Leg, openSignalling, type Signalling } from './signalling';
@@ -14,7 +14,7 @@ const PUBLIC_URL = 'https://calls.example.org';
 const AUTH_TOKEN = '0123456789abcdef0123456789abcdef';
 const ACCOUNT_SID = 'AC00000000000000000000000000000001';
 
-/** Invented, but of the right form. */
+/** Invented credentials in a valid format. */
 const SETTINGS = {
   PUBLIC_BASE_URL: PUBLIC_URL,
   TWILIO_ACCOUNT_SID: ACCOUNT_SID,
@@ -28,20 +28,20 @@ const SETTINGS = {
 
 type Status = 'ringing' | 'in-progress' | 'completed' | 'busy' | 'no-answer';
 
-/** Who calls, and who is called. */
+/** The caller and the called number. */
 interface Parties {
   From?: string;
   To?: string;
 }
 
-/** Twilio between the server and the browsers. */
+/** The fake Twilio between the server and the browsers. */
 export class Twilio {
   readonly #url: string;
   readonly #signalling: Signalling;
   readonly #farEnd: FarEnd;
-  /** Calls that the server takes to go on: it allows a user only so many. */
+  /** The calls in progress, which the server limits per user. */
   readonly #going = new Set<string>();
-  /** Legs that ring at browsers: the call that each belongs to, and who calls. */
+  /** The ringing legs, each with its call and its caller. */
   readonly #rung = new Map<Leg, { callSid: string; from: string }>();
   #sequence = 0;
 
@@ -51,7 +51,7 @@ export class Twilio {
     this.#farEnd = farEnd;
   }
 
-  /** The call that the page makes now, put through to the server: what it says is returned too. */
+  /** Takes the outgoing call of the page, and returns the TwiML of the server too. */
   async dialled(): Promise<{ leg: Leg; twiml: string }> {
     const leg = await this.#signalling.dialled();
     const twiml = await this.#ask('/voice', {
@@ -65,30 +65,30 @@ export class Twilio {
     return { leg, twiml };
   }
 
-  /** The other end hangs up, and the server is told. */
+  /** Hangs up the far end, and notifies the server. */
   async hangUp(leg: Leg) {
     leg.hangUp();
-    await this.tell(leg.callSid, 'completed');
+    await this.notifyServer(leg.callSid, 'completed');
   }
 
-  /** The calls that a test has left are over. */
+  /** Ends the calls that a test has left open. */
   async close() {
-    for (const callSid of this.#going) await this.tell(callSid, 'completed');
+    for (const callSid of this.#going) await this.notifyServer(callSid, 'completed');
   }
 
-  /** The page calls, it rings, and the other end answers. */
+  /** Takes an outgoing call through ringing to the answer. */
   async answered(): Promise<Leg> {
     const { leg } = await this.dialled();
     const child = this.#signalling.newCallSid();
     leg.ring();
-    await this.tell(child, 'ringing', leg.callSid);
+    await this.notifyServer(child, 'ringing', leg.callSid);
     leg.answer(await this.#farEnd.answer(leg.sdp));
-    await this.tell(child, 'in-progress', leg.callSid);
+    await this.notifyServer(child, 'in-progress', leg.callSid);
     return leg;
   }
 
-  /** Tells the server where a leg is; with `parent`, one that Twilio made for that call. */
-  async tell(callSid: string, status: Status, parent?: string, parties: Parties = {}) {
+  /** Sends the status of a leg to the server; `parent` marks a leg dialled for that call. */
+  async notifyServer(callSid: string, status: Status, parent?: string, parties: Parties = {}) {
     this.#sequence += 1;
     if (!parent && status !== 'ringing' && status !== 'in-progress') this.#going.delete(callSid);
     await this.#ask('/api/calls/status', {
@@ -103,7 +103,7 @@ export class Twilio {
     });
   }
 
-  /** Twilio has a call's recording ready; it began with the call. */
+  /** Reports a completed recording that started with the call. */
   async recorded(callSid: string) {
     await this.#ask('/api/recordings/status', {
       CallSid: callSid,
@@ -116,9 +116,9 @@ export class Twilio {
   }
 
   /**
-   * Somebody calls our number: the server says whom to ring, and they ring.
+   * Places an incoming call: rings the browsers that the server names.
    *
-   * @param farEnd another one, if the usual one is in a call
+   * @param farEnd another far end if the default one is in a call
    */
   async call(
     from: string,
@@ -145,19 +145,19 @@ export class Twilio {
     return { callSid, rung, legs: here.map(ring) };
   }
 
-  /** The browser has accepted: the sound goes through, and the server is told who answered. */
+  /** Connects the audio of an accepted call, and tells the server who answered. */
   async connect(leg: Leg, farEnd = this.#farEnd) {
     await leg.heard('answer');
-    await farEnd.take(leg.sdp);
+    await farEnd.acceptAnswer(leg.sdp);
     const rung = this.#rung.get(leg);
     const parties = { From: rung?.from ?? '', To: `client:${leg.identity}` };
-    if (rung) await this.tell(leg.callSid, 'in-progress', rung.callSid, parties);
+    if (rung) await this.notifyServer(leg.callSid, 'in-progress', rung.callSid, parties);
   }
 
-  /** The caller gives up: it rings no more, and the server is told. */
+  /** Lets the caller give up, and notifies the server. */
   async giveUp({ callSid, legs }: { callSid: string; legs: Leg[] }) {
     for (const leg of legs) leg.cancel();
-    await this.tell(callSid, 'completed');
+    await this.notifyServer(callSid, 'completed');
   }
 
   async #ask(path: string, fields: Record<string, string>): Promise<string> {
@@ -179,7 +179,7 @@ export class Twilio {
   }
 }
 
-/** The cookie of somebody who is signed in. */
+/** The cookie of a signed-in user. */
 interface Session {
   name: string;
   value: string;
@@ -194,7 +194,7 @@ export async function openSession(server: Server): Promise<Session> {
   return { name, value };
 }
 
-/** Opens the page with that session. */
+/** Opens the page with a session. */
 export async function enter(page: Page, server: Server, session: Session) {
   const { hostname: domain } = new URL(server.url);
   await page.context().addCookies([{ ...session, domain, path: '/', secure: true }]);
@@ -241,13 +241,13 @@ export const test = base.extend<
     await farEnd.close();
   },
   twilio: async ({ server, signalling, farEnd, recordings }, use) => {
-    // What the tests before this one asked for.
+    // Removes the commands of earlier tests.
     recordings.asked.length = 0;
     const twilio = new Twilio(server.url, signalling, farEnd);
     await use(twilio);
     await twilio.close();
   },
-  // Once for all: the server lets nobody sign in as often as tests would.
+  // One sign-in for all tests, since the server limits the rate.
   session: [({ server }, use) => openSession(server).then(use), { scope: 'worker' }],
   page: async ({ page, server, session }, use) => {
     await enter(page, server, session);

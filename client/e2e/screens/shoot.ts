@@ -1,7 +1,7 @@
-/** Takes pictures of screens: `npm run screens`. */
+/** Takes screenshots: `npm run screens`. */
 import { join } from 'node:path';
 import type { Page } from '@playwright/test';
-import { PLACES } from '../places';
+import { SCREENS } from '../pages';
 import { test } from '../server';
 
 const FOLDER = process.env.SCREENS || join(import.meta.dirname, '../../screens');
@@ -11,7 +11,7 @@ export const SIZES = {
   phone: { width: 390, height: 844 },
 };
 
-/** As it is now, in light and in dark. */
+/** Takes the current page in the light and the dark theme. */
 export async function shoot(page: Page, name: string) {
   for (const colorScheme of ['light', 'dark'] as const) {
     await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
@@ -20,18 +20,18 @@ export async function shoot(page: Page, name: string) {
   }
 }
 
-/** That a server is open to all stands on one picture; it is enough. */
-const putNoticeAway = () =>
+/** Dismisses the notice of an open server, which one screenshot shows. */
+const dismissNotice = () =>
   localStorage.setItem('callburner.preferences', JSON.stringify({ openNoticeAway: true }));
 
-/** Every screen that one kind of server has. */
-export function shootAll(on: (typeof PLACES)[number]['on']) {
-  for (const place of PLACES.filter((one) => one.on === on))
+/** Takes every screen of one kind of server. */
+export function shootAll(on: (typeof SCREENS)[number]['on']) {
+  for (const screen of SCREENS.filter((one) => one.on === on))
     for (const [size, viewport] of Object.entries(SIZES))
-      test(`${place.name} on a ${size}`, async ({ page, server }) => {
+      test(`${screen.name} on a ${size}`, async ({ page, server }) => {
         await page.setViewportSize(viewport);
-        if (place.name !== 'phone') await page.addInitScript(putNoticeAway);
-        await place.go(page, server);
-        await shoot(page, `${place.name}-${size}`);
+        if (screen.name !== 'phone') await page.addInitScript(dismissNotice);
+        await screen.go(page, server);
+        await shoot(page, `${screen.name}-${size}`);
       });
 }

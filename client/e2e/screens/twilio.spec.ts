@@ -1,4 +1,4 @@
-import { dial, goOnline, ringing, timer } from '../phone_steps';
+import { dial, goOnline, ringing, timer } from '../phone-steps';
 import { expect, test } from '../twilio';
 import { SIZES, shoot } from './shoot';
 

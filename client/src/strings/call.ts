@@ -1,11 +1,11 @@
-/** A call that goes on: its words and its recording. */
+/** A call in progress: its transcript and its recording. */
 export const call = {
   you: 'You',
-  /** Who speaks in another user's call. */
+  /** The speaker in a call of another user. */
   agent: 'Agent',
   other: 'The other party',
   details: 'About this call',
-  /** Each status of a call, as Twilio names them. */
+  /** The statuses of a call, named as Twilio names them. */
   status: {
     queued: 'Waiting to be dialled',
     initiated: 'Dialling…',
@@ -14,54 +14,53 @@ export const call = {
     completed: 'Call ended',
     busy: 'The line was busy',
     'no-answer': 'Nobody answered',
-    canceled: 'Hung up before the answer',
+    canceled: 'Cancelled before it was answered',
     failed: 'The call did not go through',
   },
   words: {
     label: 'Transcript',
     log: 'New words',
     listening: 'Listening…',
-    listeningHint: 'Words appear here as they are spoken, a moment after they are said.',
-    off: 'Not written down',
-    offHint: 'Transcription is off on this server.',
-    none: 'Nothing was said, or nothing that could be heard.',
-    missing: 'Words are missing here: the server had too much to write down.',
-    unsettled: 'still being spoken',
-    atOnce: 'while the other spoke',
-    echo: 'Echo of the other side',
+    listeningHint: 'Words appear here a moment after they are spoken.',
+    off: 'No transcript',
+    offHint: 'Transcription is turned off on this server.',
+    none: 'No speech was detected.',
+    missing: 'Words are missing here: the server was overloaded.',
+    unsettled: 'not final yet',
+    atOnce: 'spoken at the same time',
+    echo: 'Echo of the other party',
     echoOn: (name: string) => `${name} (echo)`,
     copy: (name: string, time: string) => `Copy what ${name} said at ${time}`,
     copyAll: 'Copy all',
     copied: 'Copied',
-    copyFailed: 'The browser did not let this page copy. Select the text and copy it by keyboard.',
+    copyFailed: 'The browser blocked copying. Select the text and copy it with the keyboard.',
     line: (time: string, name: string, text: string) => `[${time}] ${name}: ${text}`,
     jump: (fresh: number) => (fresh > 0 ? `Jump to live (${fresh} new)` : 'Jump to live'),
     keywords: 'Keywords',
-    keywordsHint: 'Words that are marked as they are said',
+    keywordsHint: 'Choose the words to highlight in transcripts',
     count: (times: number) => `×${times}`,
     skipped: 'Some updates skipped',
     skippedHint: (updates: number) =>
-      `This page was too slow for ${updates} updates of unsettled words. No settled word is missing.`,
+      `This page was too slow to show ${updates} updates of words that were not final. No final word is missing.`,
     lag: (seconds: string) => `Delay ${seconds} s`,
-    lagHint: (seconds: string) => `Words settle ${seconds} s after they are said`,
+    lagHint: (seconds: string) => `Words are final ${seconds} s after they are spoken`,
   },
-  trouble: {
-    catchingUp: 'Transcript catching up… The call itself goes on.',
-    signedOut: 'You are signed out: no new words come. The call itself goes on.',
-    behind: (seconds: string) =>
-      `The server is ${seconds} s behind. Words come late; none are lost.`,
-    degraded: 'The server has too much to write down: some words are missing.',
+  problem: {
+    catchingUp: 'The transcript is catching up… The call itself continues.',
+    signedOut: 'You are signed out, so the transcript has stopped. The call itself continues.',
+    behind: (seconds: string) => `The transcript is delayed by ${seconds} s. No words are lost.`,
+    degraded: 'The server is overloaded. Some words are missing.',
     otherLanguage: {
       customer: (expected: string) =>
-        `The other party seems to speak another language. This server writes down ${expected}: the words are probably wrong.`,
+        `The other party seems to speak another language. This server transcribes ${expected}, so the words are probably wrong.`,
       agent: (expected: string) =>
-        `The agent seems to speak another language. This server writes down ${expected}: the words are probably wrong.`,
+        `The agent seems to speak another language. This server transcribes ${expected}, so the words are probably wrong.`,
       both: (expected: string) =>
-        `Both sides seem to speak another language. This server writes down ${expected}: the words are probably wrong.`,
+        `Both parties seem to speak another language. This server transcribes ${expected}, so the words are probably wrong.`,
     },
-    refused: 'The words of this call cannot be shown',
-    dropped: 'The sound stopped coming to the server: words may be missing at the end.',
-    shuttingDown: 'The server stopped during this call: words may be missing at the end.',
+    refused: 'The transcript of this call cannot be shown',
+    dropped: 'The server stopped receiving audio. Words may be missing at the end.',
+    shuttingDown: 'The server stopped during this call. Words may be missing at the end.',
   },
   recording: {
     label: 'Recording',
@@ -73,9 +72,9 @@ export const call = {
     pause: 'Pause',
     resume: 'Resume',
     stop: 'Stop',
-    busy: 'Asking Twilio…',
-    told: 'The parties were told',
-    notTold: 'The parties were not told by this server',
+    busy: 'Waiting for Twilio…',
+    told: 'This server informed the parties',
+    notTold: 'This server did not inform the parties',
     keys: {
       start: 'Start recording',
       pause: 'Pause recording',
@@ -83,8 +82,8 @@ export const call = {
     },
   },
   watch: {
-    simulated: 'A recorded call, written down as if it were live',
-    elsewhere: 'This call goes on elsewhere. You see its words; its sound is not here.',
+    simulated: 'A recorded call, transcribed as if it were live',
+    elsewhere: 'This call is in progress elsewhere. You see its transcript but do not hear it.',
     over: 'Call ended',
     toPage: 'Open this call',
     toPhone: 'Back to the phone',

@@ -1,6 +1,6 @@
 /**
- * Every word that the page says, by area; another language is another object of the same type.
- * Sentences with something in them are functions.
+ * All texts of the page, by area. A translation is another object of the same type. Texts with
+ * parameters are functions.
  */
 import { call } from './call';
 import { calls } from './calls';
@@ -10,5 +10,5 @@ import { shell } from './shell';
 
 export const t = { ...shell, phone, call, calls, settings };
 
-/** What a translation has to say. */
+/** The type of a translation. */
 export type Strings = typeof t;

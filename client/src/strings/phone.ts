@@ -1,105 +1,103 @@
-/** The phone: dialling, and what happens until a call is over. */
-import type { Ending } from '../phone/ending';
-import type { Cause } from '../phone/errors';
-import type { Level, Reason } from '../phone/quality';
+/** The phone: dialling, and a call until it ends. */
+import type { CallEnding, PhoneErrorCause, QualityLevel, QualityReason } from './phoneStates';
 
-interface Said {
+interface Advice {
   /** What happened. */
   what: string;
-  /** What one can do about it. */
+  /** What the user can do. */
   todo: string;
 }
 
-const trouble: Record<Cause, Said> = {
+const errors: Record<PhoneErrorCause, Advice> = {
   'no-internet': {
-    what: 'The server does not answer.',
-    todo: 'Check that you are online and that callburner is running.',
+    what: 'The server is not responding.',
+    todo: 'Check your network, and that callburner is running.',
   },
   'no-line': {
     what: 'The connection to Twilio was lost.',
-    todo: 'It is tried again by itself. If it stays away, check your network and status.twilio.com.',
+    todo: 'Retrying automatically. If the connection stays down, check your network and status.twilio.com.',
   },
   'line-not-up': {
-    what: 'The connection to Twilio could not be made.',
+    what: 'The connection to Twilio could not be established.',
     todo: 'Check your network and status.twilio.com, then go online again.',
   },
   'line-blocked': {
-    what: 'The sound cannot get through.',
-    todo: 'A firewall or VPN may block it: ask for UDP to Twilio’s media addresses, or try another network.',
+    what: 'The audio of calls is blocked.',
+    todo: 'A firewall or VPN may be the cause. Allow UDP to Twilio’s media addresses, or try another network.',
   },
   'token-refused': {
-    what: 'Twilio does not accept this server’s keys.',
-    todo: 'Whoever runs the server finds out more with: callburner doctor.',
+    what: 'Twilio rejected the API key of this server.',
+    todo: 'Ask the person who runs the server to run: callburner doctor.',
   },
   'token-expired': {
-    what: 'This page’s pass to Twilio has expired.',
+    what: 'The Twilio access token of this page has expired.',
     todo: 'Go online again. If that does not help, check the clocks of this computer and of the server.',
   },
   account: {
     what: 'The Twilio account cannot be used.',
-    todo: 'It may be suspended or out of credit: look into Twilio’s console.',
+    todo: 'It may be suspended or out of credit. Check the Twilio console.',
   },
   app: {
-    what: 'Twilio does not find the application that calls go through.',
-    todo: 'Whoever runs the server mends it with: callburner setup.',
+    what: 'Twilio cannot find the TwiML app for calls.',
+    todo: 'Ask the person who runs the server to run: callburner setup.',
   },
   identity: {
-    what: 'Twilio does not accept this browser’s name.',
+    what: 'Twilio rejected the identity of this browser.',
     todo: 'Reload the page and go online again.',
   },
   'too-often': {
-    what: 'Twilio was asked too often.',
+    what: 'This page sent too many requests to Twilio.',
     todo: 'Wait a minute, then try again.',
   },
   'bad-request': {
-    what: 'Twilio did not understand this page.',
-    todo: 'Reload it. If it happens again, please report it with the code.',
+    what: 'Twilio rejected a request of this page.',
+    todo: 'Reload the page. If it happens again, please report it with the code.',
   },
   'no-media': {
-    what: 'The sound of the call could not be set up, or broke off.',
+    what: 'The audio connection of the call failed.',
     todo: 'Check your network, then call again.',
   },
   'no-permission': {
-    what: 'This page may not use the microphone.',
+    what: 'This page is not allowed to use the microphone.',
     todo: 'Allow it in the browser, at the left of the address bar, then try again.',
   },
   'no-microphone': {
     what: 'No microphone was found.',
-    todo: 'Plug one in, or choose another one below.',
+    todo: 'Connect one, or choose another one below.',
   },
   'microphone-busy': {
     what: 'The microphone cannot be opened.',
-    todo: 'Another program may hold it: close that, or choose another microphone.',
+    todo: 'Another program may be using it. Close that program, or choose another microphone.',
   },
   'insecure-page': {
-    what: 'Browsers give the microphone to secure pages alone.',
-    todo: 'Open this page over https, or on the server’s own machine as localhost.',
+    what: 'Browsers allow the microphone on secure pages only.',
+    todo: 'Open this page over https, or as localhost on the machine of the server.',
   },
   'no-webrtc': {
     what: 'This browser cannot make calls.',
     todo: 'Use a current Chrome, Edge, Firefox or Safari.',
   },
   'not-found': {
-    what: 'Nobody is reached under this number.',
+    what: 'This number is not in service.',
     todo: 'Check the number.',
   },
-  unavailable: { what: 'The other end cannot be reached now.', todo: 'Try again later.' },
+  unavailable: { what: 'The other party cannot be reached now.', todo: 'Try again later.' },
   busy: { what: 'The line is busy.', todo: 'Try again in a while.' },
   declined: { what: 'The call was declined.', todo: 'Try again later.' },
-  gone: { what: 'The call was over before it was answered.', todo: 'Call back if you like.' },
-  'timed-out': { what: 'Twilio took too long to answer.', todo: 'Try again.' },
+  gone: { what: 'The call ended before it was answered.', todo: 'Call back if you want to.' },
+  'timed-out': { what: 'Twilio took too long to respond.', todo: 'Try again.' },
   'sdk-not-loaded': {
     what: 'A part of this page could not be loaded.',
-    todo: 'Check that you are online, and reload the page.',
+    todo: 'Check your network, then reload the page.',
   },
-  server: { what: 'The server refused.', todo: 'Try again, or look into its log.' },
+  server: { what: 'The server refused the request.', todo: 'Try again, or check the server log.' },
   unknown: {
-    what: 'Something went wrong that this page does not know.',
+    what: 'An unknown error occurred.',
     todo: 'Try again. If it happens again, please report it with the code.',
   },
 };
 
-const ending: Record<Ending, { title: string; hint: string }> = {
+const endings: Record<CallEnding, { title: string; hint: string }> = {
   'you-hung-up': { title: 'You hung up', hint: '' },
   'they-hung-up': { title: 'They hung up', hint: '' },
   cancelled: { title: 'Cancelled before it was answered', hint: '' },
@@ -109,7 +107,7 @@ const ending: Record<Ending, { title: string; hint: string }> = {
   'caller-gone': { title: 'The caller hung up before you were connected', hint: '' },
   'no-line': {
     title: 'The call was not connected',
-    hint: 'The number is not at fault. Try again in a moment.',
+    hint: 'The number is not the cause. Try again in a moment.',
   },
   'not-connected': {
     title: 'The call was not connected',
@@ -122,19 +120,19 @@ const ending: Record<Ending, { title: string; hint: string }> = {
   'bad-number': { title: 'This number cannot be called', hint: 'Check the number.' },
   'country-not-allowed': {
     title: 'Calls to this country are not allowed',
-    hint: 'Whoever runs the server allows countries in its settings.',
+    hint: 'The person who runs the server can allow the country in its settings.',
   },
   'special-number': {
-    title: 'Calls to numbers of this kind are not allowed',
-    hint: 'Whoever runs the server can allow premium and shared-cost numbers.',
+    title: 'Calls to this kind of number are not allowed',
+    hint: 'The person who runs the server can allow premium-rate and shared-cost numbers.',
   },
   'emergency-number': {
     title: 'Emergency numbers cannot be called from here',
     hint: 'Use a telephone.',
   },
   'too-many-calls': {
-    title: 'All lines are busy',
-    hint: 'As many calls go on as this server allows. Try again later.',
+    title: 'Too many calls on this server',
+    hint: 'This server has reached its limit of simultaneous calls. Try again later.',
   },
   'too-many-calls-of-user': {
     title: 'You have too many calls at once',
@@ -142,62 +140,62 @@ const ending: Record<Ending, { title: string; hint: string }> = {
   },
   'too-often': { title: 'Too many calls just now', hint: 'Try again in a minute.' },
   'too-many-today': {
-    title: 'As many calls as are allowed within a day',
+    title: 'Daily limit of calls reached',
     hint: 'Try again later. The limit is a setting of the server.',
   },
   'too-long-today': {
-    title: 'As many minutes as are allowed within a day',
+    title: 'Daily limit of call minutes reached',
     hint: 'Try again later. The limit is a setting of the server.',
   },
   'not-set-up': {
     title: 'The server is not set up for calls',
-    hint: 'Whoever runs it finds out more with: callburner doctor.',
+    hint: 'Ask the person who runs the server to run: callburner doctor.',
   },
-  'unknown-user': { title: 'You are not signed in any more', hint: 'Reload the page.' },
+  'unknown-user': { title: 'You are no longer signed in', hint: 'Reload the page.' },
 };
 
-const quality: Record<Level, string> = {
+const quality: Record<QualityLevel, string> = {
   good: 'Good connection',
   fair: 'Fair connection',
   poor: 'Poor connection',
 };
 
-const reasons: Record<Reason, string> = {
-  'no-connection': 'The network between you and Twilio is gone.',
-  'hears-nothing': 'No sound arrives from the other end.',
-  'not-heard': 'Your sound does not get through.',
-  'loses-packets': 'Parts of the sound get lost on the way. A cable is better than Wi-Fi.',
-  slow: 'The sound is late: you may talk over each other.',
+const reasons: Record<QualityReason, string> = {
+  'no-connection': 'The network connection to Twilio is lost.',
+  'hears-nothing': 'No sound arrives from the other party.',
+  'not-heard': 'The other party does not receive your sound.',
+  'loses-packets': 'Parts of the sound are lost on the way. A cable works better than Wi-Fi.',
+  slow: 'The sound is delayed, so you may talk over each other.',
   uneven: 'The sound arrives unevenly. Something else may be using your network.',
-  'microphone-flat': 'Your microphone gives no sound. It may be switched off.',
-  'low-score': 'The sound is bad to listen to.',
+  'microphone-flat': 'Your microphone delivers no sound. It may be switched off.',
+  'low-score': 'The sound quality is poor.',
 };
 
 export const phone = {
   title: 'Phone',
-  trouble,
-  ending,
-  code: (code: number) => `Twilio’s code: ${code}`,
-  gate: {
+  errors,
+  endings,
+  code: (code: number) => `Twilio error code: ${code}`,
+  offline: {
     title: 'Ready to make calls?',
-    body: 'Your browser asks for the microphone, and whether it may tell you of calls. Until you go offline or close this page, calls to your number ring here.',
+    body: 'Your browser asks for permission to use the microphone and to notify you of calls. Calls to your number ring here until you go offline or close this page.',
     goOnline: 'Go online',
     goingOnline: 'Going online…',
     devices: 'Microphone and sound',
-    mobile: 'On a phone, calls ring only while this page is open in front.',
+    mobile: 'On a mobile phone, calls ring only while this page is in the foreground.',
   },
   line: {
     online: 'Online',
     lost: 'Reconnecting…',
     goOffline: 'Go offline',
-    lostBanner: 'Reconnecting to Twilio. Calls cannot reach you meanwhile.',
+    lostBanner: 'Reconnecting to Twilio. Calls cannot reach you in the meantime.',
   },
   welcome: {
-    title: 'See a call written down',
-    body: 'A recorded conversation of 42 seconds, played as if it were on the line: this very machine hears both sides, and writes them down as they speak.',
+    title: 'See a live transcript',
+    body: 'A recorded conversation of 42 seconds, played like a live call. This server transcribes both parties as they speak.',
     play: 'Play the recorded call',
     account:
-      'No Twilio account is connected yet. For calls of your own, whoever runs this server runs',
+      'No Twilio account is connected yet. To make real calls, the person who runs this server has to run',
     close: 'Back to the phone',
   },
   dial: {
@@ -215,9 +213,9 @@ export const phone = {
     problem: {
       'too-short': 'This number is too short.',
       'too-long': 'This number is too long.',
-      'unknown-country': 'No country has this code.',
+      'unknown-country': 'No country has this calling code.',
       'not-a-number': 'This is not a telephone number.',
-      unused: (country: string) => `There are no such numbers in ${country}.`,
+      unused: (country: string) => `This is not a valid number in ${country}.`,
       emergency: (digits: string) =>
         `${digits} cannot be called from here: this page does not know where you are. Use a telephone.`,
     },
@@ -271,7 +269,8 @@ export const phone = {
     flash: (party: string) => `☎ ${party} calls`,
     missed: (party: string) => `Missed call from ${party}.`,
     elsewhere: (party: string) => `The call from ${party} was answered elsewhere.`,
-    more: (count: number) => (count === 1 ? 'One more call waits.' : `${count} more calls wait.`),
+    more: (count: number) =>
+      count === 1 ? 'One more call is waiting.' : `${count} more calls are waiting.`,
   },
   waiting: {
     says: (party: string) => `Another call is waiting: ${party}.`,
@@ -282,12 +281,12 @@ export const phone = {
     microphone: 'Microphone',
     speaker: 'Speaker',
     ringtone: 'Ringtone',
-    system: 'As the system has it',
-    level: 'Level of the microphone',
+    system: 'System default',
+    level: 'Microphone level',
     test: 'Play a test tone',
     testRing: 'Play the ringtone',
     unnamed: (number: number) => `Device ${number}`,
-    noChoice: 'This browser plays on the system’s output; choose it there.',
-    lost: 'The chosen device is not plugged in: the system’s own is used.',
+    noChoice: 'This browser uses the audio output of the system. Choose it in the system settings.',
+    lost: 'The chosen device is not connected. The system default is used.',
   },
 } as const;

@@ -7,7 +7,7 @@ const KEY_NAMES: Readonly<Record<string, string>> = {
   Mod: 'Ctrl',
 };
 
-/** Around the screens, and when something fails. */
+/** The frame around the screens, signing in, and errors. */
 export const shell = {
   product: 'CallBurner',
   nav: {
@@ -31,7 +31,7 @@ export const shell = {
     signedOut: 'You are signed out.',
     name: 'Name',
     password: 'Password',
-    passwordHint: 'At least 8 characters. A few plain words make a good one.',
+    passwordHint: 'At least 8 characters. A few unrelated words make a good password.',
     oneMoment: 'One moment…',
     wrong: 'Name or password is wrong.',
     tooMany: (seconds: number) =>
@@ -39,80 +39,83 @@ export const shell = {
     tryNow: 'You can try again now.',
     nobodyYet: 'Nobody can sign in yet',
     nobodyYetHint:
-      'When it started, the server printed a link that makes the first user. Look where you started callburner, or in its log. No link, or older than 30 minutes?',
-    byRestart: 'Restart the server: it prints another link.',
+      'When it started, the server printed a link for creating the first user. Look in the terminal where you started callburner, or in its log. Is there no link, or is it older than 30 minutes?',
+    byRestart: 'Restart the server to print a new link.',
     byCommand: 'Or run, on the server:',
-    byRestartAgain: 'Restart the server: it prints the link again.',
+    byRestartAgain: 'Restart the server to print the link again.',
     linkNeeded: 'Open the printed link',
     linkNeededHint:
-      'This server has no users yet. When it started, it printed a link that opens this page: look where you started callburner, or in its log. Each browser needs it once.',
+      'This server has no users yet. When it started, it printed a link that opens this page. Look in the terminal where you started callburner, or in its log. Each browser needs the link once.',
     linkWrong: 'This link does not open this server',
-    linkWrongHint: 'Take the link that this server printed when it started last.',
+    linkWrongHint: 'Use the link that this server printed when it last started.',
     setUp: 'Welcome',
-    setUpHint: 'Choose how you sign in. You will be the first admin, and can add others.',
+    setUpHint:
+      'Choose your name and password. You will be the first admin and can add other users.',
     setUpAction: 'Create account',
-    linkOver: 'This link is not good any more',
-    linkOverHint: 'A link is good once, for 30 minutes, until the server restarts.',
+    linkOver: 'This link is no longer valid',
+    linkOverHint: 'A link works once, for 30 minutes, and only until the server restarts.',
     isSetUp: 'This server is set up',
-    isSetUpHint: 'Its first user has been made, so that the link is not good any more.',
-    lost: 'You are signed out. Your screens stay as they are, and so does a call on this phone.',
+    isSetUpHint: 'Its first user exists, so the link is no longer valid.',
+    lost: 'You are signed out. This page stays as it is, and a call on it continues.',
     ownTitle: 'Choose your own password',
     ownLead: (name: string) =>
       `The password of ${name} was set by somebody else. Choose one that only you know.`,
     ownPassword: 'New password',
     ownAction: 'Set password',
     givenPassword: 'The password that you were given',
-    givenWrong: 'That is not the password that you were given.',
+    givenWrong: 'This is not the password that you were given.',
     lostTitle: 'Sign in again',
     busyTitle: 'Sign out and hang up?',
-    busyText: 'You are in a call on this phone. Signing out ends it.',
+    busyText: 'You are in a call. Signing out ends it.',
     busyAction: 'Hang up and sign out',
   },
   factor: {
-    askForCode: 'Your password is right. Now prove that it is you.',
-    askForPasskey: 'Your password is right. Now use your passkey, or a recovery code.',
+    askForCode: 'Your password is correct. Now enter your second factor.',
+    askForPasskey: 'Your password is correct. Now use your passkey, or enter a recovery code.',
     code: 'Code from your app, or a recovery code',
     codeHint: 'The app shows a new code every 30 seconds.',
     recoveryCode: 'Recovery code',
-    wrong: 'That is not right. A code is good once, and for about a minute: try the next one.',
-    over: 'That took too long, or too many tries. Sign in again.',
+    wrong: 'That was not accepted. A code works once, and for about a minute. Try the next one.',
+    over: 'You took too long, or made too many attempts. Sign in again.',
     back: 'Back',
     neededTitle: 'Set up a second factor',
     neededLead:
-      'This server wants you to sign in with more than a password. Set up an authenticator app or a passkey.',
+      'This server requires more than a password to sign in. Set up an authenticator app or a passkey.',
   },
   passkeys: {
     signIn: 'Sign in with a passkey',
     use: 'Use your passkey',
-    notUsed: 'The passkey was not used. Try again, or use another way.',
-    known: 'This device has a passkey of yours already.',
+    unknown:
+      'This server does not know this passkey. Try another one, or sign in with your password.',
+    notUsed: 'The passkey was not used. Try again, or sign in another way.',
+    known: 'This device already has one of your passkeys.',
   },
   confirm: {
-    title: 'Is it you?',
-    text: 'This is sensitive, and you signed in a while ago. Type your password to go on.',
+    title: 'Confirm that it is you',
+    text: 'You signed in a while ago. Type your password to continue.',
     password: 'Your password',
-    action: 'Go on',
+    action: 'Continue',
     passkey: 'Use your passkey',
     wrong: 'The password is wrong.',
-    notDone: 'Nothing was changed: you did not type your password.',
+    notDone: 'Nothing was changed, because you did not confirm that it is you.',
   },
-  reach: {
-    offline: 'You are offline. Calls and words come back with the network.',
-    gone: 'The server does not answer. We keep trying; a call on this phone goes on, without its words.',
+  connectivity: {
+    offline: 'You are offline. Calls and transcripts resume when the network is back.',
+    gone: 'The server is not responding. Retrying automatically. A call on this page continues, without a transcript.',
   },
-  open: {
-    /** With `add`, one sentence. */
-    notice: 'Open to everyone who has the printed link. ',
+  openServer: {
+    /** The start of a sentence that `add` and `toRequire` continue. */
+    notice: 'This server is open to everyone who has the printed link. ',
     add: 'Add a user',
     toRequire: ' to require sign-in.',
-    putAway: 'Put this notice away',
+    putAway: 'Dismiss this notice',
   },
   crash: {
-    title: 'Something in this screen went wrong',
-    text: 'The rest of the page works, and a call goes on. Try again; if it happens once more, reload.',
-    updatedTitle: 'A part of the page is missing',
+    title: 'Something went wrong on this screen',
+    text: 'The rest of the page works, and a call continues. Try again. If it happens again, reload the page.',
+    updatedTitle: 'A part of the page could not be loaded',
     updatedText:
-      'The server was updated, or did not answer. Reload the page to get all of it. Reloading ends a call on this phone.',
+      'The server was updated, or did not respond. Reload the page. Reloading ends a call on this page.',
     reload: 'Reload the page',
     copyDebug: 'Copy debug info',
   },
@@ -122,7 +125,7 @@ export const shell = {
     everywhere: 'Everywhere',
     show: 'Show keyboard shortcuts',
     go: (place: string) => `Go to ${place}`,
-    /** Other keys are shown as they are. */
+    /** The label of a key on the keyboard. */
     named: (key: string): string => KEY_NAMES[key] ?? (key.length === 1 ? key.toUpperCase() : key),
     pressThen: 'then',
     or: 'or',
@@ -130,12 +133,12 @@ export const shell = {
   },
   errors: {
     unreachable:
-      'The server does not answer. Check that you are online and that callburner is running, then try again.',
+      'The server is not responding. Check your network, and that callburner is running. Then try again.',
     unexpected: (status: number) =>
-      `The server answered with an error (${status}) that it did not explain. Try again, or look into its log.`,
-    inThePage: 'Something in this page went wrong. Reload it; calls that go on are kept.',
+      `The server responded with an unexplained error (${status}). Try again, or check the server log.`,
+    inThePage: 'Something went wrong on this page. Reload it.',
     noSuchPage: 'There is no such page.',
-    noSuchPageHint: 'The link may be old, or mistyped.',
+    noSuchPageHint: 'The link may be outdated or mistyped.',
     toPhone: 'Go to the phone',
   },
 } as const;

@@ -1,6 +1,6 @@
-/** What can be put into the field, and what it says. */
+/** The number field, and its messages. */
 import type { Page } from '@playwright/test';
-import { expectOnline, goOnline, THEIR_NUMBER, THEIR_NUMBER_WRITTEN } from './phone_steps';
+import { expectOnline, goOnline, THEIR_NUMBER, THEIR_NUMBER_WRITTEN } from './phone-steps';
 import { expect, test } from './twilio';
 
 const field = (page: Page) => page.getByLabel('Number to call');
@@ -10,7 +10,7 @@ async function paste(page: Page, text: string) {
   await page.keyboard.press('Control+v');
 }
 
-test('numbers are pasted anywhere, in any form', async ({ page }) => {
+test('numbers can be pasted anywhere, in any format', async ({ page }) => {
   await goOnline(page);
   for (const [text, e164] of [
     ['(415) 555-2671', THEIR_NUMBER],
@@ -28,7 +28,7 @@ test('numbers are pasted anywhere, in any form', async ({ page }) => {
   await expect(page.getByRole('button', { name: 'Call', exact: true })).toBeDisabled();
 });
 
-test('keys are pressed, held and taken back', async ({ page }) => {
+test('keypad keys are pressed, held and erased', async ({ page }) => {
   await goOnline(page);
   const zero = page.getByRole('button', { name: '0', exact: true });
   await zero.hover();
@@ -42,12 +42,12 @@ test('keys are pressed, held and taken back', async ({ page }) => {
   await expect(field(page)).toHaveValue('+44 2');
 });
 
-test('what cannot be called says so', async ({ page }) => {
+test('a number that cannot be called shows the reason', async ({ page }) => {
   await goOnline(page);
   for (const [text, said] of [
     ['911', '911 cannot be called from here'],
-    ['+999 123 456', 'No country has this code.'],
-    ['+1 111 111 1111', 'There are no such numbers in'],
+    ['+999 123 456', 'No country has this calling code.'],
+    ['+1 111 111 1111', 'This is not a valid number in'],
     ['+1 415 555 2671 99999', 'This number is too long.'],
   ] as const) {
     await field(page).fill(text);
@@ -59,7 +59,7 @@ test('what cannot be called says so', async ({ page }) => {
   await expect(page.getByText('17 cannot be called from here')).toBeVisible();
 });
 
-test('a link fills the field in, and calls nobody', async ({ page, signalling }) => {
+test('a link fills the field and places no call', async ({ page, signalling }) => {
   await goOnline(page);
   await page.getByRole('link', { name: 'Settings' }).click();
   await page.evaluate(() => {
@@ -72,16 +72,16 @@ test('a link fills the field in, and calls nobody', async ({ page, signalling })
   await page.goto('/?to=+14155552671');
   await goOnline(page);
   await expect(field(page)).toHaveValue(THEIR_NUMBER_WRITTEN);
-  // Whoever calls says so to Twilio first.
+  // A call would start with a message to Twilio.
   await expect(page.getByRole('button', { name: 'Hang up' })).toBeHidden();
   expect(signalling.isQuiet).toBe(true);
 });
 
-test('devices are chosen, heard and remembered', async ({ page }) => {
+test('devices are chosen, tested and remembered', async ({ page }) => {
   await page.getByRole('button', { name: 'Microphone and sound' }).click();
   const dialog = page.getByRole('dialog', { name: 'Microphone and sound' });
-  const level = dialog.getByRole('meter', { name: 'Level of the microphone' });
-  // The microphone of this browser beeps.
+  const level = dialog.getByRole('meter', { name: 'Microphone level' });
+  // The fake microphone of this browser beeps.
   await expect
     .poll(async () => Number(await level.getAttribute('aria-valuenow')))
     .toBeGreaterThan(0.1);
@@ -96,8 +96,8 @@ test('devices are chosen, heard and remembered', async ({ page }) => {
   await expect(microphone).toHaveValue(chosen);
 });
 
-test('without a microphone the gate says why, and what to do', async ({ page }) => {
-  // The fake microphone is always allowed: this takes it away at the browser's own door.
+test('without a microphone the page says why, and what to do', async ({ page }) => {
+  // The fake microphone is always allowed, so the permission is revoked in the browser.
   await page.addInitScript(() => {
     navigator.mediaDevices.getUserMedia = () =>
       Promise.reject(new DOMException('denied', 'NotAllowedError'));
@@ -105,7 +105,7 @@ test('without a microphone the gate says why, and what to do', async ({ page }) 
   await page.goto('/');
   await page.getByRole('button', { name: 'Go online' }).click();
   const alert = page.getByRole('alert');
-  await expect(alert).toContainText('This page may not use the microphone.');
+  await expect(alert).toContainText('This page is not allowed to use the microphone.');
   await expect(alert).toContainText('Allow it in the browser');
   await expect(page.getByRole('button', { name: 'Go online' })).toBeEnabled();
 });

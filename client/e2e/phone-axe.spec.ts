@@ -1,7 +1,7 @@
-/** The phone's states that only Twilio brings about: nothing in them keeps anybody out. */
+/** The accessibility of the phone states that need Twilio. */
 import AxeBuilder from '@axe-core/playwright';
 import type { Page } from '@playwright/test';
-import { dial, goOnline, ringing, timer } from './phone_steps';
+import { dial, goOnline, ringing, timer } from './phone-steps';
 import { expect, test } from './twilio';
 
 async function expectOpenToAll(page: Page) {

@@ -1,4 +1,4 @@
-/** The other end of a call: a real RTCPeerConnection, in a page of its own, that beeps. */
+/** The far end of a call: a real RTCPeerConnection in a page of its own, which beeps. */
 import type { Browser, Page } from '@playwright/test';
 
 declare global {
@@ -7,8 +7,8 @@ declare global {
   }
 }
 
-/** Without this payload the SDK sends keys over its signalling, where a test can hear them. */
-const withoutKeys = (sdp: string) =>
+/** Without this payload type the SDK sends digits over its signalling, where a test sees them. */
+const withoutTelephoneEvents = (sdp: string) =>
   sdp
     .split('\r\n')
     .filter((line) => !line.includes('telephone-event'))
@@ -21,7 +21,7 @@ export class FarEnd {
     this.#page = page;
   }
 
-  /** An answer to what the browser offers. */
+  /** Answers the SDP offer of the browser. */
   async answer(offer: string): Promise<string> {
     await this.#open();
     const sdp = await this.#page.evaluate(async (sdp) => {
@@ -38,10 +38,10 @@ export class FarEnd {
         });
       }
     }, offer);
-    return withoutKeys(sdp);
+    return withoutTelephoneEvents(sdp);
   }
 
-  /** An offer, to be answered by the browser that is called. */
+  /** Creates the SDP offer for the browser that is called. */
   async offer(): Promise<string> {
     await this.#open();
     return this.#page.evaluate(async () => {
@@ -56,15 +56,15 @@ export class FarEnd {
     });
   }
 
-  /** The browser's answer to it. */
-  async take(answer: string): Promise<void> {
+  /** Applies the SDP answer of the browser. */
+  async acceptAnswer(answer: string): Promise<void> {
     await this.#page.evaluate(
       (sdp) => window.far.connection.setRemoteDescription({ type: 'answer', sdp }),
       answer,
     );
   }
 
-  /** Sends sound, or not a packet more. */
+  /** Starts or stops sending audio packets. */
   async send(isOn: boolean): Promise<void> {
     await this.#page.evaluate(async (isOn) => {
       const { connection, track } = window.far;
@@ -72,7 +72,7 @@ export class FarEnd {
     }, isOn);
   }
 
-  /** Listens for a second: how loud the loudest of it was, 0 to 1. */
+  /** Listens for a second; returns the peak level, from 0 to 1. */
   async loudness(): Promise<number> {
     return this.#page.evaluate(async () => {
       const { analyser } = window.far;
@@ -88,7 +88,7 @@ export class FarEnd {
     });
   }
 
-  /** There are only so many microphones. */
+  /** Closes its browser context, which frees a microphone. */
   async close(): Promise<void> {
     await this.#page.context().close();
   }
@@ -105,7 +105,7 @@ export class FarEnd {
       const analyser = context.createAnalyser();
       connection.ontrack = ({ track: theirs }) => {
         const sound = new MediaStream([theirs]);
-        // Only what is also played is decoded.
+        // Browsers decode only audio that is also played.
         const player = new Audio();
         player.srcObject = sound;
         player.muted = true;
@@ -117,11 +117,11 @@ export class FarEnd {
   }
 }
 
-/** In a browser context of its own: what happens to the page's does not touch it. */
+/** Opens a far end in a browser context of its own, isolated from the tested page. */
 export async function openFarEnd(browser: Browser, url: string): Promise<FarEnd> {
   const context = await browser.newContext({ permissions: ['microphone'] });
   const page = await context.newPage();
-  // Any page of this machine's: others have no microphone.
+  // Any page of this machine: the microphone requires a secure origin.
   await page.goto(`${url}/healthz`);
   return new FarEnd(page);
 }

@@ -1,16 +1,16 @@
-/** The session ends while a call goes on: another tab signs out, or an admin sees to it. */
-import { dial, expectOnline, goOnline, timer } from './phone_steps';
+/** The session ends during a call, by another tab or by an admin. */
+import { dial, expectOnline, goOnline, timer } from './phone-steps';
 import { ALICE } from './server';
 import { enter, expect, openSession, test } from './twilio';
 
-test('the call goes on, and one signs in again beside it', async ({
+test('the call continues, and the user can sign in again', async ({
   page,
   server,
   twilio,
   farEnd,
   signalling,
 }) => {
-  // Of its own: other tests go on with theirs.
+  // A session of its own, since other tests use theirs.
   const session = await openSession(server);
   await enter(page, server, session);
   await goOnline(page);
@@ -22,9 +22,9 @@ test('the call goes on, and one signs in again beside it', async ({
   const ended = await fetch(`${server.url}/api/session`, { method: 'DELETE', headers });
   expect(ended.status).toBe(204);
 
-  const lost = page.getByRole('status').filter({ hasText: 'Your screens stay as they are' });
+  const lost = page.getByRole('status').filter({ hasText: 'This page stays as it is' });
   await expect(lost).toBeVisible();
-  await expect(page.getByText('You are signed out: no new words come.')).toBeVisible();
+  await expect(page.getByText('You are signed out, so the transcript has stopped.')).toBeVisible();
   const before = await timer(page).textContent();
   await expect(timer(page)).not.toHaveText(before ?? '');
   expect(await farEnd.loudness()).toBeGreaterThan(0);
@@ -37,13 +37,13 @@ test('the call goes on, and one signs in again beside it', async ({
   await dialog.getByLabel('Password').fill(ALICE.password);
   await page.keyboard.press('Enter');
   await expect(lost).toBeHidden();
-  await expect(page.getByText('You are signed out: no new words come.')).toBeHidden();
+  await expect(page.getByText('You are signed out, so the transcript has stopped.')).toBeHidden();
   await expect(page.getByRole('button', { name: 'Unmute' })).toBeVisible();
   await page.getByRole('button', { name: 'Hang up' }).click();
   await leg.heard('hangup');
   await page.getByRole('button', { name: 'Done' }).click();
   await expectOnline(page);
-  // What the browser was called ended with its session: calls ring here again, under another name.
+  // The identity ended with its session: calls ring here again under a new one.
   const rung = async () => {
     const call = await twilio.call('+442079460958');
     await twilio.giveUp(call);

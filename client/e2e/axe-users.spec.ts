@@ -1,5 +1,5 @@
-import { tryAll } from './axe';
+import { checkAll } from './axe';
 import { ALICE, test } from './server';
 
 test.use({ users: [ALICE] });
-tryAll('users');
+checkAll('users');

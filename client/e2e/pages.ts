@@ -1,21 +1,20 @@
-/** Every screen of the page, and how to get there: for what is tried on each of them. */
+/** Every screen and how to reach it, for checks that run on each of them. */
 import type { Page } from '@playwright/test';
 import { ALICE, expect, type Server } from './server';
 
-/** What a screen needs to be there. */
-interface Place {
+interface Screen {
   name: string;
-  /** Which server it is on. */
-  on: 'open' | 'users' | 'new' | 'shut';
+  /** The kind of server that has it. */
+  on: 'open' | 'users' | 'new' | 'locked';
   go: (page: Page, server: Server) => Promise<void>;
 }
 
-/** How long the recorded call plays, and the engine after it. */
+/** The recorded call and its transcription end within this time. */
 const CALL_ENDS_WITHIN_MS = 90_000;
 
 const heading = (page: Page) => page.getByRole('heading', { level: 1 });
 
-/** Begins the simulated call, or finds the one that goes on. */
+/** Starts the simulated call, or finds the one that plays. */
 export async function simulatedCall(page: Page): Promise<string> {
   const begun = await page.request.post('/api/simulation');
   const { callSid } = begun.ok()
@@ -24,7 +23,7 @@ export async function simulatedCall(page: Page): Promise<string> {
   return callSid;
 }
 
-/** A call that is over, with its words: the simulated one, played once for each server. */
+/** A completed call with its transcript: the simulated one, played once per server. */
 export async function finishedCall(page: Page): Promise<string> {
   const list = await (await page.request.get('/api/calls')).json();
   const known = list.calls.find((call: { status: string }) => call.status === 'completed');
@@ -45,7 +44,7 @@ const opened = async (page: Page, path: string) => {
 
 const signIn = (page: Page) => page.request.post('/api/session', { data: ALICE });
 
-export const PLACES: readonly Place[] = [
+export const SCREENS: readonly Screen[] = [
   { name: 'sign-in', on: 'users', go: (page) => opened(page, '/') },
   {
     name: 'set-up',
@@ -53,10 +52,10 @@ export const PLACES: readonly Place[] = [
     go: (page) => opened(page, `/setup#${'A'.repeat(43)}`),
   },
   { name: 'nobody-yet', on: 'new', go: (page) => opened(page, '/') },
-  { name: 'link-needed', on: 'shut', go: (page) => opened(page, '/') },
+  { name: 'link-needed', on: 'locked', go: (page) => opened(page, '/') },
   {
     name: 'wrong-link',
-    on: 'shut',
+    on: 'locked',
     go: (page) => opened(page, `/open#${'A'.repeat(43)}`),
   },
   { name: 'phone', on: 'open', go: (page) => opened(page, '/') },
@@ -66,7 +65,7 @@ export const PLACES: readonly Place[] = [
     go: async (page) => {
       const sid = await simulatedCall(page);
       await page.goto(`/calls/${sid}/live`);
-      // Said after a quarter of the recorded call: there is something to see.
+      // Spoken after a quarter of the recorded call, so that the page has content.
       await expect(page.getByRole('main')).toContainText('selfish', { timeout: 60_000 });
     },
   },

@@ -1,5 +1,5 @@
 import type { Page } from '@playwright/test';
-import { tryPage } from './axe';
+import { checkPage } from './axe';
 import { ALICE, expect, test } from './server';
 
 test.use({ users: [ALICE] });
@@ -13,7 +13,7 @@ test.beforeEach(async ({ page }) => {
   await page.goto('/settings');
 });
 
-test('adds a user, changes the role and password, and removes the user', async ({
+test('a user is added, gets another role and password, and is removed', async ({
   page,
   request,
 }) => {
@@ -53,7 +53,7 @@ test('adds a user, changes the role and password, and removes the user', async (
   expect(await signsIn('a phrase for bob alone')).toBe(false);
 });
 
-test('makes a token that is shown once, works, and is taken back', async ({ page, server }) => {
+test('an API token is shown once, works, and can be revoked', async ({ page, server }) => {
   const tokens = page.getByRole('region', { name: 'API tokens' });
   await tokens.getByRole('button', { name: 'New token' }).click();
   await page.getByLabel('What it is for').fill('backup');
@@ -61,7 +61,7 @@ test('makes a token that is shown once, works, and is taken back', async ({ page
   const shown = page.getByRole('dialog', { name: 'Copy this token now' });
   const secret = await shown.getByLabel('Token').inputValue();
   expect(secret).toMatch(/^cb_/);
-  // Not lost by an Escape.
+  // Escape does not close the dialog.
   await page.keyboard.press('Escape');
   await shown.getByRole('button', { name: 'Copy' }).click();
   await expect(shown.getByText('Copied.')).toBeVisible();
@@ -74,14 +74,14 @@ test('makes a token that is shown once, works, and is taken back', async ({ page
     (await fetch(`${server.url}/api/calls`, { headers: { authorization: `Bearer ${secret}` } }))
       .status;
   expect(await status()).toBe(200);
-  await tokens.getByRole('button', { name: 'Take back backup' }).click();
-  await page.getByRole('dialog').getByRole('button', { name: 'Take back' }).click();
+  await tokens.getByRole('button', { name: 'Revoke backup' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Revoke' }).click();
   await expect(tokens.getByText('No tokens.')).toBeVisible();
   expect(await status()).toBe(401);
 });
 
-test('changes the own password', async ({ page, server }) => {
-  // Not Alice's: the other tests sign in with hers, on the same server.
+test('a user changes their own password', async ({ page, server }) => {
+  // Not the password of Alice, which other tests use on the same server.
   const dora = { name: 'dora', password: 'a phrase for dora' };
   server.run(['user', 'add', '--permanent', dora.name], `${dora.password}\n`);
   await signIn(page, dora);
@@ -99,7 +99,11 @@ test('changes the own password', async ({ page, server }) => {
   await expect(page.getByRole('heading', { level: 1 })).toHaveText('Settings');
 });
 
-test('an admin sees and ends what somebody comes in with', async ({ page, playwright, server }) => {
+test('an admin sees and revokes the sessions and tokens of a user', async ({
+  page,
+  playwright,
+  server,
+}) => {
   const bob = { name: 'bob', password: 'a phrase for bob' };
   server.run(['user', 'add', '--permanent', bob.name], `${bob.password}\n`);
   const elsewhere = await playwright.request.newContext({
@@ -116,8 +120,8 @@ test('an admin sees and ends what somebody comes in with', async ({ page, playwr
   await expect(access.getByText('Firefox on Linux')).toBeVisible();
   await expect(access.getByText('from 127.0.0.1')).toBeVisible();
   await expect(access.getByText('None: the password is enough to sign in.')).toBeVisible();
-  await tryPage(page);
-  await access.getByRole('button', { name: 'Take back backup' }).click();
+  await checkPage(page);
+  await access.getByRole('button', { name: 'Revoke backup' }).click();
   await expect(access.getByText('No tokens.')).toBeVisible();
   await access.getByRole('button', { name: 'Sign out Firefox on Linux' }).click();
   await expect(access.getByText('Not signed in.')).toBeVisible();
@@ -125,7 +129,7 @@ test('an admin sees and ends what somebody comes in with', async ({ page, playwr
   await elsewhere.dispose();
 });
 
-test('a browser elsewhere is seen and signed out', async ({ page, playwright, server }) => {
+test('another browser is listed, and can be signed out', async ({ page, playwright, server }) => {
   const elsewhere = await playwright.request.newContext({
     baseURL: server.url,
     userAgent: 'Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Version/18.0 Safari/604.1',
@@ -141,10 +145,10 @@ test('a browser elsewhere is seen and signed out', async ({ page, playwright, se
   await elsewhere.dispose();
 });
 
-test('what is sensitive asks for the password after a while, and goes on with what was typed', async ({
+test('a sensitive action asks for the password, and then continues with the same input', async ({
   page,
 }) => {
-  // The server says that the proof is too old, once.
+  // The server once reports that the sign-in is too old.
   let isOld = true;
   await page.route('**/api/tokens', async (route) => {
     if (route.request().method() !== 'POST' || !isOld) return route.fallback();
@@ -160,9 +164,9 @@ test('what is sensitive asks for the password after a while, and goes on with wh
   await tokens.getByRole('button', { name: 'New token' }).click();
   await page.getByLabel('What it is for').fill('late');
   await page.getByRole('button', { name: 'Create token' }).click();
-  const asked = page.getByRole('dialog', { name: 'Is it you?' });
+  const asked = page.getByRole('dialog', { name: 'Confirm that it is you' });
   await expect(asked.getByLabel('Your password')).toBeFocused();
-  await tryPage(page);
+  await checkPage(page);
   await page.keyboard.press('Escape');
   await expect(page.getByText('Nothing was changed')).toBeVisible();
   await expect(page.getByLabel('What it is for')).toHaveValue('late');
@@ -175,7 +179,7 @@ test('what is sensitive asks for the password after a while, and goes on with wh
   await expect(page.getByRole('dialog', { name: 'Copy this token now' })).toBeVisible();
 });
 
-test('who was given a password chooses another before anything else', async ({ page, server }) => {
+test('a user with a temporary password must choose a new one first', async ({ page, server }) => {
   await page.context().clearCookies();
   server.run(['user', 'add', 'carol'], 'what the admin typed\n');
   await page.goto('/calls');
@@ -183,7 +187,7 @@ test('who was given a password chooses another before anything else', async ({ p
   await page.getByLabel('Password').fill('what the admin typed');
   await page.getByRole('button', { name: 'Sign in', exact: true }).click();
   await expect(page.getByRole('heading', { level: 1 })).toHaveText('Choose your own password');
-  await tryPage(page);
+  await checkPage(page);
   await page.getByLabel('New password').fill('what the admin typed');
   await page.keyboard.press('Enter');
   await expect(page.getByRole('alert')).toContainText('choose another');

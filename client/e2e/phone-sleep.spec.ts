@@ -1,50 +1,50 @@
-/** A phone that is kept open all day: passes expire, lines break, machines sleep. */
+/** A phone that stays open: access tokens expire, connections break, machines sleep. */
 import type { Page } from '@playwright/test';
-import { expectOnline, goOnline } from './phone_steps';
+import { expectOnline, goOnline } from './phone-steps';
 import { expect, test } from './twilio';
 
-/** The page's clock is the test's. */
+/** Lets the test control the clock of the page. */
 async function goOnlineByOurClock(page: Page) {
   await page.clock.install();
   await page.goto('/');
   await goOnline(page);
 }
 
-test('the pass is replaced before it expires, again and again', async ({ page, signalling }) => {
+test('the access token is replaced before it expires, repeatedly', async ({ page, signalling }) => {
   const before = signalling.tokens.length;
-  /** Each once, of this page's: the SDK says a token again with every registering. */
+  /** The distinct tokens of this page: the SDK repeats a token with every registration. */
   const told = (what: 'token' | 'identity') =>
     new Set(signalling.tokens.slice(before).map((one) => one[what])).size;
   await goOnlineByOurClock(page);
   expect(told('token')).toBe(1);
   await page.clock.fastForward('47:00');
-  // Nothing was asked for before four fifths of an hour.
+  // Nothing was requested before four fifths of an hour.
   expect(told('token')).toBe(1);
   for (const count of [2, 3]) {
     await page.clock.fastForward('48:30');
     await expect.poll(() => told('token')).toBe(count);
   }
-  // It stays who it is.
+  // The identity stays the same.
   expect(told('identity')).toBe(1);
   await expectOnline(page);
 });
 
-test('the line breaks and comes back', async ({ page, signalling }) => {
+test('the connection to Twilio breaks and comes back', async ({ page, signalling }) => {
   await goOnline(page);
   signalling.down();
-  await expect(page.getByText('Calls cannot reach you meanwhile')).toBeVisible();
+  await expect(page.getByText('Calls cannot reach you in the meantime')).toBeVisible();
   await expect(page.getByText('Reconnecting…')).toBeVisible();
   signalling.up();
   await signalling.registers(1);
   await expectOnline(page);
-  await expect(page.getByText('Calls cannot reach you meanwhile')).toBeHidden();
+  await expect(page.getByText('Calls cannot reach you in the meantime')).toBeHidden();
 });
 
 test('a tab that slept for ten minutes can be called again', async ({ page, signalling }) => {
   await goOnlineByOurClock(page);
   const devtools = await page.context().newCDPSession(page);
   await devtools.send('Page.setWebLifecycleState', { state: 'frozen' });
-  // Meanwhile Twilio has given it up.
+  // Meanwhile Twilio has dropped its registration.
   signalling.down();
   await signalling.registers(0);
   signalling.up();
@@ -54,16 +54,12 @@ test('a tab that slept for ten minutes can be called again', async ({ page, sign
   await expectOnline(page);
 });
 
-test('going offline is for good, until one goes online again', async ({
-  page,
-  twilio,
-  signalling,
-}) => {
-  /** Whether the server has a call ring at this page. */
+test('a phone that went offline stays offline', async ({ page, twilio, signalling }) => {
+  /** Whether the server would ring this page. */
   const rings = async () => {
     const { callSid, rung, legs } = await twilio.call('+442079460958');
     for (const leg of legs) leg.cancel();
-    await twilio.tell(callSid, 'completed');
+    await twilio.notifyServer(callSid, 'completed');
     return rung.includes(signalling.tokens.at(-1)?.identity ?? '');
   };
   await goOnline(page);
@@ -76,7 +72,7 @@ test('going offline is for good, until one goes online again', async ({
   await goOnline(page);
   await signalling.registers(1);
   expect(await rings()).toBe(true);
-  // So it is for a page that is closed.
+  // The same holds for a closed page.
   await page.goto('about:blank');
   await expect.poll(rings).toBe(false);
 });

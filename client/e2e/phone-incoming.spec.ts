@@ -1,16 +1,16 @@
-/** Calls to us: they ring at every browser that is online, once. */
+/** Incoming calls, which ring once in every online browser. */
 import type { Page } from '@playwright/test';
-import { openFarEnd } from './far_end';
-import { dial, expectOnline, goOnline, ringing, timer } from './phone_steps';
+import { openFarEnd } from './far-end';
+import { dial, expectOnline, goOnline, ringing, timer } from './phone-steps';
 import { expect, test } from './twilio';
 
 const CALLER = '+442079460958';
 const CALLER_WRITTEN = '+44 20 7946 0958';
 
-/** The tab that makes itself heard also says so in its title. */
+/** The ringing tab also flashes its title. */
 const isLoud = async (page: Page) => (await page.title()).includes('☎');
 
-test('a call rings on any screen, and is accepted', async ({ page, twilio, farEnd }) => {
+test('a call rings on any screen, and can be accepted', async ({ page, twilio, farEnd }) => {
   await goOnline(page);
   await page.getByRole('link', { name: 'Settings' }).click();
   const { callSid, legs } = await twilio.call(CALLER);
@@ -25,7 +25,7 @@ test('a call rings on any screen, and is accepted', async ({ page, twilio, farEn
   await expect(page.getByRole('heading', { name: CALLER_WRITTEN })).toBeVisible();
   await expect.poll(() => farEnd.loudness()).toBeGreaterThan(0);
   await expect.poll(() => isLoud(page)).toBe(false);
-  // The server knows whose call it is now.
+  // The server now knows which user has the call.
   const adopted = await page.evaluate(
     async (sid) => (await fetch(`/api/calls/${sid}`)).json(),
     callSid,
@@ -35,7 +35,7 @@ test('a call rings on any screen, and is accepted', async ({ page, twilio, farEn
   await expect(page.getByRole('heading', { name: 'They hung up' })).toBeVisible();
 });
 
-test('a call is rejected, by keyboard', async ({ page, twilio }) => {
+test('a call is rejected with the keyboard', async ({ page, twilio }) => {
   await goOnline(page);
   const { legs } = await twilio.call(CALLER);
   await expect(ringing(page)).toBeFocused();
@@ -46,7 +46,7 @@ test('a call is rejected, by keyboard', async ({ page, twilio }) => {
   await legs[0]?.heard('reject');
   await expect(ringing(page)).toBeHidden();
   await expect.poll(() => isLoud(page)).toBe(false);
-  // Whoever rejects a call has not missed it. The next one's notice comes after any of this one's.
+  // A rejected call is not missed: the notice of the next one would come after its own.
   const next = await twilio.call('+442079460959');
   await expect(ringing(page)).toBeVisible();
   await twilio.giveUp(next);
@@ -54,7 +54,7 @@ test('a call is rejected, by keyboard', async ({ page, twilio }) => {
   await expect(page.getByText(`Missed call from ${CALLER_WRITTEN}.`)).toBeHidden();
 });
 
-test('a caller who gives up was missed', async ({ page, twilio }) => {
+test('a call is missed when the caller gives up', async ({ page, twilio }) => {
   await goOnline(page);
   const call = await twilio.call(CALLER);
   await expect(ringing(page)).toBeVisible();
@@ -63,7 +63,7 @@ test('a caller who gives up was missed', async ({ page, twilio }) => {
   await expect(page.getByText(`Missed call from ${CALLER_WRITTEN}.`)).toBeVisible();
 });
 
-test('a call that somebody else answered was not missed, though the server hears of it later', async ({
+test('a call answered elsewhere is not missed, even if the server learns of it later', async ({
   page,
   twilio,
   signalling,
@@ -74,12 +74,12 @@ test('a call that somebody else answered was not missed, though the server hears
   const asked = page.waitForResponse((response) => response.url().includes('/api/rung/'));
   legs[0]?.cancel();
   expect(await (await asked).json()).toEqual({ outcome: 'ringing' });
-  await twilio.tell(signalling.newCallSid(), 'in-progress', callSid);
+  await twilio.notifyServer(signalling.newCallSid(), 'in-progress', callSid);
   await expect(page.getByText('was answered elsewhere.')).toBeVisible();
   await expect(page.getByText(`Missed call from ${CALLER_WRITTEN}.`)).toBeHidden();
 });
 
-test('a call that comes while one talks is told and can be declined; the first one goes on', async ({
+test('a second call is shown and can be declined while the first one continues', async ({
   page,
   browser,
   server,
@@ -102,7 +102,7 @@ test('a call that comes while one talks is told and can be declined; the first o
   await declined.legs[0]?.heard('reject');
   await expect(waiting(CALLER_WRITTEN)).toBeHidden();
 
-  // One that gives up meanwhile was missed.
+  // A waiting caller who gives up is missed.
   const gone = await twilio.call('+442079460959', second);
   await expect(waiting('+44 20 7946 0959')).toBeVisible();
   await twilio.giveUp(gone);
@@ -112,7 +112,7 @@ test('a call that comes while one talks is told and can be declined; the first o
   await expect(timer(page)).not.toHaveText(before ?? '');
   expect(await farEnd.loudness()).toBeGreaterThan(0);
 
-  // One that still waits when the first ends rings, and can be answered.
+  // A call that still waits when the first one ends rings, and can be answered.
   const kept = await twilio.call(CALLER, second);
   await expect(waiting(CALLER_WRITTEN)).toBeVisible();
   await twilio.hangUp(first);
@@ -128,7 +128,7 @@ test('a call that comes while one talks is told and can be declined; the first o
   await second.close();
 });
 
-test('of two calls that ring at once, the other one waits when one is accepted', async ({
+test('of two ringing calls, one is accepted and the other one waits', async ({
   page,
   browser,
   server,
@@ -138,7 +138,7 @@ test('of two calls that ring at once, the other one waits when one is accepted',
   await goOnline(page);
   const { legs } = await twilio.call(CALLER);
   const other = await twilio.call('+442079460959', second);
-  await expect(ringing(page)).toContainText('One more call waits.');
+  await expect(ringing(page)).toContainText('One more call is waiting.');
   await ringing(page).getByRole('button', { name: 'Accept' }).click();
   const [leg] = legs;
   if (!leg) throw new Error('nobody rang');
@@ -151,7 +151,7 @@ test('of two calls that ring at once, the other one waits when one is accepted',
   await second.close();
 });
 
-test('a browser that is online rings at once after the server has restarted', async ({
+test('an online browser rings again right after a restart of the server', async ({
   page,
   server,
   twilio,
@@ -168,7 +168,7 @@ test('a browser that is online rings at once after the server has restarted', as
   await expectOnline(page);
 });
 
-/** A tab that is duplicated: the browser copies what the first one keeps for itself. */
+/** A duplicated tab: the browser copies the session storage of the first one. */
 async function duplicate(page: Page): Promise<Page> {
   const kept = await page.evaluate(() => ({ ...sessionStorage }));
   const other = await page.context().newPage();
@@ -186,7 +186,7 @@ for (const hasLocks of [true, false])
     signalling,
   }) => {
     if (!hasLocks) {
-      // A browser in which no tab can know that another one has its name.
+      // Without the Web Locks API no tab can know that another one has its name.
       await page
         .context()
         .addInitScript(() => Object.defineProperty(navigator, 'locks', { value: undefined }));
@@ -200,7 +200,7 @@ for (const hasLocks of [true, false])
     expect(second !== first).toBe(hasLocks);
     await page.getByRole('button', { name: 'Go offline' }).click();
     await signalling.registers(1);
-    /** Which of the two a call rings. */
+    /** Which of the two tabs a call rings. */
     const rung = async () => {
       const call = await twilio.call(CALLER);
       await twilio.giveUp(call);
@@ -211,17 +211,21 @@ for (const hasLocks of [true, false])
     await expect.poll(rung).toEqual([]);
   });
 
-test('a call that somebody else answered was not missed', async ({ page, twilio, signalling }) => {
+test('a call answered elsewhere is not missed', async ({ page, twilio, signalling }) => {
   await goOnline(page);
   const { callSid, legs } = await twilio.call(CALLER);
   await expect(ringing(page)).toBeVisible();
-  await twilio.tell(signalling.newCallSid(), 'in-progress', callSid);
+  await twilio.notifyServer(signalling.newCallSid(), 'in-progress', callSid);
   legs[0]?.cancel();
   await expect(page.getByText('was answered elsewhere.')).toBeVisible();
   await expect(ringing(page)).toBeHidden();
 });
 
-test('of two tabs one makes itself heard, and both obey', async ({ page, context, twilio }) => {
+test('of two tabs one plays the ringtone, and either can answer', async ({
+  page,
+  context,
+  twilio,
+}) => {
   const other = await context.newPage();
   await other.goto('/');
   await goOnline(page);
@@ -236,7 +240,7 @@ test('of two tabs one makes itself heard, and both obey', async ({ page, context
   await expect(ringing(other)).toBeHidden();
   await expect(ringing(page)).toBeHidden();
   await expect.poll(loud).toBe(0);
-  // The one that is quiet can answer, and the other one is quiet then.
+  // The silent tab can answer, which silences the other one.
   const again = await twilio.call(CALLER);
   await expect.poll(loud).toBe(1);
   const quiet = (await isLoud(page)) ? other : page;
@@ -255,11 +259,7 @@ test('of two tabs one makes itself heard, and both obey', async ({ page, context
   identity.hangUp();
 });
 
-test('the tab that makes itself heard is closed: another one goes on', async ({
-  page,
-  context,
-  twilio,
-}) => {
+test('when the ringing tab closes, another one rings', async ({ page, context, twilio }) => {
   const other = await context.newPage();
   await other.goto('/');
   await goOnline(other);

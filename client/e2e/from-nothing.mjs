@@ -16,7 +16,7 @@ const BINARY =
   join(process.env.CARGO_TARGET_DIR ?? join(ROOT, 'target'), 'release/callburner');
 const MODEL = 'tiny.en';
 const MODELS = process.env.MODELS_DIR ?? join(ROOT, 'models');
-const PICTURE = join(ROOT, 'client/test-results/from_nothing.png');
+const PICTURE = join(ROOT, 'client/test-results/from-nothing.png');
 
 /** How long any one step may take before it is given up. */
 const STEP_MS_MAX = 120_000;

@@ -10,7 +10,7 @@ const signIn = async (page: Page, { name, password } = ALICE) => {
 
 test.use({ users: [ALICE] });
 
-test('a wrong password is said in place, and the right one leads in', async ({ page }) => {
+test('a wrong password shows an error, and the right one signs in', async ({ page }) => {
   await page.goto('/calls');
   await expect(page).toHaveTitle(/CallBurner/);
   await signIn(page, { ...ALICE, password: 'not this one' });
@@ -22,7 +22,7 @@ test('a wrong password is said in place, and the right one leads in', async ({ p
   await expect(page.getByRole('heading', { level: 1 })).toHaveText('Calls');
 });
 
-test('signing out leaves nothing of the user in the page', async ({ page }) => {
+test('signing out removes all data of the user from the page', async ({ page }) => {
   await page.goto('/settings');
   await signIn(page);
   await expect(page.getByText(`Signed in as ${ALICE.name}`)).toBeVisible();
@@ -37,10 +37,7 @@ test('signing out leaves nothing of the user in the page', async ({ page }) => {
   expect((await page.request.get('/api/calls')).status()).toBe(401);
 });
 
-test('a session that is lost in mid-use keeps the screen and what was typed', async ({
-  page,
-  context,
-}) => {
+test('a lost session keeps the screen and its input', async ({ page, context }) => {
   await page.goto('/settings');
   await signIn(page);
   const field = page.getByRole('textbox', { name: 'Add a keyword' });
@@ -64,16 +61,16 @@ test('a session that is lost in mid-use keeps the screen and what was typed', as
   await expect(field).toHaveValue('invoi');
 });
 
-test('the keyboard alone signs in, goes places, and changes a setting', async ({ page }) => {
+test('signing in, navigation and a setting work with the keyboard alone', async ({ page }) => {
   await page.goto('/');
   await signInByKeyboard(page);
   await expect(page.getByRole('heading', { level: 1 })).toHaveText('Phone');
 
   await page.keyboard.press('Tab');
   await expect(page.getByRole('link', { name: 'Skip to content' })).toBeFocused();
-  for (const place of ['Phone', 'Calls', 'Settings']) {
+  for (const screen of ['Phone', 'Calls', 'Settings']) {
     await page.keyboard.press('Tab');
-    await expect(page.getByRole('link', { name: place, exact: true })).toBeFocused();
+    await expect(page.getByRole('link', { name: screen, exact: true })).toBeFocused();
   }
   await page.keyboard.press('Enter');
   await expect(page.getByRole('heading', { level: 1 })).toHaveText('Settings');
@@ -88,7 +85,7 @@ test('the keyboard alone signs in, goes places, and changes a setting', async ({
   await expect(page.locator('html')).toHaveAttribute('data-theme', 'dark');
 });
 
-test('too many attempts have to wait, and are told how long', async ({ page, request }) => {
+test('too many attempts show how long to wait', async ({ page, request }) => {
   await page.goto('/');
   for (let attempt = 0; attempt < 40; attempt += 1) {
     const data = { name: 'mallory', password: 'guess' };

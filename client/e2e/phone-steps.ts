@@ -1,7 +1,7 @@
-/** What people do at the phone, for the tests of it. */
+/** The steps of a user at the phone. */
 import { expect, type Page } from '@playwright/test';
 
-/** A number that our server may call. */
+/** A number that the server allows. */
 export const THEIR_NUMBER = '+14155552671';
 export const THEIR_NUMBER_WRITTEN = '+1 415 555 2671';
 
@@ -18,7 +18,7 @@ export async function dial(page: Page, number = THEIR_NUMBER) {
   await page.getByRole('button', { name: `Call ${number}` }).click();
 }
 
-/** The server has said so, and its answer to the page is there: the next command is heard. */
+/** Waits until the recording has this state and the page accepts the next command. */
 export async function recordingIs(page: Page, state: string) {
   const recording = page.getByRole('group', { name: 'Recording' });
   await expect(recording.getByRole('strong')).toHaveText(state);

@@ -1,5 +1,5 @@
 import type { Page } from '@playwright/test';
-import { tryPage } from './axe';
+import { checkPage } from './axe';
 import { press } from './keys';
 import { ALICE, expect, test } from './server';
 import { codeOf } from './totp';
@@ -19,7 +19,7 @@ const signOut = async (page: Page) => {
   await expect(page.getByRole('heading', { level: 1 })).toHaveText('Sign in');
 };
 
-test('an authenticator app is set up, asked for, and stood in for by a recovery code', async ({
+test('an authenticator app is set up and required, and a recovery code replaces it', async ({
   page,
 }) => {
   await signIn(page);
@@ -28,30 +28,30 @@ test('an authenticator app is set up, asked for, and stood in for by a recovery 
   const setup = page.getByRole('dialog', { name: 'Set up an app' });
   const key = await setup.getByRole('textbox', { name: 'Key', exact: true }).inputValue();
   await expect(setup.getByRole('img', { name: /QR code/ })).toBeVisible();
-  await tryPage(page);
+  await checkPage(page);
   await setup.getByLabel('Code from the app').fill('000000');
   await setup.getByRole('button', { name: 'Finish' }).click();
   await expect(setup.getByRole('alert')).toContainText('not right');
   await setup.getByLabel('Code from the app').fill(codeOf(key));
   await setup.getByRole('button', { name: 'Finish' }).click();
-  const shown = page.getByRole('dialog', { name: 'Keep these recovery codes' });
+  const shown = page.getByRole('dialog', { name: 'Save these recovery codes' });
   const codes = await shown.locator('code').allInnerTexts();
   expect(codes).toHaveLength(10);
-  await tryPage(page);
-  // Not lost by an Escape.
+  await checkPage(page);
+  // Escape does not close the dialog.
   await page.keyboard.press('Escape');
-  await shown.getByRole('button', { name: 'I have kept them' }).click();
+  await shown.getByRole('button', { name: 'I have saved them' }).click();
   await expect(section.getByText('10 codes are left.')).toBeVisible();
 
   await signOut(page);
   await signIn(page);
-  await expect(page.getByText('Your password is right.')).toBeVisible();
-  await tryPage(page);
+  await expect(page.getByText('Your password is correct.')).toBeVisible();
+  await checkPage(page);
   const code = page.getByLabel('Code from your app, or a recovery code');
   await expect(code).toBeFocused();
   await code.fill('123456');
   await page.keyboard.press('Enter');
-  await expect(page.getByRole('alert').filter({ hasText: 'That is not right.' })).toBeVisible();
+  await expect(page.getByRole('alert').filter({ hasText: 'That was not accepted.' })).toBeVisible();
   await code.fill(codeOf(key, 1));
   await page.keyboard.press('Enter');
   await expect(page.getByRole('heading', { level: 1 })).toHaveText('Settings');
@@ -71,7 +71,10 @@ test('an authenticator app is set up, asked for, and stood in for by a recovery 
   await expect(page.getByRole('heading', { level: 1 })).toHaveText('Settings');
 });
 
-test('a passkey is made, confirms, and signs in without a password', async ({ page, context }) => {
+test('a passkey is created, confirms, and signs in without a password', async ({
+  page,
+  context,
+}) => {
   const devices = await context.newCDPSession(page);
   await devices.send('WebAuthn.enable');
   const { authenticatorId } = await devices.send('WebAuthn.addVirtualAuthenticator', {
@@ -90,16 +93,16 @@ test('a passkey is made, confirms, and signs in without a password', async ({ pa
   const adding = page.getByRole('dialog', { name: 'Add a passkey' });
   await adding.getByLabel('Name of the passkey').fill('test device');
   await adding.getByRole('button', { name: 'Add a passkey' }).click();
-  await page.getByRole('button', { name: 'I have kept them' }).click();
+  await page.getByRole('button', { name: 'I have saved them' }).click();
   await expect(section.getByText('Passkey “test device”')).toBeVisible();
 
-  // Beside the password.
+  // As the second factor.
   await signOut(page);
   await signIn(page);
   await page.getByRole('button', { name: 'Use your passkey' }).click();
   await expect(page.getByRole('heading', { level: 1 })).toHaveText('Settings');
 
-  // Alone; a user whom the device does not know stays outside.
+  // Without a password, which requires user verification.
   await signOut(page);
   const alone = page.getByRole('button', { name: 'Sign in with a passkey' });
   await devices.send('WebAuthn.setUserVerified', { authenticatorId, isUserVerified: false });

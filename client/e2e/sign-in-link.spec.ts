@@ -5,7 +5,7 @@ test.use({ isLinkOpened: false });
 
 const heading = 'Open the printed link';
 
-test('a server without users is shut, and says where its link is', async ({ page, server }) => {
+test('a server without users is closed, and says where its link is', async ({ page, server }) => {
   await page.goto('/calls');
   await expect(page.getByRole('heading', { level: 1 })).toHaveText(heading);
   await expect(page.getByText('callburner user add NAME')).toBeVisible();
@@ -13,18 +13,15 @@ test('a server without users is shut, and says where its link is', async ({ page
   expect(answer.status()).toBe(401);
 });
 
-test('a link of another server says so', async ({ page }) => {
+test('a link of another server shows an error', async ({ page }) => {
   await page.goto(`/open#${'A'.repeat(43)}`);
   await expect(page.getByRole('heading', { level: 1 })).toHaveText(
     'This link does not open this server',
   );
-  await expect(page.getByText('Restart the server: it prints the link again.')).toBeVisible();
+  await expect(page.getByText('Restart the server to print the link again.')).toBeVisible();
 });
 
-test('the printed link leads in, each time, and its secret is seen nowhere', async ({
-  page,
-  server,
-}) => {
+test('the printed link works each time, and its secret never shows', async ({ page, server }) => {
   const link = `/open#${server.pageKey()}`;
   for (let time = 0; time < 2; time++) {
     await page.goto(link);
@@ -36,7 +33,7 @@ test('the printed link leads in, each time, and its secret is seen nowhere', asy
   }
   await page.goto(link);
   await expect(page.getByRole('heading', { level: 1 })).toHaveText('Phone');
-  // The browser stays open to a server that starts again.
+  // The browser keeps its access after a restart of the server.
   await server.restart();
   await page.goto('/calls');
   await expect(page.getByRole('heading', { level: 1 })).toHaveText('Calls');

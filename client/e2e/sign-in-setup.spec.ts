@@ -1,26 +1,27 @@
 import { ALICE, expect, test } from './server';
 
-// Others reach it, and it has no users.
+// A server that is reachable from outside, without users.
 test.use({ settings: { PUBLIC_BASE_URL: '$URL' } });
 
-test('says where the link is', async ({ page }) => {
+test('the page says where the setup link is', async ({ page }) => {
   await page.goto('/');
   await expect(page.getByRole('heading', { level: 1 })).toHaveText('Nobody can sign in yet');
   await expect(page.getByText('callburner user add NAME')).toBeVisible();
 });
 
-test('a link that is not good says how to get another', async ({ page }) => {
+test('an invalid link says how to get another one', async ({ page }) => {
   await page.goto(`/setup#${'A'.repeat(43)}`);
   await page.getByLabel('Name').fill('alice');
   await page.getByLabel('Password').fill(ALICE.password);
   await page.getByRole('button', { name: 'Create account' }).click();
-  await expect(page.getByRole('heading', { level: 1 })).toHaveText(
-    'This link is not good any more',
-  );
-  await expect(page.getByText('Restart the server: it prints another link.')).toBeVisible();
+  await expect(page.getByRole('heading', { level: 1 })).toHaveText('This link is no longer valid');
+  await expect(page.getByText('Restart the server to print a new link.')).toBeVisible();
 });
 
-test('the printed link leads in, and its secret is seen nowhere', async ({ page, server }) => {
+test('the printed link creates the first user, and its secret never shows', async ({
+  page,
+  server,
+}) => {
   const secret = /\/setup#(\S+)/.exec(server.log())?.[1] ?? '';
   expect(secret).not.toBe('');
   await page.goto(`/setup#${secret}`);
