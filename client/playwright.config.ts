@@ -1,7 +1,7 @@
 /** End-to-end tests: the built page in Debian's Chromium, on the real server with the real engine. */
 import { defineConfig } from '@playwright/test';
 
-/** A headless browser needs no more of the network than this machine. */
+/** Keeps the browser from using the network beyond this machine. */
 const QUIET = [
   '--no-sandbox',
   '--disable-quic',
@@ -11,20 +11,20 @@ const QUIET = [
   '--disable-sync',
 ];
 
-/** A microphone that beeps, and the permission to hear it. */
+/** A fake microphone that beeps, with permission. */
 const MICROPHONE = ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'];
 
 export default defineConfig({
   testDir: 'e2e',
   testMatch: '*.spec.ts',
-  // Pictures prove nothing: `npm run screens` takes them.
+  // Screenshots are not tests: `npm run screens` takes them.
   testIgnore: process.env.SCREENS === undefined ? 'screens/**' : [],
-  // A call takes its time: the recorded one plays for 42 s.
+  // The recorded call alone plays for 42 s.
   timeout: 120_000,
   expect: { timeout: 15_000 },
-  // Most of a test is waiting: three do not crowd two cores.
+  // Tests mostly wait, so three fit on two cores.
   workers: 3,
-  // On a machine that others share a browser may stall once. The list says "flaky": look at it.
+  // On a shared machine a browser may stall once. Look at tests that are reported as flaky.
   retries: 1,
   forbidOnly: Boolean(process.env.CI),
   reporter: [['list']],

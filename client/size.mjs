@@ -1,8 +1,8 @@
-// After a build: what the first screen loads, compressed, against the budget of the page.
+// Checks after a build that the first screen stays within its size budget.
 import { readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 
-/** What the first screen may weigh: scripts and styles, gzipped. */
+/** The budget of the first screen: scripts and styles, gzipped. */
 const BUDGET_KB = 180;
 
 const manifest = JSON.parse(readFileSync('dist/.vite/manifest.json', 'utf8'));

@@ -1,11 +1,11 @@
 import react from '@vitejs/plugin-react';
 import { defineConfig } from 'vitest/config';
 
-/** Where `callburner serve` listens while the page is developed. */
+/** The address of `callburner serve` during development. */
 const SERVER = process.env.CALLBURNER_URL ?? 'http://127.0.0.1:4000';
 
 /**
- * Paths that the server answers. The Host header stays as the browser sent it (no `changeOrigin`):
+ * The options for paths that the server handles. The Host header stays as the browser sent it (no `changeOrigin`):
  * the server compares it with the Origin.
  */
 const proxied = { target: SERVER, ws: true };
@@ -24,7 +24,7 @@ export default defineConfig({
   },
   build: {
     target: 'es2023',
-    // The policy of the page forbids `data:` in scripts and styles.
+    // The content security policy forbids `data:` URLs in scripts and styles.
     assetsInlineLimit: 0,
     manifest: true,
     sourcemap: false,

@@ -4,6 +4,6 @@
     const { theme } = JSON.parse(localStorage.getItem('callburner.preferences'));
     if (theme === 'light' || theme === 'dark') document.documentElement.dataset.theme = theme;
   } catch {
-    // Nothing chosen, or a browser that keeps nothing: the system's theme.
+    // No choice, or no storage: the theme of the system.
   }
 })();

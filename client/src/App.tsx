@@ -1,36 +1,34 @@
-/** The screens, and who gets to see them. */
+/** Routes, and the checks before them. */
 import { useQuery } from '@tanstack/react-query';
 import { lazy, Suspense, useEffect, useState } from 'react';
 import { Link, Route, Switch, useLocation } from 'wouter';
 import { messageOf } from './api/client';
 import { sessionQuery } from './api/queries';
 import type { SessionState } from './api/types';
-import { hearKeys, useKeys } from './keys/keys';
-import { Sheet } from './keys/Sheet';
-import { forgetCalls, keepAwake } from './live/store';
+import { ShortcutSheet } from './keys/ShortcutSheet';
+import { listenForShortcuts, useShortcuts } from './keys/shortcuts';
+import { forgetCalls, wakeLinkWithPage } from './live/store';
 import { CallBar } from './phone/CallBar';
-import { forgetPhone, renewPass } from './phone/driver';
 import { IncomingCall } from './phone/IncomingCall';
+import { phone } from './phone/instance';
 import { LineBanner } from './phone/LineState';
-import { isCarrying } from './phone/phone';
-import { phoneStore } from './phone/store';
 import { WaitingCall } from './phone/WaitingCall';
 import { PhoneScreen } from './screens/PhoneScreen';
-import { SignOut } from './session/Account';
+import { watchServer } from './session/connectivity';
 import { Notices } from './session/Notices';
-import { watchServer } from './session/reach';
+import { SignOut } from './session/SignOut';
 import {
-  endsWithSession,
+  type Activity,
+  endWithSession,
+  hasAccess,
   identityOf,
-  isIn,
-  type Ongoing,
-  remember,
+  rememberSession,
   useLastSession,
 } from './session/session';
-import { copyDebugInfo } from './settings/debug_parts';
+import { copyDebugInfo } from './settings/copyDebugInfo';
 import { t } from './strings';
-import { Boundary } from './ui/Boundary';
 import { Button, Empty, IconButton, Loading } from './ui/controls';
+import { ErrorBoundary } from './ui/ErrorBoundary';
 import { Shell } from './ui/Shell';
 import { Toasts } from './ui/toasts';
 
@@ -52,11 +50,11 @@ const SignInScreen = lazy(async () => ({
 const OpenScreen = lazy(async () => ({
   default: (await import('./screens/OpenScreen')).OpenScreen,
 }));
-const OwnPassword = lazy(async () => ({
-  default: (await import('./session/OwnPassword')).OwnPassword,
+const ReplaceTemporaryPassword = lazy(async () => ({
+  default: (await import('./session/ReplaceTemporaryPassword')).ReplaceTemporaryPassword,
 }));
-const FirstFactor = lazy(async () => ({
-  default: (await import('./session/FirstFactor')).FirstFactor,
+const SecondFactorScreen = lazy(async () => ({
+  default: (await import('./screens/SecondFactorScreen')).SecondFactorScreen,
 }));
 const ConfirmIdentity = lazy(async () => ({
   default: (await import('./session/ConfirmIdentity')).ConfirmIdentity,
@@ -70,7 +68,7 @@ export function App() {
   useEffect(watchServer, []);
   return (
     <>
-      <Boundary resetKey={path} onCopyDebug={copyDebugInfo}>
+      <ErrorBoundary resetKey={path} onCopyDebug={copyDebugInfo}>
         <Suspense fallback={<Loading />}>
           <Switch>
             <Route path="/open">
@@ -80,25 +78,25 @@ export function App() {
               <SetupScreen />
             </Route>
             <Route>
-              <Gate />
+              <SessionGate />
             </Route>
           </Switch>
         </Suspense>
-      </Boundary>
+      </ErrorBoundary>
       <Toasts />
     </>
   );
 }
 
 /**
- * Nobody passes unless signed in, or the server is open. Whoever was let in keeps their screens
- * when the session is lost, and with them a call and what they typed.
+ * Shows the page to signed-in users, or to everyone if the server is open. A user who loses the
+ * session keeps the page, and with it a call and unsaved input.
  */
-function Gate() {
+function SessionGate() {
   const session = useQuery(sessionQuery);
   const last = useLastSession();
   useEffect(() => {
-    if (session.data && isIn(session.data)) remember(session.data);
+    if (session.data && hasAccess(session.data)) rememberSession(session.data);
   }, [session.data]);
   if (session.isPending) return <Loading />;
   if (session.data === undefined)
@@ -110,30 +108,30 @@ function Gate() {
         />
       </main>
     );
-  const shown = isIn(session.data) ? session.data : last;
+  const shown = hasAccess(session.data) ? session.data : last;
   if (!shown) return <SignInScreen session={session.data} />;
   const { user, secondFactorNeeded } = session.data;
-  if (user?.passwordIsTemporary) return <OwnPassword user={user} />;
-  if (secondFactorNeeded) return <FirstFactor />;
+  if (user?.passwordIsTemporary) return <ReplaceTemporaryPassword user={user} />;
+  if (secondFactorNeeded) return <SecondFactorScreen />;
   return <Page key={identityOf(shown)} session={session.data} last={shown} />;
 }
 
-/** What signing out ends. */
-const phone: Ongoing = {
-  isBusy: () => isCarrying(phoneStore.getState()),
-  end: forgetPhone,
-  resume: renewPass,
+/** Signing out ends the phone. */
+const endedBySignOut: Activity = {
+  isBusy: () => phone.isInCall,
+  end: () => phone.reset(),
+  resume: () => phone.renewToken(),
 };
 
-/** Everything behind the gate, for one user. */
+/** The page for one user. */
 function Page({ session, last }: { session: SessionState; last: SessionState }) {
   const [path, navigate] = useLocation();
   const [isSheetOpen, setIsSheetOpen] = useState(false);
-  useEffect(keepAwake, []);
-  useEffect(hearKeys, []);
-  useEffect(() => endsWithSession(phone), []);
+  useEffect(wakeLinkWithPage, []);
+  useEffect(listenForShortcuts, []);
+  useEffect(() => endWithSession(endedBySignOut), []);
   useEffect(() => forgetAll, []);
-  useKeys(
+  useShortcuts(
     [
       { keys: 'g p', does: t.keys.go(t.nav.phone), run: () => navigate('/') },
       { keys: 'g c', does: t.keys.go(t.nav.calls), run: () => navigate('/calls') },
@@ -160,7 +158,7 @@ function Page({ session, last }: { session: SessionState; last: SessionState }) 
       }
     >
       <IncomingCall />
-      <Boundary resetKey={path} onCopyDebug={copyDebugInfo}>
+      <ErrorBoundary resetKey={path} onCopyDebug={copyDebugInfo}>
         <Suspense fallback={<Loading />}>
           <Switch>
             <Route path="/" component={PhoneScreen} />
@@ -175,17 +173,17 @@ function Page({ session, last }: { session: SessionState; last: SessionState }) 
             </Route>
           </Switch>
         </Suspense>
-      </Boundary>
+      </ErrorBoundary>
       <Suspense>
         <ConfirmIdentity />
       </Suspense>
-      {isSheetOpen && <Sheet onClose={() => setIsSheetOpen(false)} />}
+      {isSheetOpen && <ShortcutSheet onClose={() => setIsSheetOpen(false)} />}
     </Shell>
   );
 }
 
-/** Somebody else uses the page now, or nobody. */
+/** Resets the page for another user. */
 function forgetAll() {
-  forgetPhone();
+  phone.reset();
   forgetCalls();
 }

@@ -1,4 +1,4 @@
-/** Puts the page into the browser. */
+/** The entry point: renders the application. */
 import '@fontsource-variable/inter/wght.css';
 import './theme/tokens.css';
 import './theme/base.css';
@@ -7,14 +7,14 @@ import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import { App } from './App';
 import { queries } from './api/queries';
-import { takeSecret } from './session/setup_link';
-import { keepLook } from './theme/theme';
+import { takeLinkSecret } from './session/setupLink';
+import { followThemePreference } from './theme/theme';
 
 const root = document.getElementById('root');
 if (!root) throw new Error('index.html has no #root');
-keepLook();
-// Before anything else is loaded: whoever looks over a shoulder sees no secret.
-if (window.location.pathname === '/setup') takeSecret();
+followThemePreference();
+// Before anything else loads, so that the secret leaves the address bar at once.
+if (window.location.pathname === '/setup') takeLinkSecret();
 createRoot(root).render(
   <StrictMode>
     <QueryClientProvider client={queries}>

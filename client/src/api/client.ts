@@ -1,22 +1,22 @@
-/** Requests to the server: typed by its contract, failing in one shape. */
+/** The HTTP client: typed by the OpenAPI document of the server, with one type of error. */
 import createClient from 'openapi-fetch';
-import { sentence } from '../format';
+import { sentence } from '../format/sentence';
 import { t } from '../strings';
 import type { paths } from './schema';
 
 /**
- * A request that the server refused, or that did not reach it. `message` is for people: what
+ * A request that the server refused, or that did not reach it. `message` tells the user what
  * happened and what to do.
  */
 export class ApiError extends Error {
   override readonly name = 'ApiError';
-  /** Stable, in snake case; `unreachable` when no answer came. */
+  /** Stable, in snake case; `unreachable` when there was no response. */
   readonly code: string;
-  /** HTTP status; 0 when no answer came. */
+  /** HTTP status; 0 when there was no response. */
   readonly status: number;
-  /** Finds the failure in the server's log. */
+  /** Identifies the request in the log of the server. */
   readonly requestId: string | undefined;
-  /** When the server lets it be tried again, if it said so. */
+  /** The wait that the server asks for before another attempt (`Retry-After`). */
   readonly waitSeconds: number | undefined;
 
   constructor(
@@ -34,34 +34,32 @@ export class ApiError extends Error {
   }
 }
 
-const requests = createClient<paths>({
-  // The page's own, written out: a `Request` outside of a page knows no other.
+/** Sends requests by method and path: `await unwrap(api.GET('/api/calls', …))`. */
+export const api = createClient<paths>({
+  // Spelled out, because a `Request` outside of a page has no base URL.
   baseUrl: globalThis.location?.origin ?? '',
-  // Looked up at each request, so that tests can stand in for it.
+  // Looked up at each request, so that tests can replace it.
   fetch: (request) => globalThis.fetch(request),
 });
 
-/** The contract's verbs: `await unwrap(api.GET('/api/calls', …))`. */
-export const api = requests;
+type Result<T> = { data?: T; error?: unknown; response: Response };
 
-type Answer<T> = { data?: T; error?: unknown; response: Response };
-
-/** What the server answered, or an `ApiError`. */
-export async function unwrap<T>(request: Promise<Answer<T>>): Promise<T> {
-  let answer: Answer<T>;
+/** Returns the data of the response, or throws an `ApiError`. */
+export async function unwrap<T>(request: Promise<Result<T>>): Promise<T> {
+  let result: Result<T>;
   try {
-    answer = await request;
+    result = await request;
   } catch (cause) {
     if (cause instanceof DOMException && cause.name === 'AbortError') throw cause;
     throw new ApiError('unreachable', t.errors.unreachable, 0);
   }
-  if (answer.response.ok) return answer.data as T;
-  const waitSeconds = Number(answer.response.headers.get('retry-after')) || undefined;
-  throw refusal(answer.error, answer.response.status, waitSeconds);
+  if (result.response.ok) return result.data as T;
+  const waitSeconds = Number(result.response.headers.get('retry-after')) || undefined;
+  throw errorOf(result.error, result.response.status, waitSeconds);
 }
 
-/** An error of ours out of a body that may be anything: a proxy has its own. */
-export function refusal(body: unknown, status: number, waitSeconds?: number): ApiError {
+/** Builds an `ApiError` from a response body of any shape: a proxy sends its own. */
+export function errorOf(body: unknown, status: number, waitSeconds?: number): ApiError {
   const error = (body as { error?: { code?: unknown; message?: unknown; requestId?: unknown } })
     ?.error;
   if (typeof error?.code === 'string' && typeof error.message === 'string') {
@@ -71,7 +69,7 @@ export function refusal(body: unknown, status: number, waitSeconds?: number): Ap
   return new ApiError('unexpected', t.errors.unexpected(status), status);
 }
 
-/** What to show for anything that was thrown. */
+/** The text to show for a thrown value. */
 export function messageOf(error: unknown): string {
   return error instanceof ApiError ? error.message : t.errors.inThePage;
 }

@@ -1,18 +1,18 @@
-/** What the page remembers of the server's answers, and when it asks again. */
+/** The query cache, and the queries that several folders share. */
 import { QueryClient, queryOptions } from '@tanstack/react-query';
 import { ApiError, api, unwrap } from './client';
 
-/** Answers older than this are asked for again when someone looks. */
+/** Data older than this is fetched again when a component shows it. */
 const STALE_AFTER_MS = 10_000;
 
-/** Requests that failed without an answer are tried this many times more. */
+/** How often a request without a response is retried. */
 const RETRIES_MAX = 2;
 
 export const queries = new QueryClient({
   defaultOptions: {
     queries: {
       staleTime: STALE_AFTER_MS,
-      // The server may be this very machine: being offline is no reason not to ask it.
+      // The server may run on this machine, so the browser being offline does not matter.
       networkMode: 'always',
       retry: (failures, error) =>
         failures < RETRIES_MAX && error instanceof ApiError && error.status === 0,
@@ -21,36 +21,36 @@ export const queries = new QueryClient({
   },
 });
 
-/** Who uses this page. */
+/** The session of this browser. */
 export const sessionQuery = queryOptions({
   queryKey: ['session'],
   queryFn: ({ signal }) => unwrap(api.GET('/api/session', { signal })),
   staleTime: Number.POSITIVE_INFINITY,
 });
 
-/** How the host set the server up. It changes with a restart only. */
+/** The settings of the server, which change only when it restarts. */
 export const settingsQuery = queryOptions({
   queryKey: ['settings'],
   queryFn: ({ signal }) => unwrap(api.GET('/api/settings', { signal })),
 });
 
-/** Whether a recorded call can be played here, and which one is. */
+/** Whether the server can play a recorded call, and the one that it plays now. */
 export const simulationQuery = queryOptions({
   queryKey: ['simulation'],
   queryFn: ({ signal }) => unwrap(api.GET('/api/simulation', { signal })),
 });
 
-/** How many of the last calls the phone shows. */
+/** The number of recent calls on the phone screen. */
 const RECENT_CALLS = 8;
 
-/** The last calls, for the phone. */
+/** The recent calls on the phone screen. */
 export const recentCallsQuery = queryOptions({
   queryKey: ['calls', 'recent'],
   queryFn: ({ signal }) =>
     unwrap(api.GET('/api/calls', { params: { query: { limit: RECENT_CALLS } }, signal })),
 });
 
-/** A call with its words. */
+/** A call with its transcript. */
 export const callQuery = (sid: string) =>
   queryOptions({
     queryKey: ['call', sid],
@@ -58,7 +58,7 @@ export const callQuery = (sid: string) =>
       unwrap(api.GET('/api/calls/{sid}', { params: { path: { sid } }, signal })),
   });
 
-/** The server says that nobody is signed in any more: the session is asked for again. */
+/** Fetches the session again when an error says that nobody is signed in. */
 export function noteSignedOut(error: unknown) {
   if (error instanceof ApiError && error.code === 'sign_in_required')
     void queries.invalidateQueries({ queryKey: sessionQuery.queryKey });

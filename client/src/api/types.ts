@@ -1,4 +1,4 @@
-/** Short names for what the server sends; the shapes are generated from its OpenAPI document. */
+/** Short names for the types that are generated from the OpenAPI document of the server. */
 import type { components } from './schema';
 
 type Schemas = components['schemas'];

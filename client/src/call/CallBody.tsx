@@ -1,4 +1,4 @@
-/** A call's words, and beside them, or on a phone above them, what one writes about it. */
+/** The transcript of a live call, with the notes beside it, or above it on small screens. */
 import { t } from '../strings';
 import css from './CallBody.module.css';
 import { CallNotes } from './CallNotes';

@@ -1,6 +1,6 @@
 /**
- * The layout of a call: the other person and the state on top, the words in the middle, and the way
- * out at the foot. Only what is inside the middle scrolls.
+ * The layout of a live call: the other party and the state at the top, the transcript in the middle,
+ * and the controls at the bottom. Only the middle scrolls.
  */
 import type { ReactNode } from 'react';
 import { CallBody } from './CallBody';
@@ -12,13 +12,12 @@ export function CallFrame({
   state,
   controls,
 }: {
-  /** Once it is known. */
+  /** Null until the server has assigned it. */
   callSid: string | null;
-  /** The other person. */
+  /** The other party. */
   title: string;
-  /** How it goes: status, timer, recording. Says itself what of it is read aloud. */
+  /** The status, the timer and the recording. Sets its own ARIA roles. */
   state: ReactNode;
-  /** The dock. */
   controls?: ReactNode;
 }) {
   return (

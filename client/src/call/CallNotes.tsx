@@ -1,19 +1,19 @@
-/** What one writes about a call while it goes on: the notes of its page. */
+/** The notes on a live call, the same as on the page of the stored call. */
 import { useState } from 'react';
-import details from '../history/Details.module.css';
-import { Notes, NotesField } from '../history/Notes';
+import { useCallRecord } from '../callRecord/useCallRecord';
+import { Notes, NotesField } from '../notes/Notes';
 import { t } from '../strings';
-import { useCallRecord } from './useCallRecord';
+import details from '../ui/details.module.css';
 
-/** Elsewhere the words need the room: notes are folded until one writes. */
-const ROOMY = '(min-width: 641px)';
+/** On smaller screens the notes are collapsed, to leave room for the transcript. */
+const WIDE = '(min-width: 641px)';
 
 export function CallNotes({ callSid }: { callSid: string }) {
   const { data: record } = useCallRecord(callSid);
-  const [isRoomy] = useState(() => window.matchMedia(ROOMY).matches);
+  const [isWide] = useState(() => window.matchMedia(WIDE).matches);
   if (!record) return null;
   const { sid, notes } = record;
-  if (isRoomy) return <Notes key={sid} sid={sid} notes={notes} />;
+  if (isWide) return <Notes key={sid} sid={sid} notes={notes} />;
   return (
     <details className={details.section}>
       <summary>

@@ -1,31 +1,32 @@
 /**
- * The words of a call as they come, and all that concerns them: how late they are, what is wrong,
- * what was looked out for, and the way back to the end. Fills the height that it is given.
+ * The transcript of a live call, with its delay, its problems, its keywords and the way back to the
+ * end. Fills the height of its container.
  */
 import { useMemo, useRef } from 'react';
+import { useCallRecord, useNames } from '../callRecord/useCallRecord';
 import { listenAgain, useLiveCall, useRefusal } from '../live/store';
-import { usePreference } from '../settings/preferences';
+import { usePreference } from '../preferences/preferences';
 import { t } from '../strings';
+import { markerOf } from '../transcript/keywords';
+import { asText } from '../transcript/plainText';
 import { Button, Empty } from '../ui/controls';
 import { Icon } from '../ui/icons';
-import { asText, countShown, settledIn } from './figures';
-import { markerOf } from './keywords';
+import { AnnouncementLog } from './AnnouncementLog';
 import css from './LiveTranscript.module.css';
-import { SpokenLog } from './SpokenLog';
-import { SegmentList } from './Transcript';
+import { countLines, finalSegments } from './liveStats';
+import { SegmentList } from './SegmentList';
 import { TranscriptBar } from './TranscriptBar';
-import { TroubleNote } from './TroubleNote';
-import { useCallRecord, useNames } from './useCallRecord';
+import { TranscriptNotice } from './TranscriptNotice';
 import { useFollow } from './useFollow';
 
 export function LiveTranscript({ callSid }: { callSid: string }) {
-  // Listened to as long as this is there: also while it is refused.
+  // Listens while mounted, also while the server refuses the call.
   useLiveCall(callSid, (call) => call.sid);
   const refusal = useRefusal(callSid);
   if (!refusal) return <Words callSid={callSid} />;
   return (
     <Empty
-      title={t.call.trouble.refused}
+      title={t.call.problem.refused}
       action={<Button onClick={() => listenAgain(callSid)}>{t.ui.retry}</Button>}
     >
       {refusal.message}
@@ -49,16 +50,15 @@ function Words({ callSid }: { callSid: string }) {
         callSid={callSid}
         marker={marker}
         keywords={keywords}
-        textOf={() => asText(settledIn(lines ?? []), names)}
+        textOf={() => asText(finalSegments(lines ?? []), names)}
       />
       <div className={css.view}>
-        <TroubleNote callSid={callSid} />
+        <TranscriptNotice callSid={callSid} />
         <section
           ref={scroller}
           className={css.scroller}
           aria-label={t.call.words.label}
-          // Scrolled by keyboard, too.
-          // biome-ignore lint/a11y/noNoninteractiveTabindex: see above
+          // biome-ignore lint/a11y/noNoninteractiveTabindex: it can be scrolled with the keyboard
           tabIndex={0}
         >
           <div ref={content}>
@@ -71,7 +71,7 @@ function Words({ callSid }: { callSid: string }) {
         </section>
         {!follows && <JumpToLive callSid={callSid} onJump={jump} />}
       </div>
-      <SpokenLog callSid={callSid} names={names} />
+      <AnnouncementLog callSid={callSid} names={names} />
     </div>
   );
 }
@@ -84,9 +84,9 @@ function Listening({ callSid, isOver }: { callSid: string; isOver: boolean }) {
   return <Empty title={words.listening}>{words.listeningHint}</Empty>;
 }
 
-/** The way back to the end; counts what has settled since the reader left it. */
+/** The button back to the end; counts the lines that became final since the reader left it. */
 function JumpToLive({ callSid, onJump }: { callSid: string; onJump: () => void }) {
-  const shown = useLiveCall(callSid, (call) => countShown(call.segments)) ?? 0;
+  const shown = useLiveCall(callSid, (call) => countLines(call.segments)) ?? 0;
   const shownBefore = useRef(shown);
   return (
     <Button className={css.jump ?? ''} onClick={onJump}>

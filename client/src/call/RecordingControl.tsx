@@ -1,12 +1,12 @@
-/** Starts, holds and ends a call's recording, and shows without a doubt whether one runs. */
+/** The controls of the recording of a call, with its state. */
 import type { RecordingStatus } from '../api/types';
-import { useKeys } from '../keys/keys';
+import { useCallRecord } from '../callRecord/useCallRecord';
+import { useShortcuts } from '../keys/shortcuts';
 import { t } from '../strings';
 import { Button } from '../ui/controls';
 import { Icon, type IconName } from '../ui/icons';
 import css from './RecordingControl.module.css';
 import type { Command } from './recording';
-import { useCallRecord } from './useCallRecord';
 import { type RecordingState, useRecording } from './useRecording';
 
 const ICONS: Record<Command, IconName> = {
@@ -20,33 +20,33 @@ export function RecordingControl({ callSid }: { callSid: string }) {
   const recording = useRecording(callSid);
   const { data: record } = useCallRecord(callSid);
   if (!recording) return null;
-  return <Controls recording={recording} wasTold={record?.announced} />;
+  return <Controls recording={recording} isAnnounced={record?.announced} />;
 }
 
 function Controls({
-  recording: { status, commands, isBusy, ask },
-  wasTold,
+  recording: { status, commands, isBusy, send },
+  isAnnounced,
 }: {
   recording: RecordingState;
-  /** Whether the parties heard that they are recorded; undefined while that is not known. */
-  wasTold: boolean | undefined;
+  /** Whether the server announced the recording to the parties; undefined until known. */
+  isAnnounced: boolean | undefined;
 }) {
   const [first] = commands;
-  useKeys(
+  useShortcuts(
     first && first !== 'stop'
-      ? [{ keys: 'r', does: t.call.recording.keys[first], run: () => ask(first) }]
+      ? [{ keys: 'r', does: t.call.recording.keys[first], run: () => send(first) }]
       : [],
   );
   return (
     <fieldset className={css.recording} aria-label={t.call.recording.label} aria-busy={isBusy}>
-      <Indicator status={status} isBusy={isBusy} wasTold={wasTold} />
+      <Indicator status={status} isBusy={isBusy} isAnnounced={isAnnounced} />
       {commands.map((command) => (
         <Button
           key={command}
           icon={ICONS[command]}
-          // Not `disabled`: the focus stays where it is while the answer is on its way.
+          // Not `disabled`, which would move the focus while the request is pending.
           aria-disabled={isBusy || undefined}
-          onClick={() => ask(command)}
+          onClick={() => send(command)}
         >
           {t.call.recording[command]}
         </Button>
@@ -55,15 +55,15 @@ function Controls({
   );
 }
 
-/** There all the time, so that its changes are read aloud. */
+/** Rendered at all times, so that screen readers announce its changes. */
 function Indicator({
   status,
   isBusy,
-  wasTold,
+  isAnnounced,
 }: {
   status: RecordingStatus | null;
   isBusy: boolean;
-  wasTold: boolean | undefined;
+  isAnnounced: boolean | undefined;
 }) {
   const state = stateOf(status);
   return (
@@ -78,9 +78,9 @@ function Indicator({
         <span className={css.about}>{t.call.recording.busy}</span>
       ) : (
         state &&
-        wasTold !== undefined && (
+        isAnnounced !== undefined && (
           <span className={css.about}>
-            {wasTold ? t.call.recording.told : t.call.recording.notTold}
+            {isAnnounced ? t.call.recording.told : t.call.recording.notTold}
           </span>
         )
       )}

@@ -1,13 +1,13 @@
-/** One quiet line above the words: how late they are, what was looked out for, and copying. */
+/** The bar above a live transcript: keywords, delay and the copy button. */
 import { useMemo } from 'react';
 import { Link } from 'wouter';
 import { useLiveCall } from '../live/store';
 import { t } from '../strings';
+import { countKeywords, type Marker } from '../transcript/keywords';
 import { Button, Chip } from '../ui/controls';
+import { copyText } from '../ui/copyText';
 import { Icon } from '../ui/icons';
-import { copyText } from './copy';
-import { lagMsOf, secondsOf } from './figures';
-import { countKeywords, type Marker } from './keywords';
+import { lagMsOf, secondsOf } from './liveStats';
 import css from './TranscriptBar.module.css';
 
 export function TranscriptBar({
@@ -18,9 +18,8 @@ export function TranscriptBar({
 }: {
   callSid: string;
   keywords: readonly string[];
-  /** Finds the keywords. */
   marker: Marker | undefined;
-  /** All words, to be pasted. */
+  /** Returns the whole transcript as plain text. */
   textOf: () => string;
 }) {
   const segments = useLiveCall(callSid, (call) => call.segments);

@@ -1,20 +1,20 @@
-/** Whether the reader is at the end, where new words appear. Pure. */
+/** Decides whether the transcript follows new words: whether the reader is at its end. Pure. */
 
-/** Nearer to the end than this is at the end. */
+/** A distance from the end that still counts as the end. */
 export const FOLLOWS_WITHIN_PX = 64;
 
-/** What is left of a line after rounding. */
+/** The tolerance for rounded scroll positions. */
 const ROUNDING_PX = 2;
 
-/** How far a reader is. */
+/** The scroll position of a reader. */
 export interface Position {
-  /** What is hidden above. */
+  /** The height hidden above. */
   topPx: number;
-  /** What is hidden below. */
+  /** The height hidden below. */
   belowPx: number;
 }
 
-/** Whoever goes up leaves the end at once, however slowly; whoever comes near it arrives. */
+/** Scrolling up, however slowly, leaves the end at once; scrolling near the end arrives there. */
 export function isAtEnd(now: Position, before: Position): boolean {
   return now.belowPx <= (now.topPx < before.topPx ? ROUNDING_PX : FOLLOWS_WITHIN_PX);
 }

@@ -1,9 +1,9 @@
-/** What can be done with a call's recording, as the server has it. Pure. */
+/** The commands for the recording of a call, by its status. Pure. */
 import type { RecordingStatus } from '../api/types';
 
 export type Command = 'start' | 'pause' | 'resume' | 'stop';
 
-/** What one may do; the first is what the shortcut does. */
+/** The available commands; the shortcut runs the first one. */
 export function commandsOf(status: RecordingStatus | null): readonly Command[] {
   switch (status) {
     case 'in-progress':
@@ -21,5 +21,5 @@ export function commandsOf(status: RecordingStatus | null): readonly Command[] {
   }
 }
 
-/** Answers after which it makes no sense to offer recording: there is no account to ask. */
-export const isUnavailable = (code: string | undefined) => code === 'twilio_not_set_up';
+/** Whether the error code means that recording is not available at all: there is no account. */
+export const isRecordingUnavailable = (code: string | undefined) => code === 'twilio_not_set_up';

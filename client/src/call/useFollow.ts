@@ -1,4 +1,4 @@
-/** Keeps the end in sight for those who are there, and leaves alone those who read above it. */
+/** Keeps the transcript scrolled to its end, unless the reader has scrolled up. */
 import { type RefObject, useCallback, useEffect, useRef, useState } from 'react';
 import { isAtEnd, positionOf } from './follow';
 
@@ -25,24 +25,24 @@ export function useFollow(
     const inside = content.current;
     if (!element || !inside) return;
     let before = positionOf(element);
-    const look = () => {
+    const onScroll = () => {
       const now = positionOf(element);
-      // A place that is laid out for the first time may shift what is seen: nobody scrolled.
+      // A layout change may move the content although nobody scrolled.
       if (now.topPx === before.topPx) return;
       isFollowing.current = isAtEnd(now, before);
       before = now;
       setFollows(isFollowing.current);
     };
-    // Words came, or the window changed: both end here, before anything is painted.
+    // Runs before the paint, when words arrive or the window changes its size.
     const sizes = new ResizeObserver(() => {
       if (isFollowing.current) toEnd();
     });
     sizes.observe(element);
     sizes.observe(inside);
-    element.addEventListener('scroll', look, { passive: true });
+    element.addEventListener('scroll', onScroll, { passive: true });
     return () => {
       sizes.disconnect();
-      element.removeEventListener('scroll', look);
+      element.removeEventListener('scroll', onScroll);
     };
   }, [scroller, content, toEnd]);
 

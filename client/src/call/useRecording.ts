@@ -1,43 +1,47 @@
-/** Asks the server to record a call, and says only what the server says. */
+/** Controls the recording of a call. The state shown is always that of the server. */
 import { useMutation, useQuery } from '@tanstack/react-query';
 import { ApiError, api, messageOf, unwrap } from '../api/client';
 import { simulationQuery } from '../api/queries';
 import type { Recording, RecordingStatus } from '../api/types';
 import { useLiveCall } from '../live/store';
-import { complain } from '../ui/toasts';
-import { type Command, commandsOf, isUnavailable } from './recording';
+import { showError } from '../ui/toasts';
+import { type Command, commandsOf, isRecordingUnavailable } from './recording';
 
 export interface RecordingState {
   status: RecordingStatus | null;
   commands: readonly Command[];
-  /** A command is on its way, and its answer not here. */
+  /** A command has been sent and has no response yet. */
   isBusy: boolean;
-  ask: (command: Command) => void;
+  send: (command: Command) => void;
 }
 
-/** Undefined where nothing can be recorded: no account, or no call that goes on. */
+/** Undefined where recording is impossible: without an account, or without a call in progress. */
 export function useRecording(callSid: string): RecordingState | undefined {
   const status = useLiveCall(callSid, (call) => call.recording) ?? null;
-  const isTalk = useLiveCall(callSid, (call) => call.status === 'in-progress');
-  // Calls are simulated where there is no account.
+  const isInProgress = useLiveCall(callSid, (call) => call.status === 'in-progress');
+  // A server that can play a simulated call has no account.
   const { data: simulation } = useQuery(simulationQuery);
-  const asked = useMutation({
+  const mutation = useMutation({
     mutationFn: (command: Command) => request(callSid, command),
     onError: (error) => {
-      if (!isUnavailable(codeOf(error))) complain(messageOf(error));
+      if (!isRecordingUnavailable(codeOf(error))) showError(messageOf(error));
     },
   });
   const isRunning = status === 'in-progress' || status === 'paused';
-  if (isUnavailable(codeOf(asked.error)) || simulation === undefined || simulation.available)
+  if (
+    isRecordingUnavailable(codeOf(mutation.error)) ||
+    simulation === undefined ||
+    simulation.available
+  )
     return undefined;
-  if (!isTalk)
-    return isRunning ? { status, commands: [], isBusy: false, ask: () => {} } : undefined;
+  if (!isInProgress)
+    return isRunning ? { status, commands: [], isBusy: false, send: () => {} } : undefined;
   return {
     status,
     commands: commandsOf(status),
-    isBusy: asked.isPending,
-    ask: (command) => {
-      if (!asked.isPending) asked.mutate(command);
+    isBusy: mutation.isPending,
+    send: (command) => {
+      if (!mutation.isPending) mutation.mutate(command);
     },
   };
 }

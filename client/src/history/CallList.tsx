@@ -1,4 +1,4 @@
-/** The calls, by day, and the way to more of them. */
+/** The list of calls, grouped by day, with a button for more. */
 import { useEffect, useId, useRef } from 'react';
 import type { CallHit } from '../api/types';
 import { t } from '../strings';
@@ -12,7 +12,7 @@ interface RowsProps {
   formatParty: (party: string) => string;
 }
 
-/** How far below the screen more calls are asked for. */
+/** The distance below the screen at which more calls are fetched. */
 const AHEAD = '600px';
 
 export function CallList({ calls, formatParty }: RowsProps) {
@@ -21,7 +21,6 @@ export function CallList({ calls, formatParty }: RowsProps) {
   ));
 }
 
-/** Calls under a title. */
 export function CallGroup({ title, calls, formatParty }: RowsProps & { title: string }) {
   const id = useId();
   return (
@@ -38,7 +37,7 @@ export function CallGroup({ title, calls, formatParty }: RowsProps & { title: st
   );
 }
 
-/** Asks for more when it comes near, and on a press. */
+/** Fetches more calls when it scrolls near the screen, or when it is pressed. */
 export function More({ isBusy, onMore }: { isBusy: boolean; onMore: () => void }) {
   const button = useRef<HTMLButtonElement>(null);
   const ask = useRef(onMore);

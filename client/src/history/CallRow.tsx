@@ -1,15 +1,15 @@
-/** One call in the list: who, how it went, when, and where the words were said. */
+/** One call in the list: party, outcome, time and search hits. */
 import { Link } from 'wouter';
 import type { CallHit, Hit } from '../api/types';
-import { clockTime, dateAndTime, timeOfDay } from '../format';
+import { isFinalStatus, isUnsuccessful, outcomeOf } from '../callRecord/outcome';
+import { callBackPath, lengthMs, nameOf } from '../callRecord/party';
+import { clockTime, dateAndTime, timeOfDay } from '../format/time';
 import { callPath } from '../player/moment';
 import { t } from '../strings';
+import { IconLink } from '../ui/ButtonLink';
 import { Chip, HiddenText } from '../ui/controls';
 import { Icon } from '../ui/icons';
-import { IconLink } from './ButtonLink';
 import css from './CallRow.module.css';
-import { isOver, isTrouble, outcomeOf } from './outcome';
-import { callBackPath, lengthMs, nameOf } from './party';
 
 export function CallRow({
   call,
@@ -24,7 +24,7 @@ export function CallRow({
   const back = callBackPath(call);
   return (
     <li className={css.row} data-outcome={outcome}>
-      <span className={css.sign} data-trouble={isTrouble(outcome) || undefined}>
+      <span className={css.sign} data-trouble={isUnsuccessful(outcome) || undefined}>
         <Icon name={call.direction} />
         <HiddenText>{t.calls.direction[call.direction]}</HiddenText>
       </span>
@@ -33,9 +33,11 @@ export function CallRow({
           {name}
         </Link>
         <p className={css.how}>
-          {!isOver(call.status) && <span className={css.pulse} />}
-          <span data-trouble={isTrouble(outcome) || undefined}>{t.calls.outcome[outcome]}</span>
-          <Belongings call={call} />
+          {!isFinalStatus(call.status) && <span className={css.pulse} />}
+          <span data-trouble={isUnsuccessful(outcome) || undefined}>
+            {t.calls.outcome[outcome]}
+          </span>
+          <CallAttributes call={call} />
         </p>
       </div>
       <div className={css.when}>
@@ -58,7 +60,7 @@ export function CallRow({
             <li key={hit.startMs}>
               <Link href={callPath(call.sid, hit.startMs)} className={css.hit}>
                 <span className={css.at}>{clockTime(hit.startMs)}</span>
-                <Pieces pieces={hit.pieces} />
+                <Snippet pieces={hit.pieces} />
               </Link>
             </li>
           ))}
@@ -68,17 +70,17 @@ export function CallRow({
   );
 }
 
-/** What there is of the call, and what its user said about it. */
-function Belongings({ call }: { call: CallHit }) {
+/** What exists of the call: transcript, audio, recording, notes and labels. */
+function CallAttributes({ call }: { call: CallHit }) {
   const { has } = t.calls.list;
   const hasWords = call.transcript === 'complete' || call.transcript === 'interrupted';
   const isRecorded = call.recording === 'completed' || call.recording === 'stopped';
   return (
     <>
-      {hasWords && <Sign name="text" label={has.words} />}
-      {call.hasAudio && <Sign name="speaker" label={has.sound} />}
-      {isRecorded && <Sign name="record" label={has.recording} />}
-      {call.notes !== '' && <Sign name="note" label={has.notes} />}
+      {hasWords && <AttributeIcon name="text" label={has.words} />}
+      {call.hasAudio && <AttributeIcon name="speaker" label={has.sound} />}
+      {isRecorded && <AttributeIcon name="record" label={has.recording} />}
+      {call.notes !== '' && <AttributeIcon name="note" label={has.notes} />}
       {call.labels.map((label) => (
         <Chip key={label}>{label}</Chip>
       ))}
@@ -86,19 +88,25 @@ function Belongings({ call }: { call: CallHit }) {
   );
 }
 
-const Sign = ({ name, label }: { name: 'text' | 'speaker' | 'record' | 'note'; label: string }) => (
+const AttributeIcon = ({
+  name,
+  label,
+}: {
+  name: 'text' | 'speaker' | 'record' | 'note';
+  label: string;
+}) => (
   <span className={css.has} title={label}>
     <Icon name={name} size={16} />
     <HiddenText>{label}</HiddenText>
   </span>
 );
 
-/** Every second piece, from the second on, is what was looked for. */
-function Pieces({ pieces }: { pieces: Hit['pieces'] }) {
+/** Every second piece, from the second on, is a match. */
+function Snippet({ pieces }: { pieces: Hit['pieces'] }) {
   return (
     <span className={css.snippet}>
       {pieces.map((piece, at) =>
-        // biome-ignore lint/suspicious/noArrayIndexKey: pieces are told apart by their place alone
+        // biome-ignore lint/suspicious/noArrayIndexKey: pieces have no other key than their index
         at % 2 === 1 ? <mark key={at}>{piece}</mark> : <span key={at}>{piece}</span>,
       )}
     </span>

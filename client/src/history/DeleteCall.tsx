@@ -1,15 +1,15 @@
-/** Asks before a call goes for good, and says all that goes with it. */
+/** Confirms the deletion of a call, and lists what it includes. */
 import { useMutation } from '@tanstack/react-query';
 import { useLocation } from 'wouter';
 import { messageOf } from '../api/client';
 import type { CallDetail } from '../api/types';
+import { deleteCall } from '../callRecord/edits';
+import { forgetNotes } from '../notes/drafts';
 import { t } from '../strings';
 import { Confirm } from '../ui/Dialog';
-import { say } from '../ui/toasts';
+import { showToast } from '../ui/toasts';
 import css from './DeleteCall.module.css';
-import { forgetNotes } from './notes';
-import { listPath } from './place';
-import { deleteCall } from './queries';
+import { listPath } from './listPath';
 
 export function DeleteCall({ call, onClose }: { call: CallDetail; onClose: () => void }) {
   const strings = t.calls.remove;
@@ -18,7 +18,7 @@ export function DeleteCall({ call, onClose }: { call: CallDetail; onClose: () =>
     mutationFn: () => deleteCall(call.sid),
     onSuccess: () => {
       forgetNotes(call.sid);
-      say(strings.done);
+      showToast(strings.done);
       navigate(listPath(), { replace: true });
     },
   });

@@ -1,7 +1,8 @@
-/** The words as files, which the server writes and names. */
+/** Downloads of the transcript, which the server formats and names. */
 import { t } from '../strings';
 import { Button } from '../ui/controls';
 import controls from '../ui/controls.module.css';
+import details from '../ui/details.module.css';
 import css from './Details.module.css';
 
 const FORMATS = ['txt', 'srt', 'vtt', 'json'] as const;
@@ -9,7 +10,7 @@ const FORMATS = ['txt', 'srt', 'vtt', 'json'] as const;
 export function Exports({ sid, onCopy }: { sid: string; onCopy: () => void }) {
   const strings = t.calls.exports;
   return (
-    <section className={css.section}>
+    <section className={details.section}>
       <h2>{strings.title}</h2>
       <div className={css.formats}>
         {FORMATS.map((format) => (

@@ -1,54 +1,30 @@
-/** What narrows the list, beside words. */
+/** The filters of the call list. */
 import type { CallStatus, Direction } from '../api/types';
+import { outcomeOf } from '../callRecord/outcome';
 import { t } from '../strings';
 import { Field, Select } from '../ui/controls';
 import css from './FilterPanel.module.css';
 import { type Filters, OUTCOMES, TEXT_MAX } from './filters';
-import { outcomeOf } from './outcome';
-import { useDraft } from './useDraft';
+import { useDebouncedText } from './useDebouncedText';
 
-/** A choice that is off. */
+const { list, direction } = t.calls;
+
+/** The value of a filter that is off. */
 const ANY = '';
 
-export function FilterPanel({
-  filters,
-  onChange,
-}: {
+const any = { value: ANY, label: list.any };
+
+interface FilterProps {
   filters: Filters;
   onChange: (change: Partial<Filters>) => void;
-}) {
-  const { list, direction } = t.calls;
-  const any = { value: ANY, label: list.any };
+}
+
+export function FilterPanel({ filters, onChange }: FilterProps) {
   return (
     <div className={css.panel}>
-      <Select
-        label={list.direction}
-        value={filters.direction ?? ANY}
-        options={[
-          any,
-          { value: 'outgoing', label: direction.outgoing },
-          { value: 'incoming', label: direction.incoming },
-        ]}
-        onChange={(value) => onChange({ direction: DIRECTIONS[value] ?? null })}
-      />
-      <Select
-        label={list.outcome}
-        value={filters.status ?? ANY}
-        options={[any, ...OUTCOMES.map((status) => ({ value: status, label: wordOf(status) }))]}
-        onChange={(value) =>
-          onChange({ status: OUTCOMES.find((status) => status === value) ?? null })
-        }
-      />
-      <Select
-        label={list.recorded}
-        value={filters.recorded === null ? ANY : filters.recorded ? 'yes' : 'no'}
-        options={[
-          any,
-          { value: 'yes', label: list.withSound },
-          { value: 'no', label: list.withoutSound },
-        ]}
-        onChange={(value) => onChange({ recorded: value === ANY ? null : value === 'yes' })}
-      />
+      <DirectionFilter filters={filters} onChange={onChange} />
+      <OutcomeFilter filters={filters} onChange={onChange} />
+      <AudioFilter filters={filters} onChange={onChange} />
       <Field
         label={list.since}
         type="date"
@@ -82,9 +58,44 @@ const DIRECTIONS: Readonly<Record<string, Direction>> = {
   incoming: 'incoming',
 };
 
-/** A status in the words of the rows, where the caller matters not. */
-const wordOf = (status: CallStatus) =>
+const DirectionFilter = ({ filters, onChange }: FilterProps) => (
+  <Select
+    label={list.direction}
+    value={filters.direction ?? ANY}
+    options={[
+      any,
+      { value: 'outgoing', label: direction.outgoing },
+      { value: 'incoming', label: direction.incoming },
+    ]}
+    onChange={(value) => onChange({ direction: DIRECTIONS[value] ?? null })}
+  />
+);
+
+/** The label of a status, as the rows show it for an outgoing call. */
+const labelOf = (status: CallStatus) =>
   t.calls.outcome[outcomeOf({ direction: 'outgoing', status, endCause: null })];
+
+const OutcomeFilter = ({ filters, onChange }: FilterProps) => (
+  <Select
+    label={list.outcome}
+    value={filters.status ?? ANY}
+    options={[any, ...OUTCOMES.map((status) => ({ value: status, label: labelOf(status) }))]}
+    onChange={(value) => onChange({ status: OUTCOMES.find((status) => status === value) ?? null })}
+  />
+);
+
+const AudioFilter = ({ filters, onChange }: FilterProps) => (
+  <Select
+    label={list.recorded}
+    value={filters.recorded === null ? ANY : filters.recorded ? 'yes' : 'no'}
+    options={[
+      any,
+      { value: 'yes', label: list.withSound },
+      { value: 'no', label: list.withoutSound },
+    ]}
+    onChange={(value) => onChange({ recorded: value === ANY ? null : value === 'yes' })}
+  />
+);
 
 function TextFilter({
   label,
@@ -95,16 +106,16 @@ function TextFilter({
   value: string;
   onChange: (value: string) => void;
 }) {
-  const { draft, setDraft, set } = useDraft(value, onChange);
+  const { text, setText, commit } = useDebouncedText(value, onChange);
   return (
     <Field
       label={label}
-      value={draft}
+      value={text}
       maxLength={TEXT_MAX}
       autoComplete="off"
-      onChange={(event) => setDraft(event.target.value)}
+      onChange={(event) => setText(event.target.value)}
       onKeyDown={(event) => {
-        if (event.key === 'Enter') set(draft);
+        if (event.key === 'Enter') commit(text);
       }}
     />
   );

@@ -1,4 +1,4 @@
-/** A call that goes on: its words as they come. Its player comes when it is over. */
+/** A call in progress with its live transcript; the player appears when it has ended. */
 import { CallBody } from '../call/CallBody';
 import { t } from '../strings';
 import { Banner } from '../ui/controls';

@@ -1,75 +1,83 @@
-/** The field that looks through all calls, and the way to the filters. */
+/** The search field for all calls, and the button that shows the filters. */
 import { type Ref, useId } from 'react';
 import { t } from '../strings';
 import { Button, HiddenText, IconButton, Kbd } from '../ui/controls';
 import { Icon } from '../ui/icons';
 import { TEXT_MAX } from './filters';
 import css from './SearchBar.module.css';
-import { useDraft } from './useDraft';
+import { useDebouncedText } from './useDebouncedText';
+
+const strings = t.calls.list;
+
+interface SearchFieldProps {
+  value: string;
+  onChange: (value: string) => void;
+  field: Ref<HTMLInputElement>;
+}
 
 export function SearchBar({
-  value,
-  onChange,
   filterCount,
   isOpen,
   onToggle,
   panelId,
-  field,
-}: {
-  value: string;
-  onChange: (value: string) => void;
+  ...search
+}: SearchFieldProps & {
   filterCount: number;
-  /** Whether the filters are shown. */
+  /** The filters are shown. */
   isOpen: boolean;
   onToggle: () => void;
   panelId: string;
-  field: Ref<HTMLInputElement>;
 }) {
-  const { list } = t.calls;
-  const { draft, setDraft, set } = useDraft(value, onChange);
-  const id = useId();
   return (
     <search className={css.bar}>
-      <div className={css.field}>
-        <Icon name="search" />
-        <label htmlFor={id}>
-          <HiddenText>{list.search}</HiddenText>
-        </label>
-        <input
-          id={id}
-          ref={field}
-          type="search"
-          value={draft}
-          maxLength={TEXT_MAX}
-          placeholder={list.searchHint}
-          autoComplete="off"
-          aria-keyshortcuts="/"
-          onChange={(event) => setDraft(event.target.value)}
-          onKeyDown={(event) => {
-            if (event.key === 'Enter') set(draft);
-            if (event.key === 'Escape' && draft) {
-              event.preventDefault();
-              set('');
-            }
-          }}
-        />
-        {draft ? (
-          <IconButton icon="close" label={list.clearSearch} onClick={() => set('')} />
-        ) : (
-          <span className={css.key} aria-hidden="true">
-            <Kbd>/</Kbd>
-          </span>
-        )}
-      </div>
+      <SearchField {...search} />
       <Button aria-expanded={isOpen} aria-controls={panelId} onClick={onToggle}>
-        {list.filters}
+        {strings.filters}
         {filterCount > 0 && (
           <span className={css.count}>
             <span aria-hidden="true">{filterCount}</span>
-            <HiddenText>{list.filtersOn(filterCount)}</HiddenText>
+            <HiddenText>{strings.filtersOn(filterCount)}</HiddenText>
           </span>
         )}
       </Button>
     </search>
+  );
+}
+
+function SearchField({ value, onChange, field }: SearchFieldProps) {
+  const { text, setText, commit } = useDebouncedText(value, onChange);
+  const id = useId();
+  return (
+    <div className={css.field}>
+      <Icon name="search" />
+      <label htmlFor={id}>
+        <HiddenText>{strings.search}</HiddenText>
+      </label>
+      <input
+        id={id}
+        ref={field}
+        type="search"
+        value={text}
+        maxLength={TEXT_MAX}
+        placeholder={strings.searchHint}
+        autoComplete="off"
+        aria-keyshortcuts="/"
+        onChange={(event) => setText(event.target.value)}
+        onKeyDown={(event) => {
+          if (event.key === 'Enter') commit(text);
+          if (event.key === 'Escape' && text) {
+            event.preventDefault();
+            commit('');
+          }
+        }}
+      />
+      {text ? (
+        <IconButton icon="close" label={strings.clearSearch} onClick={() => commit('')} />
+      ) : (
+        <span className={css.key} aria-hidden="true">
+          <Kbd>/</Kbd>
+        </span>
+      )}
+    </div>
   );
 }

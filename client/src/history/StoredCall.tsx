@@ -1,100 +1,64 @@
-/** A call that is over: its words, its sound, and what one makes of it. */
-import {
-  type RefObject,
-  useCallback,
-  useEffect,
-  useLayoutEffect,
-  useMemo,
-  useRef,
-  useState,
-} from 'react';
-import { useSearch } from 'wouter';
+/** A call that has ended: its transcript, its details, and the player. */
+import { type ReactNode, type RefObject, useCallback, useMemo, useRef, useState } from 'react';
 import type { CallDetail } from '../api/types';
-import { copyText } from '../call/copy';
-import { asText } from '../call/figures';
-import { markerOf } from '../call/keywords';
-import type { Names } from '../call/TranscriptLine';
-import { clockTime } from '../format';
+import type { Names } from '../callRecord/party';
+import { clockTime } from '../format/time';
+import { Notes } from '../notes/Notes';
 import { FindBar } from '../player/FindBar';
-import { findIn } from '../player/find';
-import { callPath, readMoment } from '../player/moment';
+import { callPath } from '../player/moment';
 import { PlayerDock } from '../player/PlayerDock';
-import { Player } from '../player/player';
-import { sourcesOf } from '../player/sources';
-import { silencesOf, type Talk, talkOf, UNSURE_BELOW } from '../player/speech';
-import { Transcript } from '../player/Transcript';
-import { useFoundMarks, useSpokenMark } from '../player/useMarks';
+import type { Player } from '../player/player';
+import { StoredTranscript } from '../player/StoredTranscript';
+import { type Talk, talkOf, UNSURE_BELOW } from '../player/speech';
 import { usePlayerKeys } from '../player/usePlayerKeys';
-import { usePreference } from '../settings/preferences';
+import { useSpokenMark } from '../player/useWordMarks';
+import { usePreference } from '../preferences/preferences';
 import { t } from '../strings';
+import { markerOf } from '../transcript/keywords';
+import { asText } from '../transcript/plainText';
 import { Banner, Button, Segmented } from '../ui/controls';
+import { copyText } from '../ui/copyText';
+import { CallEvents } from './CallEvents';
 import { Exports } from './Exports';
-import { Happened } from './Happened';
 import { Labels } from './Labels';
-import { Notes } from './Notes';
-import { NoWords } from './NoWords';
-import { Numbers } from './Numbers';
+import { NoTranscript } from './NoTranscript';
 import css from './StoredCall.module.css';
+import { TalkStats } from './TalkStats';
+import { useCallPlayer, useFind, useMomentInAddress } from './usePlayback';
+
+const strings = t.calls.page;
+
+/** On narrow screens one of the two is shown. */
+type Tab = 'words' | 'details';
+
+const TABS: readonly { value: Tab; label: string }[] = [
+  { value: 'words', label: strings.tabs.words },
+  { value: 'details', label: strings.tabs.details },
+];
 
 export function StoredCall({ call, names }: { call: CallDetail; names: Names }) {
-  const strings = t.calls.page;
   const talk = useMemo(() => talkOf(call.segments), [call.segments]);
-  const { sources, source, player, choose } = usePlayerOf(call, talk);
-  const [tab, setTab] = useState<'words' | 'details'>('words');
+  const { sources, source, player, choose } = useCallPlayer(call, talk);
+  const [tab, setTab] = useState<Tab>('words');
   const lines = useRef<HTMLOListElement>(null);
   const field = useRef<HTMLInputElement>(null);
-  const hear = useCallback(
-    (timeMs: number) => {
-      player.seek(timeMs);
-      player.play();
-    },
-    [player],
-  );
-  useMoment(player);
+  useMomentInAddress(player);
   usePlayerKeys(player, talk, field);
   const { isAway, jump } = useSpokenMark(lines, talk, player);
   const find = useFind(talk, lines);
-  const said = talk.lines.map(({ segment }) => segment);
-  const keywords = usePreference('keywords');
-  const marker = useMemo(() => markerOf(keywords), [keywords]);
-  const hasWords = talk.lines.length > 0;
-  const copyMoment = () => {
-    const { timeMs } = player.store.getState();
-    const link = `${window.location.origin}${callPath(call.sid, timeMs)}`;
-    void copyText(link, t.calls.player.momentCopied(clockTime(timeMs)));
-  };
   return (
     <>
       <div className={css.tabs} data-print="never">
-        <Segmented
-          label={strings.tabs.label}
-          value={tab}
-          options={[
-            { value: 'words', label: strings.tabs.words },
-            { value: 'details', label: strings.tabs.details },
-          ]}
-          onChange={setTab}
-        />
+        <Segmented label={strings.tabs.label} value={tab} options={TABS} onChange={setTab} />
       </div>
       <div className={css.columns} data-tab={tab}>
         <div className={css.words}>
-          {call.transcript === 'interrupted' && hasWords && (
-            <Banner tone="warn" icon="warning">
-              {strings.interrupted}
-            </Banner>
-          )}
-          {hasWords ? (
-            <>
-              <div className={css.find} data-print="never">
-                <FindBar {...find} field={field} />
-              </div>
-              <Transcript ref={lines} talk={talk} names={names} marker={marker} onHear={hear} />
-              {talk.words.some(({ confidence }) => (confidence ?? 1) < UNSURE_BELOW) && (
-                <p className={css.legend}>{t.calls.transcript.unsure}</p>
-              )}
-            </>
+          {talk.lines.length > 0 ? (
+            <Words call={call} talk={talk} names={names} player={player} lines={lines}>
+              <FindBar {...find} field={field} />
+            </Words>
           ) : (
-            <NoWords call={call} />
+            <NoTranscript call={call} />
           )}
           {isAway && (
             <Button className={css.jump} look="primary" icon="down" onClick={jump}>
@@ -102,29 +66,9 @@ export function StoredCall({ call, names }: { call: CallDetail; names: Names }) 
             </Button>
           )}
         </div>
-        <aside className={css.aside} data-print="never" aria-label={strings.tabs.details}>
-          <div className={css.pinned}>
-            <Notes sid={call.sid} notes={call.notes} />
-            <Labels sid={call.sid} labels={call.labels} />
-            {hasWords && (
-              <>
-                <Numbers
-                  talk={talk}
-                  segments={call.segments}
-                  names={names}
-                  onSeek={(timeMs) => player.seek(timeMs)}
-                />
-                <Exports
-                  sid={call.sid}
-                  onCopy={() => void copyText(asText(said, names), t.calls.transcript.copied)}
-                />
-              </>
-            )}
-            <Happened call={call} />
-          </div>
-        </aside>
+        <Details call={call} talk={talk} names={names} player={player} />
       </div>
-      {(hasWords || source) && (
+      {(talk.lines.length > 0 || source) && (
         <PlayerDock
           player={player}
           talk={talk}
@@ -132,55 +76,84 @@ export function StoredCall({ call, names }: { call: CallDetail; names: Names }) 
           sources={sources}
           source={source}
           onSource={choose}
-          onCopyMoment={copyMoment}
+          onCopyMoment={() => copyMomentLink(call.sid, player.store.getState().timeMs)}
         />
       )}
     </>
   );
 }
 
-/** The page's player, on what there is to hear. */
-function usePlayerOf(call: CallDetail, talk: Talk) {
-  const [player] = useState(() => new Player());
-  const [url, choose] = useState<string>();
-  const sources = useMemo(() => sourcesOf(call), [call]);
-  const source = sources.find((source) => source.url === url) ?? sources[0];
-  const { offsetMs = 0, url: heard } = source ?? {};
-  // Before the sound is attached, and before anybody goes to a moment.
-  useLayoutEffect(() => {
-    player.open({
-      source: heard === undefined ? null : { offsetMs },
-      wordsEndMs: talk.lines.reduce((end, { segment }) => Math.max(end, segment.endMs), 0),
-      silences: silencesOf(talk),
-    });
-  }, [player, talk, heard, offsetMs]);
-  return { sources, source, player, choose };
+interface PartProps {
+  call: CallDetail;
+  talk: Talk;
+  names: Names;
+  player: Player;
 }
 
-/** Goes to the moment that the address names, now and when it names another. */
-function useMoment(player: Player) {
-  const search = useSearch();
-  useEffect(() => {
-    const timeMs = readMoment(search);
-    if (timeMs !== null) player.seek(timeMs);
-  }, [player, search]);
-}
-
-/** Words to look for, what was found, and the one of them that is looked at. */
-function useFind(talk: Talk, lines: RefObject<HTMLOListElement | null>) {
-  const [query, setQuery] = useState('');
-  const [current, setCurrent] = useState(0);
-  const matches = useMemo(() => findIn(talk, query), [talk, query]);
-  useFoundMarks(lines, matches, current);
-  const count = matches.length;
-  return {
-    query,
-    current,
-    count,
-    onQuery: (query: string) => {
-      setQuery(query);
-      setCurrent(0);
+/** The transcript, with the search bar given as children. */
+function Words({
+  call,
+  talk,
+  names,
+  player,
+  lines,
+  children,
+}: PartProps & { lines: RefObject<HTMLOListElement | null>; children: ReactNode }) {
+  const keywords = usePreference('keywords');
+  const marker = useMemo(() => markerOf(keywords), [keywords]);
+  const playFrom = useCallback(
+    (timeMs: number) => {
+      player.seek(timeMs);
+      player.play();
     },
-    onStep: (by: 1 | -1) => setCurrent(count ? (current + by + count) % count : 0),
+    [player],
+  );
+  return (
+    <>
+      {call.transcript === 'interrupted' && (
+        <Banner tone="warn" icon="warning">
+          {strings.interrupted}
+        </Banner>
+      )}
+      <div className={css.find} data-print="never">
+        {children}
+      </div>
+      <StoredTranscript ref={lines} talk={talk} names={names} marker={marker} onPlay={playFrom} />
+      {talk.words.some(({ confidence }) => (confidence ?? 1) < UNSURE_BELOW) && (
+        <p className={css.legend}>{t.calls.transcript.unsure}</p>
+      )}
+    </>
+  );
+}
+
+function Details({ call, talk, names, player }: PartProps) {
+  const copyTranscript = () => {
+    const segments = talk.lines.map(({ segment }) => segment);
+    void copyText(asText(segments, names), t.calls.transcript.copied);
   };
+  return (
+    <aside className={css.aside} data-print="never" aria-label={strings.tabs.details}>
+      <div className={css.pinned}>
+        <Notes sid={call.sid} notes={call.notes} />
+        <Labels sid={call.sid} labels={call.labels} />
+        {talk.lines.length > 0 && (
+          <>
+            <TalkStats
+              talk={talk}
+              segments={call.segments}
+              names={names}
+              onSeek={(timeMs) => player.seek(timeMs)}
+            />
+            <Exports sid={call.sid} onCopy={copyTranscript} />
+          </>
+        )}
+        <CallEvents call={call} />
+      </div>
+    </aside>
+  );
+}
+
+function copyMomentLink(sid: string, timeMs: number) {
+  const link = `${window.location.origin}${callPath(sid, timeMs)}`;
+  void copyText(link, t.calls.player.momentCopied(clockTime(timeMs)));
 }

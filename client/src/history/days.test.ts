@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { byDay } from './days';
 
-it('puts calls of one local day together, in their order', () => {
+it('groups calls by local day, in order', () => {
   const at = (...date: [number, number, number, number]) => ({
     startedAt: new Date(...date).toISOString(),
   });

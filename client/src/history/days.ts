@@ -1,12 +1,12 @@
-/** A list of calls by the day on which they began. Pure. */
-import { dayOf } from '../format';
+/** Groups calls by the day on which they started. Pure. */
+import { dayOf } from '../format/time';
 
 export interface Day<T> {
   title: string;
   calls: T[];
 }
 
-/** Keeps the order, the latest first; a day that comes again is one day. */
+/** Keeps the order of the calls; each day occurs once. */
 export function byDay<T extends { startedAt: string }>(calls: readonly T[], now: Date): Day<T>[] {
   const days = new Map<string, Day<T>>();
   for (const call of calls) {

@@ -19,8 +19,8 @@ const ALL: Filters = {
   label: 'VIP, gold',
 };
 
-describe('the address', () => {
-  it('gives back what was put in, filter by filter and all at once', () => {
+describe('the filters in the address', () => {
+  it('survive a round trip, one by one and all together', () => {
     expect(readFilters(writeFilters(ALL))).toEqual(ALL);
     for (const name of Object.keys(ALL) as (keyof Filters)[]) {
       const one = { ...NO_FILTERS, [name]: ALL[name] };
@@ -28,7 +28,7 @@ describe('the address', () => {
     }
   });
 
-  it('is empty without filters', () => {
+  it('are an empty string when all are off', () => {
     expect(writeFilters(NO_FILTERS)).toBe('');
     expect(readFilters('')).toEqual(NO_FILTERS);
   });
@@ -40,33 +40,33 @@ describe('the address', () => {
     '?until=yesterday',
     '?recorded=true',
     '?unheard=of',
-  ])('makes nothing of %s', (search) => {
+  ])('ignore %s', (search) => {
     expect(readFilters(search)).toEqual(NO_FILTERS);
   });
 
-  it('holds no more text than can be looked for', () => {
+  it('cut long text', () => {
     expect(readFilters(`?q=${'a'.repeat(5_000)}`).q).toHaveLength(200);
   });
 });
 
-describe('the question to the server', () => {
-  it('asks for nothing that is off', () => {
+describe('the query to the server', () => {
+  it('omits filters that are off', () => {
     expect(toQuery(NO_FILTERS)).toEqual({});
     expect(toQuery({ ...NO_FILTERS, q: '  ' })).toEqual({});
   });
 
-  it('counts whole days of the reader', () => {
+  it('covers whole local days', () => {
     const { since, until } = toQuery({ ...NO_FILTERS, since: '2026-03-29', until: '2026-03-29' });
     expect(new Date(since ?? '')).toEqual(new Date(2026, 2, 29));
     expect(new Date(until ?? '')).toEqual(new Date(2026, 2, 30));
   });
 
-  it('keeps false apart from off', () => {
+  it('distinguishes false from off', () => {
     expect(toQuery({ ...NO_FILTERS, recorded: false })).toEqual({ recorded: false });
   });
 });
 
-it('counts what narrows, but not the words', () => {
+it('counts the active filters, but not the search text', () => {
   expect(countFilters(NO_FILTERS)).toBe(0);
   expect(countFilters({ ...NO_FILTERS, q: 'word' })).toBe(0);
   expect(countFilters(ALL)).toBe(7);

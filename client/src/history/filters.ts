@@ -1,17 +1,16 @@
-/** What of the history is shown: the page's address in words of ours, and as the server asks. Pure. */
-
+/** The filters of the call list, in the address of the page and in the query to the server. Pure. */
 import type { operations } from '../api/schema';
 import type { CallStatus, Direction } from '../api/types';
 
-/** Days are the reader's own: `2026-11-25`. An empty text is a filter that is off. */
+/** Days are local: `2026-11-25`. An empty string is a filter that is off. */
 export interface Filters {
   q: string;
   direction: Direction | null;
   status: CallStatus | null;
   number: string;
-  /** The first day. */
+  /** The first day, inclusive. */
   since: string;
-  /** The last day, and all of it. */
+  /** The last day, inclusive. */
   until: string;
   recorded: boolean | null;
   label: string;
@@ -28,7 +27,7 @@ export const NO_FILTERS: Filters = {
   label: '',
 };
 
-/** The outcomes that one can ask for. */
+/** The statuses that can be filtered by. */
 export const OUTCOMES = [
   'completed',
   'no-answer',
@@ -40,12 +39,12 @@ export const OUTCOMES = [
 
 const DIRECTIONS = ['outgoing', 'incoming'] as const satisfies readonly Direction[];
 
-/** More than the server looks for. */
+/** The maximum length of a text filter; the server accepts less. */
 export const TEXT_MAX = 200;
 
 type ListQuery = NonNullable<operations['getCalls']['parameters']['query']>;
 
-/** Reads the address; what makes no sense in it is as if it were not there. */
+/** Parses the address; ignores invalid values. */
 export function readFilters(search: string): Filters {
   const params = new URLSearchParams(search);
   const text = (name: string) => (params.get(name) ?? '').slice(0, TEXT_MAX);
@@ -54,14 +53,14 @@ export function readFilters(search: string): Filters {
     direction: oneOf(DIRECTIONS, params.get('direction')),
     status: oneOf(OUTCOMES, params.get('status')),
     number: text('number'),
-    since: day(params.get('since')),
-    until: day(params.get('until')),
-    recorded: truth(params.get('recorded')),
+    since: validDay(params.get('since')),
+    until: validDay(params.get('until')),
+    recorded: yesOrNo(params.get('recorded')),
     label: text('label'),
   };
 }
 
-/** The address of these filters: `?q=…`, or nothing when all are off. */
+/** Formats the filters for the address: `?q=…`, or an empty string when all are off. */
 export function writeFilters(filters: Filters): string {
   const params = new URLSearchParams();
   const put = (name: keyof Filters, value: string | null) => {
@@ -79,7 +78,7 @@ export function writeFilters(filters: Filters): string {
   return text && `?${text}`;
 }
 
-/** The same for the server, which counts in instants. */
+/** The query for the server, with instants in place of days. */
 export function toQuery(filters: Filters): ListQuery {
   const query: ListQuery = {};
   if (filters.q.trim()) query.q = filters.q;
@@ -93,31 +92,31 @@ export function toQuery(filters: Filters): ListQuery {
   return query;
 }
 
-/** How many narrow the list, beside the words that are looked for. */
+/** The number of active filters, without the search text. */
 export function countFilters({ q: _, ...filters }: Filters): number {
   return Object.values(filters).filter((value) => value !== null && value !== '').length;
 }
 
-/** Whether the whole history is shown. */
+/** Whether no filter is active. */
 export const isEverything = (filters: Filters) => writeFilters(filters) === '';
 
 function oneOf<T extends string>(values: readonly T[], text: string | null): T | null {
   return values.find((value) => value === text) ?? null;
 }
 
-function truth(text: string | null): boolean | null {
+function yesOrNo(text: string | null): boolean | null {
   return text === 'yes' ? true : text === 'no' ? false : null;
 }
 
-/** A day that there is, or nothing. */
-function day(text: string | null): string {
+/** The day if it exists, else an empty string. */
+function validDay(text: string | null): string {
   if (!text || !/^\d{4}-\d{2}-\d{2}$/.test(text)) return '';
   const date = new Date(`${text}T00:00:00Z`);
-  // The thirtieth of February would come out as a day of March.
+  // `Date` turns 30 February into a day of March.
   return !Number.isNaN(date.getTime()) && date.toISOString().startsWith(text) ? text : '';
 }
 
-/** Where the day begins here, or the one so many days later: not every day has 24 hours. */
+/** Local midnight of the day, or of a later one: not every day has 24 hours. */
 function midnight(text: string, daysLater: number): Date {
   const [year = 0, month = 1, date = 1] = text.split('-').map(Number);
   return new Date(year, month - 1, date + daysLater);

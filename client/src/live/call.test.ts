@@ -16,7 +16,7 @@ const told = (file: string): CallEvent[] =>
 const page = (events: CallEvent[]) =>
   events.reduce<LiveCall | undefined>((call, event) => fold(call, event), undefined);
 
-/** What a page shows, whatever stood there before and went. */
+/** The shown lines, without those that are gone. */
 const shownOf = (call: LiveCall | undefined) =>
   call?.lines.flat().filter((line) => line.kind !== 'gone');
 
@@ -24,8 +24,8 @@ const stories = readdirSync(STORIES)
   .filter((file) => file.endsWith('.jsonl') && !file.endsWith('.end.jsonl'))
   .map((file) => file.replace('.jsonl', ''));
 
-describe('the stories that the server tells', () => {
-  it('are there', () => expect(stories.length).toBeGreaterThanOrEqual(10));
+describe('the fixtures of the server', () => {
+  it('exist', () => expect(stories.length).toBeGreaterThanOrEqual(10));
 
   it.each(stories)('%s ends as a newcomer would see it', (story) => {
     const heard = page(told(`${story}.jsonl`));
@@ -46,23 +46,23 @@ describe('the stories that the server tells', () => {
     }
   });
 
-  it('counts what a slow listener missed', () => {
+  it('counts the partials that a slow page missed', () => {
     expect(page(told('slow-listener.jsonl'))?.partialsMissed).toBeGreaterThan(0);
   });
 
-  it('shows missing words, and nothing where nothing was said', () => {
+  it('shows missing words, and nothing for empty segments', () => {
     const shown = (story: string) => page(told(`${story}.jsonl`))?.segments.filter(isShown);
     expect(shown('degraded-engine')?.some((segment) => !segment.transcribed)).toBe(true);
     expect(shown('nothing-said-after-all')?.some((segment) => segment.text === '')).toBe(false);
   });
 });
 
-it('knows whose language is doubted', () => {
+it('knows which speakers seem to speak another language', () => {
   const call = page(told('another-language.jsonl'));
   expect(call?.doubts).toEqual([{ speaker: 'customer', expected: 'en' }]);
 });
 
-it('knows an echo from the moment it is told', () => {
+it('marks an echo from its first event on', () => {
   let call: LiveCall | undefined;
   const isTold: boolean[] = [];
   for (const event of told('echo-of-the-other-party.jsonl')) {
@@ -73,7 +73,7 @@ it('knows an echo from the moment it is told', () => {
   expect(isTold.lastIndexOf(false)).toBe(isTold.indexOf(true) - 1);
 });
 
-it('knows of no call before its snapshot', () => {
+it('has no call before its snapshot', () => {
   const [, event] = told('normal-call.jsonl');
   expect(event && fold(undefined, event)).toBeUndefined();
 });

@@ -1,6 +1,6 @@
 /**
- * What a listener knows of one call: the client channel's events, folded. Pure. The stories in
- * `fixtures/live/` say what must come out; the server's tests read the same files.
+ * The state of one live call, reduced from its events. Pure. The fixtures in `fixtures/live/` define
+ * the expected states; the tests of the server read the same files.
  */
 import type {
   CallEvent,
@@ -14,35 +14,35 @@ import type {
 } from '../api/types';
 import { type Lines, withoutOpen, withPartial, withSegment, withSnapshot } from './lines';
 
-/** One call, as the channel tells it. Never changed in place. */
+/** The state of one call. Immutable. */
 export interface LiveCall {
   readonly sid: string;
-  /** Which life of the channel `offset` belongs to. */
+  /** The epoch of the channel that `offset` counts in. */
   readonly epoch: number;
-  /** The last event that was folded. */
+  /** The offset of the last event. */
   readonly offset: number;
   readonly status: CallStatus | null;
   readonly recording: RecordingStatus | null;
-  /** Settled, in the order in which they settled. They only ever get more, but for a snapshot. */
+  /** The final segments, in the order in which they became final. Only a snapshot removes any. */
   readonly segments: readonly Segment[];
-  /** Not settled yet: the latest of each utterance, oldest first. */
+  /** The latest partial of each utterance that is not final, oldest first. */
   readonly partials: readonly Partial[];
-  /** Both, as they stand on the page. */
+  /** Both, in page order. */
   readonly lines: Lines;
   readonly engine: EngineHealth;
-  /** How far the oldest waiting final is behind. */
+  /** The delay of the oldest final that is still to come. */
   readonly lagMs: number;
-  /** Who seems to speak another language than is written down. */
+  /** The speakers who seem to speak another language than the server transcribes. */
   readonly doubts: readonly LanguageDoubt[];
-  /** Partials that this page was too slow for. */
+  /** The number of partials that the server skipped because this page was too slow. */
   readonly partialsMissed: number;
-  /** Why no more words come, if so. */
+  /** Why the transcription ended; null while it continues. */
   readonly ended: EndReason | null;
 }
 
 /**
- * The call after one more event; the same object if it changes nothing. Before the first snapshot
- * there is no call, and other events are of none.
+ * Applies one event; returns the same object if nothing changes. Events before the first snapshot
+ * are ignored.
  */
 export function fold(call: LiveCall | undefined, event: CallEvent): LiveCall | undefined {
   if (event.type === 'snapshot') {
@@ -63,7 +63,7 @@ export function fold(call: LiveCall | undefined, event: CallEvent): LiveCall | u
     };
   }
   if (!call) return undefined;
-  // Heard already: two subscriptions may overlap. A notice has the offset of what came before it.
+  // Already applied: two subscriptions may overlap. An `engine` event repeats the previous offset.
   if (event.offset <= call.offset && event.type !== 'engine') return call;
   const offset = event.offset;
   switch (event.type) {
@@ -105,12 +105,12 @@ export function fold(call: LiveCall | undefined, event: CallEvent): LiveCall | u
         lines: withoutOpen(call.lines),
       };
     default:
-      // A kind that a newer server sends: it still counts.
+      // An unknown event of a newer server still advances the offset.
       return { ...call, offset: (event satisfies never as CallEvent).offset };
   }
 }
 
-/** The partials with this one in the place of its segment's. */
+/** Replaces the partial of the same segment, or appends it. */
 function replacing(partials: readonly Partial[], next: Partial): readonly Partial[] {
   const at = partials.findIndex((partial) => partial.segmentId === next.segmentId);
   return at < 0 ? [...partials, next] : partials.with(at, next);

@@ -32,7 +32,7 @@ const segment = (id: string, startMs: number, text = id): Segment => ({
   transcribed: true,
 });
 
-/** `A` settled, `a` open, `-` gone. */
+/** `A` final, `a` open, `-` gone. */
 const shape = (lines: Lines) =>
   lines
     .flat()
@@ -43,45 +43,45 @@ const many = (count: number) =>
   Array.from({ length: count }, (_, at) => segment(`s${at}`, at * 1_000));
 
 describe('a line', () => {
-  it('keeps its place when its words settle', () => {
+  it('keeps its place when it becomes final', () => {
     const open = withPartial(withPartial([], partial('a', 1_000)), partial('b', 2_000, 'customer'));
     const second = withSegment(open, segment('b', 2_000));
     expect(shape(second)).toBe('aB');
     expect(shape(withSegment(second, segment('a', 1_000)))).toBe('AB');
   });
 
-  it('goes above one that began later, but never above one that is settled', () => {
+  it('goes above a line that started later, but not above a final one', () => {
     const open = withPartial([], partial('b', 2_000));
     expect(shape(withPartial(open, partial('a', 1_000)))).toBe('ab');
     const settled = withSegment(open, segment('b', 2_000));
     expect(shape(withPartial(settled, partial('a', 1_000)))).toBe('Ba');
   });
 
-  it('goes where it was said when its final is the first that is heard of it', () => {
+  it('is inserted by time if its final is its first event', () => {
     const lines = withSegment(withSegment([], segment('a', 1_000)), segment('c', 3_000));
     expect(shape(withSegment(lines, segment('b', 2_000)))).toBe('ABC');
   });
 
-  it('goes away quietly when nothing was said after all', () => {
+  it('disappears if the final is empty', () => {
     const open = withPartial(withSegment([], segment('a', 0)), partial('b', 1_000));
     const lines = withSegment(open, segment('b', 1_000, ''));
     expect(shape(lines)).toBe('A-');
     expect(shape(withPartial(lines, partial('c', 500)))).toBe('Ac-');
   });
 
-  it('stays where words are missing', () => {
+  it('stays if words are missing', () => {
     const missing = { ...segment('a', 0, ''), transcribed: false };
     expect(shape(withSegment([], missing))).toBe('A');
   });
 
-  it('goes when the words end while it is open', () => {
+  it('disappears if the transcription ends while it is open', () => {
     const lines = withPartial(withSegment([], segment('a', 0)), partial('b', 1_000));
     expect(shape(withoutOpen(lines))).toBe('A-');
   });
 });
 
 describe('a snapshot', () => {
-  it('comes in order of time to a newcomer', () => {
+  it('sorts the lines by time at first', () => {
     const lines = withSnapshot(
       [],
       [segment('b', 2_000), segment('a', 1_000)],
@@ -90,7 +90,7 @@ describe('a snapshot', () => {
     expect(shape(lines)).toBe('AcB');
   });
 
-  it('moves nothing that is there, adds what was missed, and takes what is not told any more', () => {
+  it('keeps existing lines in place, adds missed ones and removes others', () => {
     const heard = withPartial(withSegment([], segment('b', 2_000)), partial('a', 1_000));
     const before = withPartial(withSegment(heard, segment('a', 1_000)), partial('c', 3_000));
     const lines = withSnapshot(
@@ -101,7 +101,7 @@ describe('a snapshot', () => {
     expect(shape(lines)).toBe('BA-DE');
   });
 
-  it('that tells nothing new changes nothing', () => {
+  it('without news changes nothing', () => {
     const segments = many(60);
     const lines = withSnapshot([], segments, []);
     const again = withSnapshot(lines, structuredClone(segments), []);
@@ -110,7 +110,7 @@ describe('a snapshot', () => {
 });
 
 describe('chunks', () => {
-  it('are full but for the last, and only the one that changes is another', () => {
+  it('are full except the last, and unchanged ones stay the same object', () => {
     const lines = withSnapshot([], many(2 * LINES_PER_CHUNK + 3), []);
     expect(lines.map(({ length }) => length)).toEqual([LINES_PER_CHUNK, LINES_PER_CHUNK, 3]);
     const more = withPartial(lines, partial('p', 1e9));
@@ -121,7 +121,7 @@ describe('chunks', () => {
     expect(changed[2]?.slice(0, 3)).toEqual(lines[2]);
   });
 
-  it('begin with the line after a full one', () => {
+  it('start after a full chunk', () => {
     const lines = withSnapshot([], many(LINES_PER_CHUNK), []);
     const more = withPartial(lines, partial('p', 1e9));
     expect(more[0]).toBe(lines[0]);

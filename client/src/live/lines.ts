@@ -1,19 +1,18 @@
 /**
- * Where each utterance of a call stands on the page. Pure. An utterance gets its line with the first
- * that is heard of it and keeps it: its final takes the place of its partial, and two lines that are
- * settled never change places. Lines come in chunks, so that what a partial changes is small however
- * long the call is.
+ * The lines of a live transcript. Pure. An utterance gets its line with its first partial and keeps
+ * it: the final replaces the partial, and two final lines never change places. Lines come in chunks,
+ * so that a partial changes little however long the call is.
  */
 import type { Partial, Segment, Speaker } from '../api/types';
 
-interface Place {
+interface LineStart {
   readonly id: string;
   readonly speaker: Speaker;
   readonly startMs: number;
 }
 
-/** Settled, still being spoken, or nothing after all: such a line is not shown. */
-export type Line = Place &
+/** `settled`: final; `open`: a partial; `gone`: empty after all, and not shown. */
+export type Line = LineStart &
   (
     | { readonly kind: 'settled'; readonly segment: Segment }
     | { readonly kind: 'open'; readonly partial: Partial }
@@ -22,13 +21,13 @@ export type Line = Place &
 
 export type Chunk = readonly Line[];
 
-/** All chunks but the last are full. A chunk that did not change is the same object. */
+/** All chunks but the last are full. An unchanged chunk stays the same object. */
 export type Lines = readonly Chunk[];
 
-/** Lines of a chunk: what is drawn, measured and compared at once. */
+/** The number of lines in a chunk, which React renders and compares as one. */
 export const LINES_PER_CHUNK = 25;
 
-/** Whether something is shown for this segment: its words, or that they are missing. */
+/** Whether a segment has something to show: its words, or the notice that they are missing. */
 export const isShown = (segment: Segment) => segment.text !== '' || !segment.transcribed;
 
 export const withPartial = (lines: Lines, partial: Partial): Lines => put(lines, openOf(partial));
@@ -36,13 +35,13 @@ export const withPartial = (lines: Lines, partial: Partial): Lines => put(lines,
 export const withSegment = (lines: Lines, segment: Segment): Lines =>
   put(lines, settledOf(segment));
 
-/** The lines without those that are still being spoken: nothing more will come of them. */
+/** Removes the open lines: their utterances will get no final. */
 export const withoutOpen = (lines: Lines): Lines =>
   changeEach(lines, (line) => (line.kind === 'open' ? goneOf(line) : line));
 
 /**
- * The lines after all was told anew: what is there keeps its place, what is not told any more goes,
- * and the rest comes in order of time.
+ * Applies a snapshot: existing lines keep their place, lines that the snapshot lacks go, and new ones
+ * are inserted by time.
  */
 export function withSnapshot(
   lines: Lines,
@@ -81,7 +80,7 @@ function settledOf(segment: Segment): Line {
 
 const goneOf = ({ id, speaker, startMs }: Line): Line => ({ id, speaker, startMs, kind: 'gone' });
 
-/** A settled segment never changes; another life of the channel may know it better. */
+/** A final segment changes only in another epoch of the channel. */
 function isSame(line: Line, other: Line): boolean {
   return (
     line.kind === 'settled' &&
@@ -91,7 +90,7 @@ function isSame(line: Line, other: Line): boolean {
   );
 }
 
-/** Into its own place; a new one gets one. What changes is near the end: it is looked for there. */
+/** Replaces the line with the same id, or inserts it. Searches from the end, where changes occur. */
 function put(lines: Lines, line: Line): Lines {
   for (let at = lines.length - 1; at >= 0; at--) {
     const chunk = lines[at] ?? [];
@@ -102,8 +101,8 @@ function put(lines: Lines, line: Line): Lines {
 }
 
 /**
- * In order of time. What is still spoken never goes above what is settled: it would push it down as
- * it grows. A final without partials was missed while the line was down, and may.
+ * Inserts a line by time. An open line never goes above a final one, which it would push down as it
+ * grows. A final without partials may: it was missed while the link was down.
  */
 function insert(lines: Lines, line: Line): Lines {
   let place = countOf(lines);
@@ -134,7 +133,7 @@ function chunksOf(lines: readonly Line[]): Lines {
   return chunks;
 }
 
-/** Leaves each chunk of which nothing changes as it is. */
+/** Maps the lines; a chunk without changes stays the same object. */
 function changeEach(lines: Lines, change: (line: Line) => Line): Lines {
   return lines.map((chunk) => {
     const changed = chunk.map(change);

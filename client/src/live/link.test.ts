@@ -6,16 +6,16 @@ import {
   type LinkState,
   OPEN_WITHIN_MS,
   PING_EVERY_MS,
-  type Place,
   PONG_WITHIN_MS,
   REFUSALS_MAX,
+  type ResumePoint,
   STEADY_AFTER_MS,
 } from './link';
 
 const CALL = 'CA1';
 const OTHER = 'CA2';
 
-/** A browser's socket as far as the link uses one; the test is the server. */
+/** A fake WebSocket; the test plays the server. */
 class Socket extends EventTarget implements Pick<WebSocket, 'send' | 'close'> {
   onopen: (() => void) | null = null;
   onmessage: ((message: { data: unknown }) => void) | null = null;
@@ -34,8 +34,8 @@ class Socket extends EventTarget implements Pick<WebSocket, 'send' | 'close'> {
   }
 }
 
-/** A link, and what it did. */
-function setUp(places: Record<string, Place> = {}) {
+/** A link that records its callbacks. */
+function setUp(places: Record<string, ResumePoint> = {}) {
   const sockets: Socket[] = [];
   const states: LinkState[] = [];
   const events: CallEvent[] = [];
@@ -47,11 +47,11 @@ function setUp(places: Record<string, Place> = {}) {
       sockets.push(socket);
       return socket as unknown as WebSocket;
     },
-    placeOf: (callSid) => places[callSid],
+    resumePointOf: (callSid) => places[callSid],
     onEvent: (event) => events.push(event),
     onRefusal: (callSid, code) => refusals.push(`${callSid} ${code}`),
     onState: (state) => states.push(state),
-    chance: () => 1,
+    random: () => 1,
   });
   const latest = () => {
     const socket = sockets.at(-1);
@@ -82,7 +82,7 @@ afterEach(() => {
 });
 
 describe('a link', () => {
-  it('opens one socket for all calls, and asks for each from its beginning', () => {
+  it('opens one socket for all calls, and subscribes to each from its beginning', () => {
     const { link, sockets, states, latest } = setUp();
     link.listen(CALL);
     link.listen(OTHER);
@@ -96,7 +96,7 @@ describe('a link', () => {
     expect(states).toEqual(['connecting', 'open']);
   });
 
-  it('goes on where it stopped', () => {
+  it('resumes where it stopped', () => {
     const { link, latest } = setUp({ [CALL]: { offset: 17, epoch: 3 } });
     link.listen(CALL);
     latest().onopen?.();
@@ -106,7 +106,7 @@ describe('a link', () => {
     expect(latest().sent).toEqual([{ type: 'subscribe', callSid: CALL, offset: 17, epoch: 3 }]);
   });
 
-  it('waits longer each time, and begins anew after a line that held', () => {
+  it('backs off, and resets the backoff after a steady connection', () => {
     const { link, sockets, latest } = setUp();
     link.listen(CALL);
     const waitFor = (ms: number) => {
@@ -125,7 +125,7 @@ describe('a link', () => {
     waitFor(FIRST_WAIT_MS);
   });
 
-  it('gives up a socket that neither opens nor closes', () => {
+  it('gives up on a socket that neither opens nor closes', () => {
     const { link, sockets, states, latest } = setUp();
     link.listen(CALL);
     const first = latest();
@@ -134,11 +134,11 @@ describe('a link', () => {
     expect(states.at(-1)).toBe('waiting');
     vi.advanceTimersByTime(FIRST_WAIT_MS);
     expect(sockets).toHaveLength(2);
-    // What the first one says now is nobody's.
+    // Messages of the first socket are ignored now.
     expect([first.onopen, first.onmessage, first.onclose]).toEqual([null, null, null]);
   });
 
-  it('finds a line that went dead in silence', () => {
+  it('detects a dead connection', () => {
     const { link, states, latest } = setUp();
     link.listen(CALL);
     latest().onopen?.();
@@ -150,7 +150,7 @@ describe('a link', () => {
     expect(states.at(-1)).toBe('waiting');
   });
 
-  it('asks no line that talks whether it lives, and believes any sound', () => {
+  it('sends no ping while messages arrive, and accepts any message as a reply', () => {
     const { link, states, latest } = setUp();
     link.listen(CALL);
     latest().onopen?.();
@@ -164,7 +164,7 @@ describe('a link', () => {
     expect(states.at(-1)).toBe('open');
   });
 
-  it('drops what makes no sense', () => {
+  it('ignores invalid messages', () => {
     const { link, events, latest } = setUp();
     link.listen(CALL);
     latest().onopen?.();
@@ -176,8 +176,8 @@ describe('a link', () => {
   });
 });
 
-describe('when someone looks again', () => {
-  it('a wait ends', () => {
+describe('a wake-up', () => {
+  it('ends a wait', () => {
     const { link, sockets, latest } = setUp();
     link.listen(CALL);
     latest().onclose?.({ code: 1006 });
@@ -188,7 +188,7 @@ describe('when someone looks again', () => {
     expect(sockets).toHaveLength(2);
   });
 
-  it('an open line has to prove itself', () => {
+  it('tests an open connection', () => {
     const { link, states, latest } = setUp();
     link.listen(CALL);
     latest().onopen?.();
@@ -198,14 +198,14 @@ describe('when someone looks again', () => {
     expect(states.at(-1)).toBe('waiting');
   });
 
-  it('nothing happens where nobody listens', () => {
+  it('has no effect without calls', () => {
     const { link, sockets } = setUp();
     link.wake();
     expect(sockets).toEqual([]);
   });
 });
 
-describe('signed out', () => {
+describe('a rejected session', () => {
   const sentAway = () => {
     const all = setUp();
     all.link.listen(CALL);
@@ -214,14 +214,14 @@ describe('signed out', () => {
     return all;
   };
 
-  it('stays away by itself', () => {
+  it('is not retried automatically', () => {
     const { sockets, states } = sentAway();
     vi.advanceTimersByTime(10 * LONGEST_WAIT_MS);
     expect(sockets).toHaveLength(1);
     expect(states.at(-1)).toBe('signed-out');
   });
 
-  it('comes back when someone looks, or listens', () => {
+  it('is retried by a wake-up or a new call', () => {
     const first = sentAway();
     first.link.wake();
     expect(first.sockets).toHaveLength(2);
@@ -230,9 +230,9 @@ describe('signed out', () => {
     expect(second.sockets).toHaveLength(2);
   });
 
-  it('comes back after a wait when the session is good after all', () => {
+  it('is retried after a wait if the session is valid after all', () => {
     const { link, sockets, latest } = sentAway();
-    link.comeBack();
+    link.retrySignedOut();
     expect(sockets).toHaveLength(1);
     vi.advanceTimersByTime(FIRST_WAIT_MS);
     latest().onopen?.();
@@ -241,7 +241,7 @@ describe('signed out', () => {
 });
 
 describe('a refused call', () => {
-  it('is asked for again before anyone is told', () => {
+  it('is retried before it is reported', () => {
     const { link, refusals, latest } = setUp();
     link.listen(CALL);
     latest().onopen?.();
@@ -257,7 +257,7 @@ describe('a refused call', () => {
     expect(latest().sent.filter(({ type }) => type === 'subscribe')).toHaveLength(REFUSALS_MAX + 1);
   });
 
-  it('is not asked for again when it was let go', () => {
+  it('is not retried after it was forgotten', () => {
     const { link, latest } = setUp();
     link.listen(CALL);
     link.listen(OTHER);
@@ -269,8 +269,8 @@ describe('a refused call', () => {
   });
 });
 
-describe('forgetting', () => {
-  it('one of two calls says so, and hears no more of it', () => {
+describe('forgetting a call', () => {
+  it('unsubscribes from it while another call remains', () => {
     const { link, events, latest } = setUp();
     link.listen(CALL);
     link.listen(OTHER);
@@ -282,7 +282,7 @@ describe('forgetting', () => {
     expect(events).toEqual([ended(OTHER)]);
   });
 
-  it('the last call closes the socket, for good', () => {
+  it('closes the socket after the last call', () => {
     const { link, sockets, states, latest } = setUp();
     link.listen(CALL);
     latest().onopen?.();
@@ -294,7 +294,7 @@ describe('forgetting', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it('that is held stays open without calls, and comes back', () => {
+  it('keeps a held socket open, and reconnects it', () => {
     const { link, sockets, states, latest } = setUp();
     link.hold();
     latest().onopen?.();
@@ -312,7 +312,7 @@ describe('forgetting', () => {
     link.forget(CALL);
     expect(latest().isClosed).toBe(true);
     expect(states.at(-1)).toBe('idle');
-    // Nothing of it is left after it was closed for somebody else.
+    // After `close`, for another user, nothing is left.
     link.hold();
     link.close();
     link.listen(CALL);

@@ -1,68 +1,68 @@
 /**
- * The page's one WebSocket to the server, for every call that it listens to. It comes back by
- * itself, and asks for what was missed meanwhile. Decides when; what the events mean is
- * `call.ts`'s.
+ * The WebSocket of the page to the server, shared by all calls that the page listens to. It
+ * reconnects automatically, and resumes each call after the last event that arrived. `call.ts`
+ * interprets the events.
  */
 import type { CallEvent, ListenerReply, ListenerRequest } from '../api/types';
-import { waitMs } from './backoff';
+import { backoffMs } from './backoff';
 
-/** Silence is broken after this long, so that a dead line is found. */
+/** A ping is sent after this long without a message, to detect a dead connection. */
 export const PING_EVERY_MS = 20_000;
 
-/** A ping that is not answered within this means that the line is dead. */
+/** The connection is dead if a ping has no reply within this time. */
 export const PONG_WITHIN_MS = 5_000;
 
-/** A line that is not up within this long is given up: the network swallows what is sent. */
+/** An attempt to connect fails after this time: some networks drop packets silently. */
 export const OPEN_WITHIN_MS = 10_000;
 
-/** How often a call is asked for anew that was refused: one just placed may not be known yet. */
+/** How often a refused subscription is retried: the server may not know a new call yet. */
 export const REFUSALS_MAX = 4;
 
-/** A line that has been up for this long was a good one: the next wait is the first again. */
+/** The backoff starts again after a connection that lasted this long. */
 export const STEADY_AFTER_MS = 10_000;
 
 /**
- * `waiting`: the line was lost or did not come up, and is tried again in a while. `signed-out`: the
- * server wants nobody of this session; it is not tried again by itself.
+ * `waiting`: the connection was lost or failed, and is retried after a wait. `signed-out`: the server
+ * rejected the session, and there is no automatic retry.
  */
 export type LinkState = 'idle' | 'connecting' | 'open' | 'waiting' | 'signed-out';
 
-/** Where a listener of a call stopped. */
-export interface Place {
+/** The position after which the events of a call resume. */
+export interface ResumePoint {
   offset: number;
   epoch: number;
 }
 
-/** What the link needs, and whom it tells. */
+/** The environment of the link, and its callbacks. */
 export interface LinkOptions {
-  /** The socket's address, asked for at each attempt. */
+  /** The address of the socket, called at each attempt. */
   url: () => string;
   open: (url: string) => WebSocket;
-  /** Where to go on with a call; undefined: from its beginning. */
-  placeOf: (callSid: string) => Place | undefined;
+  /** Where a call resumes; undefined: at its beginning. */
+  resumePointOf: (callSid: string) => ResumePoint | undefined;
   onEvent: (event: CallEvent) => void;
-  /** A request that was not met again and again: a call that is not there, or not this user's. */
+  /** Called when all retries were refused: there is no such call, or it is another user's. */
   onRefusal: (callSid: string, code: string, message: string) => void;
   onState: (state: LinkState) => void;
-  /** 0 to 1. */
-  chance: () => number;
+  /** Returns a random number from 0 to 1. */
+  random: () => number;
 }
 
-/** The server's word for: you are not, or no longer, signed in. */
+/** The close code of the server for a session that is not, or no longer, valid. */
 const POLICY_VIOLATION = 1008;
 
 export class Link {
   readonly #options: LinkOptions;
-  /** The calls, and how often each was refused. */
-  readonly #wanted = new Map<string, number>();
-  /** Whether the socket is wanted without calls, too. */
+  /** The calls, each with the number of its refusals. */
+  readonly #refusals = new Map<string, number>();
+  /** The socket stays open without calls, too. */
   #isHeld = false;
-  /** Calls that are asked for anew in a while. */
-  readonly #refused = new Map<string, ReturnType<typeof setTimeout>>();
+  /** The timers of the refused calls that are retried. */
+  readonly #retries = new Map<string, ReturnType<typeof setTimeout>>();
   #state: LinkState = 'idle';
   #socket: WebSocket | undefined;
   #failures = 0;
-  #retry: ReturnType<typeof setTimeout> | undefined;
+  #reconnect: ReturnType<typeof setTimeout> | undefined;
   #heartbeat: ReturnType<typeof setTimeout> | undefined;
   #steady: ReturnType<typeof setTimeout> | undefined;
   #opening: ReturnType<typeof setTimeout> | undefined;
@@ -71,36 +71,36 @@ export class Link {
     this.#options = options;
   }
 
-  /** Begins to listen to a call, or begins there again. */
+  /** Subscribes to a call, or subscribes again. */
   listen(callSid: string) {
-    this.#wanted.set(callSid, 0);
+    this.#refusals.set(callSid, 0);
     if (this.#state === 'open') this.#subscribe(callSid);
     else if (this.#state === 'idle' || this.#state === 'signed-out') this.#connect();
   }
 
-  /** Keeps the socket open, also while there is no call: `onState` tells when the server is back. */
+  /** Keeps the socket open without calls, so that `onState` reports when the server is back. */
   hold() {
     this.#isHeld = true;
     if (this.#state === 'idle' || this.#state === 'signed-out') this.#connect();
   }
 
-  /** Without calls the socket closes from now on. */
+  /** Undoes `hold`: the socket closes when there is no call. */
   release() {
     this.#isHeld = false;
-    if (this.#wanted.size === 0) this.close();
+    if (this.#refusals.size === 0) this.close();
   }
 
-  /** Listens to a call no more; without calls the socket closes, unless it is held. */
+  /** Unsubscribes from a call; the socket closes after the last one, unless it is held. */
   forget(callSid: string) {
-    if (!this.#wanted.delete(callSid)) return;
-    this.#forgetRefusal(callSid);
-    if (this.#wanted.size === 0 && !this.#isHeld) this.close();
+    if (!this.#refusals.delete(callSid)) return;
+    this.#clearRetry(callSid);
+    if (this.#refusals.size === 0 && !this.#isHeld) this.close();
     else if (this.#state === 'open') this.#send({ type: 'unsubscribe', callSid });
   }
 
   /**
-   * The machine woke, the network is back, or someone looks: a dead line is found at once, and a
-   * wait ends.
+   * Tests an open connection, and ends a wait. Call it when the machine wakes, the network is back
+   * or the tab becomes visible.
    */
   wake() {
     switch (this.#state) {
@@ -119,89 +119,90 @@ export class Link {
     }
   }
 
-  /** The session is good after all: whoever was sent away comes back, in a while. */
-  comeBack() {
+  /** Reconnects after a wait if the session, though rejected, is valid after all. */
+  retrySignedOut() {
     if (this.#state === 'signed-out') this.#waitAndConnect();
   }
 
-  /** Ends the socket, and stays idle until someone listens or holds it again. */
+  /** Closes the socket, and forgets all calls. */
   close() {
     this.#drop();
-    for (const callSid of [...this.#wanted.keys()]) this.#forgetRefusal(callSid);
-    this.#wanted.clear();
+    for (const callSid of [...this.#refusals.keys()]) this.#clearRetry(callSid);
+    this.#refusals.clear();
     this.#isHeld = false;
     this.#failures = 0;
-    this.#become('idle');
+    this.#setState('idle');
   }
 
   #connect() {
     this.#drop();
-    this.#become('connecting');
+    this.#setState('connecting');
     const socket = this.#options.open(this.#options.url());
     this.#socket = socket;
     this.#opening = setTimeout(() => this.#lost(), OPEN_WITHIN_MS);
     socket.onopen = () => {
       clearTimeout(this.#opening);
-      this.#become('open');
+      this.#setState('open');
       this.#steady = setTimeout(() => {
         this.#failures = 0;
       }, STEADY_AFTER_MS);
-      for (const callSid of this.#wanted.keys()) this.#subscribe(callSid);
-      this.#rest();
+      for (const callSid of this.#refusals.keys()) this.#subscribe(callSid);
+      this.#schedulePing();
     };
     socket.onmessage = (message) => {
-      this.#rest();
-      this.#hear(message.data);
+      this.#schedulePing();
+      this.#onMessage(message.data);
     };
     socket.onclose = (event) => {
-      if (event.code === POLICY_VIOLATION) this.#sentAway();
+      if (event.code === POLICY_VIOLATION) this.#rejected();
       else this.#lost();
     };
   }
 
-  #hear(text: unknown) {
-    const heard = parse(text);
-    if (!heard) return;
-    switch (heard.type) {
+  #onMessage(text: unknown) {
+    const message = parse(text);
+    if (!message) return;
+    switch (message.type) {
       case 'pong':
-      // The page subscribes by the call's own name, never by a leg's.
+      // Only subscriptions by the SID of a leg get this reply; the page never makes one.
       case 'leg':
         return;
       case 'error':
-        if (heard.callSid) this.#refuse(heard.callSid, heard.error.code, heard.error.message);
+        if (message.callSid)
+          this.#refuse(message.callSid, message.error.code, message.error.message);
         return;
       default:
-        // The last of a call that was let go may be on its way still.
-        if (!this.#wanted.has(heard.callSid)) return;
-        this.#wanted.set(heard.callSid, 0);
-        this.#options.onEvent(heard);
+        // The last events may still arrive after an unsubscribe.
+        if (!this.#refusals.has(message.callSid)) return;
+        this.#refusals.set(message.callSid, 0);
+        this.#options.onEvent(message);
     }
   }
 
   #refuse(callSid: string, code: string, message: string) {
-    const refusals = this.#wanted.get(callSid);
+    const refusals = this.#refusals.get(callSid);
     if (refusals === undefined) return;
     if (refusals >= REFUSALS_MAX) {
       this.#options.onRefusal(callSid, code, message);
       return;
     }
-    this.#forgetRefusal(callSid);
-    this.#wanted.set(callSid, refusals + 1);
-    const again = () => {
-      this.#refused.delete(callSid);
+    this.#clearRetry(callSid);
+    this.#refusals.set(callSid, refusals + 1);
+    const retry = () => {
+      this.#retries.delete(callSid);
       if (this.#state === 'open') this.#subscribe(callSid);
     };
-    this.#refused.set(callSid, setTimeout(again, waitMs(refusals + 1, this.#options.chance())));
+    this.#retries.set(callSid, setTimeout(retry, backoffMs(refusals + 1, this.#options.random())));
   }
 
-  #forgetRefusal(callSid: string) {
-    clearTimeout(this.#refused.get(callSid));
-    this.#refused.delete(callSid);
+  #clearRetry(callSid: string) {
+    clearTimeout(this.#retries.get(callSid));
+    this.#retries.delete(callSid);
   }
 
-  #sentAway() {
+  #rejected() {
     this.#drop();
-    this.#become('signed-out');
+    this.#setState('signed-out');
   }
 
   #lost() {
@@ -211,22 +212,24 @@ export class Link {
 
   #waitAndConnect() {
     this.#failures += 1;
-    this.#retry = setTimeout(() => this.#connect(), waitMs(this.#failures, this.#options.chance()));
-    this.#become('waiting');
+    this.#reconnect = setTimeout(
+      () => this.#connect(),
+      backoffMs(this.#failures, this.#options.random()),
+    );
+    this.#setState('waiting');
   }
 
   #subscribe(callSid: string) {
-    this.#forgetRefusal(callSid);
-    const place = this.#options.placeOf(callSid);
-    this.#send({ type: 'subscribe', callSid, ...place });
+    this.#clearRetry(callSid);
+    this.#send({ type: 'subscribe', callSid, ...this.#options.resumePointOf(callSid) });
   }
 
   #send(request: ListenerRequest) {
     this.#socket?.send(JSON.stringify(request));
   }
 
-  /** Something was heard: the next ping is due after a silence. */
-  #rest() {
+  /** Postpones the ping after each message. */
+  #schedulePing() {
     clearTimeout(this.#heartbeat);
     this.#heartbeat = setTimeout(() => this.#ping(), PING_EVERY_MS);
   }
@@ -237,9 +240,9 @@ export class Link {
     this.#heartbeat = setTimeout(() => this.#lost(), PONG_WITHIN_MS);
   }
 
-  /** Lets go of the socket and of everything that is timed. */
+  /** Closes the socket, and clears its timers. */
   #drop() {
-    clearTimeout(this.#retry);
+    clearTimeout(this.#reconnect);
     clearTimeout(this.#heartbeat);
     clearTimeout(this.#steady);
     clearTimeout(this.#opening);
@@ -252,24 +255,24 @@ export class Link {
     socket.close();
   }
 
-  #become(state: LinkState) {
+  #setState(state: LinkState) {
     if (this.#state === state) return;
     this.#state = state;
     this.#options.onState(state);
   }
 }
 
-/** What the server wrote; undefined if it is nothing that it writes. */
+/** Parses a message; undefined if it is not one of the protocol. */
 function parse(text: unknown): CallEvent | ListenerReply | undefined {
   if (typeof text !== 'string') return undefined;
   try {
-    const heard: unknown = JSON.parse(text);
-    return isMessage(heard) ? heard : undefined;
+    const message: unknown = JSON.parse(text);
+    return isMessage(message) ? message : undefined;
   } catch {
     return undefined;
   }
 }
 
-/** The rest is the contract's word: both sides' tests read the same stories. */
-const isMessage = (heard: unknown): heard is CallEvent | ListenerReply =>
-  typeof heard === 'object' && heard !== null && 'type' in heard;
+/** Checks no more than this: the tests of client and server read the same `fixtures/live/`. */
+const isMessage = (value: unknown): value is CallEvent | ListenerReply =>
+  typeof value === 'object' && value !== null && 'type' in value;

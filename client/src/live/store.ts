@@ -1,4 +1,4 @@
-/** The calls that this page listens to, and whether it hears. Outside of React; hooks at the end. */
+/** The live calls of this page, and the state of the link. Outside of React; the hooks are at the end. */
 import { useEffect } from 'react';
 import { createStore, useStore } from 'zustand';
 import { api, unwrap } from '../api/client';
@@ -7,7 +7,7 @@ import type { CallEvent } from '../api/types';
 import { fold, type LiveCall } from './call';
 import { Link, type LinkState } from './link';
 
-/** A call that the server lets this page not hear. */
+/** Why the server refuses the events of a call. */
 export interface Refusal {
   code: string;
   message: string;
@@ -21,10 +21,10 @@ interface LiveState {
 
 export const liveStore = createStore<LiveState>(() => ({ link: 'idle', calls: {}, refusals: {} }));
 
-/** Those parts of the page that listen to each call. */
+/** The listeners of each call. */
 const listeners = new Map<string, Set<symbol>>();
 
-/** How long a call is kept after its last listener left: screens change hands. */
+/** A call is kept this long after its last listener left: the next screen may listen to it. */
 const KEPT_MS = 1_000;
 
 const link = new Link({
@@ -33,11 +33,11 @@ const link = new Link({
     return `${protocol === 'https:' ? 'wss' : 'ws'}://${host}/ws/transcriptions`;
   },
   open: (url) => new WebSocket(url),
-  placeOf: (callSid) => {
+  resumePointOf: (callSid) => {
     const call = liveStore.getState().calls[callSid];
     return call && { offset: call.offset, epoch: call.epoch };
   },
-  onEvent: hear,
+  onEvent: applyEvent,
   onRefusal: (callSid, code, message) => {
     liveStore.setState(({ refusals }) => ({
       refusals: { ...refusals, [callSid]: { code, message } },
@@ -45,36 +45,36 @@ const link = new Link({
   },
   onState: (state) => {
     liveStore.setState({ link: state });
-    // A socket that is refused does not say why: perhaps nobody is signed in any more.
-    if (state === 'signed-out' || state === 'waiting') void askWhoIsIn();
+    // A refused socket does not say why: the session may have ended.
+    if (state === 'signed-out' || state === 'waiting') void checkSession();
   },
-  chance: Math.random,
+  random: Math.random,
 });
 
-/** Only an answer counts: that the server cannot be reached says nothing of the session. */
-async function askWhoIsIn() {
+/** Only a response counts: an unreachable server says nothing about the session. */
+async function checkSession() {
   const session = await unwrap(api.GET('/api/session')).catch(() => undefined);
   if (!session) return;
-  if (session.open || session.user) link.comeBack();
+  if (session.open || session.user) link.retrySignedOut();
   else queries.setQueryData(sessionQuery.queryKey, session);
 }
 
-function hear(event: CallEvent) {
-  if (liveStore.getState().refusals[event.callSid]) withoutRefusal(event.callSid);
+function applyEvent(event: CallEvent) {
+  if (liveStore.getState().refusals[event.callSid]) clearRefusal(event.callSid);
   liveStore.setState(({ calls }) => {
     const call = fold(calls[event.callSid], event);
     return call ? { calls: { ...calls, [event.callSid]: call } } : {};
   });
 }
 
-/** Begins to listen to a call; call what it returns to stop. */
+/** Listens to a call until the returned function is called. */
 export function listen(callSid: string): () => void {
   const listener = Symbol(callSid);
   const others = listeners.get(callSid);
   if (others) others.add(listener);
   else {
     listeners.set(callSid, new Set([listener]));
-    withoutRefusal(callSid);
+    clearRefusal(callSid);
     link.listen(callSid);
   }
   return () => {
@@ -82,29 +82,29 @@ export function listen(callSid: string): () => void {
   };
 }
 
-/** Without effect for a listener of a user before this one. */
+/** Has no effect for a listener of an earlier user. */
 function leave(callSid: string, listener: symbol) {
   const all = listeners.get(callSid);
   if (!all?.delete(listener) || all.size > 0) return;
   listeners.delete(callSid);
   link.forget(callSid);
-  withoutRefusal(callSid);
+  clearRefusal(callSid);
   liveStore.setState(({ calls: { [callSid]: _, ...calls } }) => ({ calls }));
 }
 
-/** Asks once more for a call that the server did not let this page hear. */
+/** Subscribes again to a call that the server refused. */
 export function listenAgain(callSid: string) {
   if (!listeners.has(callSid)) return;
-  withoutRefusal(callSid);
+  clearRefusal(callSid);
   link.listen(callSid);
 }
 
-function withoutRefusal(callSid: string) {
+function clearRefusal(callSid: string) {
   liveStore.setState(({ refusals: { [callSid]: _, ...refusals } }) => ({ refusals }));
 }
 
-/** Listens while a page is there: it wakes with the machine, the network and the tab. */
-export function keepAwake(): () => void {
+/** Wakes the link with the machine, the network and the tab. */
+export function wakeLinkWithPage(): () => void {
   const wake = () => {
     if (document.visibilityState === 'visible') link.wake();
   };
@@ -119,9 +119,9 @@ export function keepAwake(): () => void {
 }
 
 /**
- * Keeps the line to the server open until the returned function is called.
+ * Keeps the link open until the returned function is called.
  *
- * @param onOpen told each time that the line comes up: at first, and after the server was away
+ * @param onOpen called each time that the link opens, also after the server was unreachable
  */
 export function holdLink(onOpen: () => void): () => void {
   const unsubscribe = liveStore.subscribe((now, before) => {
@@ -134,10 +134,10 @@ export function holdLink(onOpen: () => void): () => void {
   };
 }
 
-/** The server is back, or someone has signed in: a line that waits is tried at once. */
+/** Ends the wait of the link. Call it when the server is back or a user has signed in. */
 export const wakeLink = () => link.wake();
 
-/** Someone else uses the page now: nothing of the last user's stays. */
+/** Forgets all calls. Call it when another user takes over the page. */
 export function forgetCalls() {
   link.close();
   listeners.clear();
@@ -145,8 +145,8 @@ export function forgetCalls() {
 }
 
 /**
- * A part of a call, kept up to date while the component is there; undefined until the first
- * snapshot. Select as little as you show: partials change ten times a second.
+ * Selects from a live call; undefined until the first snapshot. Select no more than you show:
+ * partials change ten times a second.
  */
 export function useLiveCall<T>(
   callSid: string | undefined,
@@ -159,9 +159,9 @@ export function useLiveCall<T>(
   });
 }
 
-/** Why the server does not let this page hear a call, if so. */
+/** The refusal of a call, if any. */
 export const useRefusal = (callSid: string | undefined) =>
   useStore(liveStore, ({ refusals }) => (callSid ? refusals[callSid] : undefined));
 
-/** Whether the page hears. */
+/** The state of the link. */
 export const useLink = () => useStore(liveStore, ({ link }) => link);

@@ -1,10 +1,10 @@
-/** Whether what is typed can be called, and why not. Pure, with the world's numbering plans given. */
+/** Checks whether a typed number can be called. Pure: the numbering plans are an argument. */
 import type { CountryCode } from 'libphonenumber-js/min';
 import { dialled } from './dialled';
 import { isEmergency } from './emergency';
 import type { Library } from './format';
 
-/** What is known of a number that is typed. */
+/** The result of the check. */
 export type Checked =
   | { kind: 'empty' }
   | { kind: 'emergency'; digits: string }
@@ -15,10 +15,10 @@ export type Checked =
   | { kind: 'unused'; country: CountryCode }
   | { kind: 'callable'; e164: string; country: CountryCode | undefined };
 
-/** Digits of numbers that have no parts. */
+/** Numbers up to this length are not formatted. */
 const SHORT_DIGITS_MAX = 3;
 
-/** Judges a number as it would be dialled in that country. The server has the last word. */
+/** Checks a number as dialled in the country. The server checks it again. */
 export function check(library: Library, text: string, country: CountryCode): Checked {
   const digits = dialled(text);
   if (digits === '' || digits === '+') return { kind: 'empty' };
@@ -40,10 +40,10 @@ export function check(library: Library, text: string, country: CountryCode): Che
   }
 }
 
-/** The number as it is written in that country, however much of it there is. */
+/** Formats an incomplete number as it is written in the country. */
 export function asTyped(library: Library, text: string, country: CountryCode): string {
   const digits = dialled(text);
-  // Codes with * and #, and short numbers as for help, are written as they are.
+  // Service codes with * and #, and short numbers, have no format.
   if (/[*#]/.test(digits) || digits.length <= SHORT_DIGITS_MAX) return digits;
   return new library.AsYouType(country).input(digits);
 }

@@ -1,4 +1,4 @@
-/** The countries that a number may be meant in. */
+/** The countries of telephone numbers. */
 import type { CountryCode } from 'libphonenumber-js/min';
 import type { Library } from './format';
 
@@ -10,7 +10,7 @@ export interface Country {
   callingCode: string;
 }
 
-/** All of them, by name. */
+/** All countries, sorted by name. */
 export function countries(library: Library): readonly Country[] {
   const names = new Intl.DisplayNames(undefined, { type: 'region' });
   return library
@@ -23,7 +23,7 @@ export function countries(library: Library): readonly Country[] {
     .sort((a, b) => a.name.localeCompare(b.name));
 }
 
-/** The country of a browser's language, as far as it says: `en-GB`, or the one where most speak it. */
+/** The country of a language tag such as `en-GB`; without one, the most likely country. */
 export function countryOf(language: string): string {
   try {
     return new Intl.Locale(language).maximize().region ?? 'US';
@@ -32,8 +32,8 @@ export function countryOf(language: string): string {
   }
 }
 
-/** The plans know some 245 of them; of another one they say that it has no numbers. */
+/** The numbering plans cover some 245 countries; in others every number is invalid. */
 const isCountryCode = (code: string): code is CountryCode => /^[A-Z]{2}$/.test(code);
 
-/** One to begin with, whatever was asked for. */
+/** A valid country code for any input. */
 export const countryCode = (code: string): CountryCode => (isCountryCode(code) ? code : 'US');

@@ -1,23 +1,23 @@
-/** What somebody typed, pasted or linked to, as a telephone dials it. Pure. */
+/** Extracts the digits to dial from typed, pasted or linked text. Pure. */
 
-/** Characters of a pasted text that are looked at. */
+/** Longer text is cut to this length. */
 const TEXT_LENGTH_MAX = 200;
 
-/** `tel:` links, our own of the web, and whatever slashes were put behind them. */
+/** The scheme of `tel:` and `web+tel:` links, also with slashes. */
 const SCHEME = /^\s*(?:web\+)?tel:(?:\/\/)?/i;
 
-/** An extension, or the parameters of a `tel:` link: nothing that is dialled. */
+/** An extension, or the parameters of a `tel:` link, which are not dialled. */
 const EXTENSION = /(?:;.*|\s*(?:ext\.?|extension|x)\s*\d{1,7}\s*)$/i;
 
-/** Letters that stand for digits: only behind some digits, as in `1-800-FLOWERS`. */
+/** A vanity number such as `1-800-FLOWERS`: letters after some digits stand for digits. */
 const VANITY = /^\+?[\d\s().\-/]*\d[\d\s().\-/]*[a-z]/i;
 
 const KEYPAD = ['', '', 'abc', 'def', 'ghi', 'jkl', 'mno', 'pqrs', 'tuv', 'wxyz'];
 
-/** The digits of a text, with a `+` before them if it had one, and `*` and `#`; maybe nothing. */
+/** The digits, `*` and `#` of a text, with a leading `+` if it has one; may be empty. */
 export function dialled(text: string): string {
   const plain = asciiDigits(unlinked(text.slice(0, TEXT_LENGTH_MAX)).normalize('NFKC'))
-    // Marks of direction and width that come along when one copies.
+    // Invisible formatting characters of copied text.
     .replace(/\p{Cf}/gu, '')
     .replace(EXTENSION, '');
   const spelled = VANITY.test(plain) ? plain.replace(/[a-z]/gi, keyOf) : plain;
@@ -26,7 +26,7 @@ export function dialled(text: string): string {
   return hasPlus ? `+${digits}` : digits;
 }
 
-/** Whether a text, as a whole, is meant as a number: what is pasted beside the field counts then. */
+/** Whether a whole text is a number, so that pasting it anywhere fills the field. */
 export function looksDialled(text: string): boolean {
   if (SCHEME.test(text)) return true;
   const rest = text
@@ -46,7 +46,7 @@ function unlinked(text: string): string {
   }
 }
 
-/** Digits of other scripts lie in tens, each from its own zero. */
+/** Converts digits of other scripts, which Unicode encodes in runs of ten. */
 function asciiDigits(text: string): string {
   return text.replace(/\p{Nd}/gu, (digit) => {
     if (digit <= '9') return digit;

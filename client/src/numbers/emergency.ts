@@ -1,10 +1,10 @@
 /**
- * Emergency numbers, which this phone must not pretend to reach: it does not know where it is. The
- * table is the server's (`src/dialing/emergency.rs`, where its sources stand; a test compares
- * them), which has the last word. Pure.
+ * Emergency numbers, which this phone must not call: it does not know its location. The table is a
+ * copy of the one in `src/dialing/emergency.rs`, which lists its sources; a test compares the two.
+ * The server checks each call again. Pure.
  */
 
-/** What telephones know everywhere. */
+/** Emergency numbers that are the same in every region. */
 export const EVERYWHERE: readonly string[] = [
   '000',
   '08',
@@ -17,7 +17,7 @@ export const EVERYWHERE: readonly string[] = [
   '999',
 ];
 
-/** Each region's own: `US 911; …`. */
+/** The emergency numbers of each region: `US 911; …`. */
 export const TABLE = `
   AC 911 999; AD 110 112 116 118; AE 112 997 998 999; AF 100 102 119; AG 911 999; AI 911;
   AL 112 127 128 129; AM 101 102 103; AO 112 113 115; AR 100 101 107 911; AS 911;

@@ -1,34 +1,37 @@
-/** Telephone numbers as people write them. The knowledge of all countries comes when first needed. */
+/** Formats telephone numbers. The numbering plans load on first use. */
 import { useEffect, useState } from 'react';
 
-/** The numbering plans of the world. */
+/** The library with the numbering plans of all countries. */
 export type Library = typeof import('libphonenumber-js/min');
 
 let library: Library | undefined;
-let coming: Promise<Library> | undefined;
+let loading: Promise<Library> | undefined;
 
-/** The numbering plans of the world: a chunk of its own. */
+/** Loads the numbering plans, which are a chunk of their own. */
 export function loadNumbers(): Promise<Library> {
-  coming ??= import('libphonenumber-js/min').then(
+  loading ??= import('libphonenumber-js/min').then(
     (loaded) => {
       library = loaded;
       return loaded;
     },
     (failure) => {
-      coming = undefined;
+      loading = undefined;
       throw failure;
     },
   );
-  return coming;
+  return loading;
 }
 
-/** `+1 415 555 0100` of `+14155550100`; anything else, and any number until the plans are there, as it is. */
+/**
+ * Formats `+14155550100` as `+1 415 555 0100`. Other texts stay as they are, and so do numbers until
+ * the plans have loaded.
+ */
 export function formatParty(party: string): string {
   if (!library || !party.startsWith('+')) return party;
   return library.parsePhoneNumberFromString(party)?.formatInternational() ?? party;
 }
 
-/** The plans, once they are there. */
+/** The numbering plans, once loaded. */
 export function useNumbers(): Library | undefined {
   const [plans, setPlans] = useState(library);
   useEffect(() => {
@@ -37,7 +40,7 @@ export function useNumbers(): Library | undefined {
   return plans;
 }
 
-/** Writes parties for people; what uses it shows them anew once the plans are there. */
+/** `formatParty`, for components: they render again once the plans have loaded. */
 export function useFormatParty(): (party: string) => string {
   useNumbers();
   return formatParty;

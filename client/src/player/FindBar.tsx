@@ -1,12 +1,14 @@
-/** Looks for words in this transcript, beside the browser's own search. */
+/** The search within one transcript. */
 import { type Ref, useId } from 'react';
 import { t } from '../strings';
 import { HiddenText, IconButton } from '../ui/controls';
 import { Icon } from '../ui/icons';
 import css from './FindBar.module.css';
 
-/** More than anybody types. */
+/** Maximum characters of a query. */
 const QUERY_MAX = 100;
+
+const strings = t.calls.transcript;
 
 export function FindBar({
   query,
@@ -18,13 +20,12 @@ export function FindBar({
 }: {
   query: string;
   onQuery: (query: string) => void;
-  /** The place among those that were found. */
+  /** The index of the current match. */
   current: number;
   count: number;
   onStep: (by: 1 | -1) => void;
   field: Ref<HTMLInputElement>;
 }) {
-  const strings = t.calls.transcript;
   const id = useId();
   return (
     <search className={css.bar}>
@@ -52,22 +53,36 @@ export function FindBar({
       </span>
       {query && (
         <>
-          <IconButton
-            className={css.up}
-            icon="down"
-            label={strings.previous}
-            disabled={count === 0}
-            onClick={() => onStep(-1)}
-          />
-          <IconButton
-            icon="down"
-            label={strings.next}
-            disabled={count === 0}
-            onClick={() => onStep(1)}
-          />
+          <StepButtons isDisabled={count === 0} onStep={onStep} />
           <IconButton icon="close" label={strings.clear} onClick={() => onQuery('')} />
         </>
       )}
     </search>
+  );
+}
+
+function StepButtons({
+  isDisabled,
+  onStep,
+}: {
+  isDisabled: boolean;
+  onStep: (by: 1 | -1) => void;
+}) {
+  return (
+    <>
+      <IconButton
+        className={css.up}
+        icon="down"
+        label={strings.previous}
+        disabled={isDisabled}
+        onClick={() => onStep(-1)}
+      />
+      <IconButton
+        icon="down"
+        label={strings.next}
+        disabled={isDisabled}
+        onClick={() => onStep(1)}
+      />
+    </>
   );
 }

@@ -1,14 +1,14 @@
-/** The player's controls, at the foot of a call's page. */
+/** The controls of the player, at the bottom of the page. */
 import { useEffect, useRef } from 'react';
-import type { Names } from '../call/TranscriptLine';
-import { clockTime } from '../format';
+import type { Names } from '../callRecord/party';
+import { clockTime } from '../format/time';
 import { t } from '../strings';
 import { Button, IconButton } from '../ui/controls';
 import css from './PlayerDock.module.css';
 import { type Player, SPEEDS, usePlayer } from './player';
+import { LONG_STEP_MS } from './seekSteps';
 import type { Source } from './sources';
 import type { Talk } from './speech';
-import { LONG_STEP_MS } from './steps';
 import { Timeline } from './Timeline';
 
 const STEP_SECONDS = LONG_STEP_MS / 1_000;
@@ -26,7 +26,7 @@ export function PlayerDock({
   talk: Talk;
   names: Names;
   sources: readonly Source[];
-  /** What is heard; undefined: no sound was kept. */
+  /** The chosen source; undefined: there is no audio. */
   source: Source | undefined;
   onSource: (url: string) => void;
   onCopyMoment: () => void;
@@ -36,11 +36,11 @@ export function PlayerDock({
     <section className={css.dock} data-print="never" aria-label={strings.label}>
       <Timeline player={player} talk={talk} names={names} />
       <div className={css.controls}>
-        {source && <Sound key={source.url} player={player} url={source.url} />}
+        {source && <AudioElement key={source.url} player={player} url={source.url} />}
         {source && <PlayButtons player={player} />}
         <Clock player={player} />
         {!source && <p className={css.note}>{strings.noSound}</p>}
-        {source && <Pace player={player} />}
+        {source && <SpeedControls player={player} />}
         {sources.length > 1 && (
           <SourceChoice sources={sources} url={source?.url} onSource={onSource} />
         )}
@@ -55,11 +55,10 @@ export function PlayerDock({
   );
 }
 
-/** Its controls are ours; its words are the page. */
-function Sound({ player, url }: { player: Player; url: string }) {
+function AudioElement({ player, url }: { player: Player; url: string }) {
   const audio = useRef<HTMLAudioElement>(null);
   useEffect(() => (audio.current ? player.attach(audio.current) : undefined), [player]);
-  // biome-ignore lint/a11y/useMediaCaption: the transcript stands above it
+  // biome-ignore lint/a11y/useMediaCaption: the page shows the transcript
   return <audio ref={audio} src={url} preload="metadata" />;
 }
 
@@ -111,7 +110,7 @@ function Clock({ player }: { player: Player }) {
   );
 }
 
-function Pace({ player }: { player: Player }) {
+function SpeedControls({ player }: { player: Player }) {
   const strings = t.calls.player;
   const speed = usePlayer(player, (state) => state.speed);
   const skips = usePlayer(player, (state) => state.skipsSilence);

@@ -1,31 +1,31 @@
-/** Who speaks when, and where the player is: one lane for each party, from left to right. */
+/** The timeline: one lane of speech for each party, and the position of the player. */
 import { memo, useEffect, useRef } from 'react';
 import type { Speaker } from '../api/types';
-import type { Names } from '../call/TranscriptLine';
-import { clockTime } from '../format';
+import type { Names } from '../callRecord/party';
+import { clockTime } from '../format/time';
 import { t } from '../strings';
-import { boxesOf, LANE_HEIGHT, shareOf, WIDTH } from './geometry';
 import { type Player, usePlayer } from './player';
 import type { Talk } from './speech';
 import css from './Timeline.module.css';
+import { boxesOf, LANE_HEIGHT, shareOf, WIDTH } from './timelineGeometry';
 
 const SPEAKERS: readonly Speaker[] = ['customer', 'agent'];
 
 export function Timeline({ player, talk, names }: { player: Player; talk: Talk; names: Names }) {
   const durationMs = usePlayer(player, (state) => state.durationMs);
-  // Read aloud and drawn by the second; the line moves by the frame.
+  // The slider moves by the second; the playhead moves with every frame.
   const second = usePlayer(player, (state) => Math.floor(state.timeMs / 1_000));
-  const head = useRef<HTMLSpanElement>(null);
+  const playhead = useRef<HTMLSpanElement>(null);
   useEffect(() => {
     const move = () => {
       const { timeMs, durationMs } = player.store.getState();
-      if (head.current) head.current.style.left = `${100 * shareOf(timeMs, durationMs)}%`;
+      if (playhead.current) playhead.current.style.left = `${100 * shareOf(timeMs, durationMs)}%`;
     };
     move();
     return player.store.subscribe(move);
   }, [player]);
   return (
-    // Time runs from left to right in every language, as in every player.
+    // Time runs from left to right in every language.
     <div className={css.timeline} dir="ltr">
       <div className={css.names} aria-hidden="true">
         {SPEAKERS.map((speaker) => (
@@ -36,10 +36,10 @@ export function Timeline({ player, talk, names }: { player: Player; talk: Talk; 
       </div>
       <div className={css.track}>
         <Lanes talk={talk} durationMs={durationMs} />
-        <span ref={head} className={css.head} />
+        <span ref={playhead} className={css.head} />
         <input
           type="range"
-          // By seconds, as anywhere on the page; its own steps are too small to hear.
+          // The shortcuts of the page move it by seconds; its own steps are too small.
           data-keys="page"
           className={css.range}
           aria-label={t.calls.player.position}

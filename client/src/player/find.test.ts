@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { findIn, MATCHES_MAX } from './find';
-import { say } from './fixture';
+import { utterance } from './segmentFixture';
 import { talkOf } from './speech';
 
 const line = (startMs: number, text: string) =>
-  say(
+  utterance(
     'agent',
     text.split(' ').map((word, at) => [word, startMs + at, startMs + at] as const),
   );
@@ -17,25 +17,25 @@ const found = (query: string) =>
       .join(' '),
   );
 
-describe('words in a transcript', () => {
-  it('are found in any part, without regard to case and accents', () => {
+describe('matches in a transcript', () => {
+  it('ignore case and accents, and include parts of words', () => {
     expect(found('CAFE')).toEqual(['café,', 'cafeteria.']);
     expect(found('the')).toEqual(['The', 'the', 'the', 'the']);
   });
 
-  it('are found across words, but not across segments', () => {
+  it('may span words, but not segments', () => {
     expect(found(' the   the ')).toEqual(['the the']);
     expect(found('cafeteria. never')).toEqual([]);
     expect(found('e c')).toEqual(['The café,', 'the cafeteria.']);
   });
 
-  it('are none for nothing', () => {
+  it('are none for an empty query', () => {
     expect(found('')).toEqual([]);
     expect(found('  ')).toEqual([]);
     expect(found('.*')).toEqual([]);
   });
 
-  it('are counted up to a limit', () => {
+  it('are limited in number', () => {
     const much = talkOf([line(0, 'a '.repeat(3_000).trim())]);
     expect(findIn(much, 'a')).toHaveLength(MATCHES_MAX);
   });

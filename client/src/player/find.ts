@@ -1,18 +1,18 @@
-/** Looks for words within one transcript. Pure. */
+/** The search within one transcript. Pure. */
 import type { Talk } from './speech';
 
-/** Words, by their places in the transcript; `last` is one of them. */
+/** A range of words by index, including `last`. */
 export interface Match {
   first: number;
   last: number;
 }
 
-/** More are not counted. */
+/** The maximum number of matches. */
 export const MATCHES_MAX = 999;
 
 /**
- * Where `query` stands, within one segment each: without regard to case, accents, or how many
- * spaces there are. Any part of a word counts, as in the browser's own search.
+ * Finds `query` within single segments, ignoring case, accents and the number of spaces. Parts of
+ * words match, as in the search of the browser.
  */
 export function findIn(talk: Talk, query: string): Match[] {
   const needle = fold(query).trim().replace(/\s+/g, ' ');
@@ -21,7 +21,7 @@ export function findIn(talk: Talk, query: string): Match[] {
   for (const { first, count } of talk.lines) {
     const words = talk.words.slice(first, first + count).map((word) => fold(word.text));
     const text = words.join(' ');
-    // Where each word ends in `text`, the space after it not counted.
+    // The end of each word in `text`, without the space after it.
     const ends: number[] = [];
     for (const word of words) ends.push((ends.at(-1) ?? -1) + 1 + word.length);
     let from = text.indexOf(needle);

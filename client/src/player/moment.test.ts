@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { callPath, readMoment } from './moment';
 
 describe('moments in links', () => {
-  it('come back to the millisecond', () => {
+  it('survive a round trip to the millisecond', () => {
     for (const ms of [0, 1, 999, 1_000, 12_345, 3_600_000, 86_400_000])
       expect(readMoment(callPath('CA1', ms).replace(/.*\?/, '?'))).toBe(ms);
   });
@@ -11,7 +11,7 @@ describe('moments in links', () => {
     ['?t=1:05', 65_000],
     ['?t=1:02:03.5', 3_723_500],
     ['?x=1&t=7', 7_000],
-  ])('are read as people write them: %s', (search, ms) => {
+  ])('are parsed: %s', (search, ms) => {
     expect(readMoment(search)).toBe(ms);
   });
 

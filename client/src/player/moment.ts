@@ -1,9 +1,9 @@
-/** Moments of a call in links: `?t=12.5`. Pure. */
+/** Links to a moment of a call: `?t=12.5`. Pure. */
 
-/** Twilio ends calls before: nothing later is meant. */
+/** Twilio ends every call within this time. */
 const MOMENT_MS_MAX = 24 * 3_600_000;
 
-/** The moment that an address names, in seconds or as on a clock (`1:05`); null: none. */
+/** The moment in an address, given in seconds or as on a clock (`1:05`); null without one. */
 export function readMoment(search: string): number | null {
   const text = new URLSearchParams(search).get('t')?.trim() ?? '';
   if (!/^(?:\d{1,3}:)?(?:\d{1,2}:)?\d{1,6}(?:\.\d{1,3})?$/.test(text)) return null;
@@ -12,6 +12,6 @@ export function readMoment(search: string): number | null {
   return ms <= MOMENT_MS_MAX ? ms : null;
 }
 
-/** Where a call is shown, at a moment of it. */
+/** The path of the page of a call, at a moment if given. */
 export const callPath = (sid: string, timeMs?: number) =>
   `/calls/${encodeURIComponent(sid)}${timeMs === undefined ? '' : `?t=${Math.round(timeMs) / 1_000}`}`;

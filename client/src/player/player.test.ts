@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { Player, type Sound } from './player';
+import { type AudioLike, Player } from './player';
 
-/** A sound that loads and plays when told. */
-class FakeSound extends EventTarget implements Sound {
+/** A fake audio element that loads and plays on demand. */
+class FakeSound extends EventTarget implements AudioLike {
   currentTime = 0;
   duration = Number.NaN;
   paused = true;
@@ -44,7 +44,7 @@ function open(offsetMs = 0, silences = [{ startMs: 2_000, endMs: 6_000 }]) {
 }
 
 describe('a player', () => {
-  it('goes where it was sent before the sound had come', () => {
+  it('applies a seek from before the audio had loaded', () => {
     const { player, sound, state } = open();
     player.seek(3_000);
     expect(sound.currentTime).toBe(0);
@@ -55,7 +55,7 @@ describe('a player', () => {
     expect(state().durationMs).toBe(10_000);
   });
 
-  it('goes beyond the last word where the sound goes on, and not beyond that', () => {
+  it('seeks beyond the last word up to the end of the audio', () => {
     const { player, sound } = open();
     player.seek(9_500);
     sound.arrive(10);
@@ -75,7 +75,7 @@ describe('a player', () => {
     expect(state().timeMs).toBe(10_000);
   });
 
-  it('keeps the clock of the words where a recording began later', () => {
+  it('uses the time of the call for a recording that started later', () => {
     const { player, sound, state } = open(2_500);
     sound.arrive(10);
     expect(state().durationMs).toBe(12_500);
@@ -89,7 +89,7 @@ describe('a player', () => {
     expect(state().timeMs).toBe(1_000);
   });
 
-  it('skips silence only when told to, and only while it plays', async () => {
+  it('skips silence only on request, and only while it plays', async () => {
     const { player, sound, state } = open();
     sound.arrive(10);
     player.play();
@@ -103,7 +103,7 @@ describe('a player', () => {
     expect(state().timeMs).toBe(3_200);
   });
 
-  it('begins again after the end', () => {
+  it('starts again after the end', () => {
     const { player, sound } = open();
     sound.arrive(8);
     player.seek(8_000);
@@ -114,7 +114,7 @@ describe('a player', () => {
     expect(sound.paused).toBe(true);
   });
 
-  it('changes its speed in steps that end', () => {
+  it('changes its speed in limited steps', () => {
     const { player, sound, state } = open();
     for (let step = 0; step < 10; step++) player.stepSpeed(1);
     expect(sound.playbackRate).toBe(2);
@@ -122,7 +122,7 @@ describe('a player', () => {
     expect(state().speed).toBe(0.5);
   });
 
-  it('tells of a failure, and tries again from where it was', () => {
+  it('reports a failure, and retries from its position', () => {
     const { player, sound, state } = open();
     sound.arrive(10);
     player.seek(4_000);
@@ -136,7 +136,7 @@ describe('a player', () => {
     expect(sound.currentTime).toBe(4);
   });
 
-  it('is a place in the words where there is no sound', () => {
+  it('is a position in the transcript without audio', () => {
     const player = new Player();
     player.open({ source: null, wordsEndMs: 8_000, silences: [] });
     player.seek(5_000);
@@ -145,7 +145,7 @@ describe('a player', () => {
     expect([timeMs, isPlaying, durationMs]).toEqual([5_000, false, 8_000]);
   });
 
-  it('keeps its place and its pace in another sound', () => {
+  it('keeps its position and speed with another source', () => {
     const { player, sound, leave, state } = open();
     sound.arrive(10);
     player.seek(4_000);
@@ -159,7 +159,7 @@ describe('a player', () => {
     expect(state().durationMs).toBe(21_000);
   });
 
-  it('leaves the sound silent', () => {
+  it('pauses the audio when it is detached', () => {
     const { player, sound, leave, state } = open();
     sound.arrive(10);
     player.play();

@@ -1,6 +1,6 @@
 /**
- * Plays a call. Time is the call's own: that of its words, wherever its sound began. Without sound
- * it is a place in the words that one moves. Outside of React; hooks at the end.
+ * Plays a stored call. All times are times of the call, whenever its audio started. Without audio the
+ * player is a position that can be moved. Outside of React; the hook is at the end.
  */
 import { createStore, useStore } from 'zustand';
 import type { Source } from './sources';
@@ -9,22 +9,22 @@ import { type Span, skipFrom } from './speech';
 export const SPEEDS: readonly number[] = [0.5, 0.75, 1, 1.25, 1.5, 1.75, 2];
 
 export interface PlayerState {
-  /** Where it is: changes with every frame while it plays. Select as little as you show. */
+  /** The position; changes with every frame while it plays. Select no more than you show. */
   timeMs: number;
-  /** As long as the sound or the words, whichever goes on for longer. */
+  /** The end of the audio or of the last word, whichever is later. */
   durationMs: number;
   isPlaying: boolean;
-  /** Waits for sound from the server. */
+  /** Waits for audio from the server. */
   isWaiting: boolean;
   hasFailed: boolean;
   speed: number;
   skipsSilence: boolean;
-  /** Counts the times that someone went to another place. */
+  /** The number of seeks so far. */
   seeks: number;
 }
 
-/** The parts of an `<audio>` that are used, so that tests can stand in for it. */
-export type Sound = Pick<
+/** The used part of an `<audio>` element, which tests can replace. */
+export type AudioLike = Pick<
   HTMLAudioElement,
   | 'currentTime'
   | 'duration'
@@ -41,12 +41,12 @@ export type Sound = Pick<
 
 export interface PlayerOptions {
   source: Pick<Source, 'offsetMs'> | null;
-  /** Where the last word ends. */
+  /** The end of the last word. */
   wordsEndMs: number;
   silences: readonly Span[];
 }
 
-/** From here on a place can be set in the sound. */
+/** The `readyState` from which an audio element can seek. */
 const HAVE_METADATA = 1;
 
 export class Player {
@@ -61,57 +61,56 @@ export class Player {
     seeks: 0,
   }));
   #options: PlayerOptions = { source: null, wordsEndMs: 0, silences: [] };
-  #sound: Sound | undefined;
+  #audio: AudioLike | undefined;
   #frame: number | undefined;
-  /** A place that was asked for before the sound could be set to it. */
-  #wantedMs: number | undefined;
+  /** A seek that waits for the metadata of the audio. */
+  #pendingSeekMs: number | undefined;
 
-  /** Another sound, or more words; the place and the pace stay. */
+  /** Takes another source, or more words; keeps the position and the speed. */
   open(options: PlayerOptions) {
     this.#options = options;
     this.#set({ durationMs: options.wordsEndMs });
-    if (this.#sound && this.#sound.readyState >= HAVE_METADATA) this.#measure(this.#sound);
+    if (this.#audio && this.#audio.readyState >= HAVE_METADATA) this.#readMetadata(this.#audio);
   }
 
-  /** Takes the sound that the page has; call what it returns when it goes. */
-  attach(sound: Sound): () => void {
-    this.#sound = sound;
-    const on = this.#listeners(sound);
-    for (const [name, listener] of on) sound.addEventListener(name, listener);
-    sound.playbackRate = this.#state.speed;
-    if (sound.readyState >= HAVE_METADATA) this.#measure(sound);
-    else this.#wantedMs ??= this.#state.timeMs;
+  /** Attaches the audio element until the returned function is called. */
+  attach(audio: AudioLike): () => void {
+    this.#audio = audio;
+    const on = this.#listeners(audio);
+    for (const [name, listener] of on) audio.addEventListener(name, listener);
+    audio.playbackRate = this.#state.speed;
+    if (audio.readyState >= HAVE_METADATA) this.#readMetadata(audio);
+    else this.#pendingSeekMs ??= this.#state.timeMs;
     return () => {
-      for (const [name, listener] of on) sound.removeEventListener(name, listener);
-      sound.pause();
-      this.#rest();
-      this.#sound = undefined;
+      for (const [name, listener] of on) audio.removeEventListener(name, listener);
+      audio.pause();
+      this.#stopFrames();
+      this.#audio = undefined;
       this.#set({ isPlaying: false, isWaiting: false });
     };
   }
 
-  /** Asks the sound itself: the state hears of it an event later, and keys may be quicker. */
+  /** Reads the audio element itself, since the state follows only with the next event. */
   toggle() {
-    if (this.#sound && !this.#sound.paused) this.pause();
+    if (this.#audio && !this.#audio.paused) this.pause();
     else this.play();
   }
 
   play() {
-    const sound = this.#sound;
-    if (!sound || !this.#options.source) return;
+    const audio = this.#audio;
+    if (!audio || !this.#options.source) return;
     if (this.#state.timeMs >= this.#state.durationMs) this.seek(0);
-    // The browser says no, or the sound cannot be loaded: `error` and `pause` tell.
-    sound.play().catch(() => this.#set({ isPlaying: false, isWaiting: false }));
+    // The browser refused, or the audio failed to load, which an `error` event reports.
+    audio.play().catch(() => this.#set({ isPlaying: false, isWaiting: false }));
   }
 
   pause() {
-    this.#sound?.pause();
+    this.#audio?.pause();
   }
 
-  /** Goes to a time of the call. */
   seek(timeMs: number) {
     this.#set({ seeks: this.#state.seeks + 1 });
-    this.#go(timeMs);
+    this.#moveTo(timeMs);
   }
 
   seekBy(ms: number) {
@@ -120,10 +119,10 @@ export class Player {
 
   setSpeed(speed: number) {
     this.#set({ speed });
-    if (this.#sound) this.#sound.playbackRate = speed;
+    if (this.#audio) this.#audio.playbackRate = speed;
   }
 
-  /** The next faster speed, or the next slower one, if there is one. */
+  /** Changes to the next faster or slower speed, if there is one. */
   stepSpeed(by: 1 | -1) {
     const at = SPEEDS.indexOf(this.#state.speed);
     const speed = SPEEDS[at + by];
@@ -134,93 +133,93 @@ export class Player {
     this.#set({ skipsSilence });
   }
 
-  /** Loads the sound once more after a failure. */
+  /** Loads the audio again after a failure. */
   retry() {
     this.#set({ hasFailed: false });
-    this.#wantedMs = this.#state.timeMs;
-    this.#sound?.load();
+    this.#pendingSeekMs = this.#state.timeMs;
+    this.#audio?.load();
   }
 
-  #go(timeMs: number) {
-    const sound = this.#sound;
-    // The sound may go on after the last word: until it has come, nobody knows for how long.
-    const isKnown = !sound || sound.readyState >= HAVE_METADATA;
+  #moveTo(timeMs: number) {
+    const audio = this.#audio;
+    // The duration is unknown until the metadata arrives: the audio may outlast the last word.
+    const isKnown = !audio || audio.readyState >= HAVE_METADATA;
     const to = Math.max(0, isKnown ? Math.min(timeMs, this.#state.durationMs) : timeMs);
     this.#set({ timeMs: to });
-    if (!sound) return;
-    if (isKnown) sound.currentTime = this.#inSound(to);
-    else this.#wantedMs = to;
+    if (!audio) return;
+    if (isKnown) audio.currentTime = this.#toAudioTime(to);
+    else this.#pendingSeekMs = to;
   }
 
-  #listeners(sound: Sound): [string, () => void][] {
+  #listeners(audio: AudioLike): [string, () => void][] {
     return [
-      ['loadedmetadata', () => this.#measure(sound)],
-      ['durationchange', () => this.#measure(sound)],
+      ['loadedmetadata', () => this.#readMetadata(audio)],
+      ['durationchange', () => this.#readMetadata(audio)],
       ['play', () => this.#set({ isPlaying: true })],
       [
         'playing',
         () => {
           this.#set({ isWaiting: false, hasFailed: false });
-          this.#follow();
+          this.#startFrames();
         },
       ],
       ['waiting', () => this.#set({ isWaiting: true })],
       [
         'pause',
         () => {
-          this.#rest();
-          this.#hear();
+          this.#stopFrames();
+          this.#readPosition();
           this.#set({ isPlaying: false, isWaiting: false });
         },
       ],
-      // Frames stop while nobody looks; silence is to be skipped even then.
-      ['timeupdate', () => this.#hear()],
-      ['seeked', () => this.#hear()],
+      // Hidden tabs get no frames, but silence must still be skipped.
+      ['timeupdate', () => this.#readPosition()],
+      ['seeked', () => this.#readPosition()],
       ['error', () => this.#set({ hasFailed: true, isPlaying: false, isWaiting: false })],
     ];
   }
 
-  /** How long it is, and to where it was sent before that was known. */
-  #measure(sound: Sound) {
-    const endMs = Number.isFinite(sound.duration) ? this.#inCall(sound.duration) : 0;
+  /** Reads the duration, and applies a pending seek. */
+  #readMetadata(audio: AudioLike) {
+    const endMs = Number.isFinite(audio.duration) ? this.#toCallTime(audio.duration) : 0;
     this.#set({ durationMs: Math.max(this.#options.wordsEndMs, endMs) });
-    if (this.#wantedMs === undefined) return;
-    const wanted = this.#wantedMs;
-    this.#wantedMs = undefined;
-    if (wanted > 0) this.#go(wanted);
+    if (this.#pendingSeekMs === undefined) return;
+    const wanted = this.#pendingSeekMs;
+    this.#pendingSeekMs = undefined;
+    if (wanted > 0) this.#moveTo(wanted);
   }
 
-  /** Where the sound has got to. */
-  #hear() {
-    const sound = this.#sound;
-    if (!sound || this.#wantedMs !== undefined || sound.readyState < HAVE_METADATA) return;
-    const timeMs = this.#inCall(sound.currentTime);
+  /** Reads the position of the audio, and skips silence. */
+  #readPosition() {
+    const audio = this.#audio;
+    if (!audio || this.#pendingSeekMs !== undefined || audio.readyState < HAVE_METADATA) return;
+    const timeMs = this.#toCallTime(audio.currentTime);
     const skipTo =
-      this.#state.skipsSilence && !sound.paused ? skipFrom(this.#options.silences, timeMs) : null;
-    if (skipTo !== null) this.#go(skipTo);
-    // A recording that began late has no sound of the beginning: the place stays where it was put.
-    else if (!sound.paused || sound.currentTime > 0) this.#set({ timeMs });
+      this.#state.skipsSilence && !audio.paused ? skipFrom(this.#options.silences, timeMs) : null;
+    if (skipTo !== null) this.#moveTo(skipTo);
+    // The audio of a late recording lacks the beginning: there the position stays as it was set.
+    else if (!audio.paused || audio.currentTime > 0) this.#set({ timeMs });
   }
 
-  #follow() {
-    this.#rest();
+  #startFrames() {
+    this.#stopFrames();
     const step = () => {
-      this.#hear();
+      this.#readPosition();
       this.#frame = requestAnimationFrame(step);
     };
     this.#frame = requestAnimationFrame(step);
   }
 
-  #rest() {
+  #stopFrames() {
     if (this.#frame !== undefined) cancelAnimationFrame(this.#frame);
     this.#frame = undefined;
   }
 
-  #inCall(seconds: number) {
+  #toCallTime(seconds: number) {
     return seconds * 1_000 + (this.#options.source?.offsetMs ?? 0);
   }
 
-  #inSound(timeMs: number) {
+  #toAudioTime(timeMs: number) {
     return Math.max(0, timeMs - (this.#options.source?.offsetMs ?? 0)) / 1_000;
   }
 
@@ -233,6 +232,6 @@ export class Player {
   }
 }
 
-/** A part of the player's state, kept up to date. */
+/** Selects from the state of the player. */
 export const usePlayer = <T>(player: Player, select: (state: PlayerState) => T): T =>
   useStore(player.store, select);

@@ -10,7 +10,7 @@ const recording = (sid: string, status: Recording['status'], startedAt: string |
 });
 const CALL = { sid: 'CA1', hasAudio: true, startedAt: '2026-11-25T10:00:00.400Z' };
 
-it('hears the archive first, then the recordings that are there, where they began', () => {
+it('lists the archive first, then the completed recordings with their start', () => {
   const recordings = [
     recording('RE1', 'completed', '2026-11-25T10:00:07Z'),
     recording('RE2', 'absent', null),
@@ -19,11 +19,11 @@ it('hears the archive first, then the recordings that are there, where they bega
   expect(sourcesOf({ ...CALL, recordings }).map(({ url, offsetMs }) => [url, offsetMs])).toEqual([
     ['/api/calls/CA1/audio', 0],
     ['/api/recordings/RE1/media', 6_600],
-    // Twilio counts seconds: no recording begins before its call.
+    // Twilio counts seconds: a recording may seem to start before its call.
     ['/api/recordings/RE3/media', 0],
   ]);
 });
 
-it('hears nothing where nothing was kept', () => {
+it('is empty without audio', () => {
   expect(sourcesOf({ ...CALL, hasAudio: false, recordings: [] })).toEqual([]);
 });

@@ -1,18 +1,18 @@
-/** What a call can be heard from. Pure. */
+/** The audio sources of a call. Pure. */
 import type { CallDetail } from '../api/types';
 
 export interface Source {
   kind: 'archive' | 'recording';
   url: string;
-  /** Where on the call's clock its sound begins. */
+  /** The time in the call at which the audio starts. */
   offsetMs: number;
-  /** Whether `offsetMs` is to the millisecond, or as good as Twilio tells. */
+  /** Whether `offsetMs` is exact; Twilio reports only seconds. */
   isExact: boolean;
 }
 
 /**
- * This server's own archive first, whose clock is that of the words; then Twilio's recordings. One
- * of those begins when it was started, to the second, and pauses in it are silence.
+ * The archive of this server first, which shares the clock of the transcript; then the recordings at
+ * Twilio. The start of a recording is known to the second, and its pauses are silent.
  */
 export function sourcesOf(
   call: Pick<CallDetail, 'sid' | 'hasAudio' | 'startedAt' | 'recordings'>,

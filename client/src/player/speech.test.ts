@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { say } from './fixture';
+import { utterance } from './segmentFixture';
 import {
-  lastBegun,
+  lastStarted,
   SILENCE_EDGE_MS,
   silencesOf,
   skipFrom,
@@ -14,19 +14,19 @@ import {
 } from './speech';
 
 const TALK = talkOf([
-  say('customer', [
+  utterance('customer', [
     ['Yes', 1_200, 1_200],
     ['please', 1_400, 1_900],
   ]),
-  say('agent', [
+  utterance('agent', [
     ['Hello', 1_000, 1_500],
     ['you', 1_500, 1_600],
   ]),
-  say('agent', [['Bye', 6_000, 6_400]]),
+  utterance('agent', [['Bye', 6_000, 6_400]]),
 ]);
 const textsAt = (timeMs: number) => wordsAt(TALK, timeMs).map((at) => TALK.words[at]?.text);
 
-/** A stream of numbers that is the same in every run. */
+/** A deterministic random number generator. */
 function* chances(seed: number) {
   let state = seed;
   while (true) {
@@ -36,7 +36,7 @@ function* chances(seed: number) {
 }
 
 describe('words by time', () => {
-  it('are read in the order in which segments begin', () => {
+  it('are in the order in which their segments start', () => {
     expect(TALK.words.map((word) => word.text)).toEqual(['Hello', 'you', 'Yes', 'please', 'Bye']);
     expect(TALK.lines.map(({ first, count }) => [first, count])).toEqual([
       [0, 2],
@@ -45,7 +45,7 @@ describe('words by time', () => {
     ]);
   });
 
-  it('are found for both parties at once, and last even without a length', () => {
+  it('are found for both parties at once, even without a duration', () => {
     expect(textsAt(999)).toEqual([]);
     expect(textsAt(1_000)).toEqual(['Hello']);
     expect(textsAt(1_300)).toEqual(['Hello', 'Yes']);
@@ -55,7 +55,7 @@ describe('words by time', () => {
     expect(textsAt(60_000)).toEqual([]);
   });
 
-  it('are stepped through, whoever speaks', () => {
+  it('can be stepped through, across speakers', () => {
     const steps = [];
     for (let at: number | null = 0; at !== null; at = stepWord(TALK, at, 1)) steps.push(at);
     expect(steps).toEqual([0, 1_000, 1_200, 1_400, 1_500, 6_000]);
@@ -63,19 +63,19 @@ describe('words by time', () => {
     expect(stepWord(TALK, 1_000, -1)).toBe(null);
   });
 
-  it('are found as a search through all of them would', () => {
+  it('are found as by a linear search', () => {
     const chance = chances(7);
     const next = () => Math.floor((chance.next().value ?? 0) * 1_000);
     for (let round = 0; round < 200; round++) {
       const starts = Array.from({ length: round % 20 }, next).sort((a, b) => a - b);
       const timeMs = next();
       const slow = starts.findLastIndex((start) => start <= timeMs);
-      expect(lastBegun(starts.length, (at) => starts[at] ?? 0, timeMs)).toBe(slow);
+      expect(lastStarted(starts.length, (at) => starts[at] ?? 0, timeMs)).toBe(slow);
     }
   });
 
-  it('of a segment without words are the segment', () => {
-    const bare = { ...say('agent', [['x', 500, 900]]), words: [], text: 'all of it' };
+  it('of a segment without word times are the segment itself', () => {
+    const bare = { ...utterance('agent', [['x', 500, 900]]), words: [], text: 'all of it' };
     const talk = talkOf([bare]);
     expect(talk.words).toEqual([
       { text: 'all of it', startMs: 500, endMs: 900, confidence: null, speaker: 'agent' },
@@ -83,15 +83,15 @@ describe('words by time', () => {
     expect(wordAt(talk, 'agent', 700)).toBe(0);
   });
 
-  it('that are missing leave a line, and nothing that was said leaves none', () => {
-    const nothing = { ...say('agent', [['x', 0, 1]]), words: [], text: '' };
+  it('that are missing leave a line, and empty segments leave none', () => {
+    const nothing = { ...utterance('agent', [['x', 0, 1]]), words: [], text: '' };
     expect(talkOf([nothing]).lines).toHaveLength(0);
     expect(talkOf([{ ...nothing, transcribed: false }]).lines).toHaveLength(1);
   });
 });
 
 describe('spans', () => {
-  it('cover what they were made of, apart and in order', () => {
+  it('cover their parts, disjoint and in order', () => {
     const chance = chances(11);
     const next = () => chance.next().value ?? 0;
     for (let round = 0; round < 200; round++) {
@@ -112,7 +112,7 @@ describe('spans', () => {
     }
   });
 
-  it('are as long as all of them', () => {
+  it('have a total length', () => {
     expect(totalMs(TALK.lanes.agent)).toBe(600 + 400);
   });
 });
@@ -120,13 +120,13 @@ describe('spans', () => {
 describe('silence', () => {
   const SILENCES = silencesOf(TALK);
 
-  it('is where neither speaks for more than a second', () => {
+  it('is more than a second without speech of either party', () => {
     expect(SILENCES).toEqual([{ startMs: 1_900, endMs: 6_000 }]);
-    const late = talkOf([say('agent', [['Hi', 1_001, 1_002]])]);
+    const late = talkOf([utterance('agent', [['Hi', 1_001, 1_002]])]);
     expect(silencesOf(late)).toEqual([{ startMs: 0, endMs: 1_001 }]);
   });
 
-  it('is skipped up to shortly before the next word, once', () => {
+  it('is skipped once, up to shortly before the next word', () => {
     expect(skipFrom(SILENCES, 1_950)).toBe(null);
     const to = skipFrom(SILENCES, 1_900 + SILENCE_EDGE_MS);
     expect(to).toBe(6_000 - SILENCE_EDGE_MS);

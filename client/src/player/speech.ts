@@ -1,50 +1,50 @@
-/** Who speaks when, word by word. Pure: this is what player, timeline and figures look things up in. */
+/** The words of a call with their times and speakers. Pure. Player, timeline and statistics use it. */
 import type { Segment, Speaker } from '../api/types';
 
-/** A stretch of a call. The end is not part of it. */
+/** A period of a call; the end is exclusive. */
 export interface Span {
   startMs: number;
   endMs: number;
 }
 
-/** Something that one can click to hear it: a word, or a segment whose words have no times. */
-export interface Spoken extends Span {
+/** A playable word, or a whole segment if its words have no times. */
+export interface TimedWord extends Span {
   text: string;
   speaker: Speaker;
-  /** 0 to 1; null when nobody says. */
+  /** From 0 to 1; null if unknown. */
   confidence: number | null;
 }
 
-/** A segment on the page, and where its words stand among all of the call. */
+/** A segment on the page, and the position of its words in `Talk.words`. */
 export interface Line {
   segment: Segment;
-  /** Of its first word, in `Talk.words`. */
+  /** The index of its first word. */
   first: number;
   count: number;
 }
 
-/** A call's words, in the order in which they are read. */
+/** The words of a call, in reading order. */
 export interface Talk {
   lines: Line[];
-  words: Spoken[];
-  /** The places of each party's words in `words`, in order of time. */
+  words: TimedWord[];
+  /** The indices in `words` of the words of each party, sorted by time. */
   order: Record<Speaker, number[]>;
-  /** When each party speaks, echoes of the other aside. */
+  /** The periods in which each party speaks, without echoes. */
   lanes: Record<Speaker, Span[]>;
 }
 
-/** Words closer than this are one breath. */
-export const BREATH_MS = 400;
+/** Pauses up to this long count as speech. */
+export const PAUSE_MS_MAX = 400;
 
-/** A word is shown as spoken for at least this long: some have no length. */
+/** A word is marked for at least this long: some have no duration. */
 const WORD_MS_MIN = 250;
 
-/** Below this the recogniser guessed. */
+/** A word with less confidence is shown as uncertain. */
 export const UNSURE_BELOW = 0.5;
 
 export function talkOf(segments: readonly Segment[]): Talk {
   const lines: Line[] = [];
-  const words: Spoken[] = [];
+  const words: TimedWord[] = [];
   const sorted = [...segments].sort((a, b) => a.startMs - b.startMs || a.endMs - b.endMs);
   for (const segment of sorted) {
     const spoken = wordsOf(segment);
@@ -62,7 +62,7 @@ export function talkOf(segments: readonly Segment[]): Talk {
       lines
         .filter(({ segment }) => segment.speaker === speaker && !segment.echo)
         .flatMap(({ first, count }) => words.slice(first, first + count)),
-      BREATH_MS,
+      PAUSE_MS_MAX,
     );
   return {
     lines,
@@ -72,7 +72,7 @@ export function talkOf(segments: readonly Segment[]): Talk {
   };
 }
 
-function wordsOf(segment: Segment): Spoken[] {
+function wordsOf(segment: Segment): TimedWord[] {
   const { speaker, text, startMs, endMs } = segment;
   if (segment.words.length > 0)
     return segment.words.map((word) => ({
@@ -85,7 +85,7 @@ function wordsOf(segment: Segment): Spoken[] {
   return text ? [{ text, startMs, endMs, confidence: null, speaker }] : [];
 }
 
-/** Joins what overlaps or lies closer than `joinMs`; in order of time. */
+/** Sorts spans, and joins those that overlap or are at most `joinMs` apart. */
 export function spansOf(parts: readonly Span[], joinMs: number): Span[] {
   const spans: Span[] = [];
   const sorted = [...parts].sort((a, b) => a.startMs - b.startMs);
@@ -100,11 +100,12 @@ export function spansOf(parts: readonly Span[], joinMs: number): Span[] {
 export const totalMs = (spans: readonly Span[]) =>
   spans.reduce((sum, span) => sum + span.endMs - span.startMs, 0);
 
-/**
- * The last of `count` things in order of time that has begun; -1 before the first. Half of what is
- * left falls away with each look.
- */
-export function lastBegun(count: number, startMs: (at: number) => number, timeMs: number): number {
+/** The index of the last of `count` sorted items that has started, by binary search; else -1. */
+export function lastStarted(
+  count: number,
+  startMs: (at: number) => number,
+  timeMs: number,
+): number {
   let low = 0;
   let high = count;
   while (low < high) {
@@ -115,21 +116,21 @@ export function lastBegun(count: number, startMs: (at: number) => number, timeMs
   return low - 1;
 }
 
-/** The word that a party is speaking, as its place in `words`; -1 in a pause. */
+/** The index of the word that a party is speaking; -1 in a pause. */
 export function wordAt(talk: Talk, speaker: Speaker, timeMs: number): number {
   const order = talk.order[speaker];
-  const last = lastBegun(order.length, (at) => startOf(talk.words, order[at]), timeMs);
-  const place = order[last] ?? -1;
-  const word = talk.words[place];
+  const last = lastStarted(order.length, (at) => startOf(talk.words, order[at]), timeMs);
+  const index = order[last] ?? -1;
+  const word = talk.words[index];
   if (!word) return -1;
-  return timeMs < Math.max(word.endMs, word.startMs + WORD_MS_MIN) ? place : -1;
+  return timeMs < Math.max(word.endMs, word.startMs + WORD_MS_MIN) ? index : -1;
 }
 
-/** What is being spoken: up to one word of each party. */
+/** The indices of the words being spoken: at most one of each party. */
 export const wordsAt = (talk: Talk, timeMs: number): number[] =>
   [wordAt(talk, 'agent', timeMs), wordAt(talk, 'customer', timeMs)].filter((at) => at >= 0);
 
-/** Where the next word begins, of whichever party, or the one before; null when there is none. */
+/** The start of the next or previous word of either party; null if there is none. */
 export function stepWord(talk: Talk, timeMs: number, by: 1 | -1): number | null {
   const starts = talk.words.map((word) => word.startMs).sort((a, b) => a - b);
   const found =
@@ -139,13 +140,13 @@ export function stepWord(talk: Talk, timeMs: number, by: 1 | -1): number | null 
   return found ?? null;
 }
 
-/** Silence this long, of both parties, is worth skipping. */
+/** The minimum length of silence of both parties that is skipped. */
 export const SILENCE_MS_MIN = 1_000;
 
-/** What is left of a silence at either end, so that no word is cut. */
+/** The part of a silence kept at either end, so that no word is cut. */
 export const SILENCE_EDGE_MS = 250;
 
-/** The silences before and between words that can be skipped. What follows the last word cannot. */
+/** The silences before and between words that can be skipped; none after the last word. */
 export function silencesOf(talk: Talk): Span[] {
   const spans = spansOf(talk.words, 0);
   return spans
@@ -153,9 +154,9 @@ export function silencesOf(talk: Talk): Span[] {
     .filter(({ startMs, endMs }) => endMs - startMs > SILENCE_MS_MIN);
 }
 
-/** Where to go on from here when silence is skipped; null: from here. */
+/** The end of the silence to skip at this time; null: nothing to skip. */
 export function skipFrom(silences: readonly Span[], timeMs: number): number | null {
-  const at = lastBegun(silences.length, (place) => silences[place]?.startMs ?? 0, timeMs);
+  const at = lastStarted(silences.length, (index) => silences[index]?.startMs ?? 0, timeMs);
   const silence = silences[at];
   if (!silence) return null;
   const fromMs = silence.startMs === 0 ? 0 : silence.startMs + SILENCE_EDGE_MS;
@@ -163,5 +164,5 @@ export function skipFrom(silences: readonly Span[], timeMs: number): number | nu
   return timeMs >= fromMs && timeMs < toMs ? toMs : null;
 }
 
-const startOf = (words: readonly Spoken[], at: number | undefined) =>
+const startOf = (words: readonly TimedWord[], at: number | undefined) =>
   (at === undefined ? undefined : words[at])?.startMs ?? 0;

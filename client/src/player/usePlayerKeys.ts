@@ -1,10 +1,10 @@
-/** The keys of a call's page. */
+/** The shortcuts on the page of a call. */
 import type { RefObject } from 'react';
-import { useKeys } from '../keys/keys';
+import { useShortcuts } from '../keys/shortcuts';
 import { t } from '../strings';
 import type { Player } from './player';
+import { LONG_STEP_MS, SHORT_STEP_MS } from './seekSteps';
 import { stepWord, type Talk } from './speech';
-import { LONG_STEP_MS, SHORT_STEP_MS } from './steps';
 
 const words = t.calls.keys;
 
@@ -23,7 +23,7 @@ export function usePlayerKeys(
     run: () => player.seekBy(ms),
     repeats: true,
   });
-  useKeys(
+  useShortcuts(
     [
       { keys: 'k', does: words.toggle, run: () => player.toggle() },
       { keys: 'Space', does: words.toggle, run: () => player.toggle() },

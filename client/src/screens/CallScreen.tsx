@@ -1,16 +1,16 @@
-/** One call's page: live while it goes on, and to be heard again when it is over. */
+/** The page of one call: live while it is in progress, with a player after it. */
 import { useQuery } from '@tanstack/react-query';
 import { ApiError, messageOf } from '../api/client';
 import { callQuery } from '../api/queries';
-import { ButtonLink } from '../history/ButtonLink';
-import { CallHead } from '../history/CallHead';
+import { isFinalStatus, refreshMs } from '../callRecord/outcome';
+import { nameOf } from '../callRecord/party';
+import { CallHeader } from '../history/CallHeader';
+import { listPath } from '../history/listPath';
 import { OngoingCall } from '../history/OngoingCall';
-import { isOver, refreshMs } from '../history/outcome';
-import { nameOf } from '../history/party';
-import { listPath } from '../history/place';
 import { StoredCall } from '../history/StoredCall';
 import { useFormatParty } from '../numbers/format';
 import { t } from '../strings';
+import { ButtonLink } from '../ui/ButtonLink';
 import { Button, Empty, Spinner } from '../ui/controls';
 import css from './CallScreen.module.css';
 
@@ -27,8 +27,8 @@ export function CallScreen({ sid }: { sid: string }) {
   const names = { agent: t.call.you, customer: name };
   return (
     <article className={css.page}>
-      <CallHead call={call} name={name} />
-      {isOver(call.status) ? (
+      <CallHeader call={call} name={name} />
+      {isFinalStatus(call.status) ? (
         <StoredCall call={call} names={names} />
       ) : (
         <OngoingCall sid={call.sid} />

@@ -1,10 +1,10 @@
-/** The history: every call that one may see, found by words and narrowed by filters. */
+/** The list of calls, with search and filters. */
 import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
 import { useEffect, useId, useMemo, useRef, useState } from 'react';
 import { useLocation, useSearch } from 'wouter';
 import { messageOf } from '../api/client';
 import { useSimulation } from '../call/simulation';
-import { ButtonLink } from '../history/ButtonLink';
+import { refreshLists } from '../callRecord/edits';
 import { CallGroup, CallList, More } from '../history/CallList';
 import { FilterPanel } from '../history/FilterPanel';
 import {
@@ -15,13 +15,14 @@ import {
   readFilters,
   writeFilters,
 } from '../history/filters';
-import { rememberList } from '../history/place';
-import { listQuery, ongoingQuery, PAGES_MAX, refreshLists } from '../history/queries';
+import { rememberSearch } from '../history/listPath';
+import { listQuery, ongoingQuery, PAGES_MAX } from '../history/queries';
 import { SearchBar } from '../history/SearchBar';
-import { useKeys } from '../keys/keys';
+import { useShortcuts } from '../keys/shortcuts';
 import { useFormatParty } from '../numbers/format';
 import { callPath } from '../player/moment';
 import { t } from '../strings';
+import { ButtonLink } from '../ui/ButtonLink';
 import { Button, Empty, Spinner } from '../ui/controls';
 import css from './CallsScreen.module.css';
 
@@ -33,14 +34,14 @@ export function CallsScreen() {
   const [isOpen, setOpen] = useState(count > 0);
   const panelId = useId();
   const field = useRef<HTMLInputElement>(null);
-  useKeys([{ keys: '/', does: t.calls.keys.search, run: () => field.current?.focus() }]);
-  useEffect(() => rememberList(writeFilters(filters)), [filters]);
+  useShortcuts([{ keys: '/', does: t.calls.keys.search, run: () => field.current?.focus() }]);
+  useEffect(() => rememberSearch(writeFilters(filters)), [filters]);
 
   const change = (changed: Partial<Filters>) => {
-    // Typed, and gone elsewhere before the pause: one is not brought back.
+    // The user may have left the screen before the debounced change arrived.
     if (window.location.pathname !== '/calls') return;
     const next = { ...filters, ...changed };
-    // Typing on in a search is one step of the way back, not one for each letter.
+    // Editing a search replaces the history entry, so that Back undoes it in one step.
     const replace = 'q' in changed && filters.q !== '' && next.q !== '';
     navigate(`/calls${writeFilters(next)}`, { replace });
   };
@@ -108,7 +109,7 @@ function Results({ filters }: { filters: Filters }) {
   );
 }
 
-/** The calls that go on; the list is asked for again when one of them ends. */
+/** The calls in progress; fetches the list again when one of them ends. */
 function useOngoing(isShown: boolean) {
   const { data = [] } = useQuery({ ...ongoingQuery, enabled: isShown });
   const sids = data.map((call) => call.sid).join(' ');
@@ -132,7 +133,7 @@ function NoneFound() {
   );
 }
 
-/** A newcomer: there is a phone, and where calls are simulated, a recorded call. */
+/** Shown to new users, with a link to the phone and the simulated call if available. */
 function NoCalls() {
   const { list } = t.calls;
   const [, navigate] = useLocation();

@@ -1,6 +1,6 @@
-import { SimulatedCall } from '../call/SimulatedCall';
+import { WatchedCall } from '../call/WatchedCall';
 
-/** `/calls/:sid/live`: a call that goes on elsewhere, to be read along. */
+/** `/calls/:sid/live`: follows a call in progress elsewhere. */
 export function LiveScreen({ sid }: { sid: string }) {
-  return <SimulatedCall callSid={sid} />;
+  return <WatchedCall callSid={sid} />;
 }

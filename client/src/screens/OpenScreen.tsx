@@ -3,23 +3,23 @@ import { useEffect, useState } from 'react';
 import { Redirect } from 'wouter';
 import { ApiError, messageOf } from '../api/client';
 import { sessionQuery } from '../api/queries';
-import { NewLink } from '../session/NewLink';
-import { isIn, openPage } from '../session/session';
-import { forgetSecret, takeSecret } from '../session/setup_link';
-import { Welcome } from '../session/Welcome';
+import { CardPage } from '../session/CardPage';
+import { SetupInstructions } from '../session/SetupInstructions';
+import { hasAccess, openPage } from '../session/session';
+import { forgetLinkSecret, takeLinkSecret } from '../session/setupLink';
 import { t } from '../strings';
 import { Button, Empty, Loading } from '../ui/controls';
 
-/** Opens the page of a server without users, with the link that the server printed: `/open#SECRET`. */
+/** `/open#SECRET`: opens a server without users, with the link that it printed. */
 export function OpenScreen() {
-  const [secret] = useState(takeSecret);
+  const [secret] = useState(takeLinkSecret);
   const session = useQuery(sessionQuery);
   const { mutate, error, isPending } = useMutation({
     mutationFn: openPage,
-    onSuccess: forgetSecret,
+    onSuccess: forgetLinkSecret,
   });
   useEffect(() => mutate(secret), [mutate, secret]);
-  if (session.data && isIn(session.data)) return <Redirect to="/" replace />;
+  if (session.data && hasAccess(session.data)) return <Redirect to="/" replace />;
   if (isPending || session.isPending || !error) return <Loading />;
   const isRefused = error instanceof ApiError && error.status >= 400 && error.status < 500;
   if (!isRefused)
@@ -31,11 +31,11 @@ export function OpenScreen() {
         />
       </main>
     );
-  // There are users, or the server says itself why it is shut.
+  // There are users, or the start page explains why the server is closed.
   if (!session.data?.linkNeeded) return <Redirect to="/" replace />;
   return (
-    <Welcome title={t.session.linkWrong} lead={t.session.linkWrongHint}>
-      <NewLink restart={t.session.byRestartAgain} />
-    </Welcome>
+    <CardPage title={t.session.linkWrong} lead={t.session.linkWrongHint}>
+      <SetupInstructions restart={t.session.byRestartAgain} />
+    </CardPage>
   );
 }

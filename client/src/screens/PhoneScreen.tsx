@@ -1,25 +1,26 @@
-/** The phone: the way to go online, the keys to dial, or the call that goes on. */
+/** The phone screen: going online, dialling, or the current call. */
 import { useEffect, useState } from 'react';
 import { useLocation, useSearchParams } from 'wouter';
-import { SimulatedCall } from '../call/SimulatedCall';
 import { useSimulation } from '../call/simulation';
+import { WatchedCall } from '../call/WatchedCall';
 import { ActiveCall } from '../phone/ActiveCall';
 import { Dialler } from '../phone/Dialler';
 import { fill, useCountry } from '../phone/draft';
-import { dial, goOffline, goOnline } from '../phone/driver';
 import { EndedCall } from '../phone/EndedCall';
-import { Gate } from '../phone/Gate';
+import { GoOnline } from '../phone/GoOnline';
+import { phone, usePhone } from '../phone/instance';
 import { LineState } from '../phone/LineState';
-import type { Line } from '../phone/phone';
+import type { Line } from '../phone/phoneState';
 import { Recents } from '../phone/Recents';
-import { tell, usePhone } from '../phone/store';
 import { Welcome } from '../phone/Welcome';
 import { t } from '../strings';
 import { Button } from '../ui/controls';
 import css from './PhoneScreen.module.css';
 
+const dial = (e164: string) => phone.dial(e164);
+
 export function PhoneScreen() {
-  const call = usePhone((phone) => phone.call);
+  const call = usePhone((state) => state.call);
   const [watched, setWatched] = useState<string>();
   useNumberInLink();
   if (call && call.stage.name !== 'ended') return <ActiveCall call={call} />;
@@ -29,15 +30,15 @@ export function PhoneScreen() {
         <Button look="quiet" icon="back" onClick={() => setWatched(undefined)}>
           {t.phone.welcome.close}
         </Button>
-        <SimulatedCall callSid={watched} />
+        <WatchedCall callSid={watched} />
       </div>
     );
   return <Idle onWatch={setWatched} />;
 }
 
 function Idle({ onWatch }: { onWatch: (callSid: string) => void }) {
-  const line = usePhone((phone) => phone.line);
-  const call = usePhone((phone) => phone.call);
+  const line = usePhone((state) => state.line);
+  const call = usePhone((state) => state.call);
   const isReady = line.name === 'online' || line.name === 'lost';
   const onCall = line.name === 'online' ? dial : undefined;
   return (
@@ -45,14 +46,14 @@ function Idle({ onWatch }: { onWatch: (callSid: string) => void }) {
       <div className={css.phone}>
         <div className={css.head}>
           <h1>{t.phone.title}</h1>
-          {isReady && <LineState line={line} onGoOffline={goOffline} />}
+          {isReady && <LineState line={line} onGoOffline={() => phone.goOffline()} />}
         </div>
         {call?.stage.name === 'ended' ? (
           <EndedCall
             call={call}
             stage={call.stage}
             onCall={onCall}
-            onDone={() => tell({ type: 'put-away' })}
+            onDone={() => phone.dismissEndedCall()}
           />
         ) : isReady ? (
           <Dialler onCall={onCall} />
@@ -65,27 +66,27 @@ function Idle({ onWatch }: { onWatch: (callSid: string) => void }) {
   );
 }
 
-/** Nobody can be called yet: one goes online, or where there is no account, watches a call. */
+/** Shown while offline: going online, or the simulated call on a server without an account. */
 function NotReady({ line, onWatch }: { line: Line; onWatch: (callSid: string) => void }) {
   const { isAvailable, isBusy, play } = useSimulation(onWatch);
   if (isAvailable === undefined) return null;
   return isAvailable ? (
     <Welcome isBusy={isBusy} onPlay={play} />
   ) : (
-    <Gate line={line} onGoOnline={() => void goOnline()} />
+    <GoOnline line={line} onGoOnline={() => void phone.goOnline()} />
   );
 }
 
-/** `/?to=…` fills the field in, and calls nobody. */
+/** `/?to=…` fills the number field without placing a call. */
 function useNumberInLink() {
   const [, go] = useLocation();
   const country = useCountry();
   const to = useSearchParams()[0].get('to');
   useEffect(() => {
     if (to === null) return;
-    // A plus that was not encoded is a space.
+    // In a query an unencoded plus is a space.
     fill(to.replace(/^ /, '+'), country);
-    // So that going back or loading again does not bring it back.
+    // Back and reload must not fill the field again.
     go('/', { replace: true });
   }, [to, go, country]);
 }

@@ -3,11 +3,11 @@ import { useEffect } from 'react';
 import { sessionQuery } from '../api/queries';
 import type { SessionState } from '../api/types';
 import { useLastSession } from '../session/session';
-import { Access } from '../settings/Access';
+import { Accessibility } from '../settings/Accessibility';
 import { Account } from '../settings/Account';
 import { Appearance } from '../settings/Appearance';
+import { copyDebugInfo } from '../settings/copyDebugInfo';
 import { DevicesSection } from '../settings/DevicesSection';
-import { copyDebugInfo } from '../settings/debug_parts';
 import { Keywords } from '../settings/Keywords';
 import { SecondFactor } from '../settings/SecondFactor';
 import { Section } from '../settings/Section';
@@ -19,11 +19,11 @@ import { Users } from '../settings/Users';
 import { t } from '../strings';
 import { Button } from '../ui/controls';
 
-/** What can be chosen in this browser, for this account, and (by admins) for everyone. */
+/** The settings of this browser, of the account and, for admins, of all users. */
 export function SettingsScreen() {
   const session = useQuery(sessionQuery).data;
   const last = useLastSession();
-  // While the session is lost the forms stay, with what was typed into them.
+  // The forms stay while the session is lost, so that no input is lost.
   const shown = session?.open || session?.user ? session : (last ?? session);
   useEffect(goToSection, []);
   if (!shown) return null;
@@ -43,7 +43,7 @@ export function SettingsScreen() {
         <div className={css.sections}>
           <DevicesSection />
           <Appearance />
-          <Access />
+          <Accessibility />
           <Keywords />
           {shown.user && <Account user={shown.user} />}
           {shown.user && <SecondFactor />}
@@ -69,12 +69,12 @@ export function SettingsScreen() {
 
 const managesUsers = ({ open, user }: SessionState) => open || user?.role === 'admin';
 
-/** The sections that this user has, as they stand on the page. */
+/** The sections for this user, in page order. */
 function sectionsOf(session: SessionState): readonly (readonly [id: string, title: string])[] {
   const { devices, appearance, access, keywords, account, users, tokens, server, debug } =
     t.settings;
   const { factor, sessions } = t.settings;
-  const mine = [
+  const sections = [
     ['devices', devices.title, true],
     ['appearance', appearance.title, true],
     ['accessibility', access.title, true],
@@ -87,10 +87,10 @@ function sectionsOf(session: SessionState): readonly (readonly [id: string, titl
     ['server', server.title, true],
     ['debug', debug.title, true],
   ] as const;
-  return mine.filter(([, , isShown]) => isShown).map(([id, title]) => [id, title]);
+  return sections.filter(([, , isShown]) => isShown).map(([id, title]) => [id, title]);
 }
 
-/** A link may have named a section; it was not there when the browser looked for it. */
+/** Focuses the section in the address, which did not exist when the browser looked for it. */
 function goToSection() {
   const { hash } = window.location;
   if (hash) document.getElementById(hash.slice(1))?.focus();

@@ -1,26 +1,26 @@
 import type { SessionState } from '../api/types';
-import { NewLink } from '../session/NewLink';
+import { CardPage } from '../session/CardPage';
+import { SetupInstructions } from '../session/SetupInstructions';
 import { SignIn } from '../session/SignIn';
-import { Welcome } from '../session/Welcome';
 import { t } from '../strings';
 
-/** Who are you? Or, on a server without users: how one comes in, or how the first one is made. */
+/** Sign-in; on a server without users, the instructions for the printed link. */
 export function SignInScreen({ session }: { session: SessionState }) {
   if (session.linkNeeded)
     return (
-      <Welcome title={t.session.linkNeeded} lead={t.session.linkNeededHint}>
-        <NewLink restart={t.session.byRestartAgain} />
-      </Welcome>
+      <CardPage title={t.session.linkNeeded} lead={t.session.linkNeededHint}>
+        <SetupInstructions restart={t.session.byRestartAgain} />
+      </CardPage>
     );
   if (session.setupNeeded)
     return (
-      <Welcome title={t.session.nobodyYet} lead={t.session.nobodyYetHint}>
-        <NewLink />
-      </Welcome>
+      <CardPage title={t.session.nobodyYet} lead={t.session.nobodyYetHint}>
+        <SetupInstructions />
+      </CardPage>
     );
   return (
-    <Welcome title={t.session.signIn}>
+    <CardPage title={t.session.signIn}>
       <SignIn passkeyHost={session.passkeyHost} />
-    </Welcome>
+    </CardPage>
   );
 }

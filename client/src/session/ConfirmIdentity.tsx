@@ -1,24 +1,24 @@
-/** Asks for the password before something sensitive. */
+/** The dialog that confirms the identity of the user before a sensitive action. */
 import { useMutation, useQuery } from '@tanstack/react-query';
 import { type FormEvent, useState } from 'react';
+import { confirmWithPasskey, confirmWithPassword, useConfirmation } from '../account/confirm';
+import { canUsePasskeys } from '../account/passkeys';
+import { secondFactorQuery } from '../account/requests';
 import { ApiError, messageOf } from '../api/client';
 import { sessionQuery } from '../api/queries';
-import { secondFactorQuery } from '../settings/people';
 import { t } from '../strings';
 import { Button, Field } from '../ui/controls';
 import { Dialog } from '../ui/Dialog';
-import { useCountdown } from './Credentials';
-import { confirmWithPasskey, confirmWithPassword, useQuestion } from './confirm';
-import { canUsePasskeys } from './passkeys';
 import css from './session.module.css';
+import { useCountdown } from './useCountdown';
 
 export function ConfirmIdentity() {
-  const question = useQuestion();
-  if (!question) return null;
-  return <Question onDone={question.done} onClose={question.close} />;
+  const confirmation = useConfirmation();
+  if (!confirmation) return null;
+  return <ConfirmDialog onDone={confirmation.done} onClose={confirmation.close} />;
 }
 
-function Question({ onDone, onClose }: { onDone: () => void; onClose: () => void }) {
+function ConfirmDialog({ onDone, onClose }: { onDone: () => void; onClose: () => void }) {
   const [password, setPassword] = useState('');
   const user = useQuery(sessionQuery).data?.user;
   const factor = useQuery({ ...secondFactorQuery, enabled: user?.hasSecondFactor === true }).data;
@@ -27,17 +27,17 @@ function Question({ onDone, onClose }: { onDone: () => void; onClose: () => void
     onSuccess: onDone,
   });
   const waitSeconds = useCountdown(proof.error);
-  const isHeld = proof.isPending || waitSeconds > 0;
+  const isDisabled = proof.isPending || waitSeconds > 0;
   const onSubmit = (event: FormEvent) => {
     event.preventDefault();
-    if (!isHeld) proof.mutate(() => confirmWithPassword(password));
+    if (!isDisabled) proof.mutate(() => confirmWithPassword(password));
   };
   const hasPasskey = (factor?.passkeys.length ?? 0) > 0 && canUsePasskeys(factor?.passkeyHost);
   return (
     <Dialog title={t.confirm.title} onClose={onClose}>
       <form className={css.form} onSubmit={onSubmit}>
         <p>{t.confirm.text}</p>
-        {/* Tells a manager of passwords whose it is. */}
+        {/* Tells password managers the user name. */}
         <input type="hidden" name="username" autoComplete="username" value={user?.name} readOnly />
         <Field
           label={t.confirm.password}
@@ -49,11 +49,11 @@ function Question({ onDone, onClose }: { onDone: () => void; onClose: () => void
           error={refusalOf(proof.error, waitSeconds)}
           onChange={(event) => setPassword(event.target.value)}
         />
-        <Button look="primary" type="submit" disabled={isHeld}>
+        <Button look="primary" type="submit" disabled={isDisabled}>
           {proof.isPending ? t.session.oneMoment : t.confirm.action}
         </Button>
         {hasPasskey && (
-          <Button disabled={isHeld} onClick={() => proof.mutate(confirmWithPasskey)}>
+          <Button disabled={isDisabled} onClick={() => proof.mutate(confirmWithPasskey)}>
             {t.confirm.passkey}
           </Button>
         )}

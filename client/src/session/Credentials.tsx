@@ -1,10 +1,13 @@
-/** Name and password: for signing in, and for the first user. */
+/** The form for name and password, at sign-in and for the first user. */
 import { useMutation } from '@tanstack/react-query';
-import { type FormEvent, type ReactNode, useEffect, useId, useState } from 'react';
+import { type FormEvent, type ReactNode, useId, useState } from 'react';
+import { PASSWORD_CHARACTERS_MIN } from '../account/passwords';
 import { ApiError, messageOf } from '../api/client';
 import { t } from '../strings';
 import { Button, Field } from '../ui/controls';
+import { FormError } from './FormError';
 import css from './session.module.css';
+import { useCountdown } from './useCountdown';
 
 interface Typed {
   name: string;
@@ -18,11 +21,11 @@ export function Credentials({
   submit,
   children,
 }: {
-  /** What is done, as a verb. */
+  /** The label of the button: a verb. */
   action: string;
-  /** The password is chosen now: a manager of passwords may offer one. */
+  /** The user chooses the password here, so that a password manager may suggest one. */
   isNew?: boolean;
-  /** Who has to sign in again. */
+  /** The user who has to sign in again. */
   name?: string | undefined;
   submit: (typed: Typed) => Promise<void>;
   children?: ReactNode;
@@ -39,38 +42,20 @@ export function Credentials({
   return (
     <form className={css.form} onSubmit={onSubmit} aria-describedby={errorId}>
       {children}
-      <Field
-        label={t.session.name}
-        name="username"
-        autoComplete="username"
-        autoCapitalize="none"
-        spellCheck={false}
-        required
-        autoFocus={!givenName}
+      <NameField
         value={name}
+        isFirst={!givenName}
         error={fieldError(entry.error, 'bad_name')}
-        onChange={(event) => setName(event.target.value)}
+        onChange={setName}
       />
-      <Field
-        label={t.session.password}
-        name="password"
-        type="password"
-        autoComplete={isNew ? 'new-password' : 'current-password'}
-        required
-        minLength={isNew ? PASSWORD_CHARACTERS_MIN : undefined}
-        data-first={givenName ? true : undefined}
+      <PasswordField
         value={password}
-        hint={isNew ? t.session.passwordHint : undefined}
+        isNew={isNew}
+        isFirst={Boolean(givenName)}
         error={fieldError(entry.error, 'weak_password')}
-        onChange={(event) => setPassword(event.target.value)}
+        onChange={setPassword}
       />
-      <div id={errorId} role="alert">
-        {entry.isError && !isOfField(entry.error) && (
-          <p className={css.error}>
-            {waitSeconds > 0 ? t.session.tooMany(waitSeconds) : refusalOf(entry.error)}
-          </p>
-        )}
-      </div>
+      <FormError id={errorId} message={formError(entry.error, waitSeconds)} />
       <Button look="primary" type="submit" disabled={entry.isPending || waitSeconds > 0}>
         {entry.isPending ? t.session.oneMoment : action}
       </Button>
@@ -78,20 +63,68 @@ export function Credentials({
   );
 }
 
-/** What the server takes at least; it says so itself too. */
-export const PASSWORD_CHARACTERS_MIN = 8;
+interface FieldProps {
+  value: string;
+  /** The form starts here. */
+  isFirst: boolean;
+  error: string | undefined;
+  onChange: (value: string) => void;
+}
 
-const OF_FIELDS = ['bad_name', 'weak_password'];
+function NameField({ value, isFirst, error, onChange }: FieldProps) {
+  return (
+    <Field
+      label={t.session.name}
+      name="username"
+      autoComplete="username"
+      autoCapitalize="none"
+      spellCheck={false}
+      required
+      autoFocus={isFirst}
+      value={value}
+      error={error}
+      onChange={(event) => onChange(event.target.value)}
+    />
+  );
+}
+
+function PasswordField({
+  value,
+  isNew,
+  isFirst,
+  error,
+  onChange,
+}: FieldProps & { isNew: boolean }) {
+  return (
+    <Field
+      label={t.session.password}
+      name="password"
+      type="password"
+      autoComplete={isNew ? 'new-password' : 'current-password'}
+      required
+      minLength={isNew ? PASSWORD_CHARACTERS_MIN : undefined}
+      data-first={isFirst || undefined}
+      value={value}
+      hint={isNew ? t.session.passwordHint : undefined}
+      error={error}
+      onChange={(event) => onChange(event.target.value)}
+    />
+  );
+}
+
+/** Error codes that are shown at a field and not below the form. */
+const FIELD_CODES = ['bad_name', 'weak_password'];
 
 const codeOf = (error: unknown) => (error instanceof ApiError ? error.code : undefined);
-
-const isOfField = (error: unknown) => OF_FIELDS.includes(codeOf(error) ?? '');
 
 const fieldError = (error: unknown, code: string) =>
   codeOf(error) === code ? messageOf(error) : undefined;
 
-function refusalOf(error: unknown): string {
-  switch (codeOf(error)) {
+function formError(error: unknown, waitSeconds: number): string | undefined {
+  const code = codeOf(error);
+  if (!error || FIELD_CODES.includes(code ?? '')) return undefined;
+  if (waitSeconds > 0) return t.session.tooMany(waitSeconds);
+  switch (code) {
     case 'wrong_credentials':
       return t.session.wrong;
     case 'too_many_attempts':
@@ -101,22 +134,4 @@ function refusalOf(error: unknown): string {
     default:
       return messageOf(error);
   }
-}
-
-/** Seconds until the server lets one try again. */
-export function useCountdown(error: unknown): number {
-  const [left, setLeft] = useState(0);
-  useEffect(() => {
-    const wait = error instanceof ApiError ? (error.waitSeconds ?? 0) : 0;
-    setLeft(wait);
-    if (wait === 0) return;
-    const until = Date.now() + wait * 1_000;
-    const timer = setInterval(() => {
-      const seconds = Math.max(0, Math.ceil((until - Date.now()) / 1_000));
-      setLeft(seconds);
-      if (seconds === 0) clearInterval(timer);
-    }, 1_000);
-    return () => clearInterval(timer);
-  }, [error]);
-  return left;
 }

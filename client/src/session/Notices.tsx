@@ -1,26 +1,26 @@
-/** The banners of the whole page, and the way back in when the session is over. */
+/** The banners of the whole page, and the sign-in dialog after the session is lost. */
 import { useState } from 'react';
 import { Link } from 'wouter';
 import type { SessionState } from '../api/types';
-import { setPreference, usePreference } from '../settings/preferences';
+import { setPreference, usePreference } from '../preferences/preferences';
 import { t } from '../strings';
 import { Banner, Button, IconButton } from '../ui/controls';
 import { Dialog } from '../ui/Dialog';
-import { type Notice, noticesOf } from './notices';
-import { useReach } from './reach';
+import { useConnectivity } from './connectivity';
+import { type Notice, noticesOf } from './pageNotices';
 import { SignIn } from './SignIn';
-import { isIn } from './session';
+import { hasAccess } from './session';
 
 export function Notices({ session, last }: { session: SessionState; last: SessionState }) {
-  const reach = useReach();
-  const isOpenNoticeAway = usePreference('openNoticeAway');
+  const connectivity = useConnectivity();
+  const isOpenNoticeDismissed = usePreference('openNoticeAway');
   const [isSigningIn, setIsSigningIn] = useState(false);
-  const isSessionLost = !isIn(session);
+  const isSessionLost = !hasAccess(session);
   const notices = noticesOf({
-    ...reach,
+    ...connectivity,
     isSessionLost,
     isOpen: session.open,
-    isOpenNoticeAway,
+    isOpenNoticeDismissed,
   });
   return (
     <>
@@ -45,13 +45,13 @@ function OneNotice({ notice, onSignIn }: { notice: Notice; onSignIn: () => void 
     case 'offline':
       return (
         <Banner tone="warn" icon="warning">
-          {t.reach.offline}
+          {t.connectivity.offline}
         </Banner>
       );
     case 'gone':
       return (
         <Banner tone="danger" icon="warning">
-          {t.reach.gone}
+          {t.connectivity.gone}
         </Banner>
       );
     case 'session-lost':
@@ -70,17 +70,17 @@ function OneNotice({ notice, onSignIn }: { notice: Notice; onSignIn: () => void 
           action={
             <IconButton
               icon="close"
-              label={t.open.putAway}
+              label={t.openServer.putAway}
               onClick={() => setPreference('openNoticeAway', true)}
             />
           }
         >
-          {t.open.notice}
-          {/* On the settings already, the link leads nowhere; there the section takes the focus. */}
+          {t.openServer.notice}
+          {/* On the settings screen itself the link only moves the focus. */}
           <Link href="/settings#users" onClick={() => document.getElementById('users')?.focus()}>
-            {t.open.add}
+            {t.openServer.add}
           </Link>
-          {t.open.toRequire}
+          {t.openServer.toRequire}
         </Banner>
       );
   }

@@ -1,62 +1,62 @@
-/** Signing in and out, and who was here last. */
+/** Signing in and out, and the last session. */
 import { createStore, useStore } from 'zustand';
+import { signWithPasskey } from '../account/passkeys';
 import { api, unwrap } from '../api/client';
 import { queries, sessionQuery } from '../api/queries';
 import type { SecondStep, SessionState } from '../api/types';
 import { forgetCalls, wakeLink } from '../live/store';
-import { signWithPasskey } from './passkeys';
 
-/** Whether one may use the page. */
-export const isIn = (session: SessionState) => session.open || session.user != null;
+/** Whether the session gives access to the page. */
+export const hasAccess = (session: SessionState) => session.open || session.user != null;
 
-/** Who uses the page, as far as it must not change under it. */
+/** Identifies the user of the page, which resets when it changes. */
 export const identityOf = (session: SessionState) => session.user?.id ?? 'open';
 
-interface Presence {
-  /** Who has been let in, and has not left on purpose; their screens stay. */
+interface LastSession {
+  /** The last session with access; signing out clears it. */
   readonly last: SessionState | undefined;
 }
 
-const presence = createStore<Presence>(() => ({ last: undefined }));
+const lastSession = createStore<LastSession>(() => ({ last: undefined }));
 
-/** Who was let in last, until they sign out. */
-export const useLastSession = () => useStore(presence, ({ last }) => last);
+/** The last session with access, until the user signs out. */
+export const useLastSession = () => useStore(lastSession, ({ last }) => last);
 
-/** Remembers who was let in. */
-export const remember = (session: SessionState) => presence.setState({ last: session });
+/** Remembers a session with access. */
+export const rememberSession = (session: SessionState) => lastSession.setState({ last: session });
 
-/** What goes on in the page, and has to end with the session: the phone. */
-export interface Ongoing {
-  /** Whether a call goes on, so that one has to ask before it is ended. */
+/** An activity that ends with the session, such as the phone. */
+export interface Activity {
+  /** Whether a call is in progress, so that signing out asks first. */
   isBusy: () => boolean;
   end: () => void | Promise<void>;
-  /** The user is signed in again, after a session that ended by itself. */
+  /** Called when the user has signed in again after losing the session. */
   resume: () => void;
 }
 
-const ongoing = new Set<Ongoing>();
+const activities = new Set<Activity>();
 
-/** Declares something that ends when the user signs out; call what it returns to take it back. */
-export function endsWithSession(thing: Ongoing): () => void {
-  ongoing.add(thing);
+/** Registers an activity that signing out ends, until the returned function is called. */
+export function endWithSession(activity: Activity): () => void {
+  activities.add(activity);
   return () => {
-    ongoing.delete(thing);
+    activities.delete(activity);
   };
 }
 
 /** Whether signing out would end a call. */
-export const isBusy = () => [...ongoing].some((thing) => thing.isBusy());
+export const isBusy = () => [...activities].some((activity) => activity.isBusy());
 
-/** Signs in; or what the second step needs, where there is one. */
+/** Signs in; returns the second step if the user has a second factor. */
 export async function signIn(name: string, password: string): Promise<SecondStep | undefined> {
   const body = { name, password };
-  const answer = await unwrap(api.POST('/api/session', { body }));
-  if ('token' in answer) return answer;
-  enter(answer);
+  const result = await unwrap(api.POST('/api/session', { body }));
+  if ('token' in result) return result;
+  enter(result);
   return undefined;
 }
 
-/** The second step, with what the first one answered. */
+/** Completes a sign-in with the token of its first step. */
 export async function finishSignIn(token: string, proof: { code: string } | { passkey: object }) {
   const body = { token, ...proof } as { token: string; code?: string };
   enter(await unwrap(api.POST('/api/session/factor', { body })));
@@ -69,51 +69,51 @@ export async function signInWithPasskey() {
   enter(await unwrap(api.POST('/api/session/passkey', { body })));
 }
 
-/** Opens this browser to a server without users, with the link that the server printed. */
+/** Opens a server without users to this browser, with the secret of the printed link. */
 export async function openPage(secret: string) {
   const session = await unwrap(api.POST('/api/session/open', { body: { secret } }));
-  // The first question who uses this browser may be on its way, and know nothing of the link.
+  // A response from before the link was used may still be on its way.
   await queries.cancelQueries({ queryKey: sessionQuery.queryKey });
   enter(session);
 }
 
-/** Makes the first admin, who is signed in then. */
+/** Creates the first admin, and signs them in. */
 export async function setUp(secret: string, name: string, password: string) {
   const body = { secret, name, password };
   enter(await unwrap(api.POST('/api/setup', { body })));
 }
 
-/** Ends what is live, then the session. The server's refusal leaves the user where they are. */
+/** Ends all activities, then the session. If the server refuses, the user stays signed in. */
 export async function signOut() {
-  // The phone may fail to hang up; the session ends all the same.
-  await Promise.allSettled([...ongoing].map(async (thing) => thing.end()));
+  // The session must end even if the phone fails to hang up.
+  await Promise.allSettled([...activities].map(async (activity) => activity.end()));
   await unwrap(api.DELETE('/api/session'));
-  leave();
+  forgetUser();
   queries.setQueryData(sessionQuery.queryKey, {
     user: null,
     open: false,
     linkNeeded: false,
     setupNeeded: false,
   });
-  // Whether passkeys are good here, it knows only when it asks.
+  // Only the server knows whether passkeys work here.
   void queries.invalidateQueries({ queryKey: sessionQuery.queryKey });
 }
 
-/** Nothing of the last user's stays in the page. */
-function leave() {
-  presence.setState({ last: undefined });
+/** Removes all data of the last user. */
+function forgetUser() {
+  lastSession.setState({ last: undefined });
   forgetCalls();
   queries.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== sessionQuery.queryKey[0] });
 }
 
 function enter(session: SessionState) {
-  const last = presence.getState().last;
+  const last = lastSession.getState().last;
   const isSame = last !== undefined && identityOf(last) === identityOf(session);
-  if (!isSame) leave();
+  if (!isSame) forgetUser();
   queries.setQueryData(sessionQuery.queryKey, session);
-  // What failed while nobody was signed in is asked for again.
+  // Requests may have failed while nobody was signed in.
   if (isSame) {
-    for (const thing of ongoing) thing.resume();
+    for (const activity of activities) activity.resume();
     void queries.invalidateQueries({
       predicate: ({ queryKey }) => queryKey[0] !== sessionQuery.queryKey[0],
     });

@@ -1,20 +1,20 @@
 import { useMutation } from '@tanstack/react-query';
 import { type FormEvent, useState } from 'react';
+import { PASSWORD_CHARACTERS_MIN } from '../account/passwords';
+import { setPassword } from '../account/requests';
 import { ApiError, messageOf } from '../api/client';
 import type { User } from '../api/types';
 import { wakeLink } from '../live/store';
-import { SignOut } from '../session/Account';
-import { PASSWORD_CHARACTERS_MIN } from '../session/Credentials';
+import { SignOut } from '../session/SignOut';
 import { t } from '../strings';
 import { Button, Field } from '../ui/controls';
-import { say } from '../ui/toasts';
-import { setPassword } from './people';
+import { showToast } from '../ui/toasts';
 import { Section } from './Section';
 import css from './settings.module.css';
 
 const words = t.settings.account;
 
-/** Who is signed in, and with which password from now on. */
+/** The signed-in user, with the form that changes the password. */
 export function Account({ user }: { user: User }) {
   return (
     <Section
@@ -36,8 +36,8 @@ function ChangePassword({ user }: { user: User }) {
     onSuccess: () => {
       setOld('');
       setFresh('');
-      say(words.changed);
-      // The server let go of the old session's line.
+      showToast(words.changed);
+      // The server has closed the link of the old session.
       wakeLink();
     },
   });
@@ -49,7 +49,7 @@ function ChangePassword({ user }: { user: User }) {
   const message = change.isError ? messageOf(change.error) : undefined;
   return (
     <form className={css.form} onSubmit={submit} aria-label={words.change}>
-      {/* Tells a manager of passwords whose they are. */}
+      {/* Tells password managers the user name. */}
       <input type="hidden" name="username" autoComplete="username" value={user.name} readOnly />
       <Field
         label={words.old}

@@ -1,7 +1,7 @@
+import type { TextSize, Theme } from '../preferences/parse';
+import { setPreference, usePreference } from '../preferences/preferences';
 import { t } from '../strings';
 import { Segmented } from '../ui/controls';
-import type { TextSize, Theme } from './parse';
-import { setPreference, usePreference } from './preferences';
 import { Section } from './Section';
 import css from './settings.module.css';
 
@@ -19,7 +19,6 @@ const TEXT_SIZES: readonly { value: TextSize; label: string }[] = [
   { value: 'larger', label: words.textSizes.larger },
 ];
 
-/** The page's look in this browser. */
 export function Appearance() {
   const theme = usePreference('theme');
   const textSize = usePreference('textSize');

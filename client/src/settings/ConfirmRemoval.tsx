@@ -1,8 +1,8 @@
-/** Asks before something goes for good, and says whether it has. */
+/** Confirms a removal, and shows a toast with its result. */
 import { useMutation } from '@tanstack/react-query';
 import { messageOf } from '../api/client';
 import { Confirm } from '../ui/Dialog';
-import { complain, say } from '../ui/toasts';
+import { showError, showToast } from '../ui/toasts';
 
 export function ConfirmRemoval({
   title,
@@ -15,23 +15,23 @@ export function ConfirmRemoval({
   title: string;
   text: string;
   action: string;
-  /** What is said afterwards. */
+  /** The message after it. */
   done: string;
   remove: () => Promise<void>;
   onClose: () => void;
 }) {
-  const removed = useMutation({
+  const removal = useMutation({
     mutationFn: remove,
-    onSuccess: () => say(done),
-    onError: (error) => complain(messageOf(error)),
+    onSuccess: () => showToast(done),
+    onError: (error) => showError(messageOf(error)),
     onSettled: onClose,
   });
   return (
     <Confirm
       title={title}
       action={action}
-      busy={removed.isPending}
-      onConfirm={() => removed.mutate()}
+      busy={removal.isPending}
+      onConfirm={() => removal.mutate()}
       onClose={onClose}
     >
       {text}

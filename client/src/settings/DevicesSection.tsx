@@ -6,7 +6,7 @@ import { Section } from './Section';
 
 const words = t.settings.devices;
 
-/** Whoever comes for something else is not listened to: the microphone opens when asked. */
+/** Opens the microphone only on request. */
 export function DevicesSection() {
   const [isOpen, setIsOpen] = useState(false);
   return (

@@ -1,26 +1,26 @@
 import { type FormEvent, useState } from 'react';
+import { KEYWORD_LENGTH_MAX, KEYWORDS_MAX } from '../preferences/parse';
+import { setPreference, usePreference } from '../preferences/preferences';
 import { t } from '../strings';
 import { Button, Field } from '../ui/controls';
 import { Icon } from '../ui/icons';
-import { KEYWORD_LENGTH_MAX, KEYWORDS_MAX } from './parse';
-import { setPreference, usePreference } from './preferences';
 import { Section } from './Section';
 import css from './settings.module.css';
 
 const words = t.settings.keywords;
 
-/** Words that transcripts mark. */
+/** The keywords that transcripts highlight. */
 export function Keywords() {
   const keywords = usePreference('keywords');
   const [typed, setTyped] = useState('');
-  const [wrong, setWrong] = useState<string>();
+  const [problem, setProblem] = useState<string>();
   const add = (event: FormEvent) => {
     event.preventDefault();
     const keyword = typed.trim();
     if (keyword === '') return;
-    const problem = whyNot(keyword, keywords);
-    setWrong(problem);
-    if (problem) return;
+    const found = problemOf(keyword, keywords);
+    setProblem(found);
+    if (found) return;
     setPreference('keywords', [...keywords, keyword]);
     setTyped('');
   };
@@ -53,11 +53,11 @@ export function Keywords() {
         <Field
           label={words.add}
           value={typed}
-          error={wrong}
+          error={problem}
           autoComplete="off"
           onChange={(event) => {
             setTyped(event.target.value);
-            setWrong(undefined);
+            setProblem(undefined);
           }}
         />
         <Button type="submit">{words.addAction}</Button>
@@ -66,7 +66,7 @@ export function Keywords() {
   );
 }
 
-function whyNot(keyword: string, keywords: readonly string[]): string | undefined {
+function problemOf(keyword: string, keywords: readonly string[]): string | undefined {
   const folded = keyword.toLocaleLowerCase();
   if (keywords.some((other) => other.toLocaleLowerCase() === folded)) return words.twice;
   if (keyword.length > KEYWORD_LENGTH_MAX) return words.tooLong(KEYWORD_LENGTH_MAX);

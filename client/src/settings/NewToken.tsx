@@ -1,13 +1,13 @@
-/** Makes an API token, and shows its secret: once. */
+/** Creates an API token, and shows its secret once. */
 import { useMutation } from '@tanstack/react-query';
 import { type FormEvent, useState } from 'react';
+import { addToken } from '../account/requests';
 import { messageOf } from '../api/client';
 import type { Scope } from '../api/types';
 import { t } from '../strings';
 import { Button, Field, Select } from '../ui/controls';
 import { Dialog } from '../ui/Dialog';
 import { EXPIRY_DAYS, type ExpiryDays, expiresAt } from './expiry';
-import { addToken } from './people';
 import css from './settings.module.css';
 
 const words = t.settings.tokens;
@@ -107,7 +107,7 @@ function Secret({ secret, onClose }: { secret: string; onClose: () => void }) {
       () => setOutcome(words.notCopied),
     );
   return (
-    // A click beside it, or Escape, would lose it for good: only the button closes.
+    // Only the button closes the dialog: the secret cannot be shown again.
     <Dialog title={words.secretTitle} onClose={onClose} isClosable={false}>
       <p>{words.secretText}</p>
       <div className={css.inline}>

@@ -1,15 +1,15 @@
-/** Two questions about an account: whose it is, and with which password. */
+/** The dialogs that add a user and set a password. */
 import { useMutation } from '@tanstack/react-query';
 import { type FormEvent, useState } from 'react';
+import { PASSWORD_CHARACTERS_MIN } from '../account/passwords';
+import { addUser, setPassword } from '../account/requests';
 import { ApiError, messageOf } from '../api/client';
 import type { Role, User } from '../api/types';
-import { PASSWORD_CHARACTERS_MIN } from '../session/Credentials';
 import { signIn } from '../session/session';
 import { t } from '../strings';
 import { Button, Field, Select } from '../ui/controls';
 import { Dialog } from '../ui/Dialog';
-import { say } from '../ui/toasts';
-import { addUser, setPassword } from './people';
+import { showToast } from '../ui/toasts';
 import { ROLES, roleOf } from './roles';
 import css from './settings.module.css';
 
@@ -17,7 +17,7 @@ const words = t.settings.users;
 
 const isWeak = (error: unknown) => error instanceof ApiError && error.code === 'weak_password';
 
-/** The first one is an admin, and signed in then: from now on everyone has to. */
+/** The first user becomes an admin and is signed in: from then on, everyone has to sign in. */
 export function NewUser({ isFirst, onClose }: { isFirst: boolean; onClose: () => void }) {
   const [name, setName] = useState('');
   const [password, setNewPassword] = useState('');
@@ -28,7 +28,7 @@ export function NewUser({ isFirst, onClose }: { isFirst: boolean; onClose: () =>
       if (isFirst) await signIn(name, password);
     },
     onSuccess: () => {
-      say(words.added(name.trim()));
+      showToast(words.added(name.trim()));
       onClose();
     },
   });
@@ -70,13 +70,13 @@ export function NewUser({ isFirst, onClose }: { isFirst: boolean; onClose: () =>
   );
 }
 
-/** For someone who forgot theirs. */
-export function NewPassword({ user, onClose }: { user: User; onClose: () => void }) {
+/** Sets a temporary password for another user. */
+export function ResetPassword({ user, onClose }: { user: User; onClose: () => void }) {
   const [password, setNewPassword] = useState('');
   const change = useMutation({
     mutationFn: () => setPassword(user.id, password),
     onSuccess: () => {
-      say(words.passwordSet(user.name));
+      showToast(words.passwordSet(user.name));
       onClose();
     },
   });

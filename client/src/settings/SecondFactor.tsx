@@ -1,25 +1,16 @@
-/** What signing in takes beside the password: an authenticator app, passkeys, recovery codes. */
+/** The second factors of an account: an authenticator app, passkeys and recovery codes. */
 import { useMutation, useQuery } from '@tanstack/react-query';
-import { type FormEvent, useState } from 'react';
+import { type ReactNode, useState } from 'react';
+import { canUsePasskeys, isSupported } from '../account/passkeys';
+import { beginTotp, secondFactorQuery } from '../account/requests';
 import { messageOf } from '../api/client';
 import { queries, sessionQuery } from '../api/queries';
-import type { SecondFactor as Factor, TotpSetup } from '../api/types';
-import { dateAndTime } from '../format';
-import { canUsePasskeys, isSupported } from '../session/passkeys';
+import type { SecondFactor as Factors } from '../api/types';
+import { dateAndTime } from '../format/time';
 import { t } from '../strings';
-import { Button, Empty, Field, IconButton, Spinner } from '../ui/controls';
-import { Dialog } from '../ui/Dialog';
-import { complain, say } from '../ui/toasts';
-import { ConfirmRemoval } from './ConfirmRemoval';
-import {
-  addPasskey,
-  beginTotp,
-  finishTotp,
-  removePasskey,
-  removeTotp,
-  renewRecoveryCodes,
-  secondFactorQuery,
-} from './people';
+import { Button, Empty, IconButton, Spinner } from '../ui/controls';
+import { showError } from '../ui/toasts';
+import { type OpenDialog, SecondFactorDialog } from './SecondFactorDialog';
 import { Section } from './Section';
 import css from './settings.module.css';
 
@@ -28,291 +19,128 @@ const words = t.settings.factor;
 export function SecondFactor() {
   return (
     <Section id="second-factor" title={words.title} hint={words.hint}>
-      <SecondFactorParts />
+      <SecondFactorList />
     </Section>
   );
 }
 
-type Asked =
-  | { what: 'totp'; setup: TotpSetup }
-  | { what: 'passkey' | 'removeTotp' | 'renew' }
-  | { what: 'removePasskey'; id: number; name: string }
-  | { what: 'codes'; codes: readonly string[] };
-
-/** Its parts, without a heading. */
-export function SecondFactorParts() {
-  const factor = useQuery(secondFactorQuery);
-  const [asked, setAsked] = useState<Asked>();
+/** The list without a heading, for the screen that requires a second factor. */
+export function SecondFactorList() {
+  const factors = useQuery(secondFactorQuery);
+  const [dialog, setDialog] = useState<OpenDialog>();
   const close = () => {
-    setAsked(undefined);
-    // The page may be open to its user from now on, or closed.
+    setDialog(undefined);
+    // Adding or removing a factor may change whether the user has access to the page.
     void queries.invalidateQueries({ queryKey: sessionQuery.queryKey });
   };
-  const begin = useMutation({
+  const setUpApp = useMutation({
     mutationFn: beginTotp,
-    onSuccess: (setup) => setAsked({ what: 'totp', setup }),
-    onError: (error) => complain(messageOf(error)),
+    onSuccess: (setup) => setDialog({ type: 'app', setup }),
+    onError: (error) => showError(messageOf(error)),
   });
-  const renew = useMutation({
-    mutationFn: renewRecoveryCodes,
-    onSuccess: (codes) => setAsked({ what: 'codes', codes }),
-    onError: (error) => complain(messageOf(error)),
-  });
-  const added = (codes: readonly string[] | undefined) => {
-    if (codes) setAsked({ what: 'codes', codes });
-    else close();
-  };
-  if (factor.isPending) return <Spinner label={words.loading} />;
-  if (!factor.data)
+  if (factors.isPending) return <Spinner label={words.loading} />;
+  if (!factors.data)
     return (
       <Empty
-        title={messageOf(factor.error)}
-        action={<Button onClick={() => factor.refetch()}>{t.ui.retry}</Button>}
+        title={messageOf(factors.error)}
+        action={<Button onClick={() => factors.refetch()}>{t.ui.retry}</Button>}
       />
     );
-  const { totpSince, passkeys, recoveryCodesLeft } = factor.data;
-  const isOn = totpSince != null || passkeys.length > 0;
+  const { totpSince, passkeys, recoveryCodesLeft } = factors.data;
+  const hasAny = totpSince != null || passkeys.length > 0;
   return (
     <>
       <ul className={css.list}>
-        <li className={css.item}>
-          <div className={css.itemText}>
-            <span className={css.itemName}>{words.app}</span>
-            <span className={css.soft}>
-              {totpSince ? words.appSince(dateAndTime(totpSince)) : words.noApp}
-            </span>
-          </div>
-          <Button disabled={begin.isPending} onClick={() => begin.mutate()}>
-            {totpSince ? words.replaceApp : words.addApp}
-          </Button>
-          {totpSince && (
-            <IconButton
-              icon="trash"
-              label={words.removeApp}
-              onClick={() => setAsked({ what: 'removeTotp' })}
-            />
-          )}
-        </li>
-        {passkeys.map(({ id, name, createdAt, usedAt }) => (
-          <li key={id} className={css.item}>
-            <div className={css.itemText}>
-              <span className={css.itemName}>{words.passkeyNamed(name)}</span>
-              <span className={css.soft}>
-                {words.since(dateAndTime(createdAt))} ·{' '}
-                {usedAt ? words.used(dateAndTime(usedAt)) : words.unused}
-              </span>
-            </div>
-            <IconButton
-              icon="trash"
-              label={words.removePasskey(name)}
-              onClick={() => setAsked({ what: 'removePasskey', id, name })}
-            />
-          </li>
+        <AppItem
+          since={totpSince}
+          isBusy={setUpApp.isPending}
+          onSetUp={() => setUpApp.mutate()}
+          onRemove={() => setDialog({ type: 'removeApp' })}
+        />
+        {passkeys.map((passkey) => (
+          <PasskeyItem
+            key={passkey.id}
+            passkey={passkey}
+            onRemove={() => setDialog({ type: 'removePasskey', ...passkey })}
+          />
         ))}
-        <li className={css.item}>
-          <div className={css.itemText}>
-            <span className={css.itemName}>{words.newPasskey}</span>
-            <span className={css.soft}>{whyNoPasskeys(factor.data) ?? words.passkeyHint}</span>
-          </div>
-          <Button
-            disabled={whyNoPasskeys(factor.data) !== undefined}
-            onClick={() => setAsked({ what: 'passkey' })}
-          >
-            {words.addPasskey}
-          </Button>
-        </li>
-        {isOn && (
-          <li className={css.item}>
-            <div className={css.itemText}>
-              <span className={css.itemName}>{words.codes}</span>
-              <span className={css.soft}>{words.codesLeft(recoveryCodesLeft)}</span>
-            </div>
-            <Button onClick={() => setAsked({ what: 'renew' })}>{words.renew}</Button>
-          </li>
+        <NewPasskeyItem factors={factors.data} onAdd={() => setDialog({ type: 'passkey' })} />
+        {hasAny && (
+          <Item title={words.codes} text={words.codesLeft(recoveryCodesLeft)}>
+            <Button onClick={() => setDialog({ type: 'renewCodes' })}>{words.renew}</Button>
+          </Item>
         )}
       </ul>
-      {asked?.what === 'totp' && <NewApp setup={asked.setup} onDone={added} onClose={close} />}
-      {asked?.what === 'passkey' && <NewPasskey onDone={added} onClose={close} />}
-      {asked?.what === 'codes' && <Codes codes={asked.codes} onClose={close} />}
-      {asked?.what === 'removeTotp' && (
-        <ConfirmRemoval
-          title={words.removeAppTitle}
-          text={words.removeText}
-          action={words.remove}
-          done={words.appRemoved}
-          remove={removeTotp}
-          onClose={close}
-        />
-      )}
-      {asked?.what === 'removePasskey' && (
-        <ConfirmRemoval
-          title={words.removePasskeyTitle(asked.name)}
-          text={words.removeText}
-          action={words.remove}
-          done={words.passkeyRemoved(asked.name)}
-          remove={() => removePasskey(asked.id)}
-          onClose={close}
-        />
-      )}
-      {asked?.what === 'renew' && (
-        <Dialog title={words.renewTitle} onClose={close}>
-          <p>{words.renewText}</p>
-          <div className={css.actions}>
-            <Button data-first onClick={close}>
-              {t.ui.cancel}
-            </Button>
-            <Button look="primary" disabled={renew.isPending} onClick={() => renew.mutate()}>
-              {words.renew}
-            </Button>
-          </div>
-        </Dialog>
-      )}
+      {dialog && <SecondFactorDialog dialog={dialog} onOpen={setDialog} onClose={close} />}
     </>
   );
 }
 
-/** Why this page cannot make a passkey, if so. */
-function whyNoPasskeys({ passkeyHost, noPasskeys }: Factor): string | undefined {
-  if (!passkeyHost) return noPasskeys ? words.noPasskeys(noPasskeys) : words.noPasskeys('');
+function Item({ title, text, children }: { title: string; text: ReactNode; children: ReactNode }) {
+  return (
+    <li className={css.item}>
+      <div className={css.itemText}>
+        <span className={css.itemName}>{title}</span>
+        <span className={css.soft}>{text}</span>
+      </div>
+      {children}
+    </li>
+  );
+}
+
+function AppItem({
+  since,
+  isBusy,
+  onSetUp,
+  onRemove,
+}: {
+  since: Factors['totpSince'];
+  isBusy: boolean;
+  onSetUp: () => void;
+  onRemove: () => void;
+}) {
+  return (
+    <Item title={words.app} text={since ? words.appSince(dateAndTime(since)) : words.noApp}>
+      <Button disabled={isBusy} onClick={onSetUp}>
+        {since ? words.replaceApp : words.addApp}
+      </Button>
+      {since && <IconButton icon="trash" label={words.removeApp} onClick={onRemove} />}
+    </Item>
+  );
+}
+
+function PasskeyItem({
+  passkey: { name, createdAt, usedAt },
+  onRemove,
+}: {
+  passkey: Factors['passkeys'][number];
+  onRemove: () => void;
+}) {
+  const used = usedAt ? words.used(dateAndTime(usedAt)) : words.unused;
+  return (
+    <Item
+      title={words.passkeyNamed(name)}
+      text={`${words.since(dateAndTime(createdAt))} · ${used}`}
+    >
+      <IconButton icon="trash" label={words.removePasskey(name)} onClick={onRemove} />
+    </Item>
+  );
+}
+
+function NewPasskeyItem({ factors, onAdd }: { factors: Factors; onAdd: () => void }) {
+  const obstacle = passkeyObstacle(factors);
+  return (
+    <Item title={words.newPasskey} text={obstacle ?? words.passkeyHint}>
+      <Button disabled={obstacle !== undefined} onClick={onAdd}>
+        {words.addPasskey}
+      </Button>
+    </Item>
+  );
+}
+
+/** Why this page cannot create a passkey; undefined if it can. */
+function passkeyObstacle({ passkeyHost, noPasskeys }: Factors): string | undefined {
+  if (!passkeyHost) return words.noPasskeys(noPasskeys ?? '');
   if (!isSupported()) return words.browserHasNone;
   return canUsePasskeys(passkeyHost) ? undefined : words.otherHost(passkeyHost);
-}
-
-function NewApp({
-  setup,
-  onDone,
-  onClose,
-}: {
-  setup: TotpSetup;
-  onDone: (codes: readonly string[] | undefined) => void;
-  onClose: () => void;
-}) {
-  const [code, setCode] = useState('');
-  const finish = useMutation({
-    mutationFn: () => finishTotp(setup.token, code),
-    onSuccess: (codes) => {
-      say(words.appAdded);
-      onDone(codes);
-    },
-  });
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    if (!finish.isPending) finish.mutate();
-  };
-  return (
-    <Dialog title={words.addApp} onClose={onClose}>
-      <form className={css.dialogForm} onSubmit={submit}>
-        <p>{words.scan}</p>
-        <svg
-          className={css.qr}
-          role="img"
-          aria-label={words.qr}
-          viewBox={`0 0 ${setup.qr.size} ${setup.qr.size}`}
-          shapeRendering="crispEdges"
-        >
-          <path d={setup.qr.path} />
-        </svg>
-        <Field
-          label={words.secret}
-          className={css.secret}
-          value={setup.secret}
-          readOnly
-          onFocus={(event) => event.target.select()}
-        />
-        <Field
-          label={words.code}
-          autoComplete="one-time-code"
-          inputMode="numeric"
-          required
-          data-first
-          value={code}
-          hint={words.codeHint}
-          error={finish.isError ? messageOf(finish.error) : undefined}
-          onChange={(event) => setCode(event.target.value)}
-        />
-        <div className={css.actions}>
-          <Button onClick={onClose}>{t.ui.cancel}</Button>
-          <Button look="primary" type="submit" disabled={finish.isPending}>
-            {words.finish}
-          </Button>
-        </div>
-      </form>
-    </Dialog>
-  );
-}
-
-function NewPasskey({
-  onDone,
-  onClose,
-}: {
-  onDone: (codes: readonly string[] | undefined) => void;
-  onClose: () => void;
-}) {
-  const [name, setName] = useState('');
-  const add = useMutation({
-    mutationFn: () => addPasskey(name),
-    onSuccess: (codes) => {
-      say(words.passkeyAdded);
-      onDone(codes);
-    },
-  });
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    if (!add.isPending) add.mutate();
-  };
-  return (
-    <Dialog title={words.addPasskey} onClose={onClose}>
-      <form className={css.dialogForm} onSubmit={submit}>
-        <Field
-          label={words.passkeyName}
-          autoComplete="off"
-          required
-          data-first
-          value={name}
-          hint={words.passkeyNameHint}
-          error={add.isError ? messageOf(add.error) : undefined}
-          onChange={(event) => setName(event.target.value)}
-        />
-        <div className={css.actions}>
-          <Button onClick={onClose}>{t.ui.cancel}</Button>
-          <Button look="primary" type="submit" disabled={add.isPending}>
-            {words.addPasskey}
-          </Button>
-        </div>
-      </form>
-    </Dialog>
-  );
-}
-
-function Codes({ codes, onClose }: { codes: readonly string[]; onClose: () => void }) {
-  const [outcome, setOutcome] = useState('');
-  const copy = () =>
-    navigator.clipboard.writeText(`${codes.join('\n')}\n`).then(
-      () => setOutcome(t.settings.tokens.copied),
-      () => setOutcome(t.settings.tokens.notCopied),
-    );
-  return (
-    // A click beside it, or Escape, would lose them for good: only the button closes.
-    <Dialog title={words.codesTitle} onClose={onClose} isClosable={false}>
-      <p>{words.codesText}</p>
-      <ul className={css.codes} aria-label={words.codes}>
-        {codes.map((code) => (
-          <li key={code}>
-            <code>{code}</code>
-          </li>
-        ))}
-      </ul>
-      <p className={css.hint} role="status">
-        {outcome}
-      </p>
-      <div className={css.actions}>
-        <Button icon="copy" onClick={copy}>
-          {t.settings.tokens.copy}
-        </Button>
-        <Button look="primary" data-first onClick={onClose}>
-          {words.codesKept}
-        </Button>
-      </div>
-    </Dialog>
-  );
 }

@@ -1,4 +1,4 @@
-/** One part of the settings. */
+/** One section of the settings. */
 import { type ReactNode, useId } from 'react';
 import css from './settings.module.css';
 
@@ -9,7 +9,7 @@ export function Section({
   action,
   children,
 }: {
-  /** Its place in the page: `/settings#users`. */
+  /** The fragment of its address: `/settings#users`. */
   id: string;
   title: string;
   hint?: string | undefined;

@@ -1,13 +1,13 @@
-/** The browsers that one is signed in with, and their end. */
+/** The browsers in which the user is signed in, with buttons that sign them out. */
 import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
+import { endOtherSessions, endSession, sessionsQuery } from '../account/requests';
 import { messageOf } from '../api/client';
 import type { SessionInfo } from '../api/types';
-import { dateAndTime } from '../format';
+import { dateAndTime } from '../format/time';
 import { t } from '../strings';
 import { Button, Chip, Empty, IconButton, Spinner } from '../ui/controls';
 import { ConfirmRemoval } from './ConfirmRemoval';
-import { endOtherSessions, endSession, sessionsQuery } from './people';
 import { Section } from './Section';
 import css from './settings.module.css';
 
@@ -15,16 +15,16 @@ const words = t.settings.sessions;
 
 export function Sessions() {
   const sessions = useQuery(sessionsQuery);
-  const [leaving, setLeaving] = useState<SessionInfo | 'others'>();
+  const [ending, setEnding] = useState<SessionInfo | 'others'>();
   const list = sessions.data?.sessions ?? [];
-  const close = () => setLeaving(undefined);
+  const close = () => setEnding(undefined);
   return (
     <Section
       id="sessions"
       title={words.title}
       hint={words.hint}
       action={
-        list.length > 1 && <Button onClick={() => setLeaving('others')}>{words.endOthers}</Button>
+        list.length > 1 && <Button onClick={() => setEnding('others')}>{words.endOthers}</Button>
       }
     >
       {sessions.isPending && <Spinner label={words.loading} />}
@@ -34,8 +34,8 @@ export function Sessions() {
           action={<Button onClick={() => sessions.refetch()}>{t.ui.retry}</Button>}
         />
       )}
-      {list.length > 0 && <SessionList sessions={list} onEnd={setLeaving} />}
-      {leaving === 'others' && (
+      {list.length > 0 && <SessionList sessions={list} onEnd={setEnding} />}
+      {ending === 'others' && (
         <ConfirmRemoval
           title={words.endOthersTitle}
           text={words.endOthersText}
@@ -45,13 +45,13 @@ export function Sessions() {
           onClose={close}
         />
       )}
-      {leaving && leaving !== 'others' && (
+      {ending && ending !== 'others' && (
         <ConfirmRemoval
-          title={words.endTitle(leaving.browser)}
+          title={words.endTitle(ending.browser)}
           text={words.endText}
           action={words.end}
-          done={words.ended(leaving.browser)}
-          remove={() => endSession(leaving.id)}
+          done={words.ended(ending.browser)}
+          remove={() => endSession(ending.id)}
           onClose={close}
         />
       )}
@@ -59,7 +59,7 @@ export function Sessions() {
   );
 }
 
-/** Browsers, each with its way out; the one that asks has its own, to sign out. */
+/** A list of sessions with sign-out buttons, except for the current one. */
 export function SessionList({
   sessions,
   onEnd,

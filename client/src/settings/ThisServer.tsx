@@ -1,17 +1,17 @@
 import { queryOptions, useQuery } from '@tanstack/react-query';
-import { ApiError, api, messageOf, refusal } from '../api/client';
+import { ApiError, api, errorOf, messageOf } from '../api/client';
 import { settingsQuery } from '../api/queries';
 import type { ServerSettings } from '../api/types';
-import { sentence } from '../format';
+import { sentence } from '../format/sentence';
 import { t } from '../strings';
 import { Button, Chip, Spinner } from '../ui/controls';
-import { factsOf } from './facts';
 import { Section } from './Section';
+import { factsOf } from './serverFacts';
 import css from './settings.module.css';
 
 const words = t.settings.server;
 
-/** Whether the server could take a call now. Not being able to is an answer, no failure. */
+/** Whether the server can take calls now. “Not ready” is a result, not an error. */
 const readyQuery = queryOptions({
   queryKey: ['ready'],
   queryFn: async ({ signal }) => {
@@ -21,11 +21,11 @@ const readyQuery = queryOptions({
     });
     if (data) return data;
     if (error && 'reasons' in error) return error;
-    throw refusal(error, response.status);
+    throw errorOf(error, response.status);
   },
 });
 
-/** How the server is, and how it was set up: to be read here, and changed there. */
+/** The state and the settings of the server, read-only. */
 export function ThisServer() {
   const ready = useQuery(readyQuery);
   const settings = useQuery(settingsQuery);

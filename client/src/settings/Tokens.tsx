@@ -1,23 +1,23 @@
 import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
+import { removeToken, tokensQuery } from '../account/requests';
 import { messageOf } from '../api/client';
 import type { ApiToken, User } from '../api/types';
-import { dateAndTime } from '../format';
+import { dateAndTime } from '../format/time';
 import { t } from '../strings';
 import { Button, Chip, Empty, IconButton, Spinner } from '../ui/controls';
 import { ConfirmRemoval } from './ConfirmRemoval';
 import { NewToken } from './NewToken';
-import { removeToken, tokensQuery } from './people';
 import { Section } from './Section';
 import css from './settings.module.css';
 
 const words = t.settings.tokens;
 
-/** Ways in for programs. */
+/** The API tokens of the user. */
 export function Tokens({ user }: { user: User }) {
   const tokens = useQuery(tokensQuery);
   const [isAdding, setIsAdding] = useState(false);
-  const [leaving, setLeaving] = useState<ApiToken>();
+  const [revoking, setRevoking] = useState<ApiToken>();
   return (
     <Section
       id="tokens"
@@ -38,17 +38,17 @@ export function Tokens({ user }: { user: User }) {
       )}
       {tokens.data?.tokens.length === 0 && <p className={css.hint}>{words.none}</p>}
       {tokens.data && tokens.data.tokens.length > 0 && (
-        <TokenList tokens={tokens.data.tokens} onTakeBack={setLeaving} />
+        <TokenList tokens={tokens.data.tokens} onRevoke={setRevoking} />
       )}
       {isAdding && <NewToken isAdmin={user.role === 'admin'} onClose={() => setIsAdding(false)} />}
-      {leaving && (
+      {revoking && (
         <ConfirmRemoval
-          title={words.takeBackTitle(leaving.name)}
-          text={words.takeBackText}
-          action={words.takeBack}
-          done={words.takenBack(leaving.name)}
-          remove={() => removeToken(leaving.id)}
-          onClose={() => setLeaving(undefined)}
+          title={words.revokeTitle(revoking.name)}
+          text={words.revokeText}
+          action={words.revoke}
+          done={words.revoked(revoking.name)}
+          remove={() => removeToken(revoking.id)}
+          onClose={() => setRevoking(undefined)}
         />
       )}
     </Section>
@@ -57,23 +57,23 @@ export function Tokens({ user }: { user: User }) {
 
 export function TokenList({
   tokens,
-  onTakeBack,
+  onRevoke,
 }: {
   tokens: readonly ApiToken[];
-  onTakeBack: (token: ApiToken) => void;
+  onRevoke: (token: ApiToken) => void;
 }) {
   return (
     <ul className={css.list}>
       {tokens.map((token) => (
-        <OneToken key={token.id} token={token} onTakeBack={() => onTakeBack(token)} />
+        <OneToken key={token.id} token={token} onRevoke={() => onRevoke(token)} />
       ))}
     </ul>
   );
 }
 
-function OneToken({ token, onTakeBack }: { token: ApiToken; onTakeBack: () => void }) {
+function OneToken({ token, onRevoke }: { token: ApiToken; onRevoke: () => void }) {
   const { createdAt, expiresAt, usedAt } = token;
-  const isOver = expiresAt != null && new Date(expiresAt) <= new Date();
+  const hasExpired = expiresAt != null && new Date(expiresAt) <= new Date();
   const about = [
     words.created(dateAndTime(createdAt)),
     usedAt ? words.used(dateAndTime(usedAt)) : words.unused,
@@ -83,14 +83,14 @@ function OneToken({ token, onTakeBack }: { token: ApiToken; onTakeBack: () => vo
     <li className={css.item}>
       <div className={css.itemText}>
         <span className={css.itemName}>
-          {token.name} {isOver && <Chip tone="warn">{words.over}</Chip>}
+          {token.name} {hasExpired && <Chip tone="warn">{words.expired}</Chip>}
         </span>
         <span className={css.soft}>
           {token.scopes.map((scope) => words.scope[scope]).join(' · ')}
         </span>
         <span className={css.soft}>{about.join(' · ')}</span>
       </div>
-      <IconButton icon="trash" label={words.takeBackOf(token.name)} onClick={onTakeBack} />
+      <IconButton icon="trash" label={words.revokeOf(token.name)} onClick={onRevoke} />
     </li>
   );
 }

@@ -1,14 +1,14 @@
 import { useMutation, useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
+import { removeUser, setRole, usersQuery } from '../account/requests';
 import { messageOf } from '../api/client';
 import type { SessionState, User } from '../api/types';
-import { dateAndTime } from '../format';
+import { dateAndTime } from '../format/time';
 import { t } from '../strings';
 import { Button, Chip, Empty, IconButton, Select, Spinner } from '../ui/controls';
-import { complain } from '../ui/toasts';
+import { showError } from '../ui/toasts';
 import { ConfirmRemoval } from './ConfirmRemoval';
-import { NewPassword, NewUser } from './NewUser';
-import { removeUser, setRole, usersQuery } from './people';
+import { NewUser, ResetPassword } from './NewUser';
 import { ROLES, roleOf } from './roles';
 import { Section } from './Section';
 import css from './settings.module.css';
@@ -16,21 +16,21 @@ import { UserAccess } from './UserAccess';
 
 const words = t.settings.users;
 
-/** What is asked of someone's account. */
-type Asked = { what: 'add' } | { what: 'access' | 'password' | 'remove'; user: User };
+/** The open dialog. */
+type OpenDialog = { type: 'add' } | { type: 'access' | 'password' | 'remove'; user: User };
 
-/** Everyone who may sign in; for admins, and for whoever uses an open server. */
+/** The users, for admins and on an open server. */
 export function Users({ session }: { session: SessionState }) {
   const users = useQuery(usersQuery);
-  const [asked, setAsked] = useState<Asked>();
-  const close = () => setAsked(undefined);
+  const [dialog, setDialog] = useState<OpenDialog>();
+  const close = () => setDialog(undefined);
   return (
     <Section
       id="users"
       title={words.title}
       hint={session.open ? words.openHint : words.hint}
       action={
-        <Button icon="plus" onClick={() => setAsked({ what: 'add' })}>
+        <Button icon="plus" onClick={() => setDialog({ type: 'add' })}>
           {words.add}
         </Button>
       }
@@ -49,27 +49,27 @@ export function Users({ session }: { session: SessionState }) {
               key={user.id}
               user={user}
               isMe={user.id === session.user?.id}
-              onAsk={(what) => setAsked({ what, user })}
+              onOpen={(type) => setDialog({ type, user })}
             />
           ))}
         </ul>
       )}
-      {asked?.what === 'add' && <NewUser isFirst={session.open} onClose={close} />}
-      {asked?.what === 'access' && (
-        // As it is now: what is taken away in it shows.
+      {dialog?.type === 'add' && <NewUser isFirst={session.open} onClose={close} />}
+      {dialog?.type === 'access' && (
+        // The current state of the user, which changes while the dialog is open.
         <UserAccess
-          user={users.data?.users.find(({ id }) => id === asked.user.id) ?? asked.user}
+          user={users.data?.users.find(({ id }) => id === dialog.user.id) ?? dialog.user}
           onClose={close}
         />
       )}
-      {asked?.what === 'password' && <NewPassword user={asked.user} onClose={close} />}
-      {asked?.what === 'remove' && (
+      {dialog?.type === 'password' && <ResetPassword user={dialog.user} onClose={close} />}
+      {dialog?.type === 'remove' && (
         <ConfirmRemoval
-          title={words.removeTitle(asked.user.name)}
+          title={words.removeTitle(dialog.user.name)}
           text={words.removeText}
           action={words.remove}
-          done={words.removed(asked.user.name)}
-          remove={() => removeUser(asked.user.id)}
+          done={words.removed(dialog.user.name)}
+          remove={() => removeUser(dialog.user.id)}
           onClose={close}
         />
       )}
@@ -80,15 +80,15 @@ export function Users({ session }: { session: SessionState }) {
 function OneUser({
   user,
   isMe,
-  onAsk,
+  onOpen,
 }: {
   user: User;
   isMe: boolean;
-  onAsk: (what: 'access' | 'password' | 'remove') => void;
+  onOpen: (type: 'access' | 'password' | 'remove') => void;
 }) {
   const change = useMutation({
     mutationFn: (role: string) => setRole(user.id, roleOf(role)),
-    onError: (error) => complain(messageOf(error)),
+    onError: (error) => showError(messageOf(error)),
   });
   return (
     <li className={css.item}>
@@ -106,7 +106,7 @@ function OneUser({
         isLabelHidden
         value={user.role}
         options={ROLES}
-        // One's own rights are another admin's to change.
+        // Only another admin can change one's own role.
         disabled={isMe || change.isPending}
         onChange={(role) => change.mutate(role)}
       />
@@ -114,7 +114,7 @@ function OneUser({
         look="quiet"
         disabled={isMe}
         aria-label={words.accessOf(user.name)}
-        onClick={() => onAsk('access')}
+        onClick={() => onOpen('access')}
       >
         {words.access}
       </Button>
@@ -122,7 +122,7 @@ function OneUser({
         look="quiet"
         disabled={isMe}
         aria-label={words.newPasswordFor(user.name)}
-        onClick={() => onAsk('password')}
+        onClick={() => onOpen('password')}
       >
         {words.newPassword}
       </Button>
@@ -130,7 +130,7 @@ function OneUser({
         icon="trash"
         label={words.removeOf(user.name)}
         disabled={isMe}
-        onClick={() => onAsk('remove')}
+        onClick={() => onOpen('remove')}
       />
     </li>
   );

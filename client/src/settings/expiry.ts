@@ -1,8 +1,8 @@
-/** When a token ends. Pure. */
+/** The expiry of API tokens. Pure. */
 
 export const EXPIRY_DAYS = [30, 90, 365, 0] as const;
 
-/** Days; 0: no end. */
+/** 0: no expiry. */
 export type ExpiryDays = (typeof EXPIRY_DAYS)[number];
 
 export function expiresAt(days: ExpiryDays, now: Date): string | null {

@@ -1,4 +1,4 @@
-/** What someone may do, as it is chosen from a list. */
+/** The roles, as options of a list. */
 import type { Role } from '../api/types';
 import { t } from '../strings';
 
@@ -7,5 +7,5 @@ export const ROLES: readonly { value: Role; label: string }[] = [
   { value: 'admin', label: t.settings.account.admin },
 ];
 
-/** The role of that value; of any other, the one that may do less. */
+/** Parses the value of an option; unknown values get the role with fewer permissions. */
 export const roleOf = (value: string): Role => (value === 'admin' ? 'admin' : 'user');

@@ -5,12 +5,12 @@ import { describe, expect, it } from 'vitest';
 /** WCAG 2.2, 1.4.3: text up to 18 pt. */
 const TEXT_MIN = 4.5;
 
-/** WCAG 2.2, 1.4.11: what shows where a control is, or its state. */
+/** WCAG 2.2, 1.4.11: the outlines of controls and of their states. */
 const CONTROL_MIN = 3;
 
 const css = readFileSync(join(import.meta.dirname, 'tokens.css'), 'utf8');
 
-/** Token → its colour in light and in dark. */
+/** The colours of each token in the light and the dark theme. */
 const colours = new Map(
   [...css.matchAll(/--([\w-]+): light-dark\(#([0-9a-f]{6}), #([0-9a-f]{6})\)/g)].map(
     ([, name, light, dark]) => [name, { light, dark }] as const,
@@ -47,7 +47,7 @@ const texts = [
   ['on-danger', 'danger'],
   ['on-danger', 'danger-hover'],
   ['ink', 'mark'],
-  // A notice is the page's colours turned round.
+  // Toasts invert the colours of the page.
   ['paper', 'ink'],
 ] as [string, string][];
 
@@ -66,7 +66,7 @@ describe.each(['light', 'dark'] as const)('in %s', (scheme) => {
   );
 });
 
-it('counts as WCAG does', () => {
+it('computes the contrast as WCAG defines it', () => {
   expect((luminance('ffffff') + 0.05) / (luminance('000000') + 0.05)).toBeCloseTo(21);
   expect((luminance('ffffff') + 0.05) / (luminance('767676') + 0.05)).toBeCloseTo(4.54, 2);
 });

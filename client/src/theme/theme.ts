@@ -1,13 +1,13 @@
-/** Shows what was chosen of the page's look. `public/theme.js` did so before the first paint. */
-import { type Preferences, readPreferences, watchPreferences } from '../settings/preferences';
+/** Applies the theme and text size. `public/theme.js` does so once before the first paint. */
+import { type Preferences, readPreferences, watchPreferences } from '../preferences/preferences';
 
-/** Shows the chosen look, and every change of it. */
-export function keepLook() {
-  show(readPreferences());
-  watchPreferences(show);
+/** Applies the preferences now and at every change. */
+export function followThemePreference() {
+  apply(readPreferences());
+  watchPreferences(apply);
 }
 
-function show({ theme, textSize }: Preferences) {
+function apply({ theme, textSize }: Preferences) {
   const { dataset } = document.documentElement;
   if (theme === 'system') delete dataset.theme;
   else dataset.theme = theme;

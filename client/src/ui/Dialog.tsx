@@ -1,10 +1,10 @@
-/** Something that must be looked at before anything else. The browser keeps the focus inside. */
+/** Modal dialogs. The browser keeps the focus inside. */
 import { type ReactNode, useEffect, useId, useRef } from 'react';
 import { t } from '../strings';
 import { Button, IconButton } from './controls';
 import css from './Dialog.module.css';
 
-/** It begins at what has `data-first`, or at its first field. */
+/** A modal dialog. The focus starts at the element with `data-first`, else at the first field. */
 export function Dialog({
   title,
   onClose,
@@ -12,9 +12,9 @@ export function Dialog({
   children,
 }: {
   title: string;
-  /** Escape, the cross, or a click beside it. */
+  /** Called by Escape, the close button, or a click outside. */
   onClose: () => void;
-  /** False: only what is in it closes it. */
+  /** False: only the children can close it. */
   isClosable?: boolean;
   children: ReactNode;
 }) {
@@ -22,12 +22,12 @@ export function Dialog({
   const id = useId();
   useEffect(() => {
     dialog.current?.showModal();
-    // The browser would begin at the cross.
+    // Without this the browser would focus the close button.
     const find = (selector: string) => dialog.current?.querySelector<HTMLElement>(selector);
     (find('[data-first]') ?? find('form :is(input, select, textarea)'))?.focus();
   }, []);
   return (
-    // biome-ignore lint/a11y/useKeyWithClickEvents: Escape is the dialog's own key for it
+    // biome-ignore lint/a11y/useKeyWithClickEvents: the keyboard equivalent is Escape
     <dialog
       ref={dialog}
       className={css.dialog}
@@ -49,7 +49,7 @@ export function Dialog({
   );
 }
 
-/** Asks before something that cannot be taken back. */
+/** Asks for confirmation before an action that cannot be undone. */
 export function Confirm({
   title,
   children,
@@ -60,7 +60,7 @@ export function Confirm({
 }: {
   title: string;
   children: ReactNode;
-  /** What is done, as a verb. */
+  /** The label of the button: a verb. */
   action: string;
   busy?: boolean;
   onConfirm: () => void;

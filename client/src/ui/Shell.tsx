@@ -1,28 +1,28 @@
-/** What surrounds every screen: where one can go, and what holds for all of them. */
+/** The frame around every screen: the navigation and the banners. */
 import { type ReactNode, useEffect, useRef } from 'react';
 import { Link, useLocation } from 'wouter';
 import { t } from '../strings';
 import { Icon, type IconName } from './icons';
 import css from './Shell.module.css';
 
-const PLACES: readonly { to: string; icon: IconName; label: string }[] = [
+const SCREENS: readonly { to: string; icon: IconName; label: string }[] = [
   { to: '/', icon: 'phone', label: t.nav.phone },
   { to: '/calls', icon: 'calls', label: t.nav.calls },
   { to: '/settings', icon: 'settings', label: t.nav.settings },
 ];
 
-/** Whether the place is the screen's, or the screen's way back. */
-const isAt = (place: string, path: string) =>
-  place === '/' ? path === '/' : path === place || path.startsWith(`${place}/`);
+/** Whether the path is the screen at `root`, or below it. */
+const isAt = (root: string, path: string) =>
+  root === '/' ? path === '/' : path === root || path.startsWith(`${root}/`);
 
 export function Shell({
   banners,
   foot,
   children,
 }: {
-  /** States of the whole page: offline, reconnecting, a call elsewhere. */
+  /** States of the whole page, such as offline. */
   banners?: ReactNode;
-  /** The account, and what else one seldom needs; on a phone it is in the settings. */
+  /** Less used buttons; small screens have them in the settings. */
   foot?: ReactNode;
   children: ReactNode;
 }) {
@@ -30,11 +30,11 @@ export function Shell({
   const screen = useRef<HTMLElement>(null);
   const shown = useRef(path);
   useEffect(() => {
-    const place = PLACES.find(({ to }) => isAt(to, path));
-    document.title = place ? t.nav.titled(place.label) : t.product;
+    const current = SCREENS.find(({ to }) => isAt(to, path));
+    document.title = current ? t.nav.titled(current.label) : t.product;
   }, [path]);
   useEffect(() => {
-    // A new screen is read from its beginning.
+    // Screen readers start at the top of a new screen.
     if (shown.current !== path) screen.current?.focus({ preventScroll: true });
     shown.current = path;
   }, [path]);
@@ -45,7 +45,7 @@ export function Shell({
       </a>
       <nav className={css.rail} aria-label={t.nav.label}>
         <img className={css.mark} src="/icon.svg" alt="" />
-        {PLACES.map(({ to, icon, label }) => (
+        {SCREENS.map(({ to, icon, label }) => (
           <Link
             key={to}
             href={to}

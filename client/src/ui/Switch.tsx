@@ -1,7 +1,7 @@
 import { useId } from 'react';
 import css from './controls.module.css';
 
-/** On or off, at once. */
+/** A switch that takes effect at once. */
 export function Switch({
   label,
   hint,

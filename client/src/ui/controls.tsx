@@ -1,4 +1,4 @@
-/** What the screens are made of. Props in, callbacks out; nothing here knows of calls. */
+/** The basic controls. They know nothing of calls. */
 import {
   type ButtonHTMLAttributes,
   type InputHTMLAttributes,
@@ -13,12 +13,12 @@ import { Icon, type IconName } from './icons';
 type Look = 'primary' | 'plain' | 'quiet' | 'danger';
 type Tone = 'plain' | 'accent' | 'warn' | 'danger';
 
-/** In a dialog: where one begins. */
-interface First {
+/** Marks the element of a dialog that gets the focus first. */
+interface FocusFirst {
   'data-first'?: boolean | undefined;
 }
 
-interface ButtonProps extends ButtonHTMLAttributes<HTMLButtonElement>, First {
+interface ButtonProps extends ButtonHTMLAttributes<HTMLButtonElement>, FocusFirst {
   look?: Look;
   size?: 'normal' | 'large';
   icon?: IconName;
@@ -49,11 +49,11 @@ export function Button({
 
 interface IconButtonProps extends Omit<ButtonProps, 'children' | 'icon' | 'size'> {
   icon: IconName;
-  /** Its name: read aloud, and shown when pointed at. */
+  /** The accessible name, also shown as a tooltip. */
   label: string;
 }
 
-/** A round button that shows only a sign. */
+/** A round button that shows only an icon. */
 export function IconButton({ icon, label, look = 'quiet', className, ...rest }: IconButtonProps) {
   return (
     <button
@@ -69,15 +69,15 @@ export function IconButton({ icon, label, look = 'quiet', className, ...rest }: 
   );
 }
 
-interface FieldProps extends InputHTMLAttributes<HTMLInputElement>, First {
+interface FieldProps extends InputHTMLAttributes<HTMLInputElement>, FocusFirst {
   label: string;
   hint?: ReactNode;
-  /** What is wrong with it, and what to do. */
+  /** The problem, and what to do. */
   error?: string | undefined;
   ref?: Ref<HTMLInputElement>;
 }
 
-/** One line to type in, with its name, a hint, and what is wrong. */
+/** A text field with a label, a hint and an error. */
 export function Field({ label, hint, error, className, ...rest }: FieldProps) {
   const id = useId();
   return (
@@ -105,7 +105,7 @@ export function Field({ label, hint, error, className, ...rest }: FieldProps) {
   );
 }
 
-/** One of a few, chosen from a list. */
+/** A choice from a list. */
 export function Select({
   label,
   isLabelHidden = false,
@@ -116,7 +116,7 @@ export function Select({
   disabled,
 }: {
   label: string;
-  /** What stands around it says it to the eye. */
+  /** The visible context makes a label unnecessary; screen readers still get it. */
   isLabelHidden?: boolean;
   value: string;
   options: readonly { value: string; label: string }[];
@@ -148,7 +148,7 @@ export function Select({
   );
 }
 
-/** One of two or three, all in sight. */
+/** A choice of two or three visible options. */
 export function Segmented<T extends string>({
   label,
   value,
@@ -186,7 +186,7 @@ export function Chip({ tone = 'plain', children }: { tone?: Tone; children: Reac
   );
 }
 
-/** A line across the page that tells of a state, for as long as it lasts. */
+/** A bar across the page that shows a state while it lasts. */
 export function Banner({
   tone = 'plain',
   icon = 'info',
@@ -207,7 +207,7 @@ export function Banner({
   );
 }
 
-/** Nothing to show, why, and what to do about it. */
+/** A placeholder for missing content: the reason, and what to do. */
 export function Empty({
   title,
   children,
@@ -235,29 +235,27 @@ export function Spinner({ label }: { label: string }) {
   );
 }
 
-/** A screen is on its way. It shows after a moment only: most are there before. */
+/** A spinner that appears after a short delay, since most screens load faster. */
 export const Loading = () => (
   <div className={css.loading}>
     <Spinner label={t.ui.loading} />
   </div>
 );
 
-/** A key of the keyboard. */
 export const Kbd = ({ children }: { children: ReactNode }) => (
   <kbd className={css.kbd}>{children}</kbd>
 );
 
-/** Text that is read aloud and not seen. */
+/** Text for screen readers only. */
 export const HiddenText = ({ children }: { children: ReactNode }) => (
   <span className={css.hiddenText}>{children}</span>
 );
 
-/** A level from 0 to 1. */
+/** A bar that shows a level from 0 to 1. */
 export function Meter({ label, value }: { label: string; value: number }) {
   const level = Math.min(1, Math.max(0, value));
   return (
-    // A <meter> draws itself, in every browser otherwise.
-    // biome-ignore lint/a11y/useSemanticElements: see above
+    // biome-ignore lint/a11y/useSemanticElements: each browser draws a <meter> differently
     <div
       className={css.meter}
       role="meter"

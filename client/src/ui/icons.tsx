@@ -1,4 +1,4 @@
-/** The page's signs, drawn on a grid of 24 with lines of 1.75. Each stands beside its name. */
+/** Icons, drawn on a grid of 24 units with lines of 1.75. */
 
 const PATHS = {
   phone:
@@ -45,7 +45,7 @@ const PATHS = {
 
 export type IconName = keyof typeof PATHS;
 
-/** A sign without a name of its own: what holds it says what it means. */
+/** A decorative icon: the element around it provides the accessible name. */
 export function Icon({ name, size = 20 }: { name: IconName; size?: number }) {
   const dotted = name === 'keypad' || name === 'more' || name === 'keyboard';
   return (

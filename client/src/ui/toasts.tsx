@@ -1,39 +1,39 @@
-/** Short notices at the foot of the page, from anywhere. */
+/** Toasts: short notices at the bottom of the page. */
 import { useEffect } from 'react';
 import { createStore, useStore } from 'zustand';
 import { t } from '../strings';
 import { IconButton } from './controls';
 import css from './toasts.module.css';
 
-/** A notice that says nothing wrong goes by itself after this long. */
-const GOES_AFTER_MS = 4_000;
+/** A toast that is not an error closes after this time. */
+const CLOSES_AFTER_MS = 4_000;
 
-/** More than these push out the oldest. */
+/** The maximum number of toasts; a new one replaces the oldest. */
 const TOASTS_MAX = 3;
 
 interface Toast {
   id: number;
   text: string;
-  /** Stays until it is closed. */
-  stays: boolean;
+  /** An error stays until the user closes it. */
+  isError: boolean;
 }
 
 const store = createStore<{ toasts: readonly Toast[] }>(() => ({ toasts: [] }));
 let count = 0;
 
-function push(text: string, stays: boolean) {
+function push(text: string, isError: boolean) {
   count += 1;
-  const toast = { id: count, text, stays };
+  const toast = { id: count, text, isError };
   store.setState(({ toasts }) => ({
     toasts: [...toasts.filter((other) => other.text !== text), toast].slice(-TOASTS_MAX),
   }));
 }
 
-/** Says that something was done. */
-export const say = (text: string) => push(text, false);
+/** Shows that an action succeeded. */
+export const showToast = (text: string) => push(text, false);
 
-/** Says that something went wrong, and what to do; stays until it is closed. */
-export const complain = (text: string) => push(text, true);
+/** Shows an error, and what to do, until the user closes it. */
+export const showError = (text: string) => push(text, true);
 
 const dismiss = (id: number) =>
   store.setState(({ toasts }) => ({ toasts: toasts.filter((toast) => toast.id !== id) }));
@@ -51,8 +51,8 @@ export function Toasts() {
 
 function OneToast({ toast }: { toast: Toast }) {
   useEffect(() => {
-    if (toast.stays) return;
-    const timer = setTimeout(() => dismiss(toast.id), GOES_AFTER_MS);
+    if (toast.isError) return;
+    const timer = setTimeout(() => dismiss(toast.id), CLOSES_AFTER_MS);
     return () => clearTimeout(timer);
   }, [toast]);
   return (
