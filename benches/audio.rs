@@ -1,5 +1,5 @@
-//! How many samples a second the stages between Twilio's bytes and 16 kHz carry on one core.
-//! A live track needs 8,000.
+//! Measures how many samples a second the stages between Twilio's bytes and 16 kHz process on one core. A
+//! live track needs 8,000.
 
 use std::hint::black_box;
 
@@ -14,7 +14,7 @@ use criterion::criterion_main;
 const FRAME: usize = 160;
 const FRAMES: u64 = 50 * 60;
 
-/// A minute of codes, all of them in turn.
+/// A minute of all codes in turn.
 fn codes() -> Vec<u8> {
     (0..=255).cycle().take(FRAME * FRAMES as usize).collect()
 }
@@ -38,7 +38,7 @@ fn timeline(criterion: &mut Criterion) {
     let samples: Vec<i16> = codes().into_iter().map(mulaw::decode).collect();
     let mut group = criterion.benchmark_group("audio");
     group.throughput(Throughput::Elements(samples.len() as u64));
-    // Jitter of some milliseconds, and one frame of a hundred lost.
+    // Jitter of some milliseconds, and one of a hundred frames lost.
     group.bench_function("timeline push", |bencher| {
         let mut out = Vec::with_capacity(2 * FRAME);
         bencher.iter(|| {

@@ -1,5 +1,5 @@
-//! What each stage of a voice costs, and a voice as a whole; with a model in `models/`, what
-//! recognition costs.
+//! Measures the cost of each stage of a track, and of a track as a whole; with a model in `models/`, also the
+//! cost of recognition.
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -73,7 +73,7 @@ fn segment(c: &mut Criterion) {
     group.finish();
 }
 
-/// Hypotheses over an utterance that grows by three words each, sixty words at last.
+/// Hypotheses over an utterance that grows by three words each, up to sixty words.
 fn hypotheses() -> Vec<(Vec<RecognizedWord>, u32)> {
     let word = |n: u32| RecognizedWord {
         text: format!("word{}", n % 17),
@@ -136,7 +136,7 @@ fn schedule(c: &mut Criterion) {
         scheduler.push(job(n, begin, &samples), ());
     }
     let mut n = TRACKS;
-    // A job comes and a job goes, while one job of each voice waits.
+    // One job is pushed and one popped, while one job of each track waits.
     c.bench_function("engine/scheduler/100_voices", |b| {
         b.iter(|| {
             n += 1;

@@ -1,4 +1,4 @@
-//! What it costs to publish one event to a call's listeners, one of which never reads.
+//! Measures the cost of publishing one event to a call's listeners, one of them never reading.
 
 use std::hint::black_box;
 
@@ -9,7 +9,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 
 const LISTENERS: [usize; 3] = [1, 10, 100];
 
-/// Ten utterances' worth of events, over and over: three partials, then the final.
+/// The events of ten utterances, repeated: three partials, then the final.
 fn event(n: u32) -> Event {
     let (utterance, step) = (n / 4, n % 4);
     let id = SegmentId::new(1, Track::Inbound, utterance);
@@ -62,7 +62,7 @@ struct FanOutBench {
     hub: Hub,
     call: CallSid,
     active_readers: Vec<Subscription>,
-    /// Beside the readers; never reads.
+    /// A listener beside the readers that never reads.
     _idle_reader: Subscription,
     published: u32,
 }

@@ -1,4 +1,4 @@
-//! One minute of a call's Media Stream, both tracks, as text through the session: 6,003 messages.
+//! Measures the session with one minute of a call's Media Stream, both tracks, as text: 6,003 messages.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use criterion::Throughput;
 use criterion::criterion_group;
 use criterion::criterion_main;
 
-/// What Twilio would send for a minute of two voices, each text with its time.
+/// The messages that Twilio would send for a minute of two tracks, each with its time.
 fn minute() -> Vec<(Duration, String)> {
     let codes: Vec<u8> = (0..=255).cycle().take(8_000 * 60).collect();
     let call = RecordedCall {

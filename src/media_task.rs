@@ -1,6 +1,5 @@
-//! One live call's audio: a Media Stream on one side, its tracks and the engine on the other, the
-//! hub above. Wiring only: what the protocol means is the session's to say, what the audio means
-//! the tracks', and who works when the engine's.
+//! The audio of one live call: connects its Media Stream, its tracks, the engine and the hub. Wiring only:
+//! the session implements the protocol, the tracks interpret the audio, and the engine schedules the work.
 //!
 //! ```text
 //!   WebSocket ─► StreamSession ─► TrackPipeline (inbound)  ─┬─► jobs ─► Engine
@@ -9,9 +8,8 @@
 //!                                       └──────────────────────────────────┘
 //! ```
 //!
-//! The reader never waits for the engine: jobs are queued without waiting, answers come as one
-//! more thing to select on. After the stream's end the task lives on until every word that was
-//! heard is published.
+//! The reader never waits for the engine: jobs are queued without waiting, and results are one more branch of
+//! the select. After the end of the stream the task lives until all recognised speech has been published.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -44,47 +42,47 @@ use crate::twilio::stream::session::{
     SessionInput, SessionOutput, StreamBinding, StreamSession, StreamStart,
 };
 
-/// How often a call looks at the engine's health.
+/// Interval between checks of the engine's health.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Time that a peer gets to answer our closing of its socket.
+/// Time for sending the close frame to the peer.
 const CLOSE_WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// What a call needs of the server; clones are the same.
+/// The parts of the server that a media task uses; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct MediaDeps {
-    /// Where words come from.
+    /// Runs recognition jobs.
     pub engine: Arc<Engine>,
-    /// Where words go.
+    /// Publishes the call's events.
     pub hub: Hub,
-    /// What keeps them.
+    /// Stores the call's transcript.
     pub transcript_writer: TranscriptWriter,
-    /// Where calls' audio is kept, if it is.
+    /// Stores the call's audio; `None` if the archive is off.
     pub audio_archive: Option<AudioArchive>,
-    /// Where calls run.
+    /// Runs the call's tasks.
     pub tasks: Tasks,
-    /// How voices are cut up and drafted.
+    /// Settings of each track.
     pub track_config: TrackConfig,
-    /// What is counted.
+    /// Counts streams, segments and lost media.
     pub metrics: Metrics,
 }
 
-/// A stream that is over: no more audio of it comes.
+/// A stream after the end of its audio.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndedStream {
-    /// The call.
+    /// SID of its call.
     pub call_sid: CallSid,
-    /// The stream.
+    /// Its own SID.
     pub stream_sid: StreamSid,
-    /// Why it is over.
+    /// The reason of its end.
     pub reason: EndReason,
 }
 
-/// Carries one Media Stream from its socket's opening to its last published word. `on_end` hears
-/// of the end of the audio at once, while the last words are still being recognised; of a socket
-/// that never said which stream it is, it hears nothing.
+/// Runs one Media Stream from its WebSocket handshake to its last published segment. Calls `on_end` at the
+/// end of the audio, while the last utterances are being recognised; not for a socket that never sent
+/// `start`.
 ///
-/// `frames` changes with each message of Twilio's that arrives, and is dropped with the last.
+/// Notifies `frames` of each message from Twilio, and drops it after the last one.
 pub async fn run_media_stream(
     mut socket: WebSocket,
     media_deps: MediaDeps,
@@ -97,7 +95,7 @@ pub async fn run_media_stream(
     let mut task = MediaTask::new(clock::now(), media_deps.clone(), binding, result_sender);
     while task.ended.is_none() {
         if let Some(start) = task.pending_start.take() {
-            // Nothing is read meanwhile; Twilio waits longer than the database may take.
+            // Nothing is read in the meantime; Twilio waits longer than the database may take.
             let context = load_stream_context(&media_deps.transcript_writer, &start).await;
             task.on_start(start, context);
         }
@@ -118,7 +116,7 @@ pub async fn run_media_stream(
         on_end(ended_stream);
     }
     media_deps.tasks.spawn(async move {
-        // A peer that does not answer loses nothing but its socket.
+        // A peer that does not answer loses only its socket.
         let _ = tokio::time::timeout(CLOSE_WAIT_MAX, socket.send(Message::Close(None))).await;
         drop(permit);
     });
@@ -130,8 +128,8 @@ pub async fn run_media_stream(
     }
 }
 
-/// Finds out what is known of a stream's call, and the how manyth of its streams this is. A call
-/// goes on without the database: then the hub counts.
+/// Loads the state of a stream's call, and the index of the stream within it. A call continues without the
+/// database: then the hub counts its streams.
 async fn load_stream_context(
     transcript_writer: &TranscriptWriter,
     start: &StreamStart,
@@ -144,7 +142,7 @@ async fn load_stream_context(
         Ok::<_, StoreError>(record.filter(|_| is_known))
     };
     let record = known.await.unwrap_or_else(|error| {
-        tracing::error!(?call, %error, "what is known of a call is not there");
+        tracing::error!(?call, %error, "could not load a call's record");
         None
     });
     match store.open_stream(call, stream, clock::utc_now()).await {
@@ -155,7 +153,7 @@ async fn load_stream_context(
             is_deleted: false,
         },
         Err(error) => {
-            tracing::error!(?call, %error, "a call's stream is not written down");
+            tracing::error!(?call, %error, "could not store a call's stream");
             StreamContext {
                 record,
                 is_deleted: matches!(error, StoreError::NoSuchCall),
@@ -165,26 +163,26 @@ async fn load_stream_context(
     }
 }
 
-/// What is known of a stream's call.
+/// The stored state of a stream's call.
 #[derive(Debug, Default)]
 struct StreamContext {
     number: u32,
-    /// Where the stream's own clock is on the call's, by its date.
+    /// The start of the stream on the call's clock, by its date.
     offset_ms: Option<u64>,
-    /// The call's record, if it was announced before its stream came.
+    /// The call's record, if the call was announced before its stream arrived.
     record: Option<CallRecord>,
-    /// Somebody wants nothing of this call to be kept.
+    /// Whether the call was deleted: then nothing of it is kept.
     is_deleted: bool,
 }
 
-/// A stream and what was made of it so far.
+/// A stream in progress and the state of its call.
 struct MediaTask {
     media_deps: MediaDeps,
     session: StreamSession,
-    /// The stream's start, before its call is looked up.
+    /// The stream's `start`, until the record of its call has been loaded.
     pending_start: Option<StreamStart>,
     call: Option<StreamedCall>,
-    /// Whether the call was announced: then others tell of its end.
+    /// Whether the call was announced: then a status callback reports its end.
     is_announced: bool,
     result_sender: ResultSender,
     reading_paused_until: Option<Instant>,
@@ -194,21 +192,21 @@ struct MediaTask {
     ended: Option<EndReason>,
 }
 
-/// The call that a stream is of, once it has said so.
+/// The call of a stream, after `start`.
 struct StreamedCall {
     sid: CallSid,
     stream_sid: StreamSid,
     stream: u32,
-    /// Nobody but its stream tells of this call: a player's, not Twilio's.
+    /// Whether only the stream reports this call: it is one of the simulator, not of Twilio.
     is_unannounced: bool,
     direction: Direction,
     pipelines: BTreeMap<Track, (TrackIdentity, TrackPipeline)>,
-    /// Which words are the other party's.
+    /// Detects segments that are an echo of the other party.
     echo_detector: EchoDetector,
-    /// Which language they are of, where the engine hears one only.
+    /// Detects another language; `None` if the engine detects the language itself.
     language_monitor: Option<LanguageMonitor>,
     archive: Option<ArchiveWriter>,
-    /// Where the stream's own clock is on the call's.
+    /// The start of the stream on the call's clock.
     offset_ms: u64,
 }
 
@@ -240,7 +238,7 @@ impl MediaTask {
         self.reading_paused_until.is_none_or(|at| at <= now)
     }
 
-    /// When to `tick` at the latest.
+    /// Returns when to call `on_tick` at the latest.
     fn deadline(&self) -> Option<Instant> {
         let pipelines = self.call.iter().flat_map(|call| call.pipelines.values());
         pipelines
@@ -479,7 +477,7 @@ impl MediaTask {
 
     fn on_end(&mut self, now: Instant, reason: EndReason) {
         if self.call.is_none() {
-            tracing::info!(?reason, "media socket left without a call");
+            tracing::info!(?reason, "media socket closed without a call");
         }
         self.ended = Some(reason);
         self.session_deadline = None;
@@ -513,7 +511,7 @@ impl MediaTask {
         pipelines.all(|(_, pipeline)| pipeline.is_settled())
     }
 
-    /// Says that nothing more comes. Once: at the end, or when the task is cut short.
+    /// Publishes the end of the transcript, once: at the end of the stream, or when the task is aborted.
     fn publish_end(&mut self) {
         let reason = self.ended.unwrap_or(EndReason::ShuttingDown);
         let counts = self.session.counts();
@@ -551,7 +549,7 @@ impl Drop for MediaTask {
     }
 }
 
-/// Whether the peer sent what must not be sent, other than just being gone.
+/// Whether the peer violated the WebSocket protocol, rather than only disconnected.
 fn is_protocol_violation(error: &axum::Error) -> bool {
     let cause = error.source().and_then(|cause| cause.downcast_ref());
     match cause {
@@ -590,7 +588,7 @@ mod tests {
         }
     }
 
-    /// Hears the same word in everything, and is as sure of it as it is told.
+    /// Recognises the same word in everything, with the given confidence.
     struct UnsureRecognizer(f32);
 
     impl Recognizer for UnsureRecognizer {
@@ -612,7 +610,7 @@ mod tests {
         }
     }
 
-    /// A line without a socket, on a clock that the test sets.
+    /// A stream without a socket, on a clock that the test sets.
     struct TestStream {
         task: MediaTask,
         job_results: mpsc::Receiver<TrackResult>,
@@ -675,7 +673,7 @@ mod tests {
             self.listener.read(); // the snapshot
         }
 
-        /// Two seconds of a voice, in real time, without an end.
+        /// Two seconds of speech, in real time, without an end.
         fn speak(&mut self) {
             let speech = weasels();
             self.play(&[(Track::Inbound, &speech[..100 * 160])]);
@@ -710,7 +708,7 @@ mod tests {
                 .handle_session_input(self.now, SessionInput::Closed);
         }
 
-        /// Goes on as `run_media_stream` does after the end.
+        /// Continues as `run_media_stream` does after the end.
         async fn settle(mut self) -> Vec<Event> {
             while !self.task.is_finished() {
                 let answer = self
@@ -725,7 +723,7 @@ mod tests {
             events.map(|event| event.event.clone()).collect()
         }
 
-        /// Lets time go by as `run_media_stream` does: from deadline to deadline.
+        /// Advances the time as `run_media_stream` does: from deadline to deadline.
         fn wait(&mut self, time: Duration) {
             let until = self.now + time;
             while let Some(at) = self.task.deadline().filter(|at| *at <= until) {
@@ -817,7 +815,7 @@ mod tests {
             (Track::Inbound, &agent[..middle]),
             (Track::Outbound, &customer[..middle]),
         ]);
-        // The first draft of each track.
+        // The first partial of each track.
         for _ in Track::ALL {
             let answer = stream_test.job_results.recv().await.unwrap();
             stream_test.task.on_job_result(stream_test.now, answer);

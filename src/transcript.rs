@@ -1,39 +1,38 @@
-//! What the engine says and what a browser hears: words, segments, partials, and the events of
-//! the client channel. Pure data; the JSON of these types is the contract with the client, and
-//! `fixtures/live/` holds examples that both sides' tests read.
+//! Transcripts: words, segments, partials, and the events of the client channel. Pure data; the JSON of these
+//! types is the contract with the client, and `fixtures/live/` holds examples that both sides' tests read.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::ids::{CallSid, SegmentId, StreamSid, Track};
 
-/// A word of a settled segment. Times are milliseconds on the call's clock.
+/// A word of a segment. Times are milliseconds on the call's clock.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Word {
     /// The word with its punctuation, without surrounding spaces.
     pub text: String,
-    /// Where it begins.
+    /// Start of the word.
     pub start_ms: u64,
-    /// Where it ends.
+    /// End of the word.
     pub end_ms: u64,
     /// 0 (a guess) to 1 (certain).
     pub confidence: f32,
 }
 
-/// Who speaks on a track; which track is whose depends on the call's direction.
+/// The party on a track; the call's direction decides which track has which party.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Speaker {
-    /// The person at the browser.
+    /// The user at the browser.
     Agent,
-    /// The person on the other end.
+    /// The party on the other end.
     Customer,
 }
 
-/// Who called whom.
+/// The direction of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
@@ -45,8 +44,8 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// Who is on `track`: the inbound track is the party on the leg that started the stream
-    /// (notes on `Track`), which is the browser's when the browser called.
+    /// Returns the party on `track`: the inbound track has the party on the leg that started the stream
+    /// (notes on [`Track`]), which is the browser's when the browser called.
     pub fn speaker(self, track: Track) -> Speaker {
         match (self, track) {
             (Self::Outgoing, Track::Inbound) | (Self::Incoming, Track::Outbound) => Speaker::Agent,
@@ -57,96 +56,96 @@ impl Direction {
     }
 }
 
-/// A stretch of one party's speech whose words are settled. Never changes once published.
+/// A final: a stretch of one party's speech with its transcript. Never changes once published.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Segment {
-    /// Stable name; the partials before it carried the same.
+    /// Identifier, the same as that of the segment's partials.
     pub id: SegmentId,
-    /// The track it was heard on.
+    /// The track of the speech.
     pub track: Track,
-    /// Who spoke.
+    /// The party that spoke.
     pub speaker: Speaker,
-    /// Where speech begins, on the call's clock.
+    /// Start of the speech, in milliseconds on the call's clock.
     pub start_ms: u64,
-    /// Where speech ends.
+    /// End of the speech, in milliseconds on the call's clock.
     pub end_ms: u64,
-    /// The words as one text. Empty when nothing was said after all: its partials then go away,
-    /// and nothing takes their place.
+    /// The words as one text. Empty when no speech was recognised after all: its partials are then removed
+    /// without a replacement.
     pub text: String,
-    /// The words one by one, in order of time.
+    /// The words in order of time.
     pub words: Vec<Word>,
-    /// ISO 639-1 code of the language that was recognised.
+    /// ISO 639-1 code of the recognised language.
     pub language: String,
     /// Milliseconds from the end of speech to publication.
     pub latency_ms: u64,
-    /// Whether the engine heard all of the audio. `false` above the queue's last bound and where
-    /// recognition failed: something was said, and of its words only those are here, if any, that a
-    /// partial had shown.
+    /// Whether all of the audio was recognised. `false` when the engine refused the job for lack of capacity
+    /// or recognition failed: the party spoke, and the segment has only the words, if any, that a partial had
+    /// shown.
     pub transcribed: bool,
-    /// Whether these are the other party's words, which came back on this track: an echo. Left out
-    /// of the JSON where they are not.
+    /// Whether this is an echo: the other party's speech, returned on this track. Left out of the JSON where
+    /// it is `false`.
     #[serde(default, skip_serializing_if = "is_false")]
     pub echo: bool,
 }
 
-/// The words of an utterance that is still being spoken.
+/// The transcript so far of an utterance in progress.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Partial {
-    /// The segment it will become.
+    /// The segment that the utterance will have.
     pub segment_id: SegmentId,
     /// Counts up from 1 within the segment.
     pub revision: u32,
-    /// The track it is heard on.
+    /// The track of the speech.
     pub track: Track,
-    /// Who speaks.
+    /// The party that speaks.
     pub speaker: Speaker,
-    /// Where speech begins, on the call's clock.
+    /// Start of the speech, in milliseconds on the call's clock.
     pub start_ms: u64,
-    /// Words that stay: from revision to revision this text only grows.
+    /// Text that does not change: from revision to revision it only grows.
     pub stable: String,
-    /// Words that may still change.
+    /// Text that may change.
     pub unstable: String,
-    /// Whether this seems to be an echo of the other party so far; its final tells for good. Left
-    /// out of the JSON where it does not.
+    /// Whether this seems to be an echo of the other party so far; the final decides. Left out of the JSON
+    /// where it is `false`.
     #[serde(default, skip_serializing_if = "is_false")]
     pub echo: bool,
 }
 
-/// Whether a field may be left out.
+/// Lets serde leave a field out of the JSON if it is `false`.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 fn is_false(value: &bool) -> bool {
     !value
 }
 
-/// Somebody seems to speak another language than the engine writes down.
+/// A party that seems to speak another language than the engine transcribes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LanguageDoubt {
-    /// Who.
+    /// The party.
     pub speaker: Speaker,
-    /// ISO 639-1 code of the language that the engine writes down.
+    /// ISO 639-1 code of the language that the engine transcribes.
     pub expected: String,
 }
 
-/// Twilio's words for where a call is.
+/// The status of a call, with Twilio's names (<https://www.twilio.com/docs/voice/api/call-resource>).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum CallStatus {
-    /// Waits to be dialled.
+    /// Waiting to be dialled.
     Queued,
-    /// Dialling has begun.
+    /// Dialling has started.
     Initiated,
-    /// The other end rings.
+    /// The other end is ringing.
     Ringing,
-    /// The parties talk.
+    /// The parties are connected.
     InProgress,
-    /// Over, after a talk.
+    /// Over, after a conversation.
     Completed,
-    /// Over: engaged.
+    /// Over: the line was busy.
     Busy,
-    /// Over: nobody picked up.
+    /// Over: not answered.
     NoAnswer,
     /// Over: hung up before the answer.
     Canceled,
@@ -155,7 +154,7 @@ pub enum CallStatus {
 }
 
 impl CallStatus {
-    /// Whether it is a status that a call ends with.
+    /// Whether the call has ended.
     pub fn is_over(self) -> bool {
         match self {
             Self::Queued | Self::Initiated | Self::Ringing | Self::InProgress => false,
@@ -165,7 +164,7 @@ impl CallStatus {
 }
 
 impl RecordingStatus {
-    /// Whether nothing more becomes of it.
+    /// Whether the status can no longer change.
     pub fn is_settled(self) -> bool {
         match self {
             Self::InProgress | Self::Paused | Self::Stopped => false,
@@ -174,132 +173,131 @@ impl RecordingStatus {
     }
 }
 
-/// Where Twilio's recording of the call is.
+/// The status of Twilio's recording of the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum RecordingStatus {
     /// Running.
     InProgress,
-    /// Held.
+    /// Paused, and can be resumed.
     Paused,
-    /// Ended, not ready yet.
+    /// Ended, not ready to play.
     Stopped,
-    /// Ready to be played.
+    /// Ready to play.
     Completed,
-    /// There is nothing to play.
+    /// Without audio to play.
     Absent,
-    /// It did not work.
+    /// Failed.
     Failed,
 }
 
-/// How the engine keeps up with this call.
+/// How far the engine keeps up with this call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum EngineHealth {
-    /// Partials and finals on time.
+    /// Partials and finals are on time.
     Ok,
-    /// Finals wait longer than they should; partials are being thinned out.
+    /// Finals wait longer than they should; fewer partials are published.
     Behind,
-    /// Words are missing: the queue's last bound was hit, or the recogniser failed.
+    /// Segments are incomplete: the engine refused a job for lack of capacity, or recognition failed.
     Degraded,
 }
 
-/// Why no more words of a call will come.
+/// The reason that the transcript of a call has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum EndReason {
-    /// Twilio said `stop`: the call, or the stream, was ended on purpose.
+    /// Twilio sent `stop`: the call, or the stream, was ended on purpose.
     Stopped,
     /// The socket closed without a `stop`.
     Dropped,
-    /// Nothing came for too long.
+    /// No message arrived for too long.
     Idle,
-    /// No `start` came in time.
+    /// No `start` arrived in time.
     NeverStarted,
-    /// What came was not the protocol.
+    /// The messages violated the protocol.
     ProtocolError,
     /// This server is shutting down.
     ShuttingDown,
 }
 
-/// One thing that a listener hears.
+/// An event that listeners receive.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "camelCase")]
 pub enum Event {
-    /// Everything so far; replaces whatever the listener had of this call, whatever its offset.
+    /// The whole state so far; replaces everything that the listener has of this call, at any offset.
     Snapshot {
-        /// Which life of the channel the offsets belong to; a listener that comes back sends it
-        /// along with its offset. Below 2^53, so that every JSON reader can hold it.
+        /// Identifies the lifetime of the channel that the offsets belong to; a listener that reconnects
+        /// sends it with its offset. Below 2^53, so that every JSON reader can hold it.
         epoch: u64,
-        /// Where the call is, once known.
+        /// The status of the call, once known.
         status: Option<CallStatus>,
-        /// Where its recording is, if there is one.
+        /// The status of its recording, if there is one.
         recording: Option<RecordingStatus>,
-        /// How the engine keeps up.
+        /// How far the engine keeps up.
         engine: EngineHealth,
-        /// Settled segments, in the order in which they settled.
+        /// Segments, in the order in which they became final.
         segments: Vec<Segment>,
-        /// The latest partial of each utterance that is being spoken.
+        /// The latest partial of each utterance in progress.
         partials: Vec<Partial>,
-        /// Who seems to speak another language than the engine writes down; left out of the JSON
-        /// where nobody does.
+        /// Parties that seem to speak another language than the engine transcribes; left out of the JSON
+        /// where there are none.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         doubts: Vec<LanguageDoubt>,
-        /// Why it ended, if it has.
+        /// The reason of its end, if it has ended.
         ended: Option<EndReason>,
     },
-    /// Words that are not settled yet; replaces the partial of the same segment. Never follows
-    /// that segment's final.
+    /// The transcript so far of an utterance; replaces the partial of the same segment. Never follows that
+    /// segment's final.
     Partial {
-        /// The words.
+        /// The partial.
         partial: Partial,
     },
-    /// A final: words that never change; replaces the partial of the same segment.
+    /// A final, which never changes; replaces the partial of the same segment.
     Segment {
-        /// The words.
+        /// The segment.
         segment: Segment,
     },
-    /// The call moved.
+    /// The status of the call changed.
     #[serde(rename_all = "camelCase")]
     Call {
-        /// To here.
+        /// The new status.
         status: CallStatus,
         /// The stream that carries its audio, while there is one.
         stream_sid: Option<StreamSid>,
     },
-    /// The recording moved.
+    /// The status of the recording changed.
     Recording {
-        /// To here.
+        /// The new status.
         status: RecordingStatus,
     },
-    /// The engine's health changed, or this listener is too slow for every partial.
+    /// The engine's health changed, or this listener is too slow to receive every partial.
     #[serde(rename_all = "camelCase")]
     Engine {
-        /// How the engine keeps up.
+        /// How far the engine keeps up.
         health: EngineHealth,
-        /// How far the oldest waiting final is behind.
+        /// Time since the end of the oldest waiting final's speech.
         lag_ms: u64,
         /// Partials that this listener missed because it reads too slowly; it misses no final.
         partials_missed: u64,
     },
-    /// Somebody seems to speak another language than the engine writes down, or does so no more.
-    /// A snapshot of the next stream of the call begins without doubts.
+    /// A party seems to speak another language than the engine transcribes, or no longer does. A snapshot of
+    /// the next stream of the call starts without doubts.
     Language {
-        /// All who do, now.
+        /// All current doubts.
         doubts: Vec<LanguageDoubt>,
     },
-    /// No more words will come, and partials that are still there go away; the call and its
-    /// recording may still move. Should the audio come
-    /// back after all, a snapshot says so.
+    /// The transcript has ended, and remaining partials are to be removed; the call's status and its
+    /// recording may change later. If the audio returns after all, a snapshot follows.
     Ended {
-        /// Why.
+        /// The reason of the end.
         reason: EndReason,
     },
 }
 
 impl Event {
-    /// The same words, said this much later on the call's clock (earlier, if negative; never before
-    /// its beginning). Other events have no place on it.
+    /// Moves a partial or a segment by this many milliseconds on the call's clock (earlier, if negative;
+    /// never before its start). Other events stay as they are.
     #[must_use]
     pub fn shifted_by(mut self, by_ms: i64) -> Self {
         let move_by = |at_ms: &mut u64| *at_ms = at_ms.saturating_add_signed(by_ms);
@@ -323,8 +321,8 @@ impl Event {
         self
     }
 
-    /// Whether each one is kept for those who come late. Of partials (for each segment) and of
-    /// engine health only the latest counts, and a snapshot is made on demand.
+    /// Whether each event of this kind is kept for listeners that connect later. Of partials (for each
+    /// segment) and of engine health only the latest counts, and a snapshot is made on demand.
     pub fn is_durable(&self) -> bool {
         match self {
             Self::Segment { .. }
@@ -337,19 +335,18 @@ impl Event {
     }
 }
 
-/// An [`Event`] with its address, as it goes over the wire:
+/// An [`Event`] with its call and offset, as sent to the client:
 /// `{"callSid":"CA…","offset":7,"type":"segment","segment":{…}}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CallEvent {
-    /// The call.
+    /// SID of the call.
     pub call_sid: CallSid,
-    /// Counts the call's events from 1 within one epoch; a listener that comes back names the last
-    /// one it saw. There are holes where a newer event replaced an older one. A snapshot carries
-    /// the offset of the latest event that it covers, a notice to one listener that of the event
-    /// before it.
+    /// Counts the call's events from 1 within one epoch; a listener that reconnects sends the last one that
+    /// it received. There are gaps where a newer event replaced an older one. A snapshot carries the offset
+    /// of the latest event that it covers, a notice to one listener that of the event before it.
     pub offset: u64,
-    /// What happened.
+    /// The event.
     #[serde(flatten)]
     pub event: Event,
 }

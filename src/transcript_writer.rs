@@ -1,13 +1,13 @@
-//! Writes down what is published: one listener on each live call that takes its words, as they
-//! settle, from the hub to the store. And reads them back for a call from before this server's time.
+//! Writes transcripts to the store: one listener on each live call reads its finals from the hub and stores
+//! them. Also fills a call's channel from the store after a restart of the server.
 //!
 //! ```text
 //!   media_task ──publish──► hub ──► browsers
 //!                            └────► transcript_writer ──► store
 //! ```
 //!
-//! The writer is a listener like any other, so the engine never waits for the disk, and a disk that
-//! is slow or full loses nothing: finals stay in the channel until they are written, up to
+//! The writer is a listener like any other, so the engine never waits for the disk, and a slow or full disk
+//! loses nothing: finals stay in the channel until they are written, up to
 //! [`CHANNEL_EVENTS_MAX`](crate::limits::CHANNEL_EVENTS_MAX) of them for each call.
 
 use std::collections::BTreeSet;
@@ -22,24 +22,24 @@ use crate::store::{Store, StoreError};
 use crate::tasks::Tasks;
 use crate::transcript::{CallStatus, Direction, EndReason, Event, LanguageDoubt, Segment, Speaker};
 
-/// Time before a write that failed is tried again; doubles from the first to the second.
+/// First and longest delay before a failed write is retried; the delay doubles in between.
 const RETRY_DELAYS: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
 
-/// Kind of the entry in a call's log that doubts the language.
+/// Kind of the log entry that reports a language doubt.
 const OTHER_LANGUAGE_KIND: &str = "other_language";
 
-/// Writes calls down; clones are the same.
+/// Writes the transcripts of live calls; clones share their state.
 #[derive(Debug, Clone)]
 pub struct TranscriptWriter {
     store: Store,
     hub: Hub,
     tasks: Tasks,
-    /// Calls that are being written down.
+    /// Calls with a running writer.
     active_calls: Arc<Mutex<BTreeSet<CallSid>>>,
 }
 
 impl TranscriptWriter {
-    /// One that writes from `hub` to `store`.
+    /// Creates a writer from `hub` to `store`.
     pub fn new(store: Store, hub: Hub, tasks: Tasks) -> Self {
         Self {
             store,
@@ -49,13 +49,13 @@ impl TranscriptWriter {
         }
     }
 
-    /// Where it writes.
+    /// Returns the store that it writes to.
     pub fn store(&self) -> &Store {
         &self.store
     }
 
-    /// Fills the call's channel with what the store has of it, if nothing was published there yet.
-    /// `false`: nobody knows the call.
+    /// Fills the call's channel from the store, if nothing has been published there. Returns `false` if the
+    /// call is unknown; an error when the store cannot be read.
     pub async fn restore_call(&self, call: &CallSid) -> Result<bool, StoreError> {
         if self.hub.has_events(call) {
             return Ok(true);
@@ -82,22 +82,23 @@ impl TranscriptWriter {
         Ok(true)
     }
 
-    /// Writes down a call whose channel is open, until its words have ended.
+    /// Starts a writer for a call with an open channel; it runs until the end of the transcript. Does nothing
+    /// if one is running.
     pub fn attach(&self, call: &CallSid) {
         if !self.lock_active_calls().insert(call.clone()) {
-            return; // One is at it, and looks for news once more before it leaves.
+            return; // A writer is running, and reads the channel once more before it ends.
         }
         let (writer, call) = (self.clone(), call.clone());
         self.tasks.spawn(async move {
             let call_writer = writer.call_writer(call.clone());
             match writer.hub.subscribe(&call, None) {
                 Ok(channel) => call_writer.run(channel).await,
-                Err(error) => tracing::error!(?call, %error, "a call is not written down"),
+                Err(error) => tracing::error!(?call, %error, "could not write a call's transcript"),
             }
         });
     }
 
-    /// Notes that the call's audio is kept, as soon as it is known to be.
+    /// Sets the call's audio flag as soon as `kept` resolves to `true`.
     pub fn mark_audio_kept(
         &self,
         call: &CallSid,
@@ -111,34 +112,34 @@ impl TranscriptWriter {
         });
     }
 
-    /// How many calls are being written down.
+    /// Returns the number of calls with a running writer.
     pub fn active_call_count(&self) -> usize {
         self.lock_active_calls().len()
     }
 
-    /// Tries until it is done: nothing is given up for a disk that is full or locked. Only a call
-    /// that was deleted meanwhile is.
+    /// Retries until the entry is written: a full or locked disk loses nothing. Gives up only for a call that
+    /// was deleted in the meantime, and for an entry that the store refuses.
     async fn write_with_retry(&self, call: &CallSid, entry: TranscriptEntry<'_>) {
         let [mut pause, pause_max] = RETRY_DELAYS;
         loop {
             let error = match self.write_entry(call, &entry).await {
                 Ok(()) | Err(StoreError::NoSuchCall) => return,
                 Err(error @ (StoreError::TooMany { .. } | StoreError::TooLong { .. })) => {
-                    tracing::error!(?call, %error, "what happened in a call is not kept");
+                    tracing::error!(?call, %error, "discarded an entry that the store refuses");
                     return;
                 }
                 Err(error) => error,
             };
             tracing::error!(
                 ?call, %error, retry_ms = pause.as_millis() as u64,
-                "what happened in a call could not be kept; it waits in memory"
+                "could not store an entry of a call; it is kept in memory and retried"
             );
             clock::sleep_until(Some(clock::now() + pause)).await;
             pause = (pause * 2).min(pause_max);
         }
     }
 
-    /// Opens a call of which there is nothing but its words.
+    /// Opens a call that has segments and no record.
     async fn open_missing_call(
         &self,
         call: &CallSid,
@@ -175,7 +176,7 @@ impl TranscriptWriter {
         match entry {
             TranscriptEntry::Segments(segments) => match store.add_segments(call, segments).await {
                 Err(StoreError::NoSuchCall) => {
-                    // It began while the database was not there; or was deleted, and stays so.
+                    // The call started during an outage of the database; a deleted call stays deleted.
                     self.open_missing_call(call, segments).await?;
                     store.add_segments(call, segments).await
                 }
@@ -196,7 +197,7 @@ impl TranscriptWriter {
                     Speaker::Customer => "the customer",
                 };
                 let detail = format!(
-                    "{speaker_name} seems to speak another language than {expected}: the words may be wrong"
+                    "{speaker_name} seems to speak another language than {expected}: the transcript may be wrong"
                 );
                 let now = clock::utc_now();
                 let logged = store.log(Some(call), OTHER_LANGUAGE_KIND, &detail, None, now);
@@ -232,25 +233,25 @@ impl TranscriptWriter {
     }
 }
 
-/// The writing of one call; dropped at its end, however it ends.
+/// The writer of one call; leaves the running writers when dropped, also after a panic.
 struct CallWriter {
     writer: TranscriptWriter,
     call: CallSid,
-    /// Whose language the call's log has doubted.
+    /// Parties with a language doubt in the call's log.
     doubted_speakers: BTreeSet<Speaker>,
-    /// Whether it has left by itself.
+    /// Whether it has left the running writers by itself.
     has_finished: bool,
 }
 
-/// Something that is written down.
+/// An entry to write.
 #[derive(Debug)]
 enum TranscriptEntry<'a> {
     Segments(&'a [Segment]),
-    /// The end of a call of which nobody tells but its stream; of others the store knows already.
+    /// The end of a call that only its stream reports; of other calls the store already has it.
     Status(CallStatus),
-    /// Its audio is kept.
+    /// The call's audio is archived.
     Audio,
-    /// Somebody seems to speak another language than the engine writes down.
+    /// A party seems to speak another language than the engine transcribes.
     Doubt(&'a LanguageDoubt),
     End(EndReason),
 }
@@ -262,8 +263,8 @@ impl CallWriter {
             for event in channel.read() {
                 self.on_event(&event.event).await;
             }
-            // Under the lock that `attach` takes, so that a stream that takes over now is not
-            // overlooked: either its news is seen here, or it finds nobody at work.
+            // Under the lock that `attach` takes, so that a stream that starts now is not missed: either this
+            // writer reads its events, or `attach` finds no running writer.
             let mut active_calls = self.writer.lock_active_calls();
             if channel.is_finished() {
                 active_calls.remove(&self.call);
@@ -273,7 +274,7 @@ impl CallWriter {
         }
     }
 
-    /// Notes each party once.
+    /// Writes one entry for each party.
     async fn write_language_doubts(&mut self, doubts: &[LanguageDoubt]) {
         for doubt in doubts {
             if self.doubted_speakers.insert(doubt.speaker) {
@@ -335,8 +336,8 @@ impl Drop for CallWriter {
             self.writer.lock_active_calls().remove(&self.call);
             tracing::error!(
                 call = ?self.call,
-                "the last words of this call are lost: the server stopped before the database took \
-                 them; its audio, where it is kept, has them"
+                "the end of this call's transcript is lost: the server stopped before the database \
+                 stored it; the call's audio, if it is archived, has it"
             );
         }
     }

@@ -1,14 +1,14 @@
-//! How loud a recording's speech is. Pure: no I/O.
+//! Measures the level of a recording's speech. Pure: no I/O.
 
 use crate::audio::LINE_HZ;
 
 /// Samples of one frame: 20 ms.
 const FRAME: usize = LINE_HZ as usize / 50;
 
-/// So many of a hundred frames, the loudest, are taken for speech.
+/// The loudest frames, in per cent of all, that are taken for speech.
 const SPEECH_PERCENT: usize = 40;
 
-/// The level of the loudest frames of line audio in dB of full scale; `None`: there is no sound.
+/// Returns the level of the loudest frames of line audio, in dB of full scale; `None` if there is no sound.
 pub fn speech_db(samples: &[i16]) -> Option<f64> {
     let power = |frame: &[i16]| {
         let squares = frame

@@ -1,26 +1,25 @@
-//! G.711 μ-law, the telephone network's 8-bit samples, to linear samples and back.
-//! Pure: no I/O.
+//! G.711 μ-law: converts the telephone network's 8-bit codes to linear samples and back. Pure: no I/O.
 //!
-//! Source: ITU-T G.711 (<https://www.itu.int/rec/T-REC-G.711>); Media Streams carry it as
-//! `audio/x-mulaw` (<https://www.twilio.com/docs/voice/media-streams/websocket-messages>).
+//! Source: ITU-T G.711 (<https://www.itu.int/rec/T-REC-G.711>); Media Streams carry it as `audio/x-mulaw`
+//! (<https://www.twilio.com/docs/voice/media-streams/websocket-messages>).
 
-/// Added to a magnitude before it is cut into a power of two and four bits, so that the smallest
-/// segment is linear.
+/// Added to a magnitude before it is split into a power of two and four bits, so that the smallest segment is
+/// linear.
 const BIAS: i32 = 0x84;
 
 /// Largest magnitude that has a code; louder samples are clipped to it.
 const MAGNITUDE_MAX: i32 = i16::MAX as i32 - BIAS;
 
-/// What each of the 256 codes means.
+/// The sample of each of the 256 codes.
 const TABLE: [i16; 256] = table();
 
-/// The sample of one μ-law byte, −32,124 to 32,124. 0xFF and 0x7F are both zero.
+/// Decodes one μ-law byte to a sample, −32,124 to 32,124. 0xFF and 0x7F both decode to zero.
 pub fn decode(code: u8) -> i16 {
     TABLE[usize::from(code)]
 }
 
-/// The code whose interval holds the sample: `decode` gives the interval's centre, so the error is
-/// at most half a step of the sample's segment. Zero becomes 0xFF.
+/// Encodes a sample as the code of the interval that contains it. [`decode`] returns the interval's centre,
+/// so the error is at most half a step of the sample's segment. Zero is encoded as 0xFF.
 pub fn encode(sample: i16) -> u8 {
     let sample = i32::from(sample);
     let biased = sample.abs().min(MAGNITUDE_MAX) + BIAS;

@@ -1,53 +1,54 @@
-//! Pages of an Ogg file: written, found again at a file's end, checked. Pure: no I/O.
+//! Writes Ogg pages, reads them, and finds the last one of a file. Pure: no I/O.
 //!
-//! Source: RFC 3533, <https://www.rfc-editor.org/rfc/rfc3533>. The crate `ogg` writes a stream only
-//! from its first page on; a call whose stream broke goes on in the middle of its file, so pages are
-//! put together here, and `ogg` reads them in the tests.
+//! Source: RFC 3533, <https://www.rfc-editor.org/rfc/rfc3533>. The crate `ogg` writes a stream only from its
+//! first page on; a call that gets another stream continues in the middle of its file, so this module
+//! assembles the pages, and `ogg` reads them in the tests.
 
-/// How every page begins.
+/// The first bytes of every page.
 const CAPTURE_PATTERN: [u8; 4] = *b"OggS";
 
 /// Bytes of a page before its table of packet lengths.
 const HEADER_BYTES: usize = 27;
 
-/// The place of the checksum in a page.
+/// Position of the checksum in a page.
 const CHECKSUM_RANGE: std::ops::Range<usize> = 22..26;
 
-/// Bytes that one entry of the table counts; a packet is as many as it fills and one that is less.
+/// Bytes that one entry of the table counts; a packet has as many entries as it fills, plus one with the
+/// rest.
 const SEGMENT_BYTES: usize = 255;
 
 /// The longest page: a table of 255 entries, each of 255 bytes.
 pub const PAGE_BYTES_MAX: usize = HEADER_BYTES + SEGMENT_BYTES + SEGMENT_BYTES * SEGMENT_BYTES;
 
-/// Where a page stands in its stream.
+/// The position of a page in its stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PagePosition {
-    /// It opens the stream.
+    /// The first page of the stream.
     First,
-    /// It is one of many.
+    /// A page between the first and the last.
     #[default]
     Middle,
-    /// No page of the stream follows.
+    /// The last page of the stream.
     Last,
 }
 
-/// A page: whole packets, and what the stream says about them.
+/// A page of whole packets.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OggPage {
-    /// Where it stands.
+    /// Position in the stream.
     pub position: PagePosition,
-    /// Where its last packet ends, in the codec's unit.
+    /// Position of the end of its last packet, in the codec's unit (48 kHz samples for Opus).
     pub granule: u64,
-    /// Names the stream.
+    /// Identifies the stream.
     pub serial: u32,
-    /// Counts the stream's pages from 0.
+    /// Index of the page in its stream, from 0.
     pub sequence: u32,
     table: Vec<u8>,
     body: Vec<u8>,
 }
 
 impl OggPage {
-    /// An empty page.
+    /// Creates an empty page.
     pub fn new(serial: u32, sequence: u32, position: PagePosition) -> Self {
         Self {
             position,
@@ -57,7 +58,7 @@ impl OggPage {
         }
     }
 
-    /// Takes `packet`, or says that it has no room.
+    /// Adds `packet` if it fits; `false` if it does not.
     pub fn push(&mut self, packet: &[u8]) -> bool {
         let entries = packet.len() / SEGMENT_BYTES + 1;
         if self.table.len() + entries > SEGMENT_BYTES {
@@ -69,12 +70,12 @@ impl OggPage {
         true
     }
 
-    /// Packets that end in it.
+    /// Returns the number of packets that end in the page.
     pub fn packets(&self) -> usize {
         self.table.iter().filter(|&&entry| entry < u8::MAX).count()
     }
 
-    /// Appends the page as it stands in a file.
+    /// Appends the page in its file format.
     pub fn write(&self, out: &mut Vec<u8>) {
         let start = out.len();
         let flags = match self.position {
@@ -95,7 +96,8 @@ impl OggPage {
         out[start..][CHECKSUM_RANGE].copy_from_slice(&sum);
     }
 
-    /// The whole and sound page that `bytes` begin with, and its length in bytes.
+    /// Parses the page at the start of `bytes`; returns it with its length in bytes. `None` if it is
+    /// incomplete or its checksum is wrong.
     pub fn read(bytes: &[u8]) -> Option<(Self, usize)> {
         let header = bytes.get(..HEADER_BYTES)?;
         if header[..4] != CAPTURE_PATTERN {
@@ -126,8 +128,8 @@ impl OggPage {
         Some((page, end))
     }
 
-    /// The last whole and sound page of a file's last `bytes`, with the places where it begins and
-    /// ends. What lies behind it was cut off.
+    /// Finds the last complete and valid page in the last `bytes` of a file; returns it with its range in
+    /// `bytes`. Bytes after it belong to a page that was cut off.
     pub fn find_last(bytes: &[u8]) -> Option<(Self, std::ops::Range<usize>)> {
         let starts = bytes.windows(4).enumerate().rev();
         starts
@@ -139,7 +141,7 @@ impl OggPage {
     }
 }
 
-/// The remainders of every byte, for [`checksum`].
+/// The remainder of every byte, for [`checksum`].
 const CRC_TABLE: [u32; 256] = {
     let mut table = [0; 256];
     let mut byte = 0;
@@ -157,7 +159,7 @@ const CRC_TABLE: [u32; 256] = {
     table
 };
 
-/// CRC-32 over polynomial 04c11db7, begun at zero, bits not reversed, as Ogg has it.
+/// Returns the CRC-32 that Ogg uses: polynomial 04c11db7, initial value zero, bits not reversed.
 fn checksum(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0, |sum, &byte| {
         (sum << 8) ^ CRC_TABLE[((sum >> 24) as u8 ^ byte) as usize]

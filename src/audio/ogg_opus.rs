@@ -1,5 +1,5 @@
-//! A call's two tracks as one stereo Opus stream in Ogg: left what Twilio receives (inbound), right
-//! what it sends (outbound). Pure: no I/O; samples in, pages out.
+//! Encodes a call's two tracks as one stereo Opus stream in Ogg: on the left the audio that Twilio receives
+//! (inbound), on the right the audio that it sends (outbound). Pure: no I/O; samples in, pages out.
 //!
 //! ```text
 //!   push(track, at, samples) ─► waiting, one queue a track ─► frames of 20 ms ─► pages of 1 s
@@ -8,29 +8,29 @@
 //!
 //! Sources: RFC 7845 (Opus in Ogg), <https://www.rfc-editor.org/rfc/rfc7845>, and RFC 6716 (Opus).
 //!
-//! # What a file promises
+//! # Guarantees for a file
 //!
-//! *Sample `n` of the call is heard `n / 8000` seconds into the file.* A track that is late, or not
-//! there, is silent; the other waits for it no longer than [`limits::ARCHIVE_WAIT_MS_MAX`].
+//! *Sample `n` of the call is at `n / 8000` seconds of the file.* A track that is late or absent is silent;
+//! the other one waits for it no longer than [`limits::ARCHIVE_WAIT_MS_MAX`].
 //!
-//! *A file cut off anywhere is a file.* Pages hold at most a second and stand for themselves; what a
-//! crash loses is the page that was being filled and what waited for the other track. Only
-//! [`OggOpusEncoder::finish`] marks an end, and [`OggOpusEncoder::resume`] takes the mark away again: a call whose
-//! stream broke goes on in the same logical stream, with granules that count on, because players do
-//! not add up chained streams: of two, Chromium 156 plays the first and stops, and ffmpeg 5.1 shows
-//! the length of one.
+//! *A file cut off at any byte is valid.* Pages hold at most a second and are independent of each other; a
+//! crash loses only the page that was being filled and the samples that waited for the other track. Only
+//! [`OggOpusEncoder::finish`] marks an end, and [`OggOpusEncoder::resume`] removes the mark again: a call
+//! that gets another stream continues in the same logical stream, with granules that count on, because
+//! players do not add up chained streams: of two, Chromium 156 plays the first and stops, and ffmpeg 5.1
+//! shows the length of one.
 //!
-//! *Silence is free.* While both tracks are digitally silent the encoder may stop sending (Opus'
-//! DTX); after [`SILENT_FRAMES_ENCODED`] such frames it is not even asked. Quiet sound is sound: nothing that
-//! somebody may have said is left to a voice detector.
+//! *Silence is free.* While both tracks are digitally silent the encoder may stop sending (Opus' DTX); after
+//! [`SILENT_FRAMES_ENCODED`] such frames it is not called at all. Quiet sound is encoded: the decision on
+//! possible speech is never left to a voice activity detector.
 //!
-//! # What it costs
+//! # Cost
 //!
-//! Measured with libopus 1.3.1 on two recorded calls with their line noise: 19.3 kbit/s and 0.7
-//! kbit/s of pages, 9 MB an hour; 0.6 MB an hour of silence; 65 µs a frame, 0.3 % of a core for each
-//! call. A party who says nothing is 90 dB below the other's voice in the own channel; left to
-//! itself, libopus mixes both into one at 16 kbit/s, so it is told to keep two. Two mono streams in
-//! one packet (mapping family 1) need the same bits, and not every player knows them.
+//! Measured with libopus 1.3.1 on two recorded calls with their line noise: 19.3 kbit/s and 0.7 kbit/s of
+//! pages, 9 MB an hour; 0.6 MB an hour of silence; 65 µs a frame, 0.3 % of a core for each call. The channel
+//! of a silent party is 90 dB below the other's voice. Without further settings, libopus mixes both channels
+//! into one at 16 kbit/s, so the encoder is set to keep two. Two mono streams in one packet (mapping family
+//! 1) need the same bits, and not every player supports them.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -46,89 +46,88 @@ use crate::limits;
 /// Samples of each track in a frame: 20 ms.
 const FRAME_SAMPLES: usize = 160;
 
-/// Opus counts time in samples of 48 kHz, whatever the rate of its input.
+/// Granules in a sample: Opus counts time in samples of 48 kHz, whatever the rate of its input.
 const GRANULES_PER_SAMPLE: u64 = 48_000 / LINE_HZ as u64;
 
-/// What a frame adds to the granule position.
+/// Granules in a frame.
 const FRAME_GRANULES: u64 = FRAME_SAMPLES as u64 * GRANULES_PER_SAMPLE;
 
-/// Samples by which the decoder's output is behind the encoder's input: libopus' lookahead at 8 kHz
-/// (2.5 ms) and its delay compensation (4 ms).
+/// Samples by which the decoder's output is behind the encoder's input: libopus' lookahead at 8 kHz (2.5 ms)
+/// and its delay compensation (4 ms).
 const LOOKAHEAD: u64 = 52;
 
-/// Granules that a player drops at the beginning, so that sample 0 comes first.
+/// Granules that a player drops at the start, so that playback starts with sample 0.
 const PRE_SKIP: u64 = LOOKAHEAD * GRANULES_PER_SAMPLE;
 
 /// Frames in a page: one second.
 const PAGE_FRAMES: usize = 50;
 
-/// Bits a second for both tracks together, when both talk.
+/// Bits a second for both tracks together, when both parties talk.
 const BITRATE_BPS: i32 = 24_000;
 
-/// How hard the encoder tries, 0 to 10: 10 takes 2.5 times as long and saves no bit.
+/// Effort of the encoder, 0 to 10: 10 takes 2.5 times as long and saves no bit.
 const COMPLEXITY: u8 = 3;
 
-/// The longest packet that is asked for: one entry of a page's table. A frame has 60 bytes on
-/// average.
+/// The longest packet that is requested: one entry of a page's table. A frame has 60 bytes on average.
 const PACKET_BYTES_MAX: usize = 254;
 
-/// Frames of digital silence after which the last packet is said again instead of encoding: half a
-/// second, by which the encoder has gone quiet.
+/// Frames of digital silence after which the last packet is repeated instead of encoding: half a second,
+/// after which the encoder has stopped sending.
 const SILENT_FRAMES_ENCODED: u32 = 25;
 
 /// `OPUS_SET_DTX_REQUEST` of `opus_defines.h`: whether the encoder may stop sending in silence.
 const SET_DTX: i32 = 4_016;
 
-/// Finished pages that [`OggOpusEncoder::take_pages`] gives at a time, in bytes, about.
+/// Approximate size of the finished pages that [`OggOpusEncoder::take_pages`] returns at a time, in bytes.
 const READY_BYTES_MAX: usize = 64 * 1_024;
 
-/// How long a sample is.
+/// Duration of a sample.
 const SAMPLE_DURATION: Duration = Duration::from_micros(1_000_000 / LINE_HZ as u64);
 
-/// Position on the call's clock that no archive reaches.
+/// End of the longest archive, in samples on the call's clock.
 const END_SAMPLE_MAX: u64 = limits::ARCHIVE_MS_MAX * LINE_SAMPLES_PER_MS;
 
-/// What of a call's audio is in its archive.
+/// Counts of samples that the encoder did not keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct EncoderCounts {
-    /// Samples that came after their time was written.
+    /// Samples that arrived after their time was encoded.
     pub late: u64,
-    /// Samples that found no room, or lie beyond [`limits::ARCHIVE_MS_MAX`].
+    /// Samples that did not fit into the queue, or are beyond [`limits::ARCHIVE_MS_MAX`].
     pub refused: u64,
 }
 
-/// One call's archive while it is written.
+/// The encoder of one call's archive.
 #[derive(Debug)]
 pub struct OggOpusEncoder {
     opus_encoder: Encoder,
     /// Frames in pages so far.
     frames: u64,
-    /// Where the stream that is heard now began, in samples on the call's clock.
+    /// Start of the current stream, in samples on the call's clock.
     origin: u64,
-    /// Where the latest sample ends.
+    /// End of the latest sample, on the same clock.
     end: u64,
     inbound: TrackQueue,
     outbound: TrackQueue,
     page: OggPage,
-    /// Frames in a row without a sound.
+    /// Consecutive frames of digital silence.
     silent_frames: u32,
-    /// The packet that the encoder made last.
+    /// The last packet of the encoder.
     packet: Vec<u8>,
     ready_bytes: Vec<u8>,
     counts: EncoderCounts,
 }
 
-/// What came of one track and is not encoded yet.
+/// Samples of one track that wait to be encoded.
 #[derive(Debug, Default)]
 struct TrackQueue {
     chunks: VecDeque<(u64, Vec<i16>)>,
     samples: usize,
-    /// Where the next sample goes.
+    /// Position of the next sample.
     next: u64,
 }
 
 impl OggOpusEncoder {
-    /// An empty file; `serial` names its stream, and may be any number.
+    /// Starts an empty file; `serial` identifies its Ogg stream and may be any number.
     pub fn new(serial: u32, call: &CallSid) -> Self {
         let mut ready_bytes = Vec::new();
         let mut head = OggPage::new(serial, 0, PagePosition::First);
@@ -144,15 +143,15 @@ impl OggOpusEncoder {
         )
     }
 
-    /// Goes on with a file of which these are the last bytes, at least
-    /// [`limits::ARCHIVE_TAIL_BYTES`] of them or all. Says how many of them to keep; what was cut
-    /// off behind them, and a mark of the end, go. `None`: nothing here can be gone on with.
+    /// Resumes a file from its last bytes, at least [`limits::ARCHIVE_TAIL_BYTES`] of them or all. Also
+    /// returns how many of them to keep: bytes of an incomplete page and a mark of the end are to be cut off.
+    /// `None` if the file cannot be continued.
     pub fn resume(tail: &[u8]) -> Option<(Self, usize)> {
         let (mut last, range) = OggPage::find_last(tail)?;
         if last.sequence == 0 || last.granule > END_SAMPLE_MAX * GRANULES_PER_SAMPLE {
             return None;
         }
-        // The end may lie within the last frame; the next one begins behind it.
+        // The end may be inside the last frame; the next frame starts after it.
         let frames = last.granule.div_ceil(FRAME_GRANULES);
         let next = OggPage::new(
             last.serial,
@@ -185,13 +184,13 @@ impl OggOpusEncoder {
         }
     }
 
-    /// What comes from now on is of a stream that began at `sample` on the call's clock. What is
-    /// written stays: a stream that seems to begin before the end begins at the end.
+    /// Starts another stream at `sample` on the call's clock. Encoded audio stays: a stream that seems to
+    /// start before the end of the file starts at its end.
     pub fn start_stream(&mut self, sample: u64) {
         self.origin = sample.max(self.end);
     }
 
-    /// Takes `samples` of a track; the first was heard `at` samples into the stream.
+    /// Takes `samples` of a track; the first is `at` samples into the stream.
     pub fn push(&mut self, track: Track, at: u64, samples: &[i16]) {
         let written = self.position();
         let waiting = match track {
@@ -219,7 +218,7 @@ impl OggOpusEncoder {
         self.end = self.end.max(end);
     }
 
-    /// The pages that are ready. Ask again until there are none: a long silence comes in parts.
+    /// Returns the pages that are ready. Call until it returns none: a long silence is encoded in parts.
     pub fn take_pages(&mut self) -> Vec<u8> {
         let (behind, ahead) = (self.inbound.next, self.outbound.next);
         let (behind, ahead) = (behind.min(ahead), behind.max(ahead));
@@ -228,7 +227,7 @@ impl OggOpusEncoder {
         std::mem::take(&mut self.ready_bytes)
     }
 
-    /// Gives the page that is being filled as it is: when nothing more has come for a while.
+    /// Returns the page that is being filled, too: for the case that no more audio arrives for a while.
     pub fn take_partial_page(&mut self) -> Vec<u8> {
         let mut pages = self.take_pages();
         self.close_page();
@@ -236,15 +235,15 @@ impl OggOpusEncoder {
         pages
     }
 
-    /// The last pages, with the mark of the end. Ask [`OggOpusEncoder::take_pages`] until there are none
-    /// before.
+    /// Returns the last pages, with the mark of the end. Call [`OggOpusEncoder::take_pages`] until it returns
+    /// none before.
     pub fn finish(mut self) -> Vec<u8> {
-        // The last sample comes out of the decoder this much later.
+        // The decoder outputs the last sample this much later.
         let last = self.end + LOOKAHEAD;
         let mut pages = Vec::new();
         while self.position() < last {
             self.encode_to(last.next_multiple_of(FRAME_SAMPLES as u64));
-            // A full page is written without the mark, unless it is the last.
+            // A full page is written without the mark, unless it is the last one.
             pages.append(&mut self.ready_bytes);
         }
         self.page.position = PagePosition::Last;
@@ -253,22 +252,22 @@ impl OggOpusEncoder {
         pages
     }
 
-    /// What could not be kept.
+    /// Returns the counts of samples that were not kept.
     pub fn counts(&self) -> EncoderCounts {
         self.counts
     }
 
-    /// The sample that the next frame begins with.
+    /// Returns the position of the next frame's first sample.
     fn position(&self) -> u64 {
         self.frames * FRAME_SAMPLES as u64
     }
 
-    /// Encodes the frames that end before `sample`, or as many as are taken at a time.
+    /// Encodes the frames that end before `sample`, up to the limit of one call.
     fn encode_to(&mut self, sample: u64) {
         while self.position() + FRAME_SAMPLES as u64 <= sample
             && self.ready_bytes.len() < READY_BYTES_MAX
         {
-            // The full page waits until something follows, so that the last can be marked.
+            // The full page waits until another frame follows, so that the last page can be marked.
             if self.page.packets() == PAGE_FRAMES {
                 self.close_page();
             }
@@ -296,7 +295,7 @@ impl OggOpusEncoder {
         } else {
             0
         };
-        // Said again is only what the decoder fills in for itself.
+        // A repeated packet is one of a single byte, for which the decoder fills in the silence itself.
         if self.silent_frames <= SILENT_FRAMES_ENCODED || self.packet.len() > 1 {
             self.packet.resize(PACKET_BYTES_MAX, 0);
             let length = self.opus_encoder.encode(&stereo, &mut self.packet);
@@ -321,7 +320,7 @@ impl OggOpusEncoder {
 }
 
 impl TrackQueue {
-    /// Moves the frame that begins at `position` into one channel. Says whether it has a sound.
+    /// Moves the frame at `position` into one channel. Returns whether it has a sound.
     fn fill_channel(
         &mut self,
         position: u64,
@@ -333,7 +332,7 @@ impl TrackQueue {
         while let Some((at, chunk)) = self.chunks.front_mut()
             && *at < end
         {
-            // Chunks are queued in order, from the position on.
+            // Chunks are queued in order, from `position` on.
             let offset = (*at - position) as usize;
             let taken = chunk.len().min(FRAME_SAMPLES - offset);
             for (slot, sample) in stereo[2 * offset + channel..]
@@ -356,8 +355,8 @@ impl TrackQueue {
     }
 }
 
-/// The length of a file of which these are the last bytes, at least [`limits::ARCHIVE_TAIL_BYTES`]
-/// of them or all; `None`: it is no archive.
+/// Returns the duration of a file from its last bytes, at least [`limits::ARCHIVE_TAIL_BYTES`] of them or
+/// all; `None` if it is no archive.
 pub fn duration(tail: &[u8]) -> Option<Duration> {
     let (page, _) = OggPage::find_last(tail)?;
     let samples = page.granule.saturating_sub(PRE_SKIP) / GRANULES_PER_SAMPLE;
@@ -379,7 +378,7 @@ fn new_opus_encoder() -> Encoder {
     encoder().expect("libopus knows 8 kHz stereo and these settings")
 }
 
-/// RFC 7845, 5.1.
+/// Builds the header of RFC 7845, 5.1.
 fn opus_head() -> Vec<u8> {
     let mut head = b"OpusHead\x01\x02".to_vec();
     head.extend_from_slice(&(PRE_SKIP as u16).to_le_bytes());
@@ -388,7 +387,8 @@ fn opus_head() -> Vec<u8> {
     head
 }
 
-/// RFC 7845, 5.2: who wrote this, and which call it is, as far as a log may say it.
+/// Builds the comment of RFC 7845, 5.2: this program's version, and the stub of the call's SID that may also
+/// be logged.
 fn opus_tags(call: &CallSid) -> Vec<u8> {
     let vendor = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
     let comment = format!("CALL={}", call.stub());
@@ -429,7 +429,7 @@ mod tests {
         (0..samples).map(sample).collect()
     }
 
-    /// Both tracks of a recorded call, as long as each other.
+    /// Both tracks of a recorded call, of the same length.
     fn cards() -> [Vec<i16>; 2] {
         ["inbound", "outbound"].map(|track| {
             let root = env!("CARGO_MANIFEST_DIR");
@@ -448,7 +448,7 @@ mod tests {
         }
     }
 
-    /// Plays both tracks in frames of 20 ms, in turn, as a stream does.
+    /// Pushes both tracks in frames of 20 ms, in turn, as a stream does.
     fn play(encoder: &mut OggOpusEncoder, tracks: &[Vec<i16>; 2], file: &mut Vec<u8>) {
         let frames = tracks.each_ref().map(|track| track.chunks(FRAME_SAMPLES));
         let [inbound, outbound] = frames;
@@ -467,8 +467,8 @@ mod tests {
         file
     }
 
-    /// What a player hears: each channel from sample 0 on, cut at the mark of the end. The packets
-    /// are found by `ogg`.
+    /// Decodes a file as a player does: each channel from sample 0 on, cut at the mark of the end. The crate
+    /// `ogg` finds the packets.
     fn listen(file: &[u8]) -> [Vec<i16>; 2] {
         let mut reader = PacketReader::new(Cursor::new(file));
         let mut opus = Decoder::new(SampleRate::Hz8000, Channels::Stereo).unwrap();
@@ -509,7 +509,7 @@ mod tests {
         squares.sum::<f64>() / samples.len() as f64
     }
 
-    /// 1: the same but for loudness; 0: strangers.
+    /// 1: the same except for loudness; 0: unrelated.
     fn likeness(one: &[i16], other: &[i16]) -> f64 {
         let pairs = one.iter().zip(other);
         let common: f64 = pairs.map(|(&a, &b)| f64::from(a) * f64::from(b)).sum();
@@ -735,7 +735,7 @@ mod tests {
                 continue;
             };
             let mut resumed = file[..keep].to_vec();
-            // It seems to begin before the end, so it begins at the end.
+            // It seems to start before the end, so it starts at the end.
             encoder.start_stream(0);
             encoder.push(Track::Inbound, 0, &tone(440.0, SECOND));
             resumed.extend_from_slice(&encoder.finish());
@@ -802,7 +802,7 @@ mod tests {
         let heard = RecordingReader::read_all(&wav, LINE_HZ).unwrap();
         for (heard, track) in heard.iter().zip(&tracks) {
             assert_eq!(heard.len(), track.len());
-            // Its way down from 48 kHz moves every sound by half a sample.
+            // The conversion from 48 kHz moves every sound by half a sample.
             assert!(likeness(&to_i16(heard), track) > 0.8);
         }
     }

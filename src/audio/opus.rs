@@ -1,11 +1,8 @@
-//! Decodes the packets of an Opus stream, at 48 kHz. Pure: no I/O; the container is somebody
-//! else's. Sources: RFC 7845 (Opus in Ogg), <https://www.rfc-editor.org/rfc/rfc7845>, and RFC 6716.
+//! Decodes the packets of an Opus stream, at 48 kHz. Pure: no I/O; the caller reads the container. Sources:
+//! RFC 7845 (Opus in Ogg), <https://www.rfc-editor.org/rfc/rfc7845>, and RFC 6716.
 
 use audiopus::coder::Decoder;
 use audiopus::{Channels, SampleRate};
-
-/// Samples a second of every Opus stream, whatever was recorded.
-pub const OPUS_HZ: u32 = 48_000;
 
 /// Samples of the longest packet: 120 ms.
 const PACKET_SAMPLES_MAX: usize = 5_760;
@@ -13,19 +10,20 @@ const PACKET_SAMPLES_MAX: usize = 5_760;
 /// Bytes of the shortest header.
 const HEAD_BYTES: usize = 19;
 
-/// A stream that is being decoded.
+/// The decoder of one stream.
 #[derive(Debug)]
 pub struct OpusStream {
     decoder: Decoder,
     channels: usize,
-    /// Samples at the beginning that are still to be dropped: the decoder warms up on them.
+    /// Samples at the start that remain to be dropped: the decoder warms up on them (RFC 7845, pre-skip).
     pre_skip: usize,
     gain: f32,
     interleaved: Vec<f32>,
 }
 
 impl OpusStream {
-    /// Begins with the stream's header, `OpusHead`.
+    /// Creates the decoder from the stream's header, `OpusHead`. An error when the header is broken or the
+    /// stream has more than two channels.
     pub fn new(head: &[u8]) -> Result<Self, String> {
         let head = head
             .first_chunk::<HEAD_BYTES>()
@@ -36,8 +34,8 @@ impl OpusStream {
             (2, 0) => (2, Channels::Stereo),
             (channels, family) => {
                 return Err(format!(
-                    "its Opus stream has {channels} channels of mapping family {family}, where \
-                     one or two of family 0 can be read"
+                    "its Opus stream has {channels} channels of mapping family {family}, but only \
+                     one or two of family 0 are supported"
                 ));
             }
         };
@@ -52,8 +50,8 @@ impl OpusStream {
         })
     }
 
-    /// Fills `block` with one vector for each channel, of one length. The last `padding`
-    /// samples are none of the sound.
+    /// Decodes a packet into `block`: one vector of −1 to 1 for each channel, all of one length. Drops the
+    /// last `padding` samples. An error when the packet is broken.
     pub fn decode(
         &mut self,
         packet: &[u8],

@@ -1,5 +1,5 @@
-//! Recordings on disk: reads WAV (PCM, float, μ-law, A-law), MP3, FLAC, Ogg Vorbis and Ogg Opus,
-//! block by block, so that a file of any length needs the memory of one block; writes μ-law WAV.
+//! Recordings on disk: reads WAV (PCM, float, μ-law, A-law), MP3, FLAC, Ogg Vorbis and Ogg Opus, block by
+//! block, so that a file of any length needs the memory of one block; writes μ-law WAV.
 
 use std::fmt;
 use std::fs::File;
@@ -30,68 +30,68 @@ use crate::audio::resample::RATE_HZ_MAX;
 use crate::audio::resample::RateConverter;
 use crate::limits;
 
-/// Channels that a recording may have. More is a broken header.
+/// Most channels of a recording. More is a sign of a broken header.
 pub const CHANNELS_MAX: usize = 32;
 
-/// Longest recording that [`RecordingReader::read_all`] keeps in memory. Hit: an error; read such a
+/// Longest recording that [`RecordingReader::read_all`] keeps in memory. Reached: an error; read such a
 /// recording block by block.
 pub const READ_ALL_SECONDS_MAX: u64 = 4 * 60 * 60;
 
-/// Broken packets in a row after which a recording is given up. A player skips a few.
+/// Consecutive broken packets after which reading fails. A player skips a few.
 const BROKEN_PACKETS_MAX: u32 = 100;
 
-/// Bytes of a WAV header with `fmt`, `fact` and `data` chunks: what G.711 needs.
+/// Bytes of a WAV header with the `fmt`, `fact` and `data` chunks that G.711 needs.
 const MULAW_HEADER_BYTES: usize = 58;
 
-/// Why a recording cannot be read.
+/// The reason that a recording cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordingError {
-    /// The file is not there, or may not be read.
+    /// The file does not exist, or access is denied.
     #[error("cannot open {}", path.display())]
     Open {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// No known format, or none of the codecs that are read.
+    /// An unknown format, or a codec that is not supported.
     #[error(
-        "{} is not a recording that can be read ({cause}); WAV, MP3, FLAC, Ogg Vorbis and Ogg Opus can",
+        "{} cannot be read as a recording ({cause}); supported formats are WAV, MP3, FLAC, Ogg Vorbis and Ogg Opus",
         path.display()
     )]
     Unknown {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the reader says.
+        /// The decoder's error.
         cause: String,
     },
-    /// It began well and then went wrong.
+    /// The start of the file is valid, and a later part is not.
     #[error("{} is damaged after {seconds:.1} s: {cause}", path.display())]
     Damaged {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// How much was read.
+        /// Duration of the part that was read.
         seconds: f64,
-        /// What the reader says.
+        /// The decoder's error.
         cause: String,
     },
-    /// Too long to be held in memory.
+    /// The recording is longer than [`READ_ALL_SECONDS_MAX`].
     #[error("{} is longer than {READ_ALL_SECONDS_MAX} s; cut it into parts", path.display())]
     TooLong {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
     },
 }
 
-/// What is wrong with a packet.
+/// The error of one packet.
 enum PacketError {
-    /// It alone; the next one may do.
+    /// Only this packet is broken; the next one may be valid.
     Packet(String),
-    /// All that follows.
+    /// All following packets are unreadable, too.
     Stream(String),
 }
 
-/// A recording that is being read.
+/// Reads the samples of a recording, block by block.
 pub struct RecordingReader {
     path: PathBuf,
     format: Box<dyn FormatReader>,
@@ -99,9 +99,9 @@ pub struct RecordingReader {
     track_id: u32,
     rate_hz: u32,
     channels: usize,
-    /// How many samples each channel should have, by the header or by the file's size.
+    /// Samples of each channel, by the header or by the file's size.
     frame_count: Option<u64>,
-    /// Whether that is more than a guess.
+    /// Whether `frame_count` is reliable.
     is_frame_count_known: bool,
     block: Vec<Vec<f32>>,
     frames_read: u64,
@@ -126,7 +126,7 @@ impl fmt::Debug for RecordingReader {
 }
 
 impl RecordingReader {
-    /// Opens a file and finds out what is in it.
+    /// Opens a file and detects its format. An error when it cannot be opened or its format is not supported.
     pub fn open(path: &Path) -> Result<Self, RecordingError> {
         let file = File::open(path).map_err(|source| RecordingError::Open {
             path: path.to_owned(),
@@ -176,7 +176,7 @@ impl RecordingReader {
             path: path.to_owned(),
             track_id: track.id,
             frame_count: track.num_frames,
-            // An MP3 that does not say is guessed at by its first frames.
+            // The length of an MP3 without a header for it is estimated from its first frames.
             is_frame_count_known: params.codec != CODEC_ID_MP3 || track.delay.is_some(),
             format,
             decoder,
@@ -189,39 +189,39 @@ impl RecordingReader {
         })
     }
 
-    /// Samples a second.
+    /// Returns the sample rate in Hz.
     pub fn rate_hz(&self) -> u32 {
         self.rate_hz
     }
 
-    /// Channels; each block has as many.
+    /// Returns the number of channels; each block has as many.
     pub fn channels(&self) -> usize {
         self.channels
     }
 
-    /// About how long it is, if the file says so.
+    /// Returns the approximate duration, if the file states it.
     pub fn seconds(&self) -> Option<f64> {
         let frames = self.frame_count.filter(|&frames| frames > 0)?;
         Some(frames as f64 / f64::from(self.rate_hz))
     }
 
-    /// How much of it was read.
+    /// Returns the duration of the part that was read.
     pub fn seconds_read(&self) -> f64 {
         self.frames_read as f64 / f64::from(self.rate_hz)
     }
 
-    /// Broken packets that were left out so far.
+    /// Returns the number of broken packets that were skipped so far.
     pub fn packets_skipped(&self) -> u64 {
         self.packets_skipped
     }
 
-    /// Whether the file ended before its header said it would.
+    /// Whether the file is shorter than its header states.
     pub fn is_cut_off(&self) -> bool {
         self.is_cut_off
     }
 
-    /// The next samples, −1 to 1, one vector for each channel, all of one length; `None` at the
-    /// end. Blocks are as long as the format's packets: a few thousand samples at most.
+    /// Returns the next samples, −1 to 1, one vector for each channel, all of one length; `None` at the end.
+    /// Blocks are as long as the format's packets: a few thousand samples at most.
     pub fn next_block(&mut self) -> Result<Option<&[Vec<f32>]>, RecordingError> {
         let mut broken = 0;
         loop {
@@ -272,7 +272,7 @@ impl RecordingReader {
         self.frames_read + u64::from(self.rate_hz) < promised
     }
 
-    /// Fills the block; the samples of one channel.
+    /// Fills the block; returns the number of samples in one channel.
     fn decode_packet(&mut self, packet: &Packet) -> Result<usize, PacketError> {
         let audio = match &mut self.decoder {
             PacketDecoder::Opus(stream) => {
@@ -299,7 +299,8 @@ impl RecordingReader {
         Ok(audio.frames())
     }
 
-    /// A whole file at `to_hz`, one vector for each channel.
+    /// Reads a whole file at `to_hz`; returns one vector for each channel. An error when it is longer than
+    /// [`READ_ALL_SECONDS_MAX`].
     pub fn read_all(path: &Path, to_hz: u32) -> Result<Vec<Vec<f32>>, RecordingError> {
         let mut recording = ResampledRecording::new(Self::open(path)?, to_hz)?;
         let mut whole = vec![Vec::new(); recording.channels()];
@@ -325,18 +326,18 @@ impl RecordingReader {
     }
 }
 
-/// A recording at another rate, block by block.
+/// Reads a recording at another sample rate, block by block.
 #[derive(Debug)]
 pub struct ResampledRecording {
     recording: RecordingReader,
-    /// One for each channel; none where the rate is the right one.
+    /// One for each channel; empty where the rate is already right.
     converters: Vec<RateConverter>,
     block: Vec<Vec<f32>>,
     ended: bool,
 }
 
 impl ResampledRecording {
-    /// Reads on from where `recording` is.
+    /// Creates a reader that continues at the current position of `recording`.
     pub fn new(recording: RecordingReader, to_hz: u32) -> Result<Self, RecordingError> {
         let mut converters = Vec::new();
         if recording.rate_hz != to_hz {
@@ -356,7 +357,7 @@ impl ResampledRecording {
         })
     }
 
-    /// The next samples, as [`RecordingReader::next_block`] gives them. A block may be empty: converters
+    /// Returns the next samples, as [`RecordingReader::next_block`] does. A block may be empty: converters
     /// wait until theirs is full.
     pub fn next_block(&mut self) -> Result<Option<&[Vec<f32>]>, RecordingError> {
         if self.ended {
@@ -390,8 +391,8 @@ impl Deref for ResampledRecording {
     }
 }
 
-/// The bytes of a WAV file with one channel of μ-law at 8 kHz. `None` for more than the 4 GiB
-/// that the format can count.
+/// Returns a WAV file with one channel of μ-law at 8 kHz. `None` for more than the 4 GiB that the format can
+/// count.
 ///
 /// Layout: <https://www.mmsp.ece.mcgill.ca/Documents/AudioFormats/WAVE/WAVE.html>, format 7.
 pub fn wav_from_mulaw(codes: &[u8]) -> Option<Vec<u8>> {
@@ -420,7 +421,7 @@ pub fn wav_from_mulaw(codes: &[u8]) -> Option<Vec<u8>> {
     Some(wav)
 }
 
-/// What [`wav_from_mulaw`] was made of; `None` for any other file.
+/// Returns the codes in a file of [`wav_from_mulaw`]; `None` for any other file.
 pub fn mulaw_from_wav(wav: &[u8]) -> Option<&[u8]> {
     let data_bytes = wav.get(MULAW_HEADER_BYTES - 4..MULAW_HEADER_BYTES)?;
     let data_bytes = u32::from_le_bytes(data_bytes.try_into().ok()?) as usize;
@@ -438,8 +439,8 @@ mod tests {
     use super::*;
     use crate::audio::mulaw;
 
-    /// Two channels of five seconds at `rate_hz` in the coding that sox's `options` name; without
-    /// sox's own options for the source, a tone of 440 Hz and one of 1,000 Hz.
+    /// Two channels of five seconds at `rate_hz` in the coding that sox's `options` name; without options for
+    /// the source, a tone of 440 Hz and one of 1,000 Hz.
     fn sox(folder: &TempDir, name: &str, rate_hz: u32, options: &[&str]) -> PathBuf {
         synth(
             folder,
@@ -625,7 +626,7 @@ mod tests {
         let whole = [
             sox(&folder, "whole.wav", 16_000, &["-b", "16"]),
             sox(&folder, "whole.flac", 16_000, &[]),
-            // Of a tone there would be hardly more than the header.
+            // A tone would leave little more than the header.
             synth(
                 &folder,
                 "whole.ogg",

@@ -1,11 +1,11 @@
-//! Sample rates: 8 kHz telephone samples to the 16 kHz that voice detection and Whisper want, as
-//! they come, and any rate to any other for recordings. Hides rubato's buffers. Pure: no I/O.
+//! Converts sample rates: 8 kHz telephone samples to 16 kHz for voice activity detection and Whisper, as they
+//! arrive, and any rate to any other for recordings. Hides rubato's buffers. Pure: no I/O.
 //!
-//! # Which resampler, and why
+//! # Choice of the resampler
 //!
-//! Measured with tones from 300 to 3,400 Hz, 8 to 16 kHz (rubato 5.0.1, 2026-11). *Image* is the
-//! mirrored tone that a bad resampler leaves above 4 kHz, *ripple* the largest change of level,
-//! *wait* the block that has to fill first, *delay* the filter's own, cost on one core:
+//! Measured with tones from 300 to 3,400 Hz, 8 to 16 kHz (rubato 5.0.1, 2026-11). *Image* is the mirrored
+//! tone that a bad resampler leaves above 4 kHz, *ripple* the largest change of level, *wait* the block that
+//! has to fill first, *delay* that of the filter, *cost* is on one core:
 //!
 //! | resampler | image | ripple | wait + delay | cost |
 //! |---|---|---|---|---|
@@ -16,8 +16,8 @@
 //! | sinc, length 64, Blackman | −93 dB | 0.2 dB | 10 + 2 ms | 5 M |
 //! | sinc, length 96, Blackman | −96 dB | 0.001 dB | 10 + 3 ms | 4 M |
 //!
-//! Twilio's frame of 20 ms is two blocks of 80, so in practice nothing waits, and the live path
-//! pays the 5 ms alone.
+//! Twilio's frame of 20 ms is two blocks of 80, so in practice nothing waits, and the live path has only the
+//! delay of 5 ms.
 
 use rubato::Fft;
 use rubato::FixedSync;
@@ -31,29 +31,29 @@ use crate::audio::SPEECH_HZ;
 /// Input samples that the live path converts at a time: 10 ms.
 const LIVE_BLOCK_SAMPLES: usize = 80;
 
-/// Input samples, about, that recordings are converted by: a steeper filter, since delay is free.
+/// Approximate input samples that recordings are converted by: a steeper filter, since delay is free.
 const RECORDING_BLOCK_SAMPLES: usize = 1_024;
 
-/// Highest rate that is taken: above it there is no audio, only a broken header.
+/// Highest accepted rate: a higher one is a sign of a broken header.
 pub const RATE_HZ_MAX: u32 = 384_000;
 
-/// A sample rate that no recording has.
+/// A sample rate that is zero or above [`RATE_HZ_MAX`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("cannot convert {from_hz} Hz to {to_hz} Hz; both must lie between 1 and {RATE_HZ_MAX} Hz")]
+#[error("cannot convert {from_hz} Hz to {to_hz} Hz; both must be from 1 to {RATE_HZ_MAX} Hz")]
 pub struct RateError {
     from_hz: u32,
     to_hz: u32,
 }
 
-/// 8 kHz to 16 kHz for one live track. Sample `2n` of the output is at the time of sample `n` of
-/// the input; how the input is cut into pieces changes nothing, not even a bit.
+/// Converts 8 kHz to 16 kHz for one live track. Sample `2n` of the output is at the time of sample `n` of the
+/// input; the output is the same to the bit however the input is split.
 #[derive(Debug)]
 pub struct Upsampler {
     converter: RateConverter,
 }
 
 impl Upsampler {
-    /// An upsampler that has heard nothing.
+    /// Creates an upsampler without input.
     pub fn new() -> Self {
         let fft = new_fft(LINE_HZ, SPEECH_HZ, LIVE_BLOCK_SAMPLES);
         Self {
@@ -61,7 +61,7 @@ impl Upsampler {
         }
     }
 
-    /// Takes any number of samples; appends what is ready, in −1 to 1.
+    /// Takes any number of samples; appends the output that is ready, in −1 to 1.
     pub fn push(&mut self, samples: &[i16], out: &mut Vec<f32>) {
         self.converter.push_samples(
             samples.iter().map(|&sample| f32::from(sample) / 32_768.0),
@@ -69,13 +69,12 @@ impl Upsampler {
         );
     }
 
-    /// Appends what is still inside, so that two samples have come out for each that went in,
-    /// then starts anew.
+    /// Appends the rest of the output, so that there are two samples for each input sample, then resets.
     pub fn flush(&mut self, out: &mut Vec<f32>) {
         self.converter.flush(out);
     }
 
-    /// Forgets what is inside and starts anew: after a jump of the clock.
+    /// Discards the samples inside and restarts: after a jump of the clock.
     pub fn reset(&mut self) {
         self.converter.reset();
     }
@@ -87,24 +86,25 @@ impl Default for Upsampler {
     }
 }
 
-/// One channel from any rate to any other, piece by piece, so that long recordings need no memory.
+/// Converts one channel from any rate to any other, piece by piece, so that long recordings need no memory.
 #[derive(Debug)]
 pub struct RateConverter {
     fft: Fft<f32>,
     from_hz: u32,
     to_hz: u32,
-    /// Input that does not fill a block yet.
+    /// Input that does not fill a block.
     pending_input: Vec<f32>,
-    /// Where a block comes out.
+    /// Buffer for one block of output.
     output_block: Vec<f32>,
-    /// Output samples of the filter's delay that are still to be left out.
+    /// Output samples of the filter's delay that remain to be dropped.
     skip_samples: usize,
     received_samples: u64,
     emitted_samples: u64,
 }
 
 impl RateConverter {
-    /// A converter between two rates in Hz.
+    /// Creates a converter between two rates in Hz. An error when one of them is outside 1 to
+    /// [`RATE_HZ_MAX`].
     pub fn new(from_hz: u32, to_hz: u32) -> Result<Self, RateError> {
         let known = 1..=RATE_HZ_MAX;
         if !known.contains(&from_hz) || !known.contains(&to_hz) {
@@ -117,12 +117,12 @@ impl RateConverter {
         ))
     }
 
-    /// Takes any number of samples; appends what is ready.
+    /// Takes any number of samples; appends the output that is ready.
     pub fn push(&mut self, samples: &[f32], out: &mut Vec<f32>) {
         self.push_samples(samples.iter().copied(), out);
     }
 
-    /// Appends what is still inside, so that the output is as long as the input, then starts anew.
+    /// Appends the rest of the output, so that it is as long as the input, then resets.
     pub fn flush(&mut self, out: &mut Vec<f32>) {
         let owed =
             (self.received_samples * u64::from(self.to_hz)).div_ceil(u64::from(self.from_hz));
@@ -134,7 +134,7 @@ impl RateConverter {
         self.reset();
     }
 
-    /// Forgets what is inside and starts anew.
+    /// Discards the samples inside and restarts.
     pub fn reset(&mut self) {
         self.fft.reset();
         self.pending_input.clear();
@@ -185,7 +185,8 @@ impl RateConverter {
     }
 }
 
-/// A whole recording, `from_hz` to `to_hz`; as long as before, to the sample.
+/// Converts a whole recording from `from_hz` to `to_hz`; its duration stays the same, to the sample.
+#[cfg(test)]
 pub fn resample_to(samples: &[f32], from_hz: u32, to_hz: u32) -> Result<Vec<f32>, RateError> {
     let mut converter = RateConverter::new(from_hz, to_hz)?;
     if from_hz == to_hz {
@@ -197,10 +198,10 @@ pub fn resample_to(samples: &[f32], from_hz: u32, to_hz: u32) -> Result<Vec<f32>
     Ok(out)
 }
 
-/// A resampler of blocks of at least `block` input samples.
+/// Creates a resampler of blocks of at least `block` input samples.
 fn new_fft(from_hz: u32, to_hz: u32, block: usize) -> Fft<f32> {
     let window = WindowFunction::Blackman;
-    // An even block has its filter's middle on a sample, so that the delay is a whole number.
+    // An even block has the middle of its filter on a sample, so that the delay is a whole number.
     let step = 2 * from_hz as usize / gcd(from_hz, to_hz) as usize;
     let block = block.div_ceil(step) * step;
     Fft::new_custom(
@@ -408,7 +409,7 @@ mod tests {
         }
     }
 
-    /// 8 to 16 kHz by the `sox` program, whose resampler shares nothing with rubato.
+    /// 8 to 16 kHz by the `sox` program, which shares no code with rubato.
     fn sox(samples: &[i16]) -> Vec<f32> {
         let folder = tempfile::tempdir().unwrap();
         let (input, output) = (folder.path().join("in.s16"), folder.path().join("out.f32"));

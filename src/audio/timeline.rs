@@ -1,23 +1,23 @@
-//! Lays one track's chunks on the call's clock, so that sample `n` of what comes out was heard
-//! `n / 8000` seconds into the stream. Pure: no I/O, no clock; timestamps are input.
+//! Places one track's chunks on the call's clock, so that output sample `n` is at `n / 8000` seconds of the
+//! stream. Pure: no I/O, no clock; timestamps are input.
 //!
-//! Media Streams stamp each message with milliseconds from the start of the stream
-//! (<https://www.twilio.com/docs/voice/media-streams/websocket-messages>). Seen in real calls: the
-//! first stamp is 90 to 160, later ones wander a few milliseconds around a straight line, and
-//! audio that Twilio never got or threw away shows as a step.
+//! Media Streams messages carry a timestamp in milliseconds from the start of the stream
+//! (<https://www.twilio.com/docs/voice/media-streams/websocket-messages>). Seen in real calls: the first
+//! timestamp is 90 to 160, later ones deviate a few milliseconds from a straight line, and audio that Twilio
+//! never received or discarded shows as a step.
 //!
-//! # How jitter, drift and loss are told apart
+//! # How jitter, drift and loss are distinguished
 //!
-//! *Samples are trusted more than stamps.* A chunk follows its predecessor without a seam while
-//! its stamp is within `JITTER_TOLERANCE` of the expected place. The expected place is the end of the
-//! samples so far plus the *lean*: the mean by which the last second of stamps was ahead of the
-//! samples. So jitter averages out, also the jitter of the very first stamp, and slow drift moves
-//! the lean, never the samples. While the lean is not known yet (the first `WARM_UP_CHUNKS`
-//! after a start or a gap) the tolerance is `WARM_UP_TOLERANCE`.
+//! *Samples are trusted more than timestamps.* A chunk follows its predecessor without a seam while its
+//! timestamp is within `JITTER_TOLERANCE` of the expected place. The expected place is the end of the samples
+//! so far plus the *drift*: the mean by which the last second of timestamps was ahead of the samples. So
+//! jitter averages out, including the jitter of the first timestamp, and a slow clock changes the drift,
+//! never the samples. While the drift is unknown (the first `WARM_UP_CHUNKS` after a start or a gap) the
+//! tolerance is `WARM_UP_TOLERANCE`.
 //!
-//! *Drift is paid back in silence.* Once the lean exceeds `DRIFT_MAX`, the next quiet chunk is
-//! laid later behind zeros, or loses its first samples, which nobody can hear. Only when no quiet
-//! chunk comes until `DRIFT_FORCED_MAX` is a loud one used.
+//! *Drift is corrected in silence.* Once the drift exceeds `DRIFT_MAX`, the next quiet chunk is placed later,
+//! after zeros, or loses its first samples; both are inaudible. A loud chunk is used only if no quiet chunk
+//! arrives before `DRIFT_FORCED_MAX` is reached.
 
 use crate::limits::GAP_FILL_MS_MAX;
 use crate::limits::MEDIA_AHEAD_MS_MAX;
@@ -26,101 +26,101 @@ use crate::limits::TIMESTAMP_JUMP_MS_MAX;
 /// Samples in a millisecond of line audio.
 const SAMPLES_PER_MS: i64 = super::LINE_SAMPLES_PER_MS as i64;
 
-/// 15 ms: more than the jitter of stamps (±10 ms), less than the shortest loss (one frame of 20 ms).
+/// 15 ms: more than the jitter of timestamps (±10 ms), less than the shortest loss (one frame of 20 ms).
 const JITTER_TOLERANCE: i64 = 15 * SAMPLES_PER_MS;
 
-/// 25 ms: the tolerance while the lean is unknown. Two stamps that jitter by ±10 ms each may be
-/// 20 ms apart, which is what one lost frame looks like; here jitter gets the benefit of the doubt.
+/// 25 ms: the tolerance while the drift is unknown. Two timestamps that jitter by ±10 ms each may be 20 ms
+/// apart, the same as one lost frame; here the difference is taken for jitter.
 const WARM_UP_TOLERANCE: i64 = 25 * SAMPLES_PER_MS;
 
-/// Chunks after which the lean is known well enough.
+/// Chunks after which the drift is known well enough.
 const WARM_UP_CHUNKS: u32 = 10;
 
-/// Chunks over which stamps are averaged: a second of 20 ms frames.
+/// Chunks over which timestamps are averaged: a second of 20 ms frames.
 const AVERAGED_CHUNKS: u32 = 50;
 
-/// 10 ms of lean are left alone.
+/// Drift of up to 10 ms is not corrected.
 const DRIFT_MAX: f64 = 10.0 * SAMPLES_PER_MS as f64;
 
-/// 100 ms of lean are corrected even within speech.
+/// Drift of 100 ms or more is corrected even within speech.
 const DRIFT_FORCED_MAX: f64 = 100.0 * SAMPLES_PER_MS as f64;
 
-/// A chunk whose every sample is at most this far from zero (−48 dB) is quiet.
+/// A chunk is quiet if every sample is at most this far from zero (−48 dB).
 const QUIET_PEAK: u16 = 128;
 
-/// After this many chunks in a row (half a second) that are late, or leap ahead beyond belief, the
-/// stamps have started anew: the next one is laid on after the last, and counted from there. Fewer
-/// would mistake a burst of duplicates for a restart.
+/// After this many consecutive chunks (half a second) that are late, or implausibly far ahead, the timestamps
+/// have restarted: the next chunk is placed directly after the last one, and time is counted from there.
+/// Fewer would mistake a burst of duplicates for a restart.
 const IMPLAUSIBLE_CHUNKS_MAX: u32 = 25;
 
-/// A call lasts 24 hours at most (<https://www.twilio.com/docs/voice/twiml/dial>, `timeLimit`);
-/// a first stamp beyond is garbage, and the track starts at zero instead.
+/// A call lasts 24 hours at most (<https://www.twilio.com/docs/voice/twiml/dial>, `timeLimit`); a later first
+/// timestamp is invalid, and the track starts at zero instead.
 const FIRST_TIMESTAMP_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
 
-/// Stamps are clamped here, so that arithmetic in samples cannot overflow.
+/// Timestamps are clamped to this, so that arithmetic in samples cannot overflow.
 const TIMESTAMP_MS_MAX: u64 = 1 << 50;
 
-/// Zeros written for gaps may reach this many times the samples received …
+/// The zeros written for gaps are at most this many times the samples received …
 const GAP_FILL_RATIO_MAX: u64 = 8;
 
-/// … and ten seconds more. Hit: the gap moves the clock instead. Keeps a liar's small chunks from
-/// becoming a hundred times their size.
+/// … plus ten seconds. Reached: the gap moves the clock instead. Keeps a malicious sender's small chunks from
+/// growing to a hundred times their size.
 const GAP_FILL_FREE_SAMPLES: u64 = 10_000 * SAMPLES_PER_MS as u64;
 
-/// What became of a chunk.
+/// The placement of a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChunkPlacement {
-    /// It follows the one before.
+    /// Directly after the chunk before it.
     Next,
-    /// Audio is missing before it: zeros were written out, then the chunk.
+    /// After a gap: zeros were written, then the chunk.
     AfterGap {
-        /// How many zeros.
+        /// Number of zeros written.
         silence_samples: u64,
     },
-    /// The clock moved and nothing was written for the time between: the first chunk, or a gap too
-    /// long to fill. What comes out now starts at `to_sample`; restart filters there.
+    /// The clock moved and nothing was written for the time between: the first chunk, or a gap too long to
+    /// fill. Output now starts at `to_sample`; restart filters there.
     Jumped {
-        /// Where the chunk's first sample is.
+        /// Position of the chunk's first sample, in samples since the stream started.
         to_sample: u64,
     },
-    /// Its time was heard already: nothing was written.
+    /// Dropped: audio of its time was already written.
     Late,
 }
 
-/// How a track's stamps behaved.
+/// Counts of a track's chunks by the behaviour of their timestamps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TimelineCounts {
-    /// Chunks dropped because their time was heard already.
+    /// Chunks dropped because audio of their time was already written.
     pub late: u64,
     /// Gaps, filled or jumped over.
     pub gaps: u64,
     /// Milliseconds of zeros written for gaps.
     pub filled_ms: u64,
-    /// Gaps among them that moved the clock without zeros.
+    /// Gaps that moved the clock without zeros.
     pub jumps: u64,
-    /// Chunks laid right after the last because their stamps leapt too far ahead.
+    /// Chunks placed directly after the last one because their timestamps were too far ahead.
     pub implausible: u64,
-    /// Times that stamps had started anew.
+    /// Restarts of the timestamps.
     pub rebases: u64,
     /// Corrections of drift.
     pub drift_corrections: u64,
 }
 
-/// One track's clock.
+/// The clock of one track.
 #[derive(Debug, Clone, Default)]
 pub struct Timeline {
     started: bool,
-    /// Where the next sample goes.
+    /// Position of the next sample.
     next_sample: i64,
-    /// Added to a stamp's samples: what rebasing has taught.
+    /// Added to a timestamp in samples, after rebasing.
     rebase_offset: i64,
-    /// Mean of stamps minus samples, in samples.
+    /// Mean of timestamps minus samples, in samples.
     drift: f64,
-    /// Chunks that the mean has seen, up to [`AVERAGED_CHUNKS`].
+    /// Chunks in the mean, up to [`AVERAGED_CHUNKS`].
     averaged_chunks: u32,
     last_timestamp: i64,
     implausible_in_a_row: u32,
-    /// Milliseconds since the chunk before, as other clocks say.
+    /// Milliseconds since the chunk before, by other clocks.
     elapsed_ms: u64,
     received: u64,
     filled: u64,
@@ -128,20 +128,19 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    /// A clock that starts with its first chunk.
+    /// Creates a clock that starts with its first chunk.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Says before a [`Timeline::push`] that so many milliseconds went by since the one before, by
-    /// another clock than this track's stamps. A stamp that jumps as far is believed, however far
-    /// that is.
+    /// Sets the milliseconds since the last [`Timeline::push`], by another clock than this track's
+    /// timestamps. The next timestamp may jump that far and is accepted, however far that is.
     pub fn set_elapsed(&mut self, ms: u64) {
         self.elapsed_ms = ms.min(TIMESTAMP_MS_MAX);
     }
 
-    /// Appends to `out` what `samples` (8 kHz), stamped `timestamp_ms`, become on the call's clock.
-    /// `position()` moves by exactly what is appended, except over a jump.
+    /// Places `samples` (8 kHz) with the timestamp `timestamp_ms`, and appends the result to `out`.
+    /// `position()` advances by exactly the number of appended samples, except over a jump.
     pub fn push(
         &mut self,
         timestamp_ms: u64,
@@ -196,12 +195,13 @@ impl Timeline {
         self.place_chunk(timestamp, kept, out, ChunkPlacement::Next)
     }
 
-    /// The place of the next sample that follows without a gap, in samples since the stream began.
+    /// Returns the position of the next sample that follows without a gap, in samples since the stream
+    /// started.
     pub fn position(&self) -> u64 {
         self.next_sample as u64
     }
 
-    /// What has happened so far.
+    /// Returns the counts so far.
     pub fn counts(&self) -> TimelineCounts {
         self.counts
     }
@@ -215,12 +215,12 @@ impl Timeline {
         }
     }
 
-    /// How far the stamp is ahead of the samples.
+    /// Returns how far the timestamp is ahead of the samples, in samples.
     fn offset_ahead(&self, timestamp: i64) -> i64 {
         timestamp + self.rebase_offset - self.next_sample
     }
 
-    /// From now on the stamp means "right here".
+    /// Makes the timestamp mean the current position.
     fn rebase_clock(&mut self, timestamp: i64) {
         self.rebase_offset = self.next_sample - timestamp;
         self.drift = 0.0;
@@ -228,8 +228,8 @@ impl Timeline {
         self.counts.rebases += 1;
     }
 
-    /// Moves the clock over missing audio, with zeros if that is affordable. A lean forward is
-    /// paid back on the way.
+    /// Moves the clock over missing audio, with zeros if the limits allow it. Corrects positive drift at the
+    /// same time.
     fn open_gap(&mut self, timestamp: i64, off: i64, out: &mut Vec<i16>) -> ChunkPlacement {
         let gap = off.max(self.offset_ahead(timestamp));
         self.drift -= (gap - off) as f64;
@@ -253,7 +253,7 @@ impl Timeline {
         }
     }
 
-    /// Pays back the lean where nobody hears it; gives what is left of the chunk and its stamp.
+    /// Corrects the drift where it is inaudible; returns the rest of the chunk and its timestamp.
     fn correct_drift<'a>(
         &mut self,
         timestamp: i64,
@@ -316,12 +316,12 @@ mod tests {
 
     const FRAME: usize = 160;
 
-    /// Loud audio in which every sample tells where it came from.
+    /// Loud audio; each sample's value shows its position.
     fn loud(samples: usize) -> Vec<i16> {
         (1_000_i16..21_011).cycle().take(samples).collect()
     }
 
-    /// Plays 20 ms frames of `audio`, each stamped by `stamp_ms(frame number)`.
+    /// Pushes 20 ms frames of `audio`, each with the timestamp `stamp_ms(frame number)`.
     fn play(
         line: &mut Timeline,
         audio: &[i16],
@@ -548,7 +548,7 @@ mod tests {
                 if is_believed { (1, 0) } else { (0, 1) },
                 "{jump_ms}"
             );
-            // It counts for one chunk.
+            // It applies to one chunk.
             let before = line.counts().implausible;
             line.push(120 + 3 * elapsed_ms, &frame, &mut out);
             assert_eq!(line.counts().implausible, before + 1);

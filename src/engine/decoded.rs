@@ -1,4 +1,5 @@
-//! Tokens with times → words with times, and whether to believe them. Pure: no I/O.
+//! Groups decoded tokens into timed words, edits them and drops likely hallucinations. Pure: no
+//! I/O.
 
 use crate::audio;
 use crate::engine::hallucination;
@@ -9,46 +10,47 @@ use crate::engine::recognizer::Hypothesis;
 use crate::engine::recognizer::RecognizeRequest;
 use crate::engine::recognizer::RecognizedWord;
 
-/// Tokens allowed: this many, and as many for each second. Speech has about four a second.
+/// Maximum number of tokens: this many, and as many again for each second. Speech has about four a
+/// second.
 const TOKENS_PER_SECOND: usize = 8;
 
-/// A final with a lower mean log-probability is worth a second look.
+/// A final with a lower mean log-probability is decoded a second time.
 const DOUBTFUL_LOGPROB_MAX: f32 = -1.0;
 
-/// Nobody says something long twice at less than this for a letter: the median is 75 ms, and of 78 turns
-/// of bank calls one was quicker.
+/// Minimum time per letter of something long that is spoken twice. The median is 75 ms; of 78 turns
+/// of bank calls, one was faster than this.
 const REPETITION_LETTER_MS_MIN: usize = 40;
 
-/// So many numbers in a row are a number that somebody reads out.
+/// This many numbers in a row are a number that is read out.
 const DIGIT_RUN_MIN: usize = 3;
 
-/// A text with more words may be so much less likely, by the token.
+/// A text with more words may have a mean log-probability that is lower by this much.
 const LOGPROB_DEFICIT_MAX: f32 = 0.2;
 
-/// How many tokens a text for these samples may have.
+/// Returns the maximum number of tokens for the samples of a request.
 pub(super) fn tokens_max(request: &RecognizeRequest<'_>) -> usize {
     let seconds = request.samples.len() / audio::SPEECH_HZ as usize + 1;
     TOKENS_PER_SECOND + TOKENS_PER_SECOND * seconds
 }
 
-/// One token of a pass.
+/// One token of a pass; a timestamp is in milliseconds.
 pub(super) enum DecodedToken {
     Timestamp(u32),
     Text { bytes: Vec<u8>, logprob: f32 },
 }
 
-/// What else is known of a pass.
+/// Signals of a pass other than its tokens.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DecodeSignals {
-    /// How likely nobody speaks.
+    /// Probability that the clip contains no speech.
     pub(super) no_speech: f32,
-    /// Whether the model knows English only.
+    /// Whether the model is English-only.
     pub(super) english_only: bool,
-    /// Whether the text was a loop.
+    /// Whether a loop was cut from the text.
     pub(super) had_loop: bool,
 }
 
-/// What one pass heard.
+/// Words of one pass, and the quality of the pass.
 pub(super) struct DecodedText {
     words: Vec<RecognizedWord>,
     quality: DecodeQuality,
@@ -120,19 +122,19 @@ impl DecodedText {
         }
     }
 
-    /// Whether a second look is worth its time.
+    /// Whether a second pass is worth its time.
     pub(super) fn is_doubtful(&self) -> bool {
         self.had_loop
             || (!self.words.is_empty() && self.quality.mean_logprob < DOUBTFUL_LOGPROB_MAX)
     }
 
-    /// Whether this is to be preferred to an earlier, doubtful look at the same clip.
+    /// Whether this pass is preferable to `earlier`, a doubtful pass over the same clip.
     pub(super) fn is_better_than(&self, earlier: &Self) -> bool {
         earlier.had_loop || self.quality.mean_logprob > earlier.quality.mean_logprob
     }
 
-    /// Whether something is said several times in a row, or digits are read out: how often, and how
-    /// many, is worth another look.
+    /// Whether the text repeats something several times in a row, or reads out digits. The number
+    /// of repetitions or digits is worth another pass.
     pub(super) fn has_repetition(&self) -> bool {
         let words = self.words.iter().map(|word| normalize_word(&word.text));
         let words: Vec<String> = words.filter(|word| !word.is_empty()).collect();
@@ -149,8 +151,8 @@ impl DecodedText {
                 .any(|few| few.iter().all(is_number))
     }
 
-    /// Whether this has words that another look at the same clip left out: others than what is said again
-    /// and again, or the same more often.
+    /// Whether this pass has words that `other`, a pass over the same clip, left out: words other
+    /// than the repeated ones, or more repetitions of the same words.
     pub(super) fn has_more_words_than(&self, other: &Self) -> bool {
         if self.had_loop || self.words.is_empty() || self.quality.is_hallucination() {
             return false;
@@ -163,7 +165,7 @@ impl DecodedText {
             || (ours == theirs && self.words.len() > other.words.len() && is_likely)
     }
 
-    /// How many words there are if each is counted once that comes again at once.
+    /// Counts the words without their immediate repetitions.
     fn count_distinct_words(&self) -> usize {
         let mut once: Vec<String> = Vec::new();
         for word in &self.words {
@@ -175,7 +177,7 @@ impl DecodedText {
         once.len()
     }
 
-    /// The words, unless they are more likely made up.
+    /// Returns the words, or no words if the text is a likely hallucination.
     pub(super) fn into_filtered_hypothesis(mut self, language: String) -> Hypothesis {
         if self.quality.is_hallucination() {
             self.words.clear();
@@ -183,7 +185,7 @@ impl DecodedText {
         self.into_hypothesis(language)
     }
 
-    /// The words as they are.
+    /// Returns the words without this filter.
     pub(super) fn into_hypothesis(self, language: String) -> Hypothesis {
         Hypothesis {
             words: self.words,
@@ -193,14 +195,13 @@ impl DecodedText {
     }
 }
 
-/// How many words are said where one is written: each digit of "88888" is one.
+/// Returns the number of spoken words in one written word: each digit of "88888" is one.
 fn count_spoken_words(written: &str) -> usize {
     let digits = written.chars().filter(char::is_ascii_digit).count();
     digits.max(1)
 }
 
-/// Whether there is time to say an echo: at its time of both rounds, the first is as quick as people
-/// are, and the second as well.
+/// Whether both rounds of a repetition can be spoken in their time, at the fastest rate of people.
 fn has_time_to_say(words: &[RecognizedWord]) -> bool {
     let (Some(first), Some(last)) = (words.first(), words.last()) else {
         return true;
@@ -212,8 +213,8 @@ fn has_time_to_say(words: &[RecognizedWord]) -> bool {
     (last.end_ms - first.start_ms) as usize >= letters * REPETITION_LETTER_MS_MIN
 }
 
-/// Spreads the words of one stretch between two timestamps over its time by their lengths.
-/// Notes about sounds are left out.
+/// Distributes the words between two timestamps over that time, in proportion to their lengths.
+/// Leaves out notes about sounds.
 fn spread_words(
     pending_words: &mut Vec<(Vec<u8>, f32)>,
     from: u32,
@@ -270,7 +271,7 @@ mod tests {
         had_loop: false,
     };
 
-    /// What is heard where each word, as likely as is said, is a token, within `ms`.
+    /// The result of a pass over `ms` milliseconds, with one token per word and its confidence.
     fn decoded(words: &[(&str, f32)], ms: u32) -> DecodedText {
         let samples = vec![0.0; ms as usize * 16];
         let request = RecognizeRequest {
@@ -303,7 +304,7 @@ mod tests {
             assert_eq!(text(said, ms), said);
         }
         let once = "four hours of steady work faced us all and then a large size is hard to sell";
-        assert_eq!(text(twice, 2_400), once, "an echo");
+        assert_eq!(text(twice, 2_400), once, "a repetition without time");
     }
 
     #[test]

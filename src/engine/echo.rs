@@ -1,24 +1,23 @@
-//! Echo of the other party, told from speech by what both tracks hold. Pure: no I/O, no clock.
+//! Detects echoes of the other party by comparing both tracks. Pure: no I/O, no clock.
 //!
-//! A speakerphone, or the telephone network, sends back what it was sent, later and quieter, and the
-//! words of one party are heard on both tracks. An utterance is an echo where the other track
-//! sounded the same a moment before, and louder:
+//! A speakerphone, or the telephone network, returns the audio that it received, later and quieter, so that
+//! one party's speech is on both tracks. An utterance is an echo where the other track sounded the same a
+//! moment before, and louder:
 //!
 //! ```text
 //!   other track   ▁▇▅▁▆▇▂▁▁   levels of six bands, 20 ms a frame
 //!   this track    ▁▁▃▂▁▂▃▁▁   the same shape, one lag later, some dB below
 //! ```
 //!
-//! The shape of levels survives rooms, small loudspeakers and mobile codecs, which a comparison of
-//! samples does not. An utterance in which somebody speaks besides is none: neither words said at
-//! once by both nor an answer that follows at once.
+//! The shape of levels survives rooms, small loudspeakers and mobile codecs; a comparison of samples does
+//! not. An utterance with the party's own speech in it is no echo: neither when both parties talk at the same
+//! time nor when an answer follows at once.
 //!
-//! Measured with turns of bank calls, Harvard sentences, digits and single words over line noise of −66
-//! dB. 465 echoes (12 to 28 dB below, 80 to 600 ms late, as they are, through a room, and through a
-//! room and GSM 06.10) resemble their source by 0.83 or more. Of 2,514 pairs of different speech of
-//! 0.9 s or more, of which one is 8 dB or more below the other, two resemble each other by more than
-//! 0.75, when each of 43 lags may fit. Of shorter ones one in ten does; so they are told by the lag and
-//! level of a longer echo before.
+//! Measured with turns of bank calls, Harvard sentences, digits and single words over line noise of −66 dB.
+//! 465 echoes (12 to 28 dB below, 80 to 600 ms late; unchanged, through a room, and through a room and GSM
+//! 06.10) correlate with their source by 0.83 or more. Of 2,514 pairs of different speech of 0.9 s or more,
+//! with one at least 8 dB below the other, two correlate by more than 0.75 at the best of 43 lags. Of shorter
+//! pairs one in ten does; so short utterances are judged by the lag and the level of an earlier, longer echo.
 
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
@@ -30,97 +29,97 @@ use crate::ids::Track;
 /// Bands of a frame.
 const BAND_COUNT: usize = 6;
 
-/// Where the bands are, in hertz: the middle of what a telephone line carries.
+/// Centre frequencies of the bands in Hz, across the range of a telephone line.
 const CENTRES_HZ: [f64; BAND_COUNT] = [300.0, 480.0, 760.0, 1_150.0, 1_750.0, 2_700.0];
 
-/// Centre of a band over its width.
+/// Quality factor of a band: its centre over its width.
 const BAND_Q: f64 = 2.0;
 
 /// Samples of a frame: 20 ms.
 const FRAME: u64 = 20 * LINE_SAMPLES_PER_MS;
 
-/// Frames that are remembered of each track: a minute. The longest utterance has 20 s, and its final
-/// may wait for others. Hit: an utterance that old is not taken for an echo.
+/// Frames kept of each track: a minute. The longest utterance has 20 s, and its final may wait for others.
+/// Reached: an older utterance is not taken for an echo.
 const FRAMES_KEPT: usize = 60 * 50;
 
 /// Level of a frame without sound, in dB of full scale.
 const SILENCE_DB: f32 = -90.0;
 
-/// Levels further than this below the highest of a band say nothing: there is noise.
+/// Depth below the highest level of a band, in dB, at which lower levels are cut off: they are noise.
 const LEVEL_DEPTH_DB: f32 = 25.0;
 
-/// Lags that are tried, in frames: 40 ms early, for stamps wander, to 800 ms late, for two ways
-/// through a mobile network.
+/// Lags that are tried, in frames: from 40 ms early, since timestamps deviate, to 800 ms late, for the way
+/// there and back through a mobile network.
 const LAG_RANGE: std::ops::RangeInclusive<i64> = -2..=40;
 
-/// How far below its source an echo is, at least. Quieter differences are two parties on one line.
+/// Smallest attenuation of an echo against its source. With less, two parties are on one line.
 const ATTENUATION_DB_MIN: f32 = 8.0;
 
-/// How much alike an echo and its source are, at least; 1 is the same.
+/// Smallest correlation of an echo with its source; 1 is equality.
 const CORRELATION_MIN: f32 = 0.78;
 
-/// What is compared before and after an utterance, in frames: an echo begins and ends as its source
-/// does. Less than the silence that ends an utterance.
+/// Frames compared before and after an utterance: an echo starts and ends as its source does. Less than the
+/// silence that ends an utterance.
 const MARGIN_FRAMES: u64 = 15;
 
-/// An utterance of 0.9 s is told by itself.
+/// Frames of an utterance that is judged without an earlier echo: 0.9 s.
 const LONG_FRAMES_MIN: u64 = 45;
 
-/// An utterance of less than 0.3 s is never told.
+/// Frames below which an utterance is never judged: 0.3 s.
 const SHORT_FRAMES_MIN: u64 = 15;
 
-/// How far the lag of a short one may be from the lag of the long one before, in frames.
+/// Largest difference between the lag of a short echo and that of the last long one, in frames.
 const LAG_DEVIATION_MAX: i64 = 2;
 
-/// How far its level may be from that one's, in dB.
+/// Largest difference between the attenuation of a short echo and that of the last long one, in dB.
 const LEVEL_DEVIATION_DB_MAX: f32 = 8.0;
 
-/// A frame that is this much louder than an echo would be is somebody's own speech.
+/// Excess over the expected level of an echo, in dB, above which a frame is the party's own speech.
 const OWN_SPEECH_EXCESS_DB: f32 = 10.0;
 
-/// And is so only where it is no further than this below the loudest.
+/// Depth below the loudest frame, in dB, down to which a frame can be the party's own speech.
 const OWN_SPEECH_DEPTH_DB: f32 = 12.0;
 
-/// Frames of own speech that make an utterance none: 0.2 s, and of a long utterance 2 % more, for
-/// the sounds that a room holds on to.
+/// Frames of own speech that make an utterance no echo: 0.2 s, and 2 % of a long utterance in addition, for
+/// the reverberation of a room.
 const OWN_SPEECH_FRAMES_MIN: usize = 10;
 
 /// Levels of the bands in one frame, in dB of full scale.
 type BandFrame = [f32; BAND_COUNT];
 
-/// Both tracks of a call, as far as echoes are told by them.
+/// Detects echoes on both tracks of a call.
 #[derive(Debug, Default)]
 pub struct EchoDetector {
     tracks: BTreeMap<Track, BandLevels>,
-    /// How the echo on each track came to be, as the last long one showed.
+    /// Lag and attenuation of the last long echo on each track.
     echo_paths: BTreeMap<Track, EchoPath>,
 }
 
-/// Where an echo comes from.
+/// Lag and attenuation of an echo.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct EchoPath {
     /// Frames from the source to its echo.
     lag: i64,
-    /// How far the echo is below it, in dB.
+    /// Attenuation of the echo against its source, in dB.
     attenuation_db: f32,
 }
 
-/// How well an utterance fits what the other track holds.
+/// The best match of an utterance with the other track.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct EchoMatch {
     path: EchoPath,
-    /// 1: the same but for its level.
+    /// 1: equal except for the level.
     shape_correlation: f32,
     /// Frames louder than an echo would be.
     own_speech_frames: usize,
     /// Frames that were compared.
     frames: usize,
-    /// Whether it is long enough to be told by itself.
+    /// Whether the utterance can be judged without an earlier echo.
     is_long: bool,
 }
 
 impl EchoDetector {
-    /// Takes samples (8 kHz) of a track, of which the first is number `at` on the call's clock.
+    /// Takes samples (8 kHz) of a track; the first one is sample `at` on the call's clock.
     pub fn push_audio(&mut self, track: Track, at: u64, samples: &[i16]) {
         self.tracks
             .entry(track)
@@ -128,9 +127,8 @@ impl EchoDetector {
             .push_audio(at, samples);
     }
 
-    /// Whether what was spoken on `track` from `start_ms` to `end_ms` is an echo of the other track.
-    /// A long echo shows how later short ones are told, so each utterance is asked about once it is
-    /// over.
+    /// Whether the speech on `track` from `start_ms` to `end_ms` is an echo of the other track. Remembers the
+    /// path of a long echo to judge later short ones, so each utterance is to be passed once, after its end.
     pub fn is_echo(&mut self, track: Track, start_ms: u64, end_ms: u64) -> bool {
         let Some(found) = self.find_echo(track, start_ms, end_ms) else {
             return false;
@@ -141,7 +139,7 @@ impl EchoDetector {
         true
     }
 
-    /// The same for an utterance that still goes on, of which the track holds all so far.
+    /// The same for an utterance in progress, from `start_ms` to the end of the track so far.
     pub fn may_be_echo(&self, track: Track, start_ms: u64) -> bool {
         let heard = self.tracks.get(&track).map_or(0, BandLevels::end);
         let heard_ms = heard * FRAME / LINE_SAMPLES_PER_MS;
@@ -207,7 +205,7 @@ impl EchoMatch {
     }
 }
 
-/// How much alike the shapes of two stretches are: the mean of the bands' correlations.
+/// Returns the similarity of the shapes of two stretches: the mean of the bands' correlations.
 fn shape_correlation(echo: &[BandFrame], source: &[BandFrame]) -> f32 {
     let of_band = |band: usize| {
         let shape = |frames: &[BandFrame]| -> Vec<f32> {
@@ -225,8 +223,8 @@ fn shape_correlation(echo: &[BandFrame], source: &[BandFrame]) -> f32 {
     (0..BAND_COUNT).map(of_band).sum::<f32>() / BAND_COUNT as f32
 }
 
-/// By how many dB `echo` is below `source` where that is loud, and how many of its frames are louder
-/// than that accounts for.
+/// Returns the attenuation of `echo` in dB, measured where `source` is loud, and the number of frames that
+/// are louder than this attenuation explains.
 fn compare_levels(echo: &[BandFrame], source: &[BandFrame]) -> (f32, usize) {
     let power = |frame: &BandFrame| frame.iter().map(|db| 10_f32.powf(db / 10.0)).sum::<f32>();
     let mut pairs: Vec<(f32, f32)> = echo
@@ -247,13 +245,13 @@ fn compare_levels(echo: &[BandFrame], source: &[BandFrame]) -> (f32, usize) {
     (10.0 * ratio.log10(), pairs.iter().filter(is_own).count())
 }
 
-/// The levels of one track.
+/// The band levels of one track.
 #[derive(Debug)]
 struct BandLevels {
     bands: [BandFilter; BAND_COUNT],
-    /// Where the next sample is, on the call's clock.
+    /// Position of the next sample on the call's clock.
     next_sample: u64,
-    /// The number of the first frame that is remembered.
+    /// Number of the first frame that is kept.
     first_frame: u64,
     frames: VecDeque<BandFrame>,
 }
@@ -270,7 +268,7 @@ impl Default for BandLevels {
 }
 
 impl BandLevels {
-    /// The number of the frame that is not whole yet.
+    /// Returns the number of the frame that is not complete.
     fn end(&self) -> u64 {
         self.first_frame + self.frames.len() as u64
     }
@@ -300,7 +298,7 @@ impl BandLevels {
         }
     }
 
-    /// Goes on at `at`: silent up to there, or with nothing remembered where that is far.
+    /// Continues at `at`: with silence up to there, or with all frames dropped if that is far away.
     fn jump_to(&mut self, at: u64) {
         let frame = at / FRAME;
         if self.frames.is_empty() || frame < self.end() || frame - self.end() > FRAMES_KEPT as u64 {
@@ -323,8 +321,8 @@ impl BandLevels {
     }
 }
 
-/// A band-pass filter (Bristow-Johnson, <https://www.w3.org/TR/audio-eq-cookbook/>, constant peak
-/// gain) and the energy that came through.
+/// A band-pass filter (Bristow-Johnson, <https://www.w3.org/TR/audio-eq-cookbook/>, constant peak gain) and
+/// the energy of its output.
 #[derive(Debug)]
 struct BandFilter {
     gain: f64,
@@ -359,9 +357,9 @@ impl BandFilter {
         self.energy += output * output;
     }
 
-    /// The level of the frame that is over, in dB.
+    /// Returns the level of the finished frame in dB and starts the next one.
     fn take_level_db(&mut self) -> f32 {
-        // What is left after a sound becomes so small that processors take long over it.
+        // The decay after a sound reaches denormal numbers, which are slow on many processors.
         for output in &mut self.outputs {
             if output.abs() < 1e-12 {
                 *output = 0.0;
@@ -400,7 +398,7 @@ mod tests {
         })
     }
 
-    /// What a speakerphone makes of it: a room of 150 ms and a small loudspeaker, `attenuation_db` quieter.
+    /// Simulates a speakerphone: a room of 150 ms and a small loudspeaker, `attenuation_db` quieter.
     fn through_a_room(speech: &[f32], attenuation_db: f32) -> Vec<f32> {
         let ring: Vec<f32> = noise()
             .take(150 * MS)
@@ -409,7 +407,7 @@ mod tests {
             .collect();
         let mut out = vec![0.0; speech.len()];
         for (n, _) in speech.iter().enumerate() {
-            // Every eighth tap is enough to blur it.
+            // Every eighth tap is enough for the reverberation.
             out[n] = 1.5 * speech[n]
                 + (8..ring.len().min(n + 1))
                     .step_by(8)
@@ -431,7 +429,7 @@ mod tests {
             .collect()
     }
 
-    /// A call in which pieces of speech are heard, each from a millisecond on, over line noise.
+    /// A call with pieces of speech, each from a given millisecond on, over line noise.
     struct TestTrack(Vec<f32>);
 
     impl TestTrack {
@@ -466,7 +464,7 @@ mod tests {
         detector
     }
 
-    /// Where a piece of speech ends that begins at `at_ms`.
+    /// Returns the end of a piece of speech that starts at `at_ms`.
     fn end_ms(at_ms: usize, speech: &[f32]) -> u64 {
         (at_ms + speech.len() / MS) as u64
     }

@@ -1,71 +1,71 @@
-//! Against loops and words on silence: decisions about a text while it is being written and after.
-//! Pure: no I/O.
+//! Detects loops and text that was not spoken, during decoding and after it. Pure: no I/O.
 //!
-//! Whisper was trained on windows of 30 seconds. Given less, it writes the right words first and
-//! then, every fourth time, the same words again and again; given no speech, it writes what ends
-//! videos ("Thank you for watching"). The second is judged by how sure the model was (Barański et al.
-//! 2025, arXiv:2501.11378, for the kinds of phrase).
+//! Whisper was trained on windows of 30 seconds. On shorter clips it writes the right words first
+//! and then, in one of four cases, repeats them endlessly. On clips without speech it writes
+//! phrases that end videos ("Thank you for watching"). Such phrases are detected by the confidence
+//! of the model (for the kinds of phrase, see Barański et al. 2025, arXiv:2501.11378).
 //!
-//! People repeat themselves too: "no no no no", 0000, a whole sentence to somebody who did not hear it.
-//! So a repetition alone proves nothing. It is a loop where time contradicts it: where what is written
-//! again and again takes longer to say than there is speech. Of a proved loop those rounds are kept
-//! after which the model was readiest to write something else, and there it goes on otherwise.
+//! People repeat themselves, too: "no no no no", 0000, a whole sentence for a listener who missed
+//! it. So a repetition is a loop only if the time contradicts it: speaking it takes longer than the
+//! speech in the clip lasts. A loop is cut after the round at which the model was most likely to
+//! write another word, and the text continues there with another token.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-/// The facts about a vocabulary that decisions need.
+/// Facts about a vocabulary that the rules need.
 #[derive(Debug, Clone)]
 pub struct DecodeRules {
-    /// End of text; the numbers below are words.
+    /// End of text; lower numbers are text.
     pub eot: i32,
     /// The first timestamp token, 0.00 s; each further one is 20 ms later.
     pub timestamp_begin: i32,
-    /// The least time that each word takes to say, in milliseconds.
+    /// Minimum time to speak each text token, in milliseconds.
     duration_ms_min: Arc<[u16]>,
 }
 
-/// What may come after a text.
+/// Constraint on the token that follows a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NextToken {
-    /// Whatever is likeliest.
+    /// No constraint.
     Any,
-    /// Anything but the end: somebody still speaks.
+    /// Any token but end of text: speech continues.
     NotEot,
-    /// Nothing: the text has reached the end of speech.
+    /// Only end of text: the text has reached the end of speech.
     OnlyEot,
 }
 
 /// Milliseconds between two timestamp tokens.
 pub const TIMESTAMP_MS: u32 = 20;
 
-/// A timestamp this close to the end of speech is taken for the end of the text.
+/// A timestamp within this distance of the end of speech ends the text.
 const END_SLACK_MS: u32 = 500;
 
-/// A text whose last words end longer than this before the end of speech is not whole.
+/// A text is incomplete if its last words end earlier than this before the end of speech.
 const EARLY_END_MS: u32 = 1_000;
 
-/// A run of at least this many tokens that comes twice in a row may be a loop …
+/// A sequence of at least this many tokens, twice in a row, may be a loop.
 const LOOP_TOKENS_MIN: usize = 4;
 
-/// … and a shorter one when it comes this many times.
+/// A shorter sequence may be a loop if it occurs this many times in a row.
 const SHORT_LOOP_TIMES: usize = 4;
 
-/// Nobody says a letter faster than this for longer than a word. In 250 turns of telephone speech the
-/// fastest took 34 ms a letter, and the median 75 ms.
+/// Minimum time per letter, over more than a word. In 250 turns of telephone speech, the fastest
+/// took 34 ms a letter; the median was 75 ms.
 const LETTER_MS_MIN: u16 = 30;
 
-/// Nobody says a digit faster than this: it is a syllable or two.
+/// Minimum time per digit: a digit has one or two syllables.
 const DIGIT_MS_MIN: u16 = 90;
 
-/// So many rounds may be as quick as that; more take twice the time each.
+/// Maximum number of rounds that can be spoken in the minimum time. More rounds take twice the time
+/// each.
 const QUICK_ROUNDS_MAX: usize = 6;
 
-/// Whisper's times are rounded, and late, by up to this.
+/// Tolerance for Whisper's timestamps, which are rounded and late by up to this much.
 const TIME_SLACK_MS: u32 = 400;
 
 impl DecodeRules {
-    /// `spellings`: of the words, in the order of their numbers.
+    /// `spellings` holds the bytes of the text tokens, in the order of their numbers.
     pub fn new<'a>(
         eot: i32,
         timestamp_begin: i32,
@@ -78,7 +78,8 @@ impl DecodeRules {
         }
     }
 
-    /// What may come after `tokens`, words and times, of speech that ends at `speech_end_ms`.
+    /// Returns the constraint on the token after `tokens` (text and timestamps), where speech ends
+    /// at `speech_end_ms`.
     pub fn next_token_rule(&self, tokens: &[i32], speech_end_ms: u32) -> NextToken {
         let Some(at_ms) = tokens.last().and_then(|&last| self.timestamp_ms(last)) else {
             return NextToken::Any;
@@ -93,10 +94,12 @@ impl DecodeRules {
         }
     }
 
-    /// How many tokens to keep of a text that ends in a loop, or that was broken off in one
-    /// (`broken_off`): of the rounds for which there is time, as many as after which the model was
-    /// readiest to write something else. `logprobs`: how likely each token was, as a logarithm. `None`:
-    /// the text is no loop.
+    /// Returns the number of tokens to keep of a text that ends in a loop; `None` if it does not.
+    ///
+    /// Of the rounds for which there is time, those up to the one after which the next round was
+    /// least likely are kept. `logprobs` are the log-probabilities of the tokens. With
+    /// `broken_off`, the text reached its maximum length without an end: a repetition at its end is
+    /// a loop even if there is time for it.
     pub fn tokens_before_loop(
         &self,
         tokens: &[i32],
@@ -134,7 +137,7 @@ impl DecodeRules {
         Some(words[last] + 1)
     }
 
-    /// The least time that one round takes of so many.
+    /// Returns the minimum duration of one round, if there are `rounds` of them.
     fn duration_ms_min(&self, round: &[i32], rounds: usize) -> u32 {
         let least = |&token: &i32| {
             let least = usize::try_from(token)
@@ -150,14 +153,14 @@ impl DecodeRules {
         }
     }
 
-    /// The time that a token stands for.
+    /// Returns the time of a timestamp token; `None` for text.
     fn timestamp_ms(&self, token: i32) -> Option<u32> {
         let steps = token.checked_sub(self.timestamp_begin)?;
         Some(u32::try_from(steps).ok()? * TIMESTAMP_MS)
     }
 }
 
-/// The least time that it takes to say what is written so, in milliseconds.
+/// Returns the minimum time to speak a spelling, in milliseconds.
 fn duration_ms_min(spelling: &[u8]) -> u16 {
     String::from_utf8_lossy(spelling)
         .chars()
@@ -169,19 +172,19 @@ fn duration_ms_min(spelling: &[u8]) -> u16 {
         .fold(0, u16::saturating_add)
 }
 
-/// A run that comes several times in a row.
+/// A sequence that is repeated several times in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Repetition {
-    /// Where its first round begins.
+    /// Index of its first item.
     start: usize,
-    /// Items of one round.
+    /// Items per round.
     length: usize,
-    /// Whole rounds.
+    /// Number of complete rounds.
     rounds: usize,
 }
 
-/// The shortest run that `items` end in twice (or four times, for short runs), from where it begins; its
-/// last round may break off.
+/// Finds the shortest sequence that is repeated twice (four times for short sequences) at the end
+/// of `items`. The last round may be incomplete.
 fn find_trailing_repetition<T: PartialEq>(items: &[T]) -> Option<Repetition> {
     let end = items.len();
     (1..=end / 2).find_map(|length| {
@@ -202,16 +205,16 @@ fn find_trailing_repetition<T: PartialEq>(items: &[T]) -> Option<Repetition> {
     })
 }
 
-/// A run of at least this many words that comes twice in a row, nearly the same, may be an echo: the
-/// model began again and then went on.
+/// A sequence of at least this many words, nearly the same twice in a row, may be an artefact: the
+/// model started again and then continued.
 const REPETITION_WORDS_MIN: usize = 8;
 
-/// One word in this many may differ in an echo.
+/// One of this many words may differ between the two rounds.
 const REPETITION_DIFFERING_SHARE: usize = 8;
 
-/// The second round of the first echo, if there is one: what comes twice, where there is no time for
-/// both (`has_time` is asked of the range of both rounds). Unlike after a loop, the words after it are
-/// right. Words without case and punctuation, please.
+/// Returns the range of the second round of the first repetition for which there is no time;
+/// `has_time` receives the range of both rounds. Unlike after a loop, the words after it are right.
+/// `words` must be without case and punctuation.
 pub fn find_repetition<T: PartialEq>(
     words: &[T],
     has_time: impl Fn(Range<usize>) -> bool,
@@ -231,36 +234,36 @@ pub fn find_repetition<T: PartialEq>(
     })
 }
 
-/// How a text is judged that may not be speech at all.
+/// Signals that distinguish a hallucination from speech.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DecodeQuality {
     /// Mean log-probability of the text's tokens.
     pub mean_logprob: f32,
     /// The model's own probability that there is no speech.
     pub no_speech: f32,
-    /// Whether the model knows English only.
+    /// Whether the model is English-only.
     pub english_only: bool,
     /// Seconds of audio.
     pub seconds: f32,
-    /// Words written.
+    /// Number of spoken words in the text.
     pub words: usize,
 }
 
-/// Below this mean log-probability a text is a guess.
+/// A text with a lower mean log-probability is a guess.
 const GUESS_LOGPROB_MAX: f32 = -1.0;
 
-/// Above this the model says that nobody speaks.
+/// No-speech probability above which the model detects no speech.
 const NO_SPEECH_MIN: f32 = 0.6;
 
-/// Of clips that are shorter than this, models of many languages say so always (base: 0.93 and more of
-/// 57 answers of one word, of which it had most right).
+/// On shorter clips, the no-speech probability of multilingual models is always high, and is
+/// ignored (base: 0.93 and more for 57 answers of one word, most of which it had right).
 const NO_SPEECH_SECONDS_MIN: f32 = 3.0;
 
-/// People speak at least this many words a second; music gives fewer.
+/// Minimum number of words per second of speech; music gives fewer.
 const WORDS_A_SECOND_MIN: f32 = 0.4;
 
 impl DecodeQuality {
-    /// Whether the text is more likely made up than heard.
+    /// Whether the text is a likely hallucination.
     pub fn is_hallucination(&self) -> bool {
         let sparse = self.seconds > 3.0 && (self.words as f32) < WORDS_A_SECOND_MIN * self.seconds;
         let guess = self.mean_logprob < GUESS_LOGPROB_MAX;
@@ -270,10 +273,11 @@ impl DecodeQuality {
     }
 }
 
-/// A letter that comes more often in a row is a cry or a noise that the model went on writing.
+/// Maximum number of equal letters in a row. More are a cry, or a noise that the model continued to
+/// write.
 const SAME_LETTERS_MAX: usize = 3;
 
-/// `word` with none of its letters more often in a row than [`SAME_LETTERS_MAX`]. Digits stay: 0000.
+/// Returns `word` with at most [`SAME_LETTERS_MAX`] equal letters in a row. Digits are kept: 0000.
 pub fn shorten_stretched_letters(word: &str) -> String {
     let mut kept = String::with_capacity(word.len());
     let (mut last, mut times) = (' ', 0);
@@ -287,7 +291,7 @@ pub fn shorten_stretched_letters(word: &str) -> String {
     kept
 }
 
-/// Whether `text` is a note about a sound rather than words: `[Music]`, `(upbeat music)`, `♪`.
+/// Whether `text` is a note about a sound instead of words: `[Music]`, `(upbeat music)`, `♪`.
 pub fn is_sound_note(text: &str) -> bool {
     let text = text.trim().trim_end_matches(['.', ',', '!']);
     let wrapped = [("[", "]"), ("(", ")"), ("*", "*"), ("♪", "♪")]
@@ -327,7 +331,7 @@ mod tests {
     const EOT: i32 = 1_000;
     const TIMESTAMP_BEGIN: i32 = 1_100;
 
-    /// Words of six letters from 0 on, digits from 900, and the comma.
+    /// Words of six letters from 0 on, digits from 900 on, commas from 910 on.
     fn rules() -> DecodeRules {
         let spelling = |token| match token {
             ..900 => b" abcdef".as_slice(),
@@ -346,7 +350,7 @@ mod tests {
         let next = |tokens: &[i32], end_ms| rules().next_token_rule(tokens, end_ms);
         assert_eq!(next(&[at(0), 5, 6, at(2_600)], 3_000), NextToken::OnlyEot);
         assert_ne!(next(&[at(0), 5, 6, at(1_400)], 3_000), NextToken::OnlyEot);
-        assert_ne!(next(&[at(0)], 300), NextToken::OnlyEot, "no words yet");
+        assert_ne!(next(&[at(0)], 300), NextToken::OnlyEot, "without words");
     }
 
     #[test]
@@ -354,7 +358,7 @@ mod tests {
         let next = |tokens: &[i32]| rules().next_token_rule(tokens, 3_000);
         assert_eq!(next(&[at(0), 5, 6, at(1_400)]), NextToken::NotEot);
         assert_eq!(next(&[at(0), 5, 6, at(2_000)]), NextToken::Any);
-        assert_eq!(next(&[at(0), 5, 6]), NextToken::Any, "no time says so");
+        assert_eq!(next(&[at(0), 5, 6]), NextToken::Any, "no timestamp");
     }
 
     fn kept(tokens: &[i32], end_ms: u32) -> Option<usize> {
@@ -384,15 +388,15 @@ mod tests {
         assert_eq!(kept(&late, 6_000), None);
         assert_eq!(kept(&late[5..], 2_600), None, "one round is no repetition");
         let again = [at(0), 9, at(2_500), at(2_500), 1, 2, 3, 4, 1, 2, 3, 4];
-        assert_eq!(kept(&again, 3_200), Some(8), "only what is left counts");
+        assert_eq!(kept(&again, 3_200), Some(8), "only the time left counts");
         assert_eq!(
             kept(&[at(0), 910, 910, 910, 910], 9_000),
             Some(2),
-            "commas are not said"
+            "commas are not spoken"
         );
         let many = [7; 20];
         assert_eq!(kept(&many[..12], 4_600), None, "twelve at half the pace");
-        assert!(kept(&many, 4_600).is_some(), "nobody keeps up the pace");
+        assert!(kept(&many, 4_600).is_some(), "too fast for so long");
     }
 
     #[test]
@@ -416,7 +420,7 @@ mod tests {
         assert_eq!(cut(&tokens), Some(3));
         assert_eq!(cut(&tokens[..5]), None, "no repetition");
         let half = [at(0), 1, 2, 3, 4, 1, 2, 3, 4, 1, 2];
-        assert_eq!(cut(&half), Some(5), "its last round breaks off");
+        assert_eq!(cut(&half), Some(5), "the last round is incomplete");
     }
 
     #[test]

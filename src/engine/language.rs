@@ -1,8 +1,8 @@
-//! Whether somebody speaks another language than the engine writes down. Pure: no I/O.
+//! Detects a party that speaks another language than the engine transcribes. Pure: no I/O.
 //!
-//! A model of one language, or one that is told to hear one, makes fluent nonsense of another, and is
-//! unsure of nearly every word of it. One unsure final is a mumble; several in a row are another
-//! language, or a line so bad that the words are not worth more.
+//! A model of one language, or one that is set to a language, turns another language into fluent nonsense,
+//! with low confidence in nearly every word. One unsure final is a mumble; several in a row are another
+//! language, or a line so bad that the transcript is worth no more.
 
 use std::collections::BTreeMap;
 
@@ -10,23 +10,23 @@ use crate::transcript::LanguageDoubt;
 use crate::transcript::Segment;
 use crate::transcript::Speaker;
 
-/// A final whose words are less sure than this on average is unsure. With tiny.en, of 41 finals of
-/// Spanish, French, Italian, Russian and German 37 are, and of 121 English ones (bank calls, prompts) 7.
+/// Mean word confidence below which a final is unsure. With tiny.en, 37 of 41 finals of Spanish, French,
+/// Italian, Russian and German are unsure, and 7 of 121 English ones (bank calls, prompts).
 const UNSURE_CONFIDENCE_MAX: f32 = 0.45;
 
-/// A final whose words are at least this sure ends all doubt. What lies between ends none. None of the
-/// foreign finals is, and 106 of the English ones are.
+/// Mean word confidence at or above which a final ends a doubt. A final between the two bounds changes
+/// nothing. No final of the foreign ones reaches it, and 106 of the English ones do.
 const SURE_CONFIDENCE_MIN: f32 = 0.6;
 
-/// Unsure finals without a sure one between them that make a doubt. Each of the five languages is told
-/// after three or four finals, and so is an English call of 20 finals in 1 of 400 (finals drawn at
-/// random from the same).
+/// Unsure finals without a sure one between them that raise a doubt. Each of the five languages is detected
+/// after three or four finals; 1 of 400 English calls of 20 finals raises a doubt (finals drawn at random
+/// from the same).
 const UNSURE_FINALS_MIN: u32 = 3;
 
-/// What the words of a call's parties say of their language.
+/// Tracks for each party of a call whether the finals suggest another language.
 #[derive(Debug)]
 pub struct LanguageMonitor {
-    /// ISO 639-1 code of the language that is written down.
+    /// ISO 639-1 code of the language that is transcribed.
     expected: String,
     parties: BTreeMap<Speaker, PartyState>,
 }
@@ -38,7 +38,7 @@ struct PartyState {
 }
 
 impl LanguageMonitor {
-    /// Nobody is doubted yet.
+    /// Creates a monitor without doubts.
     pub fn new(expected: String) -> Self {
         Self {
             expected,
@@ -46,7 +46,7 @@ impl LanguageMonitor {
         }
     }
 
-    /// Takes the next final; gives all doubts if they are others now.
+    /// Takes the next final; returns all doubts if they have changed, and `None` otherwise.
     pub fn push(&mut self, segment: &Segment) -> Option<Vec<LanguageDoubt>> {
         if segment.words.is_empty() || segment.echo {
             return None;

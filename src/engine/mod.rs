@@ -1,16 +1,39 @@
-//! Speech to text, live: voices in, words out. Has never heard of Twilio, HTTP or WebSockets.
+//! Live speech recognition: the audio of each track in, partials and finals out. Knows nothing of
+//! Twilio, HTTP or WebSockets.
 //!
 //! ```text
-//!   call task                        │ worker threads, one a core
-//!   ─────────                        │ ──────────────
-//!   voice ── Job ──► Engine::submit ─┼─► scheduler ──► recognizer (native, or whisper)
-//!     ▲                              │                     │
-//!     └────── Answer ◄── reply ◄─────┼─────────────────────┘
+//!   media task, one per call                 │  worker threads, one per core
+//!                                            │
+//!     frames                                 │
+//!       ▼                                    │
+//!   TrackPipeline ── RecognitionJob ──► Engine::submit ──► scheduler ──► Recognizer
+//!       │   ▲                                │                     (native or whisper.cpp)
+//!       │   └──────── JobResult ◄────────────┼─────────────────────────────┘
+//!       ▼                                    │
+//!     partials, finals                       │
 //! ```
 //!
-//! A [`track::TrackPipeline`] is one track, a pure state machine; the [`Engine`] is the pool that all
-//! voices share. [`offline`] drives one voice by audio time, for files and for measurements that
-//! do not depend on the machine.
+//! An utterance, step by step:
+//!
+//! 1. [`track`] decodes the μ-law frames of one track, places them on the call's clock and
+//!    resamples them to 16 kHz.
+//! 2. [`vad`] classifies each 16 ms of audio as speech or not; [`segmenter`] finds the start and
+//!    the end of the utterance.
+//! 3. While the party speaks, the track submits the audio so far as jobs for partials; from the
+//!    first pause on, it submits a job for the final. [`scheduler`] orders the jobs of all tracks,
+//!    finals first, and the threads of [`workers`] run them.
+//! 4. A [`recognizer::Recognizer`] returns timed words. [`native`] runs the models up to the size
+//!    of small, [`whisper`] all others; [`model`] chooses. [`hallucination`] constrains the
+//!    decoding, so that it neither loops nor ends early, [`decoded`] groups tokens into words,
+//!    [`number_format`] and [`obscenity`] edit the words.
+//! 5. [`stabilizer`] settles the words on which successive hypotheses agree, and the track
+//!    publishes a partial. The final pass settles all words: the track publishes a segment.
+//!
+//! A [`track::TrackPipeline`] is a pure state machine; the [`Engine`] is the worker pool that the
+//! tracks of all calls share. The media task also asks [`echo`] whether an utterance is an echo of
+//! the other party, and [`language`] whether a party speaks another language than the expected one.
+//! [`offline`] runs one track by audio time, for files and for measurements that do not depend on
+//! the machine.
 
 pub mod decoded;
 pub mod echo;
@@ -43,10 +66,10 @@ use crate::engine::workers::WorkTotals;
 use crate::engine::workers::Workers;
 use crate::transcript::EngineHealth;
 
-/// Finals that wait longer than this are late, and listeners are told.
+/// Lag of the oldest waiting final above which listeners are informed that the engine is behind.
 const BEHIND_LAG: Duration = Duration::from_millis(1_500);
 
-/// The recognisers that all calls of this process share.
+/// The recognizers that all calls of this process share.
 #[derive(Debug)]
 pub struct Engine {
     workers: Workers,
@@ -54,7 +77,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts one worker thread for each recogniser.
+    /// Starts one worker thread per recognizer.
     pub fn start(recognizers: Vec<Box<dyn Recognizer>>) -> Self {
         Self {
             workers: Workers::start(recognizers),
@@ -62,17 +85,19 @@ impl Engine {
         }
     }
 
-    /// A name for a new voice.
+    /// Returns an identifier for a new track, unique within the engine.
     pub fn next_track_id(&self) -> TrackId {
         TrackId(self.track_ids.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Queues a job; never waits. The answer comes through `reply`, whatever becomes of the job.
+    /// Queues a job; never waits. `reply` receives a result in every case: recognised, failed,
+    /// dropped or refused.
     pub fn submit(&self, job: RecognitionJob, reply: ResultSender) {
         self.workers.submit(job, reply);
     }
 
-    /// How the engine keeps up, and how far the oldest waiting final is behind.
+    /// Returns whether finals are on time, and the lag of the oldest waiting final: the time since
+    /// the end of its speech.
     pub fn health(&self) -> (EngineHealth, Duration) {
         let lag = self.workers.final_lag();
         (
@@ -85,12 +110,12 @@ impl Engine {
         )
     }
 
-    /// What became of the jobs so far, and what they cost.
+    /// Returns the counts of jobs by outcome, and the totals of the workers' work.
     pub fn statistics(&self) -> (SchedulerCounts, WorkTotals) {
         self.workers.statistics()
     }
 
-    /// Ends the worker threads; what still waits is dropped unanswered, so end the calls first.
+    /// Stops the worker threads. Waiting jobs are dropped without a result, so end the calls first.
     pub fn stop(&self) {
         self.workers.stop();
     }

@@ -1,4 +1,4 @@
-//! A model file, and who can read it.
+//! Loads a model file, and chooses the implementation that runs it.
 
 use std::path::Path;
 
@@ -7,20 +7,20 @@ use crate::engine::recognizer::RecognizeError;
 use crate::engine::recognizer::Recognizer;
 use crate::engine::whisper;
 
-/// Why a model could not be used.
+/// Reason that a model cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum SpeechModelError {
-    /// This processor cannot run the build.
-    #[error("this processor lacks AVX2, FMA or F16C, which this build of whisper.cpp needs")]
+    /// The processor cannot run this build.
+    #[error("this processor lacks AVX2, FMA or F16C, which this build of whisper.cpp requires")]
     Processor,
-    /// The file is missing or no ggml Whisper model.
+    /// The file is missing, or is not a Whisper model in ggml's format.
     #[error(
-        "{path} is not a Whisper model that can be loaded ({reason}); `callburner models verify` checks it, `callburner models pull` fetches it again"
+        "cannot load the Whisper model {path} ({reason}); `callburner models verify` checks the file, `callburner models pull` downloads it again"
     )]
     Load {
-        /// Which file.
+        /// Path of the file.
         path: String,
-        /// What was wrong with it.
+        /// Description of the problem.
         reason: String,
     },
 }
@@ -28,19 +28,19 @@ pub enum SpeechModelError {
 /// A loaded model, shared by all workers.
 #[derive(Debug, Clone)]
 pub enum SpeechModel {
-    /// Up to the size of small: our own forward pass.
+    /// Models up to the size of small: Rust, on the processor.
     Native(native::NativeModel),
-    /// Everything else.
+    /// All other models.
     WhisperCpp(whisper::WhisperCppModel),
 }
 
 impl SpeechModel {
-    /// Loads a ggml file.
+    /// Loads a ggml file. Falls back to whisper.cpp if [`native`] does not support the model.
     pub fn load(path: &Path) -> Result<Self, SpeechModelError> {
         match native::NativeModel::load(path) {
             Ok(model) => Ok(Self::Native(model)),
             Err(native::LoadError::Unsupported(reason)) => {
-                tracing::info!(reason, "whisper.cpp runs this model");
+                tracing::info!(reason, "using whisper.cpp for this model");
                 whisper::WhisperCppModel::load(path).map(Self::WhisperCpp)
             }
             Err(native::LoadError::Broken(reason)) => Err(SpeechModelError::Load {
@@ -50,35 +50,36 @@ impl SpeechModel {
         }
     }
 
-    /// The same model, that expects `words`: names and products that it would write otherwise.
+    /// Returns the model with `words` as hotwords: names and products that it would spell
+    /// differently. whisper.cpp ignores them, with a warning.
     #[must_use]
     pub fn with_hotwords(self, words: &[String]) -> Self {
         match self {
             Self::Native(model) => Self::Native(model.with_hotwords(words)),
             Self::WhisperCpp(model) => {
                 if !words.is_empty() {
-                    tracing::warn!("VOCABULARY has no effect: whisper.cpp runs this model");
+                    tracing::warn!("VOCABULARY has no effect on whisper.cpp models");
                 }
                 Self::WhisperCpp(model)
             }
         }
     }
 
-    /// Who runs it, and on what.
+    /// Returns the implementation and the device that run the model, as a text for people.
     pub fn backend(&self) -> String {
         let can_use_cards = cfg!(any(feature = "cuda", feature = "vulkan"));
         match (self, whisper::graphics_card()) {
-            (Self::Native(_), _) => "our own forward pass on the processor".to_owned(),
+            (Self::Native(_), _) => "built-in Whisper on the processor".to_owned(),
             (Self::WhisperCpp(_), Some(card)) => format!("whisper.cpp on {card}"),
             (Self::WhisperCpp(_), None) if can_use_cards => {
-                "whisper.cpp on the processor: this build can use a graphics card, and found none"
+                "whisper.cpp on the processor: this build supports graphics cards, but found none"
                     .to_owned()
             }
             (Self::WhisperCpp(_), None) => "whisper.cpp on the processor".to_owned(),
         }
     }
 
-    /// Whether it knows more than English.
+    /// Whether the model has languages other than English.
     pub fn is_multilingual(&self) -> bool {
         match self {
             Self::Native(model) => model.is_multilingual(),
@@ -86,7 +87,7 @@ impl SpeechModel {
         }
     }
 
-    /// A recogniser of its own for one worker.
+    /// Returns a recognizer for one worker. An error if whisper.cpp cannot allocate its state.
     pub fn recognizer(&self) -> Result<Box<dyn Recognizer>, RecognizeError> {
         Ok(match self {
             Self::Native(model) => Box::new(model.recognizer()),

@@ -1,28 +1,28 @@
-//! Numbers written in one way, where it is clear which one. Pure: no I/O.
+//! Writes numbers in one notation, where it is clear which one is meant. Pure: no I/O.
 //!
-//! Whisper writes the same digits as "4, 1, 5", "4 1 5" and "Four, one, five", and changes its mind from
-//! one pass to the next. Here single digits in a row become "4 1 5"; a time of day has a colon
-//! ("2:50 PM"), and an amount names its currency once ("5 dollars"). Words are neither joined nor
-//! parted, added nor left out: each keeps its time and its place, so that a draft and the final of an
-//! utterance can still be laid upon each other.
+//! Whisper writes the same digits as "4, 1, 5", "4 1 5" and "Four, one, five", and changes its choice from
+//! one pass to the next. Here single digits in a row become "4 1 5"; a time of day gets a colon ("2:50 PM"),
+//! and an amount names its currency once ("5 dollars"). Words are neither joined nor split, added nor
+//! removed: each keeps its time and its position, so that a partial and the final of an utterance can be
+//! aligned.
 
 use crate::engine::recognizer::RecognizedWord;
 
-/// So many single digits in a row are a number that somebody reads out. Fewer may be words of a
-/// sentence: "one or two, three at most".
+/// Single digits in a row that are a number read out digit by digit. Fewer may be part of a sentence: "one or
+/// two, three at most".
 const DIGIT_RUN_MIN: usize = 3;
 
 const DIGIT_WORDS: [&str; 10] = [
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine",
 ];
 
-/// Words beside which a digit is a part of a larger number.
+/// Words beside which a digit is part of a larger number.
 const NUMBER_WORDS: [&str; 12] = [
     "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety", "hundred",
     "thousand", "million", "point",
 ];
 
-/// Writes the numbers among `words` in one way.
+/// Rewrites the numbers among `words` in one notation.
 pub fn format_numbers(words: &mut [RecognizedWord]) {
     for at in 1..words.len() {
         let (before, rest) = words.split_at_mut(at);
@@ -47,7 +47,7 @@ pub fn format_numbers(words: &mut [RecognizedWord]) {
     format_digit_runs(words);
 }
 
-/// The digit that a word stands for by itself: "5", "five", "Five,".
+/// Returns the digit that a word means: "5", "five", "Five,"; `None` for any other word.
 pub fn parse_digit(word: &str) -> Option<char> {
     let word = word.trim_end_matches([',', '.', '?', '!']);
     let mut chars = word.chars();
@@ -83,8 +83,8 @@ fn format_digit_runs(words: &mut [RecognizedWord]) {
     }
 }
 
-/// How many of the first words are digits in a row. A sentence's end ends it; an "oh" is a zero where
-/// digits stand on both sides of it.
+/// Returns how many of the first words are a run of digits. The end of a sentence ends the run; an "oh" is a
+/// zero between two digits.
 fn digit_run_length(words: &[RecognizedWord]) -> usize {
     let mut digits = 0;
     for (at, word) in words.iter().enumerate() {
@@ -105,7 +105,7 @@ fn is_number_part(word: &str) -> bool {
     NUMBER_WORDS.contains(&word.as_str()) || word.ends_with("teen")
 }
 
-/// `2.50` as `2:50`, if that is a time of day.
+/// Returns `2.50` as `2:50`; `None` if that is not a time of day.
 fn format_time(word: &str) -> Option<String> {
     let (hour, minute) = word.split_once('.')?;
     let is_number = |text: &str| text.chars().all(|c| c.is_ascii_digit());

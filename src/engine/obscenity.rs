@@ -1,30 +1,31 @@
-//! Obscene words that the model only guesses are not shown. Pure: no I/O.
+//! Masks obscene words that the model only guessed. Pure: no I/O.
 //!
-//! A model that has heard the internet writes an obscenity where a word was mumbled: it made "how can I
-//! help you today" into one, with a confidence of 0.42, and "ball straight" with 0.65. Callers do swear,
-//! so a word that the model is sure of stays; any other is replaced by [`UNCLEAR`], which says honestly
-//! that something was said there. It never settles: a later pass may hear the word.
+//! Whisper was trained on text from the internet, and sometimes writes an obscenity for a mumbled
+//! word: it wrote one for "how can I help you today", with a confidence of 0.42, and for "ball
+//! straight", with 0.65. Callers do swear, so a word of which the model is sure is kept; any other
+//! obscene word is replaced by [`UNCLEAR`], which shows that a word was spoken there. A masked word
+//! never settles: a later pass may recognise the word.
 
-/// Stands for a word that is not shown.
+/// Text of a masked word.
 pub const UNCLEAR: &str = "[unclear]";
 
-/// A guess is shown if the model is at least so sure.
+/// Confidence from which an obscene word is shown.
 const SHOWN_CONFIDENCE_MIN: f32 = 0.8;
 
-/// Words, lower case, of which nothing is left by another ending.
+/// Obscene words in lower case, matched as whole words only.
 const OBSCENE_WORDS: [&str; 28] = [
     "arse", "arsehole", "ass", "asses", "bastard", "bastards", "bollocks", "cock", "cocks", "cum",
     "dick", "dicks", "fag", "fags", "nigga", "nigger", "niggers", "pussy", "shit", "shits",
     "shitty", "slut", "sluts", "tits", "turd", "twat", "wank", "whore",
 ];
 
-/// Parts that no decent word has.
+/// Parts that occur only in obscene words.
 const OBSCENE_PARTS: [&str; 11] = [
     "asshole", "bitch", "blowjob", "bullshit", "cocksuck", "cunt", "dickhead", "faggot", "fuck",
     "shithead", "wanker",
 ];
 
-/// Whether a word must not be shown that the model is `confidence` sure of.
+/// Whether `word` is obscene, and `confidence` too low to show it.
 pub fn must_mask(word: &str, confidence: f32) -> bool {
     if confidence >= SHOWN_CONFIDENCE_MIN {
         return false;

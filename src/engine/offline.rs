@@ -1,5 +1,5 @@
-//! One voice driven by audio time: the live path without sockets, threads or waiting. The same
-//! audio gives the same words on any machine (the computation-unaware mode of
+//! Transcribes one track by audio time: the live pipeline without sockets, threads or waiting. The
+//! same audio gives the same transcript on any machine (the computation-unaware mode of
 //! `whisper_streaming`).
 
 use std::sync::atomic::AtomicBool;
@@ -27,24 +27,24 @@ use crate::transcript::Speaker;
 /// Length of one Media Streams frame.
 const FRAME_MS: u64 = 20;
 
-/// Samples of one.
+/// Samples per frame.
 const FRAME_SAMPLES: usize = 160;
 
-/// What a run over one recording gave.
+/// Output of one track, and its compute time.
 #[derive(Debug, Default)]
 pub struct OfflineTranscript {
     /// Finals in the order of publication.
     pub segments: Vec<Segment>,
-    /// Every partial that a listener would have seen.
+    /// Every partial that would have been published.
     pub partials: Vec<Partial>,
-    /// Compute time of final passes, as `compute_time` measured it.
+    /// Compute time of the final passes, as `compute_time` measured it.
     pub final_time: Duration,
-    /// Compute time of drafts.
+    /// Compute time of the passes for partials.
     pub partial_time: Duration,
 }
 
 impl OfflineTranscript {
-    /// The words of all segments.
+    /// Returns the text of all segments, separated by spaces.
     pub fn text(&self) -> String {
         self.segments
             .iter()
@@ -54,20 +54,20 @@ impl OfflineTranscript {
     }
 }
 
-/// One voice that hears audio as it is read, as if it came in real time and recognition took none.
-/// Nothing hurries a final.
+/// A track that receives audio as it is read, as if in real time and with instant recognition.
+/// Finals always have [`Effort::Accurate`].
 #[derive(Debug)]
 pub struct OfflineTranscriber {
     pipeline: TrackPipeline,
     begin: Instant,
-    /// Whole frames that the voice has heard.
+    /// Number of complete frames so far.
     frames: u64,
-    /// Samples that do not fill a frame yet.
+    /// Samples of an incomplete frame.
     pending: Vec<i16>,
 }
 
 impl OfflineTranscriber {
-    /// A voice that hears its first sample at `begin`.
+    /// Creates a track that receives its first sample at `begin`.
     pub fn new(track: Track, config: TrackConfig, begin: Instant) -> Self {
         let identity = TrackIdentity {
             track_id: TrackId(0),
@@ -83,13 +83,13 @@ impl OfflineTranscriber {
         }
     }
 
-    /// Where the voice has come to, in milliseconds.
+    /// Audio time so far, in milliseconds.
     pub fn position_ms(&self) -> u64 {
         self.frames * FRAME_MS
     }
 
-    /// Hears `samples` (8 kHz) through μ-law, 20 ms at a time. What it makes of them is added to
-    /// `run`; `compute_time` reads the compute time so far.
+    /// Passes `samples` (8 kHz) through μ-law to the track, 20 ms at a time, and adds its output to
+    /// `run`. `compute_time` returns the compute time so far.
     pub fn push(
         &mut self,
         samples: &[i16],
@@ -106,7 +106,7 @@ impl OfflineTranscriber {
         }
     }
 
-    /// Hears that no more will come.
+    /// Ends the audio, and adds the remaining output to `run`.
     pub fn finish(
         mut self,
         recognizer: &mut dyn Recognizer,
@@ -176,8 +176,7 @@ impl OfflineTranscriber {
     }
 }
 
-/// Plays the whole of `samples` (8 kHz) to a voice from `begin` on. `progress` hears the seconds
-/// done.
+/// Transcribes `samples` (8 kHz) from `begin` on. `progress` receives the seconds done.
 pub fn transcribe(
     samples: &[i16],
     track: Track,
@@ -248,7 +247,7 @@ mod tests {
     #[test]
     fn finals_come_one_endpoint_after_the_speech() {
         for segment in run(&samples(), clock::now()).segments {
-            // Packets come every 20 ms.
+            // Frames arrive every 20 ms.
             let endpoint_ms = 496 - 20..=496 + 60;
             assert!(
                 endpoint_ms.contains(&segment.latency_ms),

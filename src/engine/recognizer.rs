@@ -1,49 +1,50 @@
-//! What the engine asks of a speech recogniser, and one that reads from a script, so that
-//! everything but the words can be tested without a model.
+//! Interface of speech recognizers, and a scripted one, so that everything but the recognition can
+//! be tested without a model.
 
 use std::collections::VecDeque;
 use std::sync::atomic::AtomicBool;
 
-/// How much work a hypothesis is worth.
+/// Compute time that a hypothesis is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Effort {
-    /// For a partial: once, quickly.
+    /// For a partial: one fast pass.
     Partial,
-    /// For a final while others wait: quickly, and again where the first try looks wrong.
+    /// For a final that is late, or while other finals wait: a fast pass, and a second one if the
+    /// result looks wrong.
     Fast,
-    /// For a final on a box that has time: the best words there are.
+    /// For any other final: the best result.
     Accurate,
 }
 
-/// One utterance, or the beginning of one, to be put into words.
+/// Audio of one utterance, or of its beginning.
 #[derive(Debug)]
 pub struct RecognizeRequest<'a> {
     /// 16 kHz mono, −1 to 1.
     pub samples: &'a [f32],
-    /// Where speech ends within `samples`, by the voice detector.
+    /// End of speech within `samples`, by the voice activity detector.
     pub speech_end_ms: u32,
-    /// How hard to try.
+    /// Compute time to spend.
     pub effort: Effort,
-    /// ISO 639-1 code; `None` lets the recogniser detect it.
+    /// ISO 639-1 code; `None` if the recognizer should detect the language.
     pub language: Option<&'a str>,
-    /// Set to true by others when nobody wants the answer any more.
+    /// Set by another thread when the result is no longer needed.
     pub cancelled: &'a AtomicBool,
 }
 
-/// A word as it was heard; times from the first sample of the request.
+/// A recognised word. Times count from the first sample of the request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecognizedWord {
-    /// With its punctuation, without surrounding spaces.
+    /// The word with its punctuation, without surrounding spaces.
     pub text: String,
-    /// Where it begins.
+    /// Start of the word.
     pub start_ms: u32,
-    /// Where it ends.
+    /// End of the word.
     pub end_ms: u32,
-    /// 0 to 1.
+    /// Probability of the word's least likely token, 0 to 1.
     pub confidence: f32,
 }
 
-/// What a recogniser heard in one request. No words: it heard no speech.
+/// Result of one request. Without words: no speech was recognised.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Hypothesis {
     /// In order of time.
@@ -55,13 +56,13 @@ pub struct Hypothesis {
 }
 
 impl Hypothesis {
-    /// The words with single spaces between them.
+    /// Returns the words, separated by single spaces.
     pub fn text(&self) -> String {
         join_words(self.words.iter().map(|w| w.text.as_str()))
     }
 }
 
-/// Words with single spaces between them.
+/// Joins words with single spaces.
 pub fn join_words<'a>(words: impl Iterator<Item = &'a str>) -> String {
     let mut text = String::new();
     for word in words {
@@ -73,31 +74,32 @@ pub fn join_words<'a>(words: impl Iterator<Item = &'a str>) -> String {
     text
 }
 
-/// Why there is no hypothesis.
+/// Reason that there is no hypothesis.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecognizeError {
-    /// Nobody wants the answer any more.
+    /// The request was cancelled.
     #[error("cancelled")]
     Cancelled,
-    /// The recogniser itself failed; the words of this request are lost.
-    #[error("the recogniser failed: {0}")]
+    /// The recognizer failed; the speech of this request is lost.
+    #[error("the recognizer failed: {0}")]
     Failed(String),
 }
 
-/// Puts utterances into words, one at a time. Each worker thread owns one.
+/// Recognises utterances, one at a time. Each worker thread owns one recognizer.
 pub trait Recognizer: Send {
-    /// Blocks until the words are there.
+    /// Blocks until the result is there.
     fn recognize(&mut self, request: &RecognizeRequest<'_>) -> Result<Hypothesis, RecognizeError>;
 }
 
-/// Answers from a list; after its end, as many words as the request has seconds of speech.
+/// Returns the lines of a script; after the last line, it counts from one, one word per second of
+/// speech.
 #[derive(Debug, Default)]
 pub struct ScriptedRecognizer {
     lines: VecDeque<String>,
 }
 
 impl ScriptedRecognizer {
-    /// Answers the first request with the first line, and so on.
+    /// Returns the first line for the first request, and so on.
     pub fn new<'a>(lines: impl IntoIterator<Item = &'a str>) -> Self {
         Self {
             lines: lines.into_iter().map(str::to_owned).collect(),

@@ -1,10 +1,9 @@
-//! Whose utterance next? Pure: no I/O; takes `now`.
+//! Orders recognition jobs. Pure: no I/O; takes `now`.
 //!
-//! Finals go first, the one whose speech ended earliest leading; then first partials, then
-//! refreshed ones, oldest first. Finals are never dropped: above capacity they wait, and partials
-//! thin out, because a track's new partial replaces the one that is still waiting and a partial
-//! that waited too long is not worth its work. Only the last bound, on the memory that waiting
-//! finals take, refuses a final, and says so.
+//! Finals run first, by the end of their speech; then first partials, then later partials, oldest first.
+//! Finals are never dropped. Above capacity finals wait and partials thin out: a track's new partial replaces
+//! its waiting one, and a partial that waited too long is dropped. Only the bound on the memory of waiting
+//! finals refuses a final, and reports it as [`SchedulerCounts::finals_refused`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,39 +15,39 @@ use std::time::Instant;
 use crate::engine::segmenter::AudioClip;
 use crate::limits;
 
-/// Names one track of one live call within an engine.
+/// Identifies one track of one live call within an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TrackId(pub u64);
 
-/// What a job is for, most urgent first.
+/// The purpose of a job, most urgent first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum JobPriority {
-    /// The words for good.
+    /// The final of an utterance.
     Final,
-    /// An utterance's first words on the screen.
+    /// The first partial of an utterance.
     FirstPartial,
-    /// Newer words on the screen.
+    /// A later partial of an utterance.
     Partial,
 }
 
-/// One piece of audio to be put into words.
+/// One clip of audio to recognise.
 #[derive(Debug)]
 pub struct RecognitionJob {
-    /// Whose.
+    /// The track of the clip.
     pub track_id: TrackId,
-    /// Which utterance of the voice.
+    /// The number of the utterance within the track.
     pub utterance: u32,
-    /// Which question about the utterance, counted from 1.
+    /// The number of the pass over the utterance, from 1.
     pub pass: u32,
-    /// What for.
+    /// The purpose of the pass.
     pub priority: JobPriority,
-    /// The audio.
+    /// The audio of the utterance so far.
     pub clip: AudioClip,
-    /// ISO 639-1 code, if it is known.
+    /// ISO 639-1 code, if the language is known.
     pub language: Option<String>,
-    /// When the end of the clip's speech was heard.
+    /// When the end of the clip's speech arrived.
     pub speech_ended_at: Instant,
-    /// Set when nobody wants the answer any more: a job that still waits then never runs.
+    /// Set when the result is no longer wanted: a job that is waiting then never runs.
     pub cancelled: Arc<AtomicBool>,
 }
 
@@ -58,10 +57,10 @@ impl RecognitionJob {
     }
 }
 
-/// Order of service: purpose, then when it was heard, then order of arrival.
+/// Order of execution: priority, then end of speech, then order of arrival.
 type JobRank = (JobPriority, Instant, u64);
 
-/// Jobs that wait, each with what the caller wants back with it.
+/// Waiting jobs, each with a tag of the caller's.
 #[derive(Debug)]
 pub struct Scheduler<T> {
     waiting: BTreeMap<JobRank, (RecognitionJob, T)>,
@@ -70,18 +69,18 @@ pub struct Scheduler<T> {
     counts: SchedulerCounts,
 }
 
-/// What became of the jobs so far.
+/// Counts of jobs by their outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SchedulerCounts {
-    /// Finals taken in.
+    /// Finals accepted.
     pub finals: u64,
-    /// Finals refused at the last bound.
+    /// Finals refused at the memory bound.
     pub finals_refused: u64,
-    /// Partials taken in.
+    /// Partials accepted.
     pub partials: u64,
-    /// Partials that never ran: replaced by newer ones, overtaken by their final, or gone stale.
+    /// Partials that never ran: replaced by newer ones or by their final, too old, or cancelled.
     pub partials_dropped: u64,
-    /// Finals that never ran: begun at a pause after which the speaker went on.
+    /// Finals that never ran: requested at a pause after which the speaker continued.
     pub finals_cancelled: u64,
 }
 
@@ -96,12 +95,12 @@ impl<T> Default for Scheduler<T> {
     }
 }
 
-/// A job that never ran, with what was to come back with it.
+/// A job that will not run, with its tag.
 pub type DroppedJob<T> = (RecognitionJob, T);
 
 impl<T> Scheduler<T> {
-    /// Takes a job. Returns the jobs that will not run because of it: the voice's waiting partial,
-    /// or the job itself when the last bound is hit.
+    /// Accepts a job. Returns the jobs that will not run because of it: the track's waiting partial, or the
+    /// job itself at the memory bound.
     pub fn push(&mut self, job: RecognitionJob, tag: T) -> Vec<DroppedJob<T>> {
         let is_final = job.priority == JobPriority::Final;
         if is_final && self.final_bytes + job.sample_bytes() > limits::FINALS_WAITING_BYTES_MAX {
@@ -125,7 +124,8 @@ impl<T> Scheduler<T> {
         replaced
     }
 
-    /// The next job to run, if there is one, and the partials that went stale waiting.
+    /// Returns the next job to run, if there is one, and the jobs dropped before it: stale partials and
+    /// cancelled jobs.
     pub fn pop(&mut self, now: Instant) -> (Option<(RecognitionJob, T)>, Vec<DroppedJob<T>>) {
         let stale = self.remove_jobs(|job| {
             let late =
@@ -139,14 +139,14 @@ impl<T> Scheduler<T> {
         (next, stale)
     }
 
-    /// Whether a final that begins to run `now` should be quick: others wait, or it is late itself.
+    /// Whether a final that starts `now` should take the fast path: other finals wait, or it is late itself.
     pub fn is_backlogged(&self, job: &RecognitionJob, now: Instant) -> bool {
         let others = self.waiting.first_key_value();
         others.is_some_and(|((priority, ..), _)| *priority == JobPriority::Final)
             || now.saturating_duration_since(job.speech_ended_at) > limits::FINAL_ACCURATE_WAIT_MAX
     }
 
-    /// How long the oldest waiting final has waited since its speech ended.
+    /// Returns the time since the end of the oldest waiting final's speech; zero if no final waits.
     pub fn final_lag(&self, now: Instant) -> Duration {
         self.waiting
             .first_key_value()
@@ -156,17 +156,17 @@ impl<T> Scheduler<T> {
             })
     }
 
-    /// Jobs that wait.
+    /// Returns the number of waiting jobs.
     pub fn len(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Whether nothing waits.
+    /// Whether no job waits.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    /// What became of the jobs so far.
+    /// Returns the counts of jobs so far.
     pub fn counts(&self) -> SchedulerCounts {
         self.counts
     }

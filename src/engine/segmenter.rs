@@ -1,4 +1,4 @@
-//! Frames → utterances. Pure: no I/O; time is the number of samples that have passed.
+//! Splits the frames of a track into utterances. Pure: no I/O; time is the number of samples so far.
 //!
 //! ```text
 //!            OPEN_FRAMES of speech               `pause`          `endpoint`
@@ -7,9 +7,9 @@
 //!                                         └──── speech ──────┘
 //! ```
 //!
-//! A pause is where the final pass may begin early; the endpoint is where it counts. An utterance
-//! that grows past the soft cap ends at its first short pause, and at the hard cap it is cut where
-//! the voice is quietest, the rest going on as the next utterance.
+//! The final pass may start early at a pause; its result counts at the endpoint. An utterance that grows past
+//! the soft cap ends at its first short pause. At the hard cap it is cut at its quietest frame, and the rest
+//! becomes the next utterance.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -20,23 +20,23 @@ use crate::engine::vad::FRAME_MS;
 use crate::engine::vad::FRAME_SAMPLES;
 use crate::engine::vad::VadDecision;
 
-/// Where utterances begin and end. All times in milliseconds.
+/// Start and end of utterances. All times in milliseconds.
 #[derive(Debug, Clone)]
 pub struct SegmenterConfig {
-    /// Audio kept from before speech was noticed. Shorter clips soft first consonants.
+    /// Audio kept from before speech was detected. Shorter clips soft first consonants.
     pub pre_roll_ms: u64,
-    /// Silence after which the final pass begins, in case no more speech comes. Shorter gives
-    /// earlier finals and more passes in vain.
+    /// Silence after which the final pass starts, in case no more speech follows. Shorter gives earlier
+    /// finals and more wasted passes.
     pub pause_ms: u64,
-    /// Silence that ends an utterance. Shorter gives earlier finals and cuts slow talkers up.
+    /// Silence that ends an utterance. Shorter gives earlier finals and splits the sentences of slow talkers.
     pub endpoint_ms: u64,
-    /// Silence that ends an utterance which has passed the soft cap.
+    /// Silence that ends an utterance longer than the soft cap.
     pub capped_endpoint_ms: u64,
-    /// Speech kept after its last frame, so that the final consonant is whole.
+    /// Audio kept after the last frame of speech, so that the final consonant is whole.
     pub tail_ms: u64,
-    /// Length past which an utterance ends at the first chance.
+    /// Length above which an utterance ends at its first short pause.
     pub soft_cap_ms: u64,
-    /// Length at which an utterance is cut. Whisper hears 30 s at most.
+    /// Length at which an utterance is cut. Whisper's window is 30 s.
     pub hard_cap_ms: u64,
     /// An utterance with less speech than this is a click or a breath.
     pub speech_ms_min: u64,
@@ -60,57 +60,57 @@ impl Default for SegmenterConfig {
     }
 }
 
-/// This many frames of speech in a row open an utterance (48 ms): a click is shorter.
+/// Consecutive frames of speech that open an utterance (48 ms): a click is shorter.
 const OPEN_FRAMES: u64 = 3;
 
-/// How far back from the hard cap the quietest frame is looked for.
+/// Length of the stretch before the hard cap that is searched for its quietest frame.
 const CUT_WINDOW_MS: u64 = 3_000;
 
-/// A stretch of audio with its place on the call's clock.
+/// A stretch of audio with its position on the call's clock.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AudioClip {
     /// 16 kHz mono.
     pub samples: Arc<[i16]>,
-    /// Where `samples` begins, in 16 kHz samples on the call's clock.
+    /// Position of the first sample, in 16 kHz samples on the call's clock.
     pub start: u64,
-    /// Where speech is, on the same clock.
+    /// Position of the speech, on the same clock.
     pub speech: Range<u64>,
 }
 
 impl AudioClip {
-    /// Length in milliseconds.
+    /// Returns the length in milliseconds.
     pub fn duration_ms(&self) -> u64 {
         samples_to_ms(self.samples.len() as u64)
     }
 
-    /// Where speech ends, in milliseconds from the beginning of the clip.
+    /// Returns the end of speech, in milliseconds from the start of the clip.
     pub fn speech_end_ms(&self) -> u32 {
         samples_to_ms(self.speech.end.saturating_sub(self.start)) as u32
     }
 }
 
-/// Samples on the 16 kHz clock as milliseconds.
+/// Converts samples at 16 kHz to milliseconds.
 pub fn samples_to_ms(samples: u64) -> u64 {
     samples * 1_000 / u64::from(audio::SPEECH_HZ)
 }
 
-/// Milliseconds as samples on the 16 kHz clock.
+/// Converts milliseconds to samples at 16 kHz.
 pub fn ms_to_samples(ms: u64) -> u64 {
     ms * u64::from(audio::SPEECH_HZ) / 1_000
 }
 
-/// What a frame changed.
+/// A change that a frame caused.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SegmenterEvent {
-    /// Speech has begun.
+    /// Speech has started.
     Opened,
-    /// Speech has paused: this may be all.
+    /// Speech has paused; the clip holds the utterance so far.
     Paused(AudioClip),
-    /// Speech went on after a pause.
+    /// Speech continues after a pause.
     Resumed,
-    /// The utterance is over; this is all of it.
+    /// The utterance is over; the clip holds all of it.
     Closed(AudioClip),
-    /// The utterance is over and was no speech after all.
+    /// The utterance is over and was no speech.
     Discarded,
 }
 
@@ -118,7 +118,7 @@ pub enum SegmenterEvent {
 #[derive(Debug)]
 pub struct Segmenter {
     config: SegmenterConfig,
-    /// Where the next frame begins.
+    /// Position of the next frame, in 16 kHz samples.
     position: u64,
     state: SegmenterState,
 }
@@ -136,7 +136,7 @@ enum SegmenterState {
 struct OpenUtterance {
     start: u64,
     samples: Vec<i16>,
-    /// Level of each frame, for the hard cut.
+    /// Level of each frame, for the cut at the hard cap.
     levels_db: Vec<f32>,
     speech: Range<u64>,
     speech_frames: u64,
@@ -145,7 +145,7 @@ struct OpenUtterance {
 }
 
 impl Segmenter {
-    /// A track that begins at `position`, in 16 kHz samples on the call's clock.
+    /// Creates a segmenter of a track that starts at `position`, in 16 kHz samples on the call's clock.
     pub fn new(config: SegmenterConfig, position: u64) -> Self {
         Self {
             config,
@@ -154,7 +154,7 @@ impl Segmenter {
         }
     }
 
-    /// Takes the next frame and what the detector thinks of it; returns what it changed.
+    /// Takes the next frame and the detector's decision on it; returns the changes that it caused.
     pub fn push(
         &mut self,
         frame: &[f32; FRAME_SAMPLES],
@@ -177,7 +177,8 @@ impl Segmenter {
                 if *speech_frames == OPEN_FRAMES {
                     return self.open_utterance(decision);
                 }
-                // The frames that open an utterance are no pre-roll; the last of them is to come.
+                // The frames that open an utterance are not part of the pre-roll; the last of them is the
+                // next frame.
                 let opening = (OPEN_FRAMES - 1) * FRAME_SAMPLES as u64;
                 let keep = (ms_to_samples(self.config.pre_roll_ms) + opening) as usize;
                 recent.drain(..recent.len().saturating_sub(keep));
@@ -196,7 +197,7 @@ impl Segmenter {
         }
     }
 
-    /// The utterance so far, while somebody speaks (and it is no click).
+    /// Returns the open utterance so far; `None` outside an utterance, or if it may be a click.
     pub fn open_clip(&self) -> Option<AudioClip> {
         match &self.state {
             SegmenterState::Speaking(utterance) if utterance.is_speech(&self.config) => {
@@ -206,7 +207,7 @@ impl Segmenter {
         }
     }
 
-    /// Where the utterance's speech ends so far, in samples on the call's clock.
+    /// Returns the end of the open utterance's speech so far, in samples on the call's clock.
     pub fn speech_end(&self) -> Option<u64> {
         match &self.state {
             SegmenterState::Quiet { .. } => None,
@@ -214,7 +215,7 @@ impl Segmenter {
         }
     }
 
-    /// Samples of the utterance so far; zero when nobody speaks.
+    /// Returns the length of the open utterance in samples; zero if there is none.
     pub fn length(&self) -> u64 {
         match &self.state {
             SegmenterState::Quiet { .. } => 0,
@@ -222,7 +223,7 @@ impl Segmenter {
         }
     }
 
-    /// Ends the utterance here, if there is one: the audio stopped coming.
+    /// Ends the open utterance, if there is one: no more audio arrives.
     pub fn close(&mut self) -> Option<SegmenterEvent> {
         match std::mem::replace(&mut self.state, SegmenterState::quiet()) {
             SegmenterState::Quiet { .. } => None,
@@ -230,7 +231,7 @@ impl Segmenter {
         }
     }
 
-    /// Ends the utterance, if there is one, and goes on at `position`.
+    /// Ends the open utterance, if there is one, and continues at `position`.
     pub fn jump(&mut self, position: u64) -> Option<SegmenterEvent> {
         let event = self.close();
         self.position = position;
@@ -285,7 +286,7 @@ impl Segmenter {
         None
     }
 
-    /// Cuts at the quietest frame near the hard cap; what follows begins the next utterance.
+    /// Cuts at the quietest frame near the hard cap; the audio after it starts the next utterance.
     fn cut_utterance(&mut self) -> SegmenterEvent {
         let SegmenterState::Speaking(mut utterance) =
             std::mem::replace(&mut self.state, SegmenterState::quiet())
@@ -352,7 +353,7 @@ impl OpenUtterance {
             && self.peak_score >= config.peak_score_min
     }
 
-    /// How many samples to keep: to `tail_ms` after the end of speech.
+    /// Returns how many samples to keep: up to `tail_ms` after the end of speech.
     fn kept_samples(&self, tail_ms: u64) -> usize {
         let end = self.speech.end + ms_to_samples(tail_ms) - self.start;
         (end as usize).min(self.samples.len())
@@ -386,7 +387,7 @@ mod tests {
         level_db: -70.0,
     };
 
-    /// Runs `(decision, frames)` stretches; returns each cue with the frame that gave it.
+    /// Runs `(decision, frames)` stretches; returns each event with the index of the frame that caused it.
     fn run(
         segmenter: &mut Segmenter,
         stretches: &[(VadDecision, usize)],

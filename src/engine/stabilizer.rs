@@ -1,34 +1,33 @@
-//! Hypothesis after hypothesis → words that stay and words that may change. Pure: no I/O.
+//! Turns successive hypotheses of an utterance into stable and unstable text. Pure: no I/O.
 //!
-//! Local agreement (Liu et al. 2020, arXiv:2005.11185; Macháček et al. 2023, arXiv:2307.14743):
-//! words that two successive hypotheses agree on and are sure of are settled, except those near the
-//! end of the audio, which what comes next may still turn into others. What is settled is never
-//! taken back: a later hypothesis, the final one too, only goes on from there. So a word that settles
-//! too early is an error that stays, and one that settles late costs a listener nothing but its paler
-//! colour.
+//! Local agreement (Liu et al. 2020, arXiv:2005.11185; Macháček et al. 2023, arXiv:2307.14743): words that
+//! two successive hypotheses agree on with enough confidence become stable, except those near the end of the
+//! audio, which further audio may change. Stable text is never taken back: later hypotheses, including the
+//! final one, only extend it. So a word that becomes stable too early is a lasting error, and a word that
+//! becomes stable late costs a listener only its paler colour.
 
 use crate::engine::number_format::parse_digit;
 use crate::engine::recognizer::RecognizedWord;
 use crate::engine::recognizer::join_words;
 
-/// A word settles only when it ends at least this long before the end of the audio it was heard
-/// in. Longer settles later, shorter settles words that the final pass would have mended: at 900 ms
-/// they were a tenth of all errors of the live path.
+/// A word becomes stable only when it ends at least this long before the end of its hypothesis's audio.
+/// Longer makes words stable later; shorter makes words stable that the final pass would have corrected: at
+/// 900 ms they were a tenth of all errors of the live path.
 pub(super) const UNSTABLE_TAIL_MS: u32 = 2_200;
 
-/// A word that a draft is less sure of than this does not settle, nor what follows it: two drafts
-/// hear almost the same, and agree on the same mistakes.
+/// A partial's word below this confidence does not become stable, nor do the words after it: two partials
+/// cover nearly the same audio and agree on the same mistakes.
 const STABLE_CONFIDENCE_MIN: f32 = 0.7;
 
-/// A word of a draft that ends so near the end of the audio may be half of another.
+/// A partial's word that ends this close to the end of the audio may be half of another word.
 const HALF_WORD_MS: u32 = 300;
 
-/// A word that a draft is less sure of is doubtful, and held back with all that follows it, unless the
-/// last hypothesis had it, too. So few words are shown and then replaced: 0.06 for each that settles
-/// on Harvard sentences and 0.10 on bank turns, where 0.38 and 0.24 are if all are shown.
+/// A partial's word below this confidence is doubtful and held back with all words after it, unless the
+/// previous hypothesis had it, too. This keeps the number of words that are shown and then replaced low: 0.06
+/// for each stable word on Harvard sentences and 0.10 on bank turns, against 0.38 and 0.24 if all are shown.
 const SHOWN_CONFIDENCE_MIN: f32 = 0.5;
 
-/// The words of one utterance as they settle.
+/// The stable and the unstable words of one utterance.
 #[derive(Debug, Default)]
 pub struct Stabilizer {
     stable: Vec<RecognizedWord>,
@@ -37,9 +36,9 @@ pub struct Stabilizer {
 }
 
 impl Stabilizer {
-    /// The words of a draft that are worth showing while the speaker goes on: those before the first
-    /// that is doubtful, and the first in any case. Those that the last hypothesis had, too, are not
-    /// doubted: to hold them back would be to take back what was shown.
+    /// Returns the words of a partial that are worth showing while the speaker continues: those before the
+    /// first doubtful word, and at least one. Words that the previous hypothesis had, too, are not doubtful:
+    /// holding them back would take back shown text.
     pub fn confident_prefix(
         &self,
         mut words: Vec<RecognizedWord>,
@@ -55,8 +54,8 @@ impl Stabilizer {
         words
     }
 
-    /// Takes the next hypothesis over the utterance from its beginning, of which `speech_end_ms` had
-    /// been spoken. Returns the new `(stable, unstable)` texts, or nothing if they did not change.
+    /// Takes the next hypothesis over the first `speech_end_ms` of the utterance. Returns the new `(stable,
+    /// unstable)` texts, or `None` if they did not change.
     pub fn push(
         &mut self,
         words: Vec<RecognizedWord>,
@@ -81,8 +80,9 @@ impl Stabilizer {
         Some(shown)
     }
 
-    /// The utterance's words for good: what is settled, and from there the final hypothesis. Where
-    /// that says the settled words again, its times and confidence count: it heard more.
+    /// Returns the words of the final: the stable words, then the rest of the final hypothesis. Where the
+    /// final hypothesis repeats the stable words, it also supplies their times and confidence: it covers more
+    /// audio.
     pub fn finish(self, words: &[RecognizedWord]) -> Vec<RecognizedWord> {
         let rest = words_after_stable(&self.stable, words);
         let again = &words[..words.len() - rest.len()];
@@ -97,7 +97,7 @@ impl Stabilizer {
         all
     }
 
-    /// The utterance's words where no final hypothesis came: those that were shown last.
+    /// Returns the words of the final where there is no final hypothesis: those that were shown last.
     pub fn finish_as_shown(mut self) -> Vec<RecognizedWord> {
         let shown = std::mem::take(&mut self.previous);
         self.finish(&shown)
@@ -108,7 +108,7 @@ impl Stabilizer {
     }
 }
 
-/// How many words two hypotheses share at their beginning, case and punctuation aside.
+/// Returns how many leading words two hypotheses share, ignoring case and punctuation.
 fn common_prefix_length(a: &[RecognizedWord], b: &[RecognizedWord]) -> usize {
     a.iter()
         .zip(b)
@@ -116,7 +116,7 @@ fn common_prefix_length(a: &[RecognizedWord], b: &[RecognizedWord]) -> usize {
         .count()
 }
 
-/// Whether two words are the same, written otherwise perhaps: "four" is "4".
+/// Whether two words are the same, possibly in another notation: "four" is "4".
 fn is_same_word(a: &str, b: &str) -> bool {
     normalized_letters(a).eq(normalized_letters(b))
         || parse_digit(a).is_some_and(|digit_a| parse_digit(b) == Some(digit_a))
@@ -128,10 +128,10 @@ fn normalized_letters(word: &str) -> impl Iterator<Item = char> {
         .flat_map(char::to_lowercase)
 }
 
-/// What `words` say after the settled ones: the tail that is left when the settled words are laid
-/// onto `words` with the fewest edits. Of several such places the one nearest in time to where the
-/// settled words end counts: a last word that is heard otherwise now ("book", "book's") is not said
-/// twice, and one that is new is not swallowed.
+/// Returns the words after the stable ones: the tail that is left when the stable words are aligned with a
+/// prefix of `words` with the fewest edits. Of several such prefixes, the one that ends nearest in time to
+/// the end of the stable words is used: a last word that is now recognised differently ("book", "book's") is
+/// not repeated, and a new one is not swallowed.
 fn words_after_stable<'a>(
     stable: &[RecognizedWord],
     words: &'a [RecognizedWord],

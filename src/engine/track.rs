@@ -1,17 +1,17 @@
-//! One track of one call, whole: μ-law frames in, partials and finals out. Pure: no I/O; takes
-//! `now`; asks for recognition by emitting jobs and hears the answers as input.
+//! The pipeline of one track of a call: μ-law frames in, partials and finals out. Pure: no I/O; takes `now`;
+//! emits recognition jobs as output and takes their results as input.
 //!
 //! ```text
-//!  Audio ─► mulaw ─► timeline ─► resample ─► vad ─► segmenter ─► cues
-//!                                                                 │
-//!            ┌──────── Job ◄── utterances: drafts while speaking, ┘
-//!            ▼                 a final pass from the pause on
-//!        (engine)
-//!            └─ Answer ──► stabilizer ──► Partial …, Segment
+//!  Audio ─► mulaw ─► timeline ─► resample ─► vad ─► segmenter ─► events
+//!                                                                   │
+//!            ┌── RecognitionJob ◄── utterance: partial passes in ───┘
+//!            ▼                      speech, a final pass from a pause on
+//!   scheduler, workers
+//!            └── JobResult ──► stabilizer ──► Partial, …, Segment
 //! ```
 //!
-//! After each [`TrackPipeline::handle`], drain [`TrackPipeline::poll`]; then sleep until [`TrackPipeline::deadline`] at
-//! the latest.
+//! After each [`TrackPipeline::handle`], drain [`TrackPipeline::poll`]; then sleep until
+//! [`TrackPipeline::deadline`] at the latest.
 
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
@@ -48,28 +48,27 @@ use crate::transcript::Segment;
 use crate::transcript::Speaker;
 use crate::transcript::Word;
 
-/// When one voice asks for recognition.
+/// Settings that decide when a track requests recognition.
 #[derive(Debug, Clone)]
 pub struct TrackConfig {
-    /// Where utterances begin and end.
+    /// Start and end of utterances.
     pub segmenter: SegmenterConfig,
-    /// Speech before the first draft. Shorter shows words earlier, and wrong ones more often.
+    /// Speech before the first partial pass. Shorter shows text earlier, and wrong text more often.
     pub first_partial_ms: u64,
-    /// New audio before the next draft. Shorter follows the speaker closer and costs a pass each.
+    /// New audio before the next partial pass. Shorter follows the speaker closer and costs more passes.
     pub partial_step_ms: u64,
-    /// Time without a frame after which the words so far are drafted and shown. The utterance stays
-    /// open: frames that come late belong to it.
+    /// Time without a frame after which the audio so far gets a partial pass. The utterance stays open:
+    /// frames that arrive late belong to it.
     pub stall: Duration,
-    /// Time without a frame after which an open utterance ends. Longer than what TCP takes to send
-    /// a segment again that was lost five times (6.2 s, RFC 6298), so that a bunch of frames after it
-    /// goes on where the frames before it stopped.
+    /// Time without a frame after which an open utterance ends. Longer than the time that TCP takes to
+    /// retransmit a segment that was lost five times (6.2 s, RFC 6298), so that the burst of frames that
+    /// follows continues where the earlier frames stopped.
     pub stall_endpoint: Duration,
-    /// Audio of the other track that goes by without a frame of this one, after which an open
-    /// utterance ends: the call's clock moves, and this track says nothing. Shorter gives earlier
-    /// finals on a track that skips silent frames, and cuts utterances where Twilio's frames come in
-    /// bunches of one track each.
+    /// Audio of the other track that passes without a frame of this one, after which an open utterance ends:
+    /// the call's clock advances and this track is silent. Shorter gives earlier finals on a track that skips
+    /// silent frames, and splits utterances where Twilio's frames arrive in bunches of one track each.
     pub absent_ms: u64,
-    /// ISO 639-1 code of what is spoken; `None`: the first final's language, from then on.
+    /// ISO 639-1 code of the spoken language; `None`: the language of the first final is used from then on.
     pub language: Option<String>,
 }
 
@@ -87,139 +86,139 @@ impl Default for TrackConfig {
     }
 }
 
-/// A draft costs about as much as the speech it covers is long, so the step between drafts grows
-/// with the utterance: at least a fifth of what has been said.
+/// The cost of a partial pass is about proportional to the length of the speech that it covers, so the step
+/// between partial passes grows with the utterance: at least a fifth of its length.
 const PARTIAL_STEP_SHARE: u64 = 5;
 
-/// So near to where speech begins and ends, the voice detector knows better than Whisper, whose times
-/// are those of subtitles, when the first word began and the last one ended.
+/// Within this distance of the start and the end of speech, the voice activity detector's times replace
+/// Whisper's for the start of the first word and the end of the last one: Whisper's times are those of
+/// subtitles.
 const EDGE_SNAP_MS: u64 = 500;
 
-/// Which voice of which call this is.
+/// The track's place in its call and in the engine.
 #[derive(Debug, Clone, Copy)]
 pub struct TrackIdentity {
-    /// Its name within the engine.
+    /// Identifier within the engine.
     pub track_id: TrackId,
-    /// The call's how manyth stream, from 1.
+    /// The stream's index within the call, from 1.
     pub stream: u32,
-    /// The track it is heard on.
+    /// Inbound or outbound.
     pub track: Track,
-    /// Who speaks.
+    /// The party on this track.
     pub speaker: Speaker,
 }
 
-/// What happens to a voice.
+/// An input to [`TrackPipeline::handle`].
 #[derive(Debug)]
 pub enum TrackInput<'a> {
-    /// μ-law at 8 kHz came, with its place in milliseconds from the start of the stream.
+    /// μ-law audio at 8 kHz, with its place in milliseconds from the start of the stream.
     Audio {
         /// The `timestamp` of Twilio's `media` message.
         timestamp_ms: u64,
         /// G.711 bytes; any number.
         mulaw: &'a [u8],
     },
-    /// The other track of the call is here now: evidence that time goes by without a frame of this
-    /// track.
+    /// Position of the call's other track: evidence that time passes without a frame of this track.
     OtherTrack {
-        /// Where its next sample goes, in milliseconds from the start of the stream.
+        /// Position of its next sample, in milliseconds from the start of the stream.
         position_ms: u64,
     },
-    /// A job ended.
+    /// The end of a job.
     JobResult(JobResult),
     /// [`TrackPipeline::deadline`] has passed.
     Tick,
-    /// No audio will come any more.
+    /// The end of the audio.
     Finish,
 }
 
-/// What became of a [`RecognitionJob`].
+/// The result of a [`RecognitionJob`].
 #[derive(Debug)]
 pub struct JobResult {
-    /// The job's.
+    /// [`RecognitionJob::utterance`] of the job.
     pub utterance: u32,
-    /// The job's.
+    /// [`RecognitionJob::pass`] of the job.
     pub pass: u32,
-    /// What was heard, or why nothing was.
+    /// The hypothesis, or the reason that there is none.
     pub outcome: JobOutcome,
 }
 
 /// How a job ended.
 #[derive(Debug)]
 pub enum JobOutcome {
-    /// It ran.
+    /// It ran and succeeded.
     Recognized(Hypothesis),
     /// It ran and failed.
     Failed(RecognizeError),
-    /// It never ran: replaced, stale, or no longer wanted.
+    /// It never ran: replaced, too old, or cancelled.
     Dropped,
-    /// It was refused: too many finals wait.
+    /// It was refused: too many finals are waiting.
     Refused,
 }
 
-/// What a voice wants done.
+/// An output of [`TrackPipeline::poll`].
 #[derive(Debug)]
 pub enum TrackOutput {
-    /// Recognise this.
+    /// Audio to recognise.
     Job(RecognitionJob),
-    /// Show this.
+    /// A partial to show.
     Partial(Partial),
-    /// Keep this.
+    /// A final to keep.
     Segment(Segment),
 }
 
-/// One track's way from bytes to words.
+/// The pipeline of one track, from μ-law bytes to partials and segments.
 #[derive(Debug)]
 pub struct TrackPipeline {
     identity: TrackIdentity,
     config: TrackConfig,
     timeline: Timeline,
-    /// What the timeline made of the latest frame.
+    /// The latest frame as the timeline placed it.
     aligned: Vec<i16>,
     upsampler: Upsampler,
     vad: Vad,
-    /// None until the first frame says where the track begins.
+    /// `None` until the first frame gives the start of the track.
     segmenter: Option<Segmenter>,
-    /// 16 kHz samples that do not fill a frame yet.
+    /// 16 kHz samples that do not fill a frame.
     pending: Vec<f32>,
     utterances: BTreeMap<u32, PendingUtterance>,
-    /// The number of the latest utterance; the open one while somebody speaks.
+    /// The number of the latest utterance; of the open one during speech.
     latest_utterance: u32,
     language: Option<String>,
     last_frame_at: Option<Instant>,
-    /// Whether no frame has come for [`TrackConfig::stall`].
+    /// Whether no frame has arrived for [`TrackConfig::stall`].
     is_stalled: bool,
-    /// Where the other track is, in milliseconds from the start of the stream.
+    /// Position of the other track, in milliseconds from the start of the stream.
     other_track_ms: u64,
-    /// Where it was when the latest frame of this track came.
+    /// `other_track_ms` when the latest frame of this track arrived.
     other_track_ms_at_frame: u64,
     finished: bool,
     outputs: VecDeque<TrackOutput>,
 }
 
-/// An utterance that is not settled yet.
+/// An utterance without a final.
 #[derive(Debug)]
 struct PendingUtterance {
     stabilizer: Stabilizer,
     revision: u32,
     passes: u32,
-    /// For each question without an answer: where speech ended in its clip, in milliseconds.
+    /// For each pass without a result: the end of speech in its clip, in milliseconds.
     pending_passes: BTreeMap<u32, u32>,
-    /// The latest question whose words were shown.
+    /// The latest pass that was shown in a partial.
     shown_pass: u32,
-    /// The draft that is being worked on: its question, and the flag that calls it off.
+    /// The partial pass in progress and its cancellation flag.
     partial_pass: Option<(u32, Arc<AtomicBool>)>,
-    /// Audio covered by the last draft, in samples.
+    /// Audio covered by the last partial pass, in samples.
     partial_samples: u64,
     final_pass: Option<FinalPass>,
-    /// The whole of it, once it is over.
+    /// The audio of the whole utterance, once it is closed.
     closed_clip: Option<AudioClip>,
     speech_start: u64,
-    /// When its speech's latest end was heard.
+    /// End of the speech so far, in 16 kHz samples; `speech_ended_at` is the time when that sample arrived.
     speech_end: u64,
     speech_ended_at: Instant,
 }
 
-/// A final pass over an utterance, begun at a pause or at its end.
+/// A final pass over an utterance, started at a pause or at its end.
 #[derive(Debug)]
 struct FinalPass {
     pass: u32,
@@ -228,7 +227,7 @@ struct FinalPass {
 }
 
 impl TrackPipeline {
-    /// A voice that has said nothing yet.
+    /// Creates the pipeline of a track without audio.
     pub fn new(identity: TrackIdentity, config: TrackConfig) -> Self {
         Self {
             identity,
@@ -251,7 +250,7 @@ impl TrackPipeline {
         }
     }
 
-    /// Takes one thing that happened.
+    /// Handles one input; drain [`TrackPipeline::poll`] afterwards.
     pub fn handle(&mut self, now: Instant, input: TrackInput<'_>) {
         match input {
             TrackInput::Audio {
@@ -274,12 +273,13 @@ impl TrackPipeline {
         }
     }
 
-    /// The next thing to do; drain after every `handle`.
+    /// Returns the next output, or `None` when there are no more.
     pub fn poll(&mut self) -> Option<TrackOutput> {
         self.outputs.pop_front()
     }
 
-    /// When to come back with [`TrackInput::Tick`], if nothing else happens.
+    /// Returns when to send [`TrackInput::Tick`] unless another input arrives before; `None` outside an
+    /// utterance.
     pub fn deadline(&self) -> Option<Instant> {
         let wait = if self.is_stalled {
             self.config.stall_endpoint
@@ -291,18 +291,18 @@ impl TrackPipeline {
             .map(|at| at + wait)
     }
 
-    /// Whether every word that was heard has been published.
+    /// Whether all speech so far has been published.
     pub fn is_settled(&self) -> bool {
         self.utterances.is_empty() && !self.is_speaking()
     }
 
-    /// What became of the frames so far.
+    /// Returns the timeline, which counts the frames by their placement.
     pub fn timeline(&self) -> &Timeline {
         &self.timeline
     }
 
-    /// What the latest frame became on the call's clock: where its first sample is, at 8 kHz, and
-    /// the samples; none of a frame that came too late.
+    /// Returns the latest frame as placed on the call's clock: the position of its first sample, in 8 kHz
+    /// samples, and the samples; no samples for a frame that arrived too late.
     pub fn aligned_audio(&self) -> (u64, &[i16]) {
         let start = self.timeline.position() - self.aligned.len() as u64;
         (start, &self.aligned)
@@ -312,15 +312,17 @@ impl TrackPipeline {
         self.segmenter.as_ref().is_some_and(|s| s.length() > 0)
     }
 
-    /// How far the other track went on since the latest frame of this one. Where it only caught up
-    /// with this one, or always was ahead of it, that is no evidence.
+    /// Returns how far the other track has advanced since the latest frame of this one, in milliseconds.
+    /// Where it only caught up with this one, or was always ahead of it, that is no evidence and does not
+    /// count.
     fn absent_ms(&self) -> u64 {
         let own_ms = self.timeline.position() / LINE_SAMPLES_PER_MS;
         self.other_track_ms
             .saturating_sub(self.other_track_ms_at_frame.max(own_ms))
     }
 
-    /// The time since the latest frame, by this machine's clock or the other track's stamps.
+    /// Returns the time since the latest frame, by this machine's clock or by the other track's timestamps;
+    /// the longer of the two.
     fn elapsed_ms(&self, now: Instant) -> u64 {
         let waited = self
             .last_frame_at
@@ -388,7 +390,6 @@ impl TrackPipeline {
         self.segmenter = Some(segmenter);
     }
 
-    /// Does what a cue of the segmenter asks for.
     fn apply_event(&mut self, now: Instant, event: SegmenterEvent, segmenter: &Segmenter) {
         match event {
             SegmenterEvent::Opened => self.open_utterance(now),
@@ -404,7 +405,7 @@ impl TrackPipeline {
             SegmenterEvent::Closed(clip) => {
                 let number = self.latest_utterance;
                 if segmenter.length() > 0 {
-                    // The hard cap cut it: the rest is an utterance of its own already.
+                    // The hard cap cut it: the rest is already an utterance of its own.
                     self.open_utterance(now);
                 }
                 self.on_utterance_closed(now, number, clip);
@@ -461,7 +462,7 @@ impl TrackPipeline {
                 .partial_step_ms
                 .max(samples_to_ms(length) / PARTIAL_STEP_SHARE)
         };
-        // Nothing more comes for now: what there is is drafted, however little it is.
+        // The track has stalled: any new audio gets a pass, however short it is.
         let due_ms = if self.is_stalled { 1 } else { due_ms };
         if samples_to_ms(length - utterance.partial_samples) < due_ms {
             return;
@@ -478,7 +479,7 @@ impl TrackPipeline {
         self.submit_job(self.latest_utterance, clip, priority);
     }
 
-    /// Starts the final pass over an utterance that may be over.
+    /// Starts the final pass over an utterance that has paused or ended.
     fn request_final(&mut self, now: Instant, number: u32, clip: AudioClip) {
         let Some(utterance) = self.utterances.get_mut(&number) else {
             return;
@@ -525,7 +526,7 @@ impl TrackPipeline {
         }));
     }
 
-    /// The utterance is over: its final pass is done, under way, or begins now.
+    /// Handles the end of an utterance: its final pass is done, runs, or starts now.
     fn on_utterance_closed(&mut self, now: Instant, number: u32, clip: AudioClip) {
         let Some(utterance) = self.utterances.get_mut(&number) else {
             return;
@@ -570,7 +571,7 @@ impl TrackPipeline {
                     .take_if(|(pass, _)| *pass == result.pass);
             }
         }
-        // Workers overtake each other: older words must not replace newer ones.
+        // Results arrive out of order: older words must not replace newer ones.
         if let Some(words) = words
             && result.pass > utterance.shown_pass
         {
@@ -587,7 +588,7 @@ impl TrackPipeline {
         }
     }
 
-    /// Shows words that were heard in the first `speech_end_ms` of the utterance.
+    /// Publishes a partial of the words that were recognised in the first `speech_end_ms` of the utterance.
     fn publish_partial(&mut self, number: u32, words: Vec<RecognizedWord>, speech_end_ms: u32) {
         let Some(utterance) = self.utterances.get_mut(&number) else {
             return;
@@ -629,7 +630,7 @@ impl TrackPipeline {
             self.language = Some(hypothesis.language.clone());
         }
         if recognized.is_empty() && transcribed && utterance.revision == 0 {
-            return; // No words, and nobody was shown any.
+            return; // No words, and no partial showed any.
         }
         let language = self.language.clone().unwrap_or(hypothesis.language);
         let words = place_words(recognized, &clip);
@@ -653,8 +654,8 @@ impl TrackPipeline {
     fn jump_to(&mut self, now: Instant, to: u64) {
         self.upsampler.reset();
         self.pending.clear();
-        // The detector goes on as it is: the same voice speaks before and after, and a detector that
-        // begins in the middle of a word is too unsure to take its rest for speech.
+        // The detector keeps its state: the same voice speaks before and after the jump, and a detector that
+        // starts in the middle of a word is too unsure to take the rest of it for speech.
         if let Some(mut segmenter) = self.segmenter.take() {
             let event = segmenter.jump(to);
             self.apply_event_and_restore(now, event, segmenter);
@@ -693,8 +694,9 @@ impl TrackPipeline {
     }
 }
 
-/// Words on the call's clock: never before the clip, after the speech, or running backwards; the first
-/// and the last from and to where speech does, if they are near it.
+/// Places words on the call's clock, in milliseconds: never before or after the clip's speech, never
+/// backwards. The first and the last word take the edges of the speech if they are within [`EDGE_SNAP_MS`] of
+/// them.
 fn place_words(recognized: Vec<RecognizedWord>, clip: &AudioClip) -> Vec<Word> {
     let (start, end) = (
         samples_to_ms(clip.speech.start),
@@ -772,15 +774,15 @@ mod tests {
         }
     }
 
-    /// One word for each 200 ms of speech, each named after its place: longer clips go on where
-    /// shorter ones end.
+    /// One word for each 200 ms of speech, each named after its index: longer clips continue where shorter
+    /// ones end.
     fn count(job: &RecognitionJob) -> JobOutcome {
         let n = job.clip.speech_end_ms() / 200;
         let words: Vec<String> = (1..=n).map(|n| format!("w{n}")).collect();
         JobOutcome::Recognized(hypothesis(&words.join(" "), n * 200))
     }
 
-    /// A voice, its time, and what it wanted; fails when the voice breaks a promise.
+    /// A track, its time and its outputs; fails when the track breaks an invariant.
     struct TrackTest {
         pipeline: TrackPipeline,
         begin: Instant,
@@ -859,13 +861,13 @@ mod tests {
             self.segments.push(segment);
         }
 
-        /// Sends a piece of the track's audio right after the last.
+        /// Sends a piece of the track's audio directly after the last one.
         fn chunk(&mut self, mulaw: &[u8]) {
             let sent = self.sent + mulaw.len() as u64;
             self.chunk_at(self.begin + Duration::from_micros(sent * 125), mulaw);
         }
 
-        /// The same, with another time of arrival.
+        /// The same, with another arrival time.
         fn chunk_at(&mut self, now: Instant, mulaw: &[u8]) {
             let timestamp_ms = FIRST_STAMP_MS + self.sent / 8;
             self.sent += mulaw.len() as u64;
@@ -876,7 +878,7 @@ mod tests {
             });
         }
 
-        /// Sends 20 ms frames until one of them asks for a final pass; the index after it.
+        /// Sends 20 ms frames until one of them causes a final pass; returns the index after it.
         fn until_final(&mut self, mulaw: &[u8]) -> usize {
             for (n, frame) in mulaw.chunks(FRAME_BYTES).enumerate() {
                 self.chunk(frame);
@@ -891,7 +893,7 @@ mod tests {
             panic!("no final pass was asked for");
         }
 
-        /// Sends 20 ms frames; `recognize` answers each job at once, or leaves it in `jobs`.
+        /// Sends 20 ms frames; `recognize` completes each job at once, or leaves it in `jobs`.
         fn play(
             &mut self,
             mulaw: &[u8],
@@ -935,7 +937,7 @@ mod tests {
             }));
         }
 
-        /// Lets time go by without a frame, from deadline to deadline.
+        /// Advances the time without a frame, from deadline to deadline.
         fn wait(&mut self, time: Duration) {
             let until = self.now + time;
             while let Some(at) = self.pipeline.deadline().filter(|at| *at <= until) {
@@ -1187,7 +1189,7 @@ mod tests {
         let absent_ms = TrackConfig::default().absent_ms;
         let mut track_test = TrackTest::new();
         for frame in sentence("weasels.wav")[..12_000].chunks(FRAME_BYTES) {
-            // It is ahead of this one all the time, as after a jump that was not believed.
+            // The other track is always ahead of this one, as after a jump that was rejected.
             let position_ms = 60_000 + track_test.sent / 8;
             track_test.input(TrackInput::OtherTrack { position_ms });
             track_test.chunk(frame);
@@ -1227,8 +1229,8 @@ mod tests {
     fn a_track_without_frames_for_eleven_minutes_keeps_its_place() {
         let speech = sentence("weasels.wav");
         let minutes_ms = 11 * 60_000;
-        // The time is told by this machine's clock, or, where a call is played faster, by the other
-        // track.
+        // The elapsed time is taken from this machine's clock, or from the other track where a call is played
+        // faster.
         for by_the_other_track in [false, true] {
             let mut track_test = TrackTest::new();
             track_test.play(&speech, all);
@@ -1432,7 +1434,7 @@ mod tests {
                 break job;
             }
         };
-        // The speaker is seconds ahead of the recogniser when the answers come.
+        // The speaker is seconds ahead of the recognizer when the results arrive.
         track_test.play(&speech[track_test.sent as usize..][..6_000], none);
         let JobOutcome::Recognized(hypothesis) = count(&job) else {
             panic!()
@@ -1514,7 +1516,7 @@ mod tests {
         );
     }
 
-    /// What does not depend on when answers came.
+    /// The fields of the segments that do not depend on the times of the results.
     fn outline(segments: &[Segment]) -> Vec<(&SegmentId, u64, u64, &str, bool)> {
         let outline = |s: &'_ Segment| (s.start_ms, s.end_ms, s.transcribed);
         segments
@@ -1557,8 +1559,8 @@ mod tests {
             prop_assert_eq!(outline(&whole.segments), outline(&cut.segments));
         }
 
-        /// [`TrackTest`] checks that words only grow, that finals come once, and that nothing follows
-        /// them; here answers are late, out of order, contradictory, bad, or all of that.
+        /// [`TrackTest`] checks that stable text only grows, that each final is published once, and that
+        /// nothing follows it; here results are late, out of order, contradictory, failed, or all of that.
         #[test]
         fn whatever_is_answered_and_when_every_utterance_ends_in_one_segment(
             answers in prop::collection::vec((0_u8..8, "([abc] ){1,8}", 0_usize..4), 20..60),

@@ -1,69 +1,69 @@
-//! Is this 16 ms frame speech? Pure: no I/O.
+//! Voice activity detection: classifies frames of 16 ms as speech or not. Pure: no I/O.
 //!
 //! A small neural network (the `earshot` crate: 40 mel bands, three frames of context, tuned to
-//! 16 kHz) gives a score; on recorded phone calls it says yes to 92–96 % of labelled speech and
-//! to under 1 % of the rest. It takes music, tones and keyboards for speech too, so what it lets
-//! through is judged again by what Whisper makes of it (`engine::hallucination`). A level gate keeps
-//! line noise and far-away talk out.
+//! 16 kHz) gives a score. On recorded phone calls it accepts 92–96 % of labelled speech and less
+//! than 1 % of the rest. It also accepts music, tones and keyboards, so the text that Whisper makes
+//! of the audio is judged again (`engine::hallucination`). A level gate rejects line noise and
+//! distant talk.
 //!
-//! The network is deaf to quiet callers: of 207 words at −48 dB it let 118 pass. So it hears each frame
-//! louder, as if the loudest of the last seconds were at [`TARGET_LEVEL_DB`]. What is fainter than
-//! [`FAINT_LEVEL_DB`] stays as it is: that is the other party, heard through the line, and amplified it becomes
-//! words that nobody said to this end. Whisper needs no such help: its spectrogram has no level.
+//! The network misses quiet callers: of 207 words at −48 dB it accepted 118. So frames are
+//! amplified for it, as if the loudest frame of the last seconds were at [`TARGET_LEVEL_DB`]. A
+//! party below [`FAINT_LEVEL_DB`] is not amplified: it is the other party, audible through the
+//! line, and amplified it would be recognised as words that were not spoken at this end. Whisper
+//! needs no amplification, because its spectrogram is independent of the level.
 
 use earshot::Detector;
 
-/// Samples in one frame at 16 kHz.
+/// Samples per frame at 16 kHz.
 pub const FRAME_SAMPLES: usize = 256;
 
-/// Milliseconds in one frame.
+/// Milliseconds per frame.
 pub const FRAME_MS: u64 = 16;
 
-/// A frame this likely to be speech begins speech. Lower hears more breaths.
+/// Score at which speech starts. A lower threshold accepts more breaths.
 const SCORE_ON: f32 = 0.5;
 
-/// A frame less likely than this ends speech. Lower bridges soft syllables.
+/// Score below which speech ends. A lower threshold bridges soft syllables.
 const SCORE_OFF: f32 = 0.35;
 
-/// Nothing below this level is speech of a party on the phone, in dB of full scale.
+/// Minimum level of speech by a party on the phone, in dB of full scale.
 const LEVEL_DB_MIN: f32 = -62.0;
 
-/// Speech stands out of the line's own noise by at least this much.
+/// Minimum level of speech above the noise floor of the line.
 const ABOVE_FLOOR_DB_MIN: f32 = 6.0;
 
-/// How fast the noise floor is believed to rise, a frame. 3 dB a second: faster takes long vowels
-/// for noise, slower stays deaf longer when a fan starts.
+/// Maximum rise of the noise floor per frame: 3 dB a second. A faster rise takes long vowels for
+/// noise; a slower one misses speech for longer after a fan starts.
 const NOISE_FLOOR_RISE_DB: f32 = 3.0 * FRAME_MS as f32 / 1_000.0;
 
-/// The noise floor is never believed to be higher than this: continuous loud sound is for the
-/// network to judge.
+/// Maximum noise floor: continuous loud sound is left to the network.
 const NOISE_FLOOR_DB_MAX: f32 = -45.0;
 
-/// How loud the loudest frames are of speech that the network finds.
+/// Level of the loudest frames at which the network finds speech.
 const TARGET_LEVEL_DB: f32 = -35.0;
 
-/// What is quieter is amplified by no more than this. Of 24 clips at −48 dB 2 of 230 words are left out
-/// with it, and none fewer with 26 dB, which lets the other party's echo through.
+/// Maximum amplification. Of 24 clips at −48 dB, 2 of 230 words are missed with it. 26 dB miss as
+/// many, and let the other party's echo through.
 const GAIN_DB_MAX: f32 = 8.0;
 
-/// A party whose loudest frame is fainter is not amplified. The loudest of speech at −48 dB are at −44;
-/// where the other party was heard through the line in the gaps of real calls, and amplified, gave
-/// words, two of three times they were below −50.
+/// A party is not amplified if its loudest frame is fainter. The loudest frames of speech at −48 dB
+/// are at −44 dB. Where the other party was audible in the gaps of real calls and its echo,
+/// amplified, was recognised as words, the loudest frame was below −50 dB in two of three cases.
 const FAINT_LEVEL_DB: f32 = -50.0;
 
-/// Only a frame that stands out of the line's own noise by this much says how loud the party is.
+/// Minimum level above the noise floor at which a frame counts for the party's peak level.
 const LOUD_ABOVE_FLOOR_DB_MIN: f32 = 10.0;
 
-/// How fast the loudest frame is forgotten, a frame in which somebody is heard: 6 dB a second.
+/// Decay of the peak level per counted frame: 6 dB a second.
 const PEAK_DECAY_DB: f32 = 6.0 * FRAME_MS as f32 / 1_000.0;
 
-/// The level given to digital silence.
+/// Level of digital silence.
 const SILENCE_DB: f32 = -100.0;
 
-/// What the detector thinks of one frame.
+/// Result for one frame.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct VadDecision {
-    /// Whether it is speech, hysteresis and gates applied.
+    /// Whether the frame is speech, after hysteresis and level gates.
     pub is_speech: bool,
     /// The network's score, 0 to 1.
     pub score: f32,
@@ -71,12 +71,12 @@ pub struct VadDecision {
     pub level_db: f32,
 }
 
-/// The detector of one track; about 8 KiB.
+/// Detector of one track; about 8 KiB.
 pub struct Vad {
     detector: Box<Detector>,
     is_speaking: bool,
     noise_floor_db: f32,
-    /// The loudest of the last seconds; `None`: nobody has been heard.
+    /// Peak level of the last seconds; `None` before the first loud frame.
     peak_level_db: Option<f32>,
 }
 
@@ -100,14 +100,14 @@ impl std::fmt::Debug for Vad {
 }
 
 impl Vad {
-    /// Judges the next frame: exactly [`FRAME_SAMPLES`] samples at 16 kHz, −1 to 1.
+    /// Classifies the next frame: exactly [`FRAME_SAMPLES`] samples at 16 kHz, −1 to 1.
     pub fn push_frame(&mut self, frame: &[f32; FRAME_SAMPLES]) -> VadDecision {
         let level_db = level_db(frame);
         self.noise_floor_db = level_db
             .min(self.noise_floor_db + NOISE_FLOOR_RISE_DB)
             .min(NOISE_FLOOR_DB_MAX);
         let gain = self.update_gain(level_db);
-        // A resampler overshoots loud consonants a little; the network takes no more than ±1.
+        // The resampler overshoots loud consonants a little; the network accepts at most ±1.
         let score = self
             .detector
             .predict_f32(&frame.map(|sample| (sample * gain).clamp(-1.0, 1.0)));
@@ -126,7 +126,8 @@ impl Vad {
         }
     }
 
-    /// By how much the network hears a frame of this level louder than it is.
+    /// Updates the peak level by a frame of this level. Returns the factor that amplifies the frame
+    /// for the network.
     fn update_gain(&mut self, level_db: f32) -> f32 {
         if level_db >= self.noise_floor_db + LOUD_ABOVE_FLOOR_DB_MIN {
             let fallen = self.peak_level_db.map(|peak_db| peak_db - PEAK_DECAY_DB);

@@ -1,13 +1,17 @@
-//! Whisper, by whisper.cpp: for models that [`native`](crate::engine::native) leaves to it, and as
-//! the reference. The only file that names `whisper_rs`; it has `unsafe` in it because
-//! whisper.cpp's logits filter and abort flag are C callbacks.
+//! Whisper inference by whisper.cpp, for the models that [`native`](crate::engine::native) does not
+//! support, and as the reference. The only file that uses `whisper_rs`. It contains `unsafe` code
+//! because whisper.cpp's logits filter and abort flag are C callbacks.
 //!
-//! Settings that were measured on 8 kHz phone turns: greedy; timestamps on; the encoder's context
-//! trimmed to the clip's length and [`PADDING_MS`], but not below [`CONTEXT_MIN`]; the text ended by
-//! force at the end of speech or where it is a loop ([`DecodeRules::next`],
-//! [`DecodeRules::tokens_before_loop`]); flash attention off (with a trimmed context it attends to rows of
-//! earlier calls). A final whose text looks wrong is tried once more with more context, and a text that
-//! repeats itself with the whole window: with less, Whisper repeats what was said once.
+//! These settings were measured on 8 kHz phone turns:
+//!
+//! - Greedy search, with timestamps.
+//! - The encoder's context is trimmed to the length of the clip and [`PADDING_MS`], but not below
+//!   [`CONTEXT_MIN`].
+//! - The text is forced to end at the end of speech, and where it is a loop
+//!   ([`DecodeRules::next_token_rule`], [`DecodeRules::tokens_before_loop`]).
+//! - Flash attention is off: with a trimmed context it attends to rows of earlier calls.
+//! - A final that looks wrong is decoded once more with more context, and a text that repeats
+//!   itself with the whole window: with less context, Whisper repeats words that were spoken once.
 
 use std::ffi::c_int;
 use std::ffi::c_void;
@@ -40,24 +44,24 @@ use crate::engine::recognizer::RecognizeError;
 use crate::engine::recognizer::RecognizeRequest;
 use crate::engine::recognizer::Recognizer;
 
-/// Encoder positions in a second of audio.
+/// Encoder positions per second of audio.
 const CONTEXT_HZ: usize = 50;
 
-/// Encoder positions in Whisper's whole window of 30 s.
+/// Encoder positions in the whole window of 30 s.
 const CONTEXT_MAX: usize = 1_500;
 
-/// The encoder never sees less than this many positions (6.4 s). Fewer is faster and loops more:
-/// 512 costs a third of the speed and gains nothing on bank turns or read sentences.
+/// Minimum number of encoder positions (6.4 s). Fewer are faster and cause more loops; 512 cost a
+/// third of the speed and gain nothing on bank turns or read sentences.
 const CONTEXT_MIN: usize = 320;
 
-/// What the encoder sees when a final is tried again (15.4 s). The whole window takes twice as
-/// long and mends no more.
+/// Encoder positions of the second pass over a final (15.4 s). The whole window takes twice as long
+/// and corrects no more.
 const CONTEXT_RETRY: usize = 768;
 
-/// Silence that the encoder sees after the clip.
+/// Silence after the clip in the encoder's context.
 const PADDING_MS: usize = 1_280;
 
-/// Clips are padded to this length: whisper.cpp gives up below 0.1 s.
+/// Clips are padded to this length: whisper.cpp rejects clips below 0.1 s.
 const SAMPLES_MIN: usize = audio::SPEECH_HZ as usize / 5;
 
 /// A loaded model, shared by all workers.
@@ -102,12 +106,12 @@ impl WhisperCppModel {
         })
     }
 
-    /// Whether it knows more than English.
+    /// Whether the model has languages other than English.
     pub fn is_multilingual(&self) -> bool {
         self.context.is_multilingual()
     }
 
-    /// A recogniser of its own for one worker: about 200 MB for tiny.
+    /// Creates a recognizer for one worker; about 200 MB for tiny.
     pub fn recognizer(&self) -> Result<WhisperCppRecognizer, RecognizeError> {
         let state = self.context.create_state().map_err(failed)?;
         Ok(WhisperCppRecognizer {
@@ -118,8 +122,8 @@ impl WhisperCppModel {
     }
 }
 
-/// The graphics card that whisper.cpp computes on; `None`: the processor does. Only a build with the
-/// feature `cuda` or `vulkan` ever finds one.
+/// Returns the name of the graphics card that whisper.cpp uses; `None` if it uses the processor.
+/// Only builds with the feature `cuda` or `vulkan` can find a card.
 #[expect(unsafe_code, reason = "ggml is C")]
 pub fn graphics_card() -> Option<String> {
     use whisper_rs::whisper_rs_sys as ggml;
@@ -127,8 +131,8 @@ pub fn graphics_card() -> Option<String> {
         ggml::ggml_backend_dev_type_GGML_BACKEND_DEVICE_TYPE_GPU,
         ggml::ggml_backend_dev_type_GGML_BACKEND_DEVICE_TYPE_IGPU,
     ];
-    // SAFETY: ggml's list of devices is filled once and never freed; each place below its count holds
-    // one, whose description ends with a zero.
+    // SAFETY: ggml's list of devices is filled once and never freed; each index below its count is a
+    // device, and its description is a string with a terminating zero.
     unsafe {
         let mut devices =
             (0..ggml::ggml_backend_dev_count()).map(|n| ggml::ggml_backend_dev_get(n));
@@ -138,17 +142,17 @@ pub fn graphics_card() -> Option<String> {
     }
 }
 
-/// How much of the encoder a pass uses.
+/// Encoder context of a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ContextPolicy {
-    /// Trimmed to the clip, and again with more context where a text looks wrong.
+    /// Trimmed to the clip; a text that looks wrong is decoded again with more context.
     #[default]
     Trimmed,
-    /// The whole window of 30 s, always, and no forced end: the offline reference.
+    /// Always the whole window of 30 s, without a forced end: the offline reference.
     FullContext,
 }
 
-/// One worker's recogniser.
+/// Recognizer of one worker.
 pub struct WhisperCppRecognizer {
     model: WhisperCppModel,
     state: WhisperState,
@@ -156,7 +160,7 @@ pub struct WhisperCppRecognizer {
 }
 
 impl WhisperCppRecognizer {
-    /// The same recogniser with another policy.
+    /// Returns the same recognizer with another policy.
     #[must_use]
     pub fn with_policy(self, policy: ContextPolicy) -> Self {
         Self { policy, ..self }
@@ -189,7 +193,7 @@ impl WhisperCppRecognizer {
         if self.policy == ContextPolicy::Trimmed {
             parameters.set_max_tokens(tokens_max(request) as c_int);
         }
-        // whisper-rs leaks each language string, a few bytes; "en" is the default and needs none.
+        // whisper-rs leaks each language string, a few bytes; "en" is the default and is not set.
         if self.model.is_multilingual() && request.language != Some("en") {
             parameters.set_language(request.language.or(Some("auto")));
         }
@@ -205,7 +209,7 @@ impl WhisperCppRecognizer {
         Ok(self.to_decoded_text(request, kept_tokens))
     }
 
-    /// Reads what the state holds after a pass.
+    /// Reads the segments of the state after a pass.
     fn to_decoded_text(
         &self,
         request: &RecognizeRequest<'_>,
@@ -218,7 +222,7 @@ impl WhisperCppRecognizer {
         let mut taken = 0;
         for segment in self.state.as_iter() {
             no_speech = no_speech.max(segment.no_speech_probability());
-            // Over several windows only the segments' own times count from the beginning.
+            // Over several windows, only the times of segments count from the start of the clip.
             let at_ms = |centiseconds: i64| u32::try_from(centiseconds * 10).unwrap_or(0);
             if whole {
                 decoded_tokens.push(DecodedToken::Timestamp(at_ms(segment.start_timestamp())));
@@ -302,21 +306,21 @@ impl WhisperCppRecognizer {
     }
 }
 
-/// What the callbacks of one pass look at.
+/// Data of the callbacks of one pass.
 struct PassObserver<'a> {
     rules: &'a DecodeRules,
-    /// `None`: the text is not ended by force.
+    /// End of speech; `None` if the text is not forced to end.
     speech_end_ms: Option<u32>,
     cancelled: &'a AtomicBool,
     tokens: Vec<i32>,
-    /// How likely each was.
+    /// Log-probability of each token.
     logprobs: Vec<f32>,
-    /// The text was a loop, of which so many tokens are kept.
+    /// Number of tokens to keep if the text is a loop.
     kept_tokens: Option<usize>,
 }
 
 impl PassObserver<'_> {
-    /// Decides what may come next, where `logits` say how likely each token is.
+    /// Sets the logits of tokens that must not follow to −∞, and detects a loop.
     fn filter_logits(&mut self, speech_end_ms: u32, logits: &mut [f32]) {
         let rules = self.rules;
         let end = rules.eot as usize;
@@ -338,10 +342,11 @@ impl PassObserver<'_> {
         }
     }
 
-    /// How many tokens to keep of a text that has as many as it may have, and no end.
+    /// Returns the number of tokens to keep of a text that reached its maximum length without an
+    /// end; `None` if it has an end or is no loop.
     fn tokens_before_cutoff(&self, tokens_max: usize) -> Option<usize> {
         let end_ms = self.speech_end_ms?;
-        // The last token was not seen.
+        // The callback did not see the last token.
         let is_full = self.tokens.len() + 1 >= tokens_max;
         is_full
             .then(|| {
@@ -357,7 +362,7 @@ impl PassObserver<'_> {
     )]
     fn attach(&mut self, parameters: &mut FullParams<'_, '_>) {
         let this: *mut c_void = std::ptr::from_mut(self).cast();
-        // SAFETY: `pass` runs the parameters before `self` goes out of scope, on this thread, and
+        // SAFETY: `run_pass` runs the parameters before `self` goes out of scope, on this thread, and
         // whisper.cpp calls back on it (n_threads is 1) and keeps neither pointer afterwards.
         unsafe {
             parameters.set_filter_logits_callback(Some(filter_logits));
@@ -368,7 +373,7 @@ impl PassObserver<'_> {
     }
 }
 
-/// Sets every logit but end-of-text to −∞ where the text must end.
+/// Callback of whisper.cpp before each token: calls [`PassObserver::filter_logits`].
 #[expect(unsafe_code, reason = "called by whisper.cpp")]
 unsafe extern "C" fn filter_logits(
     context: *mut WhisperSysContext,
@@ -378,8 +383,8 @@ unsafe extern "C" fn filter_logits(
     logits: *mut f32,
     observer: *mut c_void,
 ) {
-    // SAFETY: whisper.cpp hands over `token_count` tokens and one logit for each entry of the
-    // context's vocabulary; `observer` is the `PassObserver` that `attach` gave it, borrowed by nobody else
+    // SAFETY: whisper.cpp passes `token_count` tokens and one logit for each entry of the context's
+    // vocabulary; `observer` is the `PassObserver` that `attach` gave it, and has no other borrow
     // during the pass.
     let (observer, tokens, logits) = unsafe {
         let vocab_size = whisper_rs::whisper_rs_sys::whisper_n_vocab(context) as usize;
@@ -429,12 +434,12 @@ fn has_cpu_features() -> bool {
     true
 }
 
-/// What ggml itself makes of floats and of blocks of fewer bits.
+/// ggml's own conversion between floats and quantised blocks, as the reference for tests.
 #[cfg(test)]
 pub(crate) mod reference {
     use whisper_rs::whisper_rs_sys as ggml;
 
-    /// Blocks of ggml's type `kind` out of whole blocks of values.
+    /// Converts values to blocks of ggml's type `kind`. The number of values must fill the blocks.
     #[expect(unsafe_code, reason = "ggml is C")]
     pub(crate) fn quantise(kind: u32, values: &[f32]) -> Vec<u8> {
         let mut blocks = vec![0_u8; values.len() * 4];
@@ -449,7 +454,7 @@ pub(crate) mod reference {
         blocks
     }
 
-    /// The `count` values of blocks that [`quantise`] made.
+    /// Converts blocks made by [`quantise`] to `count` values.
     #[expect(unsafe_code, reason = "ggml is C")]
     pub(crate) fn dequantise(kind: u32, blocks: &[u8], count: usize) -> Vec<f32> {
         let mut values = vec![0.0; count];

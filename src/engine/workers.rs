@@ -1,5 +1,4 @@
-//! Threads that own a recogniser each, and the queue they share. Decides nothing: the order is
-//! the scheduler's.
+//! Threads that own a recognizer each, and the queue that they share. The scheduler decides the order.
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
@@ -29,15 +28,15 @@ use crate::engine::scheduler::TrackId;
 use crate::engine::track::JobOutcome;
 use crate::engine::track::JobResult;
 
-/// Added to the niceness of the threads that recognise, so that sockets, webhooks and the database are
-/// served at once while every core recognises. Measured on two cores, with 8,400 attacking clients beside
-/// two calls: webhooks are answered within 64 ms (p99) instead of 450, and last words come no later.
+/// Added to the niceness of the recognition threads, so that sockets, webhooks and the database are served at
+/// once while every core recognises. Measured on two cores, with 8,400 attacking clients beside two calls:
+/// webhooks are answered within 64 ms (p99) instead of 450, and the last words appear no later.
 const NICENESS: i32 = 5;
 
-/// An answer with the name of the voice that it is for.
+/// A job's result with the track that it is for.
 pub type TrackResult = (TrackId, JobResult);
 
-/// Where a job's answer goes.
+/// The destination of a job's result.
 pub type ResultSender = mpsc::Sender<TrackResult>;
 
 /// The worker threads and their queue.
@@ -51,34 +50,34 @@ pub struct Workers {
 struct WorkerQueue {
     state: Mutex<QueueState>,
     changed: Condvar,
-    /// Stops passes that run.
+    /// Cancels the passes in progress.
     abort: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct QueueState {
     scheduler: Scheduler<ResultSender>,
-    /// Answers for jobs that will not run, which a worker hands out.
+    /// Outcomes of jobs that will not run, which a worker sends.
     unrun_jobs: VecDeque<(RecognitionJob, ResultSender, JobOutcome)>,
     totals: WorkTotals,
     stopped: bool,
 }
 
-/// What the workers have done so far.
+/// Totals of the workers' work so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct WorkTotals {
-    /// Audio that finals were made from.
+    /// Audio that finals covered.
     pub final_audio: Duration,
     /// Thread time that finals took.
     pub final_time: Duration,
-    /// Finals made quickly because others waited.
+    /// Finals that took the fast path because other finals waited or they were late.
     pub fast_finals: u64,
     /// Thread time that partials took.
     pub partial_time: Duration,
 }
 
 impl Workers {
-    /// One thread for each recogniser.
+    /// Starts one thread for each recognizer.
     pub fn start(recognizers: Vec<Box<dyn Recognizer>>) -> Self {
         let shared = Arc::new(WorkerQueue::default());
         let threads = recognizers.into_iter().enumerate().map(|(n, recognizer)| {
@@ -95,7 +94,7 @@ impl Workers {
         Self { shared, threads }
     }
 
-    /// Queues a job; never waits. Its answer comes through `reply`, whatever becomes of it.
+    /// Queues a job; never waits. `reply` receives its result, also if the job never runs.
     pub fn submit(&self, job: RecognitionJob, reply: ResultSender) {
         let mut queue = self.shared.lock();
         let refused = (job.track_id, job.utterance, job.pass);
@@ -112,26 +111,26 @@ impl Workers {
         self.shared.changed.notify_one();
     }
 
-    /// How far the oldest waiting final is behind its speech.
+    /// Returns the time since the end of the oldest waiting final's speech.
     pub fn final_lag(&self) -> Duration {
         self.shared.lock().scheduler.final_lag(clock::now())
     }
 
-    /// What became of the jobs, and what they cost.
+    /// Returns the counts of jobs and the totals of their work.
     pub fn statistics(&self) -> (SchedulerCounts, WorkTotals) {
         let queue = self.shared.lock();
         (queue.scheduler.counts(), queue.totals)
     }
 
-    /// Stops: what runs is abandoned, what waits is dropped, the threads end. Blocks for the
-    /// length of one encoder pass at most.
+    /// Cancels the passes in progress, drops the waiting jobs and joins the threads. Blocks for the length of
+    /// one encoder pass at most.
     pub fn stop(&self) {
         self.shared.lock().stopped = true;
         self.shared.abort.store(true, Ordering::Relaxed);
         self.shared.changed.notify_all();
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         for thread in threads.drain(..) {
-            let _ = thread.join(); // a worker catches its panics, so this is no news
+            let _ = thread.join(); // a worker catches panics: never an error
         }
     }
 }
@@ -147,7 +146,7 @@ impl WorkerQueue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next thing for a worker to do; `None` when it should end.
+    /// Returns the next task for a worker, blocking until there is one; `None` when the worker should end.
     fn next_task(&self) -> Option<WorkerTask> {
         let mut queue = self.lock();
         loop {
@@ -188,12 +187,13 @@ enum WorkerTask {
     Reply(RecognitionJob, ResultSender, JobOutcome),
 }
 
-/// Lowers the priority of this thread. Elsewhere than on Linux that would be the whole process's.
+/// Lowers the priority of this thread, on Linux only: elsewhere that would be the priority of the whole
+/// process.
 fn lower_thread_priority() {
     if cfg!(target_os = "linux")
         && let Err(error) = rustix::process::nice(NICENESS)
     {
-        tracing::debug!(%error, "a recognition thread keeps the priority of the others");
+        tracing::debug!(%error, "could not lower the priority of a recognition thread");
     }
 }
 
@@ -213,12 +213,12 @@ fn run_worker(shared: &WorkerQueue, mut recognizer: Box<dyn Recognizer>) {
             pass: job.pass,
             outcome,
         };
-        // A call that is gone wants no answer.
+        // An error only means that the call has ended.
         let _ = reply.blocking_send((job.track_id, result));
     }
 }
 
-/// Runs one job on this thread.
+/// Runs one job on the calling thread.
 pub(crate) fn recognize(
     recognizer: &mut dyn Recognizer,
     job: &RecognitionJob,

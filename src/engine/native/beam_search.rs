@@ -1,17 +1,19 @@
-//! Which text fits what was heard best: beam search, of which width one is to take the likeliest
-//! token each time. Pure: no I/O.
+//! Beam search: finds the most probable token sequence for a clip. A beam of one is greedy search.
+//! Pure: no I/O.
 //!
-//! Words that are expected are helped on the way (`expected`).
+//! Source: <https://github.com/openai/whisper>, `whisper/decoding.py` (`ApplyTimestampRules`,
+//! `BeamSearchDecoder`, `MaximumLikelihoodRanker`). Its rules: a text starts with a timestamp,
+//! timestamps are in pairs and never decrease, and where all timestamps together are more probable
+//! than any text token, the next token is a timestamp. Five things differ:
 //!
-//! Of texts that differ only in their times, the best alone goes on: a beam of five would otherwise
-//! begin with five times and no second word, and end as often as not with five times again. No text
-//! ends where somebody still speaks, and none goes on as a loop: it is taken back to where going on so
-//! was least likely, and goes on otherwise (`hallucination`). What can no longer become the best is given up.
-//!
-//! The rules of what may follow what are Whisper's own: a text begins with a time, times come in
-//! pairs and never run backwards, and where times together are likelier than any word, a time comes
-//! next. Source: <https://github.com/openai/whisper>, `whisper/decoding.py`
-//! (`ApplyTimestampRules`, `BeamSearchDecoder`, `MaximumLikelihoodRanker`).
+//! - Of hypotheses that differ only in their timestamps, the best one is kept. Otherwise a beam of
+//!   five starts with five timestamps and no second word, and often ends with five timestamps
+//!   again.
+//! - A text cannot end while speech continues.
+//! - A text does not continue a loop: it is cut back to the point where the loop was least likely
+//!   to continue, and continues there with another token ([`hallucination`]).
+//! - Hotwords add a bonus to the score ([`hotwords`](super::hotwords)).
+//! - A hypothesis that can no longer become the best is pruned.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
@@ -29,59 +31,60 @@ use crate::engine::hallucination;
 use crate::engine::hallucination::NextToken;
 use crate::engine::hallucination::TIMESTAMP_MS;
 
-/// Words that begin later than this after the beginning of a clip are not believed.
+/// Latest time of the first timestamp: later ones are not credible.
 const INITIAL_TIMESTAMP_MS_MAX: u32 = 1_000;
 
-/// A text that is so much less likely than another (in natural logarithms) is given up. Of 12,684 words
-/// as many were wrong as without it, and a beam of five costs a tenth less; at 3, 32 more were.
+/// A hypothesis that is less likely than another by this much (natural logarithm) is pruned. Of
+/// 12,684 words, as many were wrong as without pruning, and a beam of five takes a tenth less time;
+/// at 3, 32 more were wrong.
 const PRUNE_LOGPROB: f32 = 4.0;
 
-/// What to look for.
+/// Parameters of a search.
 pub(super) struct BeamSearch<'a> {
     pub(super) special_tokens: SpecialTokens,
     pub(super) rules: &'a hallucination::DecodeRules,
-    /// Words that are made likelier.
+    /// Words that have a bonus.
     pub(super) hotwords: &'a HotwordTrie,
-    /// Hypotheses kept from token to token.
+    /// Number of hypotheses kept from token to token.
     pub(super) beam_size: usize,
-    /// Where speech ends; `None`: nobody knows.
+    /// End of speech in the clip; `None` if it is unknown.
     pub(super) speech_end_ms: Option<u32>,
     pub(super) tokens_max: usize,
     pub(super) cancelled: &'a AtomicBool,
 }
 
-/// A text, as tokens.
+/// A token sequence and its score.
 #[derive(Debug, Clone, Default)]
 pub(super) struct BeamHypothesis {
-    /// Words and times, without the end.
+    /// Text and timestamps, without end of text.
     pub(super) tokens: Vec<i32>,
-    /// How likely each was.
+    /// Log-probability of each token.
     pub(super) logprobs: Vec<f32>,
-    /// Whether it was a loop, which it has left.
+    /// Whether the text contained a loop, which was cut.
     pub(super) had_loop: bool,
-    /// What must not come next: it would begin the loop again.
+    /// Token that must not follow, because it would start the loop again.
     banned_token: Option<i32>,
-    /// Of all, and of what expected words earned: the higher, the better the text. It is not divided
-    /// by the text's length, as Whisper does: that keeps texts from ending early, and favours
-    /// repetitions; here a text that would end early may not.
+    /// Sum of the log-probabilities and the hotword bonuses; higher is better. Unlike in Whisper,
+    /// it is not divided by the length: the division keeps texts from ending early, and favours
+    /// repetitions. Here a text cannot end early.
     score: f32,
     trie_position: TriePosition,
     kv_path: KvPath,
 }
 
-/// A token more for one of the texts.
+/// Extension of a hypothesis by one token.
 struct BeamCandidate {
-    /// How likely the text is with it.
+    /// Score of the extended hypothesis.
     score: f32,
-    /// Which text.
+    /// Index of the hypothesis.
     hypothesis: usize,
     token: i32,
     logprob: f32,
 }
 
 impl BeamSearch<'_> {
-    /// The best text; `None`: called off. `kv_path` is that of the prompt, and `logits` what may
-    /// follow it.
+    /// Returns the best hypothesis; `None` if the request is cancelled. `kv_path` is the path of
+    /// the prompt, and `logits` are those of the token after it.
     pub(super) fn run(
         &self,
         state: &mut DecoderState<'_>,
@@ -125,7 +128,8 @@ impl BeamSearch<'_> {
         Some(best.unwrap_or_default())
     }
 
-    /// The best texts of one token more, best first; those that ended go to `finished`.
+    /// Extends the hypotheses by one token, and returns the best extensions, best first. Hypotheses
+    /// that end are moved to `finished`.
     fn expand_hypotheses(
         &self,
         hypotheses: &[BeamHypothesis],
@@ -133,7 +137,7 @@ impl BeamSearch<'_> {
         finished: &mut Vec<BeamHypothesis>,
     ) -> Vec<BeamHypothesis> {
         let mut candidates: Vec<BeamCandidate> = Vec::new();
-        // First those that have left a loop, which look again at what may follow.
+        // Hypotheses that were cut are added first: they wait for new logits.
         let mut next: Vec<BeamHypothesis> = Vec::with_capacity(self.beam_size);
         let is_new = |next: &[BeamHypothesis], hypothesis: &BeamHypothesis| {
             let mut others = next.iter();
@@ -175,7 +179,7 @@ impl BeamSearch<'_> {
         next
     }
 
-    /// Adds the likeliest tokens that may follow a text.
+    /// Adds the likeliest extensions of a hypothesis to `candidates`.
     fn push_candidates(
         &self,
         index: usize,
@@ -216,7 +220,7 @@ impl BeamSearch<'_> {
         }
     }
 
-    /// Adds what would make an expected word to the tokens that may come next.
+    /// Adds to `tokens` those that would continue or start a hotword.
     fn add_hotword_tokens(
         &self,
         trie_position: TriePosition,
@@ -238,7 +242,8 @@ impl BeamSearch<'_> {
         })
     }
 
-    /// What a text was before it became a loop; `None`: it is none. `broken_off`: it has no end.
+    /// Returns the hypothesis without its loop; `None` if it is no loop. `broken_off`: the text
+    /// reached its maximum length without an end.
     fn cut_loop(&self, hypothesis: &BeamHypothesis, broken_off: bool) -> Option<BeamHypothesis> {
         let end_ms = self.speech_end_ms.unwrap_or(u32::MAX / 2);
         let kept = self.rules.tokens_before_loop(
@@ -284,7 +289,8 @@ impl BeamHypothesis {
         hypothesis
     }
 
-    /// Whether two texts differ in nothing but when their words are said.
+    /// Whether two hypotheses differ only in their timestamps. Both must end with the same number
+    /// of timestamps, which decides the tokens that may follow.
     fn has_same_words(&self, other: &Self, special_tokens: SpecialTokens) -> bool {
         let is_word = |token: &&i32| **token < special_tokens.timestamp_begin;
         let (ours, theirs) = (self.tokens.iter(), other.tokens.iter());
@@ -297,9 +303,9 @@ impl BeamHypothesis {
     }
 }
 
-/// Drops the texts that will not become the best. A text's likelihood only falls as it goes on (unless
-/// words are expected), so one that is behind a finished one is lost for certain; one that is
-/// [`PRUNE_LOGPROB`] behind another that goes on, nearly so.
+/// Drops the hypotheses that will not become the best. The score falls with every token (unless
+/// there are hotwords), so a hypothesis behind a finished one has certainly lost, and one that is
+/// [`PRUNE_LOGPROB`] behind another unfinished one almost certainly.
 fn prune_hypotheses(hypotheses: &mut Vec<BeamHypothesis>, finished: &[BeamHypothesis]) {
     let best_score = |hypotheses: &[BeamHypothesis]| {
         hypotheses
@@ -311,7 +317,7 @@ fn prune_hypotheses(hypotheses: &mut Vec<BeamHypothesis>, finished: &[BeamHypoth
     hypotheses.retain(|hypothesis| hypothesis.score > least);
 }
 
-/// Makes what must not follow `tokens` impossible.
+/// Sets the logits of the tokens that must not follow `tokens` to −∞.
 fn apply_timestamp_rules(logits: &mut [f32], tokens: &[i32], special_tokens: SpecialTokens) {
     let first = special_tokens.timestamp_begin;
     let is_time = |token: &i32| *token >= first;
@@ -332,7 +338,7 @@ fn apply_timestamp_rules(logits: &mut [f32], tokens: &[i32], special_tokens: Spe
         .find(|token| is_time(token))
         .map_or(0, |token| token - first);
     if is_time(last) {
-        // A stretch of words has ended: another one begins, or the text ends.
+        // A stretch of words is closed: a timestamp opens the next one, or the text ends.
         words[..special_tokens.eot as usize].fill(f32::NEG_INFINITY);
         times[..latest as usize].fill(f32::NEG_INFINITY);
     } else {
@@ -343,7 +349,7 @@ fn apply_timestamp_rules(logits: &mut [f32], tokens: &[i32], special_tokens: Spe
     }
 }
 
-/// The logarithm of the sum of the exponentials.
+/// Returns the logarithm of the sum of the exponentials; −∞ if every logit is −∞.
 pub(super) fn log_sum_exp(logits: &[f32]) -> f32 {
     let highest = kernel::max(logits);
     if highest == f32::NEG_INFINITY {
@@ -362,7 +368,7 @@ mod tests {
         SpecialTokens::for_vocab_size(51_864).unwrap()
     }
 
-    /// What may follow: words, the end, and from which time on.
+    /// Returns the tokens that may follow: text, end of text, and the first possible timestamp.
     fn allowed(tokens: &[i32], logits: &[(i32, f32)]) -> (bool, bool, Option<i32>) {
         let special_tokens = special_tokens();
         let mut all = vec![0.0; 51_864];
@@ -384,7 +390,7 @@ mod tests {
         )
     }
 
-    /// A word so likely that no time outweighs it.
+    /// A text token that is likelier than all timestamps together.
     const WORD: (i32, f32) = (1_000, 30.0);
 
     #[test]
@@ -403,12 +409,12 @@ mod tests {
         assert_eq!(
             allowed(&[at(5)], &[]),
             (true, true, None),
-            "words after the first time"
+            "text after the first timestamp"
         );
         assert_eq!(
             allowed(&[at(5), 7], &[WORD]),
             (true, true, Some(6)),
-            "a word has a length"
+            "a word has a duration"
         );
         assert_eq!(
             allowed(&[at(5), 7, at(9)], &[(50_256, 30.0)]),
@@ -437,7 +443,7 @@ mod tests {
         assert!(!same(&[at(0), 7], &[at(0), 8]));
         assert!(
             !same(&[at(0), 7], &[at(0), 7, at(9)]),
-            "what may follow differs"
+            "different tokens may follow"
         );
     }
 
@@ -494,7 +500,7 @@ mod tests {
         };
         let time = timestamp_begin;
         let left = search.cut_loop(&hypothesis(&[time, 5, 7, 7, 7, 7, 7, 7, 7, 7]), false);
-        let left = left.expect("there is no time to say this");
+        let left = left.expect("the repetition takes too long to speak");
         assert_eq!(left.tokens, [time, 5, 7, 7]);
         assert_eq!((left.banned_token, left.had_loop), (Some(7), true));
         assert_eq!(

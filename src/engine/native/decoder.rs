@@ -1,8 +1,9 @@
-//! What the encoder heard and the tokens so far → how likely each token is next. Pure: no I/O.
+//! Text decoder: encoder rows and previous tokens → logits of the next token. Pure: no I/O.
 //!
-//! Several hypotheses about one clip go on side by side, so that the weights, which are most of
-//! the work to read, are read once for all. What a token leaves behind for those after it is a row
-//! in a pool; a hypothesis is the list of its rows, so that one can branch off another for nothing.
+//! The hypotheses of one clip (the beams) are evaluated as one batch: reading the weights is most
+//! of the work, and a batch reads them once. The self-attention keys and values of all tokens of
+//! all hypotheses are rows of one pool. A hypothesis is a list of its rows ([`KvPath`]), so that a
+//! branch copies no keys and no values.
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
@@ -23,21 +24,21 @@ use super::layers::Linear;
 use super::layers::softmax;
 use super::special_tokens::SpecialTokens;
 
-/// So many of the likeliest words have their exact likelihood.
+/// Number of text tokens, the likeliest ones, with exact logits.
 pub(super) const EXACT_LOGITS: usize = 16;
 
-/// The decoder's weights.
+/// Weights of the decoder, and the cross-attention cache of silence.
 pub(super) struct Decoder {
     width: usize,
     context_tokens: usize,
     special_tokens: SpecialTokens,
-    /// A row for each token; the way in and the way out.
+    /// `vocabulary × width`: maps tokens to rows, and (tied) the last rows to logits.
     token_embedding: Vec<f16>,
     int8_embedding: Int8Embedding,
     positional_embedding: Vec<f32>,
     blocks: Vec<DecoderBlock>,
     ln: LayerNorm,
-    /// Of remembered silence, one for each layer.
+    /// Keys and values of the cached silence, one entry per layer.
     silence_cross_kv: Vec<KeyValues>,
 }
 
@@ -47,7 +48,7 @@ struct DecoderBlock {
     self_attn_out: HalfLinear,
     cross_attn_ln: LayerNorm,
     cross_attn_query: HalfLinear,
-    /// Of all rows of a clip at once.
+    /// In f32: applied to all rows of a clip at once.
     cross_attn_key: Linear,
     cross_attn_value: Linear,
     cross_attn_out: HalfLinear,
@@ -56,15 +57,16 @@ struct DecoderBlock {
     mlp_down: HalfLinear,
 }
 
-/// The words' rows of the embedding in bytes: which words are likely, at half the reading.
+/// Rows of the text tokens' embedding, quantised to int8: estimates which tokens are likely while
+/// reading half as many bytes.
 struct Int8Embedding {
     bytes: Vec<i8>,
-    /// One for each row.
+    /// One per row.
     scales: Vec<f32>,
 }
 
 impl Decoder {
-    /// `silence`: the encoder's rows of it.
+    /// Loads the weights. `silence` holds the encoder's output rows for silence (`rows × width`).
     pub(super) fn load(
         file: &mut GgmlFile,
         special_tokens: SpecialTokens,
@@ -102,7 +104,8 @@ impl Decoder {
         })
     }
 
-    /// Begins to listen to the encoder's rows; `has_cached_silence`: remembered silence follows them.
+    /// Computes the cross-attention keys and values of the encoder's `rows` (`rows × width`). With
+    /// `has_cached_silence`, the cached silence follows them, up to the end of the window.
     pub(super) fn new_state(&self, rows: &[f32], has_cached_silence: bool) -> DecoderState<'_> {
         let silence_from = rows.len() / self.width / SILENCE_STRIDE;
         DecoderState {
@@ -157,46 +160,47 @@ impl DecoderBlock {
     }
 }
 
-/// One clip's way through the decoder.
+/// Key/value caches of one clip.
 pub(super) struct DecoderState<'m> {
     decoder: &'m Decoder,
-    /// One for each layer.
+    /// Keys and values of the encoder's rows, one entry per layer.
     cross_kv: Vec<KeyValues>,
-    /// The first row of remembered silence, if it counts.
+    /// First attended row of the cached silence; `None` if there is no cached silence.
     silence_from: Option<usize>,
-    /// What tokens left behind, one for each layer.
+    /// Keys and values of the tokens of all hypotheses, one entry per layer.
     self_kv: Vec<KeyValues>,
     self_kv_rows: usize,
 }
 
-/// A hypothesis' next token, and the rows of those before it.
+/// Next input token of a hypothesis, and the rows of its previous tokens in the key/value pool.
 #[derive(Debug, Clone, Default)]
 pub(super) struct KvPath {
     pub(super) token: i32,
     pub(super) kv_rows: Vec<usize>,
 }
 
-/// What may follow one hypothesis.
+/// Logits of the tokens that may follow one hypothesis.
 pub(super) struct Logits {
-    /// For each token. Of the words, only the [`EXACT_LOGITS`] likeliest are exact, the others within
-    /// a tenth or so; −∞ for tokens that are neither words, nor the end, nor times.
+    /// One per token. Timestamps and the [`EXACT_LOGITS`] likeliest text tokens are exact, other
+    /// text tokens within a tenth or so; −∞ for tokens that are neither text, nor end of text, nor
+    /// timestamps.
     pub(super) values: Vec<f32>,
     hidden: Vec<f32>,
 }
 
 impl DecoderState<'_> {
-    /// How many tokens a hypothesis can have.
+    /// Maximum number of tokens of a hypothesis, prompt included.
     pub(super) fn context_tokens(&self) -> usize {
         self.decoder.context_tokens
     }
 
-    /// Takes each path's token, adds its row to the path, and tells what may follow.
+    /// Feeds each path's token, appends its row to the path, and returns the logits, one per path.
     pub(super) fn forward(&mut self, paths: &mut [&mut KvPath]) -> Vec<Logits> {
         let rows = self.forward_hidden(paths);
         self.compute_logits(&rows)
     }
 
-    /// The same where what may follow is known.
+    /// Does the same without logits, and returns the hidden rows (`paths × width`).
     pub(super) fn forward_hidden(&mut self, paths: &mut [&mut KvPath]) -> Vec<f32> {
         let decoder = self.decoder;
         let width = decoder.width;
@@ -278,7 +282,8 @@ impl DecoderState<'_> {
         rows.map(|(n, row)| logits_of(n, row)).collect()
     }
 
-    /// How likely some token is that is not among the logits: a language, or that nobody speaks.
+    /// Returns the exact logit of one token that [`Logits::values`] leaves out: a language, or no
+    /// speech.
     pub(super) fn token_logit(&self, logits: &Logits, token: i32) -> f32 {
         self.decoder.exact_logit(&logits.hidden, token as usize)
     }
@@ -292,7 +297,8 @@ impl Decoder {
     }
 }
 
-/// Queries over `key_values` of rows; from row `repeated_from` on each counts [`SILENCE_STRIDE`] times.
+/// Attention of `queries` (`rows × width`) to the rows of `key_values`. Each row from
+/// `repeated_from` on counts as [`SILENCE_STRIDE`] equal rows.
 fn multi_head_attention(
     queries: &[f32],
     width: usize,
@@ -304,7 +310,7 @@ fn multi_head_attention(
     let rows = key_values.iter().map(|(keys, _)| keys.len() / width).sum();
     let mut weights = vec![0.0; rows];
     let mut out = vec![0.0; queries.len()];
-    // A head's keys and values stay near while one query after another looks at them.
+    // Head by head, so that all queries find its keys and values in the processor's cache.
     for head in (0..width).step_by(HEAD_DIM) {
         let part = |rows| MatrixView::new(rows, width).column_range(head, HEAD_DIM);
         let head_columns = head..head + HEAD_DIM;
@@ -348,7 +354,7 @@ impl Int8Embedding {
         Self { bytes, scales }
     }
 
-    /// For each of `inputs` a value for each row.
+    /// Returns one logit per row of the embedding for each of `inputs` (`n × width`).
     fn approximate_logits(&self, inputs: &[f32], width: usize) -> Vec<f32> {
         let (mut quantized, mut units) = (Vec::with_capacity(inputs.len()), Vec::new());
         for input in inputs.chunks_exact(width) {
@@ -368,13 +374,14 @@ impl Int8Embedding {
     }
 }
 
-/// The largest size of a value, but never zero.
+/// Returns the largest absolute value, or the smallest positive one instead of zero: callers divide
+/// by it.
 fn max_abs(row: &[f32]) -> f32 {
     row.iter()
         .fold(f32::MIN_POSITIVE, |most, x| most.max(x.abs()))
 }
 
-/// The places of the highest `count` values, highest first.
+/// Returns the indices of the `count` highest values, highest first; −∞ is never among them.
 pub(super) fn top_k(values: &[f32], count: usize) -> Vec<usize> {
     const BLOCK: usize = 64;
     let mut best: Vec<usize> = Vec::with_capacity(count + 1);

@@ -1,12 +1,14 @@
-//! Mel frames → what the decoder listens to: two convolutions and a stack of attention, of which
-//! only the rows of the clip are computed. Pure: no I/O.
+//! Audio encoder: log-mel frames → one row of `width` values for each 20 ms, by two convolutions
+//! and a stack of self-attention blocks. Pure: no I/O.
 //!
-//! Whisper hears windows of 30 s, of which a phone turn fills three; the rest is silence. Left
-//! out, the model goes astray: it was never trained without. Computed, it is nine tenths of the
-//! work. Here it is remembered: the rows of silence take hardly any notice of what was said, so
-//! their keys and values, layer by layer, are those of a window of nothing but silence, made once.
-//! Neighbouring rows of silence being much alike, one in [`SILENCE_STRIDE`] is kept and counts as many
-//! times.
+//! # Cached silence
+//!
+//! Whisper reads windows of 30 s. A turn on the phone fills three seconds, the rest is silence.
+//! Without this silence the model fails, because it was never trained without; computing it is nine
+//! tenths of the work. So only the rows of the clip are computed, and the silence is cached: its
+//! rows depend hardly at all on the speech before them, so that the keys and values of a window of
+//! pure silence, computed once for each layer, replace them. Adjacent rows of silence are much
+//! alike, so one of every [`SILENCE_STRIDE`] rows is kept, and attention counts it that many times.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
@@ -21,16 +23,16 @@ use super::layers::Linear;
 use super::layers::softmax;
 use super::mel::SILENCE;
 
-/// Of so many rows of silence, one is remembered.
+/// Rows of silence per cached row.
 pub(super) const SILENCE_STRIDE: usize = 4;
 
-/// Values of one head.
+/// Values per attention head.
 pub(super) const HEAD_DIM: usize = 64;
 
 /// Taps of a convolution.
 const KERNEL_SIZE: usize = 3;
 
-/// The encoder's weights.
+/// Weights of the encoder, and the cache of silence.
 pub(super) struct Encoder {
     width: usize,
     context: usize,
@@ -40,13 +42,13 @@ pub(super) struct Encoder {
     positional_embedding: Vec<f32>,
     blocks: Vec<EncoderBlock>,
     ln_post: LayerNorm,
-    /// One for each layer.
+    /// One entry per layer.
     silence_cache: Vec<KeyValues>,
 }
 
 struct EncoderBlock {
     self_attn_ln: LayerNorm,
-    /// Queries, keys and values, one after another.
+    /// Queries, keys and values in one matrix.
     self_attn_qkv: Linear,
     self_attn_out: Linear,
     mlp_ln: LayerNorm,
@@ -54,40 +56,40 @@ struct EncoderBlock {
     mlp_down: Linear,
 }
 
-/// Keys and values of rows that are attended to.
+/// Attention keys and values (`rows × width` each).
 #[derive(Default)]
 pub(super) struct KeyValues {
     pub(super) keys: Vec<f32>,
     pub(super) values: Vec<f32>,
 }
 
-/// The keys and the values of some rows that follow each other.
+/// Keys and values of consecutive rows.
 pub(super) type KeyValueSlice<'a> = (&'a [f32], &'a [f32]);
 
 impl KeyValues {
-    /// From a row on.
+    /// Returns the rows from `row` to the last one.
     pub(super) fn rows_from(&self, row: usize, width: usize) -> KeyValueSlice<'_> {
         (&self.keys[row * width..], &self.values[row * width..])
     }
 
-    /// One row.
     pub(super) fn row(&self, row: usize, width: usize) -> KeyValueSlice<'_> {
         let place = row * width..(row + 1) * width;
         (&self.keys[place.clone()], &self.values[place])
     }
 }
 
-/// What becomes of a window's rows that nobody speaks in.
+/// How the window is filled after the computed rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WindowPadding {
-    /// They are remembered silence.
+    /// With cached silence.
     CachedSilence,
-    /// They are not there.
+    /// Not at all: attention sees only the computed rows.
     None,
 }
 
 impl Encoder {
-    /// The encoder, and the rows of silence that it remembers, as they come out at the end.
+    /// Loads the weights and encodes a window of silence. Returns the encoder, and the cached rows
+    /// of that window's output (`rows × width`), which the decoder attends to.
     pub(super) fn load(file: &mut GgmlFile) -> Result<(Self, Vec<f32>), LoadError> {
         let ModelDimensions {
             audio_state: width,
@@ -132,14 +134,14 @@ impl Encoder {
         self.context
     }
 
-    /// The frames that [`Self::encode`] wants for so many rows.
+    /// Number of mel frames that [`Self::encode`] needs for `rows`.
     pub(super) fn frames(&self, rows: usize) -> usize {
-        // The last row looks one frame further, if there is one.
+        // The convolution of the last row reads one more frame, if there is one.
         (2 * rows + 1).min(2 * self.context)
     }
 
-    /// Remembers, layer by layer, the rows of a window of nothing but silence; they themselves, as
-    /// they come out at the end.
+    /// Encodes a window of silence. Caches every [`SILENCE_STRIDE`]th row of the keys and values of
+    /// each layer, and returns the same rows of the output.
     fn encode_silence(&mut self) -> Vec<f32> {
         let (width, never) = (self.width, AtomicBool::new(false));
         let window = vec![SILENCE; self.frames(self.context) * self.mel_bands];
@@ -155,8 +157,8 @@ impl Encoder {
         rows
     }
 
-    /// The middle one of every few rows: `width` values from `offset` on, of rows that are `step`
-    /// apart.
+    /// Keeps the middle row of each [`SILENCE_STRIDE`]: `width` values from `offset` on, of rows
+    /// that are `step` values apart.
     fn subsample_rows(&self, rows: &[f32], step: usize, offset: usize) -> Vec<f32> {
         let kept = rows
             .chunks_exact(step)
@@ -167,8 +169,9 @@ impl Encoder {
             .collect()
     }
 
-    /// The first `rows` rows of a window that begins with these mel frames. `None`: called off.
-    /// `on_qkv` is shown each layer's queries, keys and values.
+    /// Encodes the first `rows` rows of a window that starts with `frames`. Returns `rows × width`
+    /// values, or `None` if the request is cancelled. `on_qkv` receives the queries, keys and
+    /// values of each layer (`rows × 3 · width`).
     pub(super) fn encode(
         &self,
         frames: &[f32],
@@ -218,8 +221,8 @@ impl Encoder {
     }
 }
 
-/// For every `stride`th row the values of it and its neighbours, channel by channel, as
-/// convolutions weigh them. Beyond both ends is nothing.
+/// Returns, for every `stride`th row, the values of the row and its two neighbours, channel by
+/// channel: the layout of the convolution weights. Rows beyond both ends are zero.
 fn im2col(rows: &[f32], channels: usize, stride: usize) -> Vec<f32> {
     let count = rows.len() / channels;
     let mut out = Vec::with_capacity(count.div_ceil(stride) * channels * KERNEL_SIZE);
@@ -234,7 +237,8 @@ fn im2col(rows: &[f32], channels: usize, stride: usize) -> Vec<f32> {
     out
 }
 
-/// Rows of queries, keys and values attend to each other and to remembered silence.
+/// Self-attention of the rows in `qkv` (`rows × 3 · width`) to each other and to cached silence.
+/// Returns `rows × width` values.
 fn multi_head_attention(qkv: &[f32], width: usize, silence: KeyValueSlice<'_>) -> Vec<f32> {
     let (rows, silent) = (qkv.len() / (3 * width), silence.0.len() / width);
     let columns = rows + silent;

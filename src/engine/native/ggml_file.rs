@@ -1,6 +1,6 @@
-//! Reads the ggml file of a Whisper model: parameters, mel filters, vocabulary, tensors of 16- and
-//! 32-bit floats, and of blocks of fewer bits. The format is described where it is written, in
-//! `models::ggml` and `models::quantise`.
+//! Parser of the ggml file of a Whisper model: dimensions, mel filters, vocabulary, and tensors in
+//! f32, f16 or quantised blocks. The format is described where it is written: `models::ggml` and
+//! `models::quantise`.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -11,13 +11,13 @@ use half::vec::HalfFloatVecExt;
 
 use super::LoadError;
 
-/// "ggml", as a number.
+/// Magic number of the format: `ggml`.
 const GGML_MAGIC: u32 = 0x6767_6d6c;
 
-/// Values in a block of a quantised tensor.
+/// Values per block of a quantised tensor.
 const BLOCK_VALUES: usize = 32;
 
-/// Numbers of the parameters in a row, before those of the filters.
+/// Dimensions of a model, in the order of the file's header.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ModelDimensions {
     pub(super) vocab_size: usize,
@@ -32,26 +32,26 @@ pub(super) struct ModelDimensions {
     pub(super) mel_bands: usize,
 }
 
-/// A model file, taken apart.
+/// Contents of a model file. The tensors are taken out one by one.
 pub(super) struct GgmlFile {
     pub(super) dimensions: ModelDimensions,
-    /// Bins of the transform that the filters are for.
+    /// FFT bins of each mel filter.
     pub(super) filter_bins: usize,
-    /// A row of weights for each band.
+    /// Mel filters (`bands × bins`).
     pub(super) mel_filters: Vec<f32>,
-    /// The spelling of the tokens that have one.
+    /// Bytes of the tokens that have a spelling.
     pub(super) tokens: Vec<Vec<u8>>,
     f16_tensors: HashMap<String, Vec<f16>>,
     f32_tensors: HashMap<String, Vec<f32>>,
 }
 
 impl GgmlFile {
-    /// Reads the whole file.
+    /// Reads a whole file. An error if it is damaged, or quantised in a way that is not known here.
     pub(super) fn read(path: &Path) -> Result<Self, LoadError> {
         let bytes = std::fs::read(path).map_err(|error| LoadError::Broken(error.to_string()))?;
         let mut reader = ByteReader(&bytes);
         if reader.read_u32()? != GGML_MAGIC {
-            return Err(broken_file("it does not begin as a ggml file does"));
+            return Err(broken_file("the magic number of ggml is missing"));
         }
         let mut next = || reader.read_u32().map(|number| number as usize);
         let dimensions = ModelDimensions {
@@ -68,7 +68,7 @@ impl GgmlFile {
         };
         let (_weights_type, filter_rows, filter_bins) = (next()?, next()?, next()?);
         if filter_rows != dimensions.mel_bands {
-            return Err(broken_file("its filters are for another number of bands"));
+            return Err(broken_file("the mel filters have another number of bands"));
         }
         let mel_filters = reader.read_f32s(filter_rows.saturating_mul(filter_bins))?;
         let count = reader.read_u32()? as usize;
@@ -118,11 +118,11 @@ impl GgmlFile {
             }
             _ => {
                 let Some(blocks) = QuantizedBlocks::from_ggml_type(ggml_type) else {
-                    let reason = format!("{name} is quantised in a way of its own");
+                    let reason = format!("unsupported ggml type {ggml_type} of tensor {name}");
                     return Err(LoadError::Unsupported(reason));
                 };
                 if !count.is_multiple_of(BLOCK_VALUES) {
-                    return Err(broken_file(&format!("{name} does not fill its blocks")));
+                    return Err(broken_file(&format!("tensor {name} has a partial block")));
                 }
                 let bytes = reader
                     .read_bytes((count / BLOCK_VALUES).saturating_mul(blocks.block_bytes()))?;
@@ -132,7 +132,8 @@ impl GgmlFile {
         Ok(())
     }
 
-    /// A tensor of `count` values, which nobody asks for twice.
+    /// Removes a tensor and returns its values as f32. An error if it is missing (or already
+    /// taken), or does not have `count` values.
     pub(super) fn take_f32(&mut self, name: &str, count: usize) -> Result<Vec<f32>, LoadError> {
         let values = match self.f32_tensors.remove(name) {
             Some(values) => values,
@@ -141,7 +142,7 @@ impl GgmlFile {
         check_length(values, name, count)
     }
 
-    /// The same in 16 bits.
+    /// Does the same as [`Self::take_f32`], in f16.
     pub(super) fn take_f16(&mut self, name: &str, count: usize) -> Result<Vec<f16>, LoadError> {
         let values = match self.f32_tensors.remove(name) {
             Some(values) => Vec::from_f32_slice(&values),
@@ -152,12 +153,12 @@ impl GgmlFile {
 
     fn take_tensor(&mut self, name: &str) -> Result<Vec<f16>, LoadError> {
         let tensor = self.f16_tensors.remove(name);
-        tensor.ok_or_else(|| broken_file(&format!("it has no {name}")))
+        tensor.ok_or_else(|| broken_file(&format!("tensor {name} is missing")))
     }
 }
 
-/// How a quantised tensor's blocks are laid out: a scale, an offset for some, a fifth bit for some,
-/// then the values.
+/// Layout of the blocks of a quantised tensor: a scale (f16), an offset (f16) in some types, the
+/// fifth bits in some types, then the values.
 #[derive(Debug, Clone, Copy)]
 struct QuantizedBlocks {
     bits: usize,
@@ -165,7 +166,8 @@ struct QuantizedBlocks {
 }
 
 impl QuantizedBlocks {
-    /// By the number of the type that ggml gives to `q4_0`, `q4_1`, `q5_0`, `q5_1`, `q8_0`.
+    /// Returns the layout of ggml's types 2 (`q4_0`), 3 (`q4_1`), 6 (`q5_0`), 7 (`q5_1`) and 8
+    /// (`q8_0`); `None` for all others.
     fn from_ggml_type(ggml_type: u32) -> Option<Self> {
         let (bits, has_offset) = match ggml_type {
             2 => (4, false),
@@ -198,7 +200,8 @@ impl QuantizedBlocks {
         halves
     }
 
-    /// The `n`th value of a block before it is scaled; without an offset, zero is in the middle.
+    /// Returns the `n`th value of a block before scaling. Without an offset, values are centred on
+    /// zero.
     fn unpack_level(self, levels: &[u8], n: usize) -> f32 {
         if self.bits == 8 {
             return f32::from(levels[n] as i8);
@@ -223,7 +226,7 @@ fn check_length<T>(values: Vec<T>, name: &str, count: usize) -> Result<Vec<T>, L
     }
     let (found, wanted) = (values.len(), count);
     Err(broken_file(&format!(
-        "{name} has {found} values instead of {wanted}"
+        "tensor {name} has {found} values instead of {wanted}"
     )))
 }
 
@@ -231,7 +234,7 @@ fn broken_file(reason: &str) -> LoadError {
     LoadError::Broken(reason.to_owned())
 }
 
-/// What is still to be read.
+/// The bytes that are left to read.
 struct ByteReader<'a>(&'a [u8]);
 
 impl<'a> ByteReader<'a> {
@@ -239,7 +242,7 @@ impl<'a> ByteReader<'a> {
         let (taken, rest) = self
             .0
             .split_at_checked(count)
-            .ok_or_else(|| broken_file("it ends too early"))?;
+            .ok_or_else(|| broken_file("the file ends too early"))?;
         self.0 = rest;
         Ok(taken)
     }
@@ -309,14 +312,14 @@ mod tests {
         assert_eq!(file.take_f32("a", 2).unwrap(), [1.5, -2.0]);
         assert_eq!(file.take_f32("b", 2).unwrap(), [1.0, -2.0]);
         let error = file.take_f32("b", 2).unwrap_err();
-        assert!(matches!(error, LoadError::Broken(reason) if reason.contains("no b")));
+        assert!(matches!(error, LoadError::Broken(reason) if reason.contains("tensor b")));
     }
 
     #[test]
     fn a_tensor_of_another_length_is_named() {
         let error = read(&file_bytes()).unwrap().take_f16("a", 3).unwrap_err();
         assert!(
-            matches!(error, LoadError::Broken(reason) if reason == "a has 2 values instead of 3")
+            matches!(error, LoadError::Broken(reason) if reason == "tensor a has 2 values instead of 3")
         );
     }
 

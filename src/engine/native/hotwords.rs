@@ -1,24 +1,24 @@
-//! Words that are expected, names and products above all, made likelier while a text is looked for
-//! (shallow fusion over a tree of their tokens). Pure: no I/O.
+//! Hotwords: expected words, mostly names and products, that are made likelier during the search
+//! (shallow fusion with a trie of their tokens). Pure: no I/O.
 //!
-//! Each token that goes on along the tree earns its text [`NEXT_TOKEN_BONUS`], the first one of a word
-//! [`FIRST_TOKEN_BONUS`]; where the text leaves the tree before a word is whole, all that was earned for it is
-//! taken back. So a word is helped only as a whole, and what sounds like none of them is what it
-//! would be without. How sure the engine was of a token is told without what it earned.
+//! A token that starts a hotword adds [`FIRST_TOKEN_BONUS`] to the score of a hypothesis, and each
+//! further token adds [`NEXT_TOKEN_BONUS`]. If the text leaves the trie before the word is
+//! complete, the bonus is subtracted again. So only complete hotwords gain, and text without them
+//! is scored as without the trie. The confidence of a token does not include its bonus.
 
 use std::collections::HashMap;
 
-/// What the first token of an expected word earns, in natural logarithms of likelihood. Too much
-/// makes a greedy search, which cannot turn back, begin words that nobody said.
+/// Bonus of the first token of a hotword, added to the log-probability (natural logarithm). With a
+/// higher value, a greedy search, which cannot backtrack, starts hotwords that were not spoken.
 const FIRST_TOKEN_BONUS: f32 = 1.5;
 
-/// What each further one earns.
+/// Bonus of each further token.
 const NEXT_TOKEN_BONUS: f32 = 3.0;
 
-/// How much less likely than the likeliest a token may be, and be helped all the same.
+/// A hotword token is considered if its logit is within this distance of the highest one.
 pub(super) const BOOST_REACH: f32 = 9.0;
 
-/// A tree of tokens; node 0 is where no word has begun.
+/// Trie of tokens; node 0 is the root, where no hotword has started.
 #[derive(Debug, Clone)]
 pub(super) struct HotwordTrie {
     nodes: Vec<TrieNode>,
@@ -30,7 +30,7 @@ struct TrieNode {
     is_word: bool,
 }
 
-/// Where a text is in the tree, and what it has earned for a word that is not whole yet.
+/// Position of a hypothesis in the trie, and the bonus so far of an incomplete word.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct TriePosition {
     node: usize,
@@ -46,7 +46,8 @@ impl Default for HotwordTrie {
 }
 
 impl HotwordTrie {
-    /// A tree of `words`, as the tokens that are spelt so would write them after a space.
+    /// Builds the trie of `words`, tokenised as they are written after a space. `spellings` holds
+    /// the bytes of each token.
     pub(super) fn new(words: &[String], spellings: &[Vec<u8>]) -> Self {
         let tokens: HashMap<&[u8], i32> = spellings
             .iter()
@@ -65,7 +66,7 @@ impl HotwordTrie {
         trie
     }
 
-    /// Whether no word is expected.
+    /// Whether there are no hotwords.
     pub(super) fn is_empty(&self) -> bool {
         self.nodes.len() == 1
     }
@@ -79,11 +80,11 @@ impl HotwordTrie {
                 self.nodes.push(TrieNode::default());
             }
         }
-        // A word that no token can spell stays unknown.
+        // A word that the tokens cannot spell is left out.
         self.nodes[node].is_word = node > 0;
     }
 
-    /// Tokens that go on with a word, or begin one.
+    /// Returns the tokens that continue or start a hotword.
     pub(super) fn boosted_tokens(&self, position: TriePosition) -> impl Iterator<Item = i32> {
         let begun = self.nodes[position.node].children.keys();
         let others = self.nodes[0]
@@ -93,7 +94,8 @@ impl HotwordTrie {
         begun.chain(others).copied()
     }
 
-    /// Where `token` leads from `position`, and what it earns or costs.
+    /// Returns the position after `token`, and the bonus that it adds to or subtracts from the
+    /// score.
     pub(super) fn advance(&self, position: TriePosition, token: i32) -> (TriePosition, f32) {
         let root = &self.nodes[0];
         let (node, bonus, lost) = match self.nodes[position.node].children.get(&token) {
@@ -117,8 +119,8 @@ impl HotwordTrie {
     }
 }
 
-/// Byte-pair encoding: of two neighbours, those are joined first whose joint token has the lowest
-/// number, for tokens are numbered in the order in which they were learnt.
+/// Byte-pair encoding. Joins first the neighbours with the lowest number of the joint token: tokens
+/// are numbered in the order in which they were learnt. Empty if the tokens cannot spell `text`.
 fn encode_bpe(text: &[u8], tokens: &HashMap<&[u8], i32>) -> Vec<i32> {
     let mut ends: Vec<usize> = (0..=text.len()).collect();
     while let Some((_, at)) = (1..ends.len().saturating_sub(1))
@@ -151,7 +153,7 @@ mod tests {
         HotwordTrie::new(&words, &spellings())
     }
 
-    /// What a text earns in all.
+    /// The sum of a text's bonuses.
     fn bonus(trie: &HotwordTrie, tokens: &[i32]) -> f32 {
         let steps = tokens
             .iter()

@@ -1,10 +1,12 @@
-//! The innermost loops, where the time goes. With AVX2, FMA and F16C, spelled out, so that they
-//! are as quick in a build for tests; elsewhere in plain Rust. Beside `engine/whisper.rs` the only
-//! file with `unsafe` in it: vector loads and stores, and [`gemm`], take pointers.
+//! Inner loops, which take most of the time: matrix products, dot products, `exp`, GELU. With AVX2,
+//! FMA and F16C they use intrinsics, so that a test build is as fast as a release build; elsewhere
+//! they are plain Rust. Besides `engine/whisper.rs` this is the only file with `unsafe` code:
+//! vector loads and stores, and [`gemm`], take pointers.
 
 use half::f16;
 
-/// A matrix within a slice: `row_step` from row to row, `column_step` from column to column.
+/// Strided view of a matrix in a slice: `row_step` values from row to row, `column_step` from
+/// column to column.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct MatrixView<'a> {
     data: &'a [f32],
@@ -15,7 +17,7 @@ pub(super) struct MatrixView<'a> {
 }
 
 impl<'a> MatrixView<'a> {
-    /// Rows one after another.
+    /// A view of consecutive rows.
     pub(super) fn new(data: &'a [f32], columns: usize) -> Self {
         Self {
             data,
@@ -26,18 +28,17 @@ impl<'a> MatrixView<'a> {
         }
     }
 
-    /// Some of the columns.
+    /// A view of `count` columns from `first` on.
     pub(super) fn column_range(self, first: usize, count: usize) -> Self {
-        assert!(first + count <= self.columns, "no such columns");
+        assert!(first + count <= self.columns, "columns out of bounds");
         Self {
-            // Of no rows there is nothing to begin at.
+            // A matrix without rows has no value at `first`.
             data: &self.data[(first * self.column_step).min(self.data.len())..],
             columns: count,
             ..self
         }
     }
 
-    /// Columns as rows.
     pub(super) fn transposed(self) -> Self {
         Self {
             rows: self.columns,
@@ -59,7 +60,8 @@ impl<'a> MatrixView<'a> {
     }
 }
 
-/// `into = scale · left · right`, or, to `add`, `into += …`. Rows of `into` are `step` apart.
+/// Computes `into = scale · left · right`, or `into += scale · left · right` with `add`. Rows of
+/// `into` are `row_step` values apart.
 #[expect(unsafe_code, reason = "gemm takes pointers")]
 pub(super) fn matmul(
     into: &mut [f32],
@@ -70,13 +72,13 @@ pub(super) fn matmul(
     right: MatrixView<'_>,
 ) {
     let (m, n, k) = (left.rows, right.columns, left.columns);
-    assert_eq!(k, right.rows, "matrices that do not fit");
+    assert_eq!(k, right.rows, "the inner dimensions differ");
     if m == 0 || n == 0 {
         return;
     }
     assert!(left.is_in_bounds() && right.is_in_bounds() && (m - 1) * row_step + n <= into.len());
-    // SAFETY: the assertion above holds every element that these sizes and steps reach within its
-    // slice; `into` is borrowed by nobody else.
+    // SAFETY: by the assertion above, every element that these sizes and steps reach is within its
+    // slice; `into` is borrowed exclusively.
     unsafe {
         gemm::gemm(
             m,
@@ -102,10 +104,10 @@ pub(super) fn matmul(
     }
 }
 
-/// What the vectors of these kernels hold at most; rows are multiples of it.
+/// Maximum number of lanes of a vector in these kernels; the lengths of rows are multiples of it.
 pub(super) const LANES: usize = 16;
 
-/// Runs a kernel as compiled for AVX2, or the plain one.
+/// Calls the AVX2 version of a kernel if the processor supports it, otherwise the portable one.
 macro_rules! dispatch {
     ($name:ident($($argument:expr),*)) => {{
         #[cfg(target_arch = "x86_64")]
@@ -113,21 +115,21 @@ macro_rules! dispatch {
             && is_x86_feature_detected!("fma")
             && is_x86_feature_detected!("f16c")
         {
-            // SAFETY: the processor has what the kernel was compiled for.
-            #[expect(unsafe_code, reason = "a kernel for some processors only")]
+            // SAFETY: the processor supports the features that the kernel was compiled with.
+            #[expect(unsafe_code, reason = "the kernel needs features of the processor")]
             return unsafe { x86::$name($($argument),*) };
         }
         portable::$name($($argument),*)
     }};
 }
 
-/// The sum of the products of two slices of the same length.
+/// Returns the dot product of two slices of the same length.
 pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     dispatch!(dot(a, b))
 }
 
-/// Each of `rows` times `by`.
+/// Writes the dot product of each row and `by`: `into[n] = rows[n] · by`.
 pub(super) fn dot_rows(rows: MatrixView<'_>, by: &[f32], into: &mut [f32]) {
     assert!(rows.column_step == 1 && rows.rows == into.len() && rows.columns == by.len());
     assert!(rows.columns.is_multiple_of(LANES));
@@ -147,49 +149,48 @@ pub(super) fn add_scaled(to: &mut [f32], by: f32, from: &[f32]) {
     dispatch!(add_scaled(to, by, from));
 }
 
-/// Each of `rows` (16-bit, of `width`) times each of `inputs`: as many results for each input as
-/// there are rows, in `into`. A row is read once for all inputs.
+/// Multiplies f16 `rows` (`n × width`) by `inputs` (`m × width`); `into` is `m × n`. Each row is
+/// read once for all inputs.
 pub(super) fn matmul_f16(rows: &[f16], width: usize, inputs: &[f32], into: &mut [f32]) {
     let (count, each) = (inputs.len() / width, rows.len() / width);
     assert!(width.is_multiple_of(LANES) && into.len() == count * each);
     dispatch!(matmul_f16(rows, width, inputs, into));
 }
 
-/// The same for rows of bytes, and inputs of whole numbers below [`QUANTIZED_INPUT_MAX`].
+/// Does the same for int8 rows and integer inputs of at most [`QUANTIZED_INPUT_MAX`].
 pub(super) fn matmul_i8(rows: &[i8], width: usize, inputs: &[i16], into: &mut [i32]) {
     let (count, each) = (inputs.len() / width, rows.len() / width);
     assert!(width.is_multiple_of(LANES) && into.len() == count * each);
     dispatch!(matmul_i8(rows, width, inputs, into));
 }
 
-/// Inputs of [`matmul_i8`] are no larger, so that 32 bits hold the sum of 2,048 products.
+/// Largest input of [`matmul_i8`]: 32 bits hold the sum of 2,048 products.
 pub(super) const QUANTIZED_INPUT_MAX: i16 = 8_191;
 
-/// The sum of a row.
 pub(super) fn sum(row: &[f32]) -> f32 {
     dispatch!(sum(row))
 }
 
-/// The highest value of a row; −∞ where there is none.
+/// Returns the highest value of a row; −∞ if it is empty.
 pub(super) fn max(row: &[f32]) -> f32 {
     dispatch!(max(row))
 }
 
-/// `e^x`, to 1 in 10⁶; 0 where that is below the smallest normal number.
+/// Replaces each `x` by `e^x`, to 1 in 10⁶; by 0 where that is below the smallest normal number.
 /// Source: the Cephes library's `expf`.
 pub(super) fn exp(row: &mut [f32]) {
     dispatch!(exp(row));
 }
 
-/// GELU with the hyperbolic tangent, as whisper.cpp computes it.
-/// Source: Hendrycks and Gimpel 2016, arXiv:1606.08415.
+/// Applies GELU with the hyperbolic tangent, as whisper.cpp computes it. Source: Hendrycks and
+/// Gimpel 2016, arXiv:1606.08415.
 pub(super) fn gelu(row: &mut [f32]) {
     dispatch!(gelu(row));
 }
 
 #[expect(
     clippy::inline_always,
-    reason = "what they are called from has the vectors"
+    reason = "the callers in `x86` compile them with AVX2"
 )]
 mod portable {
     use super::MatrixView;
@@ -284,11 +285,11 @@ mod portable {
 
     #[inline(always)]
     fn exp_scalar(x: f32) -> f32 {
-        // Adding and taking away 1.5 · 2²³ rounds to a whole number.
+        // Adding and subtracting 1.5 · 2²³ rounds to an integer.
         const ROUND: f32 = 12_582_912.0;
         let clamped = x.clamp(-87.0, 88.0);
         let whole = (clamped * std::f32::consts::LOG2_E + ROUND) - ROUND;
-        // The part of ln 2 that has few bits first, so that nothing is lost.
+        // ln 2 is split in two: the first part has few bits, so that its product is exact.
         let rest = clamped - whole * 0.693_359_4 - whole * -2.121_944_4e-4;
         let mut series = 1.987_569_2e-4;
         for term in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_65, 0.5] {
@@ -319,28 +320,28 @@ mod x86 {
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     fn load(from: &[f32; 8]) -> __m256 {
-        // SAFETY: eight values are there.
+        // SAFETY: `from` holds eight values.
         unsafe { _mm256_loadu_ps(from.as_ptr()) }
     }
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     fn load_f16(from: &[f16; 8]) -> __m256 {
-        // SAFETY: eight values of two bytes are there.
+        // SAFETY: `from` holds eight values of two bytes.
         _mm256_cvtph_ps(unsafe { _mm_loadu_si128(from.as_ptr().cast()) })
     }
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     fn load_i8(from: &[i8; 16]) -> __m256i {
-        // SAFETY: sixteen bytes are there.
+        // SAFETY: `from` holds sixteen bytes.
         _mm256_cvtepi8_epi16(unsafe { _mm_loadu_si128(from.as_ptr().cast()) })
     }
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     fn load_i16(from: &[i16; 16]) -> __m256i {
-        // SAFETY: sixteen values of two bytes are there.
+        // SAFETY: `from` holds sixteen values of two bytes.
         unsafe { _mm256_loadu_si256(from.as_ptr().cast()) }
     }
 
@@ -381,7 +382,7 @@ mod x86 {
         sum_lanes(_mm256_add_ps(pairs[0], pairs[1])) + rest
     }
 
-    /// The sums of the lanes of four vectors.
+    /// Returns the sums of the lanes of four vectors.
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     fn sum_lanes_of_four(v: [__m256; 4]) -> __m128 {
@@ -404,7 +405,7 @@ mod x86 {
                     *sum = _mm256_fmadd_ps(by, load(&row[k]), *sum);
                 }
             }
-            // SAFETY: there is room for four values.
+            // SAFETY: `four` holds four values.
             unsafe { _mm_storeu_ps(four.as_mut_ptr(), sum_lanes_of_four(sums)) };
         }
         for (n, product) in rest.iter_mut().enumerate() {
@@ -427,7 +428,7 @@ mod x86 {
                 }
             }
             for (sum, to) in sums.into_iter().zip(to.as_chunks_mut::<8>().0) {
-                // SAFETY: there is room for eight values.
+                // SAFETY: `to` holds eight values.
                 unsafe { _mm256_storeu_ps(to.as_mut_ptr(), sum) };
             }
         }
@@ -448,7 +449,7 @@ mod x86 {
         for (r, halves) in rows.chunks_exact(width).enumerate() {
             let eights = row.as_chunks_mut::<8>().0;
             for (to, from) in eights.iter_mut().zip(halves.as_chunks::<8>().0) {
-                // SAFETY: there is room for eight values.
+                // SAFETY: `to` holds eight values.
                 unsafe { _mm256_storeu_ps(to.as_mut_ptr(), load_f16(from)) };
             }
             for (i, input) in inputs.chunks_exact(width).enumerate() {
@@ -501,7 +502,7 @@ mod x86 {
 mod tests {
     use super::*;
 
-    /// Numbers that are easy to make and hard to get right by accident.
+    /// Deterministic numbers from −1 to 1 without a simple pattern.
     fn numbers(count: usize, seed: usize) -> Vec<f32> {
         (0..count)
             .map(|i| ((i * 37 + seed * 101) % 113) as f32 / 56.0 - 1.0)

@@ -1,4 +1,5 @@
-//! What layers are made of, on rows of 32-bit floats. Pure: no I/O.
+//! Layers of encoder and decoder, on rows of f32: linear, layer normalisation, softmax. Pure: no
+//! I/O.
 
 use half::f16;
 
@@ -7,10 +8,10 @@ use super::ggml_file::GgmlFile;
 use super::kernel;
 use super::kernel::MatrixView;
 
-/// Keeps the variance of a row of equal values from being zero.
+/// Added to the variance, which is zero for a row of equal values.
 const NORM_EPSILON: f32 = 1e-5;
 
-/// `rows · weightᵀ + bias`: for many rows at once.
+/// Linear layer in f32, for many rows at once: `rows · weightᵀ + bias`.
 pub(super) struct Linear {
     inputs: usize,
     weight: Vec<f32>,
@@ -27,7 +28,8 @@ impl Linear {
         Self::load_stacked(file, &[name], inputs, outputs)
     }
 
-    /// Several that read the same rows, as one: their outputs follow each other.
+    /// Loads several layers with the same input as one layer; its output is theirs, one after
+    /// another.
     pub(super) fn load_stacked(
         file: &mut GgmlFile,
         names: &[impl AsRef<str>],
@@ -53,7 +55,7 @@ impl Linear {
         out
     }
 
-    /// Adds what [`Self::apply`] would give.
+    /// Adds the output of [`Self::apply`] to `to`.
     pub(super) fn add_to(&self, to: &mut [f32], rows: &[f32]) {
         let outputs = self.bias.len();
         for row in to.chunks_exact_mut(outputs) {
@@ -67,7 +69,7 @@ impl Linear {
     }
 }
 
-/// The same for a few rows at a time, where reading the weights is the work: they stay in 16 bits.
+/// Linear layer in f16, for a few rows at a time, where reading the weights is most of the work.
 pub(super) struct HalfLinear {
     inputs: usize,
     weight: Vec<f16>,
@@ -99,7 +101,7 @@ impl HalfLinear {
     }
 }
 
-/// Keys have no bias.
+/// Returns zeros for keys, which have no bias in Whisper.
 fn load_bias(file: &mut GgmlFile, name: &str, outputs: usize) -> Result<Vec<f32>, LoadError> {
     if name.rsplit('.').next() == Some("key") {
         return Ok(vec![0.0; outputs]);
@@ -139,7 +141,7 @@ impl LayerNorm {
     }
 }
 
-/// Scores to shares of 1. From column `repeated_from` on each counts `repeats` times.
+/// Softmax in place. Columns from `repeated_from` on count `repeats` times each.
 pub(super) fn softmax(row: &mut [f32], repeated_from: usize, repeats: usize) {
     let highest = kernel::max(row);
     for score in &mut *row {

@@ -1,9 +1,9 @@
-//! Samples → the log-mel spectrogram that Whisper reads. Pure: no I/O.
+//! Log-mel spectrogram of 16 kHz samples. Pure: no I/O.
 //!
 //! Source: <https://github.com/openai/whisper>, `whisper/audio.py`: a Hann window of 25 ms every
 //! 10 ms, power, mel bands, log₁₀ with 8 decades kept below the loudest value, mapped by
-//! `(x + 4) / 4`. One thing differs: the loudest value is put at [`LOUDEST`] whatever the level of
-//! the line, so that silence has the same value in every clip.
+//! `(x + 4) / 4`. One thing differs: the loudest value is set to [`LOUDEST`] at any level of the
+//! line, so that silence has the same value in every clip.
 
 use std::sync::Arc;
 
@@ -11,41 +11,41 @@ use realfft::RealFftPlanner;
 use realfft::RealToComplex;
 use realfft::num_complex::Complex;
 
-/// Samples of one window.
+/// Samples per window: 25 ms.
 const WINDOW_SAMPLES: usize = 400;
 
 /// Samples from one frame to the next: 10 ms.
 pub(super) const HOP_SAMPLES: usize = 160;
 
-/// Bins of the transform.
+/// Bins of the FFT.
 const FFT_BINS: usize = WINDOW_SAMPLES / 2 + 1;
 
-/// Where the loudest value of a clip comes to lie. Speech on a telephone that is neither faint nor
-/// overdriven comes to lie near it by itself.
+/// Value of the loudest bin of a clip. Speech on a telephone that is neither faint nor overdriven
+/// reaches about this value in the original as well.
 const LOUDEST: f32 = 1.5;
 
-/// Eight decades below the loudest value.
+/// Value of silence: eight decades below the loudest value.
 pub(super) const SILENCE: f32 = LOUDEST - 2.0;
 
-/// A power that is as good as none.
+/// Lower bound of a power, for the logarithm.
 const POWER_MIN: f32 = 1e-10;
 
-/// Makes spectrograms.
+/// Computes spectrograms with the mel filters of a model.
 pub(super) struct MelSpectrogram {
     filters: Vec<MelFilter>,
     window: Vec<f32>,
     fft: Arc<dyn RealToComplex<f32>>,
 }
 
-/// One band's weights where they are not zero.
+/// Weights of one band: the bins from `first` on, without the zeros at both ends.
 struct MelFilter {
     first: usize,
     weights: Vec<f32>,
 }
 
 impl MelSpectrogram {
-    /// With a model's own filters: a row of [`FFT_BINS`] weights for each band; `None` if they are
-    /// not that.
+    /// Takes the filters of a model: one row of [`FFT_BINS`] weights per band. `None` if they have
+    /// another shape.
     pub(super) fn new(filters: &[f32], bins: usize) -> Option<Self> {
         if bins != FFT_BINS || !filters.len().is_multiple_of(FFT_BINS) {
             return None;
@@ -69,7 +69,7 @@ impl MelSpectrogram {
         })
     }
 
-    /// `frames` rows of bands, of 16 kHz samples from the first on; silence follows them.
+    /// Returns `frames × bands` values; frames after the last sample are silence.
     pub(super) fn compute_log_mel(&self, samples: &[f32], frames: usize) -> Vec<f32> {
         let mut windowed = self.fft.make_input_vec();
         let mut spectrum = self.fft.make_output_vec();
@@ -82,7 +82,7 @@ impl MelSpectrogram {
                 continue;
             }
             for (n, (to, window)) in windowed.iter_mut().zip(&self.window).enumerate() {
-                // What comes before the first sample is what follows it, mirrored.
+                // Before the first sample, the signal is mirrored.
                 let at = (from + n as isize).unsigned_abs();
                 *to = window * samples.get(at).copied().unwrap_or(0.0);
             }

@@ -1,15 +1,44 @@
-//! Whisper by our own forward pass, for models up to the size of small whose weights are plain
-//! 16- or 32-bit floats: the words of the whole window of 30 s at the price of the clip.
+//! Whisper inference on the CPU, in Rust: for models up to the size of small, with weights in f32,
+//! f16 or ggml's blocks (`q4_0` to `q8_0`).
 //!
 //! ```text
-//!  samples ─► mel ─► encoder ────────────► decoder ◄──────► search ─► heard
-//!             level   rows of the clip;     16-bit weights,  beams,     words
-//!             made    rows of silence       bytes where a    Whisper's
-//!             equal   remembered            sketch will do   rules
+//!  samples              f32, mono, 16 kHz, at most 30 s
+//!     │
+//!     ▼
+//!  mel                  log-mel spectrogram, one frame for each 10 ms, peak level normalised
+//!     │  frames × 80
+//!     ▼
+//!  encoder              2 convolutions, then N × (self-attention, MLP); f32 weights
+//!     │  rows × width   one row for each 20 ms; only the clip's rows are computed, the keys and
+//!     │                 values of the silence after it are cached
+//!     ▼
+//!  decoder ◄─────────┐  N × (self-attention, cross-attention, MLP); f16 weights; all beams in one
+//!     │              │  batch, with one key/value cache
+//!     │  logits      │  exact for timestamps and the 16 likeliest text tokens, the rest from int8
+//!     ▼              │
+//!  beam_search ──────┘  1, 2 or 5 beams; timestamp rules, hotword bonuses, cutting of loops
+//!     │  tokens
+//!     ▼
+//!  engine::decoded      tokens → timed words; hallucinations are dropped
 //! ```
 //!
-//! `engine::whisper` does the same with whisper.cpp, for every other model, and as the reference
-//! that this one is measured against.
+//! The architecture is Whisper's (Radford et al. 2022, arXiv:2212.04356), and tensors are named as
+//! in <https://github.com/openai/whisper>, `whisper/model.py`. The result is that of the whole
+//! window of 30 s; the cost is that of the clip. Four things differ from the original:
+//!
+//! - **Padding.** The encoder caches the silence after the clip instead of computing it
+//!   ([`encoder`]).
+//! - **Level.** The spectrogram's loudest value is fixed, so that the same cache fits every clip
+//!   ([`mel`]).
+//! - **Logits.** Most logits of text tokens are estimates from an int8 copy of the embedding
+//!   ([`decoder`]).
+//! - **Search.** Hypotheses that differ only in their timestamps are merged, a text cannot end
+//!   while speech continues, and loops are cut ([`beam_search`]).
+//!
+//! [`ggml_file`] parses the model file, [`special_tokens`] numbers the tokens, [`hotwords`] makes
+//! expected words likelier, [`layers`] and [`kernel`] do the arithmetic.
+//! [`whisper`](crate::engine::whisper) runs all other models with whisper.cpp, and is the reference
+//! that this implementation is measured against.
 
 mod beam_search;
 mod decoder;
@@ -53,33 +82,35 @@ use crate::engine::recognizer::RecognizeError;
 use crate::engine::recognizer::RecognizeRequest;
 use crate::engine::recognizer::Recognizer;
 
-/// Beyond the width of small, whisper.cpp is as quick, and wants a graphics card anyway.
+/// Maximum layer width: that of small. Above it whisper.cpp is as fast, and such a model needs a
+/// graphics card in any case.
 const WIDTH_MAX: usize = 768;
 
-/// Silence that is computed after a clip: 100 ms. More makes no difference.
+/// Rows of silence that are computed after a clip: 100 ms. More rows make no difference.
 const PADDING_ROWS: usize = 5;
 
-/// Samples of one row of the encoder: 20 ms.
+/// Samples per row of the encoder: 20 ms.
 const ROW_SAMPLES: usize = 2 * mel::HOP_SAMPLES;
 
-/// Hypotheses kept where there is time for them. Source: Whisper's own `beam_size`.
+/// Beam size of [`Effort::Accurate`]. Source: Whisper's own `beam_size`.
 const BEAM_SIZE: usize = 5;
 
-/// The same while others wait: a sixth slower than one, and half of the words that five would mend.
+/// Beam size of [`Effort::Fast`]: a sixth slower than greedy decoding, and it corrects half of the
+/// words that five beams correct.
 const BEAM_SIZE_FAST: usize = 2;
 
-/// Why a file cannot be used here.
+/// Reason that a model file cannot be loaded here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
-    /// Another recogniser may read it.
+    /// A valid model that this implementation does not support; whisper.cpp may support it.
     #[error("{0}")]
     Unsupported(String),
-    /// Nobody can.
+    /// A damaged file, or no model at all: no implementation can load it.
     #[error("{0}")]
     Broken(String),
 }
 
-/// A loaded model, shared by all workers.
+/// A loaded model with its hotwords. Clones share the weights.
 #[derive(Clone)]
 pub struct NativeModel(Arc<ModelComponents>, Arc<HotwordTrie>);
 
@@ -101,7 +132,7 @@ impl std::fmt::Debug for NativeModel {
 }
 
 impl NativeModel {
-    /// Loads a ggml file, and listens to silence once.
+    /// Loads a ggml file, and fills the cache of silence with one pass of the encoder.
     pub fn load(path: &Path) -> Result<Self, LoadError> {
         let mut file = GgmlFile::read(path)?;
         let dimensions = file.dimensions;
@@ -113,18 +144,21 @@ impl NativeModel {
             && dimensions.audio_context.is_multiple_of(SILENCE_STRIDE);
         if !is_known || !(HEAD_DIM..=WIDTH_MAX).contains(&width) {
             return Err(LoadError::Unsupported(format!(
-                "its layers are {width} wide"
+                "unsupported layer width {width}"
             )));
         }
         let special_tokens =
             SpecialTokens::for_vocab_size(dimensions.vocab_size).ok_or_else(|| {
-                LoadError::Unsupported(format!("it has {} tokens", dimensions.vocab_size))
+                LoadError::Unsupported(format!(
+                    "unsupported vocabulary size {}",
+                    dimensions.vocab_size
+                ))
             })?;
         if file.tokens.is_empty() {
-            return Err(LoadError::Broken("it has no vocabulary".to_owned()));
+            return Err(LoadError::Broken("the vocabulary is empty".to_owned()));
         }
         let mel = MelSpectrogram::new(&file.mel_filters, file.filter_bins).ok_or_else(|| {
-            LoadError::Unsupported("its filters are for another window".to_owned())
+            LoadError::Unsupported("the mel filters are for another window length".to_owned())
         })?;
         let (encoder, silence) = Encoder::load(&mut file)?;
         let decoder = Decoder::load(&mut file, special_tokens, &silence)?;
@@ -143,19 +177,19 @@ impl NativeModel {
         Ok(Self(Arc::new(components), Arc::default()))
     }
 
-    /// The same model, that expects `words`.
+    /// Returns the model with `words` as its hotwords, instead of those it had.
     #[must_use]
     pub fn with_hotwords(self, words: &[String]) -> Self {
         let words = HotwordTrie::new(words, &self.0.spellings);
         Self(self.0, Arc::new(words))
     }
 
-    /// Whether it knows more than English.
+    /// Whether the model has languages other than English.
     pub fn is_multilingual(&self) -> bool {
         self.0.special_tokens.is_multilingual()
     }
 
-    /// A recogniser of its own for one worker.
+    /// Returns a recognizer for one worker.
     pub fn recognizer(&self) -> NativeRecognizer {
         NativeRecognizer {
             model: self.clone(),
@@ -164,7 +198,7 @@ impl NativeModel {
     }
 }
 
-/// One worker's recogniser. It keeps nothing from one request to the next.
+/// Recognizer of one worker. It keeps no state between requests.
 #[derive(Debug)]
 pub struct NativeRecognizer {
     model: NativeModel,
@@ -172,7 +206,8 @@ pub struct NativeRecognizer {
 }
 
 impl NativeRecognizer {
-    /// The same, with every row of the window computed: what remembering is measured against.
+    /// Returns a recognizer that computes every row of the window: the reference for the cached
+    /// silence.
     #[must_use]
     pub fn with_whole_window(self) -> Self {
         Self {
@@ -190,7 +225,7 @@ impl Recognizer for NativeRecognizer {
 }
 
 impl NativeRecognizer {
-    /// `None`: called off.
+    /// Returns `None` if the request is cancelled, an error if it is longer than the window.
     fn try_recognize(
         &self,
         request: &RecognizeRequest<'_>,
@@ -200,7 +235,7 @@ impl NativeRecognizer {
         let spoken = request.samples.len().div_ceil(ROW_SAMPLES) + PADDING_ROWS;
         if request.samples.len() > window * ROW_SAMPLES {
             let seconds = request.samples.len() / audio::SPEECH_HZ as usize;
-            let reason = format!("{seconds} s of audio, where 30 s are a whole window");
+            let reason = format!("{seconds} s of audio, longer than the window of 30 s");
             return Err(RecognizeError::Failed(reason));
         }
         let rows = match self.padding {
@@ -242,7 +277,8 @@ impl NativeRecognizer {
             }
         }
         if beam_size > 1 && decoded.has_repetition() {
-            // Of texts that differ in how often something is said, beams prefer the shorter one.
+            // Between texts that differ in the number of repetitions, beam search prefers the
+            // shorter one.
             let Some((greedy, _)) = decode_pass.decode(1) else {
                 return Ok(None);
             };
@@ -254,7 +290,7 @@ impl NativeRecognizer {
     }
 }
 
-/// One request's way through the decoder.
+/// Decoder state and inputs of one request.
 struct DecodePass<'a> {
     components: &'a ModelComponents,
     hotwords: &'a HotwordTrie,
@@ -263,7 +299,7 @@ struct DecodePass<'a> {
 }
 
 impl DecodePass<'_> {
-    /// What was heard, in which language. `None`: called off.
+    /// Returns the decoded text and its language; `None` if the request is cancelled.
     fn decode(&mut self, beam_size: usize) -> Option<(DecodedText, String)> {
         let special_tokens = self.components.special_tokens;
         let mut path = KvPath::default();
@@ -305,7 +341,7 @@ impl DecodePass<'_> {
         1.0 / (1.0 + (others - logit).exp())
     }
 
-    /// The language that was asked for, or the likeliest.
+    /// Returns the requested language if the model has it, otherwise the likeliest one.
     fn choose_language(&self, logits: &Logits) -> (i32, &'static str) {
         let mut languages = self.components.special_tokens.languages();
         let asked = self.request.language;

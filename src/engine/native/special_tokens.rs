@@ -1,9 +1,10 @@
-//! Which numbers stand for what. Pure: no I/O.
+//! Numbers of Whisper's special tokens. Pure: no I/O.
 //!
-//! Source: <https://github.com/openai/whisper>, `whisper/tokenizer.py`: words, the end of text, the
-//! start, the languages, the tasks, and from [`SpecialTokens::timestamp_begin`] on the times.
+//! Source: <https://github.com/openai/whisper>, `whisper/tokenizer.py`. Tokens are numbered in this
+//! order: text, end of text, start of transcript, languages, tasks, and timestamps from
+//! [`SpecialTokens::timestamp_begin`] on.
 
-/// Languages of Whisper, in the order of their tokens.
+/// Codes of the languages, in the order of their tokens.
 #[rustfmt::skip]
 const LANGUAGES: [&str; 100] = [
     "en", "zh", "de", "es", "ru", "ko", "fr", "ja", "pt", "tr", "pl", "ca", "nl", "ar", "sv", "it",
@@ -15,30 +16,31 @@ const LANGUAGES: [&str; 100] = [
     "ba", "jw", "su", "yue",
 ];
 
-/// Times from 0.00 to 30.00 s.
+/// Timestamps from 0.00 to 30.00 s.
 const TIMESTAMP_TOKENS: i32 = 1_501;
 
-/// Tokens of an English model.
+/// Vocabulary size of the English-only models.
 const ENGLISH_VOCAB_SIZE: usize = 51_864;
 
-/// Tokens between the languages and the first time: translate, transcribe, start of the model,
-/// start of what was before, no speech, no times.
+/// Tokens between the languages and the first timestamp: translate, transcribe, start of the
+/// language model, start of the previous text, no speech, no timestamps.
 const TASK_TOKENS: i32 = 6;
 
-/// The numbers that decisions need.
+/// Token numbers of one vocabulary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SpecialTokens {
-    /// End of text; the numbers below are words.
+    /// End of text; lower numbers are text.
     pub(super) eot: i32,
-    /// The first time, 0.00 s.
+    /// The first timestamp, 0.00 s.
     pub(super) timestamp_begin: i32,
-    /// Languages that have a token.
+    /// Number of languages that have a token.
     languages: i32,
     is_multilingual: bool,
 }
 
 impl SpecialTokens {
-    /// That of a model with so many tokens; `None` if there is no such model.
+    /// Returns the numbers for a vocabulary of `tokens`; `None` if Whisper has no vocabulary of
+    /// that size.
     pub(super) fn for_vocab_size(tokens: usize) -> Option<Self> {
         let is_multilingual = tokens > ENGLISH_VOCAB_SIZE;
         let eot = if is_multilingual { 50_257 } else { 50_256 };
@@ -54,32 +56,32 @@ impl SpecialTokens {
             })
     }
 
-    /// Words and the end of text.
+    /// Number of text tokens, end of text included.
     pub(super) fn text_token_count(self) -> usize {
         self.eot as usize + 1
     }
 
-    /// Whether it knows more than English.
+    /// Whether the vocabulary has languages other than English.
     pub(super) fn is_multilingual(self) -> bool {
         self.is_multilingual
     }
 
-    /// That nobody speaks.
+    /// `<|nospeech|>`: the clip contains no speech.
     pub(super) fn no_speech(self) -> i32 {
         self.timestamp_begin - 2
     }
 
-    /// Start of a text.
+    /// `<|startoftranscript|>`
     pub(super) fn sot(self) -> i32 {
         self.eot + 1
     }
 
-    /// What is spoken shall be written as it is spoken.
+    /// `<|transcribe|>`: the text is in the language of the speech, not translated.
     pub(super) fn transcribe(self) -> i32 {
         self.timestamp_begin - 5
     }
 
-    /// The languages' tokens and codes.
+    /// Returns the tokens and codes of the languages.
     pub(super) fn languages(self) -> impl Iterator<Item = (i32, &'static str)> {
         (self.sot() + 1..)
             .zip(LANGUAGES)
