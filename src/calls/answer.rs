@@ -1,4 +1,4 @@
-//! What Twilio is told to do with a call: the TwiML of `/voice` and `/voice/ended`.
+//! Builds the TwiML answers to the voice webhooks `/voice`, `/voice/announcement` and `/voice/ended`.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -24,13 +24,13 @@ use crate::twilio::twiml::{
 };
 use crate::twilio::webhook::{CallAddress, DialEnded, VoiceRequest};
 
-/// Where media sockets open; the stream's secret follows.
+/// Path prefix of media WebSockets; the stream token follows.
 const MEDIA_PATH: &str = "/media/";
 
-/// What Twilio's transcription of a call is called.
+/// Name of Twilio's Real-Time Transcription of a call.
 const TRANSCRIPTION_NAME: &str = "callburner";
 
-/// Time before each further try to write down what could not be.
+/// Delays before the retries of a failed database write.
 const WRITE_RETRY_DELAYS: [Duration; 4] = [
     Duration::from_millis(500),
     Duration::from_secs(5),
@@ -38,20 +38,20 @@ const WRITE_RETRY_DELAYS: [Duration; 4] = [
     Duration::from_mins(5),
 ];
 
-/// Why a call is not put through.
+/// Reason for rejecting a call.
 enum RejectReason {
-    /// By a rule.
+    /// The dialing policy or a call limit forbids it.
     NotAllowed(DialError),
-    /// Nobody is there to be called.
+    /// No browser is registered.
     NobodyAvailable,
-    /// The settings do not allow calls yet.
+    /// A setting that calls need is missing.
     NotConfigured(&'static str),
-    /// The session is over or the user gone, though the browser's pass still lasts; or the pass is
-    /// not of this server.
+    /// The session has ended or the user was deleted, although the browser's access token is not expired; or
+    /// this server did not mint the access token.
     UnknownUser,
-    /// It is a call of another account, whose audio and callbacks would not be taken.
+    /// The call belongs to another Twilio account; this server would reject its audio and its callbacks.
     OtherAccount,
-    /// The server is about to stop.
+    /// The server is draining before a stop.
     Restarting,
 }
 
@@ -90,8 +90,8 @@ impl RejectReason {
 }
 
 impl CallService {
-    /// What Twilio does with a call that begins. Never fails: what cannot be done is said. `is_ours`:
-    /// it is of the account that is set here.
+    /// Answers `/voice`. Never fails: a rejected caller hears the reason. `is_ours`: whether the call belongs
+    /// to the configured Twilio account.
     pub async fn on_voice_request(&self, request: &VoiceRequest, is_ours: bool) -> VoiceResponse {
         if !is_ours {
             return self
@@ -115,13 +115,13 @@ impl CallService {
         }
     }
 
-    /// What the called person hears before the parties are connected.
+    /// Answers `/voice/announcement`: the text that the called party hears before the parties are connected.
     pub fn on_announcement_request(&self) -> VoiceResponse {
         let said = self.0.config.announcement.as_deref().map(say_verb);
         VoiceResponse::new(said.into_iter().collect()).unwrap_or_else(fallback_response)
     }
 
-    /// What Twilio does after the other end has hung up, or never answered.
+    /// Answers `/voice/ended`, after the other party has hung up or did not answer.
     pub async fn on_dial_ended(&self, ended: &DialEnded) -> VoiceResponse {
         let call = &ended.call_sid;
         let stop = self.stop_transcription_verb(call);
@@ -149,12 +149,12 @@ impl CallService {
             | CallStatus::Completed
             | CallStatus::Canceled => return hangup_response(),
         };
-        // What is said now is not the other party's.
+        // The message must not be transcribed as speech of the other party.
         let verbs = stop.into_iter().chain([say_verb(why), TwimlVerb::Hangup]);
         VoiceResponse::new(verbs.collect()).expect("a short text, no URL")
     }
 
-    /// A browser calls a number.
+    /// Answers a call from a browser to a number.
     async fn answer_outgoing(
         &self,
         request: &VoiceRequest,
@@ -188,7 +188,7 @@ impl CallService {
         Ok(self.connect_response(&request.call_sid, direction, vec![noun], seconds_max))
     }
 
-    /// A number calls the browsers.
+    /// Answers a call from a number to the browsers.
     async fn answer_incoming(
         &self,
         request: &VoiceRequest,
@@ -205,7 +205,7 @@ impl CallService {
         let status = StatusCallback::all(self.callback_url("/api/calls/status"));
         let noun = |identity| DialNoun::Client {
             identity,
-            // The page only knows the SID of its own leg.
+            // The browser only knows the SID of its own leg.
             parameters: vec![TwimlParameter::new("callSid", request.call_sid.as_str())],
             status: Some(status.clone()),
         };
@@ -218,7 +218,7 @@ impl CallService {
     fn admit_call(&self, call: &CallSid, user: Option<UserId>) -> Result<(), RejectReason> {
         let now = clock::now();
         let admitted = self.0.call_limiter.admit(call, user, now);
-        // Whether those are still on is asked now, for the next try.
+        // Queries Twilio whether these calls are in progress, so that a retry may succeed.
         let others = match (&admitted, user) {
             (Err(DialError::TooManyCallsOfUser), Some(user)) => {
                 self.0.call_limiter.calls_of_user(user, now)
@@ -235,7 +235,7 @@ impl CallService {
         admitted.map_err(RejectReason::NotAllowed)
     }
 
-    /// As [`Self::admit_call`], within the bounds of a day: for so many seconds.
+    /// As [`Self::admit_call`], within the daily quota; returns the call's maximum duration in seconds.
     fn admit_outgoing_call(
         &self,
         call: &CallSid,
@@ -250,7 +250,8 @@ impl CallService {
         Ok(seconds_max)
     }
 
-    /// What is known of a call when it begins; `number` is who is called, if that was looked into.
+    /// Builds the record of a new call. `number` is the called number in E.164 format, or empty if it was not
+    /// checked.
     fn new_call(&self, request: &VoiceRequest, number: &str, user: Option<UserId>) -> NewCall {
         let config = &self.0.config;
         let of =
@@ -287,7 +288,7 @@ impl CallService {
         }
     }
 
-    /// Writes the call down, and why it is not put through, if it is not.
+    /// Saves a new call and, if it was rejected, the reason code.
     async fn save_new_call(&self, new: NewCall, refused: Option<&'static str>) {
         let (direction, user) = (new.direction, new.user_id);
         tracing::info!(call = ?new.sid, ?direction, ?user, refused, "call");
@@ -317,8 +318,8 @@ impl CallService {
         .await;
     }
 
-    /// Does what is to be kept of a call, again if the database does not do it now. Twilio's
-    /// question waits for it up to [`limits::WEBHOOK_STORE_WAIT_MAX`].
+    /// Runs a database write for a call, and retries it while the database is unavailable or the disk is
+    /// full. The answer to Twilio waits for it up to [`limits::WEBHOOK_STORE_WAIT_MAX`].
     async fn save_with_retry<F>(&self, call: &CallSid, work: impl Fn(Self) -> F + Send + 'static)
     where
         F: Future<Output = Result<(), StoreError>> + Send,
@@ -331,18 +332,18 @@ impl CallService {
                 let is_transient =
                     matches!(error, StoreError::Unavailable(_) | StoreError::DiskFull);
                 let Some(pause) = pauses.next().filter(|_| is_transient) else {
-                    tracing::error!(?call, %error, "what happened of a call is not written down");
+                    tracing::error!(?call, %error, "gave up saving the update of a call");
                     break;
                 };
-                tracing::warn!(?call, %error, "what happened of a call is to be written down yet");
+                tracing::warn!(?call, %error, "could not save the update of a call: will retry");
                 clock::sleep_until(Some(clock::now() + pause)).await;
             }
-            let _ = done.send(()); // Nobody waits any more.
+            let _ = done.send(()); // An error: the answer no longer waits.
         });
         let _ = tokio::time::timeout(limits::WEBHOOK_STORE_WAIT_MAX, is_done).await;
     }
 
-    /// Announcement, stream, connection.
+    /// Builds the TwiML that plays the announcement, starts the transcription and connects the parties.
     fn connect_response(
         &self,
         call: &CallSid,
@@ -372,7 +373,8 @@ impl CallService {
         VoiceResponse::new(verbs.collect()).unwrap_or_else(fallback_response)
     }
 
-    /// How the call's words are got.
+    /// Returns the TwiML verb that starts the call's media stream or Twilio's transcription, by
+    /// [`TranscriptionSource`]; `None`: calls are not transcribed.
     fn start_transcription_verb(&self, call: &CallSid, direction: Direction) -> Option<TwimlVerb> {
         match self.0.config.transcription_source {
             TranscriptionSource::Off => None,
@@ -396,7 +398,7 @@ impl CallService {
         }
     }
 
-    /// Ends what [`Self::start_transcription_verb`] began.
+    /// Returns the TwiML verb that undoes [`Self::start_transcription_verb`].
     fn stop_transcription_verb(&self, call: &CallSid) -> Option<TwimlVerb> {
         match self.0.config.transcription_source {
             TranscriptionSource::Off => None,
@@ -410,7 +412,7 @@ impl CallService {
         }
     }
 
-    /// Expects the call's `number`th media socket; the secret that opens it, once.
+    /// Issues a one-time token for the call's stream `number`.
     pub(super) fn issue_stream_token(&self, call: &CallSid, number: u32) -> Secret {
         let (secret, call) = (Secret::random(), call.clone());
         let stream = ExpectedStream { call, number };
@@ -418,7 +420,7 @@ impl CallService {
         secret
     }
 
-    /// Expects the call's `number`th media socket; the URL that opens it, once.
+    /// Issues a one-time WebSocket URL for the call's stream `number`.
     pub(super) fn issue_stream_url(&self, call: &CallSid, number: u32) -> String {
         let secret = self.issue_stream_token(call, number);
         let mut path = MEDIA_PATH.to_owned();
@@ -426,7 +428,7 @@ impl CallService {
         self.0.config.public_url.wss_url(&path)
     }
 
-    /// Says why not, and keeps that it was tried.
+    /// Rejects a call with a spoken reason or a busy signal, and saves the attempt.
     async fn reject_call(
         &self,
         request: &VoiceRequest,
@@ -454,10 +456,10 @@ impl CallService {
     }
 }
 
-/// Who calls from a server without users.
+/// User ID of callers on a server without users.
 pub const NO_USER: UserId = UserId(0);
 
-/// What the end of a `Dial` says of the call's legs, in order.
+/// Derives leg updates, in order, from the end of a `Dial`.
 fn leg_updates(ended: &DialEnded) -> Vec<LegUpdate> {
     let call = &ended.call_sid;
     let child = ended.child.as_ref().map(|child| LegUpdate {
@@ -465,7 +467,7 @@ fn leg_updates(ended: &DialEnded) -> Vec<LegUpdate> {
         parent: Some(call.clone()),
         ..LegUpdate::new(child, ended.status)
     });
-    // Legs that were joined were answered, whatever is told of their ends.
+    // Bridged legs were answered, whatever status Twilio reports for their ends.
     let joined = child.as_ref().filter(|_| ended.bridged == Some(true));
     let answer = joined.map(|child| {
         let talk = Duration::from_secs(ended.duration_seconds.unwrap_or_default().into());
@@ -476,8 +478,8 @@ fn leg_updates(ended: &DialEnded) -> Vec<LegUpdate> {
             ..child.clone()
         }
     });
-    // The call ends with what is answered here, whether or not Twilio tells of it once more. If it
-    // came to no leg, the call is what that leg would have been.
+    // This answer ends the call, whether or not Twilio sends another callback. Without a child leg, the call
+    // has the status that the leg would have had.
     let status = match child {
         Some(_) => CallStatus::Completed,
         None => ended.status,
@@ -494,10 +496,10 @@ fn say_verb(text: &str) -> TwimlVerb {
     TwimlVerb::Say(Say::text(text))
 }
 
-/// The settings make TwiML that Twilio would not take: said rather than played as Twilio's own
+/// Returns the answer for settings that make invalid TwiML: a spoken sentence instead of Twilio's own
 /// "application error".
 fn fallback_response(error: TwimlError) -> VoiceResponse {
-    tracing::error!(%error, "the settings do not make an answer that Twilio takes");
+    tracing::error!(%error, "the settings make invalid TwiML");
     let sorry = "Sorry, this phone is not set up correctly.";
     VoiceResponse::new(vec![say_verb(sorry), TwimlVerb::Hangup]).expect("a short text, no URL")
 }

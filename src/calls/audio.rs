@@ -1,5 +1,5 @@
-//! Calls' audio on this machine, beside its writing: read, deleted, and brought in line with the
-//! store. Whether calls are archived now makes no difference: what was kept is there.
+//! Archived call audio: reads it, deletes it, and reconciles it with the store. Works whether or not the
+//! archive is enabled at present: audio kept earlier is available.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use crate::clock::UtcTime;
 use crate::ids::CallSid;
 
 impl CallService {
-    /// The call's audio as far as it is written; `None`: none was kept.
+    /// Returns the call's archived audio so far; `None` if none was kept.
     pub async fn read_audio(&self, call: &CallSid) -> Result<Option<ArchivedAudio>, CallError> {
         let call = call.clone();
         let kept = self
@@ -18,7 +18,7 @@ impl CallService {
         Ok(kept.flatten())
     }
 
-    /// Deletes the call's audio, also while it is written.
+    /// Deletes the call's archived audio, even while it is being written.
     pub(super) async fn delete_audio(&self, call: &CallSid) -> Result<(), CallError> {
         let call = call.clone();
         self.with_audio_archive(move |audio_archive| audio_archive.delete(&call))
@@ -26,20 +26,20 @@ impl CallService {
         Ok(())
     }
 
-    /// Deletes audio that was last written before `time`: that of calls that are gone, and of those
-    /// that will go as soon as Twilio lets them.
+    /// Deletes audio that was last written before `time`: that of deleted calls, and that of calls that are
+    /// deleted as soon as Twilio permits it.
     pub(super) async fn sweep_audio(&self, time: UtcTime) -> Result<(), CallError> {
         let swept = self
             .with_audio_archive(move |audio_archive| audio_archive.sweep(time))
             .await?;
         for call in swept.into_iter().flatten() {
-            tracing::info!(?call, "audio was deleted: it was old enough");
+            tracing::info!(?call, "deleted old audio");
             self.store().set_has_audio(&call, false).await?;
         }
         Ok(())
     }
 
-    /// At the start: notes calls' audio of which a server that broke off could not tell.
+    /// Marks at the start the calls with archived audio that a crashed server could not mark.
     pub async fn restore_audio_flags(&self) -> Result<(), CallError> {
         let calls = self.with_audio_archive(AudioArchive::list_calls).await?;
         for call in calls.into_iter().flatten() {
@@ -51,7 +51,7 @@ impl CallService {
         Ok(())
     }
 
-    /// Does something on the disk, where that may take its time; `None`: there is no archive.
+    /// Runs an archive operation on a blocking thread; `None` if there is no archive.
     async fn with_audio_archive<T: Send + 'static>(
         &self,
         act: impl FnOnce(&AudioArchive) -> io::Result<T> + Send + 'static,

@@ -1,6 +1,6 @@
-//! The server's log, as it is written: what people did, each with the client's address. What the same
-//! client does again and again is counted in memory and written now and then, so that neither users nor
-//! strangers can fill the log, or keep the database busy with it.
+//! Audit log: users' actions, each with the client's address. A repeated action of the same client is counted
+//! in memory and written only at intervals, so that neither users nor strangers can fill the log or keep the
+//! database busy.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -12,46 +12,47 @@ use crate::ids::{CallSid, UserId};
 use crate::limits;
 use crate::store::{NewLogEntry, StoreError};
 
-/// The detail of what a user does beyond [`limits::AUDIT_EVENTS_PER_USER_MAX`].
+/// Detail of a user's events beyond [`limits::AUDIT_EVENTS_PER_USER_MAX`].
 const MORE_DETAIL: &str = "more of the same kind";
 
-/// What is the same thing done again.
+/// Key of an event: equal events are repetitions.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct AuditEvent {
-    /// First, so that a user's deeds lie together.
+    /// First, so that a user's events are adjacent in the map.
     user: Option<UserId>,
     kind: &'static str,
     detail: String,
     address: Option<String>,
 }
 
-/// What is known of a deed that was written.
+/// State of an event that was written, or is being written.
 #[derive(Debug)]
 struct RepeatedEvent {
-    /// The entry; none yet while it is being written.
+    /// ID of the log entry; `None` while it is being written.
     entry: Option<i64>,
     since: Instant,
     written_at: Instant,
     unwritten_count: u32,
 }
 
-/// So many more times an entry's deed was done.
+/// An entry's ID, and the repetitions to add to its count.
 type RepeatCount = (i64, u32);
 
-/// What to write now.
+/// Writes that follow from an event.
 #[derive(Debug, PartialEq, Eq)]
 struct AuditWrite {
-    /// The deed itself, as an entry of its own.
+    /// Whether the event needs a new entry.
     is_new: bool,
     counts: Vec<RepeatCount>,
 }
 
-/// Deeds of the last hour. Pure: no I/O; takes `now`.
+/// Deduplicates the events of the last hour. Pure: no I/O; takes `now`.
 #[derive(Debug, Default)]
 pub(super) struct AuditDeduplicator(BTreeMap<AuditEvent, RepeatedEvent>);
 
 impl AuditDeduplicator {
-    /// A deed is done.
+    /// Records an event, and returns what must be written. Beyond the limits, generalises the event's detail
+    /// or removes its address, so that further events fall together.
     fn record(&mut self, event: &mut AuditEvent, now: Instant) -> AuditWrite {
         let mut counts = Vec::new();
         if !self.0.contains_key(event) {
@@ -91,7 +92,7 @@ impl AuditDeduplicator {
         AuditWrite { is_new, counts }
     }
 
-    /// How many of a user's deeds, or of strangers', are remembered.
+    /// Counts the remembered events of a user, or of strangers (`None`).
     fn count_of_user(&self, user: Option<UserId>) -> usize {
         let first = AuditEvent {
             user,
@@ -103,18 +104,18 @@ impl AuditDeduplicator {
         from.take_while(|(event, _)| event.user == user).count()
     }
 
-    /// The deed was written, or was not.
+    /// Stores the ID of an event's new entry; `None`: the write failed.
     fn on_written(&mut self, event: &AuditEvent, entry: Option<i64>) {
         if entry.is_none() {
-            // The next time it is new again.
+            // The next repetition makes a new entry.
             self.0.remove(event);
         } else if let Some(repeated) = self.0.get_mut(event) {
             repeated.entry = entry;
         }
     }
 
-    /// Takes out what is too old to be counted on; what of it is to be written. Looks at all of it, which
-    /// only a deed that is new pays for.
+    /// Removes events older than [`limits::AUDIT_REPEAT_WINDOW`], and returns their unwritten counts. It
+    /// scans all events, a cost that only new events incur.
     fn evict_expired(&mut self, now: Instant) -> Vec<RepeatCount> {
         let is_old = |repeated: &RepeatedEvent| {
             now.saturating_duration_since(repeated.since) >= limits::AUDIT_REPEAT_WINDOW
@@ -123,7 +124,7 @@ impl AuditDeduplicator {
         old.filter_map(|(_, repeated)| repeated.count()).collect()
     }
 
-    /// All that was counted and is not written yet.
+    /// Takes all unwritten counts.
     fn take_counts(&mut self, now: Instant) -> Vec<RepeatCount> {
         let waiting = self.0.values_mut();
         let counts = waiting.filter_map(|repeated| {
@@ -143,7 +144,7 @@ impl RepeatedEvent {
 }
 
 impl CallService {
-    /// Writes down what a user did, by the address of the client that this task works for.
+    /// Writes an event of a user to the audit log, with the address of the client that this task serves.
     pub async fn write_audit_event(
         &self,
         kind: &'static str,
@@ -164,8 +165,8 @@ impl CallService {
         self.store().log_server(&entry).await.map(drop)
     }
 
-    /// Writes down what a user or a stranger did, or counts it, if it was done within the hour by the
-    /// same client. A log that cannot be written stops nothing.
+    /// Writes an event of a user or a stranger to the audit log, or counts it if the same client caused it
+    /// within the hour. A failed write is only logged.
     pub async fn record_audit_event(&self, kind: &'static str, detail: &str, user: Option<UserId>) {
         let address = client_context::current_address();
         let address = address.map(|address| match client_context::current_user() {
@@ -190,21 +191,22 @@ impl CallService {
             };
             let written = self.store().log_server(&entry).await;
             if let Err(error) = &written {
-                tracing::warn!(kind, %error, "the server's log could not be written");
+                tracing::warn!(kind, %error, "could not write to the audit log");
             }
             lock(&self.0.audit_deduplicator).on_written(&event, written.ok());
         }
         self.write_repeat_counts(write.counts).await;
     }
 
-    /// As [`Self::record_audit_event`], after the answer: whoever is refused does not wait for the database.
+    /// As [`Self::record_audit_event`], in the background, so that a refused client does not wait for the
+    /// database.
     pub fn spawn_audit_event(&self, kind: &'static str, detail: String, user: Option<UserId>) {
         let service = self.clone();
         let noted = async move { service.record_audit_event(kind, &detail, user).await };
         self.0.deps.tasks.spawn(client_context::propagate(noted));
     }
 
-    /// Writes down what was only counted: before the log is read, and at the stop.
+    /// Writes all counts that are only in memory, before the log is read and at the stop.
     pub async fn flush_audit_log(&self) {
         let counts = lock(&self.0.audit_deduplicator).take_counts(clock::now());
         self.write_repeat_counts(counts).await;
@@ -216,18 +218,18 @@ impl CallService {
                 .store()
                 .add_to_log_count(entry, times, clock::utc_now());
             if let Err(error) = counted.await {
-                tracing::warn!(times, %error, "the server's log could not be written");
+                tracing::warn!(times, %error, "could not write to the audit log");
             }
         }
     }
 
-    /// Somebody looks into a call that is not his.
+    /// Records that a user viewed a call of another user.
     pub async fn audit_call_viewed(&self, call: &CallSid, user: UserId) {
         self.record_audit_event("looked_into_call", call.as_str(), Some(user))
             .await;
     }
 
-    /// What was said in a call leaves as a file.
+    /// Records that a user exported a transcript.
     pub async fn audit_transcript_export(&self, call: &CallSid, user: Option<UserId>) {
         self.record_audit_event("transcript_exported", call.as_str(), user)
             .await;

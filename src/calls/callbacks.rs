@@ -1,5 +1,5 @@
-//! What Twilio tells of a call while it goes on and after. Every callback may come twice, late, or
-//! in the wrong order; the store decides what counts.
+//! Handles Twilio's status callbacks during and after a call. Any callback may arrive twice, late, or out of
+//! order; the store decides which ones apply.
 
 use super::reconcile::ReconcileSubject;
 use super::twilio_transcription::{LiveTranscriptions, TranscriptionText};
@@ -15,7 +15,7 @@ use crate::twilio::webhook::{
 };
 
 impl CallService {
-    /// `/api/calls/status`: a leg moved. `token` names the callback.
+    /// Handles `/api/calls/status`: the status of a leg. `token` identifies the callback.
     pub async fn on_call_status(
         &self,
         callback: &CallStatusCallback,
@@ -42,17 +42,17 @@ impl CallService {
         Ok(())
     }
 
-    /// Takes in news of a leg, and tells the page if its call moved.
+    /// Applies an update of a leg, and publishes the call's status if it changed.
     pub(super) async fn apply_leg_update(&self, update: &LegUpdate) -> Result<(), StoreError> {
         if update.parent.is_none() && update.status.is_over() {
-            // Whatever is known of the call: it may have been deleted, or the database be away.
+            // Released even without a record: the call may be deleted, or the database unavailable.
             self.release_call(&update.leg);
         }
         let change = self
             .store()
             .apply_leg_update(update, clock::utc_now())
             .await?;
-        // Whose call it is may be known now.
+        // The update may determine the call's owner.
         self.0.leg_changed.send_replace(());
         let Some(StatusChange { from, to }) = change else {
             return Ok(());
@@ -61,7 +61,7 @@ impl CallService {
             Some(parent) => parent.clone(),
             None => self.parent_call(&update.leg).await?,
         };
-        tracing::info!(call = ?parent, ?from, ?to, "call moved");
+        tracing::info!(call = ?parent, ?from, ?to, "call status changed");
         let status = to;
         self.publish(
             &parent,
@@ -85,13 +85,13 @@ impl CallService {
         Ok(())
     }
 
-    /// Twilio has said that the call is over, without having told of its end.
+    /// Marks a call as completed when Twilio reports its end in a response and not in a callback.
     pub(super) async fn mark_call_over(&self, call: &CallSid) -> Result<(), StoreError> {
         let update = LegUpdate::new(call, CallStatus::Completed);
         self.apply_leg_update(&update).await
     }
 
-    /// Words that have not begun to come by the call's end will not come.
+    /// Marks the transcript of an ended call as interrupted if it has not started.
     async fn interrupt_waiting_transcript(&self, call: &CallSid) -> Result<(), StoreError> {
         let record = self.store().call_record(call).await?;
         if record.is_some_and(|record| record.transcript == TranscriptState::Waiting) {
@@ -101,13 +101,13 @@ impl CallService {
         Ok(())
     }
 
-    /// The call that a leg belongs to.
+    /// Returns the parent leg's SID, or the leg's own if it has no known parent.
     async fn parent_call(&self, leg: &CallSid) -> Result<CallSid, StoreError> {
         let parent = self.store().find_parent(leg).await?;
         Ok(parent.unwrap_or_else(|| leg.clone()))
     }
 
-    /// `/api/recordings/status`: a recording moved.
+    /// Handles `/api/recordings/status`: the status of a recording.
     pub async fn on_recording_status(
         &self,
         callback: &RecordingCallback,
@@ -127,7 +127,7 @@ impl CallService {
         self.apply_recording_update(&update).await
     }
 
-    /// Takes in news of a recording, and tells the page.
+    /// Applies an update of a recording, and publishes its status if it changed.
     pub(super) async fn apply_recording_update(
         &self,
         update: &RecordingUpdate,
@@ -138,14 +138,14 @@ impl CallService {
             .await?;
         if has_changed && let Some(now) = self.store().recording(&update.recording.sid).await? {
             let call = self.parent_call(&now.call_sid).await?;
-            tracing::info!(?call, status = ?now.status, "recording moved");
+            tracing::info!(?call, status = ?now.status, "recording status changed");
             self.publish(&call, Event::Recording { status: now.status });
         }
         Ok(())
     }
 
-    /// `/api/streams/status`: a stream began, ended or failed. That it failed may be all there is
-    /// to know of it, if its socket never reached this server.
+    /// Handles `/api/streams/status`: a stream started, stopped or failed. The failure may be the only report
+    /// of a stream, if its socket never reached this server.
     pub async fn on_stream_status(&self, callback: &StreamCallback) -> Result<(), StoreError> {
         let call = self.parent_call(&callback.call_sid).await?;
         match callback.event {
@@ -163,8 +163,8 @@ impl CallService {
         Ok(())
     }
 
-    /// `/api/transcriptions/realtime`: Twilio's own words for the call.
-    /// `token` names the callback: a repetition has the same.
+    /// Handles `/api/transcriptions/realtime`: events of Twilio's own transcription. `token` identifies the
+    /// callback: a repeated callback has the same token.
     pub async fn on_transcription(
         &self,
         callback: &TranscriptionCallback,
@@ -194,7 +194,7 @@ impl CallService {
                 };
                 self.on_transcription_text(&call, &content).await?;
             }
-            // Words may still come after it; the call's own end ends them.
+            // Text may arrive after this event; the call's end closes the transcription.
             TranscriptionEvent::Stopped => {
                 tracing::debug!(?call, "Twilio's transcription stopped");
             }
@@ -214,7 +214,8 @@ impl CallService {
         Ok(())
     }
 
-    /// Words. They come in any order: before the start is told, and after the call's end.
+    /// Publishes transcribed text. It may arrive in any order: before the start event, and after the call's
+    /// end.
     async fn on_transcription_text(
         &self,
         call: &CallSid,
@@ -225,13 +226,13 @@ impl CallService {
         }
         let start = self.prepare_transcription(call, content.at).await?;
         let is_late = start.as_ref().is_some_and(|start| start.is_late);
-        // What is heard is told under the lock, so that it is told in that order.
+        // Published under the lock, to keep the order.
         let mut transcriptions = lock(&self.0.transcriptions);
         match &start {
             Some(start) => self.open_transcription(&mut transcriptions, call, start),
             None if transcriptions.contains(call) => {}
             None => {
-                let why = "the call has just ended: tell it again".to_owned();
+                let why = "the call has just ended: send the callback again".to_owned();
                 return Err(StoreError::Unavailable(why));
             }
         }
@@ -245,7 +246,7 @@ impl CallService {
         Ok(())
     }
 
-    /// What must be known to listen to a call that is not listened to; `None`: it is.
+    /// Collects the data to open a transcription; `None` if it is open.
     async fn prepare_transcription(
         &self,
         call: &CallSid,
@@ -275,7 +276,7 @@ impl CallService {
         }))
     }
 
-    /// Opens the call's channel for Twilio's words, if another callback has not just done that.
+    /// Opens the call's channel for Twilio's transcription, unless another callback has just opened it.
     fn open_transcription(
         &self,
         transcriptions: &mut LiveTranscriptions,
@@ -299,18 +300,18 @@ impl CallService {
     }
 }
 
-/// What must be known to listen to Twilio's words for a call.
+/// Data to open a call's transcription.
 struct TranscriptionStart {
-    /// More than that of any words that are there.
+    /// Stream number, greater than that of any stored segment.
     number: u32,
     direction: Direction,
-    /// When the call's clock began.
+    /// Zero of the call clock.
     at: UtcTime,
-    /// Whether the call is over: words come now, but no more are to be waited for.
+    /// Whether the call is over: this text is published, but no more is expected.
     is_late: bool,
 }
 
-/// A party as it is kept: a browser is a `client:`.
+/// Converts an address to the stored form; a browser's starts with `client:`.
 pub(super) fn party_of(address: &CallAddress) -> Party {
     Party(address.to_text())
 }

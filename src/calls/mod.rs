@@ -1,5 +1,6 @@
-//! Call service: what happens to a call beside its audio. It answers Twilio's questions with TwiML,
-//! takes its callbacks, keeps the call's record, tells the page, and asks Twilio for recordings.
+//! Call service: everything about a call except its audio. It answers Twilio's voice webhooks with TwiML,
+//! handles its status callbacks, keeps the call's record, publishes events to browsers, and controls
+//! recordings over Twilio's REST API.
 //!
 //! ```text
 //!   Twilio ──webhooks──► api::twilio ──► CallService ──► Store
@@ -7,8 +8,8 @@
 //!   Twilio ◄───REST─────── TwilioClient ◄─────┘ └───► TwiML ──► Twilio
 //! ```
 //!
-//! Calls matter more than their records: whoever may call gets through while the database is down,
-//! and the record is made up for by the callbacks.
+//! Calls take precedence over their records: a permitted call is connected even while the database is
+//! down, and later status callbacks complete the record.
 
 mod answer;
 mod audio;
@@ -62,44 +63,42 @@ pub use self::ownership::CallOwnership;
 pub use self::reconcile::ReconcileIntervals;
 pub use self::recording::{CallError, RecordingCommand};
 pub use self::registrations::TokenExpired;
-pub use self::stream_tokens::ExpectedStream;
 
-/// What browsers' passes to Twilio are made with.
+/// Configuration for minting the access tokens that browsers connect to Twilio with.
 #[derive(Debug, Clone)]
 pub struct AccessTokenConfig {
-    /// Sign them.
+    /// Signing keys.
     pub keys: token::TokenKeys,
-    /// Where browsers' calls ask for instructions.
+    /// TwiML application that handles calls placed by browsers.
     pub application_sid: ApplicationSid,
 }
 
-/// How calls are answered.
+/// Configuration of the call service.
 #[derive(Debug, Clone)]
 pub struct CallConfig {
-    /// Where Twilio reaches this server.
+    /// Base URL at which Twilio reaches this server.
     pub public_url: PublicUrl,
-    /// What makes a browser a phone; or the names of the settings that are missing.
+    /// Access token configuration, or the names of the missing settings.
     pub access_tokens: Result<AccessTokenConfig, Vec<&'static str>>,
-    /// The number that calls come from; none: browsers cannot call.
+    /// Caller ID of outgoing calls; `None`: browsers cannot place calls.
     pub caller_id: Option<E164>,
-    /// Who may be called.
+    /// Rules for the numbers that may be called.
     pub policy: DialingPolicy,
-    /// How often and how long.
+    /// Limits on concurrent calls, call rate and duration.
     pub limits: CallLimits,
-    /// What the parties are told first.
+    /// Text read to both parties before they are connected.
     pub announcement: Option<String>,
-    /// Where words come from.
     pub transcription_source: TranscriptionSource,
-    /// What is spoken, as Twilio's own transcription wants it: `en-US`.
+    /// Spoken language as a BCP 47 tag (`en-US`), for Twilio's own transcription.
     pub language: Option<String>,
-    /// How long the other end may ring.
+    /// Seconds that an unanswered call rings.
     pub ring_seconds_max: u16,
-    /// How soon, and how often, Twilio is asked what it did not tell.
+    /// Timing of the queries for status callbacks that Twilio did not send.
     pub reconcile_intervals: ReconcileIntervals,
 }
 
 impl CallConfig {
-    /// For a server without an account: nobody can be called.
+    /// Returns the configuration of a server without a Twilio account, on which no number can be called.
     pub fn without_account(public_url: PublicUrl) -> Self {
         let policy = DialingPolicy::new(None, false, None);
         Self {
@@ -113,7 +112,7 @@ impl CallConfig {
                 "TWILIO_CALLER_ID",
             ]),
             caller_id: None,
-            policy: policy.expect("nothing named is nothing wrong"),
+            policy: policy.expect("an empty list of countries is valid"),
             limits: CallLimits {
                 call_seconds_max: 14_400,
                 concurrent_max: 16,
@@ -135,24 +134,25 @@ impl CallConfig {
     }
 }
 
-/// What a call service works with.
+/// Dependencies of the call service.
 #[derive(Debug, Clone)]
 pub struct CallDeps {
-    /// Writes calls down, and has the store.
+    /// Persists transcripts; also gives access to the store.
     pub transcript_writer: TranscriptWriter,
-    /// Who listens.
+    /// Channels to the listeners.
     pub hub: Hub,
-    /// Where work goes on after an answer.
+    /// Runs work that outlives the request.
     pub tasks: Tasks,
-    /// Twilio's REST API; none: no account is set.
+    /// Client of Twilio's REST API; `None`: no account is configured.
     pub twilio: Option<TwilioClient>,
-    /// Where calls' audio is, if any was ever kept.
+    /// Archive of call audio; `None`: none was ever kept.
     pub audio_archive: Option<AudioArchive>,
-    /// The server's own media socket, `ws://…`, where simulated calls go; none: there are none.
+    /// URL of the server's own media WebSocket (`ws://…`), to which simulated calls connect; `None`: calls
+    /// cannot be simulated.
     pub media_socket: Option<String>,
 }
 
-/// The call service; clones are the same.
+/// Handle to the call service; clones share its state.
 #[derive(Clone)]
 pub struct CallService(Arc<CallServiceState>);
 
@@ -162,27 +162,29 @@ struct CallServiceState {
     stream_tokens: Mutex<StreamTokens>,
     presence: Mutex<BrowserPresence>,
     ring_targets: Mutex<RingTargets>,
-    /// Whether a user was ever seen; the last admin cannot go, so it stays true.
+    /// Whether a user has ever been found. It never reverts to false, because the last admin cannot be
+    /// deleted.
     has_users: AtomicBool,
     call_limiter: CallLimiter,
     daily_quota: DailyQuota,
     stream_restarts: Mutex<StreamRestarts>,
-    /// Streams whose sockets are open.
+    /// Calls that have an open media socket.
     open_streams: Mutex<BTreeMap<CallSid, OpenStream>>,
     transcriptions: Mutex<LiveTranscriptions>,
-    /// What Twilio is asked about.
+    /// Pending queries to Twilio.
     schedule: Mutex<ReconcileSchedule>,
-    /// A question may be due earlier than was thought.
+    /// Notified when a query may have become due earlier.
     schedule_changed: Notify,
-    /// Calls whose recording is being commanded; bounded by the requests that wait for Twilio.
+    /// Calls that a recording command or a deletion is in progress for; bounded by the number of requests
+    /// that wait for Twilio.
     locked_calls: Mutex<BTreeSet<CallSid>>,
-    /// What people did within the last hour.
+    /// Audit events of the last hour.
     audit_deduplicator: Mutex<AuditDeduplicator>,
-    /// Calls for whose stream there was no room.
+    /// Calls that are not transcribed because every media stream was taken.
     untranscribed: Mutex<BTreeSet<CallSid>>,
-    /// The simulated call that goes on.
+    /// The simulated call in progress.
     simulated_call: Mutex<Option<CallSid>>,
-    /// Rings when Twilio has told of a leg.
+    /// Notified on each update of a leg.
     leg_changed: watch::Sender<()>,
 }
 
@@ -193,7 +195,7 @@ impl fmt::Debug for CallService {
 }
 
 impl CallService {
-    /// A call service without calls.
+    /// Creates a call service without calls.
     pub fn new(config: CallConfig, deps: CallDeps) -> Self {
         let call_limiter = CallLimiter::new(config.limits.clone());
         let schedule = ReconcileSchedule::new(config.reconcile_intervals);
@@ -220,12 +222,12 @@ impl CallService {
         }))
     }
 
-    /// What is kept of calls.
+    /// Returns the store that holds the call records.
     pub fn store(&self) -> &Store {
         self.0.deps.transcript_writer.store()
     }
 
-    /// After a restart: goes on counting what was called within the last day and the last minute.
+    /// Restores the per-minute and daily counts of placed calls after a restart.
     pub async fn restore_placed_calls(&self) -> Result<(), StoreError> {
         let (date, now) = (clock::utc_now(), clock::now());
         let placed = self.store().placed_calls_since(date.minus(DAY)).await?;
@@ -246,7 +248,8 @@ impl CallService {
         Ok(())
     }
 
-    /// The call is over: its place is free, and its minutes count. Nobody waits for the database.
+    /// Releases the place of an ended call in the call limit and records its duration in the daily quota. The
+    /// database write runs in the background.
     fn release_call(&self, call: &CallSid) {
         self.0.call_limiter.release(call, clock::now());
         let now = clock::utc_now();
@@ -254,28 +257,27 @@ impl CallService {
             let (store, call) = (self.store().clone(), call.clone());
             self.0.deps.tasks.spawn(async move {
                 if let Err(error) = store.end_placed_call(&call, now).await {
-                    tracing::warn!(?call, %error, "how long a call lasted is not written down");
+                    tracing::warn!(?call, %error, "could not save the end time of a placed call");
                 }
             });
         }
     }
 
-    /// Calls that go on, as far as is known.
+    /// Returns the number of calls known to be in progress.
     pub fn active_call_count(&self, now: Instant) -> usize {
         self.0.call_limiter.active_count(now)
     }
 
-    /// Whether the user placed this call, and it goes on: known without the database.
+    /// Whether the user placed this call and it is in progress; does not query the database.
     pub fn is_placed_by(&self, call: &CallSid, user: UserId) -> bool {
         self.0.call_limiter.is_active_for(call, user, clock::now())
     }
 
-    /// How calls are answered.
     pub fn config(&self) -> &CallConfig {
         &self.0.config
     }
 
-    /// A pass to Twilio for a browser; or the names of the settings that are missing.
+    /// Mints an access token for a browser; an error holds the names of the missing settings.
     pub fn mint_access_token(
         &self,
         identity: &ClientIdentity,
@@ -293,10 +295,10 @@ impl CallService {
             incoming: true,
         };
         let minted = token::mint(&access_tokens.keys, &grant, now, token::LIFETIME);
-        Ok(minted.expect("an hour is a lifetime that Twilio takes"))
+        Ok(minted.expect("Twilio accepts a lifetime of one hour"))
     }
 
-    /// The edge of Twilio's that browsers are to connect to; none: the nearest.
+    /// Returns the Twilio edge that browsers must connect to; `None`: the nearest one.
     pub fn twilio_edge(&self) -> Option<&str> {
         let region = self
             .0
@@ -310,7 +312,7 @@ impl CallService {
         Some(region.edge())
     }
 
-    /// A user asked whether a call is his: for the server's log.
+    /// Records in the audit log that a user asked whether a call is theirs.
     pub async fn audit_ownership_check(
         &self,
         call: &CallSid,
@@ -327,38 +329,40 @@ impl CallService {
             .await;
     }
 
-    /// Adds to the server's log; one that cannot be written stops nothing.
+    /// Adds an entry to the audit log; a failed write is only logged.
     async fn audit_call_event(&self, kind: &'static str, call: &CallSid, user: Option<UserId>) {
         if let Err(error) = self
             .write_audit_event(kind, call.as_str(), user, clock::utc_now())
             .await
         {
-            tracing::warn!(kind, ?call, %error, "the server's log could not be written");
+            tracing::warn!(kind, ?call, %error, "could not write to the audit log");
         }
     }
 
-    /// Tells the call's listeners, if there are any.
+    /// Publishes an event to the call's listeners, if there are any.
     fn publish(&self, call: &CallSid, event: Event) {
         self.0.deps.hub.publish(call, event);
     }
 
-    /// Adds to the call's log; a log that cannot be written stops nothing.
+    /// Adds an entry to the call's log; a failed write is only logged.
     async fn log_call_event(&self, call: &CallSid, kind: &str, detail: &str, user: Option<UserId>) {
         let noted = self
             .store()
             .log(Some(call), kind, detail, user, clock::utc_now());
         if let Err(error) = noted.await {
-            tracing::warn!(?call, kind, %error, "the call's log could not be written");
+            tracing::warn!(?call, kind, %error, "could not write to the call's log");
         }
     }
 
-    /// A path of this server as Twilio calls it, again if it was not answered.
+    /// Returns the URL of a path on this server for Twilio, with Twilio's options that retry an unanswered
+    /// request.
     fn callback_url(&self, path: &str) -> String {
         self.0.config.public_url.https_url_with_retries(path)
     }
 }
 
-/// Takes a lock whose holder never waits and never leaves it half changed.
+/// Locks a mutex that is never held across an await, and whose holders never leave the data half changed, so
+/// that a poisoned lock is safe to use.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,6 +1,6 @@
-//! Whose call it is. Only what Twilio signed decides it: the browser that placed the call (`From` of
-//! `/voice`), or the browser whose leg was answered (`To` of its status callbacks); the store draws
-//! that conclusion from the legs. A page can ask whether a call is its user's, and changes nothing.
+//! Determines a call's owner. Only requests that Twilio signed decide it: the browser that placed the call
+//! (`From` of `/voice`), or the browser with the answered leg (`To` of its status callbacks); the store
+//! derives the owner from the legs. A page can ask whether a call belongs to its user, but changes nothing.
 
 use super::CallService;
 use crate::clock;
@@ -8,23 +8,23 @@ use crate::ids::{CallSid, UserId};
 use crate::limits;
 use crate::store::{CallRecord, StoreError};
 
-/// What is known when a user asks whether a call is his.
+/// Relation of a call to a user.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CallOwnership {
-    /// It is.
+    /// The call belongs to the user.
     Own(Box<CallRecord>),
-    /// It rang the user's browsers, and another user has it.
+    /// The call rang the user's browsers, and belongs to another user.
     OtherUser,
-    /// It rings the user's browsers, and Twilio has not said who answered.
+    /// The call rings the user's browsers, and Twilio has not reported the answer.
     Pending,
-    /// There is no such call, or it has nothing to do with the user.
+    /// The call does not exist, or is not related to the user.
     Unknown,
 }
 
 impl CallService {
-    /// Whether the call of this leg is the user's. A page asks in the moment in which it answers, and
-    /// Twilio tells of that a moment later, so that this waits up to
-    /// [`limits::OWNERSHIP_WAIT_MAX`] for it.
+    /// Determines whether the call of this leg belongs to the user. A page asks at the moment it answers the
+    /// call, and Twilio reports the answer slightly later, so this waits for the report up to
+    /// [`limits::OWNERSHIP_WAIT_MAX`].
     pub async fn call_ownership(
         &self,
         leg: &CallSid,
@@ -52,7 +52,7 @@ impl CallService {
         user: UserId,
     ) -> Result<CallOwnership, StoreError> {
         let Some(record) = self.store().call_record(leg).await? else {
-            // Its record may still wait for the database.
+            // The write of its record may be pending.
             let rang_user =
                 self.has_rung(leg, user) && self.0.call_limiter.is_active(leg, clock::now());
             return Ok(if rang_user {
@@ -74,7 +74,8 @@ impl CallService {
         })
     }
 
-    /// Whether the call rang a browser of this user's: as `/voice` was answered, or as Twilio told.
+    /// Whether the call rang a browser of this user, according to the answer to `/voice` or to Twilio's
+    /// callbacks.
     async fn was_rung(&self, call: &CallSid, user: UserId) -> Result<bool, StoreError> {
         Ok(self.has_rung(call, user) || self.store().rung_users(call).await?.contains(&user))
     }

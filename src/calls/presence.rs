@@ -1,11 +1,11 @@
-//! Which browsers an incoming call rings: those whose page has said that they are registered at
-//! Twilio, until it says that they are not, until their pass expires, or until their session ends.
-//! And which sessions have ended, as long as a pass of theirs may still be good.
+//! Browsers that an incoming call rings. A browser rings from the time its page reports that it is registered
+//! at Twilio until the page reports the opposite, the access token expires, or the session ends. Ended
+//! sessions are remembered for as long as an access token of theirs may be valid.
 //!
-//! Two tabs may share an identity (a tab that is duplicated takes its name along): each has a
-//! registration of its own, and the identity rings while one of them lasts.
+//! Two tabs may share an identity (a duplicated tab copies its identity): each has its own registration, and
+//! the identity rings while one of them lasts.
 //!
-//! On the monotonic clock: a date that is set neither hides a browser nor brings one back. Pure: no
+//! Uses the monotonic clock: a change of the system clock neither hides a browser nor restores one. Pure: no
 //! I/O; takes `now`.
 
 use std::collections::BTreeMap;
@@ -15,15 +15,15 @@ use crate::ids::{ClientIdentity, RegistrationId, UserId};
 use crate::limits;
 use crate::twilio::token::{self, SessionTag};
 
-/// The browsers that can be called, and the sessions that ended.
+/// Registered browsers and ended sessions.
 #[derive(Debug, Default)]
 pub(super) struct BrowserPresence {
     registrations: BTreeMap<RegistrationId, BrowserRegistration>,
-    /// Counts registrations: what came later has the greater number.
+    /// Counts registrations: a later one has a greater number.
     registration_count: u64,
-    /// Sessions that ended, and until when a pass of theirs may be good.
+    /// Ended sessions, with the latest time at which an access token of theirs may be valid.
     ended: BTreeMap<(UserId, SessionTag), Instant>,
-    /// Users who were removed, likewise.
+    /// Deleted users, likewise.
     removed: BTreeMap<UserId, Instant>,
 }
 
@@ -37,9 +37,8 @@ struct BrowserRegistration {
 }
 
 impl BrowserPresence {
-    /// A page says that its browser is registered at Twilio with a pass that is good until then. A
-    /// registration that is told again keeps its place. Nothing happens if the session has ended, or
-    /// if the identity is not of this server's making.
+    /// Registers a browser until `expires_at`, when its access token expires. A repeated registration keeps
+    /// its position. Does nothing if the session has ended, or if the identity was not made by this server.
     pub(super) fn register(
         &mut self,
         id: RegistrationId,
@@ -71,7 +70,7 @@ impl BrowserPresence {
         self.registrations.insert(id, registration);
     }
 
-    /// One more registration of the user's has room.
+    /// Makes room for another registration of this user.
     fn evict_for(&mut self, user: UserId) {
         let own = |registration: &BrowserRegistration| registration.user == user;
         if self.registrations.values().filter(|r| own(r)).count()
@@ -92,43 +91,43 @@ impl BrowserPresence {
         }
     }
 
-    /// A page goes offline: this registration of the user's is over, and no other. `false`: the user
-    /// has no such registration.
+    /// Removes this registration of the user, and no other. Returns `false` if the user has no such
+    /// registration.
     pub(super) fn unregister(&mut self, id: &RegistrationId, user: UserId) -> bool {
         let is_own = self.registrations.get(id).is_some_and(|r| r.user == user);
         is_own && self.registrations.remove(id).is_some()
     }
 
-    /// A session is over: none of its browsers, one for each tab, is called or calls any more.
+    /// Ends a session: its browsers, one for each tab, can neither be called nor call.
     pub(super) fn end_session(&mut self, user: UserId, session: SessionTag, now: Instant) {
         self.remove_session(user, session);
         let max = limits::ENDED_SESSIONS_MAX;
         insert_bounded(&mut self.ended, (user, session), now, max);
     }
 
-    /// None of a session's browsers is called any more.
+    /// Removes the registrations of a session's browsers.
     pub(super) fn remove_session(&mut self, user: UserId, session: SessionTag) {
         self.registrations
             .retain(|_, registration| (registration.user, registration.session) != (user, session));
     }
 
-    /// A user is gone: none of that user's browsers is called or calls any more.
+    /// Removes a deleted user: their browsers can neither be called nor call.
     pub(super) fn remove_user(&mut self, user: UserId, now: Instant) {
         self.registrations
             .retain(|_, registration| registration.user != user);
         insert_bounded(&mut self.removed, user, now, limits::REMOVED_USERS_MAX);
     }
 
-    /// Whether this session is known to have ended, or its user to be gone.
+    /// Whether this session is known to have ended, or its user to be deleted.
     pub(super) fn has_ended(&self, user: UserId, session: SessionTag, now: Instant) -> bool {
         let lasts =
             |expires_at: Option<&Instant>| expires_at.is_some_and(|expires_at| *expires_at > now);
         lasts(self.ended.get(&(user, session))) || lasts(self.removed.get(&user))
     }
 
-    /// Those that an incoming call rings, up to [`limits::RINGING_BROWSERS_MAX`]: users in turn, those first
-    /// whose latest browser came last; of each user the latest browsers, up to
-    /// [`limits::RINGING_BROWSERS_PER_USER_MAX`].
+    /// Returns the browsers that an incoming call rings, up to [`limits::RINGING_BROWSERS_MAX`]: one browser
+    /// of each user in turn, starting with the user who registered last; of each user the latest browsers, up
+    /// to [`limits::RINGING_BROWSERS_PER_USER_MAX`].
     pub(super) fn ringable_browsers(&self, now: Instant) -> Vec<ClientIdentity> {
         let mut latest: BTreeMap<(UserId, &ClientIdentity), u64> = BTreeMap::new();
         for registration in self.registrations.values().filter(|r| r.expires_at > now) {
@@ -153,7 +152,7 @@ impl BrowserPresence {
     }
 }
 
-/// Keeps a name as long as a pass may be good, the latest names first.
+/// Inserts a name for the lifetime of an access token; at `max` names, the oldest is removed.
 fn insert_bounded<T: Ord + Clone>(
     names: &mut BTreeMap<T, Instant>,
     name: T,
@@ -190,13 +189,13 @@ mod tests {
         RegistrationId::parse(&format!("registration-{n:08}")).unwrap()
     }
 
-    /// So many minutes into the test.
+    /// Returns the time this many minutes after the test's start.
     fn at(minute: u64) -> Instant {
         static BEGAN: OnceLock<Instant> = OnceLock::new();
         *BEGAN.get_or_init(clock::now) + Duration::from_mins(minute)
     }
 
-    /// Registers one browser of each of these users, a minute apart.
+    /// Registers these browsers, one minute apart.
     fn present(browsers: &[ClientIdentity]) -> BrowserPresence {
         let mut presence = BrowserPresence::default();
         for (n, browser) in browsers.iter().enumerate() {
@@ -214,7 +213,7 @@ mod tests {
             presence.ringable_browsers(at(3)),
             [c.clone(), b.clone(), a.clone()]
         );
-        // With its next pass it is no newcomer.
+        // A renewed access token does not change the position.
         presence.register(id(0), a.clone(), at(90), at(30));
         assert_eq!(
             presence.ringable_browsers(at(31)),
@@ -243,7 +242,7 @@ mod tests {
         assert_eq!(
             presence.ringable_browsers(at(5)),
             [other.clone(), tab],
-            "not his to end"
+            "another user's registration"
         );
         assert!(presence.unregister(&id(0), UserId(1)));
         assert_eq!(presence.ringable_browsers(at(5)), [other]);
@@ -295,7 +294,7 @@ mod tests {
             std::slice::from_ref(&other)
         );
         assert!(presence.has_ended(UserId(1), SessionTag(3), at(7)));
-        // Nobody else's names are taken.
+        // An identity that this server did not make is ignored.
         let alice = ClientIdentity::parse("alice").unwrap();
         presence.register(id(8), alice, at(60), at(7));
         assert_eq!(presence.ringable_browsers(at(7)), [other]);

@@ -1,5 +1,5 @@
-//! What users ask of Twilio for a call: record it, end it, delete it. The answer is always what
-//! Twilio says, never a guess.
+//! Users' commands for a call: record it, hang up, delete it. The result always reflects Twilio's response,
+//! never a guess.
 
 use std::io;
 
@@ -14,16 +14,14 @@ use crate::transcript::{CallStatus, Event, RecordingStatus};
 use crate::twilio::api::calls::{PauseBehavior, RecordingRef, RecordingResource, StartRecording};
 use crate::twilio::api::{TwilioClient, TwilioError};
 
-/// What can be done with a call's recording.
+/// Command for a call's recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordingCommand {
-    /// Begin one, unless one runs.
+    /// Starts a recording, unless one is running.
     Start,
-    /// End it.
     Stop,
-    /// Hold it: the other party reads out a card's number.
+    /// Pauses the recording, for example while the other party reads out a card number.
     Pause,
-    /// Go on.
     Resume,
 }
 
@@ -38,50 +36,50 @@ impl RecordingCommand {
     }
 }
 
-/// Why something that a user asked for was not done.
+/// Error of a user's command for a call.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// There is no account to ask.
-    #[error("no Twilio account is set: set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN")]
+    /// No Twilio account is configured.
+    #[error("no Twilio account is configured: set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN")]
     NoAccount,
-    /// Nobody knows the call.
+    /// No call has this SID.
     #[error("there is no such call")]
     NoSuchCall,
-    /// The call is over.
+    /// The call has ended.
     #[error("the call is over")]
     CallIsOver,
-    /// The call rings.
-    #[error("nobody has answered the call yet: start the recording when somebody has")]
+    /// The call is ringing.
+    #[error("the call is not answered: start the recording after the answer")]
     NotAnswered,
-    /// The call goes on.
-    #[error("the call goes on: end it first")]
+    /// The call is in progress.
+    #[error("the call is in progress: end it first")]
     CallInProgress,
-    /// Another command for the same call is under way.
-    #[error("the last command for this call is not done yet: try again")]
+    /// Another command for the same call is in progress.
+    #[error("the previous command for this call is in progress: try again")]
     Busy,
-    /// There is nothing to hold, go on with, or end.
+    /// There is no recording to pause, resume or stop.
     #[error("this call is not being recorded")]
     NotRecording,
-    /// Twilio refused, or was not reached.
+    /// Twilio refused the request, or could not be reached.
     #[error(transparent)]
     Twilio(#[from] TwilioError),
-    /// The database did not do it.
+    /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Calls are real here.
+    /// The server has no media socket for simulated calls.
     #[error(
-        "calls are not simulated here: without a Twilio account, set SIMULATE_TRANSCRIPTION=true"
+        "simulated calls are disabled: without a Twilio account, set SIMULATE_TRANSCRIPTION=true"
     )]
     SimulationDisabled,
-    /// One at a time.
-    #[error("a simulated call goes on: watch that one, or wait for its end")]
+    /// Only one simulated call may run at a time.
+    #[error("a simulated call is in progress: watch it, or wait for its end")]
     SimulationRunning,
-    /// The disk that calls' audio is kept on did not do it.
-    #[error("the call's audio cannot be reached: {0}")]
+    /// The archive of call audio failed.
+    #[error("the archive of call audio failed: {0}")]
     Archive(io::Error),
 }
 
-/// The right to command a call's recording, until it is dropped.
+/// Exclusive right to command a call's recording or to delete the call; released on drop.
 struct CallLock<'a>(&'a CallService, CallSid);
 
 impl Drop for CallLock<'_> {
@@ -91,7 +89,7 @@ impl Drop for CallLock<'_> {
 }
 
 impl CallService {
-    /// Starts, holds, or ends a call's recording. What is asked for twice is done once.
+    /// Starts, pauses, resumes or stops a call's recording. A repeated command has no effect.
     pub async fn command_recording(
         &self,
         call: &CallSid,
@@ -126,7 +124,8 @@ impl CallService {
         }
     }
 
-    /// One command at a time for each call: two that start would make two recordings.
+    /// Locks a call, so that two concurrent starts cannot make two recordings; [`CallError::Busy`] if it is
+    /// locked.
     fn lock_call(&self, call: &CallSid) -> Result<CallLock<'_>, CallError> {
         let taken = lock(&self.0.locked_calls).insert(call.clone());
         taken
@@ -194,8 +193,8 @@ impl CallService {
         self.save_recording(call, changed, command, user).await
     }
 
-    /// Twilio refused a command because the call, or the recording, is not in progress (any more):
-    /// finds out which, so that what is kept is right.
+    /// Resolves a command that Twilio refused because the call, or the recording, is not in progress (any
+    /// more): queries Twilio for the cause, and saves the current state.
     async fn resolve_refused_command(
         &self,
         command: RecordingCommand,
@@ -220,7 +219,7 @@ impl CallService {
         }
     }
 
-    /// Keeps what Twilio answered, tells the page, and answers with what is kept.
+    /// Saves Twilio's response, publishes the recording's status, and returns the stored recording.
     async fn save_recording(
         &self,
         call: &CallSid,
@@ -261,7 +260,7 @@ impl CallService {
         Ok(kept)
     }
 
-    /// Ends the call at Twilio. One that is over already is no error.
+    /// Hangs up the call at Twilio. A call that is already over is not an error.
     pub async fn hang_up(&self, call: &CallSid, user: Option<UserId>) -> Result<(), CallError> {
         let record = self.store().call_record(call).await?;
         let record = record.ok_or(CallError::NoSuchCall)?;
@@ -270,7 +269,7 @@ impl CallService {
         }
         match self.twilio()?.hang_up(call).await {
             Ok(()) => self.log_call_event(call, "hung_up", "", user).await,
-            // The end of a call that may be ended in any state: it was missed.
+            // A call can be ended in any state, so the call is over and its status callback was missed.
             Err(error) if error.is_call_ended() || error.is_not_found() => {
                 self.mark_call_over(&record.sid).await?;
             }
@@ -279,16 +278,16 @@ impl CallService {
         Ok(())
     }
 
-    /// Deletes a call that is over, with its words and audio here and its recordings at Twilio. What
-    /// Twilio has is deleted first, and the record last: a call that is gone here could not be
-    /// asked about again. Of several that ask at once, one does it: the others hear
+    /// Deletes a call that is over, with its transcript and archive here and its recordings at Twilio.
+    /// Twilio's recordings are deleted first and the record last, because without the record, a failed
+    /// deletion could not be retried. Of concurrent deletions one proceeds: the others return
     /// [`CallError::Busy`].
     pub async fn delete_call(&self, call: &CallSid, user: Option<UserId>) -> Result<(), CallError> {
         self.delete_call_with(call, user, false).await
     }
 
-    /// As [`Self::delete_call`], and what Twilio's call log keeps of the call's legs with it, if there is an
-    /// account to ask.
+    /// As [`Self::delete_call`], and also deletes the call's legs from Twilio's call log, if an account is
+    /// configured.
     pub async fn erase_call(&self, call: &CallSid) -> Result<(), CallError> {
         let has_account = self.0.deps.twilio.is_some();
         self.delete_call_with(call, None, has_account).await
@@ -303,7 +302,7 @@ impl CallService {
         let detail = self.store().call_detail(call).await?;
         let call = &detail.ok_or(CallError::NoSuchCall)?.call.sid;
         let _call_lock = self.lock_call(call)?;
-        // As it is now that nobody else deletes it.
+        // Read again under the lock, which excludes other deletions.
         let detail = self.store().call_detail(call).await?;
         let detail = detail.ok_or(CallError::NoSuchCall)?;
         if self.may_be_active(&detail.call) {
@@ -322,15 +321,15 @@ impl CallService {
         self.delete_audio(call).await?;
         let deleted = self.store().delete_call(call, clock::utc_now()).await?;
         deleted.ok_or(CallError::NoSuchCall)?;
-        // Once more, for a stream that came in between; from now on no other does.
+        // Repeated for a stream that opened in between; none can open now.
         self.delete_audio(call).await?;
         self.0.deps.hub.remove_call(call);
         self.audit_call_event("call_deleted", call, user).await;
         Ok(())
     }
 
-    /// Whether the call may still go on: deleted now, it would go on unseen. What Twilio never told
-    /// the end of is over after the longest call; without an account, when nobody is heard any more.
+    /// Whether the call may be in progress; a deleted call would continue unseen. A call without a reported
+    /// end counts as over after the longest possible call or, without an account, when it has no events.
     fn may_be_active(&self, call: &CallRecord) -> bool {
         let oldest = clock::utc_now().minus(limits::CALL_TIME_MAX);
         let may_last = self.0.deps.twilio.is_some() && call.started_at > oldest;
@@ -338,28 +337,28 @@ impl CallService {
             || !call.status.is_over() && (may_last || self.0.deps.hub.has_events(&call.sid))
     }
 
-    /// Deletes calls that began before `time`, and audio that is older and of no call; says how many
-    /// calls. One that cannot be deleted now is left for the next time.
+    /// Deletes calls that started before `time`, and older audio without a call; returns the number of
+    /// deleted calls. A call that cannot be deleted now is left for the next run.
     pub async fn delete_calls_before(&self, time: UtcTime) -> usize {
         let calls = self.store().calls_before(time, limits::RETENTION_CALLS_MAX);
         let calls = calls.await.unwrap_or_else(|error| {
-            tracing::error!(%error, "old calls could not be looked for");
+            tracing::error!(%error, "could not list old calls");
             Vec::new()
         });
         let mut deleted = 0;
         for call in calls {
             match self.delete_call(&call, None).await {
                 Ok(()) => deleted += 1,
-                Err(error) => tracing::warn!(?call, %error, "an old call was not deleted"),
+                Err(error) => tracing::warn!(?call, %error, "could not delete an old call"),
             }
         }
         if let Err(error) = self.sweep_audio(time).await {
-            tracing::error!(%error, "old audio was not deleted");
+            tracing::error!(%error, "could not delete old audio");
         }
         deleted
     }
 
-    /// Twilio's REST API.
+    /// Returns the client of Twilio's REST API; [`CallError::NoAccount`] without an account.
     pub fn twilio(&self) -> Result<&TwilioClient, CallError> {
         self.0.deps.twilio.as_ref().ok_or(CallError::NoAccount)
     }

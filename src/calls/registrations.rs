@@ -1,9 +1,9 @@
-//! Who can be called and who may call: what pages say of their registration at Twilio, and whether
-//! the session that a browser's pass was given in still lasts.
+//! Browsers that can be called or may call: their registrations at Twilio as their pages report them, and
+//! whether the session that a browser's access token belongs to is valid.
 //!
-//! Memory decides, and the database helps: it keeps registrations for the next start, and it knows of
-//! sessions that another process ended (`callburner user passwd`). While it does not answer, browsers
-//! that registered with this server ring, and sessions that this server ended stay ended.
+//! Memory is authoritative, and the database supplements it: the database keeps registrations over a restart,
+//! and contains the sessions that another process ended (`callburner user passwd`). While it does not
+//! respond, browsers registered with this server ring, and sessions that this server ended stay ended.
 
 use std::sync::atomic::Ordering;
 
@@ -17,13 +17,13 @@ use crate::limits;
 use crate::store::{EndedSession, RegistrationRecord};
 use crate::twilio::token::{self, SessionTag};
 
-/// The pass that a browser registered with is over.
+/// The access token that a browser registered with has expired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenExpired;
 
 impl CallService {
-    /// A page says that its browser is registered at Twilio with a pass that ends then: incoming
-    /// calls ring it until then, also after a restart.
+    /// Registers a browser whose page reports that it is registered at Twilio. Incoming calls ring it until
+    /// its access token expires at `expires_at`, also after a restart.
     pub async fn register(
         &self,
         id: RegistrationId,
@@ -43,8 +43,8 @@ impl CallService {
         self.add_registration(&registration, since);
         let kept = self.store().save_registration(&registration, since).await;
         if let Err(error) = kept {
-            tracing::warn!(%error, "a registration is not kept: after a restart its browser does not \
-                                    ring until its page says so again");
+            tracing::warn!(%error, "could not save a registration: after a restart its browser does not \
+                                    ring until its page registers it again");
         }
         Ok(())
     }
@@ -56,18 +56,18 @@ impl CallService {
         lock(&self.0.presence).register(id, identity, now + lifetime, now);
     }
 
-    /// A page says that its browser is not registered any more: this registration ends, and no other
-    /// of the same identity.
+    /// Removes a browser's registration, and no other of the same identity.
     pub async fn unregister(&self, id: &RegistrationId, user: UserId) {
         if !lock(&self.0.presence).unregister(id, user) {
             return;
         }
         if let Err(error) = self.store().remove_registration(id).await {
-            tracing::warn!(%error, "a registration that ended is still kept until its pass ends");
+            tracing::warn!(%error, "could not delete a registration: it is kept until its access token expires");
         }
     }
 
-    /// At the start: the browsers that were registered at Twilio when the last server ended still are.
+    /// Restores at the start the browsers that were registered at Twilio when the last server ended; they are
+    /// still registered.
     pub async fn restore_registrations(&self) {
         let now = clock::utc_now();
         self.has_users().await;
@@ -77,11 +77,11 @@ impl CallService {
                     self.add_registration(registration, now);
                 }
             }
-            Err(error) => tracing::warn!(%error, "registrations of before are not known"),
+            Err(error) => tracing::warn!(%error, "could not load the registrations"),
         }
     }
 
-    /// Sessions are over: no call rings their browsers, and none of them calls.
+    /// Ends sessions: no call rings their browsers, and their browsers cannot call.
     pub fn end_sessions(&self, ended: &[EndedSession]) {
         let now = clock::now();
         let mut presence = lock(&self.0.presence);
@@ -90,7 +90,7 @@ impl CallService {
         }
     }
 
-    /// A user is gone: no call rings the user's browsers, none of them calls, and calls that they
+    /// Removes a deleted user: no call rings their browsers, their browsers cannot call, and calls that they
     /// placed are hung up.
     pub fn remove_user(&self, user: UserId) {
         let now = clock::now();
@@ -99,14 +99,14 @@ impl CallService {
             let service = self.clone();
             self.0.deps.tasks.spawn(async move {
                 if let Err(error) = service.hang_up(&call, None).await {
-                    tracing::warn!(?call, %error, "a call of a user who was removed goes on");
+                    tracing::warn!(?call, %error, "could not hang up a call of a deleted user");
                 }
             });
         }
     }
 
-    /// The browsers that an incoming call rings. One whose session was ended by another process is
-    /// found here, and makes room for the next.
+    /// Returns the browsers that an incoming call rings. A browser with a session that another process ended
+    /// is found here, and makes room for the next one.
     pub(super) async fn browsers_to_ring(&self) -> Vec<ClientIdentity> {
         let mut signed_in = Vec::new();
         for _ in 0..limits::RING_ROUNDS_MAX {
@@ -134,7 +134,7 @@ impl CallService {
         signed_in
     }
 
-    /// An incoming call rings these browsers.
+    /// Remembers the users that an incoming call rings.
     pub(super) fn record_ring_targets(&self, call: &CallSid, browsers: &[ClientIdentity]) {
         let users = browsers
             .iter()
@@ -143,14 +143,14 @@ impl CallService {
         lock(&self.0.ring_targets).record(call, users, clock::now());
     }
 
-    /// Whether an incoming call rang at a browser of this user's a while ago.
+    /// Whether an incoming call recently rang a browser of this user.
     pub fn has_rung(&self, call: &CallSid, user: UserId) -> bool {
         lock(&self.0.ring_targets).has_rung(call, user)
     }
 
-    /// Whether the session in which the browser got its pass lasts: as far as this server knows, if
-    /// the database does not say. Where there are users, an identity that is of none of them is not
-    /// signed in; where there are none, nobody needs to be.
+    /// Whether the session that the browser's access token belongs to is valid. If the database does not
+    /// respond, this server's own knowledge decides. On a server with users, an identity without a user is
+    /// not signed in; on a server without users, every identity is.
     pub(super) async fn is_signed_in(&self, identity: &ClientIdentity) -> bool {
         let Some((user, session)) =
             token::session_of_identity(identity).filter(|(user, _)| *user != NO_USER)
@@ -173,8 +173,8 @@ impl CallService {
         })
     }
 
-    /// Whether anybody has to sign in; as was known last, if the database does not say. Users are
-    /// never all gone again: the last admin stays.
+    /// Whether the server has users, so that sign-in is required; if the database does not respond, the last
+    /// known value. The value never reverts to false, because the last admin cannot be deleted.
     async fn has_users(&self) -> bool {
         if self.0.has_users.load(Ordering::Relaxed) {
             return true;

@@ -1,5 +1,5 @@
-//! Whom the latest incoming calls rang: whoever was rung may learn whether somebody answered, though
-//! the call is not theirs. Pure: no I/O; takes `now`.
+//! Users that the latest incoming calls rang. A user whose browser rang may learn whether the call was
+//! answered, even if the call belongs to another user. Pure: no I/O; takes `now`.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -7,14 +7,14 @@ use std::time::Instant;
 use crate::ids::{CallSid, UserId};
 use crate::limits;
 
-/// The latest calls that rang, and whom.
+/// The latest incoming calls, each with the users that it rang.
 #[derive(Debug, Default)]
 pub(super) struct RingTargets {
     calls: BTreeMap<CallSid, (Instant, Vec<UserId>)>,
 }
 
 impl RingTargets {
-    /// A call rings browsers of these users.
+    /// Remembers that a call rings browsers of these users.
     pub(super) fn record(&mut self, call: &CallSid, users: Vec<UserId>, now: Instant) {
         let is_recent =
             |at: Instant| now.saturating_duration_since(at) < limits::RING_TARGETS_LIFETIME;
@@ -28,7 +28,7 @@ impl RingTargets {
         self.calls.insert(call.clone(), (now, users));
     }
 
-    /// Whether a call rang this user a while ago.
+    /// Whether a call recently rang this user.
     pub(super) fn has_rung(&self, call: &CallSid, user: UserId) -> bool {
         let targets = self.calls.get(call);
         targets.is_some_and(|(_, users)| users.contains(&user))

@@ -1,6 +1,6 @@
-//! Simulated calls: where there is no account, a recorded call goes through the server's own media
-//! socket, so that the page can be seen working. Its stream comes in by a secret that is good for it
-//! alone, once. One at a time, on request, so that a server that nobody looks at does nothing.
+//! Simulated calls: without a Twilio account, a recorded call is played through the server's own media
+//! socket, to show the page at work. Its stream connects with a one-time stream token. Only one call runs at
+//! a time, on request, so that an unwatched server is idle.
 
 use super::{CallError, CallService, lock};
 use crate::audio::recording;
@@ -10,15 +10,15 @@ use crate::store::{LegUpdate, NewCall, Party, TranscriptState};
 use crate::transcript::{CallStatus, Direction};
 use crate::twilio_sim::{self, PlaybackError, RecordedCall, StreamOptions};
 
-/// A customer reads to an agent for 42 s: `fixtures/README.md` says who, and under which licence.
-/// In the binary, because an installed one has no fixtures.
+/// A customer reads to an agent for 42 s: `fixtures/README.md` names the speakers and the licence. Embedded
+/// in the binary, because an installed server has no fixtures.
 const INBOUND: &[u8] = include_bytes!("../../fixtures/calls/reading_inbound.wav");
 const OUTBOUND: &[u8] = include_bytes!("../../fixtures/calls/reading_outbound.wav");
 
-/// Who talks, where telephone numbers would stand.
+/// Names of the parties, in place of telephone numbers.
 const PARTIES: [&str; 2] = ["Recorded agent", "Recorded customer"];
 
-/// The right to simulate, until it is dropped.
+/// Exclusive right to run a simulated call; released on drop.
 struct SimulationSlot(CallService);
 
 impl Drop for SimulationSlot {
@@ -28,18 +28,17 @@ impl Drop for SimulationSlot {
 }
 
 impl CallService {
-    /// Whether calls can be simulated.
     pub fn can_simulate(&self) -> bool {
         self.0.deps.media_socket.is_some()
     }
 
-    /// The simulated call that goes on.
+    /// Returns the simulated call in progress.
     pub fn simulated_call(&self) -> Option<CallSid> {
         lock(&self.0.simulated_call).clone()
     }
 
-    /// Begins a simulated call of this user's, under the names and at the speed of `options`. It is
-    /// a call as any other: it can be listened to, found, heard, exported and deleted.
+    /// Starts a simulated call of this user, with the SIDs and the speed of `options`. It behaves like any
+    /// other call: it can be followed live, found, played, exported and deleted.
     pub async fn simulate_call(
         &self,
         user: Option<UserId>,
@@ -78,7 +77,7 @@ impl CallService {
         Ok(SimulationSlot(self.clone()))
     }
 
-    /// Plays the call to its end, or to that of the server, which hangs up on it.
+    /// Plays the call until it ends, or until a stopping server closes its socket.
     async fn play_simulated_call(&self, socket: &str, options: &StreamOptions) {
         let call = &options.call_sid;
         let started_at = clock::now();
@@ -87,7 +86,7 @@ impl CallService {
         let status = match twilio_sim::play_call(&socket, &recorded_call(), options).await {
             Ok(_) | Err(PlaybackError::ClosedEarly { .. }) => CallStatus::Completed,
             Err(error) => {
-                tracing::warn!(?call, %error, "a simulated call could not be played");
+                tracing::warn!(?call, %error, "could not play a simulated call");
                 CallStatus::Failed
             }
         };
@@ -97,14 +96,14 @@ impl CallService {
             ..LegUpdate::new(call, status)
         };
         if let Err(error) = self.apply_leg_update(&final_update).await {
-            tracing::warn!(?call, %error, "the end of a simulated call was not kept");
+            tracing::warn!(?call, %error, "could not save the end of a simulated call");
         }
     }
 }
 
 fn recorded_call() -> RecordedCall {
     let [inbound, outbound] = [INBOUND, OUTBOUND].map(|wav| {
-        let codes = recording::mulaw_from_wav(wav).expect("the fixtures are such files");
+        let codes = recording::mulaw_from_wav(wav).expect("the fixtures are μ-law WAV files");
         codes.to_vec()
     });
     RecordedCall { inbound, outbound }
@@ -124,7 +123,7 @@ mod tests {
         let read = |track| format!("{folder}_{track}.wav");
         let (inbound, outbound) = (read("inbound"), read("outbound"));
         let read = RecordedCall::read_tracks(inbound.as_ref(), outbound.as_ref()).unwrap();
-        // Of the two codes for nothing only one comes back.
+        // μ-law has two codes for zero; only one of them survives the round trip.
         let decode_codes = |codes: &[u8]| codes.iter().map(|&code| mulaw::decode(code)).collect();
         let (kept, read): ([Vec<i16>; 2], [Vec<i16>; 2]) = (
             [decode_codes(&call.inbound), decode_codes(&call.outbound)],

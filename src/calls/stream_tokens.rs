@@ -1,6 +1,5 @@
-//! Which call a media socket may carry: `/voice` hands out a secret for each stream, and the socket
-//! that brings it back may carry exactly that call, once. Pure: no I/O; takes `now`, and the hashes
-//! of secrets.
+//! One-time tokens that bind a media WebSocket to a call. `/voice` issues one for each stream; redeeming it
+//! consumes it. Pure: no I/O; takes `now`, and the hashes of tokens.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -8,14 +7,14 @@ use std::time::Instant;
 use crate::ids::CallSid;
 use crate::limits;
 
-/// SHA-256 of a secret.
+/// SHA-256 of a token.
 pub(super) type TokenHash = [u8; 32];
 
-/// The sockets that are expected.
+/// Issued tokens, at most [`limits::STREAM_TOKENS_MAX`].
 #[derive(Debug, Default)]
 pub(super) struct StreamTokens {
     tokens: BTreeMap<TokenHash, IssuedToken>,
-    /// Counts admissions, so that the oldest can be told.
+    /// Counts issued tokens, so that the oldest can be determined.
     issued_count: u64,
 }
 
@@ -26,18 +25,17 @@ struct IssuedToken {
     expires_at: Instant,
 }
 
-/// The stream that a secret was made for.
+/// Stream that a token was issued for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExpectedStream {
-    /// Its call.
     pub call: CallSid,
-    /// The how manyth of the call's streams it is, from 1.
+    /// The stream's number within the call, from 1.
     pub number: u32,
 }
 
 impl StreamTokens {
-    /// Expects a socket for `stream`, and no longer for an earlier one of the same call: what the
-    /// call says next is to be heard once.
+    /// Issues a token for `stream`, and revokes the tokens of the call's earlier streams: the same speech
+    /// must be transcribed only once.
     pub(super) fn issue(&mut self, hash: TokenHash, stream: ExpectedStream, now: Instant) {
         let is_good = |old: &IssuedToken| old.expires_at > now && old.stream.call != stream.call;
         self.tokens.retain(|_, token| is_good(token));
@@ -56,8 +54,8 @@ impl StreamTokens {
         self.tokens.insert(hash, token);
     }
 
-    /// The stream that the socket with this secret may carry; a secret is good once. Looked up by
-    /// hash, so that the time it takes says nothing about the secret.
+    /// Redeems a token: returns its stream, once; `None` if the token is unknown, used or expired. The
+    /// look-up is by hash, so that its duration reveals nothing about the token.
     pub(super) fn redeem(&mut self, hash: &TokenHash, now: Instant) -> Option<ExpectedStream> {
         let token = self.tokens.remove(hash)?;
         (token.expires_at > now).then_some(token.stream)

@@ -1,10 +1,9 @@
-//! Media streams: which sockets are let in, and what happens when one breaks off in mid-call. Twilio
-//! does not connect again by itself; so a new stream is asked for under a new name, and its words
-//! join the same transcript.
+//! Media streams: admits media sockets, and restarts a stream that breaks during a call. Twilio does not
+//! reconnect by itself, so the server starts a new stream under a new name, and its transcript continues the
+//! call's transcript.
 //!
-//! A call's streams are numbered from 1, the one in the TwiML of `/voice`. What is told of a stream
-//! that another has taken over from is old news: sockets are noticed to be dead late, and Twilio's
-//! callbacks come when they come.
+//! A call's streams are numbered from 1, the one in the TwiML of `/voice`. An event of a stream that a later
+//! one has replaced is ignored: dead sockets are detected late, and Twilio's callbacks arrive in any order.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -25,7 +24,7 @@ use crate::twilio::api::TwilioClient;
 use crate::twilio::api::calls::NewStream;
 use crate::twilio::tracks::TrackSelection;
 
-/// Time before each further try to start a call's stream again; after the last it is given up.
+/// Delays before the attempts to restart a call's stream; after the last attempt the stream is given up.
 const RESTART_DELAYS: [Duration; 4] = [
     Duration::from_millis(200),
     Duration::from_secs(1),
@@ -33,31 +32,31 @@ const RESTART_DELAYS: [Duration; 4] = [
     Duration::from_secs(15),
 ];
 
-/// A stream that ran for so long was well: what breaks it then is another fault, and its tries
-/// begin anew.
+/// A stream that ran for longer than this was healthy: a later failure has another cause, and resets the
+/// number of attempts.
 const STEADY_TIME: Duration = Duration::from_mins(1);
 
-/// What every stream's name begins with; its number follows.
+/// Prefix of every stream's name; the stream's number follows.
 const STREAM_NAME_PREFIX: &str = "callburner-";
 
-/// The stream parameter that tells who called whom.
+/// Stream parameter for the call's direction.
 pub(super) const DIRECTION_PARAMETER: &str = "direction";
 
-/// How a call's log says that a stream was started again.
+/// Kind of the entry for a restarted stream in the call's log.
 const RESTARTED_KIND: &str = "stream_restarted";
 
-/// The name of a call's `number`th stream, unique within the call.
+/// Returns the name of a call's stream `number`, unique within the call.
 pub(super) fn stream_name(number: u32) -> String {
     format!("{STREAM_NAME_PREFIX}{number}")
 }
 
-/// The number of the stream of this name, if it is one of ours.
+/// Parses a stream's number from its name; `None` if the name is not one of this server's.
 fn stream_number(name: &str) -> Option<u32> {
     name.strip_prefix(STREAM_NAME_PREFIX)?.parse().ok()
 }
 
-/// What [`DIRECTION_PARAMETER`] says: it comes back in the stream's `start`, so that who speaks is known
-/// without the database.
+/// Returns the value of [`DIRECTION_PARAMETER`]. Twilio sends it back in the stream's `start` message, so
+/// that the speakers are known without the database.
 pub(super) fn direction_parameter(direction: Direction) -> &'static str {
     match direction {
         Direction::Outgoing => "outgoing",
@@ -65,39 +64,37 @@ pub(super) fn direction_parameter(direction: Direction) -> &'static str {
     }
 }
 
-/// Which calls' streams were started again, and how often. Pure.
+/// Restarted streams of each call, and the number of attempts. Pure.
 #[derive(Debug, Default)]
 pub(super) struct StreamRestarts {
     calls: BTreeMap<CallSid, CallStreams>,
 }
 
-/// One call's streams.
 #[derive(Debug)]
 struct CallStreams {
-    /// The number of the one that was asked for last.
+    /// Number of the latest requested stream.
     latest_number: u32,
-    /// Whether its socket has opened.
+    /// Whether the latest stream's socket has opened.
     is_open: bool,
     attempts: usize,
     attempted_at: Instant,
-    /// Whether Twilio would not start one because the call is not answered yet.
+    /// Whether Twilio refused to start a stream because the call is not answered.
     awaits_answer: bool,
-    /// Whether it has all its tries after the answer already.
+    /// Whether the number of attempts was already reset on the answer.
     has_reset_tries: bool,
 }
 
-/// A stream whose socket is open.
 #[derive(Debug, Clone)]
 pub(super) struct OpenStream {
     number: u32,
-    /// Changes with each message, and is closed with the socket.
+    /// Changes on each message, and closes with the socket.
     frames: watch::Receiver<()>,
 }
 
 impl StreamRestarts {
-    /// A stream of the call is lost: how long to wait before another is started, and the number of
-    /// that one. `None`: another has taken over already, or it was tried often enough. `lost` is
-    /// the stream's number; none: the latest.
+    /// Returns the delay before the next stream starts, and its number, after stream `lost` of the call has
+    /// ended (`None`: the latest). Returns `None` if a later stream has replaced it, or after the last
+    /// attempt.
     fn next_restart(
         &mut self,
         call: &CallSid,
@@ -136,7 +133,7 @@ impl StreamRestarts {
         Some((after, streams.latest_number))
     }
 
-    /// The stream's socket has opened.
+    /// Marks the stream open, if it is the call's latest.
     fn on_opened(&mut self, stream: &ExpectedStream) {
         let streams = self.calls.get_mut(&stream.call);
         if let Some(streams) = streams.filter(|streams| streams.latest_number == stream.number) {
@@ -144,48 +141,47 @@ impl StreamRestarts {
         }
     }
 
-    /// Whether the call's `number`th stream is its latest, and runs.
+    /// Whether stream `number` is the call's latest and is open.
     fn is_open(&self, call: &CallSid, number: u32) -> bool {
         let streams = self.calls.get(call);
         streams.is_some_and(|streams| streams.is_open && streams.latest_number == number)
     }
 
-    /// Twilio does not start the call's stream, perhaps because nobody has answered: another is to be
-    /// started when somebody has.
+    /// Remembers that Twilio refused to start the call's stream, perhaps because the call is not answered;
+    /// the stream is started on the answer.
     fn wait_for_answer(&mut self, call: &CallSid) {
         if let Some(streams) = self.calls.get_mut(call) {
             streams.awaits_answer = true;
         }
     }
 
-    /// The call rings indeed: what was tried until now does not count, once.
+    /// Resets the number of attempts of a call that is ringing, once for each call.
     fn on_ringing(&mut self, call: &CallSid) {
         if let Some(streams) = self.calls.get_mut(call).filter(|s| !s.has_reset_tries) {
             (streams.has_reset_tries, streams.attempts) = (true, 0);
         }
     }
 
-    /// The parties talk: the number of the stream that could not be started before, once.
+    /// Returns the number of the stream that waited for the answer, once; `None` if no stream waited.
     fn on_answered(&mut self, call: &CallSid) -> Option<u32> {
         let streams = self.calls.get_mut(call)?;
         std::mem::take(&mut streams.awaits_answer).then_some(streams.latest_number)
     }
 
-    /// The number of the call's latest stream.
     pub(super) fn latest_number(&self, call: &CallSid) -> u32 {
         self.calls
             .get(call)
             .map_or(1, |streams| streams.latest_number)
     }
 
-    /// The call is over.
     pub(super) fn remove_call(&mut self, call: &CallSid) {
         self.calls.remove(call);
     }
 }
 
 impl CallService {
-    /// The stream that a media socket with this secret may carry; the secret is good once.
+    /// Redeems a stream token: returns the stream that the media socket carries. A token is valid once;
+    /// `None` if it is unknown, used or expired.
     pub fn redeem_stream_token(&self, secret: &str) -> Option<ExpectedStream> {
         let hash = Secret::parse(secret)?.hash();
         let stream = lock(&self.0.stream_tokens).redeem(&hash, clock::now())?;
@@ -193,7 +189,8 @@ impl CallService {
         Some(stream)
     }
 
-    /// A stream's audio has ended. `number` is its number; none: nobody asked for it.
+    /// Saves the end of a stream and restarts the stream if it broke off. `number` is the stream's number;
+    /// `None` if this server did not request it.
     pub fn on_stream_ended(
         &self,
         call: &CallSid,
@@ -205,15 +202,15 @@ impl CallService {
         self.0.deps.tasks.spawn(async move {
             let ended = store.end_stream(&stream, reason, clock::utc_now()).await;
             if let Err(error) = ended {
-                tracing::warn!(?stream, %error, "the end of a stream is not written down");
+                tracing::warn!(?stream, %error, "could not save the end of a stream");
             }
         });
-        // It ends with its call, most often.
+        // A stream mostly ends with its call.
         self.schedule_end_check(call);
         match reason {
             EndReason::Dropped | EndReason::Idle => self.on_stream_lost(call, number),
-            // Twilio stopped it, or it is not to come again: this server is leaving, or what came
-            // was not Twilio's protocol.
+            // Not restarted: Twilio stopped the stream, this server is shutting down, or the data was not in
+            // Twilio's protocol.
             EndReason::Stopped
             | EndReason::NeverStarted
             | EndReason::ProtocolError
@@ -221,8 +218,9 @@ impl CallService {
         }
     }
 
-    /// There is no room for the call's stream: the call goes on, and whoever looks at it is told that
-    /// it is not written down. Twilio tells of the refusal, and another stream is asked for.
+    /// Reports that the call is not transcribed because every media stream is taken. The call continues, and
+    /// its listeners receive a degraded engine state. Twilio then reports the refused socket, and another
+    /// stream is started.
     pub async fn mark_not_transcribed(&self, call: &CallSid) {
         tracing::warn!(
             ?call,
@@ -239,22 +237,22 @@ impl CallService {
             .await;
     }
 
-    /// The call's stream is open.
+    /// Reports the engine as healthy again if the call was not transcribed before.
     pub fn mark_transcribed(&self, call: &CallSid) {
         if lock(&self.0.untranscribed).remove(call) {
             self.publish(call, engine_event(EngineHealth::Ok));
         }
     }
 
-    /// The socket of the call's `number`th stream is open. Each of its messages is to be told to what
-    /// is returned, which is dropped with the socket.
+    /// Registers the open socket of the call's stream `number`. The caller notifies the returned sender on
+    /// each message, and drops it with the socket.
     pub fn on_stream_opened(&self, call: &CallSid, number: u32) -> watch::Sender<()> {
         let frame_sender = watch::Sender::new(());
         let frames = frame_sender.subscribe();
         let mut open_streams = lock(&self.0.open_streams);
-        // As many as sockets are open, and this one.
+        // Bounded by the number of open sockets, plus this one.
         open_streams.retain(|_, open_stream| {
-            // A message that nobody has looked at hides that the socket is closed.
+            // An unseen message would hide that the channel is closed.
             open_stream.frames.mark_unchanged();
             open_stream.frames.has_changed().is_ok()
         });
@@ -262,8 +260,8 @@ impl CallService {
         frame_sender
     }
 
-    /// Twilio says that it could not go on with the stream of this name. One whose audio goes on
-    /// arriving goes on: another beside it would hear the same words twice.
+    /// Handles Twilio's report that the stream of this name failed. A stream with audio that continues to
+    /// arrive is kept: a second stream beside it would transcribe the same speech twice.
     pub(super) fn on_stream_failed(&self, call: &CallSid, name: Option<&str>) {
         let failed = name.and_then(stream_number);
         let open_stream = lock(&self.0.open_streams).get(call).cloned();
@@ -279,7 +277,7 @@ impl CallService {
             tokio::select! {
                 proof = open_stream.frames.changed() => match proof {
                     Ok(()) => service.log_call_event(&call, "stream_goes_on", "its audio arrives", None).await,
-                    // If its own end asks for another, this does not.
+                    // If the socket's end already started another stream, this call starts none.
                     Err(_) => service.on_stream_lost(&call, Some(open_stream.number)),
                 },
                 () = wait => {
@@ -293,7 +291,7 @@ impl CallService {
         });
     }
 
-    /// The parties talk: starts the stream that Twilio would not start before.
+    /// Starts the stream that Twilio refused to start before the answer.
     pub(super) fn on_call_answered(&self, call: &CallSid) {
         let waited = lock(&self.0.stream_restarts).on_answered(call);
         if let Some(number) = waited {
@@ -301,8 +299,8 @@ impl CallService {
         }
     }
 
-    /// After a restart: these calls were not over when this server last ended. Their streams ended
-    /// with it, so that others are asked for, up to [`limits::MEDIA_SOCKETS_MAX`].
+    /// Restarts the streams of calls that were in progress when this server last ended, up to
+    /// [`limits::MEDIA_SOCKETS_MAX`].
     pub fn resume_calls(&self, calls: Vec<CallSid>) {
         if calls.is_empty() || !self.uses_streams() {
             return;
@@ -323,13 +321,13 @@ impl CallService {
         });
     }
 
-    /// Whether streams carry the calls, and others can be asked for.
+    /// Whether calls are transcribed over media streams, and an account is configured to start them with.
     fn uses_streams(&self) -> bool {
         self.0.config.transcription_source == TranscriptionSource::Whisper
             && self.0.deps.twilio.is_some()
     }
 
-    /// A call that may still go on has lost a stream: starts another, if there is an account to ask.
+    /// Starts another stream for a call that may be in progress, if an account is configured.
     fn on_stream_lost(&self, call: &CallSid, lost: Option<u32>) {
         let Some(twilio) = self.0.deps.twilio.clone().filter(|_| self.uses_streams()) else {
             return;
@@ -337,7 +335,7 @@ impl CallService {
         let Some((after, number)) =
             lock(&self.0.stream_restarts).next_restart(call, lost, clock::now())
         else {
-            tracing::debug!(?call, ?lost, "the call's stream is not started again");
+            tracing::debug!(?call, ?lost, "the call's stream is not restarted");
             return;
         };
         let (service, call) = (self.clone(), call.clone());
@@ -346,7 +344,7 @@ impl CallService {
                 () = clock::sleep_until(Some(clock::now() + after)) => {}
                 () = service.0.deps.tasks.wait_for_stop() => return,
             }
-            // Without the database, Twilio knows whether the call is over.
+            // Without a record, Twilio's answer decides whether the call is over.
             let record = service.store().call_record(&call).await.ok().flatten();
             if record
                 .as_ref()
@@ -377,26 +375,29 @@ impl CallService {
         };
         let error = match twilio.start_stream(call, &stream).await {
             Ok(stream) => {
-                tracing::info!(?call, ?stream, number, "stream started again");
+                tracing::info!(?call, ?stream, number, "stream restarted");
                 return self.log_stream_restart(call, number).await;
             }
             Err(error) => error,
         };
         if lock(&self.0.stream_restarts).is_open(call, number) {
-            // Only its answer was lost.
+            // The request succeeded; only the response was lost.
             return self.log_stream_restart(call, number).await;
         }
         if error.is_not_found() || error.is_call_ended() {
-            // It is over; or it rings, which is not in progress either.
+            // The call is over, or it rings: Twilio does not count ringing as in progress.
             lock(&self.0.stream_restarts).wait_for_answer(call);
             match self.check_call(call).await {
                 CallState::Ended => {
-                    tracing::info!(?call, "the call is over, and its stream with it");
+                    tracing::info!(?call, "the call is over: its stream is not restarted");
                 }
-                // Another is asked for already.
+                // `check_call` has started another stream.
                 CallState::Active(CallStatus::InProgress) => {}
                 CallState::Active(_) => {
-                    tracing::info!(?call, "the call's stream is started when it is answered");
+                    tracing::info!(
+                        ?call,
+                        "the call's stream will start when the call is answered"
+                    );
                     lock(&self.0.stream_restarts).on_ringing(call);
                     self.schedule_end_check(call);
                 }
@@ -404,9 +405,9 @@ impl CallService {
             }
             return;
         }
-        tracing::warn!(?call, number, %error, "the call's stream could not be started again");
+        tracing::warn!(?call, number, %error, "could not restart the call's stream");
         if error.may_have_succeeded() {
-            // If it runs after all, nobody is to hear the same words twice.
+            // If the stream runs nevertheless, the same speech must not be transcribed twice.
             let _ = twilio.stop_stream(call, &stream.name).await;
         }
         self.on_stream_lost(call, Some(number));
@@ -491,7 +492,7 @@ mod tests {
             "2 took over"
         );
         assert!(restarts.next_restart(&call(1), Some(2), now).is_some());
-        // After a restart of this server, the how manyth it is is learned from its name.
+        // After a restart of this server, the stream's number is parsed from its name.
         let next = restarts.next_restart(&call(2), Some(7), now);
         assert_eq!(next, Some((RESTART_DELAYS[0], 8)));
         assert_eq!(
@@ -512,7 +513,7 @@ mod tests {
         assert!(restarts.is_open(&call(1), 2) && !restarts.is_open(&call(1), 1));
         let soon = restarts.next_restart(&call(1), Some(2), now + STEADY_TIME);
         assert_eq!(soon, Some((RESTART_DELAYS[1], 3)));
-        // It never came, however long ago it was asked for.
+        // Its socket never opened, however long ago it was requested.
         let late = now + STEADY_TIME * 3;
         let unseen = restarts.next_restart(&call(1), Some(3), late);
         assert_eq!(unseen, Some((RESTART_DELAYS[2], 4)));

@@ -1,9 +1,10 @@
-//! Twilio's Real-Time Transcription as the words of our own engine: the same partials and segments,
-//! on the same channel and in the same store. Pure: no I/O.
+//! Converts Twilio's Real-Time Transcription into this server's partials and segments, for the same channel
+//! and the same store. Pure: no I/O.
 //!
-//! Twilio says what was heard, and when it sent it; not when it was spoken. So times are estimates:
-//! an utterance ends when its final was sent, begins when its first partial was sent or, without
-//! one, as long before as its words take to say, and its words lie evenly in between.
+//! Twilio reports the text and the time at which it sent it, but not when it was spoken, so times are
+//! estimates. An utterance ends when its final was sent. It starts when its first partial was sent minus the
+//! time that the partial's words take to say or, without a partial, as long before its end as its words take
+//! to say. Its words are spread evenly in between.
 //!
 //! Source: <https://www.twilio.com/docs/voice/twiml/transcription>.
 
@@ -14,28 +15,28 @@ use crate::ids::{CallSid, SegmentId, Track, TranscriptionSid};
 use crate::limits;
 use crate::transcript::{Direction, Event, Partial, Segment, Word};
 
-/// How long a word takes to say, where nothing better is known.
+/// Assumed duration of a word, where no better estimate exists.
 const WORD_MS: u64 = 350;
 
-/// The calls that Twilio transcribes now.
+/// Calls that Twilio transcribes at present.
 #[derive(Debug, Default)]
 pub(super) struct LiveTranscriptions {
     calls: BTreeMap<CallSid, CallTranscription>,
-    /// Finals that were heard, also of calls that are over: Twilio tells them again if it did not
-    /// see the answer.
+    /// Received finals, also those of calls that are over: Twilio repeats a callback if it received no
+    /// response.
     seen_finals: SeenFinals,
 }
 
-/// What names a final.
+/// Identity of a final.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum FinalKey {
-    /// Its callback.
+    /// Token of the callback.
     Token(String),
-    /// Its place among the events of a transcription.
+    /// Sequence number within a transcription.
     Sequence(TranscriptionSid, u32),
 }
 
-/// The latest finals, at most [`limits::TRANSCRIPTION_FINALS_MAX`] names of them.
+/// The latest finals, with at most [`limits::TRANSCRIPTION_FINALS_MAX`] keys.
 #[derive(Debug, Default)]
 struct SeenFinals {
     final_keys: BTreeSet<FinalKey>,
@@ -71,13 +72,12 @@ fn final_keys(content: &TranscriptionText) -> impl Iterator<Item = FinalKey> {
 }
 
 impl LiveTranscriptions {
-    /// Whether the call is one of them.
     pub(super) fn contains(&self, call: &CallSid) -> bool {
         self.calls.contains_key(call)
     }
 
-    /// Begins to listen to a call. The call that is listened to longest is let go if there are
-    /// [`limits::TRANSCRIPTIONS_MAX`]: its end was never told.
+    /// Starts to collect a call's transcription. At [`limits::TRANSCRIPTIONS_MAX`] calls, the oldest is
+    /// removed: its end was never reported.
     pub(super) fn start(&mut self, call: CallSid, stream: u32, direction: Direction, at: UtcTime) {
         if self.calls.len() >= limits::TRANSCRIPTIONS_MAX {
             let oldest = self
@@ -92,7 +92,7 @@ impl LiveTranscriptions {
         self.calls.insert(call, transcription);
     }
 
-    /// What a listener of the call hears. A final counts once.
+    /// Converts a callback's text into an event for the call's listeners. A repeated final returns `None`.
     pub(super) fn on_text(&mut self, call: &CallSid, content: &TranscriptionText) -> Option<Event> {
         if content.is_final && self.seen_finals.contains(content) {
             return None;
@@ -104,64 +104,60 @@ impl LiveTranscriptions {
         event
     }
 
-    /// Whether these words were heard before, as a final.
+    /// Whether this text is a final that was received before.
     pub(super) fn is_duplicate(&self, content: &TranscriptionText) -> bool {
         content.is_final && self.seen_finals.contains(content)
     }
 
-    /// Ends it; `false`: it was none of them.
+    /// Removes a call; returns `false` if the call was not transcribed.
     pub(super) fn stop(&mut self, call: &CallSid) -> bool {
         self.calls.remove(call).is_some()
     }
 }
 
-/// What one `transcription-content` says.
+/// Content of a `transcription-content` callback.
 #[derive(Clone, PartialEq)]
 pub(super) struct TranscriptionText {
-    /// The transcription.
     pub transcription: TranscriptionSid,
-    /// Counts the events of one transcription; arrival order is not guaranteed.
+    /// Sequence number of the event within its transcription; events may arrive out of order.
     pub sequence: Option<u32>,
-    /// Names the callback: a repetition has the same.
+    /// Identifies the callback; a repeated callback has the same token.
     pub token: Option<String>,
-    /// Whose words.
     pub track: Track,
-    /// The words; may begin with a space.
+    /// The text; may start with a space.
     pub text: String,
-    /// 0 to 1; finals have it.
+    /// From 0 to 1; only finals have it.
     pub confidence: Option<f32>,
-    /// Whether these words stay.
     pub is_final: bool,
-    /// BCP 47, such as `en-US`.
+    /// BCP 47 tag, such as `en-US`.
     pub language: String,
-    /// When Twilio sent it.
+    /// Time at which Twilio sent it.
     pub at: UtcTime,
 }
 
-/// One Real-Time Transcription.
+/// Transcription state of one call.
 #[derive(Debug)]
 pub(super) struct CallTranscription {
     stream: u32,
     direction: Direction,
     begun: UtcTime,
-    /// The transcriptions that told of the call, the latest last. Each counts from 1.
+    /// Transcriptions of the call, the latest last. The sequence numbers of each start from 1.
     transcriptions: Vec<TranscriptionSid>,
     tracks: BTreeMap<Track, TranscribedTrack>,
 }
 
-/// What was heard of one track.
 #[derive(Debug, Default)]
 struct TranscribedTrack {
     finals: u32,
     last_final: u64,
-    /// The latest partial of the utterance that is being spoken.
+    /// Sequence number of the latest partial of the open utterance.
     last_partial: u64,
     revision: u32,
     start_ms: Option<u64>,
 }
 
 impl CallTranscription {
-    /// The `stream`th source of a call's words, which began to listen at `begun`.
+    /// Creates the state of a call's stream `stream`, which started at `begun`.
     pub(super) fn new(stream: u32, direction: Direction, begun: UtcTime) -> Self {
         Self {
             stream,
@@ -172,8 +168,8 @@ impl CallTranscription {
         }
     }
 
-    /// What a listener hears of it. A final always counts, however late it comes; a partial does
-    /// only if nothing newer of its track was there before.
+    /// Converts a callback's text into an event. A final always counts, however late it arrives; a partial is
+    /// dropped if a newer event of its track arrived before it.
     pub(super) fn on_text(&mut self, content: &TranscriptionText) -> Option<Event> {
         let is_latest = self.is_from_latest(&content.transcription);
         let sequence = content.sequence.map_or(0, u64::from);
@@ -238,7 +234,7 @@ impl CallTranscription {
 }
 
 impl CallTranscription {
-    /// Whether it is the transcription that began last; a new one begins to count anew.
+    /// Whether it is the transcription that started last. A new transcription restarts the sequence numbers.
     fn is_from_latest(&mut self, transcription: &TranscriptionSid) -> bool {
         if !self.transcriptions.contains(transcription) {
             if self.transcriptions.len() >= limits::TRANSCRIPTIONS_PER_CALL_MAX {
@@ -253,7 +249,7 @@ impl CallTranscription {
     }
 }
 
-/// The words of `text`, evenly from `start_ms` to `end_ms`.
+/// Splits `text` into words, spread evenly from `start_ms` to `end_ms`.
 fn spread_words(text: &str, start_ms: u64, end_ms: u64, confidence: f32) -> Vec<Word> {
     let words: Vec<&str> = text.split_whitespace().collect();
     let count = words.len() as u64;

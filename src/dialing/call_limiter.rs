@@ -1,4 +1,4 @@
-//! How many calls there may be at once, and how many within a minute. Pure: no I/O; takes `now`.
+//! Limits on concurrent calls and on calls within a minute. Pure: no I/O; takes `now`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,25 +8,25 @@ use super::{DayLimits, DialError};
 use crate::ids::{CallSid, UserId};
 use crate::limits;
 
-/// The stretch of time within which a user's calls are counted.
+/// Window over which a user's call starts are counted.
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// The operator's choice.
+/// Configured limits.
 #[derive(Debug, Clone)]
 pub struct CallLimits {
-    /// Seconds of talk after which Twilio ends a call.
+    /// Duration in seconds after which Twilio ends a call.
     pub call_seconds_max: u32,
-    /// Calls at once, of everyone together; at most [`limits::ACTIVE_CALLS_MAX`].
+    /// Concurrent calls of all users together; at most [`limits::ACTIVE_CALLS_MAX`].
     pub concurrent_max: usize,
-    /// Calls at once of one user.
+    /// Concurrent calls of one user.
     pub concurrent_per_user_max: usize,
-    /// Calls that one user may begin within a minute.
+    /// Calls that one user may start within a minute.
     pub per_minute_max: u32,
-    /// How much may be called within a day.
+    /// Daily limits.
     pub day: DayLimits,
 }
 
-/// Counts calls, and refuses those that would be too many. Shared by reference; never waits.
+/// Counts calls, and refuses those beyond the limits. Shared by reference; never waits.
 #[derive(Debug)]
 pub struct CallLimiter {
     limits: CallLimits,
@@ -36,11 +36,11 @@ pub struct CallLimiter {
 #[derive(Debug, Default)]
 struct LimiterState {
     active: BTreeMap<CallSid, ActiveCall>,
-    /// Calls that users began within the last minute, the oldest first.
+    /// Users' call starts within the last minute, the oldest first.
     recent_starts: VecDeque<(UserId, Instant)>,
 }
 
-/// A call that goes on, as far as is known.
+/// A call that is known to be in progress.
 #[derive(Debug)]
 struct ActiveCall {
     user: Option<UserId>,
@@ -48,7 +48,7 @@ struct ActiveCall {
 }
 
 impl CallLimiter {
-    /// No calls yet.
+    /// Creates a limiter without calls.
     pub fn new(limits: CallLimits) -> Self {
         Self {
             limits,
@@ -56,9 +56,9 @@ impl CallLimiter {
         }
     }
 
-    /// Lets a call in, or says why not. A call that is in is let in again and counted once: Twilio
-    /// asks again when an answer was late. A call without a user counts against the whole server
-    /// alone. What is refused leaves no trace.
+    /// Admits a call, or returns the reason for the refusal. A call that is already active is admitted again
+    /// and counted once, because Twilio repeats a request after a late response. A call without a user counts
+    /// only against the server's limit. A refused call leaves no trace.
     pub fn admit(
         &self,
         call: &CallSid,
@@ -107,7 +107,7 @@ impl CallLimiter {
         Ok(())
     }
 
-    /// The user began a call at that moment, of which this gate does not know: before a restart.
+    /// Restores a call start from before a restart.
     pub fn restore_start(&self, user: UserId, at: Instant, now: Instant) {
         let mut state = self.lock_state(now);
         if state.recent_starts.len() < limits::CALL_STARTS_MAX {
@@ -115,17 +115,17 @@ impl CallLimiter {
         }
     }
 
-    /// The call is over. Again, or for a call that was never let in: nothing.
+    /// Removes an ended call; no effect if it is not active.
     pub fn release(&self, call: &CallSid, now: Instant) {
         self.lock_state(now).active.remove(call);
     }
 
-    /// Whether the call goes on, as far as is known.
+    /// Whether the call is known to be in progress.
     pub fn is_active(&self, call: &CallSid, now: Instant) -> bool {
         self.lock_state(now).active.contains_key(call)
     }
 
-    /// Whether the user placed this call, and it goes on.
+    /// Whether the user placed this call and it is in progress.
     pub fn is_active_for(&self, call: &CallSid, user: UserId, now: Instant) -> bool {
         let active_call = self
             .lock_state(now)
@@ -135,7 +135,7 @@ impl CallLimiter {
         active_call == Some(Some(user))
     }
 
-    /// The calls that go on, as far as is known, and how long they have.
+    /// Returns the active calls and their ages.
     pub fn call_ages(&self, now: Instant) -> Vec<(CallSid, Duration)> {
         let state = self.lock_state(now);
         let age = |(call, active_call): (&CallSid, &ActiveCall)| {
@@ -147,7 +147,7 @@ impl CallLimiter {
         state.active.iter().map(age).collect()
     }
 
-    /// The calls of a user that go on, as far as is known.
+    /// Returns a user's active calls.
     pub fn calls_of_user(&self, user: UserId, now: Instant) -> Vec<CallSid> {
         let state = self.lock_state(now);
         let active = state.active.iter();
@@ -155,14 +155,15 @@ impl CallLimiter {
         of_user.map(|(call, _)| call.clone()).collect()
     }
 
-    /// Calls that go on.
+    /// Returns the number of active calls.
     pub fn active_count(&self, now: Instant) -> usize {
         self.lock_state(now).active.len()
     }
 
-    /// What still counts. A call whose end nobody told counts until Twilio must have ended it.
+    /// Locks the state and removes expired entries. A call without a reported end counts until Twilio must
+    /// have ended it.
     fn lock_state(&self, now: Instant) -> MutexGuard<'_, LimiterState> {
-        // A panic in here leaves whole entries behind.
+        // A panic under this lock leaves only complete entries.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let call_max = Duration::from_secs(self.limits.call_seconds_max.into());
         let place_max = call_max + limits::ACTIVE_CALL_SLACK;

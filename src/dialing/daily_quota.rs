@@ -1,6 +1,6 @@
-//! How much is called within a day, by each user and by everyone together: what bounds the bill of
-//! whoever calls all day long. It counts calls to numbers, from the moment in which they are let
-//! through. Pure: no I/O; takes `now`, by the date, so that a restart can go on with it.
+//! Daily limits on calls and minutes, for each user and for all together; they limit the bill of a user who
+//! calls all day. Counts calls to numbers, from their admission. Pure: no I/O; takes `now` as a date, so that
+//! the counts continue after a restart.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,39 +11,37 @@ use crate::clock::UtcTime;
 use crate::ids::{CallSid, UserId};
 use crate::limits;
 
-/// The stretch of time that is counted over.
+/// Window of the daily limits.
 pub const DAY: Duration = Duration::from_hours(24);
 
-/// The shortest call that is let through at the end of a day's minutes.
+/// Shortest remaining time, in seconds, for which a call is admitted at the end of a day's minutes.
 const CALL_SECONDS_MIN: u64 = 60;
 
-/// The operator's choice.
+/// Configured daily limits.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_field_names, reason = "limits end in `_max`")]
 pub struct DayLimits {
-    /// Calls of everyone together.
+    /// Calls of all users together.
     pub calls_max: u32,
-    /// Calls of one user.
     pub calls_per_user_max: u32,
-    /// Minutes of everyone's calls together, from their beginning to their end.
+    /// Minutes of all users' calls together, from their start to their end.
     pub minutes_max: u32,
-    /// Minutes of one user's calls.
     pub minutes_per_user_max: u32,
 }
 
-/// A call to a number.
+/// A call to a number that counts towards the daily limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CountedCall {
-    /// The call.
     pub call: CallSid,
-    /// Who called.
+    /// Caller; `None` on a server without users.
     pub user: Option<UserId>,
-    /// When it was let through.
+    /// Time of its admission.
     pub at: UtcTime,
-    /// When it ended.
+    /// Time of its end; `None` while it is in progress.
     pub ended_at: Option<UtcTime>,
 }
 
-/// The calls of the last day. Shared by reference; never waits.
+/// Calls of the last day. Shared by reference; never waits.
 #[derive(Debug)]
 pub struct DailyQuota {
     limits: DayLimits,
@@ -52,7 +50,7 @@ pub struct DailyQuota {
 }
 
 impl DailyQuota {
-    /// No calls yet; Twilio ends each after `call_seconds_max`.
+    /// Creates a quota without calls; Twilio ends each call after `call_seconds_max`.
     pub fn new(limits: DayLimits, call_seconds_max: u32) -> Self {
         Self {
             limits,
@@ -61,15 +59,15 @@ impl DailyQuota {
         }
     }
 
-    /// Goes on with what was kept of the day.
+    /// Restores the day's calls after a restart.
     pub fn restore_calls(&self, placed: impl IntoIterator<Item = CountedCall>) {
         let placed = placed.into_iter().take(limits::DAILY_CALLS_MAX);
         self.lock_calls()
             .extend(placed.map(|placed| (placed.call.clone(), placed)));
     }
 
-    /// Lets a call begin, for so many seconds at most; or says why not. A call that has begun begins
-    /// again and counts once.
+    /// Admits a call and returns its maximum duration in seconds, or returns the reason for the refusal. A
+    /// call that is admitted again counts once.
     pub fn begin_call(
         &self,
         call: &CallSid,
@@ -114,12 +112,12 @@ impl DailyQuota {
         }))
     }
 
-    /// The call was not let through after all.
+    /// Removes a call that was not admitted after all.
     pub fn cancel_call(&self, call: &CallSid) {
         self.lock_calls().remove(call);
     }
 
-    /// The call is over. `false`: it was, or was never let through.
+    /// Marks a call as ended; returns `false` if it already was, or was never admitted.
     pub fn end_call(&self, call: &CallSid, now: UtcTime) -> bool {
         let mut placed = self.lock_calls();
         let open = placed
@@ -128,19 +126,20 @@ impl DailyQuota {
         open.map(|placed| placed.ended_at = Some(now)).is_some()
     }
 
-    /// How long it has lasted; one whose end nobody told lasts as long as Twilio lets it.
+    /// Returns a call's duration so far in seconds; a call without a reported end lasts as long as Twilio
+    /// lets it.
     fn duration_seconds(&self, placed: &CountedCall, now: UtcTime) -> u64 {
         let lasted = placed.ended_at.unwrap_or(now).since(placed.at).as_secs();
         lasted.min(self.call_seconds_max.into())
     }
 
     fn lock_calls(&self) -> MutexGuard<'_, BTreeMap<CallSid, CountedCall>> {
-        // A panic in here leaves whole entries behind.
+        // A panic under this lock leaves only complete entries.
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Seconds that are left of so many minutes.
+/// Returns the seconds that remain of `minutes_max`.
 fn remaining_seconds(minutes_max: u32, seconds: impl Iterator<Item = u64>) -> u64 {
     (u64::from(minutes_max) * 60).saturating_sub(seconds.sum())
 }
@@ -209,7 +208,7 @@ mod tests {
         assert_eq!(quota.begin_call(&call(1), ALICE, at(0)), Ok(2_400));
         assert!(quota.end_call(&call(1), at(30)) && !quota.end_call(&call(1), at(35)));
         assert_eq!(quota.begin_call(&call(2), ALICE, at(50)), Ok(600));
-        // It goes on: what it has lasted counts.
+        // The call is in progress: its duration so far counts.
         assert_eq!(quota.begin_call(&call(3), ALICE, at(55)), Ok(300));
         quota.cancel_call(&call(3));
         assert_eq!(
@@ -217,7 +216,7 @@ mod tests {
             Err(DialError::TooLongToday)
         );
         assert_eq!(quota.begin_call(&call(4), BOB, at(60)), Ok(2_400));
-        // Its end was never told: it lasts as long as Twilio lets a call last.
+        // Its end was not reported: it lasts as long as Twilio lets a call last.
         assert_eq!(
             quota.begin_call(&call(5), None, at(1_000)),
             Err(DialError::TooLongToday)

@@ -1,8 +1,8 @@
 //! Emergency numbers, which this phone must not pretend to reach. Pure: no I/O.
 //!
-//! A browser knows neither where it is nor how to tell the emergency services; whoever dials one of
-//! these must hear so at once. Numbers of up to three digits count in every country: none of them is
-//! anybody's line, and nobody knows where the caller is.
+//! A browser does not know its location and cannot report it to the emergency services; a person who dials
+//! an emergency number must learn this at once. Numbers of up to three digits count in every country: no
+//! subscriber has one, and the caller's country is unknown.
 
 use std::collections::BTreeSet;
 
@@ -10,15 +10,15 @@ use phonenumber::Metadata;
 
 use super::numbering_plan::{self, DialledNumber, RegionMetadata};
 
-/// What telephones know everywhere, with or without a SIM card: 3GPP TS 22.101, clause 10.1.1
-/// (<https://www.3gpp.org/dynareport/22101.htm>); and 988, the crisis line of the United States
+/// Numbers that telephones treat as emergency numbers everywhere, with or without a SIM card: 3GPP TS 22.101,
+/// clause 10.1.1 (<https://www.3gpp.org/dynareport/22101.htm>); and 988, the crisis line of the United States
 /// (<https://www.fcc.gov/988-suicide-and-crisis-lifeline>) and of Canada.
 const EVERYWHERE: [&str; 9] = ["000", "08", "110", "112", "118", "119", "911", "988", "999"];
 
-/// Longest number that counts in every country.
+/// Maximum length of a number that counts in every country.
 const EVERYWHERE_DIGITS_MAX: usize = 3;
 
-/// Each region's own, as of libphonenumber 9.0.33, `ShortNumberMetadata.xml`, `<emergency>`
+/// Emergency numbers of each region, from libphonenumber 9.0.33, `ShortNumberMetadata.xml`, `<emergency>`
 /// (<https://github.com/google/libphonenumber/tree/master/resources>).
 const TABLE: &str = "\
     AC 911 999; AD 110 112 116 118; AE 112 997 998 999; AF 100 102 119; AG 911 999; AI 911; AL \
@@ -70,8 +70,8 @@ const TABLE: &str = "\
     192 193 194; YE 191 194 195 199; YT 112 15; ZA 10111 10177 112; ZM 112 991 993 999; ZW 112 \
     993 994 995 999";
 
-/// Whether someone at `home` who dials this wants help: an emergency number alone, or with the
-/// trunk prefix, the exit code or a country code in front.
+/// Whether a number dialled at `home` is an emergency number, with or without the trunk prefix, the exit code
+/// or a country code in front.
 pub(super) fn is_emergency(
     dialled: &DialledNumber,
     home: Option<RegionMetadata>,
@@ -117,8 +117,7 @@ pub(super) fn is_emergency(
     split || is_emergency_number(abroad, &near)
 }
 
-/// Whether exactly these digits are an emergency number of one of the regions, or a short one of
-/// any.
+/// Whether these digits are exactly an emergency number of one of the regions, or a short one of any region.
 fn is_emergency_number(digits: &str, regions: &[&str]) -> bool {
     EVERYWHERE.contains(&digits)
         || table_rows().any(|(region, mut numbers)| {
@@ -127,7 +126,7 @@ fn is_emergency_number(digits: &str, regions: &[&str]) -> bool {
         })
 }
 
-/// The table: regions and their numbers.
+/// Iterates over the table: regions and their numbers.
 fn table_rows() -> impl Iterator<Item = (&'static str, impl Iterator<Item = &'static str>)> {
     TABLE.split(';').filter_map(|row| {
         let mut words = row.split_whitespace();
@@ -191,7 +190,7 @@ mod tests {
             assert!(asks_for_help(to, caller_id, &[]), "{to:?}");
         }
         assert!(asks_for_help("90000", US, &["US", "SE"]));
-        // A caller ID that no plan knows does not matter.
+        // A caller ID without a numbering plan does not matter.
         assert!(asks_for_help("112", "+9991234567", &[]));
     }
 
@@ -231,7 +230,7 @@ mod tests {
         }
     }
 
-    /// Nobody's line is lost: every number that can be called has more digits.
+    /// No subscriber's number is blocked: every number that can be called has more digits.
     #[test]
     fn no_international_number_is_as_short_as_a_call_for_help() {
         for (region, numbers) in table_rows() {

@@ -1,9 +1,9 @@
-//! Which numbers may be called, and how often: what stands between a stolen password and a
-//! telephone bill. Pure: no I/O; takes `now`.
+//! Rules and limits for calls: the numbers that may be called, and how often. They limit the telephone
+//! bill that a stolen password can cause. Pure: no I/O; takes `now`.
 //!
 //! ```text
-//!  what was typed ─► emergency ─► numbering_plan ─► DialingPolicy ─► E.164 ─► DailyQuota ─► CallLimiter ─► the call
-//!                    no such help whose             allowed?                  today?        room?
+//!  typed text ─► emergency ─► numbering_plan ─► DialingPolicy ─► E.164 ─► DailyQuota ─► CallLimiter ─► call
+//!                refused      region, kind      allowed?                  today?        now?
 //! ```
 //!
 //! Every refusal has a code for the log and a sentence for the caller; neither holds the number.
@@ -16,19 +16,20 @@ mod policy;
 
 pub use call_limiter::{CallLimiter, CallLimits};
 pub use daily_quota::{CountedCall, DAY, DailyQuota, DayLimits};
-pub use policy::{DialingPolicy, PolicyError};
+pub use policy::DialingPolicy;
 
 use phonenumber::Metadata;
 
 use crate::ids::E164;
 
-/// The country of a number, as ISO 3166 alpha-2 code; `None`: a satellite's, or no country's.
+/// Returns a number's country as an ISO 3166 alpha-2 code; `None` for a satellite network or a number without
+/// a country.
 pub fn country_of(number: &E164) -> Option<&'static str> {
     numbering_plan::region_of_number(number).map(Metadata::id)
 }
 
-/// The number that someone whose own number is `home` writes so; without `home` with its country code
-/// alone. `None`: it is no number of any plan.
+/// Parses a number as a person with the number `home` writes it; without `home`, only with its country code.
+/// `None` if no numbering plan contains it.
 pub fn parse_number(text: &str, home: Option<&E164>) -> Option<E164> {
     let dialled = numbering_plan::DialledNumber::parse(text).filter(|dialled| dialled.is_clean)?;
     let number =
@@ -36,40 +37,40 @@ pub fn parse_number(text: &str, home: Option<&E164>) -> Option<E164> {
     Some(number?.e164)
 }
 
-/// Why a call is not made.
+/// Reason for refusing a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum DialError {
-    /// No telephone number, or none that any numbering plan knows; short numbers too.
-    #[error("what was dialled is no telephone number")]
+    /// Not a telephone number, or not in any numbering plan; short numbers too.
+    #[error("the dialled number is not a telephone number")]
     BadNumber,
-    /// The number's country is not among the allowed ones.
+    /// The number's country is not allowed.
     #[error("the number's country is not allowed")]
     CountryNotAllowed,
-    /// Premium, shared cost, satellite and the like.
-    #[error("the number is of a special kind, which costs more")]
+    /// Premium, shared cost, satellite and similar numbers.
+    #[error("the number is a special one, which costs more")]
     SpecialNumber,
-    /// An emergency number, of whatever country.
+    /// An emergency number of any country.
     #[error("emergency numbers cannot be called")]
     EmergencyNumber,
-    /// The server carries as many calls as it may.
-    #[error("as many calls as are allowed are going on")]
+    /// The server has reached its number of concurrent calls.
+    #[error("the limit of concurrent calls is reached")]
     TooManyCalls,
-    /// The user has as many calls as one may have.
-    #[error("the user has as many calls as are allowed")]
+    /// The user has reached their number of concurrent calls.
+    #[error("the user's limit of concurrent calls is reached")]
     TooManyCallsOfUser,
-    /// The user, or the server, began too many calls within a minute.
-    #[error("too many calls were begun within a minute")]
+    /// The user, or the server, started too many calls within a minute.
+    #[error("too many calls were started within a minute")]
     TooOften,
     /// The user, or the server, made too many calls within a day.
     #[error("too many calls were made within a day")]
     TooManyToday,
-    /// The user's calls, or the server's, lasted too long within a day.
-    #[error("the calls of a day lasted as long as is allowed")]
+    /// The user's calls, or the server's, have used up the minutes of a day.
+    #[error("the minutes of a day are used up")]
     TooLongToday,
 }
 
 impl DialError {
-    /// The word in logs and in a call's record.
+    /// Returns the code for logs and for a call's record.
     pub fn code(self) -> &'static str {
         match self {
             Self::BadNumber => "bad_number",
@@ -84,7 +85,7 @@ impl DialError {
         }
     }
 
-    /// What the caller hears.
+    /// Returns the sentence that is read to the caller.
     pub fn spoken_message(self) -> String {
         let sentence = match self {
             Self::BadNumber => "This is not a telephone number that can be called.",

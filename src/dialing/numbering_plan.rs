@@ -1,11 +1,11 @@
-//! Numbering plans: from what a person typed to a number of a region and a kind. Pure: no I/O.
+//! Numbering plans: parses the text that a person typed into a number with its region and kind. Pure: no I/O.
 //!
-//! The facts are those of libphonenumber's metadata, which the crate `phonenumber` carries
-//! (<https://github.com/google/libphonenumber>). Its parser is not used: it strips the caller's
-//! trunk prefix from other countries' numbers, and takes letters and extensions.
+//! The data is libphonenumber's metadata, from the crate `phonenumber`
+//! (<https://github.com/google/libphonenumber>). The crate's parser is not used: it strips the caller's trunk
+//! prefix from other countries' numbers, and accepts letters and extensions.
 //!
-//! The crate matches a plan's pattern at the beginning of a number and its length apart, so a few
-//! numbers that nobody has count as known; Twilio refuses those.
+//! The crate matches a plan's pattern at the start of a number, and the number's length separately, so a few
+//! unassigned numbers count as valid; Twilio refuses those.
 
 use phonenumber::Metadata;
 use phonenumber::metadata::{DATABASE, Descriptor};
@@ -13,28 +13,28 @@ use phonenumber::metadata::{DATABASE, Descriptor};
 use crate::ids::E164;
 use crate::limits;
 
-/// What is known of one region's numbers. Several regions may share a country code.
+/// Metadata of one region's numbering plan. Several regions may share a country code.
 pub(super) type RegionMetadata = &'static Metadata;
 
-/// What libphonenumber calls the networks that belong to no country: satellites, worldwide
-/// freephone and premium numbers.
+/// libphonenumber's region ID of networks that belong to no country: satellites, worldwide freephone and
+/// premium numbers.
 const NO_COUNTRY: &str = "001";
 
-/// Longest country code.
+/// Maximum length of a country code.
 const CODE_DIGITS_MAX: usize = 3;
 
-/// What was typed, without its decoration.
+/// Typed number without decoration.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct DialledNumber {
-    /// Whether it began with `+`, and so with a country code.
+    /// Whether it starts with `+`, and so with a country code.
     pub(super) has_plus: bool,
     /// ASCII digits.
     pub(super) digits: String,
-    /// Whether nothing stood in it but digits and what people write between them.
+    /// Whether the text contained only digits and usual separators.
     pub(super) is_clean: bool,
 }
 
-/// What calling a number means for the bill.
+/// Price class of a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NumberKind {
     /// A person's or a company's line, or a free one.
@@ -45,7 +45,7 @@ pub(super) enum NumberKind {
     NonGeographic,
 }
 
-/// A number that its region's plan knows.
+/// A number that its region's numbering plan contains.
 pub(super) struct ParsedNumber {
     pub(super) e164: E164,
     pub(super) region: RegionMetadata,
@@ -53,8 +53,8 @@ pub(super) struct ParsedNumber {
 }
 
 impl DialledNumber {
-    /// Reads a number as people write it, or as a `tel:` link has it. `None`: there are letters in
-    /// it, or it is longer than any number.
+    /// Parses a number as people write it, or from a `tel:` link. `None` if it contains letters, or is longer
+    /// than any number.
     pub(super) fn parse(text: &str) -> Option<Self> {
         if text.len() > limits::DIALED_NUMBER_BYTES_MAX {
             return None;
@@ -80,13 +80,13 @@ impl DialledNumber {
     }
 }
 
-/// What people, and programs that show numbers, put between digits.
+/// Whether people, or programs that display numbers, put this character between digits.
 fn is_decoration(character: char) -> bool {
     let between = matches!(
         character,
         '-' | '.' | '/' | '(' | ')' | '[' | ']' | '\u{2010}'..='\u{2015}' | '\u{2212}'
     );
-    // Marks of writing direction come along when a number is copied.
+    // Marks of writing direction are included when a number is copied.
     let direction = matches!(
         character,
         '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
@@ -94,15 +94,14 @@ fn is_decoration(character: char) -> bool {
     between || direction || character.is_whitespace()
 }
 
-/// The region with this ISO 3166 alpha-2 code, in capitals.
+/// Returns the region with this ISO 3166 alpha-2 code, in capitals.
 pub(super) fn find_region(id: &str) -> Option<RegionMetadata> {
     DATABASE
         .by_id(id)
         .filter(|region| region.id() != NO_COUNTRY)
 }
 
-/// The region that a number of ours belongs to; for one that no plan knows, the main region of its
-/// country code.
+/// Returns a number's region; for a number outside any plan, the main region of its country code.
 pub(super) fn region_of_number(number: &E164) -> Option<RegionMetadata> {
     let digits = number.as_str().trim_start_matches('+');
     let (code, national) = split_country_code(digits)?;
@@ -112,14 +111,14 @@ pub(super) fn region_of_number(number: &E164) -> Option<RegionMetadata> {
         .filter(|region| region.id() != NO_COUNTRY)
 }
 
-/// The regions of a country code, the main one first.
+/// Returns the regions of a country code, the main one first.
 pub(super) fn regions_of_code(code: u16) -> Vec<RegionMetadata> {
     DATABASE.by_code(&code).unwrap_or_default()
 }
 
-/// A country code, and what follows it.
+/// Splits digits into a country code and the rest; `None` without a known country code.
 pub(super) fn split_country_code(digits: &str) -> Option<(u16, &str)> {
-    // No code begins with another one.
+    // No code is a prefix of another.
     (1..=CODE_DIGITS_MAX).find_map(|length| {
         let (code, rest) = digits.split_at_checked(length)?;
         let code = code.parse().ok().filter(|_| !code.starts_with('0'))?;
@@ -127,15 +126,15 @@ pub(super) fn split_country_code(digits: &str) -> Option<(u16, &str)> {
     })
 }
 
-/// What follows the digits that lead out of the country: `00`, `011`.
+/// Strips the exit code, such as `00` or `011`; `None` if the digits do not start with it.
 pub(super) fn strip_exit_code(home: RegionMetadata, digits: &str) -> Option<&str> {
     let exit = home.international_prefix()?.find(digits)?;
     let rest = &digits[exit.end()..];
     (exit.start() == 0 && !rest.starts_with('0')).then_some(rest)
 }
 
-/// The national number without the digits that lead out of the own area (`0`, in North America
-/// `1`), or completed with what people leave out.
+/// Returns the national number without the trunk prefix (`0`, in North America `1`), or completed with digits
+/// that people leave out; `None` if there is nothing to strip or complete.
 pub(super) fn strip_trunk_prefix(home: RegionMetadata, digits: &str) -> Option<String> {
     let Some(pattern) = home.national_prefix_for_parsing() else {
         let rest = digits.strip_prefix(home.national_prefix()?)?;
@@ -150,7 +149,7 @@ pub(super) fn strip_trunk_prefix(home: RegionMetadata, digits: &str) -> Option<S
     }
 }
 
-/// The number that someone at `home` means.
+/// Resolves a number dialled at `home`.
 pub(super) fn parse_number(
     dialled: &DialledNumber,
     home: Option<RegionMetadata>,
@@ -167,8 +166,8 @@ pub(super) fn parse_number(
     })
 }
 
-/// A number with its country code in front; a trunk prefix that was written all the same, as in
-/// `+44 (0)20`, is left out.
+/// Parses a number that starts with its country code; removes a trunk prefix that was written nevertheless,
+/// as in `+44 (0)20`.
 fn parse_international(digits: &str) -> Option<ParsedNumber> {
     let (code, national) = split_country_code(digits)?;
     resolve_number(code, national).or_else(|| {
@@ -184,7 +183,7 @@ fn parse_national(home: RegionMetadata, digits: &str) -> Option<ParsedNumber> {
     stripped.or_else(|| resolve_number(code, digits))
 }
 
-/// The region, among those that share a country code, whose plan knows this number.
+/// Finds the region, among those that share a country code, with a plan that contains this number.
 fn resolve_number(code: u16, national: &str) -> Option<ParsedNumber> {
     let e164 = E164::parse(&format!("+{code}{national}")).ok()?;
     let regions = regions_of_code(code);
@@ -200,14 +199,13 @@ fn resolve_number(code: u16, national: &str) -> Option<ParsedNumber> {
     Some(ParsedNumber { e164, region, kind })
 }
 
-/// Whether it is a premium number of old: in North America, those of the exchange 976 of any area cost
-/// more, which libphonenumber's metadata does not say
-/// (<https://en.wikipedia.org/wiki/Pay-per-call>).
+/// Whether it is a legacy premium number: in North America, those of the exchange 976 of any area cost more,
+/// which libphonenumber's metadata does not include (<https://en.wikipedia.org/wiki/Pay-per-call>).
 fn is_legacy_premium(region: RegionMetadata, national: &str) -> bool {
     region.country_code() == 1 && national.get(3..6) == Some("976")
 }
 
-/// What a region's plan says of a number; `None`: it has no such number.
+/// Classifies a number by its region's plan; `None` if the plan does not contain it.
 fn classify_number(region: RegionMetadata, national: &str) -> Option<NumberKind> {
     let plan = region.descriptors();
     let is = |kind: Option<&Descriptor>| kind.is_some_and(|kind| kind.is_match(national));

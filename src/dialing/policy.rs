@@ -1,5 +1,5 @@
-//! Which numbers may be called: those of the allowed countries, and nothing that costs more than a
-//! call. Pure: no I/O.
+//! Numbers that may be called: those of the allowed countries, without special numbers that cost more than a
+//! normal call. Pure: no I/O.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,25 +11,25 @@ use super::emergency;
 use super::numbering_plan::{self, DialledNumber, NumberKind};
 use crate::ids::E164;
 
-/// The operator's choice of countries and kinds. Cheap to clone.
+/// Configured countries and kinds of number. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct DialingPolicy {
-    /// Regions, by their ISO 3166 alpha-2 codes.
+    /// ISO 3166 alpha-2 codes.
     allowed_regions: Arc<BTreeSet<&'static str>>,
     allow_special: bool,
 }
 
-/// Why a list of countries cannot be used.
+/// Error in a list of countries.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
-    /// A code that is no country's, or that of a country without telephone numbers of its own.
-    #[error("`{0}` is no country: use ISO 3166 codes of two letters, such as US,CA,GB")]
+    /// A code that is not a country's, or that of a country without telephone numbers of its own.
+    #[error("`{0}` is not a country: use ISO 3166 codes of two letters, such as US,CA,GB")]
     UnknownCountry(String),
 }
 
 impl DialingPolicy {
-    /// `countries`: ISO 3166 alpha-2 codes with commas between (`US,CA`); none, or blank: the
-    /// country of `caller_id` alone. `allow_special`: numbers that cost more, and those of no country
+    /// Creates a policy. `countries`: ISO 3166 alpha-2 codes, separated by commas (`US,CA`); `None` or blank:
+    /// only the country of `caller_id`. `allow_special`: numbers that cost more, and those of no country
     /// (satellites), may be called as well.
     pub fn new(
         countries: Option<&str>,
@@ -53,13 +53,13 @@ impl DialingPolicy {
         })
     }
 
-    /// The countries that may be called, as ISO 3166 alpha-2 codes in the alphabet's order.
+    /// Returns the allowed countries as ISO 3166 alpha-2 codes in alphabetical order.
     pub fn countries(&self) -> impl Iterator<Item = &'static str> {
         self.allowed_regions.iter().copied()
     }
 
-    /// The number to call when someone whose caller ID this is dials `to`: an international number,
-    /// or one as people of the caller ID's country write it.
+    /// Returns the number to call when a person with this caller ID dials `to`: an international number, or
+    /// one as people in the caller ID's country write it.
     pub fn check_number(&self, to: &str, caller_id: &E164) -> Result<E164, DialError> {
         let home = numbering_plan::region_of_number(caller_id);
         let dialled = DialledNumber::parse(to).ok_or(DialError::BadNumber)?;
@@ -101,7 +101,7 @@ mod tests {
         DialingPolicy::new(Some(countries), allow_special, None).unwrap()
     }
 
-    /// What is dialled, by code; the number for one that may be called.
+    /// Returns the number that is called, or the code of the refusal.
     fn outcome(policy: &DialingPolicy, caller_id: &str, to: &str) -> String {
         match policy.check_number(to, &e164(caller_id)) {
             Ok(number) => number.as_str().to_owned(),
@@ -119,7 +119,7 @@ mod tests {
             (US, "415.555.0199", "+14155550199"),
             (US, "416 555 0199", "+14165550199"),
             (US, "011 44 20 7946 0958", "+442079460958"),
-            // A US trunk prefix is a digit like any other in Britain.
+            // In Britain, the US trunk prefix is an ordinary digit.
             (US, "011 44 1223 456789", "+441223456789"),
             (US, "+44 1223 456789", "+441223456789"),
             (GB, "020 7946 0958", "+442079460958"),
@@ -139,7 +139,7 @@ mod tests {
             // The zero of an Italian number belongs to it.
             (IT, "02 3661 8300", "+390236618300"),
             (US, "+39 02 3661 8300", "+390236618300"),
-            // A Russian area that begins like the trunk prefix.
+            // A Russian area code that starts with the trunk prefix.
             (US, "+7 812 333 44 55", "+78123334455"),
             // The 15 and 0 of Argentine mobile phones become a 9, as on the wire.
             (US, "+54 9 11 2345 6789", "+5491123456789"),
@@ -175,7 +175,7 @@ mod tests {
             (US, "+１４１５５５５０１９９", "bad_number"),
             (US, "+1 416 555 0199", "country_not_allowed"),
             (US, "416 555 0199", "country_not_allowed"),
-            // The Caribbean looks like home, and is where the fraud is.
+            // Caribbean numbers look domestic, and are a common target of fraud.
             (US, "876 555 0199", "country_not_allowed"),
             (US, "+1 268 464 1234", "country_not_allowed"),
             (US, "011 53 7 866 1234", "country_not_allowed"),
@@ -303,7 +303,7 @@ mod tests {
                     let country = known.country().id().map(|id| format!("{id:?}"));
                     prop_assert!(matches!(country.as_deref(), Some("US" | "DE")), "{country:?}");
                     prop_assert!(known.is_valid());
-                    // What got through gets through again.
+                    // An accepted number is accepted again.
                     prop_assert_eq!(policy.check_number(number.as_str(), &e164(US)), Ok(number.clone()));
                 }
                 Err(refusal) => {

@@ -1,7 +1,7 @@
-//! One call's events: what a listener that comes late, or comes back, is told. Pure: no I/O, no
+//! One call's event log, from which listeners catch up after a late start or a reconnect. Pure: no I/O, no
 //! locks, no clock.
 //!
-//! Listeners have no queues. Each holds a [`ListenerCursor`], and reads what lies behind it:
+//! Listeners have no queues. Each holds a [`ListenerCursor`], and reads the events after it:
 //!
 //! ```text
 //!            log: every final, call, recording, language and ended event
@@ -12,8 +12,8 @@
 //!                    ▲ a cursor at 3 reads 4, 5, 7, 9 …
 //! ```
 //!
-//! So a slow listener costs nobody anything: what it has not read coalesces to the latest partials
-//! here, once for all listeners, and finals wait in the log.
+//! So a slow listener costs nothing: its unread partials are coalesced to the latest ones, once for all
+//! listeners, and finals stay in the log.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -25,23 +25,24 @@ use crate::transcript::{
     Segment,
 };
 
-/// Partials that may be replaced between two reads without a word about it: a listener that keeps
-/// up misses one or two when both parties talk. Lower tells of every hiccup, higher hides seconds.
+/// Number of partials that may be replaced between two reads without a notice to the listener: a listener
+/// that keeps up misses one or two when both parties talk. A lower value reports every hiccup; a higher one
+/// hides seconds.
 pub const PARTIALS_MISSED_UNREPORTED_MAX: u64 = 8;
 
-/// One call's log and its latest partials.
+/// One call's event log and its latest partials.
 #[derive(Debug)]
 pub struct CallChannel {
     call_sid: CallSid,
     epoch: u64,
     head: u64,
-    /// The last offset that left the log; a cursor below it can only be given a snapshot.
+    /// Offset of the last event removed from the log; a cursor below it receives a snapshot.
     trimmed_offset: u64,
     log: VecDeque<Arc<CallEvent>>,
     partials: BTreeMap<SegmentId, Arc<CallEvent>>,
     engine: Option<Arc<CallEvent>>,
     doubts: Vec<LanguageDoubt>,
-    /// Segments in the log.
+    /// IDs of the segments in the log.
     final_segments: BTreeSet<SegmentId>,
     status: Option<CallStatus>,
     recording: Option<RecordingStatus>,
@@ -50,53 +51,55 @@ pub struct CallChannel {
     events_max: usize,
 }
 
-/// Why an event was not taken into a channel.
+/// Reason for refusing an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
-    /// A partial or a second final of a segment that is final.
-    #[error("the segment is final: publish later words under a segment of their own")]
+    /// A partial, or a second final, of a segment that is already final.
+    #[error("the segment is final: publish later text under a segment of its own")]
     AlreadyFinal,
-    /// A partial that overtook its successor.
+    /// A partial that arrived after a newer revision.
     #[error("the revision is not above the current one: count revisions up")]
     StaleRevision,
-    /// A partial that says nothing new.
-    #[error("the words are the same as before: publish a partial when they change")]
+    /// A partial with unchanged text.
+    #[error("the text is unchanged: publish a partial when it changes")]
     UnchangedText,
-    /// A partial that takes back stable words.
-    #[error("the stable prefix shrank: put words that may change into the unstable tail")]
+    /// A partial that withdraws stable text.
+    #[error("the stable prefix shrank: put text that may change into the unstable tail")]
     StableShrank,
     /// A partial beyond [`limits::CHANNEL_PARTIALS_MAX`] open segments.
     #[error("too many segments are open: publish the finals of those that are over")]
     TooManyPartials,
-    /// Words after the end.
-    #[error("the call's words have ended: open the channel again before more are published")]
+    /// Transcript events after the end.
+    #[error("the transcript has ended: reopen the channel before publishing more")]
     Ended,
-    /// A snapshot, or a notice to one listener.
-    #[error("snapshots and notices to one listener are made here: publish what happened instead")]
+    /// A snapshot, or a notice to a single listener.
+    #[error(
+        "snapshots and notices to one listener are made by the channel: publish the event itself"
+    )]
     NotPublishable,
 }
 
-/// Where a listener that comes back stopped reading.
+/// Point at which a reconnecting listener continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResumePoint {
-    /// The last offset it saw.
+    /// Last offset that the listener received.
     pub offset: u64,
-    /// The epoch of its last snapshot. Without it, a listener that comes back after a restart of
-    /// the server to a channel that has moved past `offset` again gets events of another life.
+    /// Epoch of the listener's last snapshot. Without it, a listener that reconnects after a restart of the
+    /// server, to a channel that has again passed `offset`, receives events of a different log.
     pub epoch: Option<u64>,
 }
 
-/// One listener's place in a channel.
+/// One listener's position in a channel.
 #[derive(Debug, Clone, Default)]
 pub struct ListenerCursor {
     position: Option<ResumePoint>,
-    /// How many of the channel's partials this listener has read, or missed; `None` before its
-    /// first read, since those that passed while it was away are nobody's slowness.
+    /// Number of the channel's partials that this listener has read or missed; `None` before its first read,
+    /// because partials published while it was away do not count as missed.
     partials_seen: Option<u64>,
 }
 
 impl ListenerCursor {
-    /// A listener that was here before; offset 0 is the same as never.
+    /// Creates the cursor of a reconnecting listener; offset 0 means a new listener.
     pub fn resume(from: ResumePoint) -> Self {
         Self {
             position: (from.offset > 0).then_some(from),
@@ -106,7 +109,7 @@ impl ListenerCursor {
 }
 
 impl CallChannel {
-    /// An empty channel; `epoch` must differ from that of every earlier channel of this call.
+    /// Creates an empty channel; `epoch` must differ from that of every earlier channel of this call.
     pub fn new(call_sid: CallSid, epoch: u64) -> Self {
         Self {
             call_sid,
@@ -126,7 +129,7 @@ impl CallChannel {
         }
     }
 
-    /// Takes `event` in, and returns its offset.
+    /// Appends `event` and returns its offset, or an error if the channel refuses it.
     pub fn append(&mut self, event: Event) -> Result<u64, PublishError> {
         self.check_event(&event)?;
         self.head += 1;
@@ -164,25 +167,25 @@ impl CallChannel {
         Ok(offset)
     }
 
-    /// Lets words come again after the end, for instance when a new stream of the same call takes
-    /// over from one that dropped. Every listener reads a snapshot next.
+    /// Reopens the channel after the end, for example when a new stream of the same call replaces one that
+    /// dropped. Every listener reads a snapshot next.
     pub fn reopen(&mut self, epoch: u64) {
         self.ended = None;
         self.doubts.clear();
         self.epoch = epoch;
     }
 
-    /// Where the call is, as was told last.
+    /// Returns the call's last published status.
     pub fn status(&self) -> Option<CallStatus> {
         self.status
     }
 
-    /// Whether the call's words have ended.
+    /// Whether the transcript has ended.
     pub fn has_ended(&self) -> bool {
         self.ended.is_some()
     }
 
-    /// The offset of the latest event; 0 before the first.
+    /// Returns the offset of the latest event; 0 before the first.
     pub fn head(&self) -> u64 {
         self.head
     }
@@ -193,10 +196,10 @@ impl CallChannel {
             .is_none_or(|offset| offset < self.head)
     }
 
-    /// What `cursor` has not read: a snapshot if it is new, or if its place is of another epoch,
-    /// beyond the head, or older than what is kept; otherwise up to `max` events in order. Before
-    /// them stands a notice, for this listener alone, if more than [`PARTIALS_MISSED_UNREPORTED_MAX`]
-    /// partials were replaced since its last read.
+    /// Reads the events after `cursor` and advances it. Returns a snapshot if the cursor is new, of another
+    /// epoch, beyond the head, or older than the log; otherwise up to `max` events in order. A notice to this
+    /// listener precedes them if more than [`PARTIALS_MISSED_UNREPORTED_MAX`] partials were replaced since
+    /// its last read.
     pub fn read(&self, cursor: &mut ListenerCursor, max: usize) -> Vec<Arc<CallEvent>> {
         let since = self
             .resume_offset(cursor)
@@ -232,8 +235,8 @@ impl CallChannel {
         events
     }
 
-    /// The first `max` events behind `offset` in order: all durable ones, and the current partials
-    /// and engine state. `None` if `offset` is beyond the head or older than what is kept.
+    /// Returns the first `max` events after `offset` in order: all durable ones, and the current partials and
+    /// engine state. `None` if `offset` is beyond the head or older than the log.
     pub fn events_since(&self, offset: u64, max: usize) -> Option<Vec<Arc<CallEvent>>> {
         if offset > self.head || offset < self.trimmed_offset {
             return None;
@@ -247,7 +250,7 @@ impl CallChannel {
         Some(events)
     }
 
-    /// Everything so far, at the head.
+    /// Returns the channel's complete state as a snapshot event at the head.
     pub fn snapshot(&self) -> CallEvent {
         let mut partials: Vec<Partial> = self.partials().cloned().collect();
         partials.sort_by_key(|partial| partial.start_ms);
@@ -329,7 +332,7 @@ impl CallChannel {
         }
     }
 
-    /// The cursor's offset, if it belongs to this life of the channel and what follows is kept.
+    /// Returns the cursor's offset if it is of the current epoch and the log holds all events after it.
     fn resume_offset(&self, cursor: &ListenerCursor) -> Option<u64> {
         let position = cursor.position?;
         let is_same_epoch = position.epoch.is_none_or(|epoch| epoch == self.epoch);
@@ -639,7 +642,7 @@ mod tests {
             let at = speak(&mut channel);
             assert_eq!(kinds(&channel.read(&mut swift, 9)), [(at, "partial")]);
         }
-        // One was read, so that the bound was just not passed.
+        // One partial was read, so the bound is just not exceeded.
         let at = channel.head();
         assert_eq!(kinds(&channel.read(&mut slow, 9)), [(at, "partial")]);
 
@@ -654,7 +657,7 @@ mod tests {
         assert!(
             matches!(events[0].event, Event::Engine { partials_missed, .. } if partials_missed == expected)
         );
-        // And it is not told again.
+        // The notice is not repeated.
         assert_eq!(kinds(&channel.read(&mut slow, 9)), []);
         let at = speak(&mut channel);
         assert_eq!(kinds(&channel.read(&mut slow, 9)), [(at, "partial")]);

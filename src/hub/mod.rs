@@ -1,18 +1,18 @@
-//! What is live: every call's [`CallChannel`], and those who listen to it.
+//! Publish/subscribe hub: one [`CallChannel`] for each call, and its listeners.
 //!
 //! ```text
 //!   media_task ──publish──► Topic ─── wakes ─► Subscription (a cursor) ─read─► api::live ─► browser A
 //!                           └─ CallChannel ◄── Subscription (a cursor) ─read─► api::live ─► browser B
 //! ```
 //!
-//! Publishing appends to one log and wakes; it never waits, and costs the same for one listener
-//! and for a thousand. Locks are held for map look-ups and copies of a few pointers, never over an
+//! Publishing appends to one log and wakes the listeners; it never waits, and costs the same for one
+//! listener and for a thousand. Locks are held for map look-ups and copies of a few pointers, never over an
 //! await, and always in the order topics, then channel.
 //!
-//! A topic goes away
-//! * when its call has ended, its last listener has left, and [`limits::CHANNEL_LINGER`] has passed,
-//!   so that one that dropped can come back; or
-//! * when its last listener leaves, if no call ever opened it.
+//! A topic is removed
+//! * when its call has ended, its last listener has left, and [`limits::CHANNEL_LINGER`] has passed, so that
+//!   a listener that dropped can reconnect; or
+//! * when its last listener leaves, if no stream ever opened it.
 
 mod channel;
 
@@ -33,33 +33,32 @@ pub use self::channel::{
     CallChannel, ListenerCursor, PARTIALS_MISSED_UNREPORTED_MAX, PublishError, ResumePoint,
 };
 
-/// All calls' channels; clones are the same hub.
+/// Handle to all calls' channels; clones share them.
 #[derive(Debug, Clone)]
 pub struct Hub {
     shared: Arc<HubState>,
 }
 
-/// Why a subscription was refused.
+/// Reason for refusing a subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SubscribeError {
-    /// Nobody knows the call, and [`limits::CHANNELS_MAX`] channels are open.
-    #[error("too many calls are being listened to: try again when some have ended")]
+    /// The call has no channel, and [`limits::CHANNELS_MAX`] channels are open.
+    #[error("too many channels are open: try again after some calls have ended")]
     TooManyChannels,
-    /// The call does not go on, and [`limits::CHANNELS_PER_USER_MAX`] channels of such calls are open
-    /// for this user.
-    #[error("you are listening to too many calls that are over: unsubscribe from some first")]
+    /// The call is not live, and the user has [`limits::CHANNELS_PER_USER_MAX`] channels of such calls open.
+    #[error("you are subscribed to too many calls that are not live: unsubscribe from some first")]
     TooManyOfUser,
 }
 
 #[derive(Debug)]
 struct HubState {
     topics: RwLock<BTreeMap<CallSid, Arc<Topic>>>,
-    /// The last epoch that was given out.
+    /// Last epoch that was assigned.
     last_epoch: AtomicU64,
     refused: AtomicU64,
 }
 
-/// One channel and the bell that wakes its listeners.
+/// One channel and the sender that wakes its listeners.
 #[derive(Debug)]
 struct Topic {
     state: Mutex<TopicState>,
@@ -69,25 +68,25 @@ struct Topic {
 #[derive(Debug)]
 struct TopicState {
     channel: CallChannel,
-    /// Streams that have carried the call; none: nobody opened it yet.
+    /// Number of the latest stream opened on the call; 0: no stream has opened it.
     stream_count: u32,
-    /// Streams that carry it now.
+    /// Number of streams open now.
     open_stream_count: u32,
     listener_count: usize,
-    /// Whose subscription made the channel, as long as no stream has carried the call here.
+    /// User with the subscription that created the channel; `None` once a stream has opened the call.
     opened_by: Option<UserId>,
-    /// When [`Hub::sweep`] first found the call ended and nobody listening.
+    /// Time at which [`Hub::sweep`] first found the call ended and without listeners.
     idle_since: Option<Instant>,
-    /// When the first stream here began.
+    /// Reference point of the call clock, set by the first stream.
     clock_anchor: Option<ClockAnchor>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct ClockAnchor {
     at: Instant,
-    /// Where that is on the call's clock.
+    /// `at` on the call clock.
     ms: u64,
-    /// Where the latest stream began.
+    /// Start of the latest stream on the call clock.
     latest_ms: u64,
 }
 
@@ -98,10 +97,10 @@ impl Default for Hub {
 }
 
 impl Hub {
-    /// A hub without channels.
+    /// Creates a hub without channels.
     ///
-    /// Epochs count up from the time of the start in milliseconds, one for each channel, so that a
-    /// restart never repeats one (short of a thousand new calls a second, or a clock set back).
+    /// Epochs count up from the time of the start in milliseconds, one for each channel, so that a restart
+    /// never repeats one (short of a thousand new calls a second, or a clock set back).
     pub fn new() -> Self {
         let started_ms = clock::unix_now().as_millis() as u64;
         Self {
@@ -113,10 +112,10 @@ impl Hub {
         }
     }
 
-    /// For the side that publishes: makes the call's channel, takes over the one that listeners
-    /// already wait on, or lets words come again after the end. Always succeeds. Returns the how
-    /// manyth stream of the call this is, from 1; never less than `number`, which the store counts
-    /// over restarts of this server.
+    /// Opens a stream of the call, for the publisher: creates the call's channel, takes over the one that
+    /// listeners already wait on, or reopens it after the end. Always succeeds. Returns the stream's number
+    /// within the call, from 1; never less than `number`, which the store counts over restarts of this
+    /// server.
     pub fn open_stream(&self, call: &CallSid, number: u32) -> u32 {
         let mut topics = self
             .shared
@@ -136,10 +135,10 @@ impl Hub {
         state.stream_count
     }
 
-    /// Where a stream of an open call that begins `now` is on the call's clock, in milliseconds.
-    /// `dated_ms` is where it would be by its date; `None`: nobody knows. From the second stream on,
-    /// a date before the last one's, or more than [`limits::CLOCK_OFFSET_MAX`] off, is not believed:
-    /// somebody has set this machine's clock.
+    /// Returns the start of a stream that starts `now` on the clock of an open call, in milliseconds.
+    /// `dated_ms` is its start according to the store's dates; `None`: unknown. From the second stream on, a
+    /// date that is before the last stream's start, or more than [`limits::CLOCK_OFFSET_MAX`] off, is
+    /// ignored: it means that this machine's clock was changed.
     pub fn resolve_stream_start(&self, call: &CallSid, dated_ms: Option<u64>, now: Instant) -> u64 {
         let Some(topic) = self.shared.find_topic(call) else {
             return dated_ms.unwrap_or(0);
@@ -161,8 +160,8 @@ impl Hub {
         clock_anchor.latest_ms
     }
 
-    /// What happened of a call before this channel's time: its durable events, in order. Fills the
-    /// call's channel, or makes it; does nothing if anything was published there already.
+    /// Restores a call's durable events from before this channel existed, in order. Fills the call's channel,
+    /// or creates it; does nothing if anything was published there already.
     pub fn restore_call(&self, call: &CallSid, past: impl IntoIterator<Item = Event>) {
         let mut topics = self
             .shared
@@ -178,7 +177,7 @@ impl Hub {
         topic.change_sender.send_replace(());
     }
 
-    /// Whether the call has a channel on which something was published.
+    /// Whether the call has a channel with published events or an opened stream.
     pub fn has_events(&self, call: &CallSid) -> bool {
         self.shared.find_topic(call).is_some_and(|topic| {
             let state = topic.lock_state();
@@ -186,15 +185,15 @@ impl Hub {
         })
     }
 
-    /// Whether something publishes the call's words now.
+    /// Whether a stream of the call is open.
     pub fn has_open_stream(&self, call: &CallSid) -> bool {
         let topic = self.shared.find_topic(call);
         topic.is_some_and(|topic| topic.lock_state().open_stream_count > 0)
     }
 
-    /// For the side that publishes: one stream of the call is over. `final_events` is published if it
-    /// was the only one: a stream that came in place of one that broke carries the call on, however
-    /// late the end of the broken one is noticed.
+    /// Closes one stream of the call, for the publisher. `final_events` are published if it was the only open
+    /// stream: a stream that replaced a broken one continues the call, however late the end of the broken one
+    /// is detected.
     pub fn close_stream(&self, call: &CallSid, final_events: impl IntoIterator<Item = Event>) {
         let Some(topic) = self.shared.find_topic(call) else {
             return;
@@ -205,14 +204,14 @@ impl Hub {
             if state.open_stream_count > 0 {
                 return;
             }
-            // Under one lock, so that no stream opens the channel before its end is told.
+            // Under one lock, so that no stream opens the channel before its end is published.
             self.shared.append_events(&mut state, call, final_events);
         }
         topic.change_sender.send_replace(());
     }
 
-    /// Takes `event` into the call's channel and wakes its listeners; never waits. Returns its
-    /// offset, or `None` when the call has no channel or the channel refused the event.
+    /// Appends `event` to the call's channel and wakes its listeners; never waits. Returns its offset, or
+    /// `None` if the call has no channel or the channel refused the event.
     pub fn publish(&self, call: &CallSid, event: Event) -> Option<u64> {
         let topic = self.shared.find_topic(call)?;
         let taken = topic.lock_state().channel.append(event);
@@ -229,8 +228,8 @@ impl Hub {
         }
     }
 
-    /// Tells that a stream carries the call now. Where the call is stays as was told last, for whoever
-    /// opened the stream may have looked earlier; `status` if nothing was told.
+    /// Publishes that a stream of the call is open. Keeps the last published status, which may be newer than
+    /// `status`, the one that the publisher read earlier; `status` applies if none was published.
     pub fn publish_stream_started(
         &self,
         call: &CallSid,
@@ -251,8 +250,8 @@ impl Hub {
         topic.change_sender.send_replace(());
     }
 
-    /// Listens to a call that may not have begun yet; `resume` is where a listener that was here
-    /// before stopped.
+    /// Subscribes to a call, which may not have started; `resume` is the point at which a reconnecting
+    /// listener continues.
     pub fn subscribe(
         &self,
         call: &CallSid,
@@ -261,7 +260,8 @@ impl Hub {
         self.subscribe_as(None, call, resume)
     }
 
-    /// The same for a user, who keeps only so many channels open.
+    /// As [`Self::subscribe`], for a user, who may keep at most [`limits::CHANNELS_PER_USER_MAX`] channels of
+    /// calls open that are not live.
     pub fn subscribe_as(
         &self,
         user: Option<UserId>,
@@ -305,8 +305,8 @@ impl Hub {
         })
     }
 
-    /// Lets go of channels whose call has ended, and that nobody has listened to for
-    /// [`limits::CHANNEL_LINGER`]; counted from the first sweep that finds them so.
+    /// Removes channels of ended calls without a listener for [`limits::CHANNEL_LINGER`], counted from the
+    /// first sweep that finds them so.
     pub fn sweep(&self, now: Instant) {
         let mut topics = self
             .shared
@@ -323,7 +323,7 @@ impl Hub {
         });
     }
 
-    /// The call is deleted: what its channel has is told to nobody who comes from now on.
+    /// Removes the channel of a deleted call, so that new listeners receive none of its events.
     pub fn remove_call(&self, call: &CallSid) {
         let mut topics = self
             .shared
@@ -333,7 +333,7 @@ impl Hub {
         topics.remove(call);
     }
 
-    /// Sweeps now and then, until the soft stop.
+    /// Runs [`Self::sweep`] every [`limits::LISTENER_PING_INTERVAL`], until the soft stop.
     pub fn spawn_sweeper(&self, tasks: &Tasks) {
         let hub = self.clone();
         tasks.spawn_periodic(limits::LISTENER_PING_INTERVAL, move || {
@@ -342,7 +342,7 @@ impl Hub {
         });
     }
 
-    /// Channels that are open.
+    /// Returns the number of open channels.
     pub fn channel_count(&self) -> usize {
         self.shared
             .topics
@@ -351,7 +351,7 @@ impl Hub {
             .len()
     }
 
-    /// Events that channels have refused since the start; a healthy engine publishes few of them.
+    /// Returns the number of events that channels have refused since the start; a healthy engine causes few.
     pub fn refused_count(&self) -> u64 {
         self.shared.refused.load(Ordering::Relaxed)
     }
@@ -381,7 +381,7 @@ impl Hub {
     }
 }
 
-/// One listener's view of one call. Dropping it is leaving.
+/// One listener's subscription to one call; dropping it unsubscribes.
 #[derive(Debug)]
 pub struct Subscription {
     hub: Arc<HubState>,
@@ -392,13 +392,13 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// The call.
+    /// Returns the call's SID.
     pub fn call(&self) -> &CallSid {
         &self.call
     }
 
-    /// Waits for news and reads it: first a snapshot or the events that were missed, then up to
-    /// [`limits::LISTENER_BATCH_MAX`] events at a time. Dropping the future loses nothing.
+    /// Waits for events and reads them: first a snapshot or the missed events, then up to
+    /// [`limits::LISTENER_BATCH_MAX`] events at a time. Cancel-safe: dropping the future loses nothing.
     pub async fn next(&mut self) -> Vec<Arc<CallEvent>> {
         loop {
             self.ready().await;
@@ -409,7 +409,7 @@ impl Subscription {
         }
     }
 
-    /// Waits until [`read`](Self::read) would return something. Dropping the future loses nothing.
+    /// Waits until [`read`](Self::read) would return something. Cancel-safe.
     pub async fn ready(&mut self) {
         loop {
             self.change_receiver.mark_unchanged();
@@ -417,21 +417,21 @@ impl Subscription {
                 return;
             }
             if self.change_receiver.changed().await.is_err() {
-                // Cannot happen while `topic` holds the sender; waiting is right if it ever does.
+                // Cannot happen while `topic` holds the sender; if it ever does, waiting is correct.
                 std::future::pending::<()>().await;
             }
         }
     }
 
-    /// Whether nothing more is to be expected: all is read, and the call's words have ended, or
-    /// nobody ever published any.
+    /// Whether no further events are expected: all are read, and the transcript has ended or no stream ever
+    /// opened the call.
     pub fn is_finished(&self) -> bool {
         let state = self.topic.lock_state();
         (state.channel.has_ended() || state.stream_count == 0)
             && !state.channel.has_unread(&self.cursor)
     }
 
-    /// Reads what is new, perhaps nothing.
+    /// Reads the unread events, up to [`limits::LISTENER_BATCH_MAX`]; empty if there are none.
     pub fn read(&mut self) -> Vec<Arc<CallEvent>> {
         self.topic
             .lock_state()
@@ -452,7 +452,7 @@ impl Drop for Subscription {
             state.listener_count -= 1;
             state.listener_count == 0 && state.stream_count == 0
         };
-        // Since the call was deleted, another may have its name.
+        // The call may have been deleted, and its SID may have a new topic.
         let is_same_topic = |topic: &Arc<Topic>| Arc::ptr_eq(topic, &self.topic);
         if is_unused && topics.get(&self.call).is_some_and(is_same_topic) {
             topics.remove(&self.call);
@@ -490,8 +490,8 @@ impl HubState {
 
 impl Topic {
     fn lock_state(&self) -> MutexGuard<'_, TopicState> {
-        // A panic elsewhere must not take a call's words with it: the channel is never left half
-        // changed, since everything that can fail is checked before the first change.
+        // A panic elsewhere must not lose a call's transcript: the channel is never left half changed, since
+        // everything that can fail is checked before the first change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -615,7 +615,7 @@ mod tests {
         assert_eq!(events[0].offset, 1, "recalled once");
         drop(early);
 
-        // One that is only looked at is let go with its last listener.
+        // A call without a stream is removed with its last listener.
         let reader = hub.subscribe(&call(2), None).unwrap();
         hub.restore_call(&call(2), [ended()]);
         assert!(hub.has_events(&call(2)));
@@ -719,12 +719,12 @@ mod tests {
         let refused = hub.subscribe_as(eve, &call(max), None);
         assert_eq!(refused.unwrap_err(), SubscribeError::TooManyOfUser);
         assert!(hub.subscribe_as(bob, &call(max + 1), None).is_ok());
-        // What goes on is heard, and counts no more.
+        // A live call can be subscribed to, and no longer counts.
         hub.open_stream(&call(max), 1);
         assert!(hub.subscribe_as(eve, &call(max), None).is_ok());
         hub.open_stream(&call(0), 1);
         hold.push(hub.subscribe_as(eve, &call(max + 2), None).unwrap());
-        // Whoever leaves has room again.
+        // An unsubscribed channel frees its place.
         drop(hold);
         assert!(hub.subscribe_as(eve, &call(max + 3), None).is_ok());
     }
@@ -744,7 +744,7 @@ mod tests {
             assert!(waits, "there is nothing to hear");
             let wait = tokio::time::timeout(Duration::from_secs(20), listener.next());
             let publish = async {
-                // The listener is polled first, and so sleeps when the news comes.
+                // The listener is polled first, and so sleeps when the event arrives.
                 tokio::task::yield_now().await;
                 hub.publish(&call(1), status())
             };

@@ -1,10 +1,10 @@
-//! Asks Twilio what it did not tell: whether a call is on, and what became of a recording. A
-//! callback may be lost, late or wrong, so that what it would have said is asked for: at the start,
-//! after the end of a media stream, and when nothing was heard of a call for long. The answer goes
-//! the way of a callback, through the same merging of legs.
+//! Reconciles calls and recordings with Twilio: whether a call is in progress, and the status of a recording.
+//! A status callback may be lost, late or wrong, so the server queries Twilio at the start, after the end of
+//! a media stream, and after a long time without news of a call. The response is applied like a callback,
+//! through the same merging of legs.
 //!
-//! Without an account, or while Twilio cannot be reached, time decides: a call is over when Twilio
-//! must have ended it.
+//! Without an account, or while Twilio cannot be reached, time decides: a call is over when it is older than
+//! Twilio lets a call be.
 
 mod schedule;
 
@@ -25,23 +25,23 @@ use crate::twilio::webhook::CallAddress;
 pub use self::schedule::ReconcileIntervals;
 pub(super) use self::schedule::{ReconcileSchedule, ReconcileSubject};
 
-/// Why a call is over whose end was neither told nor could be asked for.
+/// End cause of a call that ended without a callback and without a response from Twilio.
 const END_UNKNOWN_CAUSE: &str = "end_unknown";
 
-/// What is known of a call after a question.
+/// State of a call after a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CallState {
-    /// It is here.
+    /// The call is in progress.
     Active(CallStatus),
-    /// It is over, or was never there.
+    /// The call is over, or never existed.
     Ended,
-    /// Twilio did not say, or the database did not keep it.
+    /// Twilio did not respond, or the database did not save the response.
     Unknown,
 }
 
 impl CallService {
-    /// Asks what is due, until the soft stop; begins with all that was not over when this server
-    /// last ended.
+    /// Runs the due queries until the soft stop, starting with everything that was unfinished when this
+    /// server last ended.
     pub(crate) fn spawn_reconciler(&self) {
         let (service, stop) = (self.clone(), self.0.deps.tasks.clone());
         self.0.deps.tasks.spawn(async move {
@@ -83,7 +83,7 @@ impl CallService {
         lock(&self.0.schedule).take_due(clock::now())
     }
 
-    /// Enters all that is not finished, as far as the database and the gate know.
+    /// Schedules everything unfinished that the database and the call limiter know of.
     async fn schedule_unfinished(&self) {
         let (now, date) = (clock::now(), clock::utc_now());
         let since = date.minus(limits::RECORDING_WAIT_MAX);
@@ -92,11 +92,11 @@ impl CallService {
             .unfinished_items(since, limits::OPEN_CALLS_MAX)
             .await;
         let found = found.unwrap_or_else(|error| {
-            tracing::warn!(%error, "what is not finished could not be looked for");
+            tracing::warn!(%error, "could not list unfinished calls and recordings");
             UnfinishedItems::default()
         });
         let mut schedule = lock(&self.0.schedule);
-        // In this order: the latest calls first.
+        // In the order of insertion: the latest calls first.
         let mut order = (0..).map(Duration::from_micros);
         let mut add = |subject, age| {
             let after = order.next().unwrap_or_default();
@@ -113,39 +113,44 @@ impl CallService {
         }
     }
 
-    /// A call begins to ring.
+    /// Schedules a query for a call that starts to ring.
     pub(super) fn schedule_ringing(&self, call: &CallSid) {
         let ring = Duration::from_secs(self.0.config.ring_seconds_max.into());
         lock(&self.0.schedule).on_ringing(call, ring, clock::now());
         self.0.schedule_changed.notify_one();
     }
 
-    /// Something ended that ends with a call: if its end is not told, Twilio is asked.
+    /// Schedules a query for a call that has probably ended: Twilio is queried unless a callback reports the
+    /// end first.
     pub(super) fn schedule_end_check(&self, call: &CallSid) {
         lock(&self.0.schedule).on_end_hint(call, clock::now());
         self.0.schedule_changed.notify_one();
     }
 
-    /// Asks Twilio where a call is, now, and takes in the answer.
+    /// Queries Twilio for a call's status now, and applies the response.
     pub(super) async fn check_call(&self, call: &CallSid) -> CallState {
         let subject = ReconcileSubject::Call(call.clone());
         let state = match self.query_call(call).await {
             Ok(state) => state,
             Err(error) => {
-                tracing::warn!(?call, %error, "what Twilio said of a call is not written down");
+                tracing::warn!(?call, %error, "could not save Twilio's status of a call");
                 CallState::Unknown
             }
         };
         match state {
             CallState::Active(status) => {
-                tracing::debug!(?call, ?status, "Twilio says that the call is on");
+                tracing::debug!(
+                    ?call,
+                    ?status,
+                    "Twilio reports that the call is in progress"
+                );
                 lock(&self.0.schedule).on_still_active(&subject, clock::now());
                 if status == CallStatus::InProgress {
                     self.on_call_answered(call);
                 }
             }
             CallState::Ended => {
-                tracing::debug!(?call, "Twilio says that the call is over");
+                tracing::debug!(?call, "Twilio reports that the call is over");
                 self.release_call(call);
                 lock(&self.0.stream_restarts).remove_call(call);
                 lock(&self.0.schedule).remove(&subject);
@@ -174,7 +179,7 @@ impl CallService {
             Ok::<_, TwilioError>((parent, children))
         };
         match legs.await {
-            // The parent last: its end is the call's.
+            // The parent last, because its end is the call's end.
             Ok((parent, children)) => {
                 for leg in children.iter().chain([&parent]) {
                     self.apply_leg_update(&leg_update(leg)).await?;
@@ -191,9 +196,9 @@ impl CallService {
                     CallState::Active(parent.status)
                 })
             }
-            // Whatever Twilio knows of it, somebody talks.
+            // Audio arrives, so the call is in progress, whatever Twilio reports.
             Err(error) if error.is_not_found() && self.has_live_stream(call) => {
-                tracing::warn!(?call, %error, "a call whose audio arrives is not known to Twilio");
+                tracing::warn!(?call, %error, "Twilio does not know a call with an open media stream");
                 Ok(CallState::Unknown)
             }
             Err(error) if error.is_not_found() => {
@@ -203,30 +208,31 @@ impl CallService {
                 Ok(CallState::Ended)
             }
             Err(error) => {
-                tracing::warn!(?call, %error, "Twilio does not say whether a call is over");
+                tracing::warn!(?call, %error, "could not query Twilio for a call");
                 Ok(CallState::Unknown)
             }
         }
     }
 
-    /// Whether audio of the call arrives.
+    /// Whether a media stream of the call is open.
     pub(super) fn has_live_stream(&self, call: &CallSid) -> bool {
         self.0.config.transcription_source == TranscriptionSource::Whisper
             && self.0.deps.hub.has_open_stream(call)
     }
 
-    /// Time from a call's beginning after which Twilio must have ended it.
+    /// Returns the time from a call's start after which Twilio must have ended it.
     fn call_duration_max(&self) -> Duration {
         let config = &self.0.config;
         let (talk, ring) = (config.limits.call_seconds_max, config.ring_seconds_max);
         Duration::from_secs(u64::from(talk) + u64::from(ring)) + limits::ACTIVE_CALL_SLACK
     }
 
-    /// Nobody could be asked, and the call is older than any can be.
+    /// Marks a call as over when Twilio could not be queried and the call is older than Twilio lets a call
+    /// be.
     async fn assume_call_ended(&self, call: &CallSid) {
         tracing::warn!(
             ?call,
-            "a call is older than Twilio lets it be, and Twilio could not be asked: it is over"
+            "a call is older than Twilio lets it be, and Twilio could not be queried: it is over"
         );
         let ended = async {
             if self.store().call_record(call).await?.is_none() {
@@ -243,12 +249,13 @@ impl CallService {
                 lock(&self.0.schedule).remove(&ReconcileSubject::Call(call.clone()));
             }
             Err(error) => {
-                tracing::warn!(?call, %error, "the end of a call is not written down");
+                tracing::warn!(?call, %error, "could not save the end of a call");
             }
         }
     }
 
-    /// The call is over: a recording of it runs no more, and is ready soon.
+    /// Marks the recording of an ended call as stopped, and schedules a query, since Twilio completes it
+    /// soon.
     pub(super) async fn stop_call_recording(&self, call: &CallSid) -> Result<(), StoreError> {
         let Some(recording) = self.store().latest_recording(call).await? else {
             return Ok(());
@@ -278,7 +285,7 @@ impl CallService {
         .await
     }
 
-    /// Asks Twilio what became of a recording of a call that is over.
+    /// Queries Twilio for the recording of a call that is over.
     async fn check_recording(&self, sid: &RecordingSid) {
         let subject = ReconcileSubject::Recording(sid.clone());
         match self.query_recording(sid).await {
@@ -287,14 +294,15 @@ impl CallService {
             Ok(None) | Err(_) => {
                 let age = lock(&self.0.schedule).on_no_answer(&subject, clock::now());
                 if age.is_some_and(|age| age >= limits::RECORDING_WAIT_MAX) {
-                    tracing::warn!(recording = ?sid, "what became of a recording is not known");
+                    tracing::warn!(recording = ?sid, "gave up querying Twilio for a recording");
                     lock(&self.0.schedule).remove(&subject);
                 }
             }
         }
     }
 
-    /// Whether the recording is settled; `None`: Twilio did not say.
+    /// Queries Twilio for a recording and saves the response. Returns whether the recording is settled;
+    /// `None` if Twilio did not respond.
     pub(super) async fn query_recording(
         &self,
         sid: &RecordingSid,
@@ -323,7 +331,7 @@ impl CallService {
                 ..known
             },
             Err(error) => {
-                tracing::warn!(recording = ?sid, %error, "Twilio does not say what became of a recording");
+                tracing::warn!(recording = ?sid, %error, "could not query Twilio for a recording");
                 return Ok(None);
             }
         };
@@ -335,7 +343,7 @@ impl CallService {
     }
 }
 
-/// A leg as Twilio shows it, as a callback would have told it.
+/// Converts a leg from Twilio's REST API into the update that its status callback would have carried.
 fn leg_update(leg: &CallResource) -> LegUpdate {
     let address = |text: &str| {
         CallAddress::parse(text)

@@ -1,9 +1,8 @@
-//! Which calls and recordings Twilio is asked about, and when. Pure: no I/O; takes `now`.
+//! Schedules the queries to Twilio for calls and recordings. Pure: no I/O; takes `now`.
 //!
-//! What Twilio tells by itself is believed and makes a question unnecessary for a while. What
-//! should have been told and was not makes one due: the end of a call after the end of its media
-//! stream, an answer after the time that it may ring. A question that Twilio does not answer is
-//! asked again, later each time.
+//! A callback makes a query unnecessary for a while. A missing callback makes one due: the end of a call
+//! after the end of its media stream, an answer after the time that the call may ring. A query without a
+//! response is repeated, each time after a longer delay.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -11,17 +10,17 @@ use std::time::{Duration, Instant};
 use crate::ids::{CallSid, RecordingSid};
 use crate::limits;
 
-/// How soon, and how often, Twilio is asked.
+/// Delays of the queries to Twilio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReconcileIntervals {
-    /// From a sign that a call is over to the question: its callback may be on its way.
+    /// Delay from a sign that a call is over to the query, so that a callback on its way arrives first.
     pub after_end_hint: Duration,
-    /// Time beyond the ringing after which a call that nobody answered is asked about.
+    /// Time beyond the maximum ringing time after which an unanswered call is queried.
     pub ringing_slack: Duration,
-    /// Time without news after which a call is asked about. The pause after a question doubles up
-    /// to it.
+    /// Time without news after which a call is queried; also the maximum of the delay, which doubles after
+    /// each query.
     pub silence_max: Duration,
-    /// Between two questions about whatever.
+    /// Minimum time between two queries of any kind.
     pub request_gap: Duration,
 }
 
@@ -36,7 +35,7 @@ impl Default for ReconcileIntervals {
     }
 }
 
-/// What a question is about.
+/// Subject of a query.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::calls) enum ReconcileSubject {
     /// A call that is not known to be over.
@@ -45,7 +44,7 @@ pub(in crate::calls) enum ReconcileSubject {
     Recording(RecordingSid),
 }
 
-/// All of them, at most [`limits::RECONCILE_SUBJECTS_MAX`].
+/// Scheduled queries, at most [`limits::RECONCILE_SUBJECTS_MAX`].
 #[derive(Debug)]
 pub(in crate::calls) struct ReconcileSchedule {
     intervals: ReconcileIntervals,
@@ -54,13 +53,13 @@ pub(in crate::calls) struct ReconcileSchedule {
 
 #[derive(Debug)]
 struct ScheduledCheck {
-    /// When it was entered, and how old it was then.
+    /// Time at which the subject was added, and its age at that time.
     since: Instant,
     age: Duration,
     check_at: Instant,
-    /// How long to wait after an answer by which it goes on.
+    /// Delay after a response that the subject is unfinished.
     pause: Duration,
-    /// Questions in a row that Twilio did not answer.
+    /// Consecutive queries without a response.
     failures: u32,
 }
 
@@ -72,8 +71,8 @@ impl ReconcileSchedule {
         }
     }
 
-    /// Enters a subject that is `age` old, to be asked about `after` this time unless there is news.
-    /// One that is there already stays as it is.
+    /// Adds a subject that is `age` old, to be queried `after` this time unless there is news. A subject that
+    /// is already scheduled stays unchanged.
     pub(in crate::calls) fn add(
         &mut self,
         subject: ReconcileSubject,
@@ -95,7 +94,7 @@ impl ReconcileSchedule {
         self.subjects.insert(subject, check);
     }
 
-    /// A call rings from now on, for at most `ring`.
+    /// Schedules a call that rings from `now` on, for at most `ring`.
     pub(in crate::calls) fn on_ringing(&mut self, call: &CallSid, ring: Duration, now: Instant) {
         let after = ring + self.intervals.ringing_slack;
         self.add(
@@ -106,7 +105,7 @@ impl ReconcileSchedule {
         );
     }
 
-    /// Twilio has told that the parties talk.
+    /// Postpones the query of an answered call.
     pub(in crate::calls) fn on_answered(&mut self, call: &CallSid, now: Instant) {
         let (subject, quiet) = (
             ReconcileSubject::Call(call.clone()),
@@ -118,7 +117,7 @@ impl ReconcileSchedule {
         }
     }
 
-    /// Something ended that ends with a call: it may be over.
+    /// Advances the query of a call that may be over.
     pub(in crate::calls) fn on_end_hint(&mut self, call: &CallSid, now: Instant) {
         let (subject, after) = (
             ReconcileSubject::Call(call.clone()),
@@ -131,18 +130,17 @@ impl ReconcileSchedule {
         }
     }
 
-    /// There is nothing more to be asked about it.
     pub(in crate::calls) fn remove(&mut self, subject: &ReconcileSubject) {
         self.subjects.remove(subject);
     }
 
-    /// When the next question is due.
+    /// Returns the time of the earliest query.
     pub(super) fn next_at(&self) -> Option<Instant> {
         self.subjects.values().map(|check| check.check_at).min()
     }
 
-    /// The subject of the question that is due longest. It is not due again before an answer, or
-    /// the longest pause.
+    /// Returns the subject that is due longest. It is not due again before a response, or before
+    /// [`ReconcileIntervals::silence_max`] has passed.
     pub(super) fn take_due(&mut self, now: Instant) -> Option<ReconcileSubject> {
         let due = self.subjects.iter_mut().filter(|(_, w)| w.check_at <= now);
         let (subject, check) = due.min_by_key(|(_, check)| check.check_at)?;
@@ -150,7 +148,7 @@ impl ReconcileSchedule {
         Some(subject.clone())
     }
 
-    /// Twilio has answered that it goes on.
+    /// Schedules the next query after a response that the subject is unfinished.
     pub(super) fn on_still_active(&mut self, subject: &ReconcileSubject, now: Instant) {
         if let Some(check) = self.subjects.get_mut(subject) {
             check.failures = 0;
@@ -159,7 +157,8 @@ impl ReconcileSchedule {
         }
     }
 
-    /// Twilio has not answered, or there is no account to ask with; says how old the subject is.
+    /// Schedules the next query when Twilio did not respond, or no account is configured; returns the
+    /// subject's age.
     pub(super) fn on_no_answer(
         &mut self,
         subject: &ReconcileSubject,
@@ -193,7 +192,7 @@ mod tests {
         ReconcileSchedule::new(ReconcileIntervals::default())
     }
 
-    /// When each of the next `count` questions is asked, if each is answered so.
+    /// Returns the seconds after `begin` of the next `count` queries, each with this `answer`.
     fn asked(
         schedule: &mut ReconcileSchedule,
         begin: Instant,
@@ -231,7 +230,7 @@ mod tests {
     fn a_call_may_ring_for_its_time_and_some_more() {
         let (mut schedule, now) = (schedule(), clock::now());
         schedule.on_ringing(&call(1), SECOND * 30, now);
-        // Twilio asks /voice again: it still began when it began.
+        // Twilio requests /voice again: the ringing time still counts from the first request.
         schedule.on_ringing(&call(1), SECOND * 30, now + SECOND * 10);
         assert_eq!(schedule.take_due(now + SECOND * 59), None);
         assert_eq!(schedule.take_due(now + SECOND * 60), Some(subject(1)));
