@@ -1,5 +1,5 @@
-//! The only file that asks what time it is. Everything else takes `now` as an argument, so that
-//! ten minutes of call run in milliseconds, and the same way every time.
+//! The only file that reads the clock. All other code receives `now` as an argument, so that tests of ten
+//! minutes of a call run in milliseconds and are deterministic.
 
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Monotonic now.
+/// Returns the monotonic time.
 #[expect(
     clippy::disallowed_methods,
     reason = "this is the one place that may ask"
@@ -17,7 +17,7 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
-/// Seconds and more since 1970, for dates that people and Twilio read.
+/// Returns the time since 1970-01-01 UTC, for dates that people and Twilio read.
 #[expect(
     clippy::disallowed_methods,
     reason = "this is the one place that may ask"
@@ -29,8 +29,8 @@ pub fn unix_now() -> Duration {
     now.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// The clock of this machine, as a test sets it: for the whole process, so that such a test runs in
-/// one of its own.
+/// An offset of this machine's clock, set by a test. It applies to the whole process, so such a test runs in
+/// a process of its own.
 #[cfg(test)]
 pub(crate) mod test_offset {
     use std::sync::atomic::{AtomicI64, Ordering};
@@ -38,7 +38,7 @@ pub(crate) mod test_offset {
 
     static OFFSET_SECONDS: AtomicI64 = AtomicI64::new(0);
 
-    /// From now on it is this much ahead of the time, or behind it.
+    /// Sets the offset in seconds; a negative one sets the clock back.
     pub(crate) fn set(seconds: i64) {
         OFFSET_SECONDS.store(seconds, Ordering::SeqCst);
     }
@@ -50,13 +50,13 @@ pub(crate) mod test_offset {
     }
 }
 
-/// The first moment of the year 1, in milliseconds since 1970.
+/// The first millisecond of the year 1, in milliseconds since 1970.
 const FIRST_MS: i64 = -62_135_596_800_000;
 
-/// The last moment that is of the year 9999 everywhere on Earth.
+/// The last millisecond that is in the year 9999 in every time zone, in milliseconds since 1970.
 const LAST_MS: i64 = 253_402_207_199_999;
 
-/// A date and time in UTC, to the millisecond: RFC 3339 in JSON (`2026-11-25T09:30:00.250Z`),
+/// A date and time in UTC with millisecond precision: RFC 3339 in JSON (`2026-11-25T09:30:00.250Z`),
 /// milliseconds since 1970 in the database.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
@@ -65,23 +65,23 @@ const LAST_MS: i64 = 253_402_207_199_999;
 #[schema(value_type = String, format = DateTime)]
 pub struct UtcTime(i64);
 
-/// Text that is no date.
+/// The error for a text that is not a date and time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected a date and time such as 2026-11-25T09:30:00Z")]
 pub struct UtcTimeError;
 
 impl UtcTime {
-    /// Milliseconds since 1970; what no calendar holds becomes the nearest that one does.
+    /// Converts milliseconds since 1970; values beyond the years 1 to 9999 are clamped.
     pub fn from_millis(ms: i64) -> Self {
         Self(ms.clamp(FIRST_MS, LAST_MS))
     }
 
-    /// Milliseconds since 1970.
+    /// Returns the milliseconds since 1970.
     pub fn millis(self) -> i64 {
         self.0
     }
 
-    /// Reads RFC 3339 (with any offset) or RFC 2822, as Twilio's callbacks have it.
+    /// Parses RFC 3339 (with any offset) or RFC 2822, as in Twilio's callbacks.
     pub fn parse(text: &str) -> Result<Self, UtcTimeError> {
         let rfc_3339 = text.parse::<Timestamp>().ok();
         let rfc_2822 = || {
@@ -93,27 +93,27 @@ impl UtcTime {
         Ok(Self::from_millis(at.as_millisecond()))
     }
 
-    /// RFC 2822, as Twilio's callbacks write it: `Wed, 25 Nov 2026 09:30:00 +0000`.
+    /// Formats the time as RFC 2822, as in Twilio's callbacks: `Wed, 25 Nov 2026 09:30:00 +0000`.
     pub fn to_rfc_2822(self) -> String {
         let at = Timestamp::from_millisecond(self.0).expect("from_millis keeps to the calendar");
         at.strftime("%a, %d %b %Y %H:%M:%S +0000").to_string()
     }
 
-    /// This much later; stays where it is at the end of the calendar.
+    /// Returns the time `time` later, clamped to the end of the year 9999.
     #[must_use]
     pub fn plus(self, time: Duration) -> Self {
         let ms = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         Self::from_millis(self.0.saturating_add(ms))
     }
 
-    /// This much earlier.
+    /// Returns the time `time` earlier, clamped to the start of the year 1.
     #[must_use]
     pub fn minus(self, time: Duration) -> Self {
         let ms = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         Self::from_millis(self.0.saturating_sub(ms))
     }
 
-    /// The time since `earlier`; nothing if that is later.
+    /// Returns the time since `earlier`; zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0).max(0) as u64)
     }
@@ -140,13 +140,13 @@ impl From<UtcTime> for String {
     }
 }
 
-/// The date and time now.
+/// Returns the current date and time.
 pub fn utc_now() -> UtcTime {
     UtcTime::from_millis(unix_now().as_millis() as i64)
 }
 
-/// Notices when somebody sets this machine's clock: the date then goes on otherwise than the
-/// monotonic clock does. (A machine that was asleep looks the same.)
+/// Detects that this machine's clock was set: the date then differs from the elapsed monotonic time. (A
+/// suspended machine looks the same.)
 #[derive(Debug, Clone, Copy)]
 pub struct ClockWatch {
     date: UtcTime,
@@ -154,12 +154,12 @@ pub struct ClockWatch {
 }
 
 impl ClockWatch {
-    /// From now on.
+    /// Returns a watch that starts at this date and monotonic time.
     pub fn new(date: UtcTime, at: Instant) -> Self {
         Self { date, at }
     }
 
-    /// How far the date has gone ahead of the time that has passed since the last look.
+    /// Returns how far the date has advanced beyond the monotonic time since the last measurement.
     pub fn measure_jump(&mut self, date: UtcTime, at: Instant) -> Duration {
         let passed = at.saturating_duration_since(self.at);
         let ahead = date.since(self.date).saturating_sub(passed);
@@ -168,7 +168,7 @@ impl ClockWatch {
     }
 }
 
-/// Waits until `deadline`; for ever when there is none.
+/// Waits until `deadline`; forever if it is `None`.
 pub async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
         Some(at) => tokio::time::sleep_until(at.into()).await,

@@ -1,5 +1,5 @@
-//! Figures for the operator, as Prometheus reads them: what only grows, and how long things took,
-//! counted where it happens. What is so at the moment is looked up when somebody asks.
+//! Prometheus metrics for the operator. Counters and histograms are updated where the event happens; gauges
+//! are read when a scrape requests them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,13 +16,14 @@ use prometheus_client::registry::{Metric, Registry};
 use crate::limits::LOG_QUOTA_WINDOW;
 use crate::transcript::{EndReason, Segment};
 
-/// Bounds of words' latencies in seconds: fine where the promises are.
+/// Upper bounds of the latency buckets in seconds, with high resolution around the targets.
 const LATENCY_BUCKETS: [f64; 12] = [0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.5, 5.0, 15.0, 60.0];
 
-/// Bounds of the store's times in seconds, up to [`STORE_WAIT_MAX`](crate::limits::STORE_WAIT_MAX).
+/// Upper bounds of the buckets for store operations in seconds, up to
+/// [`STORE_WAIT_MAX`](crate::limits::STORE_WAIT_MAX).
 const STORE_BUCKETS: [f64; 7] = [0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0];
 
-/// What is counted; clones are the same.
+/// The metrics of the process. Clones share them.
 #[derive(Clone)]
 pub struct Metrics(Arc<MetricFamilies>);
 
@@ -35,12 +36,12 @@ struct MetricFamilies {
     media_lost: Family<MediaLossLabels, Counter>,
     webhooks: Family<WebhookLabels, Counter>,
     refused: Family<ErrorCodeLabels, Counter>,
-    /// What was logged of refusals lately, by their code.
+    /// Recent log lines about refusals, by error code.
     log_quotas: Mutex<BTreeMap<&'static str, LogQuota>>,
     registry: Registry,
 }
 
-/// How long the verbs of a part took; clones are the same.
+/// Durations of store operations. Clones share them.
 #[derive(Debug, Clone)]
 pub struct QueryDurations(Family<VerbLabels, Histogram, fn() -> Histogram>);
 
@@ -70,7 +71,7 @@ struct ErrorCodeLabels {
     code: &'static str,
 }
 
-/// Lines of the log about one thing.
+/// The number of log lines about one error code.
 #[derive(Debug, Clone, Copy)]
 struct LogQuota {
     window_start: Instant,
@@ -93,7 +94,7 @@ impl Default for QueryDurations {
 }
 
 impl QueryDurations {
-    /// `verb` took this long.
+    /// Records the duration of the operation `verb`.
     pub fn observe(&self, verb: &'static str, time: Duration, is_ok: bool) {
         let result = if is_ok { "ok" } else { "error" };
         let verb = self.0.get_or_create_owned(&VerbLabels { verb, result });
@@ -108,63 +109,63 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Nothing has happened yet; `store` is counted by the store itself.
+    /// Returns metrics without any events; the store itself records `store`.
     pub fn new(store: &QueryDurations) -> Self {
         let mut registry = Registry::with_prefix("callburner");
         let target = &mut registry;
         register_metric(
             target,
             "store_seconds",
-            "Time of the store's verbs, queueing included",
+            "Duration of store operations, including queueing",
             store.0.clone(),
         );
         Self(Arc::new(MetricFamilies {
             segments: register_metric(
                 target,
                 "segments",
-                "Utterances that were published, with their words or without",
+                "Published utterances, with and without a transcript",
                 Family::default(),
             ),
             words: register_metric(
                 target,
                 "words",
-                "Words that were published as final",
+                "Words published in finals",
                 Counter::default(),
             ),
             final_latency: register_metric(
                 target,
                 "final_latency_seconds",
-                "From the end of speech to the publication of its words",
+                "Time from the end of speech to the publication of its final",
                 Histogram::new(LATENCY_BUCKETS),
             ),
             first_words_latency: register_metric(
                 target,
                 "first_words_latency_seconds",
-                "Audio from the beginning of speech to its first draft",
+                "Audio from the start of speech to its first partial",
                 Histogram::new(LATENCY_BUCKETS),
             ),
             streams: register_metric(
                 target,
                 "streams_ended",
-                "Media streams that are over, by why",
+                "Ended media streams, by reason",
                 Family::default(),
             ),
             media_lost: register_metric(
                 target,
                 "media_messages_lost",
-                "Media messages that did not count, by why",
+                "Discarded media messages, by reason",
                 Family::default(),
             ),
             webhooks: register_metric(
                 target,
                 "webhooks",
-                "What Twilio posted, by path and answer",
+                "Webhooks from Twilio, by path and status",
                 Family::default(),
             ),
             refused: register_metric(
                 target,
                 "refused",
-                "Requests that were refused or not met, by the error's code",
+                "Requests that were refused or failed, by error code",
                 Family::default(),
             ),
             log_quotas: Mutex::default(),
@@ -172,7 +173,7 @@ impl Metrics {
         }))
     }
 
-    /// An utterance was published.
+    /// Counts a published segment.
     pub fn count_segment(&self, segment: &Segment) {
         let transcribed = if segment.transcribed { "true" } else { "false" };
         let segments = &self.0.segments;
@@ -182,12 +183,12 @@ impl Metrics {
         self.0.final_latency.observe(seconds);
     }
 
-    /// An utterance's first draft was published after this much of its audio.
+    /// Records the audio before an utterance's first partial.
     pub fn observe_first_partial(&self, after: Duration) {
         self.0.first_words_latency.observe(after.as_secs_f64());
     }
 
-    /// A media stream is over.
+    /// Counts the end of a media stream.
     pub fn count_stream_end(&self, reason: EndReason) {
         let reason = match reason {
             EndReason::Stopped => "stopped",
@@ -203,7 +204,7 @@ impl Metrics {
             .inc();
     }
 
-    /// Media messages that did not count: `missing`, `duplicate`, `malformed`.
+    /// Counts discarded media messages: `missing`, `duplicate`, `malformed`.
     pub fn count_media_lost(&self, reason: &'static str, messages: u64) {
         let lost = self
             .0
@@ -212,7 +213,7 @@ impl Metrics {
         lost.inc_by(messages);
     }
 
-    /// Twilio posted something; `path` is one of the server's own.
+    /// Counts a webhook; `path` is a route of this server.
     pub fn count_webhook(&self, path: &str, status: u16) {
         let path = path.to_owned();
         self.0
@@ -221,10 +222,10 @@ impl Metrics {
             .inc();
     }
 
-    /// A request was refused, or not met. Whether that is to be logged: anybody can make requests, and
-    /// the log has a disk, so that of one code there are `lines_max` lines in each
-    /// [`LOG_QUOTA_WINDOW`]. If so, how many were left out since the
-    /// last line.
+    /// Counts a request that was refused or failed, and decides whether to log it. Any client can cause such
+    /// requests, and the log takes disk space, so at most `lines_max` lines of one code are logged in each
+    /// [`LOG_QUOTA_WINDOW`]. Returns the number of lines suppressed since the last one; `None` if this line
+    /// is suppressed too.
     pub fn count_refusal(&self, code: &'static str, lines_max: u32, now: Instant) -> Option<u64> {
         self.0
             .refused
@@ -251,18 +252,18 @@ impl Metrics {
         Some(mem::take(&mut quota.suppressed))
     }
 
-    /// Everything, and what is so at the moment, in the format of `OpenMetrics`.
+    /// Renders all metrics and those of `live_registry` in the `OpenMetrics` text format.
     pub fn render(&self, live_registry: &Registry) -> String {
         let mut out = String::new();
         text::encode_registry(&mut out, &self.0.registry)
             .and_then(|()| text::encode_registry(&mut out, live_registry))
             .and_then(|()| text::encode_eof(&mut out))
-            .expect("a String takes any text");
+            .expect("writing to a String never fails");
         out
     }
 }
 
-/// Has a figure told from now on.
+/// Registers a metric.
 fn register_metric<M: Metric + Clone>(
     target: &mut Registry,
     name: &str,

@@ -1,5 +1,5 @@
-//! The only place where tasks are born, so that shutdown can count them, and the stop in stages:
-//! drain (take no new calls), soft (take nothing new, finish what you hold), hard (leave now).
+//! The only place that spawns tasks, so that shutdown can track them all. A stop has three stages: drain
+//! (accept no new calls), soft (accept no new work, finish the current work), hard (abort).
 
 use std::future::Future;
 use std::time::Duration;
@@ -9,11 +9,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock;
 
-/// A handle to everything that runs; clones are the same handle.
+/// A handle to all tasks. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Tasks {
     tracker: TaskTracker,
-    /// Those of them that carry a call.
+    /// The tasks that carry a call.
     calls: TaskTracker,
     drain: CancellationToken,
     soft: CancellationToken,
@@ -21,13 +21,10 @@ pub struct Tasks {
 }
 
 impl Tasks {
-    /// Runs `task` until it ends or the hard stop drops it.
+    /// Runs `task` until it ends or the hard stop aborts it.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let hard = self.hard.clone();
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "this is the one place that may spawn"
-        )]
+        #[expect(clippy::disallowed_methods, reason = "only this module spawns tasks")]
         tokio::spawn(self.tracker.track_future(async move {
             tokio::select! {
                 () = task => {}
@@ -36,13 +33,13 @@ impl Tasks {
         }));
     }
 
-    /// Runs a task that carries a call: a drain waits for it.
+    /// Runs a task that carries a call; a drain waits for it.
     pub fn spawn_call(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.spawn(self.calls.track_future(task));
     }
 
-    /// Runs `work` at once, and again a `period` after each end, until the soft stop; a run that goes on
-    /// then is finished.
+    /// Runs `work` immediately, and again `period` after the end of each run, until the soft stop; a run in
+    /// progress is completed.
     pub fn spawn_periodic<F>(&self, period: Duration, mut work: impl FnMut() -> F + Send + 'static)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -60,39 +57,39 @@ impl Tasks {
         });
     }
 
-    /// From now on no new call is taken; those that go on, go on.
+    /// Starts the drain: no new calls are accepted; calls in progress continue.
     pub fn drain(&self) {
         self.drain.cancel();
     }
 
-    /// Whether no new call is taken.
+    /// Whether new calls are refused.
     pub fn is_draining(&self) -> bool {
         self.drain.is_cancelled() || self.is_stopping()
     }
 
-    /// Resolves when no call is carried.
+    /// Resolves when no task carries a call.
     pub async fn wait_for_calls(&self) {
         self.calls.close();
         self.calls.wait().await;
     }
 
-    /// Resolves when the soft stop has begun.
+    /// Resolves when the soft stop has started.
     pub async fn wait_for_stop(&self) {
         self.soft.cancelled().await;
     }
 
-    /// Whether the soft stop has begun.
+    /// Whether the soft stop has started.
     pub fn is_stopping(&self) -> bool {
         self.soft.is_cancelled()
     }
 
-    /// Soft stop: every task is told, none is interrupted.
+    /// Starts the soft stop: every task is notified, and no task is interrupted.
     pub fn stop(&self) {
         self.soft.cancel();
     }
 
-    /// Soft stop, then waits up to `limit` for all to end, then the hard stop.
-    /// Says whether all ended by themselves.
+    /// Starts the soft stop, waits up to `limit` for all tasks to end, then starts the hard stop. Returns
+    /// whether all tasks ended before the hard stop.
     pub async fn shut_down(&self, limit: Duration) -> bool {
         self.soft.cancel();
         self.tracker.close();

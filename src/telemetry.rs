@@ -1,7 +1,7 @@
-//! Where log lines go, and what the process takes. Rules of the log: one line where a failure is
-//! handled; fields to query, a message to read; SIDs as stubs; no phone number, transcript text,
-//! token or secret, ever. The same for spans, which only a build with the feature `otel` sends
-//! anywhere: requests, the store's verbs, media streams.
+//! Logging, tracing and the memory usage of the process. Rules for log lines: one line where a failure is
+//! handled; fields for queries, a message for people; SIDs as stubs; never a phone number, transcript text,
+//! token or secret. The same rules apply to spans (requests, store operations, media streams), which only a
+//! build with the feature `otel` exports.
 
 use std::io::IsTerminal;
 
@@ -9,10 +9,10 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
-/// The target of spans.
+/// The `tracing` target of spans.
 pub const SPAN_TARGET: &str = "callburner::spans";
 
-/// How log lines look.
+/// Format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum LogFormat {
     /// For people.
@@ -22,8 +22,8 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging to standard error; `filter` is the `RUST_LOG` language, for instance
-/// `callburner=debug`. Safe to call once a process; a second call changes nothing.
+/// Starts logging to standard error. `filter` has the syntax of `RUST_LOG`, for instance `callburner=debug`;
+/// an invalid one is an error. Idempotent: a second call in a process changes nothing.
 pub fn init(format: LogFormat, filter: &str) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(filter)
         .map_err(|e| anyhow::anyhow!("LOG is not a log filter ({e}); try LOG=info"))?;
@@ -37,20 +37,20 @@ pub fn init(format: LogFormat, filter: &str) -> anyhow::Result<()> {
     let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter));
     #[cfg(feature = "otel")]
     let subscriber = subscriber.with(traces::layer()?);
-    // An Err means that a subscriber is there already, which is what was asked for.
+    // An error means that a subscriber is already installed, which is the requested state.
     let _ = subscriber.try_init();
     whisper_rs::install_logging_hooks();
     Ok(())
 }
 
-/// Sends what is left to be sent.
+/// Flushes spans that are not exported.
 pub fn stop() {
     #[cfg(feature = "otel")]
     traces::stop();
 }
 
-/// Spans to an OpenTelemetry collector, by its own settings: `OTEL_EXPORTER_OTLP_ENDPOINT` and the
-/// like. Without an endpoint nothing is sent.
+/// Exports spans to an OpenTelemetry collector, configured by OpenTelemetry's own variables:
+/// `OTEL_EXPORTER_OTLP_ENDPOINT` and others. Without an endpoint, nothing is exported.
 #[cfg(feature = "otel")]
 mod traces {
     use std::sync::OnceLock;
@@ -67,7 +67,7 @@ mod traces {
 
     use super::SPAN_TARGET;
 
-    /// Where the collector is, in OpenTelemetry's own words.
+    /// OpenTelemetry's variables for the collector's URL.
     const ENDPOINTS: [&str; 2] = [
         "OTEL_EXPORTER_OTLP_ENDPOINT",
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
@@ -100,12 +100,12 @@ mod traces {
 
     pub(super) fn stop() {
         if let Some(Err(error)) = PROVIDER.get().map(SdkTracerProvider::shutdown) {
-            tracing::warn!(%error, "the last spans were not sent");
+            tracing::warn!(%error, "the last spans were not exported");
         }
     }
 }
 
-/// Memory that this process has, where the system says so.
+/// Returns the resident memory of this process in bytes; `None` where the system does not report it.
 pub fn resident_bytes() -> Option<u64> {
     // https://man7.org/linux/man-pages/man5/proc_pid_statm.5.html
     let pages = std::fs::read_to_string("/proc/self/statm").ok()?;

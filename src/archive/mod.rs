@@ -1,4 +1,4 @@
-//! The calls' archives on disk: one file for each call, written as the call goes.
+//! Archives of calls' audio: one file for each call, written during the call.
 //!
 //! ```text
 //!   call A ─ Writer ─► queue ─┐
@@ -6,16 +6,16 @@
 //!   call B ─ Writer ─► queue ─┘
 //! ```
 //!
-//! A call never waits for the disk: each has a queue of [`limits::ARCHIVE_QUEUE_SAMPLES_MAX`], and
-//! what finds no room is lost to the archive alone. One thread encodes and writes for all, because
-//! they share the disk, and a second of a call takes it 3 ms. A file that cannot be written ends
-//! its call's archive; what was written until then can be played.
+//! A call never waits for the disk: each call has a queue of [`limits::ARCHIVE_QUEUE_SAMPLES_MAX`], and
+//! samples beyond it are lost to the archive only. One thread encodes and writes for all calls, because they
+//! share the disk, and one second of a call takes it 3 ms. If a file cannot be written, the archive of its
+//! call ends; the audio written before can be played.
 //!
-//! What is written reaches the disk at the end of a stream at the latest; a crash of this program
-//! loses up to two seconds, and a failure of power what the system had not written yet.
+//! Audio reaches the disk at the end of a stream at the latest. A crash of this program loses up to two
+//! seconds; a power failure also loses the data that the kernel had not written to the disk.
 //!
-//! [`ArchiveWriter::push`] and [`AudioArchive::open_writer`] never block. Everything else here does file I/O: call it
-//! where that may be done.
+//! [`ArchiveWriter::push`] and [`AudioArchive::open_writer`] never block. All other methods do file I/O: call
+//! them where blocking is allowed.
 
 mod thread;
 
@@ -37,54 +37,54 @@ use crate::clock::UtcTime;
 use crate::ids::{CallSid, Track};
 use crate::limits;
 
-/// What an archive's name ends in.
+/// Suffix of an archive's file name.
 const FILE_SUFFIX: &str = ".ogg";
 
-/// What a queue counts a chunk for besides its samples, so that many small ones fill it too.
+/// Samples that a chunk counts in the queue in addition to its own, so that many small chunks fill it too.
 const CHUNK_OVERHEAD_SAMPLES: usize = 32;
 
-/// The folder of all archives, and the thread that writes them. Clones are the same archive.
+/// The folder of all archives, and the thread that writes them. Clones share them.
 #[derive(Debug, Clone)]
 pub struct AudioArchive {
     state: Arc<ArchiveState>,
     waker: SyncSender<()>,
 }
 
-/// How the archive does.
+/// Health of the archive, for monitoring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ArchiveHealth {
-    /// Archives that are written now.
+    /// Archives that are being written.
     pub open: usize,
-    /// Archives that could not be written to their end.
+    /// Archives that ended early because of a write error.
     pub failed: u64,
-    /// Audio that archives lost because the disk was too slow, in milliseconds of both tracks.
+    /// Audio lost because the disk was too slow, in milliseconds, summed over both tracks.
     pub lost_ms: u64,
-    /// Whether the latest write failed: the disk is full, or not there.
+    /// Whether the latest write failed: the disk is full or unavailable.
     pub is_failing: bool,
 }
 
-/// What an archive is worth so far.
+/// Completeness of an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ArchiveQuality {
-    /// All audio is in it, or will be.
+    /// No audio was lost.
     #[default]
     Complete,
-    /// Some audio is missing.
+    /// Some audio was lost.
     Incomplete,
-    /// Nothing more will be in it: its file could not be written, or was deleted.
+    /// No more audio is written: the file could not be written, or was deleted.
     Ended,
 }
 
-/// A call's archive, to be read.
+/// A call's archive, open for reading.
 #[derive(Debug)]
 pub struct ArchivedAudio {
-    /// At its beginning.
+    /// The file, positioned at its start.
     pub file: File,
-    /// Its length when it was opened.
+    /// Its length in bytes when it was opened.
     pub bytes: u64,
-    /// When it was last written.
+    /// Time of the last write.
     pub written_at: UtcTime,
-    /// Whether more comes: its end is not its last, and may still change.
+    /// Whether the file is being written: more audio follows, and its end can change.
     pub is_open: bool,
 }
 
@@ -99,14 +99,14 @@ struct ArchiveState {
     is_failing: AtomicBool,
 }
 
-/// One call on its way to its file. Locks are taken in the order calls, queue; the file's is
-/// taken with neither held.
+/// A call's queue and file. Lock order: `open_calls`, then `queue`; `call_file` is locked while neither of
+/// them is held.
 #[derive(Debug)]
 struct CallAudio {
     call: CallSid,
     queue: Mutex<AudioQueue>,
     call_file: Mutex<CallFile>,
-    /// Whether there is anything in its file.
+    /// Whether the file contains audio.
     has_data: watch::Sender<bool>,
 }
 
@@ -114,23 +114,23 @@ struct CallAudio {
 struct AudioQueue {
     items: Vec<QueueItem>,
     samples: usize,
-    /// Counts the call's streams; only the latest is heard.
+    /// Index of the call's latest stream; other streams are ignored.
     stream: u32,
     is_closed: bool,
     quality: ArchiveQuality,
 }
 
-/// Something for the archive, in the order in which it came.
+/// An item of the queue, in order of arrival.
 #[derive(Debug)]
 enum QueueItem {
-    /// A stream that began at this sample on the call's clock.
+    /// The start of a stream, in samples on the call's clock.
     StreamStart(u64),
-    /// Samples of a track, from this one of the stream on.
+    /// Samples of a track, starting at this sample of the stream.
     Audio(Track, u64, Vec<i16>),
 }
 
-/// One stream's way into the archive of its call. Dropping it ends the file, unless another stream
-/// of the call has taken over.
+/// Writes one stream to the archive of its call. Dropping it ends the file, unless another stream of the call
+/// has replaced it.
 #[derive(Debug)]
 pub struct ArchiveWriter {
     call_audio: Arc<CallAudio>,
@@ -140,7 +140,8 @@ pub struct ArchiveWriter {
 }
 
 impl AudioArchive {
-    /// Makes the folder if it is not there, closes it to everybody else, and starts the thread.
+    /// Creates the folder if it is missing, restricts it to this system user, and starts the thread. Returns
+    /// an error if any of these fails.
     pub fn open(folder: &Path) -> io::Result<Self> {
         let (audio_archive, wakeups) = Self::new(folder)?;
         let state = audio_archive.state.clone();
@@ -151,7 +152,7 @@ impl AudioArchive {
         Ok(audio_archive)
     }
 
-    /// An archive that nobody works for yet, and the channel that wakes its thread.
+    /// Returns an archive without its thread, and the channel that wakes the thread.
     fn new(folder: &Path) -> io::Result<(Self, Receiver<()>)> {
         make_private(folder)?;
         let (waker, wakeups) = mpsc::sync_channel(1);
@@ -167,10 +168,10 @@ impl AudioArchive {
         Ok((Self { state, waker }, wakeups))
     }
 
-    /// For a stream of `call` that began `at` on the call's clock: zero for the first, and for one
-    /// that came in place of another the time by which its words are moved. The call's archive goes
-    /// on where it is; a stream that seems to begin before its end is laid at its end. An earlier
-    /// stream's writer is not heard any more.
+    /// Returns a writer for a stream of `call` that starts `at` on the call's clock: zero for the first
+    /// stream, otherwise the offset that is added to the times of its segments. The call's file is continued;
+    /// a stream that would start before the file's end starts at its end. Writers of earlier streams are
+    /// ignored from now on.
     pub fn open_writer(&self, call: &CallSid, at: Duration) -> ArchiveWriter {
         let start_sample = (at.as_micros() * u128::from(LINE_HZ) / 1_000_000) as u64;
         let mut open_calls = lock(&self.state.open_calls);
@@ -199,9 +200,9 @@ impl AudioArchive {
         }
     }
 
-    /// The call's archive as far as it is written; `None` when there is none.
+    /// Opens the written part of the call's archive; `None` if there is none.
     pub fn read(&self, call: &CallSid) -> io::Result<Option<ArchivedAudio>> {
-        // Before the file: what ends meanwhile is only taken for open.
+        // Checked before the file is opened: an archive that ends in between is reported as open.
         let is_open = lock(&self.state.open_calls).contains_key(call);
         let Some(file) = ignore_not_found(File::open(self.state.file_path(call)))? else {
             return Ok(None);
@@ -215,28 +216,28 @@ impl AudioArchive {
         }))
     }
 
-    /// Where the call's archive is, or would be.
+    /// Returns the path of the call's archive, whether or not the file exists.
     pub fn file_path(&self, call: &CallSid) -> PathBuf {
         self.state.file_path(call)
     }
 
-    /// Deletes the call's archive, also while it is written: nothing more of this call's open
-    /// streams is kept. Says whether there was a file.
+    /// Deletes the call's archive, even while it is written: no audio of this call's open streams is kept.
+    /// Returns whether there was a file.
     pub fn delete(&self, call: &CallSid) -> io::Result<bool> {
         let call_audio = lock(&self.state.open_calls).remove(call);
         if let Some(call_audio) = call_audio {
             call_audio.close_queue();
-            // Waits for a write that is under way; the thread writes no other.
+            // Waits for a write in progress; the thread starts no other.
             *lock(&call_audio.call_file) = CallFile::Closed;
         }
         remove_file(&self.state.file_path(call))
     }
 
-    /// Deletes the archives that were last written before `before`, and says whose they were.
+    /// Deletes the archives with a last write before `before`. Returns their calls.
     pub fn sweep(&self, before: UtcTime) -> io::Result<Vec<CallSid>> {
         let mut swept = Vec::new();
         for (call, file) in self.list_files()? {
-            // The map stays locked, so that no stream begins to write what is deleted here.
+            // The map stays locked, so that no stream starts to write a file that is deleted here.
             let open_calls = lock(&self.state.open_calls);
             let is_open = open_calls.contains_key(&call);
             let is_old = written_at(&file)? < before;
@@ -247,17 +248,17 @@ impl AudioArchive {
         Ok(swept)
     }
 
-    /// The calls that have an archive, in the order of their SIDs.
+    /// Returns the calls with an archive, ordered by SID.
     pub fn list_calls(&self) -> io::Result<Vec<CallSid>> {
         Ok(self.list_files()?.into_keys().collect())
     }
 
-    /// Bytes of all archives.
+    /// Returns the total size of all archives, in bytes.
     pub fn total_bytes(&self) -> io::Result<u64> {
         Ok(self.list_files()?.values().map(fs::Metadata::len).sum())
     }
 
-    /// How the archive does.
+    /// Returns the archive's health.
     pub fn health(&self) -> ArchiveHealth {
         let state = &self.state;
         ArchiveHealth {
@@ -268,20 +269,20 @@ impl AudioArchive {
         }
     }
 
-    /// From now on the call's file is another one, on a disk that is full or slow.
+    /// Replaces the call's file, to simulate a disk that is full or slow.
     #[cfg(test)]
     pub(crate) fn replace_file(&self, call: &CallSid, file: File) {
         let call_audio = lock(&self.state.open_calls).get(call).cloned();
         lock(&call_audio.expect("the call is being archived").call_file).replace_file(file);
     }
 
-    /// Writes what is queued, ends every file, and the thread. What comes later is not kept.
+    /// Writes the queued audio, ends every file, and stops the thread. Audio that arrives later is not kept.
     pub fn stop(&self) {
         self.state.is_stopping.store(true, Ordering::SeqCst);
         wake_thread(&self.waker);
         let thread = lock(&self.state.thread).take();
         if thread.is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the archive's thread broke");
+            tracing::error!("the archive's thread panicked");
         }
     }
 
@@ -305,7 +306,7 @@ impl AudioArchive {
 }
 
 impl ArchiveWriter {
-    /// Queues `samples` of a track; the first was heard `at` samples into the stream. Never waits.
+    /// Queues `samples` of a track; the first is at sample `at` of the stream. Never blocks.
     pub fn push(&self, track: Track, at: u64, samples: &[i16]) {
         if samples.is_empty() {
             return;
@@ -322,7 +323,7 @@ impl ArchiveWriter {
                 queue.quality = ArchiveQuality::Incomplete;
                 tracing::warn!(
                     call = ?self.call_audio.call,
-                    "the disk is too slow: audio is missing in the archive of this call"
+                    "the disk is too slow: the archive of this call is missing audio"
                 );
             }
             return;
@@ -333,13 +334,13 @@ impl ArchiveWriter {
             .push(QueueItem::Audio(track, at, samples.to_vec()));
     }
 
-    /// Resolves when there is something in the call's file; `false`: it ended without.
+    /// Resolves to `true` when the call's file contains audio, and to `false` if it ended without.
     pub fn wait_for_data(&self) -> impl Future<Output = bool> + use<> {
         let mut has_data = self.call_audio.has_data.subscribe();
         async move { has_data.wait_for(|has_data| *has_data).await.is_ok() }
     }
 
-    /// What the archive is worth so far.
+    /// Returns the completeness of the archive so far.
     pub fn quality(&self) -> ArchiveQuality {
         lock(&self.call_audio.queue).quality
     }
@@ -362,7 +363,7 @@ impl ArchiveState {
 }
 
 impl CallAudio {
-    /// From now on nothing is taken.
+    /// Discards the queue; further audio is refused.
     fn close_queue(&self) {
         let mut queue = lock(&self.queue);
         queue.quality = ArchiveQuality::Ended;
@@ -376,12 +377,12 @@ fn written_at(metadata: &fs::Metadata) -> io::Result<UtcTime> {
     Ok(UtcTime::from_millis(written_ms))
 }
 
-/// Removes a file; says whether there was one.
+/// Removes a file. Returns whether there was one.
 fn remove_file(path: &Path) -> io::Result<bool> {
     Ok(ignore_not_found(fs::remove_file(path))?.is_some())
 }
 
-/// `None` when there is no such file.
+/// Maps "not found" to `None`.
 fn ignore_not_found<T>(found: io::Result<T>) -> io::Result<Option<T>> {
     match found {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -389,7 +390,7 @@ fn ignore_not_found<T>(found: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// Says that there is something to do; one ring is enough for all that is.
+/// Wakes the thread; one pending wake-up covers all queued work.
 fn wake_thread(waker: &SyncSender<()>) {
     let _ = waker.try_send(());
 }
@@ -402,7 +403,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A folder that only this user can look into.
+/// Creates a folder with access for this system user only.
 fn make_private(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     #[cfg(unix)]
@@ -430,7 +431,7 @@ mod tests {
         CallSid::parse(&format!("CA{n:032x}")).unwrap()
     }
 
-    /// An archive on which the test does the thread's work, on a clock that the test sets.
+    /// An archive without a thread: the test does its work, on a clock that the test sets.
     struct ArchiveHarness {
         folder: TempDir,
         audio_archive: AudioArchive,
@@ -467,7 +468,7 @@ mod tests {
             ogg_opus::duration(&self.bytes(call)).expect("an archive")
         }
 
-        /// Breaks off all that is being written, as a crash does.
+        /// Abandons all open files, as a crash does.
         fn after_crash(self) -> Self {
             let (again, waker) = AudioArchive::new(self.folder.path()).unwrap();
             Self {
@@ -478,7 +479,7 @@ mod tests {
         }
     }
 
-    /// Both tracks, from `from` to `to` seconds of the stream.
+    /// Pushes audio on both tracks, from `from` to `to` seconds of the stream.
     fn talk(writer: &ArchiveWriter, from: usize, to: usize) {
         for at in from..to {
             for track in Track::ALL {
@@ -540,7 +541,7 @@ mod tests {
                 .unwrap()
                 .is_open
         );
-        // One of a second, for which only the end is written.
+        // An archive of less than a second, for which only the final page is written.
         let short = harness.audio_archive.open_writer(&call(2), Duration::ZERO);
         let begun = short.wait_for_data();
         short.push(Track::Inbound, 0, &[1_000; SECOND / 2]);
@@ -702,7 +703,7 @@ mod tests {
         harness.write_pending();
         let before = harness.bytes(&call(1));
         {
-            // A file that cannot be written stands in for the full disk.
+            // A read-only file stands in for the full disk.
             let path = harness.audio_archive.file_path(&call(1));
             let file = File::open(path).unwrap();
             harness.audio_archive.replace_file(&call(1), file);

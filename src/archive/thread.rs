@@ -1,5 +1,5 @@
-//! The thread that encodes and writes every archive. Decides nothing about audio: what a file holds
-//! is `audio::ogg_opus`'s to say.
+//! The thread that encodes and writes every archive. It makes no decisions about audio: `audio::ogg_opus`
+//! defines the contents of a file.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -15,21 +15,21 @@ use crate::clock;
 use crate::ids::CallSid;
 use crate::limits;
 
-/// How often queues are emptied while a call is on.
+/// Interval at which queues are emptied while a call is in progress.
 const WRITE_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Time without audio after which a page is written as it is.
+/// Time without audio after which a partial page is written.
 const IDLE_FLUSH_AFTER: Duration = Duration::from_secs(1);
 
-/// A call's file.
+/// State of a call's file.
 #[derive(Debug, Default)]
 pub(super) enum CallFile {
-    /// No audio came yet, so there is no file, or the one of an earlier time.
+    /// No audio has arrived: there is no file, or one of earlier streams.
     #[default]
     Unopened,
-    /// It is being written.
+    /// The file is being written.
     Open(Box<OpenCallFile>),
-    /// It is not written any more.
+    /// The file is no longer written.
     Closed,
 }
 
@@ -37,18 +37,18 @@ pub(super) enum CallFile {
 pub(super) struct OpenCallFile {
     archive: OggOpusEncoder,
     page_file: PageFile,
-    /// When audio last came.
+    /// Time of the last audio.
     last_audio_at: Instant,
 }
 
-/// A file that ends with a whole page.
+/// A file that ends with a complete Ogg page.
 #[derive(Debug)]
 struct PageFile {
     file: File,
     bytes: u64,
 }
 
-/// Runs until all archives and writers are gone, or the archive is stopped.
+/// Runs until all archives and writers are dropped, or the archive is stopped.
 pub(super) fn run(state: &ArchiveState, wakeups: &Receiver<()>) {
     loop {
         let woken = if lock(&state.open_calls).is_empty() {
@@ -65,7 +65,7 @@ pub(super) fn run(state: &ArchiveState, wakeups: &Receiver<()>) {
     }
 }
 
-/// Empties every call's queue once; the last time ends every file.
+/// Empties every call's queue once. If `is_last`, ends every file.
 pub(super) fn write_pending(state: &ArchiveState, now: Instant, is_last: bool) {
     let open_calls: Vec<Arc<CallAudio>> = lock(&state.open_calls).values().cloned().collect();
     for call_audio in &open_calls {
@@ -78,11 +78,11 @@ pub(super) fn write_pending(state: &ArchiveState, now: Instant, is_last: bool) {
     }
 }
 
-/// Writes what a call's queue holds, and the end if nothing more can come.
+/// Writes a call's queue, and ends the file if no more audio can arrive.
 fn write_call(state: &ArchiveState, call_audio: &Arc<CallAudio>, now: Instant) {
     let items = {
         let mut queue = lock(&call_audio.queue);
-        // A beginning says nothing until something is heard, and there is a file.
+        // The start of a stream stays queued until audio arrives, because there is no file before.
         let has_audio = queue
             .items
             .iter()
@@ -107,7 +107,7 @@ fn write_call(state: &ArchiveState, call_audio: &Arc<CallAudio>, now: Instant) {
         queue.is_closed && is_silent
     };
     if is_over {
-        // Under the lock of the map, so that a stream that comes now gets a line of its own.
+        // While the map is locked, so that a new stream of the call gets a new entry.
         if open_calls
             .get(&call_audio.call)
             .is_some_and(|now| Arc::ptr_eq(now, call_audio))
@@ -121,8 +121,8 @@ fn write_call(state: &ArchiveState, call_audio: &Arc<CallAudio>, now: Instant) {
     }
 }
 
-/// Does something to a call's file, which says how many bytes it wrote; if it fails, the archive
-/// ends with what it has.
+/// Runs an operation on a call's file, which returns the number of bytes that it wrote. If it fails, the
+/// archive ends with the pages written before.
 fn with_call_file(
     state: &ArchiveState,
     call_audio: &CallAudio,
@@ -146,7 +146,7 @@ fn with_call_file(
     state.failed.fetch_add(1, Ordering::Relaxed);
     tracing::error!(
         call = ?call_audio.call, %error,
-        "the archive of this call cannot be written any more; is the disk full?"
+        "the archive of this call can no longer be written; is the disk full?"
     );
 }
 
@@ -209,7 +209,7 @@ impl CallFile {
         Ok(page_file.bytes)
     }
 
-    /// What is written goes there instead.
+    /// Replaces the file for all further writes.
     #[cfg(test)]
     pub(super) fn replace_file(&mut self, file: File) {
         let Self::Open(open_file) = self else {
@@ -220,7 +220,7 @@ impl CallFile {
 }
 
 impl OpenCallFile {
-    /// Makes the call's file, or goes on with the one that is there.
+    /// Creates the call's file, or continues the existing one.
     fn open(path: &Path, call: &CallSid, now: Instant) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
@@ -244,7 +244,7 @@ impl OpenCallFile {
                 tracing::warn!(
                     ?call,
                     length,
-                    "an archive without a sound page is written anew"
+                    "an archive without an intact page is overwritten"
                 );
             }
             (OggOpusEncoder::new(ogg_serial(call), call), 0)
@@ -274,7 +274,7 @@ impl OpenCallFile {
 impl PageFile {
     fn write_bytes(&mut self, pages: &[u8]) -> io::Result<()> {
         if let Err(error) = self.file.write_all(pages) {
-            // Half a page is no audio. If this fails too, players skip it.
+            // An incomplete page is not playable. If truncating fails too, players skip the page.
             let _ = self.file.set_len(self.bytes);
             return Err(error);
         }
@@ -283,7 +283,7 @@ impl PageFile {
     }
 }
 
-/// A number that two calls hardly share: the end of the SID.
+/// Returns the Ogg serial number: the end of the SID, which two calls are unlikely to share.
 fn ogg_serial(call: &CallSid) -> u32 {
     let digits = call.as_str();
     u32::from_str_radix(&digits[digits.len() - 8..], 16).expect("a SID ends in 32 hex digits")

@@ -1,5 +1,4 @@
-//! The settings of calls: who may be called, how often and how long, what the parties are told, and
-//! what is kept.
+//! Settings of calls: permitted destinations, limits, the announcement, and storage.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,99 +8,98 @@ use utoipa::ToSchema;
 
 use super::{ConfigError, non_empty};
 
-/// Longest announcement that is spoken; a longer one is no announcement. Twilio's `<Say>` takes
-/// 4,096 characters.
+/// Maximum characters of the announcement, far below the 4,096 characters that Twilio's `<Say>` accepts.
 const ANNOUNCEMENT_CHARS_MAX: usize = 1_000;
 
-/// Longest call that Twilio allows without further ado, in minutes.
+/// Longest call that Twilio allows by default, in minutes.
 const CALL_MINUTES_MAX: u32 = 240;
 
-/// Where a call's words come from.
+/// Source of a call's transcript.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum TranscriptionSource {
     /// The model on this machine.
     #[default]
     Whisper,
-    /// Twilio's Real-Time Transcription, which sends the words and bills for them.
+    /// Twilio's Real-Time Transcription, for which Twilio bills.
     Twilio,
-    /// Nothing is written down.
+    /// No transcription.
     Off,
 }
 
-/// What can be set.
+/// Settings of calls.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Calls")]
 pub struct CallSettings {
-    /// Where a call's words come from.
+    /// Source of a call's transcript.
     #[arg(long, env = "TRANSCRIPTION_SOURCE", value_enum, default_value_t)]
     pub transcription_source: TranscriptionSource,
-    /// Play a recorded call through the engine when the page asks for it, so that it can be seen
-    /// working. On by default on this machine alone without Twilio settings.
+    /// Let users start a demonstration: the engine transcribes a recorded call. On by default on a server
+    /// that only this machine can reach and that has no Twilio settings.
     #[arg(long, env = "SIMULATE_TRANSCRIPTION")]
     pub simulate_transcription: Option<bool>,
-    /// What the parties are told before they talk, such as "This call is written down."; nothing by
-    /// default. Many countries want it.
+    /// Announcement to the parties before they talk, such as "This call is written down."; none by default.
+    /// Many countries require one.
     #[arg(long, env = "ANNOUNCEMENT")]
     pub announcement: Option<String>,
-    /// Countries that may be called, as ISO 3166 codes separated by commas; by default that of
-    /// `TWILIO_CALLER_ID` alone.
+    /// Countries that may be called, as ISO 3166 codes separated by commas; by default only the country of
+    /// `TWILIO_CALLER_ID`.
     #[arg(long, env = "ALLOWED_COUNTRIES")]
     pub allowed_countries: Option<String>,
-    /// Numbers of a premium, shared-cost or other special kind may be called too.
+    /// Allow calls to premium-rate, shared-cost and other special numbers.
     #[arg(long, env = "ALLOW_SPECIAL_NUMBERS")]
     pub allow_special_numbers: bool,
     /// Minutes after which Twilio ends a call.
     #[arg(long, env = "CALL_MINUTES_MAX", default_value_t = 240)]
     pub call_minutes_max: u32,
-    /// Seconds that the other end may ring.
+    /// Seconds that the called party's phone may ring.
     #[arg(long, env = "RING_SECONDS_MAX", default_value_t = 30)]
     pub ring_seconds_max: u16,
-    /// Calls at once, of everyone together.
+    /// Concurrent calls of all users together.
     #[arg(long, env = "CALLS_AT_ONCE_MAX", default_value_t = 16)]
     pub calls_at_once_max: usize,
-    /// Calls at once of one user.
+    /// Concurrent calls of one user.
     #[arg(long, env = "CALLS_AT_ONCE_PER_USER_MAX", default_value_t = 2)]
     pub calls_at_once_per_user_max: usize,
-    /// Calls that one user may begin within a minute.
+    /// Calls that one user may start within a minute.
     #[arg(long, env = "CALLS_PER_MINUTE_MAX", default_value_t = 10)]
     pub calls_per_minute_max: u32,
-    /// Calls to numbers within 24 hours, of everyone together.
+    /// Calls to numbers within 24 hours, of all users together.
     #[arg(long, env = "CALLS_PER_DAY_MAX", default_value_t = 2_000)]
     pub calls_per_day_max: u32,
     /// Calls to numbers within 24 hours, of one user.
     #[arg(long, env = "CALLS_PER_DAY_PER_USER_MAX", default_value_t = 300)]
     pub calls_per_day_per_user_max: u32,
-    /// Minutes of calls to numbers within 24 hours, of everyone together.
+    /// Minutes of calls to numbers within 24 hours, of all users together.
     #[arg(long, env = "MINUTES_PER_DAY_MAX", default_value_t = 6_000)]
     pub minutes_per_day_max: u32,
     /// Minutes of calls to numbers within 24 hours, of one user.
     #[arg(long, env = "MINUTES_PER_DAY_PER_USER_MAX", default_value_t = 720)]
     pub minutes_per_day_per_user_max: u32,
-    /// Where what lasts is kept.
+    /// Location of persistent data.
     #[command(flatten)]
     pub data: DataSettings,
     /// Keep each call's audio on this machine, as Opus.
     #[arg(long, env = "ARCHIVE")]
     pub archive: bool,
-    /// Days after which calls are deleted, with their words and audio; kept for ever by default.
+    /// Days after which calls are deleted, with their transcript and audio; by default they are kept forever.
     #[arg(long, env = "RETENTION_DAYS")]
     pub retention_days: Option<u32>,
 }
 
-/// Where what lasts is kept; also for commands without a server.
+/// Location of persistent data; also for commands without a server.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DataSettings {
     /// Folder of the database and of calls' audio.
     #[arg(long, env = "DATA_DIR", default_value = "data")]
     pub data_dir: PathBuf,
-    /// The database: a `SQLite` file in `DATA_DIR` by default.
+    /// URL of the database: by default a `SQLite` file in `DATA_DIR`.
     #[arg(long, env = "DATABASE_URL")]
     pub database_url: Option<String>,
 }
 
 impl CallSettings {
-    /// Names the first setting that cannot be used.
+    /// Returns an error that names the first invalid setting.
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
         let announced = self.announcement().map_or(0, |text| text.chars().count());
         let wrong = [
@@ -143,7 +141,7 @@ impl CallSettings {
             (
                 self.retention_days == Some(0),
                 "RETENTION_DAYS",
-                "use 1 or more, or leave it out to keep calls",
+                "use 1 or more, or omit it to keep calls",
             ),
         ];
         match wrong.into_iter().find(|(wrong, ..)| *wrong) {
@@ -152,12 +150,12 @@ impl CallSettings {
         }
     }
 
-    /// What the parties are told.
+    /// Returns the announcement; `None` if there is none.
     pub fn announcement(&self) -> Option<&str> {
         non_empty(self.announcement.as_deref())
     }
 
-    /// How long calls are kept.
+    /// Returns the time for which calls are kept; `None` for forever.
     pub fn retention(&self) -> Option<Duration> {
         self.retention_days
             .map(|days| Duration::from_hours(24 * u64::from(days)))
@@ -165,7 +163,7 @@ impl CallSettings {
 }
 
 impl DataSettings {
-    /// Where the database is.
+    /// Returns the URL of the database.
     pub fn database_url(&self) -> String {
         non_empty(self.database_url.as_deref()).map_or_else(
             || format!("sqlite://{}", self.file("callburner.db").display()),
@@ -173,7 +171,7 @@ impl DataSettings {
         )
     }
 
-    /// The file of the database; none: it is in memory.
+    /// Returns the file of the database; `None` if it is in memory.
     pub fn database_file(&self) -> Option<PathBuf> {
         let url = self.database_url();
         let path = url.trim_start_matches("sqlite:").trim_start_matches("//");
@@ -181,7 +179,7 @@ impl DataSettings {
         (!path.contains(":memory:")).then(|| PathBuf::from(path))
     }
 
-    /// Where calls' audio is kept.
+    /// Returns the folder of calls' audio.
     pub fn archive_dir(&self) -> PathBuf {
         self.file("audio")
     }

@@ -1,5 +1,5 @@
-//! Every setting of the server: a flag, an environment variable of the same name, or a line in
-//! `.env`. Checked together, once, at the start.
+//! Settings of the server. Each can be given as a flag, as an environment variable of the same name, or as a
+//! line in `.env`. All are validated together, once, at the start.
 
 mod calls;
 mod secret;
@@ -21,86 +21,85 @@ use crate::twilio::public_url::{PublicUrl, PublicUrlError};
 use crate::twilio::signature::Keyring;
 
 pub use self::calls::{CallSettings, DataSettings, TranscriptionSource};
-pub use self::twilio::{ApiKey, TwilioConfig, TwilioSettings};
+pub use self::twilio::{TwilioConfig, TwilioSettings};
 
-/// What can be set. Secrets can also come from a file, named by the variable with `_FILE` added.
+/// All settings. A secret can also be read from a file, named by the variable with `_FILE` appended.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ServerSettings {
     /// Port to listen on.
     #[arg(long, env = "PORT", default_value_t = 4000)]
     pub port: u16,
-    /// Address to listen on. Anything but this machine's own needs `TWILIO_AUTH_TOKEN`.
+    /// Address to listen on. Any address other than this machine's own requires `TWILIO_AUTH_TOKEN`.
     #[arg(long, env = "HOST", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     pub host: IpAddr,
-    /// Where the world reaches this server, for instance <https://calls.example.org>: Twilio's
-    /// signatures are made over it.
+    /// Public URL of this server, for instance <https://calls.example.org>; Twilio's signatures are
+    /// calculated over it.
     #[arg(long, env = "PUBLIC_BASE_URL")]
     pub public_base_url: Option<Uri>,
-    /// Let `PUBLIC_BASE_URL` begin with http:// for a host that is not this machine: passwords and words
+    /// Allow a `PUBLIC_BASE_URL` with http:// for a host that is not this machine: passwords and transcripts
     /// then cross the network unencrypted.
     #[arg(long, env = "ALLOW_INSECURE_HTTP")]
     pub allow_insecure_http: bool,
-    /// Tell browsers to use https for every name below this server's too.
+    /// Tell browsers to use https for all subdomains of this server's name too.
     #[arg(long, env = "HSTS_INCLUDE_SUBDOMAINS")]
     pub hsts_include_subdomains: bool,
-    /// Proxies that are believed when they say who the client is: addresses and networks with
-    /// commas between.
+    /// Proxies that are trusted to report the client's address: addresses and networks, separated by commas.
     #[arg(long, env = "TRUSTED_PROXIES", default_value = "")]
     pub trusted_proxies: TrustedProxies,
-    /// Who must have a second factor to sign in: an authenticator app or a passkey. Who has none must
-    /// set one up before anything else.
+    /// Users who must have a second factor to sign in: an authenticator app or a passkey. Users without one
+    /// must set one up before they can use the server.
     #[arg(long, env = "REQUIRE_SECOND_FACTOR", value_enum, default_value_t)]
     pub require_second_factor: SecondFactorPolicy,
-    /// The account at Twilio.
+    /// The Twilio account.
     #[command(flatten)]
     pub twilio: TwilioSettings,
-    /// Calls, and what is kept of them.
+    /// Calls, and their storage.
     #[command(flatten)]
     pub calls: CallSettings,
-    /// What recognises speech.
+    /// Speech recognition.
     #[command(flatten)]
     pub engine: EngineSettings,
-    /// What is logged, in the language of `RUST_LOG`.
+    /// Log filter, in the syntax of `RUST_LOG`.
     #[arg(
         long,
         env = "LOG",
         default_value = "info,whisper_rs=warn,webauthn_rs_core=off"
     )]
     pub log: String,
-    /// How log lines look.
+    /// Format of log lines.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t)]
     pub log_format: LogFormat,
 }
 
-/// Who must have a second factor.
+/// Users who must have a second factor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum SecondFactorPolicy {
-    /// Nobody; everybody may.
+    /// No user; a second factor is optional.
     #[default]
     Off,
     /// Admins.
     Admins,
-    /// Everybody.
+    /// All users.
     All,
 }
 
-/// What recognises speech; also for commands without a server.
+/// Settings of speech recognition; also for commands without a server.
 #[derive(Debug, Clone, clap::Args)]
 pub struct EngineSettings {
-    /// Whisper model: a catalogue name (`callburner models list`) or a path to a ggml file.
+    /// Whisper model: a catalogue name (`callburner models list`) or the path of a ggml file.
     #[arg(long, env = "MODEL", default_value = "tiny.en")]
     pub model: String,
-    /// Folder that models are kept in.
+    /// Folder for models.
     #[arg(long, env = "MODELS_DIR", default_value = "models")]
     pub models_dir: PathBuf,
-    /// Language that is spoken, as an ISO 639-1 code, or `auto`: each track's first words decide.
+    /// Spoken language, as an ISO 639-1 code, or `auto`: detected from the first utterance of each track.
     #[arg(long, env = "LANGUAGE", default_value = "en", value_parser = language)]
     pub language: String,
-    /// Names and other words that are expected, with commas between them: they are heard rather than
-    /// what sounds alike.
+    /// Names and other expected words, separated by commas; the engine prefers them to words that sound
+    /// similar.
     #[arg(long, env = "VOCABULARY", default_value = "")]
     pub vocabulary: String,
-    /// Recognisers that run at once, one thread each; 0: one for each core.
+    /// Recognizers that run concurrently, one thread each; 0 means one for each core.
     #[arg(long, env = "WORKERS", default_value_t = 0)]
     pub workers: usize,
 }
@@ -108,89 +107,90 @@ pub struct EngineSettings {
 /// Settings that contradict each other or cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// Strangers could stream audio here.
+    /// Unauthenticated clients could stream audio to this server.
     #[error(
-        "HOST={0} lets others reach this server, but without TWILIO_AUTH_TOKEN nobody can tell \
-         Twilio from a stranger: set it, or leave HOST at 127.0.0.1"
+        "HOST={0} makes this server reachable from other machines, but without TWILIO_AUTH_TOKEN \
+         it cannot verify requests from Twilio: set it, or leave HOST at 127.0.0.1"
     )]
     UnauthenticatedHost(IpAddr),
-    /// Signatures cannot be checked.
+    /// Signatures could not be verified.
     #[error(
-        "TWILIO_AUTH_TOKEN is set, but not PUBLIC_BASE_URL, over which Twilio's signatures are \
-         made: set it to this server's public address, such as https://calls.example.org"
+        "TWILIO_AUTH_TOKEN is set, but PUBLIC_BASE_URL, which Twilio's signatures cover, is not: \
+         set it to this server's public URL, such as https://calls.example.org"
     )]
     MissingPublicBaseUrl,
     /// Passwords would cross the network unencrypted.
     #[error(
-        "PUBLIC_BASE_URL={0} is not encrypted, so that passwords and words could be read on their way, \
-         and Twilio sends no audio there: use https://, or set ALLOW_INSECURE_HTTP=true on a network \
-         that you trust"
+        "PUBLIC_BASE_URL={0} is not encrypted, so passwords and transcripts could be read in \
+         transit, and Twilio sends audio only to encrypted URLs: use https://, or set \
+         ALLOW_INSECURE_HTTP=true on a network that you trust"
     )]
     InsecurePublicBaseUrl(Uri),
-    /// Anyone could claim any address.
+    /// Any client could claim any address.
     #[error(
-        "TRUSTED_PROXIES has {0}, a network of strangers, any of whom could then claim any address: \
-         name your own proxies alone, such as 127.0.0.1 or 10.0.0.0/8"
+        "TRUSTED_PROXIES contains {0}, a public network from which any client could claim any \
+         address: list only your own proxies, such as 127.0.0.1 or 10.0.0.0/8"
     )]
     ProxyNetworkTooWide(String),
-    /// Not an address of a server.
+    /// Not the URL of a server.
     #[error("PUBLIC_BASE_URL={0} cannot be used: {1}")]
     InvalidPublicBaseUrl(Uri, PublicUrlError),
-    /// One secret, two sources.
+    /// A secret with two sources.
     #[error("{0} and {0}_FILE are both set: keep one")]
     DuplicateSecret(&'static str),
     /// A secret's file that cannot be used.
     #[error("{name}_FILE={path} cannot be used: {reason}")]
     SecretFile {
-        /// Which secret.
+        /// Name of the secret.
         name: &'static str,
-        /// Which file.
+        /// Path of the file.
         path: String,
-        /// Why.
+        /// Why the file cannot be used.
         reason: String,
     },
-    /// One setting makes no sense without another.
-    #[error("{0} is set, but not {1}: set both, or neither")]
+    /// A setting that requires another one.
+    #[error("{0} is set, but {1} is not: set both, or neither")]
     IncompletePair(&'static str, &'static str),
     /// A value that cannot be used.
     #[error("{0} cannot be used: {1}")]
     InvalidValue(&'static str, String),
 }
 
-/// The settings, checked.
+/// The validated settings.
 #[derive(Debug, Clone)]
 pub struct ResolvedConfig {
-    /// Of the doors.
+    /// Settings of the public endpoint.
     pub endpoint: EndpointConfig,
-    /// The account at Twilio, if there is one.
+    /// The Twilio account, if one is configured.
     pub twilio: Option<TwilioConfig>,
-    /// Whether recorded calls are played on request.
+    /// Whether a user can start a simulated call from a recording.
     pub is_simulation_enabled: bool,
 }
 
-/// The settings of the doors, checked.
+/// The validated settings of the public endpoint.
 #[derive(Debug, Clone)]
 pub struct EndpointConfig {
-    /// Where to listen.
+    /// Address to listen on.
     pub address: SocketAddr,
-    /// Where the world reaches this server, if it does.
+    /// Public URL of this server, if it has one.
     pub public_base_url: Option<Uri>,
-    /// The same, or this machine's own address of it.
+    /// The same, or the URL of `address` if there is none.
     pub public_url: PublicUrl,
-    /// Checks Twilio's signatures; without it nobody is taken for Twilio.
+    /// Verifies Twilio's signatures; without it, no request is accepted as Twilio's.
     pub keyring: Option<Keyring>,
-    /// The account whose calls are taken.
+    /// The account from which calls are accepted.
     pub account_sid: Option<AccountSid>,
-    /// Whether browsers shall use https for every name below the server's too.
+    /// Whether HSTS covers all subdomains of this server's name.
     pub hsts_include_subdomains: bool,
-    /// What opens a server that only this machine reaches ([`keys`](Self::keys)).
+    /// Credentials for a server that only this machine can reach ([`keys`](Self::keys)).
     pub local_keys: Option<LocalKeys>,
-    /// Who must have a second factor to sign in.
+    /// Users who must have a second factor to sign in.
     pub second_factor_for: SecondFactorPolicy,
 }
 
 impl EndpointConfig {
-    /// Doors of a server that only this machine reaches, and that are shut: nobody has a key.
+    /// Returns the configuration of a server that only this machine can reach, without local keys: it accepts
+    /// no client.
     pub fn local(address: SocketAddr) -> Self {
         let public_url = PublicUrl::parse(&format!("http://{address}"));
         Self {
@@ -205,19 +205,19 @@ impl EndpointConfig {
         }
     }
 
-    /// Whether others than this machine reach the server.
+    /// Whether other machines can reach the server.
     pub fn is_public(&self) -> bool {
         self.public_base_url.is_some() || !self.address.ip().is_loopback()
     }
 
-    /// What opens the server; none: others than this machine reach it, or nothing opens it.
+    /// Returns the local keys; `None` if there are none, or if other machines can reach the server.
     pub fn keys(&self) -> Option<&LocalKeys> {
         self.local_keys.as_ref().filter(|_| !self.is_public())
     }
 }
 
 impl ServerSettings {
-    /// Checks the settings against each other.
+    /// Validates the settings against each other.
     pub fn validate(&self) -> Result<ResolvedConfig, ConfigError> {
         self.calls.validate()?;
         let twilio = self.twilio.validate()?;
@@ -243,7 +243,7 @@ impl ServerSettings {
         endpoint.second_factor_for = self.require_second_factor;
         endpoint.keyring = twilio.as_ref().map(build_keyring);
         endpoint.account_sid = twilio.as_ref().map(|twilio| twilio.account_sid.clone());
-        // With an account the media socket opens to nobody but Twilio.
+        // With an account, the media socket accepts only Twilio.
         let simulate = self.calls.simulate_transcription;
         let is_simulation_enabled =
             twilio.is_none() && simulate.unwrap_or(self.public_base_url.is_none());
@@ -255,7 +255,7 @@ impl ServerSettings {
     }
 }
 
-/// Whether what is sent to `uri` can be read on its way: it is plain, and leaves this machine.
+/// Whether requests to `uri` are unencrypted and leave this machine.
 fn is_insecure_url(uri: &Uri) -> bool {
     let host = uri.host().unwrap_or_default();
     let host_literal = host.trim_start_matches('[').trim_end_matches(']');
@@ -265,9 +265,9 @@ fn is_insecure_url(uri: &Uri) -> bool {
     uri.scheme_str() == Some("http") && !is_here
 }
 
-/// Every key that Twilio may sign with.
+/// Returns all keys with which Twilio may sign.
 fn build_keyring(twilio: &TwilioConfig) -> Keyring {
-    let filled = "settings take no empty secret";
+    let filled = "empty secrets were rejected";
     let mut ring = Keyring::new(twilio.auth_token.expose_secret()).expect(filled);
     if let Some(next) = &twilio.auth_token_next {
         ring = ring.with_secondary(next.expose_secret()).expect(filled);
@@ -278,18 +278,19 @@ fn build_keyring(twilio: &TwilioConfig) -> Keyring {
     ring
 }
 
-/// The value of a setting; an empty one counts as none, since `.env` files are full of them.
+/// Returns the trimmed value of a setting; an empty one counts as not set, because `.env` files contain many
+/// of them.
 fn non_empty(value: Option<&str>) -> Option<&str> {
     value.map(str::trim).filter(|value| !value.is_empty())
 }
 
 impl EngineSettings {
-    /// The language, if it is known beforehand.
+    /// Returns the configured language; `None` if it is to be detected.
     pub fn language(&self) -> Option<String> {
         (self.language != "auto").then(|| self.language.clone())
     }
 
-    /// The words that are expected.
+    /// Returns the expected words. Returns an error if there are too many or one is too long.
     pub fn vocabulary(&self) -> Result<Vec<String>, ConfigError> {
         let words = self.vocabulary.split(',').map(str::trim);
         let words: Vec<String> = words
@@ -299,18 +300,20 @@ impl EngineSettings {
         let refused = |reason| Err(ConfigError::InvalidValue("VOCABULARY", reason));
         if words.len() > limits::HOTWORDS_MAX {
             let (count, most) = (words.len(), limits::HOTWORDS_MAX);
-            return refused(format!("it has {count} words, and {most} are the most"));
+            return refused(format!(
+                "it has {count} words, more than the maximum of {most}"
+            ));
         }
         let is_long = |word: &&String| word.len() > limits::HOTWORD_BYTES_MAX;
         match words.iter().find(is_long) {
             Some(word) => refused(format!(
-                "\"{word}\" is too long for a name: put commas between names"
+                "\"{word}\" is too long for a name: separate names with commas"
             )),
             None => Ok(words),
         }
     }
 
-    /// What people call the model: its catalogue name, or the name of its file.
+    /// Returns the model's name for people: its catalogue name, or its file name.
     pub fn model_name(&self) -> String {
         let file = Path::new(&self.model).file_name();
         file.map_or_else(
@@ -319,7 +322,7 @@ impl EngineSettings {
         )
     }
 
-    /// How many recognisers run at once.
+    /// Returns the number of concurrent recognizers.
     pub fn workers(&self) -> usize {
         if self.workers > 0 {
             return self.workers;
@@ -328,7 +331,7 @@ impl EngineSettings {
     }
 }
 
-/// A language code, or the beginning of a locale: desktops set `LANGUAGE` to such as `en_GB:en`.
+/// Parses a language code, or the start of a locale: desktops set `LANGUAGE` to values such as `en_GB:en`.
 fn language(text: &str) -> Result<String, String> {
     let code = text.split(['_', ':', '.']).next().unwrap_or_default();
     let is_code = (2..=3).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_lowercase());

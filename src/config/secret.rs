@@ -1,5 +1,5 @@
-//! Secrets among the settings: each comes from its variable, or from a file that the variable with
-//! `_FILE` added names (as container secrets and systemd credentials are handed over).
+//! Secrets among the settings. Each is read from its variable, or from a file named by the variable with
+//! `_FILE` appended (the convention of container secrets and systemd credentials).
 
 use std::fs::File;
 use std::io::Read;
@@ -9,11 +9,11 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::ConfigError;
 
-/// Longest secret file that is read; a longer one is no secret.
+/// Maximum bytes read from a secret's file; a secret is never longer.
 const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
 
-/// The secret that is given, if any: an empty value counts as none, since `.env` files are full of
-/// them.
+/// Returns the secret, trimmed; `None` if it is not set. An empty value counts as not set, because `.env`
+/// files contain many of them. Returns an error if both sources are set, or the file is unreadable or empty.
 pub(super) fn read_secret(
     name: &'static str,
     value: Option<&SecretString>,

@@ -1,5 +1,4 @@
-//! The settings that tie this server to an account at Twilio, under the names that Twilio's own
-//! quickstarts use.
+//! Settings of the Twilio account, under the names in Twilio's own quickstarts.
 
 use std::path::PathBuf;
 
@@ -11,92 +10,96 @@ use crate::ids::{AccountSid, ApiKeySid, ApplicationSid, E164, SidError};
 use crate::twilio::api::TWILIO_API;
 use crate::twilio::region::{TwilioRegion, TwilioRegionError};
 
-/// What can be set. Everything is optional: what is missing is said at the start.
+/// Settings of the Twilio account. All are optional: missing ones are reported at the start.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Twilio")]
+#[expect(
+    clippy::struct_field_names,
+    reason = "clap makes the flags of the fields' names"
+)]
 pub struct TwilioSettings {
-    /// The account, `AC…`.
+    /// Account SID, `AC…`.
     #[arg(long, env = "TWILIO_ACCOUNT_SID")]
     pub twilio_account_sid: Option<String>,
-    /// Checks Twilio's signatures.
+    /// Auth token, which verifies Twilio's signatures.
     #[arg(long, env = "TWILIO_AUTH_TOKEN", hide_env_values = true)]
     pub twilio_auth_token: Option<SecretString>,
-    /// File that holds the auth token.
+    /// File with the auth token.
     #[arg(long, env = "TWILIO_AUTH_TOKEN_FILE")]
     pub twilio_auth_token_file: Option<PathBuf>,
-    /// A second auth token that signs too, while one takes the place of the other.
+    /// Second auth token, also accepted in signatures during a token rotation.
     #[arg(long, env = "TWILIO_AUTH_TOKEN_NEXT", hide_env_values = true)]
     pub twilio_auth_token_next: Option<SecretString>,
-    /// File that holds the second auth token.
+    /// File with the second auth token.
     #[arg(long, env = "TWILIO_AUTH_TOKEN_NEXT_FILE")]
     pub twilio_auth_token_next_file: Option<PathBuf>,
     /// Shared keys of the account's webhook settings, if it has any: `id=secret`, separated by commas.
     #[arg(long, env = "TWILIO_WEBHOOK_KEYS", hide_env_values = true)]
     pub twilio_webhook_keys: Option<SecretString>,
-    /// File that holds the shared keys.
+    /// File with the shared keys.
     #[arg(long, env = "TWILIO_WEBHOOK_KEYS_FILE")]
     pub twilio_webhook_keys_file: Option<PathBuf>,
-    /// API key, `SK…`: signs the browsers' tokens, and opens Twilio's REST API.
+    /// API key, `SK…`: signs access tokens for browsers, and authenticates at Twilio's REST API.
     #[arg(long, env = "TWILIO_API_KEY")]
     pub twilio_api_key: Option<String>,
     /// The API key's secret.
     #[arg(long, env = "TWILIO_API_SECRET", hide_env_values = true)]
     pub twilio_api_secret: Option<SecretString>,
-    /// File that holds the API key's secret.
+    /// File with the API key's secret.
     #[arg(long, env = "TWILIO_API_SECRET_FILE")]
     pub twilio_api_secret_file: Option<PathBuf>,
-    /// `TwiML` application, `AP…`, whose Voice URL is this server's `/voice` (`callburner setup`).
+    /// `TwiML` application, `AP…`, with this server's `/voice` as its Voice URL (`callburner setup`).
     #[arg(long, env = "TWILIO_TWIML_APP_SID")]
     pub twilio_twiml_app_sid: Option<String>,
-    /// The number that calls come from, and that people call back: `+14155550100`.
+    /// Caller ID of outgoing calls, and the number that people call back: `+14155550100`.
     #[arg(long, env = "TWILIO_CALLER_ID")]
     pub twilio_caller_id: Option<String>,
-    /// The region that the account's calls are handled in, such as `ie1` or `au1`; `us1` unless set. Its
-    /// auth token, API keys and `TwiML` applications are its own.
+    /// Region that processes the account's calls, such as `ie1` or `au1`; `us1` unless set. Each region has
+    /// its own auth token, API keys and `TwiML` applications.
     #[arg(long, env = "TWILIO_REGION")]
     pub twilio_region: Option<String>,
-    /// The edge by which the region is reached; unless set, the region's own, such as `dublin`.
+    /// Edge for connections to the region; unless set, the region's own, such as `dublin`.
     #[arg(long, env = "TWILIO_EDGE")]
     pub twilio_edge: Option<String>,
-    /// Where Twilio's REST API is, if that is not where the region has it: for tests.
+    /// URL of Twilio's REST API, if it is not the region's: for tests.
     #[arg(long, env = "TWILIO_API_BASE_URL")]
     pub twilio_api_base_url: Option<Uri>,
 }
 
-/// The account, checked.
+/// The validated Twilio account.
 #[derive(Debug, Clone)]
 pub struct TwilioConfig {
-    /// Which account.
+    /// SID of the account.
     pub account_sid: AccountSid,
-    /// Signs what Twilio sends, and opens the REST API.
+    /// Verifies Twilio's signatures, and authenticates at the REST API.
     pub auth_token: SecretString,
-    /// Signs too, while one takes the place of the other.
+    /// Also accepted in signatures, during a token rotation.
     pub auth_token_next: Option<SecretString>,
-    /// Shared keys of the webhook settings, by id.
+    /// Shared keys of the webhook settings, with their IDs.
     pub webhook_keys: Vec<(String, SecretString)>,
-    /// Signs the browsers' tokens.
+    /// Signs access tokens for browsers.
     pub api_key: Option<ApiKey>,
-    /// Where browsers' calls ask for instructions.
+    /// The TwiML application of outgoing calls from browsers.
     pub application_sid: Option<ApplicationSid>,
-    /// The number that calls come from.
+    /// Caller ID of outgoing calls.
     pub caller_id: Option<E164>,
-    /// Where its calls are handled; none: Twilio's default.
+    /// Region that processes the calls; `None` for Twilio's default.
     pub region: Option<TwilioRegion>,
-    /// Where the REST API is.
+    /// URL of the REST API.
     pub api_base_url: String,
 }
 
 /// A key of Twilio's API.
 #[derive(Debug, Clone)]
 pub struct ApiKey {
-    /// Its name.
+    /// SID of the key.
     pub sid: ApiKeySid,
-    /// Its secret.
+    /// Secret of the key.
     pub secret: SecretString,
 }
 
 impl TwilioConfig {
-    /// The settings that are missing before calls can be placed.
+    /// Returns the names of missing settings that placing calls requires.
     pub fn missing_settings(&self) -> Vec<&'static str> {
         let key = self.api_key.is_none();
         let names = [
@@ -111,7 +114,8 @@ impl TwilioConfig {
 }
 
 impl TwilioSettings {
-    /// The account, if one is named.
+    /// Validates the settings; `None` without an account. Returns an error if one is invalid or requires
+    /// another one.
     pub fn validate(&self) -> Result<Option<TwilioConfig>, ConfigError> {
         let token = secret::read_secret(
             "TWILIO_AUTH_TOKEN",
@@ -173,8 +177,8 @@ impl TwilioSettings {
         })
     }
 
-    /// An address of a region alone would leave the browsers' tokens, and where they connect, in
-    /// another.
+    /// Returns the URL of the REST API. Rejects the URL of a region that `TWILIO_REGION` does not name:
+    /// access tokens and browsers' connections would use another region.
     fn api_base_url(&self, region: Option<&TwilioRegion>) -> Result<String, ConfigError> {
         let Some(url) = &self.twilio_api_base_url else {
             return Ok(region.map_or_else(|| TWILIO_API.to_owned(), TwilioRegion::api_url));
@@ -184,8 +188,8 @@ impl TwilioSettings {
                 Err(ConfigError::InvalidValue(
                     "TWILIO_API_BASE_URL",
                     format!(
-                        "it is of the region {named}: set TWILIO_REGION={named} instead, which the \
-                     browsers follow too"
+                        "it belongs to the region {named}: set TWILIO_REGION={named} instead, \
+                         which browsers use too"
                     ),
                 ))
             }
@@ -193,7 +197,7 @@ impl TwilioSettings {
         }
     }
 
-    /// No account: then nothing else may be set that only makes sense with one.
+    /// Returns an error if there is a setting that requires an account.
     fn reject_orphaned_settings(&self) -> Result<Option<TwilioConfig>, ConfigError> {
         let orphaned = [
             ("TWILIO_API_KEY", non_empty(self.twilio_api_key.as_deref())),

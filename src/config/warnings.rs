@@ -1,10 +1,10 @@
-//! Settings that can be used, and that hardly can be meant: each as a sentence for the log, and for
+//! Warnings about settings that are valid but probably not intended: each is a sentence for the log and for
 //! `callburner doctor`. Pure: no I/O.
 
 use super::{ServerSettings, TranscriptionSource};
 
 impl ServerSettings {
-    /// What contradicts itself, or has no effect.
+    /// Returns the settings that contradict each other or have no effect.
     pub fn warnings(&self) -> Vec<String> {
         let calls = &self.calls;
         let has_account = self.twilio.twilio_account_sid.is_some();
@@ -17,36 +17,38 @@ impl ServerSettings {
                 self.public_base_url
                     .as_ref()
                     .is_some_and(super::is_insecure_url),
-                "PUBLIC_BASE_URL begins with http://: passwords and words are not encrypted on their \
-                 way, and Twilio sends audio to https:// only",
+                "PUBLIC_BASE_URL starts with http://, so passwords and transcripts are not \
+                 encrypted in transit, and Twilio sends audio only to https://; use https://",
             ),
             (
                 is_public && self.host.is_loopback() && self.trusted_proxies.is_empty(),
-                "PUBLIC_BASE_URL is set, but not TRUSTED_PROXIES: sign-ins are counted for the \
-                 proxy's address, and so for everyone together; set it to the proxy's address, \
-                 such as 127.0.0.1",
+                "PUBLIC_BASE_URL is set, but TRUSTED_PROXIES is not, so all users share the \
+                 proxy's address and one limit for sign-ins; set it to the proxy's address, such \
+                 as 127.0.0.1",
             ),
             (
                 has_account && calls.simulate_transcription == Some(true),
-                "SIMULATE_TRANSCRIPTION is on beside a Twilio account, with which calls are real: \
-                 nothing is simulated",
+                "SIMULATE_TRANSCRIPTION has no effect with a Twilio account, because calls are \
+                 real; remove it",
             ),
             (
                 hears && is_english && !["en", "auto"].contains(&self.engine.language.as_str()),
-                "MODEL knows English alone, and LANGUAGE is another: take the model without .en",
+                "MODEL supports only English, but LANGUAGE is another: use the model without .en",
             ),
             (
                 calls.archive && calls.transcription_source != TranscriptionSource::Whisper,
-                "ARCHIVE is on, but without TRANSCRIPTION_SOURCE=whisper no audio comes here to \
-                 be kept",
+                "ARCHIVE is on, but without TRANSCRIPTION_SOURCE=whisper this server receives no \
+                 audio; set it, or turn ARCHIVE off",
             ),
             (
                 calls.calls_at_once_per_user_max > calls.calls_at_once_max,
-                "CALLS_AT_ONCE_PER_USER_MAX is above CALLS_AT_ONCE_MAX, which comes first",
+                "CALLS_AT_ONCE_PER_USER_MAX has no effect, because it is above CALLS_AT_ONCE_MAX; \
+                 lower it",
             ),
             (
                 calls.data.database_url().contains(":memory:"),
-                "DATABASE_URL is in memory: calls, words and users are gone at the server's end",
+                "DATABASE_URL is in memory, so calls, transcripts and users are lost when the \
+                 server stops; name a file to keep them",
             ),
         ];
         let warnings = all.into_iter().filter(|(applies, _)| *applies);

@@ -1,10 +1,10 @@
-//! A transcript as a file: plain text, SubRip, WebVTT, JSON. Pure: no I/O.
+//! Exports a transcript as a file: plain text, SubRip, WebVTT, JSON. Pure: no I/O.
 //!
-//! Speech is a stranger's text: what would end a cue or open a tag is escaped, or replaced where the
+//! Speech is untrusted text: characters that would end a cue or open a tag are escaped, or replaced where the
 //! format has no escapes.
 //!
-//! An echo of the other party is marked in text and JSON, and left out of subtitles: there the words
-//! would stand twice at the same time.
+//! An echo of the other party is marked in text and JSON, and left out of subtitles: the same words would be
+//! shown twice at the same time.
 
 mod reorder_buffer;
 mod subtitles;
@@ -15,22 +15,22 @@ pub use crate::export::reorder_buffer::ReorderBuffer;
 use crate::export::subtitles::SubtitleCue;
 use crate::transcript::{Segment, Speaker};
 
-/// How a transcript is written.
+/// The format of an exported transcript.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum ExportFormat {
-    /// One line for each segment: time, speaker, words.
+    /// One line for each segment: time, speaker, text.
     #[default]
     Txt,
     /// SubRip subtitles.
     Srt,
-    /// WebVTT subtitles (<https://www.w3.org/TR/webvtt1/>), speakers as voice tags.
+    /// WebVTT subtitles (<https://www.w3.org/TR/webvtt1/>), with speakers as voice tags.
     Vtt,
-    /// Every segment with its words, times and confidence.
+    /// All segments with their words, times and confidence.
     Json,
 }
 
 impl ExportFormat {
-    /// The ending of a file's name.
+    /// Returns the file name extension, without the dot.
     pub fn extension(self) -> &'static str {
         match self {
             Self::Txt => "txt",
@@ -41,7 +41,7 @@ impl ExportFormat {
     }
 }
 
-/// The whole of `segments`, which are put in order of time. `with_speakers` adds who speaks.
+/// Exports `segments`, sorted by time. `with_speakers` adds the speaker to each segment.
 pub fn write(segments: &[Segment], format: ExportFormat, with_speakers: bool) -> String {
     let mut segments: Vec<&Segment> = segments.iter().collect();
     segments.sort_by_key(|segment| (segment.start_ms, segment.end_ms));
@@ -54,19 +54,19 @@ pub fn write(segments: &[Segment], format: ExportFormat, with_speakers: bool) ->
     out
 }
 
-/// Writes a transcript piece by piece, so that one of hours needs the memory of a few segments.
+/// Exports a transcript piece by piece, so that a transcript of hours needs the memory of a few segments.
 #[derive(Debug)]
 pub struct ExportWriter {
     format: ExportFormat,
     with_speakers: bool,
-    /// Segments or subtitles written so far.
+    /// Number of segments or subtitles written so far.
     written_count: usize,
-    /// Subtitles in order of time that a segment to come may shorten, or precede.
+    /// Subtitles in order of time that a later segment can shorten or precede.
     pending_cues: VecDeque<SubtitleCue>,
 }
 
 impl ExportWriter {
-    /// A writer that has written nothing. `with_speakers` adds who speaks.
+    /// Returns a writer with no output so far. `with_speakers` adds the speaker to each segment.
     pub fn new(format: ExportFormat, with_speakers: bool) -> Self {
         Self {
             format,
@@ -76,9 +76,8 @@ impl ExportWriter {
         }
     }
 
-    /// What can be written now that `segment` is known: all that is before it, and what of it stays
-    /// as it is. Segments come in order of their beginning; one without words is left out, and an
-    /// echo of subtitles.
+    /// Adds a segment and returns the output that no later segment can change. Segments must be ordered by
+    /// start time. A segment without text is left out; an echo is left out of subtitles.
     pub fn push(&mut self, segment: &Segment) -> String {
         if segment.text.is_empty() {
             return String::new();
@@ -108,7 +107,7 @@ impl ExportWriter {
         }
     }
 
-    /// The rest.
+    /// Returns the remaining output.
     pub fn finish(&mut self) -> String {
         let mut out = String::new();
         while !self.pending_cues.is_empty() {
@@ -154,7 +153,7 @@ impl ExportWriter {
         }
     }
 
-    /// An element of the one list, as `serde_json` would set it.
+    /// Formats an element of the list as `serde_json` pretty-prints it.
     fn format_json(&mut self, segment: &Segment) -> String {
         let mut out = if self.written_count == 0 {
             "{\n  \"segments\": [\n".to_owned()
@@ -163,14 +162,14 @@ impl ExportWriter {
         };
         self.written_count += 1;
         let json = serde_json::to_string_pretty(segment);
-        let json = json.expect("segments hold nothing that JSON cannot");
+        let json = json.expect("segments are always valid JSON");
         out.push_str("    ");
         out.push_str(&json.replace('\n', "\n    "));
         out
     }
 }
 
-/// How a WebVTT file begins.
+/// Header of a WebVTT file.
 const WEBVTT: &str = "WEBVTT\n\n";
 
 fn speaker_name(speaker: Speaker) -> &'static str {
@@ -180,7 +179,7 @@ fn speaker_name(speaker: Speaker) -> &'static str {
     }
 }
 
-/// What a line without tags begins with.
+/// Returns the speaker's prefix of a line, for formats without voice tags.
 fn speaker_prefix(speaker: Speaker, with_speakers: bool) -> String {
     if with_speakers {
         format!("{}: ", speaker_name(speaker))
@@ -209,8 +208,7 @@ fn format_subrip(cue: &SubtitleCue, number: usize, with_speakers: bool) -> Strin
         format_timestamp(cue.start_ms, ','),
         format_timestamp(cue.read_ms, ','),
     );
-    // SubRip has no way to escape: players take `<…>` and `{…}` for tags, so that signs stand there which
-    // look alike.
+    // SubRip has no escapes, and players parse `<…>` and `{…}` as tags: similar characters replace them.
     let mut lines = cue.lines.join("\n").replace("-->", "→");
     for (sign, alike) in [("<", "‹"), (">", "›"), ("{", "❴"), ("}", "❵")] {
         lines = lines.replace(sign, alike);

@@ -1,27 +1,28 @@
-//! Segments of several tracks put in order of time while they settle. Pure: no I/O.
+//! Orders the segments of several tracks by time while they become final. Pure: no I/O.
 
 use std::collections::BTreeMap;
 
 use crate::limits;
 use crate::transcript::Segment;
 
-/// Segments that wait until no earlier one can come.
+/// Segments that wait until no earlier one can follow.
 #[derive(Debug, Default)]
 pub struct ReorderBuffer {
-    /// By beginning, then by arrival.
+    /// By start time, then by order of arrival.
     segments: BTreeMap<(u64, u64), Segment>,
     arrived: u64,
 }
 
 impl ReorderBuffer {
-    /// Takes one that has settled. One that comes too late goes out next.
+    /// Adds a final segment. A segment that arrives too late is the next one out.
     pub fn push(&mut self, segment: Segment) {
         self.arrived += 1;
         self.segments
             .insert((segment.start_ms, self.arrived), segment);
     }
 
-    /// The next one, if it begins before `final_before_ms`: nothing earlier than that comes any more.
+    /// Returns the next segment if it starts before `final_before_ms`, when no earlier one can follow, or if
+    /// more than [`limits::REORDER_SEGMENTS_MAX`] segments wait.
     pub fn pop_due(&mut self, final_before_ms: u64) -> Option<Segment> {
         let first = self.segments.first_entry()?;
         let is_due = first.key().0 < final_before_ms;

@@ -1,47 +1,47 @@
-//! Segments cut into subtitles that can be read: pure layout of words in time.
+//! Splits segments into readable subtitles. Pure: no I/O.
 //!
 //! The rules are those of the Netflix Timed Text Style Guide
-//! (<https://partnerhelp.netflixstudios.com/hc/en-us/articles/217350977>, English; general
-//! requirements): two lines of 42 characters at most; 5/6 s to 7 s on the screen; a line ends after
-//! punctuation where it can. Its reading speeds are 17 characters a second for children and 20 for
-//! adults; the slower is aimed at. Words are never dropped, so who speaks faster is read faster.
+//! (<https://partnerhelp.netflixstudios.com/hc/en-us/articles/217350977>, English; general requirements): at
+//! most two lines of 42 characters; 5/6 s to 7 s on the screen; lines end after punctuation where possible.
+//! Its reading speeds are 17 characters a second for children and 20 for adults; the target here is the
+//! slower one. Words are never dropped, so fast speech is shown faster than the target.
 
 use crate::transcript::Segment;
 use crate::transcript::Speaker;
 
-/// Characters of a line.
+/// Maximum characters of a line.
 pub(super) const LINE_CHARS_MAX: usize = 42;
 
-/// Characters of a word; what is longer is no word, and is cut.
+/// Maximum characters of a word; a longer word is split.
 const WORD_CHARS_MAX: usize = 30;
 
-/// How short a subtitle is shown, if the next one leaves the time.
+/// Minimum time on the screen, if the next subtitle allows it.
 const SHOWN_MS_MIN: u64 = 833;
 
-/// How long a subtitle is shown.
+/// Maximum time on the screen.
 const SHOWN_MS_MAX: u64 = 7_000;
 
-/// Characters that are read in a second.
+/// Target reading speed, in characters a second.
 const READ_CHARS_A_SECOND: u64 = 17;
 
-/// A pause between two words that somebody listening notices.
+/// Shortest pause between two words that a listener notices.
 const PAUSE_MS: u64 = 300;
 
 /// One subtitle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SubtitleCue {
     pub(super) speaker: Speaker,
-    /// Where its first word begins.
+    /// Start of its first word.
     pub(super) start_ms: u64,
-    /// Where its last word ends.
+    /// End of its last word.
     pub(super) end_ms: u64,
-    /// Where one who reads is done with it.
+    /// Time when a reader has finished it; it disappears from the screen.
     pub(super) read_ms: u64,
-    /// One or two.
+    /// One or two lines.
     pub(super) lines: Vec<String>,
 }
 
-/// A word, or a part of one that is too long.
+/// A word, or a part of an overlong word.
 #[derive(Debug)]
 struct WordFragment {
     text: String,
@@ -50,13 +50,14 @@ struct WordFragment {
     end_ms: u64,
 }
 
-/// What a subtitle of some words costs: the lower, the better it reads.
+/// Cost of a subtitle; lower is more readable.
 type LayoutCost = u64;
 
-/// `segment` as subtitles, of which each leaves `indent` characters free in its first line.
+/// Splits `segment` into subtitles; each leaves `indent` characters free in its first line.
 pub(super) fn layout_cues(segment: &Segment, indent: usize) -> Vec<SubtitleCue> {
     let fragments = split_words(segment);
-    // The cheapest way to end a subtitle after each piece: its cost, and where it begins.
+    // Dynamic programming: for each fragment, the lowest cost of a subtitle that ends after it, and the index
+    // of that subtitle's first fragment.
     let mut best: Vec<(LayoutCost, usize)> = vec![(0, 0)];
     for end in 1..=fragments.len() {
         let ways = (0..end).rev().map_while(|start| {
@@ -64,7 +65,7 @@ pub(super) fn layout_cues(segment: &Segment, indent: usize) -> Vec<SubtitleCue> 
             let cost = best[start].0 + cue_cost(&fragments, start, end, breaks);
             Some((cost, start))
         });
-        // The last piece alone always fits.
+        // A subtitle of only the last fragment always fits.
         let cheapest = ways.min().unwrap_or((best[end - 1].0, end - 1));
         best.push(cheapest);
     }
@@ -111,7 +112,7 @@ fn split_words(segment: &Segment) -> Vec<WordFragment> {
     fragments
 }
 
-/// The words of a text without times, laid evenly over the time of the segment.
+/// Distributes the words of a text without word times evenly over the segment's time.
 fn spread_evenly(segment: &Segment) -> Vec<(String, u64, u64)> {
     let length_ms = segment.end_ms.saturating_sub(segment.start_ms);
     let all = segment.text.chars().count().max(1) as u64;
@@ -128,7 +129,7 @@ fn spread_evenly(segment: &Segment) -> Vec<(String, u64, u64)> {
     words.collect()
 }
 
-/// What it costs to show the pieces from `start` to `end` as one subtitle.
+/// Returns the cost of showing the fragments from `start` to `end` as one subtitle.
 fn cue_cost(
     fragments: &[WordFragment],
     start: usize,
@@ -151,7 +152,7 @@ fn cue_cost(
     EACH + ending + line_cost + too_fast.min(EACH) + short
 }
 
-/// What it costs to end a line, or a subtitle, after `fragment`.
+/// Returns the cost of ending a line, or a subtitle, after `fragment`.
 fn line_end_cost(fragment: &WordFragment) -> LayoutCost {
     match fragment
         .text
@@ -165,14 +166,14 @@ fn line_end_cost(fragment: &WordFragment) -> LayoutCost {
     }
 }
 
-/// Characters of the pieces with a space between each two.
+/// Returns the number of characters of the fragments, with a space between each two.
 fn char_count(fragments: &[WordFragment]) -> usize {
     let all: usize = fragments.iter().map(|fragment| fragment.chars + 1).sum();
     all.saturating_sub(1)
 }
 
-/// What the best way to set `fragments` in at most two lines costs; `None`: there is no way, or they
-/// take too long to say.
+/// Returns the cost of the best layout of `fragments` in at most two lines; `None` if they do not fit or take
+/// too long to speak.
 fn layout_cost(fragments: &[WordFragment], indent: usize) -> Option<LayoutCost> {
     let length_ms = fragments
         .last()?
@@ -187,7 +188,7 @@ fn layout_cost(fragments: &[WordFragment], indent: usize) -> Option<LayoutCost> 
     best_line_break(fragments, indent).map(|(cost, _)| cost)
 }
 
-/// The best place for the second line to begin, and what it costs.
+/// Returns the best index for the start of the second line, with its cost.
 fn best_line_break(fragments: &[WordFragment], indent: usize) -> Option<(LayoutCost, usize)> {
     const UNEVEN_SHARE: usize = 4;
     let ways = (1..fragments.len()).filter_map(|n| {
@@ -237,7 +238,7 @@ mod tests {
     use crate::ids::{SegmentId, Track};
     use crate::transcript::Word;
 
-    /// Words of 300 ms each from `start_ms` on, with the pauses that are given after them.
+    /// Returns a segment from `start_ms` with words of 300 ms each, followed by the given pauses.
     fn segment(start_ms: u64, words: &[(&str, u64)]) -> Segment {
         let mut at_ms = start_ms;
         let words: Vec<Word> = words

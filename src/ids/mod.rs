@@ -1,5 +1,5 @@
-//! Names of things, parsed once at the edge. `Debug` shows a stub, so that a whole SID never
-//! lands in a log by accident; `as_str` is the deliberate way to the text.
+//! Identifiers, parsed once at the system's boundary. `Debug` shows a stub, so that no complete SID is logged
+//! by accident; `as_str` returns the complete text.
 
 pub mod user_name;
 
@@ -8,7 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Text that is not a Twilio SID of the expected kind.
+/// The error for a text that is not a Twilio SID of the expected kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected {prefix} followed by 32 hexadecimal digits, got {length} characters")]
 pub struct SidError {
@@ -25,7 +25,7 @@ macro_rules! sid {
         pub struct $name(String);
 
         impl $name {
-            /// What it looks like, as a regular expression.
+            /// Regular expression of valid SIDs.
             pub const PATTERN: &'static str = $pattern;
 
             /// Parses the two-letter prefix and 32 hexadecimal digits.
@@ -39,12 +39,12 @@ macro_rules! sid {
                 }
             }
 
-            /// The whole SID.
+            /// Returns the complete SID.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
 
-            /// Prefix and last four digits: enough to follow one call through a log.
+            /// Returns the prefix and the last four digits: enough to follow one call through a log.
             pub fn stub(&self) -> String {
                 format!("{}…{}", $prefix, &self.0[self.0.len() - 4..])
             }
@@ -100,7 +100,7 @@ sid!(
 );
 
 sid!(
-    /// A TwiML application at Twilio, `AP…`: where browsers' calls ask for instructions.
+    /// A TwiML application at Twilio, `AP…`: it provides the instructions for browsers' calls.
     ApplicationSid,
     "AP",
     "^AP[0-9a-fA-F]{32}$"
@@ -127,26 +127,26 @@ sid!(
     "^GT[0-9a-fA-F]{32}$"
 );
 
-/// Text that names no party of a call.
+/// The error for a text that is not a valid party of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PartyError {
-    /// Not a telephone number in the international form.
+    /// Not a telephone number in the international format.
     #[error("expected a telephone number such as +14155550123: a plus sign and 7 to 15 digits")]
     NotE164,
-    /// Not a name that Twilio's Voice SDK takes.
+    /// Not an identity that Twilio's Voice SDK accepts.
     #[error("expected 1 to 121 letters, digits and underscores")]
     NotIdentity,
 }
 
-/// A telephone number in E.164: `+` and 7 to 15 digits, the first not 0. `Debug` shows a stub, and
-/// there is no `Display`, so that no number lands in a log by accident.
+/// A telephone number in E.164 format: `+` and 7 to 15 digits, the first not 0. `Debug` shows a stub, and
+/// there is no `Display`, so that no number is logged by accident.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schema(value_type = String)]
 pub struct E164(String);
 
 impl E164 {
-    /// Parses exactly this form: no spaces, no brackets.
+    /// Parses exactly this format: no spaces, no brackets.
     pub fn parse(text: &str) -> Result<Self, PartyError> {
         let digits = text.strip_prefix('+').ok_or(PartyError::NotE164)?;
         let fits = (7..=15).contains(&digits.len())
@@ -156,7 +156,7 @@ impl E164 {
         number.ok_or(PartyError::NotE164)
     }
 
-    /// The whole number.
+    /// Returns the complete number.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -182,15 +182,15 @@ impl From<E164> for String {
     }
 }
 
-/// What a browser is called at Twilio: 1 to 121 letters, digits and underscores; anything else
-/// makes calls fail silently (<https://www.twilio.com/docs/api/errors/51003>).
+/// A browser's client identity at Twilio: 1 to 121 letters, digits and underscores; with any other character,
+/// calls fail silently (<https://www.twilio.com/docs/api/errors/51003>).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schema(value_type = String)]
 pub struct ClientIdentity(String);
 
 impl ClientIdentity {
-    /// Parses a name as Twilio takes it.
+    /// Parses an identity that Twilio accepts.
     pub fn parse(text: &str) -> Result<Self, PartyError> {
         let fits = (1..=121).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
@@ -198,26 +198,26 @@ impl ClientIdentity {
         identity.ok_or(PartyError::NotIdentity)
     }
 
-    /// The name.
+    /// Returns the complete identity.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The user whose browser this is: `u42_` and [`SESSION_TAG_DIGITS`] hexadecimal digits stand
-    /// first. `None` for an identity that this server did not make.
+    /// Returns the browser's user: the identity starts with `u42_` and [`SESSION_TAG_DIGITS`] hexadecimal
+    /// digits. `None` for an identity that this server did not create.
     pub fn user(&self) -> Option<UserId> {
         let mut parts = self.0.strip_prefix('u')?.splitn(3, '_');
         let (number, tag) = (parts.next()?, parts.next()?);
         let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
         let user = number.parse::<u64>().ok()?;
-        // Exactly as written: no other spelling of the same number.
+        // Only the canonical spelling of the number is accepted.
         let ours =
             user.to_string() == number && tag.len() == SESSION_TAG_DIGITS && tag.bytes().all(hex);
         ours.then_some(UserId(user as i64))
     }
 }
 
-/// Hexadecimal digits of a [`ClientIdentity`] that name the browser among its user's.
+/// Number of hexadecimal digits in a [`ClientIdentity`] that identify the browser's session.
 pub const SESSION_TAG_DIGITS: usize = 16;
 
 impl TryFrom<String> for ClientIdentity {
@@ -234,20 +234,20 @@ impl From<ClientIdentity> for String {
     }
 }
 
-/// Text that names no registration.
+/// The error for a text that is not a registration ID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected 16 to 64 letters, digits and hyphens, such as a UUID")]
 pub struct RegistrationIdError;
 
-/// Names one registration of a browser at Twilio: made at random by the page for itself, 16 to 64
-/// letters, digits and hyphens, such as a UUID.
+/// Identifies one registration of a browser at Twilio. The page generates it at random: 16 to 64 letters,
+/// digits and hyphens, such as a UUID.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schema(value_type = String)]
 pub struct RegistrationId(String);
 
 impl RegistrationId {
-    /// Parses a name as a page makes it.
+    /// Parses an ID generated by a page.
     pub fn parse(text: &str) -> Result<Self, RegistrationIdError> {
         let fits = (16..=64).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
@@ -255,7 +255,7 @@ impl RegistrationId {
         id.ok_or(RegistrationIdError)
     }
 
-    /// The name.
+    /// Returns the complete ID.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -275,7 +275,7 @@ impl From<RegistrationId> for String {
     }
 }
 
-/// Names one user of this server for good.
+/// Identifies a user of this server permanently.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
 )]
@@ -289,17 +289,17 @@ pub struct UserId(pub i64);
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Track {
-    /// What Twilio receives from the party on this leg.
+    /// Audio that Twilio receives from the party on this leg.
     Inbound,
-    /// What Twilio sends to the party on this leg.
+    /// Audio that Twilio sends to the party on this leg.
     Outbound,
 }
 
 impl Track {
-    /// Both tracks, in the order in which they are shown.
+    /// Both tracks, in display order.
     pub const ALL: [Self; 2] = [Self::Inbound, Self::Outbound];
 
-    /// The word on the wire.
+    /// Returns the track's name in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Inbound => "inbound",
@@ -314,25 +314,25 @@ impl fmt::Display for Track {
     }
 }
 
-/// Names one segment of one call for good: the partials that become it carry it already.
-/// Unique within its call; opaque to listeners.
+/// Identifies a segment of a call permanently: its partials have the same ID. Unique within the call; opaque
+/// to listeners.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct SegmentId(String);
 
 impl SegmentId {
-    /// The `number`th utterance (from 1) of a track of the call's `stream`th stream (from 1).
+    /// Returns the ID of the `number`th utterance (from 1) of a track of the call's `stream`th stream (from
+    /// 1).
     pub fn new(stream: u32, track: Track, number: u32) -> Self {
         Self(format!("{stream}-{track}-{number}"))
     }
 
-    /// The text on the wire.
+    /// Returns the ID's text in JSON.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The how manyth of its call's streams it was heard on; 0 for a text that this server did not
-    /// make.
+    /// Returns the index of its stream within the call, from 1; 0 for an ID that this server did not create.
     pub fn stream_number(&self) -> u32 {
         let number = self.0.split('-').next();
         number.and_then(|n| n.parse().ok()).unwrap_or_default()

@@ -1,23 +1,23 @@
-//! Names of users: which may be taken, and which look the same. Pure: no I/O.
+//! Names of users: validation and detection of confusable names. Pure: no I/O.
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_security::skeleton;
 
 use crate::limits;
 
-/// Why a name is not taken.
+/// The error for an invalid user name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UserNameError {
-    /// Nothing, or too much.
-    #[error("a name has 1 to {} bytes", limits::NAME_BYTES_MAX)]
+    /// Empty or too long.
+    #[error("a name must have 1 to {} bytes", limits::NAME_BYTES_MAX)]
     Length,
-    /// Control characters, characters of no width, marks that change the direction of writing.
-    #[error("a name has no invisible characters: type it anew")]
+    /// Contains control characters, zero-width characters or marks that change the writing direction.
+    #[error("a name must not contain invisible characters: type it again")]
     Invisible,
 }
 
-/// The name as it is kept: without space around it, composed (Unicode normalisation form C), so that
-/// one name is one sequence of bytes however it was typed.
+/// Validates a name and returns it trimmed and composed (Unicode Normalization Form C), so that a name is the
+/// same byte sequence however it was typed.
 pub fn parse(text: &str) -> Result<String, UserNameError> {
     let name: String = text.trim().nfc().collect();
     if !(1..=limits::NAME_BYTES_MAX).contains(&name.len()) {
@@ -29,9 +29,9 @@ pub fn parse(text: &str) -> Result<String, UserNameError> {
     Ok(name)
 }
 
-/// Whether people take the two names for one, or the server does, which ignores case. Letters are
-/// compared by their shapes (Unicode Technical Standard 39, section 4), so that a Cyrillic `а` is an
-/// `a`, and `rn` is an `m`.
+/// Whether two names can be mistaken for each other, by people or by the server, which ignores case. Letters
+/// are compared by their shapes (Unicode Technical Standard 39, section 4): a Cyrillic `а` equals an `a`, and
+/// `rn` equals an `m`.
 pub fn are_confusable(one: &str, other: &str) -> bool {
     confusable_skeleton(one) == confusable_skeleton(other)
 }
@@ -42,7 +42,7 @@ fn confusable_skeleton(name: &str) -> String {
     confusable_skeleton.to_lowercase()
 }
 
-/// Whether the character shows nothing: a control character, or one that UTS 39 leaves out of shapes.
+/// Whether the character is invisible: a control character, or one with an empty UTS 39 skeleton.
 fn is_invisible(character: char) -> bool {
     let mut bytes = [0; 4];
     let text: &str = character.encode_utf8(&mut bytes);

@@ -1,5 +1,5 @@
-//! The words of closed sets (statuses, roles, reasons) as the database holds them: those of the
-//! JSON. Pure: no I/O.
+//! Conversions between values and database columns. Enums (statuses, roles, reasons) are stored as the
+//! strings of their JSON. Pure: no I/O.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -8,32 +8,32 @@ use serde::de::value::{Error, StrDeserializer};
 
 use super::error::StoreError;
 
-/// The word of a value whose JSON is a string.
+/// Returns the string of a value that serialises to a JSON string.
 pub(super) fn encode_enum(value: &impl Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => word,
-        Ok(_) | Err(_) => unreachable!("only values whose JSON is a string come here"),
+        Ok(_) | Err(_) => unreachable!("callers pass only values whose JSON is a string"),
     }
 }
 
-/// Reads what [`encode_enum`] wrote.
+/// Parses the output of [`encode_enum`].
 pub(super) fn decode_enum<T: DeserializeOwned>(word: &str) -> Result<T, StoreError> {
     let reader: StrDeserializer<'_, Error> = word.into_deserializer();
     T::deserialize(reader).map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
-/// A list as JSON text.
+/// Encodes a list as JSON text.
 pub(super) fn encode_json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("plain data always has a JSON")
 }
 
-/// Reads what [`encode_json`] wrote.
+/// Parses the output of [`encode_json`].
 pub(super) fn decode_json<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
-    // The error's own text would show what is stored.
+    // The error's own text would show stored data.
     serde_json::from_str(text).map_err(|_| StoreError::Corrupt("a list that is no JSON".into()))
 }
 
-/// As much of `text` as fits, cut between characters.
+/// Truncates `text` to at most `bytes_max` bytes, at a character boundary.
 pub(super) fn truncate(text: &str, bytes_max: usize) -> &str {
     let mut end = text.len().min(bytes_max);
     while !text.is_char_boundary(end) {

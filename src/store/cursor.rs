@@ -1,4 +1,4 @@
-//! Where a page of a list ends, as text that only this server reads. Pure: no I/O.
+//! Cursors of lists: the end of a page, as opaque text. Pure: no I/O.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
@@ -7,19 +7,19 @@ use super::error::StoreError;
 use crate::clock::UtcTime;
 use crate::ids::CallSid;
 
-/// The last call of a page. Calls are ordered by the time they began, then by SID, so that a call
-/// that comes or goes moves no other.
+/// The last call of a page. Calls are ordered by start time, then by SID, so that adding or deleting a call
+/// does not move another one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PageCursor {
     pub(super) started_at: UtcTime,
     pub(super) sid: CallSid,
 }
 
-/// The longest text that a cursor can be.
+/// Longest encoded cursor, in bytes.
 const TEXT_BYTES_MAX: usize = 96;
 
 impl PageCursor {
-    /// Text for a URL.
+    /// Encodes the cursor for a URL.
     pub(super) fn encode(&self) -> String {
         BASE64.encode(format!(
             "{}.{}",
@@ -28,7 +28,7 @@ impl PageCursor {
         ))
     }
 
-    /// Reads what [`Self::encode`] wrote.
+    /// Parses the output of [`Self::encode`].
     pub(super) fn parse(text: &str) -> Result<Self, StoreError> {
         Self::decode(text).ok_or(StoreError::InvalidCursor)
     }

@@ -1,68 +1,68 @@
-//! What can go wrong with what lasts: variants by who can do something about it. Pure: no I/O.
+//! Errors of the store; the variants differ by who can act on them. Pure: no I/O.
 
-/// Why the store did not do what it was asked.
+/// An error of an operation of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The operator's: the database is not where it should be, or not what it should be.
+    /// For the operator: the database is missing, or is not one that this program can use.
     #[error("the database {location} {problem}")]
     UnusableDatabase {
         /// The file, or the scheme of its URL.
         location: String,
-        /// What is wrong, and what to do.
+        /// What is wrong, and how to solve it.
         problem: String,
     },
-    /// Passes: locked by another process, or the disk is slow or unwell.
-    #[error("the database does not answer ({0}): try again, and look at its disk if it lasts")]
+    /// Temporary: locked by another process, or the disk is slow or failing.
+    #[error("the database does not answer ({0}): try again, and check its disk if this persists")]
     Unavailable(String),
-    /// The operator's: nothing more can be kept.
+    /// For the operator: nothing more can be stored.
     #[error("the disk that holds the database is full: make room")]
     DiskFull,
-    /// The operator's: what was read back is not what was written.
-    #[error("the database holds something that this program did not write ({0}): restore a copy")]
+    /// For the operator: stored data cannot be decoded.
+    #[error("the database contains data that this program did not write ({0}): restore a backup")]
     Corrupt(String),
-    /// The caller's: it does not go together with what is there.
+    /// For the caller: the request conflicts with stored data.
     #[error(transparent)]
     Conflict(#[from] StoreConflict),
-    /// The caller's.
+    /// For the caller: a text exceeds its limit.
     #[error("{what} is too long: at most {max} bytes")]
     TooLong {
-        /// What is, in words.
+        /// Name of the text, for people.
         what: &'static str,
-        /// Bytes that it may have.
+        /// The limit in bytes.
         max: usize,
     },
-    /// The caller's.
+    /// For the caller: a collection exceeds its limit.
     #[error("too many {what}: at most {max}")]
     TooMany {
-        /// What there are too many of, in words.
+        /// Name of the items, for people.
         what: &'static str,
-        /// How many there may be.
+        /// The limit.
         max: usize,
     },
-    /// The caller's: text that is no cursor of this server.
-    #[error("this is no place in the list: begin at its first page")]
+    /// For the caller: the text is not a cursor of this server.
+    #[error("the cursor is invalid: start from the first page")]
     InvalidCursor,
-    /// The caller's: never heard of, or deleted.
+    /// For the caller: the call never existed, or was deleted.
     #[error("there is no such call; it may have been deleted")]
     NoSuchCall,
-    /// The caller's: never heard of, or removed.
+    /// For the caller: the user never existed, or was removed.
     #[error("there is no such user; it may have been removed")]
     NoSuchUser,
 }
 
-/// What does not go together with what is there.
+/// A conflict between a request and stored data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StoreConflict {
-    /// Names are unique, whatever the case, and look different.
-    #[error("there is a user of this name, or of one that looks the same: choose another name")]
+    /// User names are unique, ignoring case and look-alike characters.
+    #[error("a user with this name, or with one that looks the same, exists: choose another name")]
     NameTaken,
-    /// A passkey is one user's.
-    #[error("this passkey is set up already")]
+    /// A passkey belongs to one user.
+    #[error("this passkey is already registered")]
     PasskeyExists,
-    /// Somebody must be able to let others in.
-    #[error("this is the last admin: make another one first")]
+    /// At least one admin must remain.
+    #[error("this is the last admin: make another user an admin first")]
     LastAdmin,
-    /// The first user is made only once.
-    #[error("there are users already: sign in as one of them")]
+    /// The first user is created only once.
+    #[error("users exist already: sign in as one of them")]
     UsersExist,
 }

@@ -1,26 +1,26 @@
-//! What a call's legs say of the call. Pure: no I/O.
+//! Derives the state of a call from its legs. Pure: no I/O.
 //!
-//! Callbacks come late, twice, in any order, or not at all. So nothing here depends on the order:
-//! each leg keeps the *best* of what was said of it (a maximum, a minimum, the first word), and the
-//! call is a function of its legs and of its opening. A repetition and a latecomer then change
-//! nothing, and any order ends in the same record.
+//! Callbacks can arrive late, twice, in any order, or not at all. Therefore nothing here depends on their
+//! order: each leg keeps the *best* value of each field (a maximum, a minimum, the first value), and the call
+//! is a function of its legs and its opening. Repeated and late callbacks then change nothing, and every
+//! order results in the same record.
 //!
 //! # A leg
 //!
-//! It moves on along queued, initiated, ringing, in-progress, and then ends, for good. Of two
-//! endings the one of the lower sequence number counts, as the one that came first at Twilio. A leg
-//! that was answered ends as completed, though a later callback may say that nobody picked up.
+//! It moves through queued, initiated, ringing and in-progress, and then ends, permanently. Of two final
+//! statuses, the one with the lower sequence number counts, because it was the first at Twilio. A leg that
+//! was answered ends as completed, even if a later callback reports that it was not answered.
 //!
 //! # A call
 //!
-//! It is over when its parent is over. Whether the parties talk is for the children to say, if
-//! there are any: the parent may be answered by an announcement while the other end still rings.
-//! A call whose parent completed although no child was ever answered ends as its last child did.
+//! It is over when its parent is over. If there are children, they determine whether the parties talk: an
+//! announcement may answer the parent while the other party's phone rings. A call with a completed parent and
+//! without an answered child ends as its last child did.
 //!
 //! # Its owner
 //!
-//! The user whose browser placed the call, or the user whose browser answered it. Both are read from
-//! the `client:` addresses of the legs, which Twilio signed; nobody owns a call that only rings.
+//! The user of the browser that placed the call, or of the browser that answered it. Both are read from the
+//! `client:` addresses of the legs, which Twilio signed. A call that only rings has no owner.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -30,16 +30,16 @@ use crate::clock::UtcTime;
 use crate::ids::{CallSid, ClientIdentity, UserId};
 use crate::transcript::{CallStatus, Direction};
 
-/// What stands before a browser's identity in a party.
+/// Prefix of a browser's identity in a party.
 const CLIENT: &str = "client:";
 
-/// What is known of one leg.
+/// The known state of one leg.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LegState {
     pub(super) sid: CallSid,
     pub(super) is_child: bool,
     pub(super) status: CallStatus,
-    /// The number of the callback that brought the status.
+    /// Sequence number of the callback that set the status.
     pub(super) sequence: Option<u32>,
     pub(super) began_at: Option<UtcTime>,
     pub(super) answered_at: Option<UtcTime>,
@@ -51,7 +51,7 @@ pub(super) struct LegState {
 }
 
 impl LegState {
-    /// A leg of which nothing is known yet.
+    /// Returns a leg without any known state.
     pub(super) fn new(sid: CallSid, is_child: bool) -> Self {
         Self {
             sid,
@@ -68,8 +68,8 @@ impl LegState {
         }
     }
 
-    /// Takes in what a callback says; `now` is when it was heard, for one without a time. No event
-    /// is later than its report, so that the earliest report is the nearest to the truth.
+    /// Applies a callback; `now` is the time of its arrival, used if it has no time of its own. An event is
+    /// never later than its report, so the earliest report is the most accurate.
     pub(super) fn apply_update(&mut self, update: &LegUpdate, now: UtcTime) {
         let at = update.at.unwrap_or(now);
         self.is_child |= update.parent.is_some();
@@ -82,7 +82,7 @@ impl LegState {
         }
     }
 
-    /// Takes in a status.
+    /// Applies a status.
     pub(super) fn apply_status(&mut self, status: CallStatus, sequence: Option<u32>, at: UtcTime) {
         keep_earliest(&mut self.began_at, at);
         if status == CallStatus::InProgress {
@@ -94,7 +94,7 @@ impl LegState {
         if status_precedence(status, sequence) > status_precedence(self.status, self.sequence) {
             (self.status, self.sequence) = (status, sequence);
         }
-        // Somebody picked up: whatever the end is called, it is that of a talk.
+        // The leg was answered: it counts as completed, whatever the callback of its end reports.
         if self.answered_at.is_some() && is_final(self.status) {
             self.status = CallStatus::Completed;
         }
@@ -104,12 +104,12 @@ impl LegState {
         is_final(self.status)
     }
 
-    /// Whether somebody picked up.
+    /// Whether the leg was answered.
     fn was_answered(&self) -> bool {
         self.answered_at.is_some() || self.status == CallStatus::Completed
     }
 
-    /// When somebody picked up: as reported, or else reckoned back from the end.
+    /// Returns the time of the answer: as reported, or calculated from the end and the duration.
     fn answer_time(&self) -> Option<UtcTime> {
         self.answered_at.or_else(|| {
             let talk = self.duration_seconds.filter(|seconds| *seconds > 0)?;
@@ -119,7 +119,7 @@ impl LegState {
         })
     }
 
-    /// Why it ended without an answer.
+    /// Returns the cause of an end without an answer.
     fn failure_cause(&self) -> Option<String> {
         if !self.has_ended() || self.was_answered() {
             return None;
@@ -140,7 +140,7 @@ impl LegState {
     }
 }
 
-/// What was said when the call was opened.
+/// The values with which a call was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CallOpening {
     pub(super) at: UtcTime,
@@ -150,7 +150,7 @@ pub(super) struct CallOpening {
 }
 
 impl CallOpening {
-    /// Fills in from a second opening what the first did not know.
+    /// Fills in missing values from a second opening.
     pub(super) fn merge(&mut self, other: &Self) {
         self.at = self.at.min(other.at);
         fill_if_empty(&mut self.from, &other.from);
@@ -158,7 +158,7 @@ impl CallOpening {
     }
 }
 
-/// What follows for the call.
+/// The derived state of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CallOutcome {
     pub(super) direction: Direction,
@@ -172,15 +172,15 @@ pub(super) struct CallOutcome {
     pub(super) end_cause: Option<String>,
 }
 
-/// The user whose browser this party is.
+/// Returns the user of a browser's party.
 pub(super) fn user_of_party(party: &Party) -> Option<UserId> {
     let identity = party.0.strip_prefix(CLIENT)?;
     ClientIdentity::parse(identity).ok()?.user()
 }
 
-/// Whose call it is, as far as its legs say: the user whose browser placed it, else the user whose
-/// browser answered it. Twilio connects one leg of a `<Dial>`; if several were reported answered,
-/// the earliest answer counts.
+/// Returns the call's owner according to its legs: the user of the browser that placed it, otherwise of the
+/// browser that answered it. Twilio connects one leg of a `<Dial>`; if several were reported as answered, the
+/// earliest answer counts.
 pub(super) fn find_owner(legs: &[LegState]) -> Option<UserId> {
     let parent = legs.iter().find(|leg| !leg.is_child);
     if let Some(user) = parent.and_then(|leg| user_of_party(&leg.from)) {
@@ -194,8 +194,8 @@ pub(super) fn find_owner(legs: &[LegState]) -> Option<UserId> {
     first.and_then(|leg| user_of_party(&leg.to))
 }
 
-/// Draws the conclusion. `own_cause` is what this server itself knows of the end, and says more
-/// than any leg.
+/// Derives the state of a call. `own_cause` is the cause of the end that this server knows; it takes
+/// precedence over the legs.
 pub(super) fn derive_outcome(
     opening: Option<&CallOpening>,
     own_cause: Option<&str>,
@@ -203,7 +203,7 @@ pub(super) fn derive_outcome(
 ) -> CallOutcome {
     let parent = legs.iter().find(|leg| !leg.is_child);
     let mut children: Vec<&LegState> = legs.iter().filter(|leg| leg.is_child).collect();
-    // In the order of their ends, whatever became known first, or got lost on the way.
+    // In the order of their ends, regardless of lost callbacks and the order of arrival.
     children.sort_by_key(|leg| (leg.ended_at, &leg.sid));
     let talked = match (&children[..], parent) {
         ([], parent) => parent.is_some_and(LegState::was_answered),
@@ -253,7 +253,7 @@ pub(super) fn derive_outcome(
     }
 }
 
-/// Where the call is; `children` are in the order in which they ended.
+/// Derives the call's status; `children` are ordered by their ends.
 fn call_status(parent: Option<&LegState>, children: &[&LegState], talked: bool) -> CallStatus {
     let parent = parent.map_or(CallStatus::Queued, |leg| leg.status);
     if children.is_empty() {
@@ -270,7 +270,7 @@ fn call_status(parent: Option<&LegState>, children: &[&LegState], talked: bool) 
     if talked {
         return CallStatus::InProgress;
     }
-    // Nobody has picked up. A child that is over was tried; another may follow.
+    // No leg was answered. A child that is over was tried; another one may follow.
     let tried = |status: CallStatus| match status {
         CallStatus::Queued | CallStatus::Initiated => status,
         CallStatus::Ringing
@@ -288,7 +288,7 @@ fn call_status(parent: Option<&LegState>, children: &[&LegState], talked: bool) 
         .unwrap_or(parent)
 }
 
-/// Who called whom, if nobody has said: a browser is a `client:`.
+/// Infers the direction of a call without an opening; a party with `client:` is a browser.
 fn infer_direction(parent: Option<&LegState>, children: &[&LegState]) -> Direction {
     let is_client = |party: &Party| party.0.starts_with(CLIENT);
     let called_by_number =
@@ -301,7 +301,7 @@ fn infer_direction(parent: Option<&LegState>, children: &[&LegState]) -> Directi
     }
 }
 
-/// The first that is known: as the opening has it, as the parent has it, as a child has it.
+/// Returns the first non-empty party: of the opening, the parent, or a child.
 fn first_known_party(
     opening: Option<&CallOpening>,
     parent: Option<&LegState>,
@@ -316,12 +316,12 @@ fn first_known_party(
     found.cloned().unwrap_or_default()
 }
 
-/// Whether nothing comes after it.
+/// Whether no other status follows.
 pub(super) fn is_final(status: CallStatus) -> bool {
     progress(status) == progress(CallStatus::Completed)
 }
 
-/// How far a leg is.
+/// Orders the statuses of a leg.
 fn progress(status: CallStatus) -> u8 {
     match status {
         CallStatus::Queued => 0,
@@ -336,8 +336,9 @@ fn progress(status: CallStatus) -> u8 {
     }
 }
 
-/// Of two statuses the heavier one counts. Among endings that is the one of the lower number; one
-/// without a number is the lightest, and a talk outweighs what hides it.
+/// Sort key of a status; the greater one counts. Among final statuses, that is the one with the lower
+/// sequence number; one without a number has the lowest precedence. With equal numbers, completed takes
+/// precedence.
 fn status_precedence(
     status: CallStatus,
     sequence: Option<u32>,
@@ -392,7 +393,7 @@ mod tests {
         UtcTime::from_millis(1_795_341_600_000).plus(Duration::from_secs(seconds.into()))
     }
 
-    /// What is heard of leg `n`; leg 0 is the parent.
+    /// Returns a callback for leg `n`; leg 0 is the parent.
     fn leg_update(n: u8, status: CallStatus, sequence: u32) -> LegUpdate {
         LegUpdate {
             leg: sid(n),
@@ -407,7 +408,7 @@ mod tests {
         }
     }
 
-    /// Hears all of it, in this order.
+    /// Applies the updates in this order.
     fn apply_all(updates: &[LegUpdate]) -> Vec<LegState> {
         let mut legs: Vec<LegState> = Vec::new();
         for update in updates {
@@ -441,7 +442,7 @@ mod tests {
             (&[(0, Ringing)][..], Ringing, None),
             (&[(0, InProgress), (0, Completed)], Completed, None),
             (&[(0, Failed)], Failed, cause("failed")),
-            // The announcement answers the parent; the other end still rings.
+            // The announcement answers the parent while the other party's phone rings.
             (
                 &[(1, Initiated), (0, InProgress), (1, Ringing)],
                 Ringing,
@@ -452,7 +453,7 @@ mod tests {
                 InProgress,
                 None,
             ),
-            // It is over when the parent is.
+            // The call is over when its parent is.
             (&[(1, InProgress), (1, Completed)], InProgress, None),
             (
                 &[(1, InProgress), (1, Completed), (0, Completed)],
@@ -475,7 +476,7 @@ mod tests {
                 Canceled,
                 cause("no_answer"),
             ),
-            // Two browsers ring, one is answered.
+            // Two browsers ring, one answers.
             (
                 &[
                     (1, Canceled),
@@ -486,13 +487,13 @@ mod tests {
                 Completed,
                 None,
             ),
-            // One number after the other.
+            // Two numbers are tried in turn.
             (
                 &[(1, NoAnswer), (2, Busy), (0, Completed)],
                 Busy,
                 cause("busy"),
             ),
-            // The end of the child was lost.
+            // The callback for the child's end was lost.
             (&[(1, Ringing), (0, Completed)], Completed, None),
         ] {
             assert_eq!(status_of(story), (status, end_cause), "{story:?}");
@@ -552,7 +553,7 @@ mod tests {
         assert_eq!(call.answered_at, Some(at(30)));
         assert_eq!(call.ended_at, Some(at(60)));
         assert_eq!(call.duration_seconds, Some(7));
-        // The answer was lost: it is reckoned back from the end.
+        // The callback for the answer was lost: its time is calculated from the end.
         let call = derive(&[leg_update(1, Completed, 5), leg_update(0, Completed, 6)]);
         assert_eq!(call.answered_at, Some(at(43)));
     }
@@ -635,7 +636,7 @@ mod tests {
                 assert_eq!(of(&order.concat()), Some(UserId(2)), "{more:?}");
             }
         }
-        // Neither a number that was dialled nor a strange identity is a user.
+        // Neither a dialled number nor an unknown identity is a user.
         let strange = Party("client:desk".to_owned());
         for party in [number(), strange] {
             assert_eq!(
@@ -645,7 +646,7 @@ mod tests {
         }
     }
 
-    /// Anything that Twilio could say of a call, and much that it never would.
+    /// Generates callbacks, both possible and impossible ones.
     fn anything() -> impl Strategy<Value = Vec<LegUpdate>> {
         let update = (0..3_u8, 0..STATUSES.len(), 0..6_u32, any::<bool>());
         let update = update.prop_map(|(leg, status, sequence, is_numbered)| {
@@ -658,7 +659,7 @@ mod tests {
         prop::collection::vec(update, 1..12)
     }
 
-    /// One child's way, as Twilio tells it.
+    /// Generates the statuses of one child, in Twilio's order.
     fn way() -> impl Strategy<Value = Vec<CallStatus>> {
         let tried = prop::sample::select(vec![Busy, NoAnswer, Canceled, Failed]);
         prop_oneof![

@@ -1,18 +1,17 @@
-//! What lasts: calls, their words, and the people who may see them.
+//! Persistent storage: calls, their transcripts, and users.
 //!
-//! [`Store`] is the only way in. Its verbs are what the server wants done, not what a database can
-//! do; behind them is one backend for each kind of database, and `tests::store` holds every backend
-//! to the same stories. What needs thought is decided in pure files beside it: how a call moves
-//! (`legs`), how a recording moves (`recording_state`), what a search means (`search`), where a page ends
-//! (`cursor`).
+//! [`Store`] is the only entry point. Its methods are named after the server's operations, not after database
+//! operations. Each kind of database has one backend, and `tests::store` runs the same scenarios against
+//! every backend. The rules are in pure files: state of a call (`legs`), state of a recording
+//! (`recording_state`), parsing of a search (`search`), end of a page (`cursor`).
 //!
-//! A call may be named by any of its legs, in every verb: the page of an incoming call only knows
-//! the SID of its own leg. What comes back carries the call's own name, its parent's.
+//! Every method accepts the SID of any leg of a call: the page of an incoming call knows only the SID of its
+//! own leg. Returned records carry the SID of the call, which is its parent's.
 //!
-//! Every verb that writes is one transaction: when it returns, the work is done and survives
-//! `kill -9`; when it fails, nothing was done. (A verb that ran into [`limits::STORE_WAIT_MAX`] may
-//! still have been done; all that come from Twilio may be done twice.) What survives a power cut
-//! is said at the top of `sqlite`.
+//! Every method that writes is one transaction: when it returns `Ok`, the change survives `kill -9`; when it
+//! returns an error, nothing was changed. (A method that exceeded [`limits::STORE_WAIT_MAX`] may have
+//! committed; all methods called from Twilio's webhooks are idempotent.) The top of `sqlite` describes the
+//! guarantees for a power failure.
 
 mod columns;
 mod cursor;
@@ -46,7 +45,7 @@ pub use self::error::{StoreConflict, StoreError};
 pub use self::records::*;
 pub use self::sqlite::WriteLock;
 
-/// The database; clones are the same one.
+/// A handle to the database. Clones share it.
 #[derive(Clone)]
 pub struct Store {
     backend: Arc<Backend>,
@@ -55,17 +54,17 @@ pub struct Store {
     fault: Arc<Mutex<Option<InjectedFault>>>,
 }
 
-/// What a test lets go wrong with every verb from now on.
+/// A fault that a test injects into all operations.
 #[cfg(test)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum InjectedFault {
-    /// Nothing can be read or written.
+    /// All reads and writes fail.
     Unavailable,
-    /// The disk is full: what is there can be read.
+    /// All writes fail; reads work.
     DiskFull,
 }
 
-/// Verbs that only read.
+/// Operations that only read.
 #[cfg(test)]
 const READ_ONLY_VERBS: &[&str] = &[
     "api_token",
@@ -112,7 +111,7 @@ impl fmt::Debug for Store {
     }
 }
 
-/// What a database's URL names.
+/// The location in a database URL.
 #[derive(Debug, PartialEq, Eq)]
 enum DatabaseLocation {
     File(PathBuf),
@@ -123,14 +122,12 @@ impl DatabaseLocation {
     fn parse(url: &str) -> Result<Self, StoreError> {
         let (scheme, rest) = url.split_once(':').unwrap_or(("", url));
         let unusable = |problem: &str| StoreError::UnusableDatabase {
-            // Not the whole URL: others than SQLite's carry a password.
+            // The scheme only: URLs of other databases contain a password.
             location: format!("at {scheme}:…"),
             problem: problem.to_owned(),
         };
         if scheme != "sqlite" {
-            return Err(unusable(
-                "is of a kind that this program does not know: write sqlite://PATH",
-            ));
+            return Err(unusable("has an unsupported scheme: use sqlite://PATH"));
         }
         if rest == ":memory:" || rest == "//:memory:" {
             return Ok(Self::Memory);
@@ -138,7 +135,7 @@ impl DatabaseLocation {
         let path = rest.strip_prefix("//").unwrap_or(rest);
         if path.is_empty() || path.contains('?') || path.ends_with('/') {
             return Err(unusable(
-                "has no file name: write sqlite://PATH, without more",
+                "has no file name: use sqlite://PATH, without parameters",
             ));
         }
         Ok(Self::File(Path::new(path).to_owned()))
@@ -150,23 +147,23 @@ fn file_path(url: &str) -> Result<PathBuf, StoreError> {
         DatabaseLocation::File(file) => Ok(file),
         DatabaseLocation::Memory => Err(StoreError::UnusableDatabase {
             location: "in memory".to_owned(),
-            problem: "is made anew at each start: it has no steps".to_owned(),
+            problem: "is created at each start: it has no steps".to_owned(),
         }),
     }
 }
 
-/// What came of a database's move.
+/// The result of a migration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MigrationOutcome {
-    /// The step that it was at.
+    /// Step before the migration.
     pub from: i64,
-    /// The step that it is at.
+    /// Step after the migration.
     pub to: i64,
-    /// How it was, if it went back.
+    /// Copy of the database from before a downgrade.
     pub copy: Option<PathBuf>,
 }
 
-/// Does the work, in a time that is bounded.
+/// Runs an operation with the timeout [`limits::STORE_WAIT_MAX`].
 async fn run_within_limit<T>(
     work: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
@@ -176,12 +173,12 @@ async fn run_within_limit<T>(
     }
 }
 
-/// The same verb on whichever backend there is.
+/// Runs an operation on the backend, with a timeout, a span and a metric.
 macro_rules! timed_query {
     ($store:expr, $verb:ident($($argument:expr),*)) => {
         timed_query!($store, stringify!($verb) => $verb($($argument),*))
     };
-    // Metrics and traces keep a verb's older name.
+    // The label in metrics and traces is the operation's original name.
     ($store:expr, $label:expr => $verb:ident($($argument:expr),*)) => {
         {
             let (verb, began) = ($label, clock::now());
@@ -209,11 +206,11 @@ fn check_length(what: &'static str, text: &str, max: usize) -> Result<(), StoreE
     Ok(())
 }
 
-/// Opening, closing, looking after.
+/// Opening, closing and maintenance.
 impl Store {
-    /// Opens `sqlite://PATH` or `sqlite::memory:`; makes the file (for this user alone), its folder
-    /// and its tables if they are missing, and brings older tables up to date. A database that a
-    /// newer program wrote is left alone: [`StoreError::UnusableDatabase`].
+    /// Opens `sqlite://PATH` or `sqlite::memory:`. Creates the file (with access for this system user only),
+    /// its folder and its tables if they are missing, and migrates older tables. A database written by a
+    /// newer program is left unchanged and returns [`StoreError::UnusableDatabase`].
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         let backend = match DatabaseLocation::parse(url)? {
             DatabaseLocation::File(file) => Backend::Sqlite(SqliteStore::open(Some(&file)).await?),
@@ -227,7 +224,7 @@ impl Store {
         })
     }
 
-    /// From now on this goes wrong, on every clone; `None`: nothing any more.
+    /// Injects a fault into all clones; `None` removes it.
     #[cfg(test)]
     pub(crate) fn inject_fault(&self, fault: Option<InjectedFault>) {
         *self.fault.lock().unwrap() = fault;
@@ -246,48 +243,48 @@ impl Store {
         }
     }
 
-    /// The step that the tables of the file are at; 0: there are none.
+    /// Returns the migration step of the file's tables; 0 means that there are no tables.
     pub async fn migration_version(url: &str) -> Result<i64, StoreError> {
         SqliteStore::migration_version(&file_path(url)?).await
     }
 
-    /// The newest step that this program knows.
+    /// Returns the newest migration step that this program knows.
     pub fn latest_migration_version() -> i64 {
         SqliteStore::latest_migration_version()
     }
 
-    /// Brings the tables of a file that nobody has open to a step; on the way back to an older one, the
-    /// file is copied first. [`StoreError::UnusableDatabase`]: it is in use, or there is no such step.
+    /// Migrates the tables of a file that is not in use to the given step. Before a downgrade, the file is
+    /// copied. Returns [`StoreError::UnusableDatabase`] if the file is in use or there is no such step.
     pub async fn migrate_to(url: &str, version: i64) -> Result<MigrationOutcome, StoreError> {
         SqliteStore::migrate_to(&file_path(url)?, version).await
     }
 
-    /// Keeps everybody else from writing to the file, as another program may: for `bench soak`.
+    /// Blocks all other writers of the file, as another program could: for `bench soak`.
     pub async fn hold_write_lock(url: &str) -> Result<WriteLock, StoreError> {
         SqliteStore::hold_write_lock(&file_path(url)?).await
     }
 
-    /// How long its verbs took.
+    /// Returns the histogram of operation durations.
     pub fn query_durations(&self) -> &QueryDurations {
         &self.query_durations
     }
 
-    /// Whether it answers: a read that costs nothing.
+    /// Checks that the database answers, by a read of negligible cost.
     pub async fn ping(&self) -> Result<(), StoreError> {
         timed_query!(self, "check" => ping())
     }
 
-    /// Bytes that it takes up, its journal included.
+    /// Returns the size of the database in bytes, including its journal.
     pub async fn size_bytes(&self) -> Result<u64, StoreError> {
         timed_query!(self, size_bytes())
     }
 
-    /// Free space of the disk that it is on; `None`: it is in memory.
+    /// Returns the free space on the database's disk, in bytes; `None` if the database is in memory.
     pub async fn disk_free_bytes(&self) -> Result<Option<u64>, StoreError> {
         timed_query!(self, disk_free_bytes())
     }
 
-    /// Waits for what is being done, and closes; every verb fails from now on.
+    /// Waits for operations in progress, then closes the database. Every later operation fails.
     pub async fn close(&self) {
         match &*self.backend {
             Backend::Sqlite(sqlite) => sqlite.close().await,
@@ -297,44 +294,45 @@ impl Store {
 
 /// Calls.
 impl Store {
-    /// Writes down a call, or adopts one that is there already, perhaps because a callback was
-    /// faster, perhaps under its parent's name if `new` names a child: then only what is not known
-    /// yet is filled in (`transcript` counts as unknown while it is `Off`; `announced` once is
-    /// announced). [`StoreError::NoSuchCall`]: it was deleted.
+    /// Stores a new call, or merges `new` into the call if it exists, because a callback was faster or
+    /// because `new` names a child of a known parent. Merging fills in only missing values (`transcript`
+    /// counts as missing while it is `Off`; `announced` is never reset). Returns [`StoreError::NoSuchCall`]
+    /// if the call was deleted.
     pub async fn open_call(&self, new: &NewCall) -> Result<CallRecord, StoreError> {
         timed_query!(self, open_call(new))
     }
 
-    /// Says why the call ended, or could not begin, when this server knows better than Twilio:
-    /// `refused`, …. The first word counts; cut at [`limits::END_CAUSE_BYTES_MAX`].
+    /// Stores why the call ended or could not start, for causes that this server knows better than Twilio:
+    /// `refused`, …. The first cause is kept. Longer causes are truncated to [`limits::END_CAUSE_BYTES_MAX`].
     pub async fn set_end_cause(&self, call: &CallSid, cause: &str) -> Result<(), StoreError> {
         let cause = columns::truncate(cause, limits::END_CAUSE_BYTES_MAX);
         timed_query!(self, set_end_cause(call, cause))
     }
 
-    /// The call with all that belongs to it, as of one moment.
+    /// Returns the call with its legs, recordings, segments and log, as a consistent snapshot.
     pub async fn call_detail(&self, call: &CallSid) -> Result<Option<CallDetail>, StoreError> {
         timed_query!(self, "call" => call_detail(call))
     }
 
-    /// The call alone.
+    /// Returns the call's record without its details.
     pub async fn call_record(&self, call: &CallSid) -> Result<Option<CallRecord>, StoreError> {
         timed_query!(self, call_record(call))
     }
 
-    /// The name of the call that a leg belongs to: its own, if it is a parent.
+    /// Returns the SID of the call that a leg belongs to; for a parent leg, its own.
     pub async fn find_parent(&self, leg: &CallSid) -> Result<Option<CallSid>, StoreError> {
         timed_query!(self, find_parent(leg))
     }
 
-    /// The users whose browsers Twilio said that it rang for the call; see `legs` for whose it is.
+    /// Returns the users with a browser that Twilio reported as rung for the call; see `legs` for the call's
+    /// owner.
     pub async fn rung_users(&self, call: &CallSid) -> Result<Vec<UserId>, StoreError> {
         timed_query!(self, "rung" => rung_users(call))
     }
 
-    /// A page of the calls that fit, the latest first; `only_user` leaves out everybody else's.
-    /// Pages follow each other without gap or repetition, whatever comes or goes meanwhile. `limit`
-    /// is between 1 and [`limits::CALLS_PAGE_MAX`], or brought there.
+    /// Returns a page of the matching calls, latest first. With `only_user`, only calls of that user match.
+    /// Pages have no gaps and no repetitions, even when calls are added or deleted in between. `limit` is
+    /// clamped to 1..=[`limits::CALLS_PAGE_MAX`].
     pub async fn calls(
         &self,
         filter: &CallFilter,
@@ -347,7 +345,7 @@ impl Store {
         timed_query!(self, calls(filter, only_user, cursor, limit))
     }
 
-    /// Changes what a user may change; `None` when there is no such call.
+    /// Applies a user's edit; `None` if there is no such call.
     pub async fn edit_call(
         &self,
         call: &CallSid,
@@ -371,15 +369,15 @@ impl Store {
         timed_query!(self, edit_call(call, edit))
     }
 
-    /// Whether this server has kept the call's audio. `false`: there is no such call.
+    /// Stores whether this server has kept the call's audio. Returns `false` if there is no such call.
     pub async fn set_has_audio(&self, call: &CallSid, has_audio: bool) -> Result<bool, StoreError> {
         timed_query!(self, "set_audio" => set_has_audio(call, has_audio))
     }
 
-    /// Deletes the call with all that belongs to it, so that its words are not in any file of the
-    /// database any more; says what else is to be deleted. Its audio here and at Twilio is the
-    /// caller's to delete. Its legs' SIDs are remembered for [`limits::DELETED_LEG_AGE_MAX`], so that
-    /// a late callback does not bring it back. `None` when there is no such call.
+    /// Deletes the call and everything that belongs to it, so that no file of the database contains its
+    /// transcript. Returns the recordings that are left to delete: the caller deletes the audio here and at
+    /// Twilio. The SIDs of its legs are kept for [`limits::DELETED_LEG_AGE_MAX`], so that a late callback
+    /// does not recreate it. Returns `None` if there is no such call.
     pub async fn delete_call(
         &self,
         call: &CallSid,
@@ -388,23 +386,22 @@ impl Store {
         timed_query!(self, delete_call(call, now))
     }
 
-    /// Notes that a call to a number was let through, once; forgets those of longer than
-    /// [`limits::PLACED_CALL_AGE_MAX`] ago.
+    /// Stores a permitted call to a number, once. Deletes those older than [`limits::PLACED_CALL_AGE_MAX`].
     pub async fn add_placed_call(&self, placed: &PlacedCall) -> Result<(), StoreError> {
         timed_query!(self, "place_call" => add_placed_call(placed))
     }
 
-    /// Notes that such a call ended; the first word counts.
+    /// Stores the end of such a call. The first end is kept.
     pub async fn end_placed_call(&self, call: &CallSid, at: UtcTime) -> Result<(), StoreError> {
         timed_query!(self, "end_placed" => end_placed_call(call, at))
     }
 
-    /// Such calls since a time, the latest first, whether or not their records were deleted.
+    /// Returns the calls to numbers since `since`, latest first, including those with a deleted record.
     pub async fn placed_calls_since(&self, since: UtcTime) -> Result<Vec<PlacedCall>, StoreError> {
         timed_query!(self, "placed_since" => placed_calls_since(since))
     }
 
-    /// Calls that began before `time`, the oldest first: for retention.
+    /// Returns calls that started before `time`, oldest first: for retention.
     pub async fn calls_before(
         &self,
         time: UtcTime,
@@ -413,7 +410,7 @@ impl Store {
         timed_query!(self, calls_before(time, limit))
     }
 
-    /// Calls with exactly this number or name on any of their legs, the oldest first: for erasure.
+    /// Returns calls with exactly this number or name on any of their legs, oldest first: for erasure.
     pub async fn calls_with_party(
         &self,
         number: &str,
@@ -422,9 +419,9 @@ impl Store {
         timed_query!(self, "calls_with" => calls_with_party(number, limit))
     }
 
-    /// Calls that are not over, the latest first, and recordings that are not settled of calls that
-    /// are: those that may still run, and of the others those whose call ended `since` then. At most
-    /// `limit` of each.
+    /// Returns calls that are not over, latest first, and unfinished recordings of calls that are over.
+    /// Recordings that may be running are always included; stopped ones only if their call ended after
+    /// `since`. At most `limit` of each.
     pub async fn unfinished_items(
         &self,
         since: UtcTime,
@@ -433,9 +430,9 @@ impl Store {
         timed_query!(self, "unfinished" => unfinished_items(since, limit))
     }
 
-    /// Adds to the log of a call, or without one to the server's own: what happened, in snake case,
-    /// and more for people; both cut at [`limits::LOG_DETAIL_BYTES_MAX`]. `false`: there is no such
-    /// call, and nothing was written.
+    /// Appends an entry to the log of a call, or to the server's log if `call` is `None`. `kind` is in snake
+    /// case, `detail` is for people; both are truncated to [`limits::LOG_DETAIL_BYTES_MAX`]. Returns `false`,
+    /// without writing, if there is no such call.
     pub async fn log(
         &self,
         call: Option<&CallSid>,
@@ -469,14 +466,15 @@ impl Store {
         timed_query!(self, log(call, &entry))
     }
 
-    /// Adds to the server's own log; returns the entry's number there. Beyond
-    /// [`limits::SERVER_LOG_ENTRIES_PER_DAY_MAX`] of one user and kind, it is counted in one entry.
+    /// Appends an entry to the server's log and returns its ID. Beyond
+    /// [`limits::SERVER_LOG_ENTRIES_PER_DAY_MAX`] entries of one user and kind, the entry is counted in a
+    /// shared one.
     pub async fn log_server(&self, entry: &NewLogEntry) -> Result<i64, StoreError> {
         timed_query!(self, log_server(entry))
     }
 
-    /// What an entry of the server's log says was done so many times more, the last time at `at`.
-    /// `false`: the entry is gone.
+    /// Adds `times` repetitions, the last one at `at`, to an entry of the server's log. Returns `false` if
+    /// the entry was deleted.
     pub async fn add_to_log_count(
         &self,
         id: i64,
@@ -486,17 +484,17 @@ impl Store {
         timed_query!(self, "count_log" => add_to_log_count(id, times, at))
     }
 
-    /// Forgets what was done before a time; returns how many entries.
+    /// Deletes entries of the server's log from before `before`. Returns the number of entries.
     pub async fn sweep_log(&self, before: UtcTime) -> Result<u64, StoreError> {
         timed_query!(self, sweep_log(before))
     }
 
-    /// The latest entries of the server's own log, in order of time.
+    /// Returns the latest entries of the server's log, in order of time.
     pub async fn server_log(&self, limit: u32) -> Result<Vec<ServerLogEntry>, StoreError> {
         self.search_log(&LogFilter::default(), limit).await
     }
 
-    /// The latest entries that fit, in order of time.
+    /// Returns the latest matching entries of the server's log, in order of time.
     pub async fn search_log(
         &self,
         filter: &LogFilter,
@@ -506,12 +504,12 @@ impl Store {
     }
 }
 
-/// What Twilio says of calls.
+/// Callbacks from Twilio.
 impl Store {
-    /// Takes in a status callback, in whatever order and however often it comes; a leg that nobody
-    /// knows makes its call, and a leg that was taken for a call goes over to its parent. Returns
-    /// how the *call's* status moved; `None` when it did not: a repetition, something late, or news
-    /// of another kind. What a call's legs say of the call is written down in `legs`.
+    /// Applies a status callback. Callbacks may be repeated and arrive in any order. A callback for an
+    /// unknown leg creates its call; a leg that was taken for a call is moved to its parent. Returns the
+    /// change of the *call's* status; `None` if it did not change (a repetition, a late callback, or news of
+    /// another kind). `legs` defines how the legs determine the call.
     pub async fn apply_leg_update(
         &self,
         update: &LegUpdate,
@@ -520,9 +518,9 @@ impl Store {
         timed_query!(self, "apply_leg" => apply_leg_update(update, now))
     }
 
-    /// Takes in a callback, or what Twilio answered when asked. A recording never goes back, and
-    /// one that is held stays so until [`Self::resume_recording`]. Returns whether anything
-    /// changed. A recording of a call that nobody knows makes the call.
+    /// Applies a recording callback, or Twilio's answer to a query. The status of a recording never moves
+    /// backwards, and a paused recording stays paused until [`Self::resume_recording`]. A recording of an
+    /// unknown call creates the call. Returns whether anything changed.
     pub async fn apply_recording_update(
         &self,
         update: &RecordingUpdate,
@@ -531,12 +529,12 @@ impl Store {
         timed_query!(self, "apply_recording" => apply_recording_update(update, now))
     }
 
-    /// Twilio has answered that a held recording goes on. Returns whether it was held.
+    /// Marks a paused recording as running, after Twilio has confirmed it. Returns whether it was paused.
     pub async fn resume_recording(&self, recording: &RecordingSid) -> Result<bool, StoreError> {
         timed_query!(self, resume_recording(recording))
     }
 
-    /// A recording.
+    /// Returns the recording with this SID.
     pub async fn recording(
         &self,
         recording: &RecordingSid,
@@ -544,18 +542,17 @@ impl Store {
         timed_query!(self, recording(recording))
     }
 
-    /// The call's latest recording.
+    /// Returns the call's latest recording.
     pub async fn latest_recording(&self, call: &CallSid) -> Result<Option<Recording>, StoreError> {
         timed_query!(self, "recording_of" => latest_recording(call))
     }
 }
 
-/// Words.
+/// Streams and transcripts.
 impl Store {
-    /// A stream has begun to carry the call, whose transcript is live from now on. Streams of a
-    /// call are counted from 1, over restarts of this server; a stream that is known keeps its
-    /// number. A call that nobody knows is made, in progress. [`StoreError::NoSuchCall`]: it was
-    /// deleted.
+    /// Stores that a stream carries the call, and sets the call's transcript to live. Streams of a call are
+    /// numbered from 1, across restarts of this server; a known stream keeps its number. An unknown call is
+    /// created with the status in-progress. Returns [`StoreError::NoSuchCall`] if the call was deleted.
     pub async fn open_stream(
         &self,
         call: &CallSid,
@@ -565,7 +562,7 @@ impl Store {
         timed_query!(self, open_stream(call, stream, now))
     }
 
-    /// A stream has ended. `false`: it had already, or nobody knows it.
+    /// Stores the end of a stream. Returns `false` if it had ended before, or is unknown.
     pub async fn end_stream(
         &self,
         stream: &StreamSid,
@@ -575,8 +572,8 @@ impl Store {
         timed_query!(self, end_stream(stream, reason, now))
     }
 
-    /// Keeps words of the call for good: when it returns, they survive the end of this process. A
-    /// segment that is there already stays as it is.
+    /// Stores segments of the call durably: when this returns, they survive the end of the process. Segments
+    /// that are already stored stay unchanged.
     pub async fn add_segments(
         &self,
         call: &CallSid,
@@ -585,12 +582,12 @@ impl Store {
         timed_query!(self, "keep_segments" => add_segments(call, segments))
     }
 
-    /// What was said, in order of time; nothing for a call that nobody knows.
+    /// Returns the call's segments in order of time; empty if the call is unknown.
     pub async fn segments(&self, call: &CallSid) -> Result<Vec<Segment>, StoreError> {
         timed_query!(self, segments(call))
     }
 
-    /// Whether the call's words are there. `false`: there is no such call.
+    /// Stores the state of the call's transcript. Returns `false` if there is no such call.
     pub async fn set_transcript_state(
         &self,
         call: &CallSid,
@@ -599,12 +596,11 @@ impl Store {
         timed_query!(self, "set_transcript" => set_transcript_state(call, state))
     }
 
-    /// For the start of the server: transcripts that are live are of a server that is no more; they
-    /// become `Interrupted`, which their logs say, and streams that are open end as `Dropped`.
-    /// Returns the calls that were not over when last heard of, those that had a stream first, then
-    /// the latest first, at most [`limits::OPEN_CALLS_MAX`]; what became of them only Twilio knows.
-    /// A record without a stream and without parties is of no call that Twilio told of, and is left
-    /// out.
+    /// Cleans up after a previous process, at the start of the server: live transcripts become `Interrupted`,
+    /// with an entry in their logs, and open streams end as `Dropped`. Returns the calls that had not ended,
+    /// those with a stream first, then latest first, at most [`limits::OPEN_CALLS_MAX`]; only Twilio knows
+    /// their current status. A record without a stream and without parties is not a call that Twilio
+    /// reported, and is left out.
     pub async fn interrupt_open_calls(&self, now: UtcTime) -> Result<Vec<CallSid>, StoreError> {
         timed_query!(self, interrupt_open_calls(now))
     }
@@ -612,12 +608,12 @@ impl Store {
 
 /// Users.
 impl Store {
-    /// Whether there is anybody.
+    /// Whether there is at least one user.
     pub async fn has_users(&self) -> Result<bool, StoreError> {
         timed_query!(self, has_users())
     }
 
-    /// Makes a user. [`StoreConflict::NameTaken`].
+    /// Creates a user. Returns [`StoreConflict::NameTaken`] if the name is in use.
     pub async fn add_user(
         &self,
         name: &str,
@@ -629,8 +625,8 @@ impl Store {
         timed_query!(self, add_user(name, password_hash, role, false, now))
     }
 
-    /// Makes a user whose password is another's choice, and has to be changed at the first sign-in.
-    /// [`StoreConflict::NameTaken`].
+    /// Creates a user with a password chosen by another user, which has to be changed at the first sign-in.
+    /// Returns [`StoreConflict::NameTaken`] if the name is in use.
     pub async fn add_user_with_temporary_password(
         &self,
         name: &str,
@@ -642,7 +638,8 @@ impl Store {
         timed_query!(self, add_user(name, password_hash, role, true, now))
     }
 
-    /// Makes the first user, an admin; of two who try at once only one is. [`StoreConflict::UsersExist`].
+    /// Creates the first user, an admin. Of two concurrent requests, one succeeds; the other returns
+    /// [`StoreConflict::UsersExist`].
     pub async fn add_first_user(
         &self,
         name: &str,
@@ -653,28 +650,27 @@ impl Store {
         timed_query!(self, "first_user" => add_first_user(name, password_hash, now))
     }
 
-    /// A user.
+    /// Returns the user with this ID.
     pub async fn user(&self, user: UserId) -> Result<Option<User>, StoreError> {
         timed_query!(self, user(user))
     }
 
-    /// All users, by name.
+    /// Returns all users, ordered by name.
     pub async fn users(&self) -> Result<Vec<User>, StoreError> {
         timed_query!(self, users())
     }
 
-    /// The user of this name, whatever the case, and the hash of his password.
+    /// Returns the user with this name, ignoring case, and the hash of their password.
     pub async fn credentials(&self, name: &str) -> Result<Option<(User, String)>, StoreError> {
         timed_query!(self, credentials(name))
     }
 
-    /// Keeps the same password under another hash; all else stays. [`StoreError::NoSuchUser`].
+    /// Stores a new hash of the same password; nothing else changes. Returns [`StoreError::NoSuchUser`].
     pub async fn set_password(&self, user: UserId, password_hash: &str) -> Result<(), StoreError> {
         timed_query!(self, set_password(user, password_hash))
     }
 
-    /// Gives a user the password that they chose themselves; sessions stay.
-    /// [`StoreError::NoSuchUser`].
+    /// Sets a password that the user chose; their sessions continue. Returns [`StoreError::NoSuchUser`].
     pub async fn change_password(
         &self,
         user: UserId,
@@ -683,8 +679,8 @@ impl Store {
         timed_query!(self, change_password(user, password_hash))
     }
 
-    /// Gives a user a password on somebody else's behalf: ends their sessions, which it returns, and
-    /// their API tokens. A temporary one has to be changed at the next sign-in.
+    /// Sets a user's password on behalf of an admin or the operator. Deletes the user's sessions, which it
+    /// returns, and their API tokens. A temporary password has to be changed at the next sign-in. Returns
     /// [`StoreError::NoSuchUser`].
     pub async fn reset_password(
         &self,
@@ -695,21 +691,21 @@ impl Store {
         timed_query!(self, reset_password(user, password_hash, is_temporary))
     }
 
-    /// Changes what a user may do. [`StoreConflict::LastAdmin`], [`StoreError::NoSuchUser`].
+    /// Changes a user's role. Returns [`StoreConflict::LastAdmin`] or [`StoreError::NoSuchUser`].
     pub async fn set_role(&self, user: UserId, role: Role) -> Result<(), StoreError> {
         timed_query!(self, set_role(user, role))
     }
 
-    /// Removes a user with his sessions and API tokens; his calls stay, nobody's, for admins.
-    /// [`StoreConflict::LastAdmin`], [`StoreError::NoSuchUser`].
+    /// Deletes a user with their sessions and API tokens. Their calls stay, without an owner, visible to
+    /// admins. Returns [`StoreConflict::LastAdmin`] or [`StoreError::NoSuchUser`].
     pub async fn remove_user(&self, user: UserId) -> Result<(), StoreError> {
         timed_query!(self, remove_user(user))
     }
 }
 
-/// Browsers that have registered at Twilio.
+/// Browsers registered at Twilio.
 impl Store {
-    /// Keeps a registration, or its later end; forgets those that ended before `now`, and the oldest
+    /// Stores a registration, or extends its expiry. Deletes those that expired before `now`, and the oldest
     /// beyond [`limits::REGISTRATIONS_MAX`].
     pub async fn save_registration(
         &self,
@@ -719,12 +715,12 @@ impl Store {
         timed_query!(self, "keep_registration" => save_registration(registration, now))
     }
 
-    /// Forgets a registration.
+    /// Deletes a registration.
     pub async fn remove_registration(&self, id: &RegistrationId) -> Result<(), StoreError> {
         timed_query!(self, "forget_registration" => remove_registration(id))
     }
 
-    /// The registrations that last at `now`, the oldest first.
+    /// Returns the registrations that are valid at `now`, oldest first.
     pub async fn registrations(&self, now: UtcTime) -> Result<Vec<RegistrationRecord>, StoreError> {
         timed_query!(self, registrations(now))
     }

@@ -1,14 +1,14 @@
-//! How a recording moves. Pure: no I/O.
+//! State machine of a recording. Pure: no I/O.
 //!
-//! It runs or is held, is stopped, and then is ready, absent or failed, for good. Twilio calls back
-//! when it starts and when it is done, never when it is held; so a *callback or a look* that says
-//! "in progress" may be older than the hold, and does not undo it. Only the answer to our own
-//! command does: [`resume`].
+//! A recording is running or paused, then stopped, and then completed, absent or failed; these three are
+//! final. Twilio sends a callback when a recording starts and when it is done, never when it is paused. A
+//! *callback or a query* that returns "in progress" may therefore be older than the pause, and does not undo
+//! it. Only the answer to this server's own command does: [`resume`].
 
 use super::records::Recording;
 use crate::transcript::RecordingStatus;
 
-/// What is known once `update` has been heard.
+/// Returns the recording's state after `update`.
 pub(super) fn merge_update(known: &Recording, update: &Recording) -> Recording {
     let next = match (known.status, update.status) {
         (RecordingStatus::Paused, RecordingStatus::InProgress) => known.status,
@@ -30,7 +30,7 @@ pub(super) fn merge_update(known: &Recording, update: &Recording) -> Recording {
     }
 }
 
-/// What is known once Twilio has answered that a held recording goes on.
+/// Returns the recording's state after Twilio has confirmed that a paused recording is running again.
 pub(super) fn resume(known: &Recording) -> Recording {
     let mut next = known.clone();
     if next.status == RecordingStatus::Paused {
@@ -43,7 +43,7 @@ fn is_final(status: RecordingStatus) -> bool {
     stage(status) == 2
 }
 
-/// From one stage to the next there is no way back.
+/// Stages are monotonic: a recording never returns to an earlier one.
 fn stage(status: RecordingStatus) -> u8 {
     match status {
         RecordingStatus::InProgress | RecordingStatus::Paused => 0,

@@ -1,5 +1,5 @@
-//! What is kept of calls and people: plain data, the same for every backend; the JSON that the
-//! API answers with. Pure: no I/O.
+//! Records of calls and users: plain data, the same for every backend, and the JSON of the API's responses.
+//! Pure: no I/O.
 
 use std::fmt;
 
@@ -10,48 +10,47 @@ use crate::clock::UtcTime;
 use crate::ids::{CallSid, ClientIdentity, RecordingSid, RegistrationId, StreamSid, UserId};
 use crate::transcript::{CallStatus, Direction, EndReason, RecordingStatus, Segment};
 
-/// One call, named by its parent leg.
+/// A call, identified by its parent leg.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CallRecord {
-    /// The parent leg's SID, which names the call everywhere.
+    /// SID of the parent leg; identifies the call everywhere.
     pub sid: CallSid,
-    /// Who called whom.
+    /// Incoming or outgoing.
     pub direction: Direction,
-    /// Where it is.
+    /// Current status.
     pub status: CallStatus,
-    /// Who calls: a telephone number, or `client:` and a browser's identity, or a name.
+    /// The caller: a telephone number, or `client:` and a browser's identity, or a name.
     pub from: Party,
-    /// Who is called, as in `from`.
+    /// The callee, in the same formats as `from`.
     pub to: Party,
-    /// The user whose call it is; only he and admins see it.
+    /// The owner; only they and admins can see the call.
     pub user_id: Option<UserId>,
-    /// When it began.
+    /// Time of the call's start.
     pub started_at: UtcTime,
-    /// When the parties began to talk.
+    /// Time when the parties were connected.
     pub answered_at: Option<UtcTime>,
-    /// When it ended.
+    /// Time of the call's end.
     pub ended_at: Option<UtcTime>,
-    /// Seconds of talk, as Twilio counts them.
+    /// Duration of the conversation in seconds, as counted by Twilio.
     pub duration_seconds: Option<u32>,
-    /// Why it ended, if there is more to say than its status: `refused`, a SIP code, an error.
+    /// Cause of the end, if it adds to the status: `refused`, a SIP code, an error.
     pub end_cause: Option<String>,
-    /// Where its words come from, and whether more will come.
+    /// State of the transcript.
     pub transcript: TranscriptState,
-    /// Where its latest recording at Twilio is.
+    /// Status of the latest recording at Twilio.
     pub recording: Option<RecordingStatus>,
-    /// Whether the parties were told that they are recorded or written down.
+    /// Whether an announcement informed the parties that the call is recorded or transcribed.
     pub announced: bool,
     /// Whether this server kept the call's audio.
     pub has_audio: bool,
-    /// What the user wrote about it.
+    /// The user's notes.
     pub notes: String,
     /// The user's labels, in order.
     pub labels: Vec<String>,
 }
 
-/// A telephone number or the name of a client, as shown to those who may see the call. `Debug`
-/// shows nothing of it.
+/// A telephone number or the name of a client, for users who may see the call. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct Party(pub String);
@@ -62,52 +61,53 @@ impl fmt::Debug for Party {
     }
 }
 
-/// Whether a call's words are there.
+/// State of a call's transcript.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum TranscriptState {
-    /// The call is not written down.
+    /// The call is not transcribed.
     Off,
-    /// No audio has come yet.
+    /// No audio has arrived.
     Waiting,
-    /// Words are still coming.
+    /// Audio is arriving; more segments follow.
     Live,
-    /// All words are there.
+    /// All segments are stored.
     Complete,
-    /// The audio, or this server, broke off; what was heard until then is there.
+    /// The audio or this server stopped early; the segments up to then are stored.
     Interrupted,
 }
 
-/// A call with all that belongs to it.
+/// A call with its legs, recordings, segments and log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CallDetail {
-    /// The call itself.
+    /// The call's record.
     #[serde(flatten)]
     pub call: CallRecord,
-    /// Its legs, the parent first.
+    /// The legs, parent first.
     pub legs: Vec<Leg>,
-    /// Its recordings at Twilio, oldest first.
+    /// The recordings at Twilio, oldest first.
     pub recordings: Vec<Recording>,
-    /// What was said, in order of time.
+    /// The transcript, in order of time.
     pub segments: Vec<Segment>,
-    /// What happened, in order of time.
+    /// The log, in order of time.
     pub events: Vec<CallLogEntry>,
 }
 
-/// One leg of a call: the parent is the leg that asked for TwiML, a child one that it dialled.
+/// A leg of a call. The parent is the leg for which Twilio requested TwiML; a child is a leg that the parent
+/// dialled.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Leg {
-    /// Its SID.
+    /// SID of the leg.
     pub sid: CallSid,
-    /// Whether it was dialled by the parent.
+    /// Whether the parent dialled this leg.
     pub is_child: bool,
-    /// Where it is.
+    /// Current status.
     pub status: CallStatus,
-    /// The number of the latest status callback that counted; none yet.
+    /// Sequence number of the latest status callback that was applied; null before the first.
     pub sequence: Option<u32>,
-    /// The SIP code it ended with.
+    /// The SIP code of the leg's end.
     pub sip_code: Option<u16>,
 }
 
@@ -115,131 +115,119 @@ pub struct Leg {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Recording {
-    /// Its SID.
+    /// SID of the recording.
     pub sid: RecordingSid,
-    /// The call.
+    /// SID of the call.
     pub call_sid: CallSid,
-    /// Where it is.
+    /// Current status.
     pub status: RecordingStatus,
-    /// Channels: 2 when each party has its own.
+    /// Number of channels: 2 if each party has its own.
     pub channels: Option<u8>,
-    /// Its length, once known.
+    /// Length in seconds, once known.
     pub duration_seconds: Option<u32>,
-    /// When it began.
+    /// Time of the recording's start.
     pub started_at: Option<UtcTime>,
 }
 
-/// Something that happened to a call, for its page and for the operator.
+/// An event of a call, for its page and for the operator.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CallLogEntry {
-    /// When.
+    /// Time of the event.
     pub at: UtcTime,
-    /// What, in snake case: `refused`, `stream_restarted`, `recording_started`, ….
+    /// Kind of the event, in snake case: `refused`, `stream_restarted`, `recording_started`, ….
     pub kind: String,
-    /// More about it, for people; no number, no words, no secret.
+    /// Details for people; contains no number, no transcript and no secret.
     pub detail: String,
-    /// Who did it, if a user.
+    /// The user who caused the event.
     pub user_id: Option<UserId>,
 }
 
-/// Something that people did on this server, for admins.
+/// A user's action on this server, for admins.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServerLogEntry {
-    /// When; the first time, if it was done again.
+    /// Time of the action; if it was repeated, the first time.
     pub at: UtcTime,
-    /// When it was last done.
+    /// Time of the last repetition.
     pub last_at: UtcTime,
-    /// How often it was done within the hour or so that the entry stands for.
+    /// Number of times that it happened within the window of about an hour that the entry covers.
     pub count: u64,
-    /// What, in snake case: `signed_in`, `call_deleted`, ….
+    /// Kind of the action, in snake case: `signed_in`, `call_deleted`, ….
     pub kind: String,
-    /// More about it, for people: a call's SID, `user 2`; no number, no words, no secret.
+    /// Details for people: a call's SID, `user 2`; contains no number, no transcript and no secret.
     pub detail: String,
-    /// Who did it, if a user; of a wrong password, the user whose name it was. Users that are gone stay
-    /// named.
+    /// The user who acted; for a wrong password, the user with that name. The ID stays after the user is
+    /// removed.
     pub user_id: Option<UserId>,
-    /// The client's address, as far as proxies are believed; of a stranger, the network's. None: it was
-    /// done on the command line, or by the server itself.
+    /// The client's address, as reported by trusted proxies; for unauthenticated clients, the network's
+    /// address. Null for actions on the command line and of the server itself.
     pub address: Option<String>,
 }
 
-/// An entry for the server's log.
+/// A new entry for the server's log. Fields as in [`ServerLogEntry`].
 #[derive(Debug, Clone)]
 pub struct NewLogEntry {
-    /// When.
     pub at: UtcTime,
-    /// What, in snake case.
     pub kind: String,
-    /// More about it, for people.
     pub detail: String,
-    /// Who did it.
     pub user_id: Option<UserId>,
-    /// The client's address.
     pub address: Option<String>,
 }
 
-/// Which entries of the server's log are wanted. Everything is optional, and all of it must fit.
+/// A filter for the server's log. All fields are optional; an entry must match all that are set.
 #[derive(Debug, Clone, Default)]
 pub struct LogFilter {
-    /// Of this kind.
     pub kind: Option<String>,
-    /// Done by this user.
     pub user_id: Option<UserId>,
-    /// Done, for the first time, before.
+    /// Matches actions with a first time before this one.
     pub until: Option<UtcTime>,
 }
 
-/// A call that is to be opened, or adopted if it is there already: then only what is not known yet
-/// is filled in.
+/// A call to create, or to merge into an existing call: then only missing values are filled in.
 #[derive(Debug, Clone)]
 pub struct NewCall {
-    /// The parent leg's SID.
+    /// SID of the parent leg.
     pub sid: CallSid,
-    /// Who called whom.
     pub direction: Direction,
-    /// The status to begin with.
+    /// Initial status.
     pub status: CallStatus,
-    /// Who calls.
     pub from: Party,
-    /// Who is called.
     pub to: Party,
-    /// Whose call it is.
+    /// The owner.
     pub user_id: Option<UserId>,
-    /// When.
     pub started_at: UtcTime,
-    /// Whether it will be written down.
+    /// `Waiting` if the call will be transcribed, otherwise `Off`.
     pub transcript: TranscriptState,
-    /// Whether the parties are told.
+    /// Whether the announcement is played.
     pub announced: bool,
 }
 
-/// What a status callback says of one leg. A leg that nobody knows makes its call.
+/// The contents of a status callback for one leg. A callback for an unknown leg creates its call.
 #[derive(Debug, Clone)]
 pub struct LegUpdate {
-    /// The leg.
+    /// SID of the leg.
     pub leg: CallSid,
-    /// Its parent; none: it is the parent.
+    /// SID of its parent; `None` if the leg is the parent.
     pub parent: Option<CallSid>,
-    /// Where it is now.
+    /// New status.
     pub status: CallStatus,
-    /// Counts the callbacks of this leg; arrival order is not guaranteed.
+    /// Sequence number among the callbacks of this leg; they can arrive in any order.
     pub sequence: Option<u32>,
-    /// When it happened, by Twilio's clock.
+    /// Time of the event, by Twilio's clock.
     pub at: Option<UtcTime>,
-    /// Seconds of talk, at the end.
+    /// Duration of the conversation in seconds, in the last callback.
     pub duration_seconds: Option<u32>,
-    /// The SIP code it ended with.
+    /// The SIP code of the leg's end.
     pub sip_code: Option<u16>,
-    /// Who calls, and who is called.
+    /// Caller and callee.
     pub parties: Option<(Party, Party)>,
-    /// Names this callback: a second with the same one is a repetition.
+    /// Identifies the callback; a second callback with the same token is a repetition.
     pub token: Option<String>,
 }
 
 impl LegUpdate {
-    /// What this server knows of a leg by itself.
+    /// Returns an update of this server's own, without a callback.
     pub fn new(leg: &CallSid, status: CallStatus) -> Self {
         Self {
             leg: leg.clone(),
@@ -255,158 +243,155 @@ impl LegUpdate {
     }
 }
 
-/// What a recording callback, or Twilio's answer to a command, says of a recording.
+/// The contents of a recording callback, or of Twilio's answer to a command.
 #[derive(Debug, Clone)]
 pub struct RecordingUpdate {
-    /// The recording as it is now.
+    /// The recording's new state.
     pub recording: Recording,
-    /// Names this callback.
+    /// Identifies the callback.
     pub token: Option<String>,
 }
 
-/// What Twilio has yet to say the end of.
+/// Calls and recordings for which Twilio has not reported the end.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct UnfinishedItems {
-    /// Calls that are not over, and when they began.
+    /// Calls that are not over, with their start.
     pub calls: Vec<(CallSid, UtcTime)>,
-    /// Recordings that are not settled, and when their call ended.
+    /// Recordings without a final status, with the end of their call.
     pub recordings: Vec<(RecordingSid, UtcTime)>,
 }
 
-/// A call to a number, as it counts for the bounds of a day.
+/// A call to a number, as counted for the daily limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlacedCall {
-    /// The call.
     pub call: CallSid,
-    /// Who called.
+    /// The user who placed the call.
     pub user_id: Option<UserId>,
-    /// When it was let through.
+    /// Time when the call was permitted.
     pub at: UtcTime,
-    /// When it ended.
     pub ended_at: Option<UtcTime>,
 }
 
-/// What changed by an update; `None` instead of it when nothing did (a repetition, something late).
+/// A change of a call's status. Methods return `None` instead if nothing changed (a repetition or a late
+/// callback).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StatusChange {
-    /// The call's status before.
+    /// Status before.
     pub from: CallStatus,
-    /// The call's status now.
+    /// Status now.
     pub to: CallStatus,
 }
 
-/// What a user may change of a call; `None` leaves it.
+/// A user's edit of a call. Absent fields stay unchanged.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CallEdit {
-    /// In place of the notes that are there; up to 64 KiB.
+    /// Replaces the notes; up to 64 KiB.
     pub notes: Option<String>,
-    /// In place of the labels that are there; up to 32, of up to 64 bytes each.
+    /// Replaces the labels; up to 32, each of up to 64 bytes.
     pub labels: Option<Vec<String>>,
 }
 
-/// Which calls a list shows. Everything is optional, and all of it must fit.
+/// A filter for the list of calls. All fields are optional; a call must match all that are set.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct CallFilter {
-    /// Words, all of which were said, or stand in the notes, labels or parties.
+    /// Search terms; each must occur in the transcript, notes, labels or parties.
     pub q: Option<String>,
-    /// Who called whom.
+    /// Incoming or outgoing.
     pub direction: Option<Direction>,
-    /// Where it is.
+    /// Current status.
     pub status: Option<CallStatus>,
     /// Part of a telephone number or name.
     pub number: Option<String>,
-    /// Began then or later.
+    /// Matches calls that started at this time or later.
     pub since: Option<UtcTime>,
-    /// Began before.
+    /// Matches calls that started before this time.
     pub until: Option<UtcTime>,
-    /// Whether there is anything to listen to: a recording at Twilio or our own audio.
+    /// Whether there is audio: a recording at Twilio or this server's own archive.
     pub recorded: Option<bool>,
-    /// Carries this label.
+    /// Matches calls with this label.
     pub label: Option<String>,
 }
 
-/// A page of a list of calls, the latest first.
+/// A page of the list of calls, latest first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CallPage {
-    /// The calls.
+    /// The calls of this page.
     pub calls: Vec<CallHit>,
-    /// Give this to get the next page; none: this is the last.
+    /// Cursor of the next page; null on the last page.
     pub next: Option<String>,
 }
 
-/// A call in a list, with where it fits the words that were looked for.
+/// A call in a list, with the places in its transcript that match the search.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CallHit {
-    /// The call.
+    /// The call's record.
     #[serde(flatten)]
     pub call: CallRecord,
-    /// The first places where the words were said.
+    /// The first matching places.
     pub hits: Vec<SearchHit>,
 }
 
-/// A place in a transcript.
+/// A matching place in a transcript.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Hit)]
 pub struct SearchHit {
-    /// Where it was said, on the call's clock.
+    /// Start of the segment on the call's clock, in milliseconds.
     pub start_ms: u64,
-    /// The words around it, in pieces; every second piece, from the second on, is what was looked
-    /// for.
+    /// The surrounding text, in pieces; every second piece, starting with the second, is a match.
     pub pieces: Vec<String>,
 }
 
-/// A stream of a call that was opened.
+/// A stream of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamRecord {
-    /// The stream.
     pub sid: StreamSid,
-    /// The how manyth of its call, from 1.
+    /// The stream's index within the call, from 1.
     pub number: u32,
-    /// How long after the call's first stream it began: where its own clock is on the call's.
+    /// Time from the start of the call's first stream to the start of this one, in milliseconds: the offset
+    /// of the stream's clock on the call's clock.
     pub start_offset_ms: u64,
-    /// Why it ended, if it has.
+    /// Why the stream ended; `None` while it is open.
     pub ended: Option<EndReason>,
 }
 
-/// What someone may do.
+/// A user's permissions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Everything.
+    /// All permissions.
     Admin,
-    /// Call, and see own calls.
+    /// May place calls, and see their own.
     User,
 }
 
-/// Someone who may sign in.
+/// A user who can sign in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct User {
-    /// Names this user for good.
+    /// Identifies the user permanently.
     pub id: UserId,
-    /// What is typed to sign in: unique, whatever the case.
+    /// The name for signing in: unique, ignoring case.
     pub name: String,
-    /// What this user may do.
+    /// The user's permissions.
     pub role: Role,
-    /// Since when.
+    /// Time when the user was created.
     pub created_at: UtcTime,
-    /// Whether somebody else set the password: the user must choose another before anything else.
+    /// Whether another user set the password: the user must change it before they can use the server.
     pub password_is_temporary: bool,
-    /// Whether signing in takes more than the password: an authenticator app, or a passkey.
+    /// Whether signing in requires a second factor: an authenticator app or a passkey.
     pub has_second_factor: bool,
 }
 
-/// An authenticator app. `Debug` does not show its secret.
+/// A user's authenticator app. `Debug` does not show its secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TotpRecord {
-    /// What the app and this server share.
+    /// The secret shared by the app and this server.
     pub secret: Vec<u8>,
-    /// Since when.
     pub created_at: UtcTime,
 }
 
@@ -416,86 +401,79 @@ impl fmt::Debug for TotpRecord {
     }
 }
 
-/// A passkey that is to be kept.
+/// A passkey to store. Fields as in [`Passkey`].
 #[derive(Debug, Clone, Copy)]
 pub struct NewPasskey<'a> {
-    /// Whose.
     pub user: UserId,
-    /// What the user's device calls it.
+    /// The credential ID, chosen by the user's device.
     pub credential_id: &'a [u8],
-    /// How the user's devices name the user.
     pub user_handle: &'a [u8],
-    /// What its user calls it.
     pub name: &'a str,
-    /// JSON: its public key, and what else verifies an answer.
     pub credential: &'a str,
 }
 
-/// A passkey that is kept.
+/// A stored passkey.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Passkey {
-    /// Names it for good.
+    /// Identifies the passkey permanently.
     pub id: i64,
-    /// Whose.
     pub user_id: UserId,
-    /// How the user's devices name the user.
+    /// The `WebAuthn` user handle: the user's name on their devices.
     pub user_handle: Vec<u8>,
-    /// What its user calls it.
+    /// The name that the user gave it.
     pub name: String,
-    /// JSON: its public key, and what else verifies an answer.
+    /// JSON: the public key, and the other data that verifies an assertion.
     pub credential: String,
-    /// Since when.
     pub created_at: UtcTime,
-    /// When it was last used.
+    /// Time of the last use.
     pub used_at: Option<UtcTime>,
 }
 
-/// A session that begins; its user has just proved to be there.
+/// A session to start. Its user has just confirmed their identity.
 #[derive(Debug, Clone, Copy)]
 pub struct NewSession<'a> {
     /// SHA-256 of the cookie's secret.
     pub hash: &'a [u8; 32],
-    /// Who.
     pub user: UserId,
-    /// The address of the client; empty: not known.
+    /// The client's address; empty if unknown.
     pub address: &'a str,
-    /// What the browser calls itself; cut at [`limits::USER_AGENT_BYTES_MAX`](crate::limits::USER_AGENT_BYTES_MAX).
+    /// The browser's `User-Agent`, truncated to
+    /// [`limits::USER_AGENT_BYTES_MAX`](crate::limits::USER_AGENT_BYTES_MAX).
     pub user_agent: &'a str,
 }
 
-/// A signed-in browser.
+/// A session of a browser.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionRecord {
     /// SHA-256 of the cookie's secret.
     pub hash: [u8; 32],
-    /// Who.
     pub user: User,
-    /// When it began; it ends for good some time after, used or not.
+    /// Time of its start; it expires [`limits::SESSION_AGE_MAX`](crate::limits::SESSION_AGE_MAX) later, used
+    /// or not.
     pub created_at: UtcTime,
-    /// When it was last used; it ends some time after.
+    /// Time of its last use; it expires [`limits::SESSION_IDLE_MAX`](crate::limits::SESSION_IDLE_MAX) later.
     pub used_at: UtcTime,
-    /// When its user last proved to be there, by a password or a second factor.
+    /// Time when its user last confirmed their identity, by a password or a second factor.
     pub confirmed_at: UtcTime,
-    /// The address that it was begun from; empty: not known.
+    /// The client's address at the sign-in; empty if unknown.
     pub address: String,
-    /// What the browser called itself then.
+    /// The browser's `User-Agent` at the sign-in.
     pub user_agent: String,
-    /// Names the session in the identities of its browser at Twilio. Stays when the session is
-    /// renewed under another hash.
+    /// Identifies the session in its browser's identities at Twilio. It stays when the session is renewed
+    /// under another hash.
     pub phone_tag: u64,
 }
 
 /// A session that was ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EndedSession {
-    /// Whose it was.
     pub user: UserId,
-    /// What named it at Twilio.
+    /// As in [`SessionRecord::phone_tag`].
     pub phone_tag: u64,
 }
 
 impl EndedSession {
-    /// What is left of a session.
+    /// Returns the fields of `session` that are needed after its end.
     pub fn from_session(session: &SessionRecord) -> Self {
         Self {
             user: session.user.id,
@@ -504,56 +482,55 @@ impl EndedSession {
     }
 }
 
-/// A browser that has registered at Twilio, so that incoming calls ring it.
+/// A browser registered at Twilio, which incoming calls ring.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegistrationRecord {
-    /// Names the registration.
     pub id: RegistrationId,
-    /// What the browser is called at Twilio.
+    /// The browser's client identity at Twilio.
     pub identity: ClientIdentity,
-    /// When the registration was first told.
+    /// Time when the registration was first reported.
     pub since: UtcTime,
-    /// When its pass to Twilio ends, and the registration with it.
+    /// Expiry of its access token, and of the registration with it.
     pub expires_at: UtcTime,
 }
 
-/// A machine's way in.
+/// An API token, for access by programs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ApiToken {
-    /// Names it for good.
+    /// Identifies the token permanently.
     pub id: i64,
-    /// Whose rights it has.
+    /// The owner; the token has at most their permissions.
     pub user_id: UserId,
-    /// What it is for, in the user's words.
+    /// Its purpose, as described by the user.
     pub name: String,
-    /// What it may do.
+    /// The permitted operations.
     pub scopes: Vec<Scope>,
-    /// Since when.
+    /// Time when it was created.
     pub created_at: UtcTime,
-    /// Until when; none: until it is taken back.
+    /// Time when it expires; null if it is valid until it is revoked.
     pub expires_at: Option<UtcTime>,
-    /// When it was last used, to the minute.
+    /// Time of the last use, to the minute.
     pub used_at: Option<UtcTime>,
 }
 
-/// Something that an API token may do.
+/// A permission of an API token.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
 )]
 pub enum Scope {
-    /// Read calls, transcripts and audio, and listen to live ones.
+    /// Read calls, transcripts and audio, and subscribe to live calls.
     #[serde(rename = "calls:read")]
     CallsRead,
-    /// Change, end, record and delete calls.
+    /// Edit, end, record and delete calls.
     #[serde(rename = "calls:write")]
     CallsWrite,
-    /// Read the operator's figures.
+    /// Read the operator's metrics.
     #[serde(rename = "metrics")]
     Metrics,
 }
 
-/// What a deleted call leaves to be deleted elsewhere.
+/// What remains to be deleted elsewhere after a call was deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeletedCall {
     /// Its recordings at Twilio.

@@ -1,33 +1,32 @@
-//! From what a user types to what the full-text index is asked, and from its answer to pieces of
+//! Translates a user's search into queries of the full-text index, and the index's output into pieces of
 //! text. Pure: no I/O.
 //!
-//! What is typed is never the index's syntax: every word goes in as a quoted string, whatever is in
-//! it (<https://www.sqlite.org/fts5.html#fts5_strings>).
+//! A user's input is never parsed as the index's syntax: every term is passed as a quoted string, whatever it
+//! contains (<https://www.sqlite.org/fts5.html#fts5_strings>).
 
 use super::error::StoreError;
 use crate::limits;
 
-/// Stands before what was looked for, in the index's answer. A control character, which no
-/// recogniser writes.
+/// Marks the start of a match in the index's output: a control character, which no recognizer writes.
 pub(super) const HIT_START: char = '\u{2}';
 
-/// Stands after it.
+/// Marks the end of a match.
 pub(super) const HIT_END: char = '\u{3}';
 
-/// Words that must all be there.
+/// A query; all of its terms must match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SearchQuery {
-    /// Each an expression of the index; the last word may be the beginning of one.
+    /// FTS5 expressions. The last one matches prefixes.
     pub(super) terms: Vec<String>,
 }
 
 impl SearchQuery {
-    /// Reads what a user typed; `None` when that is only space. Without a letter or a digit in it,
-    /// there is nothing that the index could hold, and no terms.
+    /// Parses a user's input; `None` if it contains only whitespace. Input without a letter or digit results
+    /// in no terms, because the index cannot contain it.
     pub(super) fn parse(text: &str) -> Result<Option<Self>, StoreError> {
         let max = limits::SEARCH_BYTES_MAX;
         if text.len() > max {
-            let what = "the text to look for";
+            let what = "the search text";
             return Err(StoreError::TooLong { what, max });
         }
         if text.trim().is_empty() {
@@ -45,7 +44,7 @@ impl SearchQuery {
         Ok(Some(Self { terms }))
     }
 
-    /// The expression that any of the words fits.
+    /// Returns an FTS5 expression that matches any of the terms.
     pub(super) fn any_term(&self) -> String {
         self.terms.join(" OR ")
     }
@@ -56,7 +55,7 @@ fn quote_term(word: &str) -> String {
     format!("\"{plain}\"")
 }
 
-/// Cuts a marked text at its marks: every second piece, from the second on, was marked.
+/// Splits a text at its marks: every second piece, starting with the second, was marked.
 pub(super) fn split_at_marks(marked: &str) -> Vec<String> {
     let mut pieces = vec![String::new()];
     for c in marked.chars() {
@@ -78,8 +77,8 @@ pub(super) fn split_at_marks(marked: &str) -> Vec<String> {
     pieces
 }
 
-/// What to look for in telephone numbers and names: a number as people write it becomes its
-/// digits.
+/// Normalises a search for a party: a telephone number in any notation is reduced to its digits and plus
+/// signs.
 pub(super) fn normalize_party_query(text: &str) -> String {
     let text = text.trim();
     let is_number = text
@@ -139,7 +138,7 @@ mod tests {
             ["", "a", " ", "b"]
         );
         assert_eq!(split_at_marks("no marks"), ["no marks"]);
-        // Marks that the text itself brings do no harm.
+        // Marks in the text itself are harmless.
         assert_eq!(
             split_at_marks("\u{3}a\u{2}\u{2}b\u{3}c\u{3}"),
             ["a", "b", "c"]

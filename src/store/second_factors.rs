@@ -1,4 +1,4 @@
-//! The verbs for what signing in takes beside the password.
+//! Operations on second factors.
 
 use tracing::Instrument;
 
@@ -10,16 +10,17 @@ use crate::ids::UserId;
 use crate::limits;
 use crate::telemetry::SPAN_TARGET;
 
-/// Second factors; hashes are SHA-256 of recovery codes. A user who has none gets recovery codes with
-/// the first factor, and loses them with the last.
+/// Second factors; hashes are SHA-256 of recovery codes. A user gets recovery codes with the first factor,
+/// and loses them with the last.
 impl Store {
-    /// The user's authenticator app.
+    /// Returns the user's authenticator app.
     pub async fn totp(&self, user: UserId) -> Result<Option<TotpRecord>, StoreError> {
         timed_query!(self, totp(user))
     }
 
-    /// Sets an authenticator app up, in place of one that was; its code of `step` is used. Whether the
-    /// user gets these recovery codes: there were none. [`StoreError::NoSuchUser`].
+    /// Sets the user's authenticator app, replacing an existing one; its code of `step` counts as used.
+    /// Returns whether `codes` were stored, which happens if the user had no recovery codes. Returns
+    /// [`StoreError::NoSuchUser`].
     pub async fn set_totp(
         &self,
         user: UserId,
@@ -31,18 +32,19 @@ impl Store {
         timed_query!(self, set_totp(user, secret, step, codes, now))
     }
 
-    /// Uses the code of a step up, and those of earlier ones. `false`: it was used already.
+    /// Marks the codes up to `step` as used. Returns `false` if the code of `step` was used before.
     pub async fn use_totp_step(&self, user: UserId, step: u64) -> Result<bool, StoreError> {
         timed_query!(self, use_totp_step(user, step))
     }
 
-    /// Takes the user's authenticator app away. `false`: there was none.
+    /// Removes the user's authenticator app. Returns `false` if there was none.
     pub async fn remove_totp(&self, user: UserId) -> Result<bool, StoreError> {
         timed_query!(self, remove_totp(user))
     }
 
-    /// Keeps a passkey, and whether the user gets these recovery codes: there were none. A passkey
-    /// that somebody has already is [`PasskeyExists`](super::StoreConflict::PasskeyExists).
+    /// Stores a passkey. Returns it, and whether `codes` were stored, which happens if the user had no
+    /// recovery codes. Returns [`PasskeyExists`](super::StoreConflict::PasskeyExists) if the passkey is
+    /// registered to any user.
     pub async fn add_passkey(
         &self,
         new: &NewPasskey<'_>,
@@ -53,23 +55,23 @@ impl Store {
         timed_query!(self, add_passkey(new, codes, now))
     }
 
-    /// Whether anybody has a passkey.
+    /// Whether any user has a passkey.
     pub async fn has_passkeys(&self) -> Result<bool, StoreError> {
         timed_query!(self, has_passkeys())
     }
 
-    /// The user's passkeys, the oldest first.
+    /// Returns the user's passkeys, oldest first.
     pub async fn passkeys(&self, user: UserId) -> Result<Vec<Passkey>, StoreError> {
         timed_query!(self, passkeys(user))
     }
 
-    /// The passkey that a device calls so.
+    /// Returns the passkey with this credential ID.
     pub async fn passkey(&self, credential_id: &[u8]) -> Result<Option<Passkey>, StoreError> {
         timed_query!(self, passkey(credential_id))
     }
 
-    /// A passkey was used: what is kept of it becomes `is`. `false`: it is not `was` any more, for it
-    /// was used or taken away meanwhile.
+    /// Stores the use of a passkey: replaces its credential `was` by `is`. Returns `false` if the credential
+    /// is no longer `was`, because the passkey was used or removed in the meantime.
     pub async fn use_passkey(
         &self,
         id: i64,
@@ -80,17 +82,17 @@ impl Store {
         timed_query!(self, use_passkey(id, was, is, now))
     }
 
-    /// Takes a passkey away. `false`: this user has no such passkey.
+    /// Removes a passkey. Returns `false` if this user has no such passkey.
     pub async fn remove_passkey(&self, id: i64, user: UserId) -> Result<bool, StoreError> {
         timed_query!(self, remove_passkey(id, user))
     }
 
-    /// How many recovery codes of the user are good.
+    /// Returns the number of the user's unused recovery codes.
     pub async fn recovery_codes_left(&self, user: UserId) -> Result<u32, StoreError> {
         timed_query!(self, recovery_codes_left(user))
     }
 
-    /// Gives the user these recovery codes in place of all others.
+    /// Replaces all recovery codes of the user.
     pub async fn replace_recovery_codes(
         &self,
         user: UserId,
@@ -99,7 +101,7 @@ impl Store {
         timed_query!(self, replace_recovery_codes(user, codes))
     }
 
-    /// Uses a recovery code up. `false`: this user has no such code.
+    /// Consumes a recovery code. Returns `false` if this user has no such code.
     pub async fn use_recovery_code(
         &self,
         user: UserId,
@@ -108,7 +110,7 @@ impl Store {
         timed_query!(self, use_recovery_code(user, code))
     }
 
-    /// Takes every second factor of the user away, and the recovery codes. `false`: there was none.
+    /// Removes all second factors and recovery codes of the user. Returns `false` if there was no factor.
     pub async fn reset_second_factors(&self, user: UserId) -> Result<bool, StoreError> {
         timed_query!(self, "reset_factors" => reset_second_factors(user))
     }

@@ -1,4 +1,4 @@
-//! The verbs for sessions of browsers and API tokens of machines.
+//! Operations on sessions of browsers and API tokens of programs.
 
 use tracing::Instrument;
 
@@ -13,8 +13,8 @@ use crate::telemetry::SPAN_TARGET;
 
 /// Sessions of browsers; hashes are SHA-256 of their secrets.
 impl Store {
-    /// Signs a browser in; beyond [`limits::SESSIONS_PER_USER_MAX`] another of the user's is signed
-    /// out. [`StoreError::NoSuchUser`].
+    /// Starts a session. Beyond [`limits::SESSIONS_PER_USER_MAX`], the user's least recently used one ends.
+    /// Returns [`StoreError::NoSuchUser`].
     pub async fn begin_session(
         &self,
         new: &NewSession<'_>,
@@ -25,7 +25,7 @@ impl Store {
         timed_query!(self, begin_session(&new, now))
     }
 
-    /// [`begin_session`](Self::begin_session) for a browser that a test does not describe.
+    /// [`begin_session`](Self::begin_session) without address and `User-Agent`, for tests.
     #[cfg(test)]
     pub(crate) async fn open_session(
         &self,
@@ -43,28 +43,28 @@ impl Store {
         self.begin_session(&new, now).await
     }
 
-    /// The session, however old it is.
+    /// Returns the session, whether or not it has expired.
     pub async fn session(&self, hash: &[u8; 32]) -> Result<Option<SessionRecord>, StoreError> {
         timed_query!(self, session(hash))
     }
 
-    /// The user's sessions, however old they are, the latest used first.
+    /// Returns the user's sessions, whether or not they have expired, the most recently used first.
     pub async fn sessions(&self, user: UserId) -> Result<Vec<SessionRecord>, StoreError> {
         timed_query!(self, sessions(user))
     }
 
-    /// The session was used.
+    /// Stores the time of the session's last use.
     pub async fn touch_session(&self, hash: &[u8; 32], now: UtcTime) -> Result<(), StoreError> {
         timed_query!(self, touch_session(hash, now))
     }
 
-    /// The session's user has just proved to be there.
+    /// Stores that the session's user has just confirmed their identity.
     pub async fn confirm_session(&self, hash: &[u8; 32], now: UtcTime) -> Result<(), StoreError> {
         timed_query!(self, confirm_session(hash, now))
     }
 
-    /// Signs a user out everywhere, and goes on with one new session, which keeps the `phone_tag` of
-    /// the session `own`; returns the sessions that were ended. [`StoreError::NoSuchUser`].
+    /// Ends all sessions of a user and starts a new one, which keeps the `phone_tag` of the session `own`.
+    /// Returns the other ended sessions. Returns [`StoreError::NoSuchUser`].
     pub async fn renew_session(
         &self,
         own: Option<&[u8; 32]>,
@@ -76,18 +76,18 @@ impl Store {
         timed_query!(self, renew_session(own, &new, now))
     }
 
-    /// Signs a browser out. `None`: it was not signed in.
+    /// Ends a session. Returns `None` if there was no such session.
     pub async fn close_session(&self, hash: &[u8; 32]) -> Result<Option<EndedSession>, StoreError> {
         timed_query!(self, close_session(hash))
     }
 
-    /// Signs a user out everywhere; returns the sessions that were ended.
+    /// Ends all sessions of a user, and returns them.
     pub async fn close_sessions(&self, user: UserId) -> Result<Vec<EndedSession>, StoreError> {
         timed_query!(self, close_sessions(user))
     }
 
-    /// Remembers that a browser has signed in as a user, by the hash of its secret. Forgets the browser
-    /// that signed in least recently beyond [`limits::KNOWN_BROWSERS_PER_USER_MAX`].
+    /// Stores that a browser has signed in as a user, by the hash of its secret. Beyond
+    /// [`limits::KNOWN_BROWSERS_PER_USER_MAX`], the browser with the least recent sign-in is deleted.
     pub async fn remember_browser(
         &self,
         hash: &[u8; 32],
@@ -107,8 +107,8 @@ impl Store {
         timed_query!(self, "knows_browser" => is_known_browser(hash, name, signed_in_after))
     }
 
-    /// Forgets sessions that began before one time, or were last used before the other; returns
-    /// how many.
+    /// Deletes sessions that started before `created_before` or were last used before `used_before`. Returns
+    /// their number.
     pub async fn sweep_sessions(
         &self,
         created_before: UtcTime,
@@ -118,9 +118,9 @@ impl Store {
     }
 }
 
-/// API tokens of machines; hashes are SHA-256 of the tokens.
+/// API tokens; hashes are SHA-256 of the tokens.
 impl Store {
-    /// Makes a token. [`StoreError::NoSuchUser`].
+    /// Creates a token. Returns [`StoreError::NoSuchUser`].
     pub async fn add_api_token(
         &self,
         hash: &[u8; 32],
@@ -137,27 +137,27 @@ impl Store {
         )
     }
 
-    /// The token and its user, whether or not it has expired.
+    /// Returns the token and its user, whether or not it has expired.
     pub async fn api_token(&self, hash: &[u8; 32]) -> Result<Option<(ApiToken, User)>, StoreError> {
         timed_query!(self, api_token(hash))
     }
 
-    /// The user's tokens, the oldest first.
+    /// Returns the user's tokens, oldest first.
     pub async fn api_tokens(&self, user: UserId) -> Result<Vec<ApiToken>, StoreError> {
         timed_query!(self, api_tokens(user))
     }
 
-    /// Takes a token back. `false`: this user has no such token.
+    /// Revokes a token. Returns `false` if this user has no such token.
     pub async fn remove_api_token(&self, id: i64, user: UserId) -> Result<bool, StoreError> {
         timed_query!(self, remove_api_token(id, user))
     }
 
-    /// Takes back all tokens of a user; returns how many.
+    /// Revokes all tokens of a user. Returns their number.
     pub async fn remove_api_tokens(&self, user: UserId) -> Result<u64, StoreError> {
         timed_query!(self, remove_api_tokens(user))
     }
 
-    /// The token was used.
+    /// Stores the time of the token's last use.
     pub async fn touch_api_token(&self, id: i64, now: UtcTime) -> Result<(), StoreError> {
         timed_query!(self, touch_api_token(id, now))
     }

@@ -16,7 +16,7 @@ use crate::store::{CallFilter, CallHit, CallPage, SearchHit};
 
 type ListQuery = QueryBuilder<sqlx::Sqlite>;
 
-/// Whether there is something to listen to.
+/// SQL condition: the call has audio.
 const RECORDED: &str = "(c.has_audio OR EXISTS (SELECT 1 FROM recordings r \
      WHERE r.call_id = c.id AND r.status NOT IN ('absent', 'failed')))";
 
@@ -53,7 +53,7 @@ impl SqliteStore {
             query.push_bind(cursor.sid.as_str().to_owned()).push(")");
         }
         query.push(" ORDER BY c.started_at DESC, c.sid DESC LIMIT ");
-        // One more than is shown tells whether there is a next page.
+        // One more than the page holds shows whether there is a next page.
         query.push_bind(i64::from(limit) + 1);
         let mut connection = self.readers.begin().await?;
         let mut rows: Vec<CallRow> = query.build_query_as().fetch_all(&mut *connection).await?;
@@ -116,7 +116,7 @@ fn push_filters(query: &mut ListQuery, filter: &CallFilter) {
     }
 }
 
-/// The word was said, or stands in what is known of the call.
+/// Adds the condition that the term occurs in the transcript or in the call's own fields.
 fn push_search_term(query: &mut ListQuery, term: &str) {
     query.push(
         " AND (c.id IN (SELECT call_id FROM segments WHERE id IN \
@@ -128,13 +128,13 @@ fn push_search_term(query: &mut ListQuery, term: &str) {
     query.push("))");
 }
 
-/// The first places of the call where one of the words was said.
+/// Returns the call's first segments that contain one of the terms.
 async fn load_hits(
     connection: &mut SqliteConnection,
     call: i64,
     search: &SearchQuery,
 ) -> Result<Vec<SearchHit>, StoreError> {
-    // The index is asked for the stretch of rows that the call lies in, not for all of its places.
+    // The query is limited to the row IDs of this call, so that the index does not return every match.
     let rows: Vec<(i64, String)> = sqlx::query_as(
         "SELECT s.start_ms, snippet(segments_fts, 0, ?2, ?3, '…', 16) \
          FROM segments_fts JOIN segments s ON s.id = segments_fts.rowid \

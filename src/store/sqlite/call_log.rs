@@ -1,4 +1,4 @@
-//! What happened to calls: lines that only grow, within a bound.
+//! The logs of calls: append-only, bounded.
 
 use sqlx::SqliteConnection;
 
@@ -9,8 +9,8 @@ use crate::limits;
 use crate::store::CallLogEntry;
 use crate::store::error::StoreError;
 
-/// Adds a line to the call's log. Where that is one too many, the oldest line of the user and kind
-/// that have the most leaves, so that nothing that repeats pushes out what is rare.
+/// Appends an entry to the call's log. Beyond [`limits::LOG_ENTRIES_MAX`], deletes the oldest entry of the
+/// user and kind with the most, so that frequent events do not displace rare ones.
 pub(super) async fn append_entry(
     transaction: &mut SqliteConnection,
     call: i64,
@@ -39,7 +39,7 @@ pub(super) async fn append_entry(
     Ok(())
 }
 
-/// The latest lines of the call's log, in order of time.
+/// Returns the latest entries of the call's log, in order of time.
 pub(super) async fn load_call_log(
     connection: &mut SqliteConnection,
     call: i64,

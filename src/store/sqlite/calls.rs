@@ -1,4 +1,4 @@
-//! Calls as rows: opened, read, edited.
+//! Calls: creating, reading and editing their rows.
 
 use sqlx::SqliteConnection;
 
@@ -14,7 +14,7 @@ use crate::store::legs::{
 use crate::store::{CallDetail, CallEdit, CallRecord, Leg, NewCall, Party, TranscriptState};
 use crate::transcript::{CallStatus, Direction};
 
-/// Everything of a [`CallRow`], from `calls c`.
+/// A query for all columns of a [`CallRow`], from `calls c`.
 macro_rules! select_calls {
     ($($rest:literal)?) => {
         concat!(
@@ -30,7 +30,7 @@ macro_rules! select_calls {
 }
 pub(super) use select_calls;
 
-/// A call as the database has it.
+/// A row of `calls`, with the status of its latest recording.
 #[derive(sqlx::FromRow)]
 pub(super) struct CallRow {
     pub(super) id: i64,
@@ -77,12 +77,12 @@ impl CallRow {
     }
 }
 
-/// A stored SID.
+/// Parses a stored SID.
 pub(super) fn parse_call_sid(text: &str) -> Result<CallSid, StoreError> {
     CallSid::parse(text).map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
-/// What a call's record follows from, and what it was when it was read.
+/// The values from which a call's record is derived, and the stored record.
 pub(super) struct CallAggregate {
     pub(super) id: i64,
     pub(super) opening: Option<CallOpening>,
@@ -145,7 +145,7 @@ impl LegRow {
 }
 
 impl CallAggregate {
-    /// Reads the call with this number.
+    /// Loads the call with this row ID.
     pub(super) async fn load(
         transaction: &mut SqliteConnection,
         id: i64,
@@ -188,7 +188,7 @@ impl CallAggregate {
         })
     }
 
-    /// Makes a call of which nothing is known but its name.
+    /// Creates a call with only its SID known.
     pub(super) async fn create(
         transaction: &mut SqliteConnection,
         sid: &CallSid,
@@ -218,8 +218,8 @@ impl CallAggregate {
         })
     }
 
-    /// The call that the leg belongs to, or a new one of this name; [`StoreError::NoSuchCall`] if
-    /// it was deleted.
+    /// Loads the call that the leg belongs to, or creates one with this SID. Returns
+    /// [`StoreError::NoSuchCall`] if it was deleted.
     pub(super) async fn load_or_create(
         transaction: &mut SqliteConnection,
         leg: &CallSid,
@@ -234,7 +234,7 @@ impl CallAggregate {
         Self::create(transaction, leg, now).await
     }
 
-    /// The leg of this name; a new one if nobody knows it.
+    /// Returns the leg with this SID; adds it if it is unknown.
     pub(super) fn leg_mut(&mut self, sid: &CallSid, is_child: bool) -> &mut LegState {
         let known = self.legs.iter().position(|leg| leg.sid == *sid);
         let index = known.unwrap_or_else(|| {
@@ -244,14 +244,14 @@ impl CallAggregate {
         &mut self.legs[index]
     }
 
-    /// Writes what follows now, if it is not what is stored; returns the status before and now. An
-    /// owner that is known stays.
+    /// Derives the call's record and stores it if it differs. Returns the status before and now. A known
+    /// owner stays.
     pub(super) async fn save_outcome(
         &self,
         transaction: &mut SqliteConnection,
     ) -> Result<(CallStatus, CallStatus), StoreError> {
         if let Some(user) = find_owner(&self.legs).filter(|_| !self.has_owner) {
-            // Nobody's, if that user is gone.
+            // No owner if that user was removed.
             sqlx::query(
                 "UPDATE calls SET user_id = (SELECT id FROM users WHERE id = ?) WHERE id = ?",
             )
@@ -289,7 +289,7 @@ impl CallAggregate {
     }
 }
 
-/// A call's legs, the parent first.
+/// Returns a call's legs, parent first.
 async fn load_legs(
     transaction: &mut SqliteConnection,
     id: i64,
@@ -305,7 +305,7 @@ async fn load_legs(
     rows.into_iter().map(LegRow::into_leg_state).collect()
 }
 
-/// Writes a leg of the call.
+/// Stores a leg of the call.
 pub(super) async fn save_leg(
     transaction: &mut SqliteConnection,
     id: i64,
@@ -450,7 +450,7 @@ impl SqliteStore {
         &self,
         call: &CallSid,
     ) -> Result<Option<CallDetail>, StoreError> {
-        // One look at one moment: its parts fit together.
+        // One transaction, so that all parts are from the same snapshot.
         let mut connection = self.readers.begin().await?;
         let row: Option<CallRow> = sqlx::query_as(select_calls!(
             "WHERE c.id = (SELECT call_id FROM legs WHERE sid = ?)"
@@ -536,7 +536,7 @@ impl SqliteStore {
     }
 }
 
-/// Writes what an opening says, where nothing was known.
+/// Stores an opening; known values stay.
 async fn save_opening(
     transaction: &mut SqliteConnection,
     aggregate: &CallAggregate,
@@ -545,7 +545,7 @@ async fn save_opening(
     let opening = aggregate
         .opening
         .as_ref()
-        .expect("the caller has just made it");
+        .expect("the caller has just set it");
     sqlx::query(
         "UPDATE calls SET opened_at = ?, opened_direction = ?, opened_from = ?, opened_to = ?, \
          user_id = coalesce(user_id, (SELECT id FROM users WHERE id = ?)), announced = announced OR ?, \

@@ -1,4 +1,4 @@
-//! What is deleted is gone: rows, index, journal.
+//! Deletes calls from the rows, the full-text index and the journal.
 
 use super::{SqliteStore, call_id_of_leg};
 use crate::clock::UtcTime;
@@ -30,7 +30,7 @@ impl SqliteStore {
             .bind(now.minus(limits::DELETED_LEG_AGE_MAX).millis())
             .execute(&mut *transaction)
             .await?;
-        // Everything else goes with it, the index through the triggers.
+        // Foreign keys delete the dependent rows, and triggers delete the index entries.
         sqlx::query("DELETE FROM calls WHERE id = ?")
             .bind(id)
             .execute(&mut *transaction)

@@ -1,4 +1,4 @@
-//! Status callbacks: repetitions known, children joined to their parents, conclusions written.
+//! Status callbacks: detects repetitions, joins children to their parents, stores the derived records.
 
 use sqlx::SqliteConnection;
 
@@ -87,7 +87,7 @@ async fn apply_leg(
         CallAggregate::load_or_create(transaction, parent.unwrap_or(&update.leg), at).await?;
     let known_as = call_id_of_leg(transaction, update.leg.as_str()).await?;
     if let Some(other) = known_as.filter(|other| *other != aggregate.id) {
-        // It was taken for a call of its own until now.
+        // Until now this leg was taken for a call of its own.
         aggregate = merge_calls(transaction, aggregate, other).await?;
     }
     let known = aggregate.legs.iter().any(|leg| leg.sid == update.leg);
@@ -105,7 +105,7 @@ async fn apply_leg(
     Ok((from != to).then_some(StatusChange { from, to }))
 }
 
-/// Whether no callback of this token has counted yet. One without a token always is.
+/// Whether this is the first callback with its token. A callback without a token always counts as the first.
 pub(super) async fn is_first_delivery(
     transaction: &mut SqliteConnection,
     token: Option<&str>,
@@ -123,7 +123,8 @@ pub(super) async fn is_first_delivery(
     if kept.rows_affected() == 0 {
         return Ok(false);
     }
-    // The oldest have the lowest numbers. A few at a time, so that no callback pays for many.
+    // The oldest have the lowest IDs. At most 8 are deleted at a time, so that no single callback pays for
+    // many.
     sqlx::query(
         "DELETE FROM callbacks WHERE id IN (SELECT id FROM callbacks ORDER BY id LIMIT 8) \
          AND (seen_at < ? OR id <= ?)",
@@ -135,8 +136,7 @@ pub(super) async fn is_first_delivery(
     Ok(true)
 }
 
-/// Makes all that belongs to the call `other` belong to `aggregate`, because its leg turned out to be a
-/// child.
+/// Moves all data of the call `other` to `aggregate`, because its leg turned out to be a child.
 async fn merge_calls(
     transaction: &mut SqliteConnection,
     aggregate: CallAggregate,
@@ -149,7 +149,7 @@ async fn merge_calls(
          (SELECT coalesce(max(number), 0) FROM streams WHERE call_id = ?1), call_id = ?1 \
          WHERE call_id = ?2",
         "UPDATE log_entries SET call_id = ?1 WHERE call_id = ?2",
-        // A segment of the same name is the same segment.
+        // A segment with the same ID is the same segment.
         "UPDATE OR IGNORE segments SET call_id = ?1 WHERE call_id = ?2",
         "UPDATE calls SET user_id = coalesce(calls.user_id, o.user_id), \
          announced = calls.announced OR o.announced, \

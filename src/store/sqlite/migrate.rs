@@ -1,6 +1,5 @@
-//! The way of a database from one step of its tables to another, also back to one that an older
-//! program knows. Only when somebody asks for it, with nobody else at the file, and on the way back
-//! with a copy of how it was.
+//! Migrates a database to another step, including back to one that an older program knows. It runs only on
+//! request, with exclusive access to the file. Before a downgrade, it copies the database.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +16,7 @@ use crate::store::error::StoreError;
 const SQLITE_BUSY: &str = "5";
 
 impl SqliteStore {
-    /// The newest step that this program knows.
+    /// Returns the newest migration step that this program knows.
     pub(in crate::store) fn latest_migration_version() -> i64 {
         MIGRATOR
             .iter()
@@ -26,12 +25,12 @@ impl SqliteStore {
             .unwrap_or(0)
     }
 
-    /// The step that the file is at.
+    /// Returns the file's migration step.
     pub(in crate::store) async fn migration_version(file: &Path) -> Result<i64, StoreError> {
         if !file.exists() {
             return Err(unusable(
                 file,
-                "is not there: check DATA_DIR and DATABASE_URL",
+                "does not exist: check DATA_DIR and DATABASE_URL",
             ));
         }
         let options = SqliteConnectOptions::new().filename(file).read_only(true);
@@ -42,7 +41,7 @@ impl SqliteStore {
         Ok(version)
     }
 
-    /// Brings the file to a step.
+    /// Migrates the file to the given step.
     pub(in crate::store) async fn migrate_to(
         file: &Path,
         to: i64,
@@ -53,8 +52,8 @@ impl SqliteStore {
         );
         if from > newest {
             let problem = format!(
-                "is at step {from}, and this program knows no later one than {newest}: run the \
-                 newer program's `callburner migrate --to {to}`"
+                "is at step {from}, and the newest step of this program is {newest}: run the newer \
+                 program's `callburner migrate --to {to}`"
             );
             return Err(unusable(file, problem));
         }
@@ -79,8 +78,7 @@ impl SqliteStore {
     }
 }
 
-/// A file that somebody else writes to, and takes his time: for measurements. Nobody else can write
-/// until it is dropped.
+/// Blocks all other writers of a database file until it is dropped: for measurements of a slow writer.
 #[derive(Debug)]
 pub struct WriteLock(#[expect(dead_code, reason = "closed when it is dropped")] SqliteConnection);
 
@@ -101,7 +99,7 @@ fn unusable(file: &Path, problem: impl Into<String>) -> StoreError {
     StoreError::UnusableDatabase { location, problem }
 }
 
-/// Zero: no tables yet.
+/// Returns the migration step; 0 if there are no tables.
 async fn read_migration_version(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
     let table = "SELECT count(*) FROM sqlite_master WHERE name = '_sqlx_migrations'";
     let tables: i64 = sqlx::query_scalar(table)
@@ -114,8 +112,8 @@ async fn read_migration_version(connection: &mut SqliteConnection) -> Result<i64
     Ok(sqlx::query_scalar(version).fetch_one(connection).await?)
 }
 
-/// The file with nobody else at it: leaving the write-ahead log is only for who is alone. The next
-/// server begins a new one.
+/// Opens the file with exclusive access, which leaving WAL mode requires. The next server switches back to
+/// WAL.
 async fn open_exclusive(file: &Path) -> Result<SqliteConnection, StoreError> {
     let options = SqliteConnectOptions::new()
         .filename(file)
@@ -133,7 +131,7 @@ async fn open_exclusive(file: &Path) -> Result<SqliteConnection, StoreError> {
     })
 }
 
-/// Copies the database as it is beside itself, for this user alone; where to.
+/// Copies the database to a file beside it, with access for this system user only. Returns the copy's path.
 async fn copy_database(
     file: &Path,
     version: i64,
@@ -143,15 +141,15 @@ async fn copy_database(
     copy.push(format!(".step-{version}"));
     let copy = PathBuf::from(copy);
     if copy.exists() {
-        let problem = format!("was copied before: move {} elsewhere first", copy.display());
+        let problem = format!("has an older copy: move {} elsewhere first", copy.display());
         return Err(unusable(file, problem));
     }
-    // SQLite writes into an empty file that is there, and keeps its permissions.
+    // SQLite writes into an existing empty file, and keeps its permissions.
     let created = create_private_file(&copy).await;
     created.map_err(|error| {
         unusable(
             file,
-            format!("cannot be copied ({error}): make room beside it"),
+            format!("cannot be copied ({error}): free space on its disk"),
         )
     })?;
     let written = sqlx::query("VACUUM INTO ?")
@@ -159,7 +157,7 @@ async fn copy_database(
         .execute(connection)
         .await;
     if let Err(error) = written {
-        let _ = tokio::fs::remove_file(&copy).await; // Half a copy is none.
+        let _ = tokio::fs::remove_file(&copy).await; // An incomplete copy is useless.
         return Err(error.into());
     }
     Ok(copy)

@@ -1,23 +1,23 @@
-//! The store on SQLite: one file, nothing else to run. SQL lives in this folder alone.
+//! The SQLite backend: one file, no other process. All SQL is in this folder.
 //!
-//! # What survives
+//! # Durability
 //!
-//! The journal is a write-ahead log with `synchronous = NORMAL`. What a verb has returned from is in
-//! the kernel's hands: it survives the end of the process in any way, `kill -9` too. It is on the
-//! disk itself from the next checkpoint on, or when the kernel writes it of its own accord (seconds):
-//! a power cut may take the last commits back, the newest first, but never tears one, and never
-//! damages the file (<https://www.sqlite.org/pragma.html#pragma_synchronous>).
+//! The journal is a write-ahead log with `synchronous = NORMAL`. When a method returns, its commit has been
+//! passed to the kernel: it survives any end of the process, including `kill -9`. It is on the disk from the
+//! next checkpoint on, or when the kernel writes it back (seconds). A power failure may roll back the last
+//! commits, newest first, but it never tears a commit and never damages the file
+//! (<https://www.sqlite.org/pragma.html#pragma_synchronous>).
 //!
-//! # Who waits for whom
+//! # Concurrency
 //!
-//! Readers never wait. SQLite has one writer at a time, so one connection writes, and writers queue
-//! for it in order; `BEGIN IMMEDIATE` takes the lock before anything is read, so that no decision
-//! is made on what another process (the command line) is about to change.
+//! Readers never wait. SQLite allows one writer at a time, so one connection writes, and writers queue for it
+//! in order. `BEGIN IMMEDIATE` takes the lock before anything is read, so that no decision is based on data
+//! that another process (the command line) is about to change.
 //!
-//! # What is deleted
+//! # Deletion
 //!
-//! `secure_delete` overwrites rows, the full-text index drops its entries at once, and the log is
-//! emptied into the file and cut to nothing, before a deletion counts as done.
+//! A deletion overwrites the rows (`secure_delete`), removes the entries of the full-text index at once, and
+//! checkpoints and truncates the write-ahead log before it returns.
 
 mod call_list;
 mod call_log;
@@ -48,32 +48,32 @@ pub use self::migrate::WriteLock;
 use super::error::StoreError;
 use crate::limits;
 
-/// The steps of `migrations/sqlite`, in order. A step that has been released never changes; a new
-/// one is seen when this file is compiled again. From the second on, each has its way back.
+/// The migrations in `migrations/sqlite`, in order. A released migration never changes; a new one is included
+/// when this file is compiled. All but the first have a down migration.
 static MIGRATOR: Migrator = sqlx::migrate!("src/store/migrations/sqlite");
 
-/// A database file, open.
+/// An open database file.
 pub(super) struct SqliteStore {
     /// One connection.
     writer: SqlitePool,
-    /// Several; the writer itself when the database is in memory, where there can be but one.
+    /// Several connections; for a database in memory, which can have only one connection, the writer itself.
     readers: SqlitePool,
-    /// `None`: in memory.
+    /// `None` for a database in memory.
     file: Option<PathBuf>,
 }
 
-/// A piece of work that is done whole or not at all.
+/// A transaction that writes.
 type WriteTransaction = Transaction<'static, sqlx::Sqlite>;
 
 impl SqliteStore {
-    /// Opens `file`, or a database in memory; makes what is missing, brings the tables up to date.
+    /// Opens `file`, or a database in memory. Creates missing files and migrates the tables.
     pub(super) async fn open(file: Option<&Path>) -> Result<Self, StoreError> {
         let options = match file {
             Some(file) => {
                 create_private_file(file).await.map_err(|error| StoreError::UnusableDatabase {
                     location: file.display().to_string(),
                     problem: format!(
-                        "cannot be opened ({error}): check the path, and that this user may write there"
+                        "cannot be opened ({error}): check the path, and that this user can write there"
                     ),
                 })?;
                 SqliteConnectOptions::new()
@@ -89,14 +89,14 @@ impl SqliteStore {
             .pragma("secure_delete", "ON")
             .pragma("temp_store", "MEMORY")
             .disable_statement_logging();
-        // A database in memory is gone with its connection, so that one is kept.
+        // A database in memory is lost with its connection, so that connection is kept.
         let mut pool = SqlitePoolOptions::new()
             .acquire_timeout(limits::STORE_WAIT_MAX)
             .idle_timeout(None)
             .max_lifetime(None);
         if file.is_some() {
-            // SQLite ends a transaction by itself when it cannot write, and sqlx does not hear of it:
-            // that connection would begin no other for ever
+            // When SQLite cannot write, it ends the transaction itself, and sqlx does not notice: that
+            // connection could never start another transaction
             // (<https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction>).
             pool = pool.before_acquire(|connection, _| {
                 let is_free = !connection.is_in_transaction();
@@ -124,9 +124,9 @@ impl SqliteStore {
 
     fn open_error(file: Option<&Path>, error: StoreError) -> StoreError {
         let problem = match error {
-            StoreError::Corrupt(what) => format!("cannot be read ({what}): restore a copy of it"),
+            StoreError::Corrupt(what) => format!("cannot be read ({what}): restore a backup of it"),
             StoreError::Unavailable(what) => format!(
-                "cannot be opened ({what}): check that no other program holds it, and that this user may write there"
+                "cannot be opened ({what}): check that no other program uses it, and that this user can write there"
             ),
             StoreError::UnusableDatabase { .. }
             | StoreError::DiskFull
@@ -144,18 +144,18 @@ impl SqliteStore {
     fn migration_error(file: Option<&Path>, error: MigrateError) -> StoreError {
         #[expect(
             clippy::wildcard_enum_match_arm,
-            reason = "the others cannot happen to steps that are compiled in"
+            reason = "the others cannot occur with migrations that are compiled in"
         )]
         let problem = match error {
             MigrateError::VersionMissing(version) => format!(
-                "was written by a newer CallBurner (step {version}): run that version, or have it \
-                 go back with `callburner migrate --to {}`, or restore the copy from before the \
-                 upgrade",
+                "was written by a newer CallBurner (step {version}): run that version, or \
+                 downgrade the database with its `callburner migrate --to {}`, or restore the \
+                 backup from before the upgrade",
                 Self::latest_migration_version()
             ),
             MigrateError::VersionMismatch(version) => format!(
-                "was made by another CallBurner than this one (step {version} differs): run the \
-                 version that made it"
+                "was created by a different build of CallBurner (step {version} differs): run the \
+                 build that created it"
             ),
             MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
                 return error.into();
@@ -166,12 +166,13 @@ impl SqliteStore {
         StoreError::UnusableDatabase { location, problem }
     }
 
-    /// Begins a piece of work that writes.
+    /// Starts a transaction that writes.
     async fn begin_write(&self) -> Result<WriteTransaction, StoreError> {
         Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
     }
 
-    /// Empties the write-ahead log into the file, and cuts it. Readers of older states hold that up.
+    /// Checkpoints the write-ahead log into the file and truncates it. Readers of older snapshots prevent
+    /// that.
     async fn checkpoint(&self) -> Result<(), StoreError> {
         if self.file.is_none() {
             return Ok(());
@@ -180,7 +181,9 @@ impl SqliteStore {
             .fetch_one(&self.writer)
             .await?;
         if busy != 0 {
-            tracing::warn!("deleted words stay in the database's -wal file until nobody reads it");
+            tracing::warn!(
+                "deleted text stays in the database's -wal file until its readers finish"
+            );
         }
         Ok(())
     }
@@ -210,7 +213,7 @@ impl SqliteStore {
         let Some(file) = self.file.clone() else {
             return Ok(None);
         };
-        // May wait for a disk that is not there.
+        // Blocks if the disk does not respond.
         let looked = tokio::task::spawn_blocking(move || rustix::fs::statvfs(&file));
         let disk = looked.await.expect("it does not panic");
         let disk = disk.map_err(|error| StoreError::Unavailable(error.to_string()))?;
@@ -223,20 +226,20 @@ impl SqliteStore {
     }
 }
 
-/// How errors name the database.
+/// Returns the name of the database for errors.
 fn describe_location(file: Option<&Path>) -> String {
     file.map_or_else(|| "in memory".to_owned(), |file| file.display().to_string())
 }
 
-/// The write-ahead log beside a database file.
+/// Returns the path of a database file's write-ahead log.
 fn wal_path(file: &Path) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push("-wal");
     name.into()
 }
 
-/// Makes the file and its folder, if they are missing, for this user alone. SQLite gives its own
-/// files beside it the same permissions.
+/// Creates the file and its folder if they are missing, with access for this system user only. SQLite gives
+/// its other files the same permissions.
 async fn create_private_file(file: &Path) -> std::io::Result<()> {
     let mut folder = tokio::fs::DirBuilder::new();
     let mut open = tokio::fs::OpenOptions::new();
@@ -280,7 +283,7 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-/// The call that a leg belongs to, by its number here.
+/// Returns the row ID of the call that a leg belongs to.
 async fn call_id_of_leg(
     transaction: &mut SqliteConnection,
     leg: &str,
@@ -368,7 +371,7 @@ mod tests {
         store.edit_call(&call(n), &edit).await.unwrap();
     }
 
-    /// Files beside the database that hold the word.
+    /// Returns the names of files in the folder that contain the word.
     fn files_with(folder: &TempDir, word: &str) -> Vec<String> {
         let mut found = Vec::new();
         for entry in std::fs::read_dir(folder.path()).unwrap() {
@@ -441,7 +444,7 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let store = open(&folder).await;
         fill(&store, 1, "word").await;
-        // As many pages as there are.
+        // The current number of pages.
         let limit = |pages: u32| format!("PRAGMA max_page_count = {pages}");
         let set = |pages| sqlx::query(AssertSqlSafe(limit(pages)));
         set(1).execute(&store.writer).await.unwrap();
@@ -478,7 +481,7 @@ mod tests {
         let store = open(&folder).await;
         for n in 1..=3 {
             let mut transaction = store.begin_write().await.unwrap();
-            // As it does when the disk fails.
+            // As SQLite does when the disk fails.
             sqlx::query("ROLLBACK")
                 .execute(&mut *transaction)
                 .await
@@ -514,7 +517,7 @@ mod tests {
         fill(&store, 1, "word").await;
         let other = open(&folder).await;
         let lock = other.begin_write().await.unwrap();
-        // Readers are not held up.
+        // Readers do not wait.
         assert!(store.call_record(&call(1)).await.unwrap().is_some());
         let edit = CallEdit::default();
         let patience = limits::STORE_LOCK_WAIT_MAX + Duration::from_secs(5);

@@ -1,4 +1,4 @@
-//! The calls to numbers of the last day, for the bounds of a day.
+//! The calls to numbers of the last day, for the daily limits.
 
 use super::SqliteStore;
 use super::calls::parse_call_sid;

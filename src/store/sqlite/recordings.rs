@@ -1,4 +1,4 @@
-//! Twilio's recordings as rows.
+//! Rows of recordings at Twilio.
 
 use sqlx::SqliteConnection;
 
@@ -12,7 +12,7 @@ use crate::store::error::StoreError;
 use crate::store::recording_state::{merge_update, resume};
 use crate::store::{Recording, RecordingUpdate};
 
-/// Everything of a [`RecordingRow`].
+/// A query for all columns of a [`RecordingRow`].
 macro_rules! select_recordings {
     ($rest:literal) => {
         concat!(
@@ -46,12 +46,12 @@ impl RecordingRow {
     }
 }
 
-/// A stored SID.
+/// Parses a stored SID.
 pub(super) fn parse_recording_sid(text: &str) -> Result<RecordingSid, StoreError> {
     RecordingSid::parse(text).map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
-/// A call's recordings, oldest first.
+/// Returns a call's recordings, oldest first.
 pub(super) async fn load_recordings(
     connection: &mut SqliteConnection,
     call: i64,
@@ -94,7 +94,7 @@ async fn update_recording(
     Ok(())
 }
 
-/// Writes down a recording that nobody knew, and its call if need be.
+/// Stores an unknown recording, and its call if that is unknown too.
 async fn create_recording(
     transaction: &mut SqliteConnection,
     recording: &Recording,

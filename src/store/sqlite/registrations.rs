@@ -1,4 +1,4 @@
-//! Browsers that have registered at Twilio.
+//! Browsers registered at Twilio.
 
 use super::SqliteStore;
 use crate::clock::UtcTime;

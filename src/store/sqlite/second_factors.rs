@@ -1,4 +1,4 @@
-//! What signing in takes beside the password: authenticator apps, passkeys, recovery codes.
+//! Second factors: authenticator apps, passkeys, recovery codes.
 
 use sqlx::SqliteConnection;
 
@@ -34,7 +34,6 @@ impl PasskeyRow {
     }
 }
 
-/// Takes all recovery codes away.
 async fn delete_recovery_codes(
     transaction: &mut SqliteConnection,
     user: UserId,
@@ -69,7 +68,7 @@ async fn count_recovery_codes(
     Ok(left.bind(user.0).fetch_one(connection).await?)
 }
 
-/// Gives a user who has no recovery codes these; whether they were needed.
+/// Stores recovery codes for a user who has none. Returns whether they were stored.
 async fn insert_codes_if_none(
     transaction: &mut SqliteConnection,
     user: UserId,
@@ -82,7 +81,7 @@ async fn insert_codes_if_none(
     Ok(true)
 }
 
-/// Recovery codes stand in for a second factor: without one they are worth nothing.
+/// Deletes the recovery codes of a user without a second factor: they only replace one.
 async fn delete_orphaned_codes(
     transaction: &mut SqliteConnection,
     user: UserId,

@@ -1,7 +1,7 @@
-//! What people did on this server. Nobody can flush it: entries leave for their age alone. What a user
-//! does, or strangers do, is bounded by the day instead, for each user and kind: what is beyond is
-//! counted in one entry. The bound of the whole is for the disk's sake; it takes the oldest entry of
-//! the user and kind that have the most.
+//! The server's log of user actions. No user can flush it: entries are deleted only for their age. Instead,
+//! the entries of one user (all unauthenticated clients count as one) and kind are bounded per day; further
+//! ones are counted in one entry. The bound of the whole log protects the disk; it deletes the oldest entries
+//! of the user and kind with the most entries.
 
 use sqlx::{QueryBuilder, SqliteConnection};
 
@@ -12,10 +12,10 @@ use crate::limits;
 use crate::store::error::StoreError;
 use crate::store::{LogFilter, NewLogEntry, ServerLogEntry};
 
-/// The detail of the entry that counts what a user did beyond the day's entries.
+/// Detail of the entry that counts a user's actions beyond the daily bound.
 const MORE: &str = "more of the same kind";
 
-/// Entries after which the bound of the whole is looked at again: counting them all takes time.
+/// Number of new entries between two checks of the log's total bound; counting all entries takes time.
 const TRIM_EVERY: i64 = 1_024;
 
 #[derive(sqlx::FromRow)]
@@ -80,7 +80,8 @@ async fn add_count(
     Ok(counted.rows_affected() > 0)
 }
 
-/// The entry that counts this one with others, if the user has had a day's entries of the kind.
+/// Counts the entry in a shared one if the user has reached the daily bound of this kind. Returns the ID of
+/// the shared entry; `None` below the bound.
 async fn count_if_over_limit(
     transaction: &mut SqliteConnection,
     entry: &NewLogEntry,
@@ -119,7 +120,7 @@ async fn count_if_over_limit(
     }
 }
 
-/// Brings the log down to `max` entries: the oldest of the user and kind that have the most leave.
+/// Reduces the log to `max` entries by deleting the oldest of the user and kind with the most.
 async fn trim(transaction: &mut SqliteConnection, max: i64) -> Result<(), StoreError> {
     loop {
         let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM server_log")
@@ -139,7 +140,7 @@ async fn trim(transaction: &mut SqliteConnection, max: i64) -> Result<(), StoreE
             return Ok(());
         };
         let second = sizes.get(1).map_or(0, |(_, _, size)| *size);
-        // Down to the next ones' size, and then in turn.
+        // Down to the size of the second largest group, then both in turn.
         let leave = excess.min((most - second).max(1));
         sqlx::query(
             "DELETE FROM server_log WHERE id IN (SELECT id FROM server_log \

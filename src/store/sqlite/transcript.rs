@@ -1,4 +1,4 @@
-//! Streams and the words that came of them.
+//! Streams and their segments.
 
 use sqlx::SqliteConnection;
 
@@ -45,7 +45,7 @@ impl SegmentRow {
     }
 }
 
-/// What was said in a call, in order of time.
+/// Returns a call's segments, in order of time.
 pub(super) async fn load_segments(
     connection: &mut SqliteConnection,
     call: i64,
@@ -102,7 +102,7 @@ async fn load_stream(
         Ok(StreamRecord {
             sid: sid.clone(),
             number,
-            // A clock that was set back between two streams.
+            // Negative if the clock was set back between two streams.
             start_offset_ms: start_offset_ms.max(0) as u64,
             ended: ended.as_deref().map(decode_enum).transpose()?,
         })
@@ -166,7 +166,7 @@ impl SqliteStore {
             .is_none();
         let mut aggregate = CallAggregate::load_or_create(&mut transaction, call, now).await?;
         if is_new {
-            // Nobody has told of the call, but it is being talked.
+            // The call is in progress, although no callback has reported it.
             let leg = aggregate.leg_mut(call, false);
             leg.apply_status(CallStatus::InProgress, None, now);
             let leg = leg.clone();
@@ -222,7 +222,7 @@ impl SqliteStore {
         let entry = CallLogEntry {
             at: now,
             kind: "interrupted".into(),
-            detail: "the server stopped in mid-call".into(),
+            detail: "the server stopped during the call".into(),
             user_id: None,
         };
         for id in live {

@@ -1,4 +1,4 @@
-//! Users, their sessions, and the API tokens of their machines.
+//! Users, their sessions and their API tokens.
 
 use sqlx::SqliteConnection;
 
@@ -11,7 +11,7 @@ use crate::store::columns::{decode_enum, decode_json, encode_enum, encode_json};
 use crate::store::error::{StoreConflict, StoreError};
 use crate::store::{ApiToken, EndedSession, NewSession, Role, Scope, SessionRecord, User};
 
-/// A query for users, as `u`, with these columns more, and this after the columns.
+/// A query for users, as `u`, with additional columns `$more` and the tables and conditions `$rest`.
 macro_rules! select_users {
     ($more:literal, $rest:literal) => {
         concat!(
@@ -75,7 +75,7 @@ impl ApiTokenRow {
     }
 }
 
-/// Names that differ in case alone are the same.
+/// Returns the key by which names are unique: case is ignored.
 fn name_key(name: &str) -> String {
     name.to_lowercase()
 }
@@ -130,7 +130,7 @@ async fn insert_user(
     })
 }
 
-/// Sets a password's hash, and whether somebody else chose it.
+/// Stores a password's hash, and whether another user chose the password.
 async fn set_password(
     transaction: &mut SqliteConnection,
     user: UserId,
@@ -150,7 +150,7 @@ async fn set_password(
     }
 }
 
-/// Takes the rows of a user's sessions out.
+/// Deletes a user's sessions, and returns their rows.
 async fn delete_sessions(
     transaction: &mut SqliteConnection,
     user: UserId,
@@ -171,7 +171,7 @@ async fn remove_api_tokens(
     Ok(removed.rows_affected())
 }
 
-/// Refuses to leave the server without an admin other than `user`.
+/// Returns [`StoreConflict::LastAdmin`] if `user` is the only admin.
 async fn require_other_admin(
     transaction: &mut SqliteConnection,
     user: UserId,
@@ -383,14 +383,13 @@ fn parse_hash(bytes: Vec<u8>) -> Result<[u8; 32], StoreError> {
     hash.map_err(|_| StoreError::Corrupt("a session's hash".to_owned()))
 }
 
-/// What a session is called at Twilio: what is kept of it, or the beginning of its hash, which opens
-/// nothing.
+/// Returns a session's tag at Twilio: the stored one, or the start of its hash, which does not authenticate.
 fn phone_tag(hash: &[u8; 32], kept: Option<i64>) -> u64 {
     let (beginning, _) = hash.split_first_chunk().expect("a hash has 32 bytes");
     kept.map_or(u64::from_be_bytes(*beginning), i64::cast_unsigned)
 }
 
-/// A session's row on its way out.
+/// The row of a deleted session.
 #[derive(sqlx::FromRow)]
 struct EndedSessionRow {
     hash: Vec<u8>,
@@ -408,7 +407,7 @@ impl EndedSessionRow {
     }
 }
 
-/// Opens a session, with a tag of its own or with one that it keeps.
+/// Stores a session, with a new tag, or with an existing one.
 async fn insert_session(
     transaction: &mut SqliteConnection,
     new: &NewSession<'_>,
