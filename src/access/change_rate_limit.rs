@@ -1,5 +1,5 @@
-//! How fast one user changes things: a person clicks, a machine that has lost its way does not stop.
-//! Each change costs a write, and often a request of Twilio's. Pure: no I/O; takes `now`.
+//! Rate limit of each user's changes: a person clicks, a runaway program does not stop. Each change
+//! costs a database write, and often a request to Twilio. Pure: no I/O; takes `now`.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -8,26 +8,27 @@ use std::time::{Duration, Instant};
 use crate::ids::UserId;
 use crate::limits;
 
-/// A change that came too soon.
+/// A change exceeded the user's rate limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("too many changes in a row: try again in {} seconds", wait.as_secs() + 1)]
+#[error("too many changes in a short time: try again in {} seconds", wait.as_secs() + 1)]
 pub struct ChangeRateExceeded {
-    /// How long until the next may be made.
+    /// Time until the next change is allowed.
     pub wait: Duration,
 }
 
-/// Counts each user's changes: [`limits::CHANGE_BURST_MAX`] at once, and one more for each
+/// Counts each user's changes: a burst of [`limits::CHANGE_BURST_MAX`], refilled by one every
 /// [`limits::CHANGE_INTERVAL`].
 #[derive(Debug, Default)]
 pub struct ChangeRateLimiter {
-    /// When the user may make all of them at once again. At most one entry for each user of the server.
+    /// When each user's burst is full again. At most one entry for each user of the server.
     replenished_at: Mutex<BTreeMap<UserId, Instant>>,
 }
 
 impl ChangeRateLimiter {
-    /// Counts a change of this user's. What is refused does not count.
+    /// Counts a change by this user. Refused changes do not count.
     pub fn check_rate_limit(&self, user: UserId, now: Instant) -> Result<(), ChangeRateExceeded> {
-        // A panic in here leaves whole entries behind.
+        // Entries are inserted and removed whole, so a panic of another holder leaves the value
+        // consistent.
         let mut users = self
             .replenished_at
             .lock()

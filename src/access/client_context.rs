@@ -1,5 +1,5 @@
-//! Whose request a task works for: the client's address and user, for what the server's log says of
-//! it, wherever it is written.
+//! The client that a task works for: its address and its user, for the server's log, in whichever
+//! module an entry is written.
 
 use std::net::IpAddr;
 use std::sync::OnceLock;
@@ -10,14 +10,14 @@ tokio::task_local! {
     static CLIENT: ClientContext;
 }
 
-/// Who asked for what this task does.
+/// The client that requested the current task's work.
 #[derive(Debug)]
 struct ClientContext {
     address: IpAddr,
     user: OnceLock<UserId>,
 }
 
-/// Does the work for a client at this address.
+/// Runs `work` on behalf of a client at this address.
 pub async fn run_for<F: Future>(address: IpAddr, work: F) -> F::Output {
     let client = ClientContext {
         address: address.to_canonical(),
@@ -26,8 +26,8 @@ pub async fn run_for<F: Future>(address: IpAddr, work: F) -> F::Output {
     CLIENT.scope(client, work).await
 }
 
-/// Does the work for the client that this task works for, if there is one: for work that goes on in
-/// another task.
+/// Binds `work`, which continues in another task, to the client of the current task, if there is
+/// one.
 pub fn propagate<F: Future>(work: F) -> impl Future<Output = F::Output> {
     let (address, user) = (current_address(), current_user());
     async move {
@@ -44,24 +44,24 @@ pub fn propagate<F: Future>(work: F) -> impl Future<Output = F::Output> {
     }
 }
 
-/// The client's address; `None`: nobody asked for this.
+/// Returns the client's address; `None` when no client requested the current work.
 pub fn current_address() -> Option<IpAddr> {
     CLIENT.try_with(|client| client.address).ok()
 }
 
-/// The client has proved to be this user's.
+/// Records that the client has authenticated as this user.
 pub fn set_user(user: UserId) {
-    // Whoever it was first stays.
+    // The first user is kept.
     let _ = CLIENT.try_with(|client| client.user.set(user));
 }
 
-/// The client's user; `None`: a stranger, so far.
+/// Returns the client's user; `None` while the client has not authenticated.
 pub fn current_user() -> Option<UserId> {
     let user = CLIENT.try_with(|client| client.user.get().copied());
     user.ok().flatten()
 }
 
-/// The network that a client takes its addresses from at will: of IPv6 a /64.
+/// Formats the network within which a client can choose its addresses: for IPv6 the /64.
 pub fn network_label(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(v4) => v4.to_string(),

@@ -1,16 +1,16 @@
-//! The table of open connections: whose each one is, and which of them is closed when there is no room
-//! for another. Pure: no I/O.
+//! The table of open connections: the client of each, and the choice of the connection to close
+//! when there is no room for another. Pure: no I/O.
 //!
-//! A connection *waits* while the server waits for its client: for a request, for the rest of a body, or
-//! for the client to read its answer. While the server works at an answer, a connection does not wait.
-//! When there is no room, the connection that has waited longest is closed: among those of the same
-//! address if that address has its share, among all if the table is full. A client that sends whole
-//! requests and reads its answers never waits for long, so slow clients push out each other, also when
-//! they share an address with everybody else (a proxy that is not trusted, an office).
+//! A connection *waits* while the server waits for its client: for a request, for the rest of a
+//! body, or for the client to read its response. A connection does not wait while the server works
+//! on a response. When there is no room, the longest waiting connection is closed: of the same
+//! address if that address has reached its share, of all if the table is full. A client that sends
+//! whole requests and reads its responses never waits for long, so slow clients displace each
+//! other, even if they share an address with many others (an untrusted proxy, an office).
 //!
-//! Requests that are not Twilio's ([`RequestOrigin::Other`]) may not take the last places. A connection that has
-//! just carried a request that Twilio signed is closed after all others, up to as many as are kept for
-//! Twilio.
+//! Requests that are not Twilio's ([`RequestOrigin::Other`]) cannot take the reserved connections.
+//! Connections whose last request was signed by Twilio are closed after all others, up to the
+//! number that is reserved for Twilio.
 
 use core::net::IpAddr;
 use std::collections::{BTreeSet, HashMap};
@@ -18,17 +18,17 @@ use std::time::Instant;
 
 use crate::limits;
 
-/// Names a connection.
+/// Identifies a connection.
 pub type ConnectionId = u64;
 
-/// How many there may be.
+/// The bounds of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionBounds {
-    /// Connections that are open at once.
+    /// The maximum number of open connections.
     pub open_max: usize,
-    /// Connections of one address.
+    /// The maximum number of open connections of one address.
     pub per_address_max: usize,
-    /// Places that only Twilio's requests may take.
+    /// The number of connections that only Twilio's requests can take.
     pub reserved_for_twilio: usize,
 }
 
@@ -43,8 +43,8 @@ impl Default for ConnectionBounds {
 }
 
 impl ConnectionBounds {
-    /// The bounds of a process that may have this many files open: half of them may be connections, for
-    /// WebSockets, the database and the archive need the rest.
+    /// Returns the bounds of a process that can have `open_files` files open: half of them can be
+    /// connections; WebSockets, the database and the archive need the rest.
     pub fn within(open_files: u64) -> Self {
         let whole = Self::default();
         let half = usize::try_from(open_files / 2).unwrap_or(usize::MAX);
@@ -57,39 +57,39 @@ impl ConnectionBounds {
     }
 }
 
-/// Whose door a request came to.
+/// The kind of endpoint that a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestOrigin {
-    /// A webhook or a media socket, signed or not: that is not known yet.
+    /// A webhook or a media socket, before its signature is verified.
     Twilio,
-    /// Anything else.
+    /// Any other endpoint.
     Other,
 }
 
-/// Why there is no room.
+/// Why a connection or a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoCapacity {
-    /// The address has its share, and the server works for every one of its connections.
+    /// The address has reached its share, and all of its connections are busy.
     Address,
-    /// All places are taken, and the server works for every one of them.
+    /// The table is full, and all connections are busy.
     All,
 }
 
-/// A place among those that wait: whether it is kept for Twilio, which comes last, since when it waits,
-/// and whose it is.
+/// The order in which waiting connections are closed: those reserved for Twilio last, then the
+/// longest waiting first.
 type WaitingKey = (bool, Instant, ConnectionId);
 
-/// Every open connection; `H` is what closes one.
+/// The open connections; `H` is the handle that closes one.
 #[derive(Debug)]
 pub struct ConnectionTable<H> {
     bounds: ConnectionBounds,
     connections: HashMap<ConnectionId, ConnectionEntry<H>>,
-    /// Those that may be closed for room, in this order.
+    /// The connections that may be closed, in this order.
     waiting: BTreeSet<WaitingKey>,
     addresses: HashMap<IpAddr, AddressConnections>,
-    /// Requests in progress that are not Twilio's.
+    /// The number of requests in progress that are not Twilio's.
     other_requests: usize,
-    /// Idle connections that Twilio's requests have come on.
+    /// The number of idle connections whose last request Twilio signed.
     verified_idle: usize,
     next_id: ConnectionId,
 }
@@ -97,7 +97,7 @@ pub struct ConnectionTable<H> {
 #[derive(Debug)]
 struct ConnectionEntry<H> {
     handle: H,
-    /// None: a trusted proxy's, between two requests.
+    /// None: a trusted proxy's connection, between two requests.
     address: Option<IpAddr>,
     waiting_since: Option<Instant>,
     request: Option<RequestOrigin>,
@@ -111,7 +111,7 @@ struct AddressConnections {
 }
 
 impl<H> ConnectionTable<H> {
-    /// A table without connections.
+    /// Creates an empty table.
     pub fn new(bounds: ConnectionBounds) -> Self {
         Self {
             bounds,
@@ -124,13 +124,14 @@ impl<H> ConnectionTable<H> {
         }
     }
 
-    /// Connections that are open.
+    /// Returns the number of open connections.
+    #[cfg(test)]
     pub fn open_count(&self) -> usize {
         self.connections.len()
     }
 
-    /// A client has connected; `address` is none if it is a trusted proxy. Returns the connection's name,
-    /// and which ones are to be closed for it.
+    /// Adds a connection; `address` is `None` for a trusted proxy. Returns its id, and the handles
+    /// of the connections to close for it; an error when there is no room.
     pub fn open(
         &mut self,
         address: Option<IpAddr>,
@@ -159,7 +160,8 @@ impl<H> ConnectionTable<H> {
         Ok((id, closed))
     }
 
-    /// The head of a request has come, from `client`. Returns which connections are to be closed for it.
+    /// Starts a request of `client`, after its head was received. Returns the handles of the
+    /// connections to close for it; an error when there is no room.
     pub fn begin_request(
         &mut self,
         id: ConnectionId,
@@ -169,7 +171,7 @@ impl<H> ConnectionTable<H> {
         now: Instant,
     ) -> Result<Vec<H>, NoCapacity> {
         let Some(entry) = self.connections.get(&id) else {
-            return Err(NoCapacity::All); // It is being closed.
+            return Err(NoCapacity::All); // The connection is being closed.
         };
         let others_max = self.bounds.open_max - self.bounds.reserved_for_twilio;
         if kind == RequestOrigin::Other && self.other_requests >= others_max {
@@ -189,8 +191,8 @@ impl<H> ConnectionTable<H> {
         Ok(closed)
     }
 
-    /// The client has done what the server waited for: what the server waits for next, if no request is
-    /// in progress, is another one.
+    /// Records that the client did what the server waited for. If no request is in progress, the
+    /// connection then waits for the next one.
     pub fn mark_active(&mut self, id: ConnectionId, now: Instant) {
         self.stop_waiting(id);
         if self
@@ -202,7 +204,7 @@ impl<H> ConnectionTable<H> {
         }
     }
 
-    /// The server waits for the client from now on, unless it has waited already.
+    /// Marks the connection as waiting from now on, unless it waits already.
     pub fn mark_waiting(&mut self, id: ConnectionId, now: Instant) {
         let Some(entry) = self.connections.get_mut(&id) else {
             return;
@@ -219,8 +221,8 @@ impl<H> ConnectionTable<H> {
         }
     }
 
-    /// A request is answered. `is_signed`: Twilio made it. `is_proxied`: the connection is a trusted
-    /// proxy's, and its next request may be anybody's.
+    /// Ends a request. `is_signed`: Twilio signed it. `is_proxied`: the connection is a trusted
+    /// proxy's, so that its next request may be of another client.
     pub fn end_request(
         &mut self,
         id: ConnectionId,
@@ -242,20 +244,21 @@ impl<H> ConnectionTable<H> {
         self.mark_waiting(id, now);
     }
 
-    /// A connection is gone.
+    /// Removes a connection, and returns its handle.
     pub fn close(&mut self, id: ConnectionId) -> Option<H> {
         self.reset_state(id);
         self.assign_address(id, None);
         self.connections.remove(&id).map(|entry| entry.handle)
     }
 
-    /// Closes the connection that has waited longest, if one waits.
+    /// Removes the longest waiting connection, if one waits, and returns its handle.
     pub fn close_longest_waiting(&mut self) -> Option<H> {
         let &(_, _, id) = self.waiting.first()?;
         self.close(id)
     }
 
-    /// Makes room for one more connection of an address; returns the one that was closed for it.
+    /// Makes room for one more connection of an address. Returns the handle of the connection that
+    /// was removed for it, if any; an error when none of the address's connections waits.
     fn make_room_for_address(&mut self, address: &IpAddr) -> Result<Option<H>, NoCapacity> {
         let Some(address_connections) = self.addresses.get(address) else {
             return Ok(None);
@@ -270,7 +273,8 @@ impl<H> ConnectionTable<H> {
         Ok(self.close(id))
     }
 
-    /// Neither waits nor has a request in progress, and is nobody's in particular.
+    /// Resets a connection: it does not wait, has no request in progress, and is not reserved for
+    /// Twilio.
     fn reset_state(&mut self, id: ConnectionId) {
         self.stop_waiting(id);
         let Some(entry) = self.connections.get_mut(&id) else {
@@ -296,7 +300,7 @@ impl<H> ConnectionTable<H> {
         }
     }
 
-    /// Counts a connection, which does not wait, for another address.
+    /// Moves a connection, which does not wait, to another address.
     fn assign_address(&mut self, id: ConnectionId, address: Option<IpAddr>) {
         let Some(entry) = self.connections.get_mut(&id) else {
             return;
@@ -343,7 +347,7 @@ mod tests {
         Ipv4Addr::from_bits(0xc000_0200 + n).into()
     }
 
-    /// A table, and a time that goes on by a second with each look.
+    /// A table, and a clock that advances by a second with each reading.
     struct TableHarness {
         table: ConnectionTable<u32>,
         now: Instant,
@@ -390,12 +394,12 @@ mod tests {
         let (first, _) = harness.open(1, 1);
         harness.open(1, 2);
         harness.open(1, 3);
-        // The first one's request is being worked at: the second has waited longest.
+        // The request of the first is in progress: the second has waited longest.
         harness
             .begin_request(first, 1, RequestOrigin::Other)
             .unwrap();
         assert_eq!(harness.open(1, 4).1, [2]);
-        // It has just been answered, so that it has waited least.
+        // It was just answered, so that it has waited least.
         harness.end_request(first, false);
         assert_eq!(harness.open(1, 5).1, [3]);
         assert_eq!(
@@ -461,7 +465,7 @@ mod tests {
         harness.open(1, 2);
         harness.open(1, 3);
         assert_eq!(harness.open(1, 4).1, [2]);
-        // A request that nobody signed, and whose body does not come.
+        // An unsigned request that lacks its body.
         let now = harness.later();
         let begun =
             harness
@@ -523,7 +527,7 @@ mod tests {
                 .table
                 .begin_request(opened[3], address(1), RequestOrigin::Other, true, now);
         assert_eq!(begun, Ok(vec![0]), "its oldest slow body makes room");
-        // What is answered is the proxy's again.
+        // After the response the connection is the proxy's.
         harness.table.end_request(opened[1], false, true, now);
         let begun =
             harness
@@ -545,7 +549,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens, in whatever order, the bounds hold, and nothing stays when all have left.
+        /// In any order of events, the bounds hold, and the table is empty after all connections
+        /// were closed.
         #[test]
         fn whatever_happens_the_bounds_hold(
             steps in prop::collection::vec((0_u8..6, 0_u64..12, 0_u32..4, any::<bool>()), 0..200),

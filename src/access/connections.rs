@@ -1,5 +1,5 @@
-//! The open connections of a server, as those share them who accept, ask and answer: the
-//! [table](super::connection_table), and how a connection is told to close.
+//! The open connections of a server, shared between the listener, the requests and the response
+//! streams: the [table](super::connection_table), and the signals that close connections.
 
 use core::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,18 +13,18 @@ use crate::clock;
 
 type SharedTable = ConnectionTable<CancellationToken>;
 
-/// All open connections; clones are the same.
+/// All open connections. Clones share one state.
 #[derive(Debug, Clone)]
 pub struct ConnectionRegistry(Arc<Mutex<SharedTable>>);
 
-/// One open connection. Dropping it is closing.
+/// One open connection. Dropping it removes it.
 #[derive(Debug)]
 pub struct OpenConnection {
     handle: ConnectionHandle,
     closed: CancellationToken,
 }
 
-/// What requests and answers say of their connection; clones are of the same connection.
+/// A connection, as its requests and its stream see it. Clones refer to the same connection.
 #[derive(Debug, Clone)]
 pub struct ConnectionHandle {
     connections: ConnectionRegistry,
@@ -32,7 +32,7 @@ pub struct ConnectionHandle {
     is_proxied: bool,
 }
 
-/// A request in progress. Dropping it is the end of its answer.
+/// A request in progress. Dropping it marks the end of the response.
 #[derive(Debug)]
 pub struct RequestGuard {
     connection: ConnectionHandle,
@@ -40,12 +40,13 @@ pub struct RequestGuard {
 }
 
 impl ConnectionRegistry {
-    /// No connections yet.
+    /// Creates a registry without connections.
     pub fn new(bounds: ConnectionBounds) -> Self {
         Self(Arc::new(Mutex::new(SharedTable::new(bounds))))
     }
 
-    /// A client at `address` has connected, or, where that is none, a trusted proxy.
+    /// Adds a connection of a client at `address`, or, if `None`, of a trusted proxy. An error when
+    /// there is no room.
     pub fn open(&self, address: Option<IpAddr>) -> Result<OpenConnection, NoCapacity> {
         let closed = CancellationToken::new();
         let (id, others) = self.table().open(address, closed.clone(), clock::now())?;
@@ -58,14 +59,15 @@ impl ConnectionRegistry {
         Ok(OpenConnection { handle, closed })
     }
 
-    /// Closes the connection that has waited longest; `false`: none waits.
+    /// Closes the longest waiting connection. `false`: no connection waits.
     pub fn make_room(&self) -> bool {
         let longest = self.table().close_longest_waiting();
         longest.inspect(CancellationToken::cancel).is_some()
     }
 
     fn table(&self) -> MutexGuard<'_, SharedTable> {
-        // The table is never left half changed by a panic: nothing in it can fail half way.
+        // No operation of the table can fail half way, so a panic of another holder leaves it
+        // consistent.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -75,12 +77,12 @@ fn cancel_all(connections: &[CancellationToken]) {
 }
 
 impl OpenConnection {
-    /// For its requests and answers.
+    /// Returns the handle for its requests and its stream.
     pub fn handle(&self) -> ConnectionHandle {
         self.handle.clone()
     }
 
-    /// Resolves when it is to be closed to make room for others.
+    /// Resolves when the connection has to close, to make room for others.
     pub async fn closed(&self) {
         self.closed.cancelled().await;
     }
@@ -94,7 +96,7 @@ impl Drop for OpenConnection {
 }
 
 impl ConnectionHandle {
-    /// The head of a request of `client` has come.
+    /// Starts a request of `client`, after its head was received. An error when there is no room.
     pub fn begin_request(
         &self,
         client: IpAddr,
@@ -111,19 +113,19 @@ impl ConnectionHandle {
         })
     }
 
-    /// The client has sent all of its request, or reads its answer.
+    /// Records that the client has sent all of its request, or reads its response.
     pub fn mark_active(&self) {
         self.connections.table().mark_active(self.id, clock::now());
     }
 
-    /// The client does not read its answer at the moment.
+    /// Records that the client does not read its response at the moment.
     pub fn mark_waiting(&self) {
         self.connections.table().mark_waiting(self.id, clock::now());
     }
 }
 
 impl RequestGuard {
-    /// The request was signed by Twilio.
+    /// Records that Twilio signed the request.
     pub fn mark_signed(&mut self) {
         self.is_signed = true;
     }

@@ -1,10 +1,10 @@
-//! The first-run link: while nobody may sign in yet, whoever holds it becomes the first admin.
-//! Pure: no I/O.
+//! The first-run link: while the server has no users, its holder becomes the first admin. Pure: no
+//! I/O.
 //!
-//! `serve` prints a new one at each start of a server that has no users and that others reach (for one
-//! that only its own machine reaches, see [`local`](super::local)). It
-//! is good for [`limits::SETUP_LINK_AGE_MAX`]; too late is no harm, a restart makes another. There is
-//! no default account and no default password.
+//! `serve` prints a new link at each start of a server without users that is reachable from other
+//! machines (for a local-only server, see [`local`](super::local)). The link is valid for
+//! [`limits::SETUP_LINK_AGE_MAX`]; after that, a restart creates another. There is no default
+//! account and no default password.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -12,11 +12,11 @@ use super::secret::{Secret, SecretHash};
 use crate::clock::UtcTime;
 use crate::limits;
 
-/// Where the page of the first-run link is, below the public base URL. The secret follows as the
-/// fragment, which browsers send to no server, so that it lands in no proxy's log.
+/// The path of the page that the first-run link opens, below the public base URL. The secret
+/// follows as the fragment: browsers send it to no server, so it appears in no proxy's log.
 const SETUP_PATH: &str = "/setup#";
 
-/// Whether a first-run link is out, and for how long it is good.
+/// The current first-run link, if there is one, and when it expires.
 #[derive(Debug, Default)]
 pub struct FirstRunLink(Mutex<Option<SetupToken>>);
 
@@ -27,7 +27,7 @@ struct SetupToken {
 }
 
 impl FirstRunLink {
-    /// Makes the link's secret; an earlier one is worth nothing any more.
+    /// Creates the link's secret, which invalidates an earlier one.
     pub fn issue_token(&self, now: UtcTime) -> Secret {
         let secret = Secret::random();
         self.replace(Some(SetupToken {
@@ -37,8 +37,8 @@ impl FirstRunLink {
         secret
     }
 
-    /// Whether `text` is the link's secret, and in time. It stays good until
-    /// [`close`](Self::close): a password that was refused costs no restart.
+    /// Reports whether `text` is the link's secret, and has not expired. It stays valid until
+    /// [`invalidate`](Self::invalidate), so that a refused password requires no restart.
     pub fn is_valid_token(&self, text: &str, now: UtcTime) -> bool {
         let token = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let secret = Secret::parse(text);
@@ -48,7 +48,7 @@ impl FirstRunLink {
         }
     }
 
-    /// The first admin is there: the link is worth nothing any more.
+    /// Invalidates the link, once the first admin exists.
     pub fn invalidate(&self) {
         self.replace(None);
     }
@@ -58,7 +58,7 @@ impl FirstRunLink {
     }
 }
 
-/// The link as it is printed, for a server that is reached at `base_url`.
+/// Formats the link for a server at `base_url`.
 pub fn format_link(base_url: &str, secret: &Secret) -> String {
     format!(
         "{}{SETUP_PATH}{}",

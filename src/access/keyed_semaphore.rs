@@ -1,16 +1,16 @@
-//! Shares of something that there is only so much of: how much one user may hold at once.
+//! A semaphore per key: limits how much of a shared resource one user holds at a time.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What each key holds, up to the same number; clones are the same.
+/// Counts the permits of each key, at most `max` for each. Clones share one state.
 #[derive(Debug)]
 pub struct KeyedSemaphore<K> {
     held: Arc<Mutex<BTreeMap<K, usize>>>,
     max: usize,
 }
 
-/// One of what a key may hold. Dropping it gives it back.
+/// A permit. Dropping it releases it.
 #[derive(Debug)]
 pub struct KeyedPermit<K: Ord + Clone> {
     semaphore: KeyedSemaphore<K>,
@@ -18,7 +18,7 @@ pub struct KeyedPermit<K: Ord + Clone> {
 }
 
 impl<K: Ord + Clone> KeyedSemaphore<K> {
-    /// Nobody holds anything yet.
+    /// Creates a semaphore with `max` permits for each key.
     pub fn new(max: usize) -> Self {
         Self {
             held: Arc::default(),
@@ -26,7 +26,7 @@ impl<K: Ord + Clone> KeyedSemaphore<K> {
         }
     }
 
-    /// One more for `key`, unless it holds all that it may.
+    /// Acquires a permit for `key`; `None` when it holds `max` permits.
     pub fn try_acquire(&self, key: &K) -> Option<KeyedPermit<K>> {
         let mut held = self.held();
         let number = held.entry(key.clone()).or_default();
@@ -40,7 +40,7 @@ impl<K: Ord + Clone> KeyedSemaphore<K> {
         })
     }
 
-    /// How many `key` holds.
+    /// Returns the number of permits that `key` holds.
     pub fn held_count(&self, key: &K) -> usize {
         self.held().get(key).copied().unwrap_or_default()
     }

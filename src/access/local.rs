@@ -1,10 +1,10 @@
-//! A server that only its own machine reaches: the two secrets that open it, and which requests come
-//! from this machine itself. Pure: no I/O.
+//! Local-only servers: the two secrets that authenticate their clients, and the check that a
+//! request comes from this machine. Pure: no I/O.
 //!
-//! Without users, the page and the API open to the *page key*, which the link of the server's start
-//! carries. Without a Twilio account, Twilio's routes open to the *simulator key*, which `callburner
-//! replay` sends. Both count only in requests that come straight from this machine: a proxy on it,
-//! however it is set up, lets nobody in.
+//! Without users, the page and the API accept the *page key*, which the link that the server prints
+//! at its start contains. Without a Twilio account, Twilio's routes accept the *simulator key*,
+//! which `callburner replay` sends. Both count only in requests that come directly from this
+//! machine: a proxy on it gives no access, however it is configured.
 
 use core::net::IpAddr;
 use std::fmt::Write;
@@ -16,19 +16,19 @@ use super::origin;
 use super::secret::{Secret, SecretHash};
 use crate::limits;
 
-/// Where the page of the printed link is. The secret follows as the fragment, which browsers send to
-/// no server.
+/// The path of the page that the printed link opens. The secret follows as the fragment, which
+/// browsers send to no server.
 const OPEN_PATH: &str = "/open#";
 
-/// How the cookie's name begins; what follows tells this server's cookie from that of another one on
-/// this machine, since cookies know no ports.
+/// The prefix of the cookie's name. The rest distinguishes this server's cookie from those of other
+/// servers on this machine, because cookies do not distinguish ports.
 const COOKIE_PREFIX: &str = "callburner-open-";
 
-/// Bytes of the key's hash that the cookie's name has: they tell servers apart, and tell nothing of
-/// 256 bits.
+/// The number of bytes of the key's hash in the cookie's name: enough to distinguish servers, and
+/// too few to reveal anything of 256 bits.
 const COOKIE_HASH_BYTES: usize = 4;
 
-/// Headers of proxies, beside those that begin with [`PROXY_PREFIXES`].
+/// Headers that proxies add, beside those that start with [`PROXY_PREFIXES`].
 const PROXY_HEADERS: [&str; 8] = [
     "forwarded",
     "via",
@@ -40,20 +40,20 @@ const PROXY_HEADERS: [&str; 8] = [
     "fastly-client-ip",
 ];
 
-/// How further headers of proxies begin.
+/// Prefixes of further headers that proxies add.
 const PROXY_PREFIXES: [&str; 4] = ["x-forwarded-", "cf-", "x-envoy-", "fly-"];
 
-/// The secrets of a server that only its own machine reaches.
+/// The secrets of a local-only server.
 #[derive(Debug, Clone)]
 pub struct LocalKeys {
-    /// Opens the page and the API while there are no users.
+    /// Authenticates for the page and the API while there are no users.
     pub page: Secret,
-    /// Opens Twilio's routes while there is no account.
+    /// Authenticates for Twilio's routes while there is no account.
     pub simulator: Secret,
 }
 
 impl LocalKeys {
-    /// New ones, which nobody has yet.
+    /// Generates new keys.
     pub fn random() -> Self {
         Self {
             page: Secret::random(),
@@ -62,7 +62,7 @@ impl LocalKeys {
     }
 }
 
-/// The page key, and how it travels.
+/// The page key, its link and its cookie.
 #[derive(Debug, Clone)]
 pub struct PageKey {
     key: Secret,
@@ -70,31 +70,32 @@ pub struct PageKey {
 }
 
 impl PageKey {
-    /// Of this secret.
+    /// Creates the page key from its secret.
     pub fn new(key: Secret) -> Self {
         let hash = key.hash();
         Self { key, hash }
     }
 
-    /// The link as it is printed, for a server that is reached at `base_url`.
+    /// Formats the link to print, for a server at `base_url`.
     pub fn format_link(&self, base_url: &str) -> String {
         let base = base_url.trim_end_matches('/');
         format!("{base}{OPEN_PATH}{}", self.key.expose())
     }
 
-    /// Whether `text` is the key.
+    /// Reports whether `text` is the key.
     pub fn matches(&self, text: &str) -> bool {
         Secret::parse(text).is_some_and(|secret| secret.matches_hash(&self.hash))
     }
 
-    /// Whether a request carries the key in its cookie.
+    /// Reports whether a request has the key in its cookie.
     pub fn is_in_cookie(&self, headers: &HeaderMap) -> bool {
         let jar = CookieJar::from_headers(headers);
         jar.get(&self.cookie_name())
             .is_some_and(|cookie| self.matches(cookie.value()))
     }
 
-    /// The value of `Set-Cookie` that opens a browser. It lasts as long as a session may.
+    /// Formats the `Set-Cookie` value that stores the key in a browser, for as long as the longest
+    /// session.
     pub fn set_cookie_value(&self) -> String {
         format!(
             "{}={}; Path=/; Max-Age={}; HttpOnly; SameSite=Lax",
@@ -104,18 +105,17 @@ impl PageKey {
         )
     }
 
-    /// The cookie's name.
+    /// Returns the cookie's name.
     pub fn cookie_name(&self) -> String {
         let mut name = COOKIE_PREFIX.to_owned();
         for byte in &self.hash[..COOKIE_HASH_BYTES] {
-            write!(name, "{byte:02x}").expect("a String takes any text");
+            write!(name, "{byte:02x}").expect("writing to a String cannot fail");
         }
         name
     }
 }
 
-/// Whether a request came through a proxy, by what proxies write into it. A proxy that writes nothing
-/// cannot be told.
+/// Reports whether a request has a header that proxies add. Proxies that add no header are not detected.
 pub fn has_proxy_headers(headers: &HeaderMap) -> bool {
     let of_proxy = |name: &HeaderName| {
         let name = name.as_str();
@@ -124,8 +124,8 @@ pub fn has_proxy_headers(headers: &HeaderMap) -> bool {
     headers.keys().any(of_proxy)
 }
 
-/// Whether a request comes from this machine itself, and from no page but this server's: from a
-/// loopback address, to a host that needs no name server, through no proxy that says so.
+/// Reports whether a request comes from this machine, and not from another server's page: from a
+/// loopback address, to a host name that needs no DNS, without the headers of a proxy.
 pub fn is_local_request(peer: IpAddr, headers: &HeaderMap) -> bool {
     peer.to_canonical().is_loopback()
         && origin::is_host_rebinding_safe(headers)

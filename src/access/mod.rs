@@ -1,20 +1,20 @@
-//! Who may come in, decided without HTTP and without a database: secrets and passwords, how often
-//! one may knock, how long one may stay, and which page asks.
+//! Access control without HTTP and without a database: secrets, passwords, rate limits, session
+//! lifetimes and the origin of requests.
 //!
-//! | thing | kept as | comes in as |
+//! | credential | stored as | sent in |
 //! |---|---|---|
 //! | password | argon2id, as a PHC string | the body of `POST /api/session` |
 //! | session | SHA-256 of 256 random bits | a cookie |
 //! | API token | SHA-256 of 256 random bits | `Authorization: Bearer cb_…` |
-//! | known browser | SHA-256 of 256 random bits | a cookie, which lets nobody in |
+//! | known browser | SHA-256 of 256 random bits | a cookie, which authenticates no one |
 //! | first-run link | SHA-256 of 256 random bits, in memory | the body of `POST /api/setup` |
 //! | page key, without users | 256 random bits, in a file of the owner's | the link, then a cookie; or `Authorization: Bearer` |
 //! | simulator key, without an account | 256 random bits, in a file of the owner's | the path of `/media`, or a header |
-//! | authenticator app | its secret of 160 random bits, as it is | a code, in the second step of sign-in |
-//! | passkey | its public key | its signature, as a second step or alone |
+//! | authenticator app | its secret of 160 random bits, in plain text | a code, in the second step of sign-in |
+//! | passkey | its public key | its signature, as a second step or as the only one |
 //! | recovery code | SHA-256 of 80 random bits | in place of a code, once |
 //!
-//! Who may want what, and what stands in the way, is in [`threats`].
+//! [`threats`] lists the attackers, their goals and the countermeasures.
 
 pub mod change_rate_limit;
 pub mod client_context;

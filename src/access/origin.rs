@@ -1,21 +1,21 @@
-//! Which page a request comes from, by headers that pages cannot choose. Pure: no I/O.
+//! The origin of a request, by headers that pages cannot set. Pure: no I/O.
 //!
-//! A page elsewhere can make a browser send requests here, cookie and all; and a stranger's name
-//! can be pointed at this machine, which makes his page one of "this host" (DNS rebinding). Neither
-//! may change anything, or hear a call.
+//! A page of another origin can make a browser send requests to this server with their cookies
+//! (CSRF), and an attacker's domain can resolve to this machine, which gives the attacker's page
+//! the same host as this server (DNS rebinding). Neither may change anything, or listen to a call.
 
 use core::net::IpAddr;
 
 use axum::http::{HeaderMap, Uri, header};
 
-/// Tells how near the asking page is
+/// Reports the relation of the page's origin to this server's
 /// (<https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header>).
 const FETCH_SITE: &str = "sec-fetch-site";
 
-/// Whether a request that changes something, or the upgrade of a WebSocket, comes from a page of
-/// this server, or from no page at all: browsers always send `Origin` with those, and pages cannot
-/// choose it (<https://www.rfc-editor.org/rfc/rfc6455#section-10.2>). A name that `Host` claims
-/// counts only when no stranger's DNS can point it here: an IP address, `localhost`, or
+/// Reports whether a request that changes something, or the upgrade of a WebSocket, comes from a
+/// page of this server, or from no page: browsers always send `Origin` with those, and pages cannot
+/// set it (<https://www.rfc-editor.org/rfc/rfc6455#section-10.2>). A name in `Host` is accepted
+/// only if no other party's DNS can make it resolve to this machine: an IP address, `localhost`, or
 /// `public_base_url`.
 pub fn is_same_origin(headers: &HeaderMap, public_base_url: Option<&Uri>) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else {
@@ -31,7 +31,7 @@ pub fn is_same_origin(headers: &HeaderMap, public_base_url: Option<&Uri>) -> boo
     let Some(origin) = origin.as_ref().and_then(WebOrigin::of) else {
         return false;
     };
-    // `Host` does not say the scheme; a proxy may have taken TLS off, so the origin's is taken.
+    // `Host` has no scheme, and a proxy may have terminated TLS: the origin's scheme applies.
     host_origin(headers, &origin.scheme)
         .is_some_and(|host| host == origin && host.is_rebinding_safe())
         || public_base_url
@@ -39,7 +39,8 @@ pub fn is_same_origin(headers: &HeaderMap, public_base_url: Option<&Uri>) -> boo
             .is_some_and(|public| public == origin)
 }
 
-/// Whether the request was made to a host that no stranger's DNS can point here.
+/// Reports whether the request's host cannot be made to resolve to this machine by another party's
+/// DNS.
 pub fn is_host_rebinding_safe(headers: &HeaderMap) -> bool {
     host_origin(headers, "http").is_some_and(|host| host.is_rebinding_safe())
 }
@@ -49,7 +50,7 @@ fn host_origin(headers: &HeaderMap, scheme: &str) -> Option<WebOrigin> {
     WebOrigin::of(&format!("{scheme}://{host}").parse().ok()?)
 }
 
-/// Scheme, host and port: what makes two URLs the same origin.
+/// Scheme, host and port: URLs with the same three have the same origin.
 #[derive(Debug, PartialEq, Eq)]
 struct WebOrigin {
     scheme: String,
@@ -73,7 +74,7 @@ impl WebOrigin {
         })
     }
 
-    /// Whether the host needs no name server.
+    /// Reports whether the host needs no DNS.
     fn is_rebinding_safe(&self) -> bool {
         let literal = self.host.trim_start_matches('[').trim_end_matches(']');
         self.host == "localhost" || literal.parse::<IpAddr>().is_ok()

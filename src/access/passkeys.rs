@@ -1,9 +1,9 @@
-//! Passkeys: key pairs in a user's device, whose public half is kept here
-//! (<https://www.w3.org/TR/webauthn-3/>). Each answer to a challenge says that the user was there and
-//! was verified by the device (a finger, a face, a PIN), so that a passkey is two factors by itself.
+//! Passkeys: key pairs in a user's device; the server stores the public half
+//! (<https://www.w3.org/TR/webauthn-3/>). Each assertion states that the user was present and that
+//! the device verified them (a finger, a face, a PIN), so that a passkey is two factors by itself.
 //!
-//! A passkey belongs to one host name, the relying party ID: that of the public base URL, or
-//! `localhost`. An IP address cannot be one, and browsers want TLS but for `localhost`.
+//! A passkey is bound to one host name, the relying party ID: that of the public base URL, or
+//! `localhost`. An IP address cannot be one, and browsers require TLS except for `localhost`.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -19,13 +19,13 @@ use webauthn_rs::prelude::{
 
 use crate::limits;
 
-/// What the device shows beside the user's name.
+/// The name that the device shows beside the user's.
 const RELYING_PARTY_NAME: &str = "CallBurner";
 
-/// The relying party ID of a server that only this machine reaches.
+/// The relying party ID of a local-only server.
 const LOCALHOST: &str = "localhost";
 
-/// Makes challenges for passkeys, and checks what comes back.
+/// Creates challenges for passkeys, and verifies the answers.
 pub struct PasskeyVerifier {
     host: String,
     webauthn: Webauthn,
@@ -37,57 +37,57 @@ impl fmt::Debug for PasskeyVerifier {
     }
 }
 
-/// Why this server has no passkeys.
+/// Why this server offers no passkeys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PasskeysUnavailable {
-    /// A passkey belongs to a name.
+    /// A passkey is bound to a host name.
     #[error("passkeys need a host name: PUBLIC_BASE_URL is an IP address")]
     Address,
-    /// Browsers give a passkey to no other page.
-    #[error("passkeys need https: PUBLIC_BASE_URL begins with http")]
+    /// Browsers offer passkeys only to pages over https.
+    #[error("passkeys need https: PUBLIC_BASE_URL starts with http")]
     NotHttps,
-    /// The URL has no host that can be read.
+    /// The URL's host cannot be parsed.
     #[error("passkeys need a PUBLIC_BASE_URL with a host name")]
     NoHost,
 }
 
-/// An answer that proves nothing.
+/// Why a passkey's answer is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum PasskeyError {
-    /// Not what a browser makes of a challenge.
+    /// The answer is not the JSON that browsers send.
     #[error("the passkey's answer cannot be read: {0}")]
     Unreadable(serde_json::Error),
-    /// The signature, the host, the challenge, or the user's presence is not right.
-    #[error("the passkey's answer is not right: {0}")]
+    /// The signature, the host, the challenge, or the user's verification is wrong.
+    #[error("the passkey's answer is wrong: {0}")]
     Refused(WebauthnError),
-    /// What was kept is no passkey.
-    #[error("a passkey that was kept cannot be read: {0}")]
+    /// The stored passkey cannot be parsed.
+    #[error("a stored passkey cannot be read: {0}")]
     Damaged(serde_json::Error),
 }
 
-/// A challenge to a new passkey.
+/// A pending registration of a new passkey.
 #[derive(Debug)]
 pub struct RegistrationChallenge {
     state: PasskeyRegistration,
-    /// How the user's devices name the user.
+    /// The id of the user on the user's devices.
     pub user_handle: [u8; 16],
 }
 
-/// A challenge to a passkey that is known.
+/// A challenge to an existing passkey.
 #[derive(Debug)]
 pub enum PasskeyChallenge {
-    /// To those of one user.
+    /// For the passkeys of one user.
     Known(PasskeyAuthentication),
-    /// To whichever the device has for this host.
+    /// For any passkey that the device has for this host.
     Any(DiscoverableAuthentication),
 }
 
-/// What is kept of a new passkey.
+/// A new passkey, to be stored.
 #[derive(Debug)]
 pub struct PasskeyCredential {
-    /// What the device calls it.
+    /// The credential id.
     pub id: Vec<u8>,
-    /// JSON: its public key, and what else verifies an answer.
+    /// JSON of the public key and the other data that verify an assertion.
     pub json: String,
 }
 
@@ -96,25 +96,26 @@ pub struct PasskeyCredential {
 pub struct PasskeyAssertion(PublicKeyCredential);
 
 impl PasskeyAssertion {
-    /// Reads what the browser's `PublicKeyCredential.toJSON` made.
+    /// Parses the result of the browser's `PublicKeyCredential.toJSON`.
     pub fn parse(answer: Value) -> Result<Self, PasskeyError> {
         let read = serde_json::from_value(answer);
         read.map(Self).map_err(PasskeyError::Unreadable)
     }
 
-    /// What the device calls the passkey.
+    /// Returns the credential id.
     pub fn credential_id(&self) -> &[u8] {
         &self.0.raw_id
     }
 
-    /// How the device names the user, if it says so.
+    /// Returns the user handle, if the answer contains it.
     pub fn user_handle(&self) -> Option<&[u8]> {
         self.0.response.user_handle.as_deref()
     }
 }
 
 impl PasskeyVerifier {
-    /// For a server that the world reaches at `public_base_url`, or this machine alone at `address`.
+    /// Creates a verifier for a server at `public_base_url`, or, without one, for a local-only
+    /// server at `address`.
     pub fn of(
         public_base_url: Option<&Uri>,
         address: SocketAddr,
@@ -139,20 +140,20 @@ impl PasskeyVerifier {
             .map_err(|_| PasskeysUnavailable::NoHost)?
             .rp_name(RELYING_PARTY_NAME)
             .timeout(limits::SECOND_FACTOR_WAIT_MAX)
-            // Which port of one's own machine it is says nothing.
+            // The port on one's own machine has no meaning.
             .allow_any_port(host == LOCALHOST)
             .build()
             .map_err(|_| PasskeysUnavailable::NoHost)?;
         Ok(Self { host, webauthn })
     }
 
-    /// The host name that passkeys are good for.
+    /// Returns the host name that passkeys are bound to.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// Begins to make a passkey: the options for the browser, and what to remember. `stored` are the
-    /// user's other passkeys, so that no device makes a second one.
+    /// Starts a registration. Returns the options for the browser, and the challenge to keep.
+    /// `stored` are the user's existing passkeys, so that no device creates a second one.
     pub fn begin_registration(
         &self,
         user_name: &str,
@@ -171,13 +172,13 @@ impl PasskeyVerifier {
         );
         let (options, state) = begun.map_err(PasskeyError::Refused)?;
         let mut options = json!(options);
-        // So that one can sign in without typing a name, where the device has room for it.
+        // Enables sign-in without typing a name, if the device has storage for the name.
         options["publicKey"]["authenticatorSelection"]["residentKey"] = json!("preferred");
         let user_handle = handle.into_bytes();
         Ok((options, RegistrationChallenge { state, user_handle }))
     }
 
-    /// What to keep of the passkey that the browser has made.
+    /// Verifies the passkey that the browser has created. Returns the credential to store.
     pub fn finish_registration(
         &self,
         answer: Value,
@@ -195,7 +196,8 @@ impl PasskeyVerifier {
         })
     }
 
-    /// A challenge to one of a user's passkeys: the options for the browser, and what to remember.
+    /// Starts an authentication with one of a user's passkeys. Returns the options for the browser,
+    /// and the challenge to keep.
     pub fn begin_authentication(
         &self,
         stored: &[&str],
@@ -207,18 +209,19 @@ impl PasskeyVerifier {
         Ok((json!(options), PasskeyChallenge::Known(state)))
     }
 
-    /// A challenge to whichever passkey the device has for this host.
+    /// Starts an authentication with any passkey that the device has for this host.
     pub fn begin_discoverable_authentication(
         &self,
     ) -> Result<(Value, PasskeyChallenge), PasskeyError> {
         let begun = self.webauthn.start_discoverable_authentication();
         let (mut options, state) = begun.map_err(PasskeyError::Refused)?;
-        // The page asks when its user does, not while they type.
+        // The page asks for the passkey on a click, not while the user types (conditional
+        // mediation).
         options.mediation = None;
         Ok((json!(options), PasskeyChallenge::Any(state)))
     }
 
-    /// Whether `answer` is right; what to keep of the passkey from now on.
+    /// Verifies `answer`. Returns the updated credential to store.
     pub fn finish_authentication(
         &self,
         answer: &PasskeyAssertion,
@@ -248,7 +251,7 @@ fn parse_passkey(stored: &str) -> Result<Passkey, PasskeyError> {
 }
 
 fn serialize_passkey(passkey: &Passkey) -> String {
-    serde_json::to_string(passkey).expect("a passkey is texts and numbers")
+    serde_json::to_string(passkey).expect("a passkey serialises to JSON")
 }
 
 #[cfg(test)]

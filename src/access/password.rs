@@ -1,6 +1,6 @@
-//! Passwords: what makes one good enough, and how it is kept and compared, a few at a time and on
-//! threads of their own, so that a flood of sign-ins cannot eat the cores that calls need. Addresses take
-//! turns, so that a flood from one of them does not keep out the others.
+//! Passwords: their minimum strength, and their hashing and verification, a few at a time on
+//! blocking threads, so that a flood of sign-ins cannot take the cores that calls need. The queue
+//! serves addresses in turn, so that a flood from one of them does not block the others.
 
 use core::net::IpAddr;
 use std::collections::BTreeMap;
@@ -19,30 +19,30 @@ use super::sign_in_rate_limit::client_network;
 use crate::limits;
 
 /// Memory of one hash. This and the next two are the second row of
-/// <https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html>; a hash that
-/// was made with other parameters is renewed at the next sign-in.
+/// <https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html>; a hash with
+/// other parameters is renewed at the next sign-in.
 const ARGON2_MEMORY_KIB: u32 = 19 * 1024;
 
-/// Passes over that memory: the time of one hash, about 30 ms on a core.
+/// Passes over that memory; they determine the time of one hash, about 30 ms on a core.
 const ARGON2_PASSES: u32 = 2;
 
-/// Lanes of that memory: threads that one hash could use.
+/// Lanes of that memory: the threads that one hash could use.
 const ARGON2_LANES: u32 = 1;
 
-/// Shortest password. There are no rules of composition beside it: they make people write
-/// `Password1!`, which is worse than four plain words
-/// (<https://pages.nist.gov/800-63-4/sp800-63b.html#passwordver>).
+/// The shortest password. There are no composition rules: they lead to `Password1!`, which is worse
+/// than four plain words (<https://pages.nist.gov/800-63-4/sp800-63b.html#passwordver>).
 const CHARACTERS_MIN: usize = 8;
 
-/// Fewest guesses that find a password, by the estimate of zxcvbn (Wheeler 2016, USENIX Security 16),
-/// which knows 30,000 passwords that people use, words, names, dates and keyboard patterns. One name can
-/// be tried fewer than 3,000 times a day ([`sign_in_rate_limit`](super::sign_in_rate_limit)), so this takes a year.
+/// The fewest guesses that find a password, by the estimate of zxcvbn (Wheeler 2016, USENIX
+/// Security 16), which knows 30,000 common passwords, words, names, dates and keyboard patterns.
+/// One name allows fewer than 3,000 attempts a day
+/// ([`sign_in_rate_limit`](super::sign_in_rate_limit)), so this takes a year.
 const GUESSES_MIN: u64 = 1_000_000;
 
-/// Words that somebody who guesses a password of this server tries.
+/// Words that an attacker of this server would try.
 const PRODUCT_WORDS: [&str; 5] = ["callburner", "call", "burner", "twilio", "softphone"];
 
-/// A password as it was typed. `Debug` does not show it; it is wiped when it is dropped.
+/// A password as typed. `Debug` does not show it; its memory is wiped when it is dropped.
 #[derive(Clone, Deserialize, ToSchema)]
 #[serde(from = "String")]
 #[schema(value_type = String, format = Password)]
@@ -60,21 +60,24 @@ impl fmt::Debug for Password {
     }
 }
 
-/// Why a password is not taken as a new one.
+/// Why a new password is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WeakPassword {
-    /// Guessed in no time.
+    /// It has fewer than 8 characters.
     #[error(
-        "a password has at least {CHARACTERS_MIN} characters: a few plain words make a good one"
+        "a password needs at least {CHARACTERS_MIN} characters: a few plain words make a good one"
     )]
     TooShort,
-    /// Work for nothing.
-    #[error("a password has at most {} bytes", limits::PASSWORD_BYTES_MAX)]
+    /// Hashing it would only waste time.
+    #[error(
+        "a password can have at most {} bytes: choose a shorter one",
+        limits::PASSWORD_BYTES_MAX
+    )]
     TooLong,
-    /// The first guess.
-    #[error("the password must not be the user's name")]
+    /// It is the user's name, which is guessed first.
+    #[error("the password must not be the user's name: choose another")]
     IsName,
-    /// Among the next guesses.
+    /// A million guesses find it.
     #[error(
         "this password is too easy to guess: use a few words that do not belong together, and not \
          this product's name or your own"
@@ -82,7 +85,7 @@ pub enum WeakPassword {
     TooCommon,
 }
 
-/// Whether `password` may become the one of the user `name`.
+/// Checks the strength of a new password of the user `name`.
 pub fn check_strength(password: &Password, name: &str) -> Result<(), WeakPassword> {
     let text = password.0.expose_secret();
     if text.chars().count() < CHARACTERS_MIN {
@@ -105,46 +108,46 @@ pub fn check_strength(password: &Password, name: &str) -> Result<(), WeakPasswor
     Ok(())
 }
 
-/// Whether a password is the one that is kept.
+/// The result of a verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PasswordMatch {
-    /// No, or there is none.
+    /// The password is wrong, or no hash is stored.
     Wrong,
-    /// Yes.
+    /// The password is right.
     Right,
-    /// Yes, but its hash was made with parameters that are out of date: keep a new one.
+    /// The password is right, but its hash has outdated parameters: store a new one.
     RightButOutdated,
 }
 
-/// A password that could be neither hashed nor compared.
+/// Why a password could not be hashed or verified.
 #[derive(Debug, thiserror::Error)]
 pub enum PasswordHashError {
-    /// Too many wait already.
-    #[error("too many people sign in at this moment: try again in a few seconds")]
+    /// The queue is full.
+    #[error("too many users are signing in: try again in a few seconds")]
     Busy,
-    /// What is kept is no hash of a password, or the machine gives no memory.
+    /// The stored hash is malformed, or memory could not be allocated.
     #[error("a password cannot be hashed ({0})")]
     Broken(password_hash::Error),
-    /// The thread that worked on it is gone.
-    #[error("a password was not hashed to the end")]
+    /// The thread that hashed it panicked.
+    #[error("the hashing of a password was aborted")]
     Lost,
 }
 
-/// Hashes and compares; clones share their bounds.
+/// Hashes and verifies passwords. Clones share one queue.
 #[derive(Debug, Clone, Default)]
 pub struct PasswordHashPool {
     queue: Arc<Mutex<HashQueue>>,
 }
 
-/// Where a password comes from; none: somebody who has signed in already, or the command line.
+/// The address that sent a password; `None`: a signed-in user, or the command line.
 type QueueOrigin = Option<IpAddr>;
 
-/// When it is whose turn: first in the order of how many of the same origin waited already, then in the
-/// order of time.
+/// The order of the queue: first by the number of entries of the same origin at arrival, then by
+/// arrival.
 type QueueKey = (usize, u64);
 
-/// Those who wait. An address that sends many passwords waits for itself: whoever sends one is before
-/// its second.
+/// The queue. An address that sends many passwords delays only itself: the first password of any
+/// other address precedes its second.
 #[derive(Debug, Default)]
 struct HashQueue {
     running_count: usize,
@@ -152,18 +155,18 @@ struct HashQueue {
     next_ticket: u64,
 }
 
-/// The right to work. Dropping it gives it to the next who waits.
+/// The right to hash one password. Dropping it passes it to the next in the queue.
 #[derive(Debug)]
 struct WorkPermit(Option<Arc<Mutex<HashQueue>>>);
 
-/// A place in the queue. Dropping it is leaving.
+/// A place in the queue. Dropping it removes the entry.
 struct QueuePlace<'a> {
     queue: &'a Mutex<HashQueue>,
     key: QueueKey,
 }
 
 impl HashQueue {
-    /// A place for one more of `origin`, if there is one.
+    /// Adds an entry of `origin`; `None` when there is no room.
     fn enqueue(
         &mut self,
         origin: QueueOrigin,
@@ -178,7 +181,7 @@ impl HashQueue {
             if last.key().0 <= ahead {
                 return None;
             }
-            last.remove(); // It is told that there is no room.
+            last.remove(); // Its waiter receives `Busy`.
         }
         let key = (ahead, self.next_ticket);
         self.next_ticket += 1;
@@ -189,7 +192,8 @@ impl HashQueue {
 }
 
 fn lock_queue(queue: &Mutex<HashQueue>) -> MutexGuard<'_, HashQueue> {
-    // Nothing in the queue can fail half way.
+    // No operation of the queue can fail half way, so a panic of another holder leaves it
+    // consistent.
     queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -210,7 +214,7 @@ impl Drop for WorkPermit {
             };
             match sender.send(Self(Some(Arc::clone(&queue)))) {
                 Ok(()) => return,
-                Err(mut unwanted) => unwanted.0 = None, // Whoever waited has left.
+                Err(mut unwanted) => unwanted.0 = None, // The waiter was cancelled.
             }
         }
     }
@@ -224,14 +228,15 @@ impl Drop for QueuePlace<'_> {
 }
 
 impl PasswordHashPool {
-    /// What to keep of `password`: a PHC string with its salt and parameters.
+    /// Hashes `password`. Returns a PHC string with salt and parameters, to be stored.
     pub async fn hash(&self, password: Password) -> Result<String, PasswordHashError> {
         self.run_blocking(None, move || hash_password(&password))
             .await
     }
 
-    /// Compares with what is `stored_hash` a password that came from this address. When nothing is kept, because
-    /// there is no such user, that takes the same time, so that nobody learns from it who exists.
+    /// Compares a password that `from` sent with the stored hash. Without a stored hash, because
+    /// there is no such user, this takes the same time, so that the time does not reveal which
+    /// users exist.
     pub async fn verify(
         &self,
         password: Password,
@@ -246,8 +251,8 @@ impl PasswordHashPool {
         .await
     }
 
-    /// Does `work` on a thread that may block. The right to work is held to the work's end, even when
-    /// whoever asked has left.
+    /// Runs `work` on a blocking thread. It holds its permit until the work ends, even if the
+    /// caller is cancelled.
     async fn run_blocking<T: Send + 'static>(
         &self,
         origin: QueueOrigin,
@@ -263,7 +268,6 @@ impl PasswordHashPool {
             .map_err(PasswordHashError::Broken)
     }
 
-    /// Waits for the right to work.
     async fn acquire_permit(&self, origin: QueueOrigin) -> Result<WorkPermit, PasswordHashError> {
         let (key, granted) = {
             let mut queue = lock_queue(&self.queue);
@@ -283,7 +287,7 @@ impl PasswordHashPool {
 
 fn argon2() -> Argon2<'static> {
     let params = Params::new(ARGON2_MEMORY_KIB, ARGON2_PASSES, ARGON2_LANES, None)
-        .expect("parameters that were tried");
+        .expect("these parameters are valid");
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
 }
 
@@ -424,7 +428,7 @@ mod tests {
         }
     }
 
-    /// What is done in its turn: nothing but to write down who it was.
+    /// Runs in its turn, and only records its name.
     fn record_turns(
         passwords: &PasswordHashPool,
     ) -> (Arc<Mutex<Vec<u8>>>, impl Fn(u8) -> QueuedWork) {
@@ -446,7 +450,7 @@ mod tests {
 
     type QueuedWork = Pin<Box<dyn Future<Output = Result<(), PasswordHashError>>>>;
 
-    /// Lets each begin to wait, in order; their ends.
+    /// Queues each origin in order. Returns the results.
     async fn run_all_queued(
         waiting: Vec<QueuedWork>,
         permit: WorkPermit,

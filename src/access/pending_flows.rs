@@ -1,17 +1,17 @@
-//! What was begun and waits for whoever began it to come back with a secret: a sign-in that wants its
-//! second factor, a challenge that a passkey is to sign. Each waits for
-//! [`limits::SECOND_FACTOR_WAIT_MAX`], may be tried [`limits::SECOND_FACTOR_ATTEMPTS_MAX`] times, and is
-//! taken once. Pure: no I/O; takes `now`.
+//! Flows of two requests, which a secret connects: a sign-in that waits for its second factor, a
+//! challenge that waits for a passkey's answer. Each expires after
+//! [`limits::SECOND_FACTOR_WAIT_MAX`], allows [`limits::SECOND_FACTOR_ATTEMPTS_MAX`] attempts, and
+//! is taken once. Pure: no I/O; takes `now`.
 
 use std::time::Instant;
 
 use super::secret::{Secret, SecretHash};
 use crate::limits;
 
-/// Things that wait, each for an owner.
+/// Pending flows, each with an owner.
 #[derive(Debug)]
 pub struct PendingFlows<K, T> {
-    /// The oldest first.
+    /// Oldest first.
     entries: Vec<PendingFlow<K, T>>,
 }
 
@@ -32,14 +32,15 @@ impl<K, T> Default for PendingFlows<K, T> {
 }
 
 impl<K: PartialEq, T> PendingFlows<K, T> {
-    /// Lets `payload` wait; the secret finds it again. Beyond [`limits::CHALLENGES_PER_OWNER_MAX`] of one
-    /// owner, and [`limits::CHALLENGES_MAX`] of all, the oldest is forgotten.
+    /// Stores `payload`, and returns the secret that identifies it. Beyond
+    /// [`limits::CHALLENGES_PER_OWNER_MAX`] of one owner, and [`limits::CHALLENGES_MAX`] of all,
+    /// the oldest is dropped.
     pub fn insert(&mut self, owner: K, payload: T, now: Instant) -> Secret {
         self.entries.retain(|entry| entry.expires_at > now);
         let own = self.entries.iter().filter(|entry| entry.owner == owner);
         if own.count() >= limits::CHALLENGES_PER_OWNER_MAX {
             let oldest = self.entries.iter().position(|entry| entry.owner == owner);
-            self.entries.remove(oldest.expect("it was just counted"));
+            self.entries.remove(oldest.expect("the owner has entries"));
         } else if self.entries.len() >= limits::CHALLENGES_MAX {
             self.entries.remove(0);
         }
@@ -54,7 +55,8 @@ impl<K: PartialEq, T> PendingFlows<K, T> {
         secret
     }
 
-    /// What waits for this secret, for one try; after the last one it is forgotten.
+    /// Returns the payload for one attempt; `None` when it is unknown or expired. A flow without
+    /// attempts left is dropped.
     pub fn try_access(&mut self, secret: &str, now: Instant) -> Option<&T> {
         let place = self.place(secret, now)?;
         let entry = &mut self.entries[place];
@@ -66,13 +68,13 @@ impl<K: PartialEq, T> PendingFlows<K, T> {
         Some(&self.entries[place].payload)
     }
 
-    /// Takes what waits for this secret: nobody else gets it.
+    /// Removes and returns the payload; only one caller receives it.
     pub fn take(&mut self, secret: &str, now: Instant) -> Option<T> {
         let place = self.place(secret, now)?;
         Some(self.entries.remove(place).payload)
     }
 
-    /// Nothing of this owner waits any more.
+    /// Drops every flow of this owner.
     pub fn remove_owner(&mut self, owner: &K) {
         self.entries.retain(|entry| entry.owner != *owner);
     }

@@ -1,5 +1,5 @@
-//! What has ended and could not be written down: a full disk must not keep anybody signed in. Kept in
-//! memory until it is written, or until the server's end. Pure: no I/O.
+//! Revocations that the database could not store, so that a full disk keeps no user signed in. They
+//! are kept in memory until they are stored, or until the server stops. Pure: no I/O.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use super::secret::SecretHash;
 use crate::ids::UserId;
 use crate::limits;
 
-/// Sessions that ended, and users who were removed, while the database could not say so.
+/// Sessions that ended and users who were removed while the database could not be written.
 #[derive(Debug, Default)]
 pub struct PendingRevocations {
     sessions: BTreeSet<SecretHash>,
@@ -15,39 +15,39 @@ pub struct PendingRevocations {
 }
 
 impl PendingRevocations {
-    /// Ends a session. `false`: [`limits::PENDING_SIGN_OUTS_MAX`] are remembered already.
+    /// Adds an ended session. `false`: [`limits::PENDING_SIGN_OUTS_MAX`] are pending already.
     pub fn add_session(&mut self, session: SecretHash) -> bool {
         let room = self.sessions.len() < limits::PENDING_SIGN_OUTS_MAX;
         self.sessions.contains(&session) || (room && self.sessions.insert(session))
     }
 
-    /// Bars a user. There are no more of them than users ([`limits::USERS_MAX`]).
+    /// Adds a removed user. There are at most [`limits::USERS_MAX`].
     pub fn add_user(&mut self, user: UserId) {
         self.users.insert(user);
     }
 
-    /// Whether a session of this user is over, whatever the database says.
+    /// Reports whether a session of this user is revoked, regardless of the database.
     pub fn is_session_revoked(&self, session: &SecretHash, user: UserId) -> bool {
         self.sessions.contains(session) || self.is_user_removed(user)
     }
 
-    /// Whether the user was removed, whatever the database says.
+    /// Reports whether the user was removed, regardless of the database.
     pub fn is_user_removed(&self, user: UserId) -> bool {
         self.users.contains(&user)
     }
 
-    /// The sessions and users whose end is still to be written.
+    /// Returns the sessions and users that are not stored.
     pub fn list(&self) -> (Vec<SecretHash>, Vec<UserId>) {
         let sessions = self.sessions.iter().copied().collect();
         (sessions, self.users.iter().copied().collect())
     }
 
-    /// The end of a session is written.
+    /// Removes a session, after its end was stored.
     pub fn mark_session_written(&mut self, session: &SecretHash) {
         self.sessions.remove(session);
     }
 
-    /// The removal of a user is written.
+    /// Removes a user, after the removal was stored.
     pub fn mark_user_written(&mut self, user: UserId) {
         self.users.remove(&user);
     }

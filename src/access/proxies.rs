@@ -1,8 +1,9 @@
-//! Which proxies may say where a request comes from, and what they say. Pure: no I/O.
+//! Trusted proxies, and the client addresses in their headers. Pure: no I/O.
 //!
-//! `X-Forwarded-For` is a list to which each proxy adds whom it heard, at the end; anyone can send
-//! one to begin with. So it is read from the end, and only as far as proxies that are trusted
-//! wrote it (<https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/X-Forwarded-For>).
+//! `X-Forwarded-For` is a list to which each proxy appends the address of its peer; any client can
+//! send an initial list. It is therefore read from the end, and only as far as trusted proxies
+//! wrote it
+//! (<https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/X-Forwarded-For>).
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
@@ -11,44 +12,44 @@ use axum::http::HeaderMap;
 
 use crate::limits;
 
-/// The header that proxies write.
+/// The header in which proxies report the client's address.
 pub const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// Proxies that are trusted, from `TRUSTED_PROXIES`: addresses and networks with commas between,
-/// such as `127.0.0.1, 10.0.0.0/8`; none by default.
+/// Trusted proxies, from `TRUSTED_PROXIES`: comma-separated addresses and networks, such as
+/// `127.0.0.1, 10.0.0.0/8`; empty by default.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TrustedProxies(Vec<IpNetwork>);
 
-/// Text that names no proxies.
+/// The text is not a list of addresses and networks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is neither an address nor a network such as 10.0.0.0/8")]
 pub struct TrustedProxiesError(String);
 
-/// What a request says of its client, beside the address that it came from.
+/// Whether a request reports a client address in its headers, and whether it is trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ForwardedClaim {
-    /// Nothing.
+    /// The request has no such header.
     Absent,
-    /// An address, but whoever it came from is not trusted.
+    /// The header reports an address, but the peer is not trusted.
     Untrusted,
-    /// An address, which is believed.
+    /// The header reports an address, and the peer is trusted.
     Trusted,
 }
 
-/// Addresses that share their first `bits`.
+/// The addresses that share their first `bits`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct IpNetwork {
     address: IpAddr,
     bits: u32,
 }
 
-/// Fewest bits of a public network of proxies: Cloudflare's widest are a /13 and a /29
+/// The shortest prefix of a public network of proxies: Cloudflare's widest are a /13 and a /29
 /// (<https://www.cloudflare.com/ips/>).
 const PUBLIC_V4_BITS_MIN: u32 = 12;
 const PUBLIC_V6_BITS_MIN: u32 = 28;
 
-/// Networks that the internet does not reach: private, shared, loopback and link-local ones (RFC 1918,
-/// 6598, 1122, 3927, 4193, 4291).
+/// Networks that are not routed on the internet: private, shared, loopback and link-local ones (RFC
+/// 1918, 6598, 1122, 3927, 4193, 4291).
 const PRIVATE: [IpNetwork; 8] = [
     v4([10, 0, 0, 0], 8),
     v4([172, 16, 0, 0], 12),
@@ -71,30 +72,29 @@ const fn v6(first: u16, bits: u32) -> IpNetwork {
 }
 
 impl TrustedProxies {
-    /// Whether nobody is believed.
+    /// Reports whether no proxy is trusted.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The first network that is no one's own proxies: public, and wider than that of any operator of
-    /// proxies.
+    /// Returns the first network that is public, and wider than that of any operator of proxies.
     pub fn too_wide_network(&self) -> Option<String> {
         let strange = self.0.iter().find(|network| network.is_too_wide());
         strange.map(|network| format!("{}/{}", network.address, network.bits))
     }
 
-    /// The address of whoever sent a request that came in from `peer` with `headers`.
+    /// Returns the address of the client whose request arrived from `peer` with `headers`.
     pub fn client_address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
         let lines = headers.get_all(FORWARDED_FOR).iter().rev();
-        // As bytes: what a client wrote to begin with need not be text, and its proxy's address stands
-        // on the same line.
+        // As bytes: a list that the client sent need not be text, and its proxy's entry follows on
+        // the same line.
         let hops = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
         for hop in hops.take(limits::PROXY_HOPS_MAX) {
             if !self.trusts(client) {
                 return client;
             }
-            // A trusted proxy writes addresses; anything else is where the trail ends.
+            // A trusted proxy appends addresses; any other text ends the trusted part.
             let Some(address) = str::from_utf8(hop).ok().and_then(parse_hop) else {
                 return client;
             };
@@ -103,7 +103,8 @@ impl TrustedProxies {
         client
     }
 
-    /// What a request that came in from `peer` with `headers` says of its client.
+    /// Reports whether a request from `peer` with `headers` names its client, and whether that is
+    /// trusted.
     pub fn forwarded_claim(&self, peer: IpAddr, headers: &HeaderMap) -> ForwardedClaim {
         if !headers.contains_key(FORWARDED_FOR) {
             ForwardedClaim::Absent
@@ -114,7 +115,7 @@ impl TrustedProxies {
         }
     }
 
-    /// Whether this is one of the proxies.
+    /// Reports whether `address` belongs to a trusted proxy.
     pub fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(address))
@@ -180,7 +181,7 @@ fn to_number(address: IpAddr) -> u128 {
     }
 }
 
-/// An address as proxies write it: some add the port.
+/// Parses an address as proxies write it: some add the port.
 fn parse_hop(text: &str) -> Option<IpAddr> {
     let text = text.trim();
     let with_port = || text.parse::<core::net::SocketAddr>().ok().map(|a| a.ip());

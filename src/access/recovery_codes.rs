@@ -1,6 +1,6 @@
-//! Recovery codes: what lets one in, once each, when the second factor is lost. 80 random bits in
-//! letters and digits that nobody takes for one another; only their SHA-256 is kept, which guards as
-//! much as they are worth. Pure: no I/O.
+//! Recovery codes: each replaces a lost second factor once. 80 random bits in letters and digits
+//! that are not confused with each other. Only their SHA-256 is stored: with 80 random bits, a slow
+//! hash would add nothing. Pure: no I/O.
 
 use std::fmt;
 
@@ -8,19 +8,19 @@ use sha2::{Digest, Sha256};
 
 use super::secret::SecretHash;
 
-/// Codes that a user gets at once.
+/// The number of codes that a user gets at once.
 pub const CODES: usize = 10;
 
-/// Digits of a code, 5 bits each.
+/// The number of digits of a code, 5 bits each.
 const DIGITS: usize = 16;
 
-/// Digits between two dashes, for the eye.
+/// Digits between two dashes, for legibility.
 const GROUP: usize = 4;
 
-/// Crockford's: without i, l, o and u (<https://www.crockford.com/base32.html>).
+/// Crockford's base 32: without i, l, o and u (<https://www.crockford.com/base32.html>).
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
-/// A code. `Debug` does not show it.
+/// A recovery code. `Debug` does not show it.
 pub struct RecoveryCode(String);
 
 impl fmt::Debug for RecoveryCode {
@@ -30,7 +30,7 @@ impl fmt::Debug for RecoveryCode {
 }
 
 impl RecoveryCode {
-    /// A new one.
+    /// Generates a code.
     pub fn random() -> Self {
         let mut bytes = [0; DIGITS];
         getrandom::fill(&mut bytes).expect("the system has random numbers");
@@ -38,8 +38,8 @@ impl RecoveryCode {
         Self(digits.into_iter().collect())
     }
 
-    /// Reads what somebody typed: in any case, with any dashes and spaces, and with the letters that
-    /// look like a digit for it.
+    /// Parses a typed code: in any case, with any dashes and spaces, and with the letters that look
+    /// like a digit in its place. `None` when it is no code.
     pub fn parse(text: &str) -> Option<Self> {
         let digits = text.chars().filter(|c| !(c.is_whitespace() || *c == '-'));
         let digits = digits.map(|c| match c.to_ascii_lowercase() {
@@ -47,13 +47,13 @@ impl RecoveryCode {
             'i' | 'l' => '1',
             other => other,
         });
-        // One more than there may be: what is too long stays so.
+        // One more than allowed: a text that is too long remains too long.
         let digits: String = digits.take(DIGITS + 1).collect();
         let is_code = digits.len() == DIGITS && digits.bytes().all(|b| ALPHABET.contains(&b));
         is_code.then_some(Self(digits))
     }
 
-    /// As it is shown: `4tq2-9x8k-…`. Whoever calls this hands it to its owner, and to nobody else.
+    /// Formats the code for display: `4tq2-9x8k-…`. Callers show it to its owner only.
     pub fn expose(&self) -> String {
         let digits: Vec<&str> = (0..DIGITS)
             .step_by(GROUP)
@@ -62,7 +62,7 @@ impl RecoveryCode {
         digits.join("-")
     }
 
-    /// What is kept of it.
+    /// Returns the hash that is stored.
     pub fn hash(&self) -> SecretHash {
         Sha256::digest(&self.0).into()
     }

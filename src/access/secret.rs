@@ -1,6 +1,6 @@
-//! Secrets that this server makes up: 256 random bits, as text that fits a URL, a header and a
-//! cookie. Only the SHA-256 of one is kept, so that nobody comes in with what the database holds;
-//! a slow hash, as for passwords, would guard nothing that 256 bits do not.
+//! Secrets that this server generates: 256 random bits, as text that fits a URL, a header and a
+//! cookie. Only the SHA-256 of a secret is stored, so that the database's content authenticates no
+//! one; a slow hash, as for passwords, would add nothing to 256 random bits.
 
 use std::fmt;
 
@@ -13,11 +13,10 @@ use subtle::ConstantTimeEq;
 /// Random bytes of a secret.
 const BYTES: usize = 32;
 
-/// How an API token begins, so that people, and programs that look for leaked secrets, know one
-/// when they see it.
+/// The prefix of API tokens, by which people and secret scanners recognise them.
 pub const API_TOKEN_PREFIX: &str = "cb_";
 
-/// What is kept of a secret.
+/// The hash of a secret, as stored.
 pub type SecretHash = [u8; 32];
 
 /// A secret. `Debug` does not show it, and there is no `Display`.
@@ -25,38 +24,39 @@ pub type SecretHash = [u8; 32];
 pub struct Secret(SecretString);
 
 impl Secret {
-    /// A new one, for a cookie or a link.
+    /// Generates a secret for a cookie or a link.
     pub fn random() -> Self {
         Self::with_prefix("")
     }
 
-    /// A new one, for a machine.
+    /// Generates an API token.
     pub fn api_token() -> Self {
         Self::with_prefix(API_TOKEN_PREFIX)
     }
 
-    /// Reads what [`random`](Self::random) made; what cannot be one is not worth a look-up.
+    /// Parses the text of a [`random`](Self::random) secret. `None` when it is malformed, which
+    /// saves a look-up.
     pub fn parse(text: &str) -> Option<Self> {
         Self::parse_with_prefix("", text)
     }
 
-    /// Reads what [`api_token`](Self::api_token) made.
+    /// Parses the text of an [`api_token`](Self::api_token). `None` when it is malformed.
     pub fn parse_api_token(text: &str) -> Option<Self> {
         Self::parse_with_prefix(API_TOKEN_PREFIX, text)
     }
 
-    /// The text; whoever calls this hands it to its owner, and to nobody else.
+    /// Returns the text. Callers show it to its owner only.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 
-    /// What is kept of it.
+    /// Returns the hash that is stored.
     pub fn hash(&self) -> SecretHash {
         Sha256::digest(self.expose()).into()
     }
 
-    /// Whether `hash` is this secret's; takes the same time whatever the answer. A database that
-    /// is asked for a hash needs no such care: who does not know the secret cannot steer its hash.
+    /// Compares with a hash in constant time. A look-up by hash in the database needs no such care:
+    /// a client that does not know the secret cannot steer its hash.
     pub fn matches_hash(&self, hash: &SecretHash) -> bool {
         self.hash().ct_eq(hash).into()
     }

@@ -1,9 +1,9 @@
-//! Signed-in browsers: how long a session lasts, and the cookie that carries it. Pure: no I/O.
+//! Sessions of browsers: their lifetime, and their cookies. Pure: no I/O.
 //!
-//! A session ends a while after its last use ([`limits::SESSION_IDLE_MAX`]) and a longer while
-//! after its beginning ([`limits::SESSION_AGE_MAX`]), whatever comes first. To sign in is to begin
-//! a new one, and to end the one that the browser had: a cookie that someone planted before is
-//! worth nothing after.
+//! A session ends at the earlier of [`limits::SESSION_IDLE_MAX`] after its last use and
+//! [`limits::SESSION_AGE_MAX`] after its start. Signing in starts a new session and ends the
+//! browser's previous one, so that a cookie that an attacker planted before the sign-in is
+//! worthless afterwards (session fixation).
 
 use axum::http::{HeaderMap, Uri};
 use axum_extra::extract::CookieJar;
@@ -12,19 +12,19 @@ use super::secret::Secret;
 use crate::clock::UtcTime;
 use crate::limits;
 
-/// What a session is worth at a moment.
+/// Whether a session is valid at a given time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionValidity {
-    /// It is good.
+    /// The session is valid.
     Valid,
-    /// It is good, and its use should be written down now. Not every request is, which would be
-    /// a write for every read.
+    /// The session is valid, and its last use should be stored now. Storing every use would add a
+    /// write to every read.
     ValidButStale,
-    /// It is over.
+    /// The session has ended.
     Expired,
 }
 
-/// What a session that began and was last used at these times is worth `now`.
+/// Returns the validity `now` of a session that was created and last used at the given times.
 pub fn session_validity(created_at: UtcTime, used_at: UtcTime, now: UtcTime) -> SessionValidity {
     let idle = now.since(used_at);
     if now.since(created_at) >= limits::SESSION_AGE_MAX || idle >= limits::SESSION_IDLE_MAX {
@@ -36,36 +36,36 @@ pub fn session_validity(created_at: UtcTime, used_at: UtcTime, now: UtcTime) -> 
     }
 }
 
-/// Whether a proof that the user is there, made at `confirmed_at`, is recent enough `now` for what
-/// is sensitive. A clock that was set back makes no proof last longer.
+/// Reports whether a confirmation of the user's identity at `confirmed_at` is recent enough `now`
+/// for sensitive actions. Setting the clock back does not prolong it.
 pub fn is_confirmation_recent(confirmed_at: UtcTime, now: UtcTime) -> bool {
     let age = now.since(confirmed_at).max(confirmed_at.since(now));
     age < limits::CONFIRMATION_AGE_MAX
 }
 
-/// How the session's secret travels.
+/// The cookies that carry the secrets of a session and of a known browser.
 ///
-/// Over https the cookie is `__Host-callburner; Secure`: browsers then take it from this very host
-/// alone, not from a neighbour under the same domain
-/// (<https://www.rfc-editor.org/rfc/rfc6265bis#section-4.1.3.2>). Over http, which is for this
-/// machine, they refuse that name, and it is a plain `callburner`; other servers on other ports of
-/// this machine see it then, as cookies know no ports.
+/// Over https the session's cookie is `__Host-callburner; Secure`: browsers accept it only from
+/// this host, not from a neighbour under the same domain
+/// (<https://www.rfc-editor.org/rfc/rfc6265bis#section-4.1.3.2>). Over http, which is meant for
+/// this machine only, they refuse that name, and it is a plain `callburner`; other servers on other
+/// ports of this machine then receive it, because cookies do not distinguish ports.
 ///
-/// `SameSite=Lax` rather than `Strict`, so that a link from elsewhere finds one signed in; requests
-/// that change something are guarded by [`origin`](super::origin).
+/// `SameSite=Lax` rather than `Strict`, so that a user who follows a link from elsewhere is signed
+/// in; [`origin`](super::origin) protects requests that change something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CookiePolicy {
     is_secure: bool,
 }
 
 impl CookiePolicy {
-    /// For a server that the world reaches at `public_base_url`.
+    /// Creates the policy of a server at `public_base_url`; `None` for a local-only server.
     pub fn of(public_base_url: Option<&Uri>) -> Self {
         let is_secure = public_base_url.and_then(Uri::scheme_str) == Some("https");
         Self { is_secure }
     }
 
-    /// The cookie's name.
+    /// Returns the name of the session's cookie.
     pub fn name(self) -> &'static str {
         if self.is_secure {
             "__Host-callburner"
@@ -74,7 +74,7 @@ impl CookiePolicy {
         }
     }
 
-    /// The value of `Set-Cookie` that begins a session.
+    /// Formats the `Set-Cookie` value that starts a session.
     pub fn session_cookie(self, secret: &Secret) -> String {
         self.format_cookie(
             self.name(),
@@ -83,18 +83,18 @@ impl CookiePolicy {
         )
     }
 
-    /// The value of `Set-Cookie` that ends one.
+    /// Formats the `Set-Cookie` value that clears the session's cookie.
     pub fn clearing_cookie(self) -> String {
         self.format_cookie(self.name(), "", 0)
     }
 
-    /// The session's secret that a request carries, if it could be one.
+    /// Reads the session's secret from a request; `None` when it is missing or malformed.
     pub fn read_session_secret(self, headers: &HeaderMap) -> Option<Secret> {
         read_secret(headers, self.name())
     }
 
-    /// The name of the cookie by which a browser that has signed in before is known again. It lets
-    /// nobody in: see [`sign_in_rate_limit`](super::sign_in_rate_limit).
+    /// Returns the name of the cookie that identifies a browser that has signed in before. It
+    /// authenticates no one: see [`sign_in_rate_limit`](super::sign_in_rate_limit).
     pub fn browser_cookie_name(self) -> &'static str {
         if self.is_secure {
             "__Host-callburner-browser"
@@ -103,13 +103,13 @@ impl CookiePolicy {
         }
     }
 
-    /// The value of `Set-Cookie` that makes a browser known.
+    /// Formats the `Set-Cookie` value that identifies a known browser.
     pub fn browser_cookie(self, secret: &Secret) -> String {
         let seconds = limits::KNOWN_BROWSER_AGE_MAX.as_secs();
         self.format_cookie(self.browser_cookie_name(), secret.expose(), seconds)
     }
 
-    /// The browser's secret that a request carries, if it could be one.
+    /// Reads the browser's secret from a request; `None` when it is missing or malformed.
     pub fn read_browser_secret(self, headers: &HeaderMap) -> Option<Secret> {
         read_secret(headers, self.browser_cookie_name())
     }

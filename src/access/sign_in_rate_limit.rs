@@ -1,14 +1,15 @@
-//! Bounds on attempts to sign in. Pure: no I/O.
+//! Rate limits of sign-in attempts. Pure: no I/O.
 //!
-//! Every attempt counts, right or wrong, before the password is compared. A browser that has signed in
-//! as this user before has a count of its own, so that nobody else can lock its user out (a "device
-//! cookie": <https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies>).
-//! Any other attempt counts three times:
+//! Every attempt counts, right or wrong, before the password is compared. A browser that has signed
+//! in as this user before has a limit of its own, so that no other client can lock its user out (a
+//! "device cookie":
+//! <https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies>). Any
+//! other attempt counts three times:
 //!
 //! - for its network, which stops one client that tries many names;
 //! - for its network and name, which stops one client that tries one name;
-//! - for its name, which slows many clients that try one name. Only this count can make the owner of
-//!   a name wait because of others, and only in a browser that never signed in as this user.
+//! - for its name, which slows many clients that try one name. Only this limit can delay a user
+//!   because of others, and only in a browser that never signed in as this user.
 
 use core::net::IpAddr;
 use std::fmt;
@@ -26,17 +27,17 @@ use governor::{Quota, RateLimiter};
 use crate::access::secret::SecretHash;
 use crate::limits;
 
-/// An attempt that came too soon.
+/// An attempt exceeded a rate limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many attempts: try again in {} seconds", wait.as_secs() + 1)]
 pub struct RateLimitExceeded {
-    /// How long until the next may be made.
+    /// Time until the next attempt is allowed.
     pub wait: Duration,
 }
 
-/// Where a key is counted: its hash, cut to this size, so that memory has a bound whatever
-/// strangers send. Two keys in one place share their count; nobody can choose with whom, because
-/// the hash has a secret key.
+/// The bucket of a key: its hash, truncated to this size, so that memory is bounded for any input.
+/// Two keys in one bucket share their count; clients cannot choose with which key, because the hash
+/// has a secret key.
 type BucketIndex = u16;
 
 type BucketLimiter =
@@ -53,19 +54,19 @@ pub struct SignInRateLimiter {
     known_browsers: BucketLimiter,
 }
 
-/// An attempt to sign in.
+/// A sign-in attempt, before the password is checked.
 #[derive(Debug, Clone, Copy)]
 pub struct SignInAttempt<'a> {
     /// The client's address.
     pub address: IpAddr,
-    /// The name that it gives.
+    /// The user name that the client sent.
     pub name: &'a str,
-    /// The browser, if it has signed in under this name before: the hash of its secret.
+    /// The hash of the browser's secret, if the browser has signed in under this name before.
     pub known_browser: Option<SecretHash>,
 }
 
 impl SignInRateLimiter {
-    /// Begins to count.
+    /// Creates a limiter without attempts.
     pub fn new(now: Instant) -> Self {
         let clock = InjectedClock::default();
         let limiter = |every, burst| {
@@ -92,8 +93,8 @@ impl SignInRateLimiter {
         }
     }
 
-    /// Counts an attempt, or refuses it. A count that refuses an attempt stops the ones behind it
-    /// from counting, so that one network alone cannot use up a name's count.
+    /// Counts an attempt, or refuses it. A limit that refuses an attempt is checked before the next
+    /// ones count it, so that one network cannot use up a name's limit.
     pub fn check_rate_limit(
         &self,
         attempt: &SignInAttempt<'_>,
@@ -131,7 +132,7 @@ impl fmt::Debug for SignInRateLimiter {
     }
 }
 
-/// The network of an address, whose addresses one client can take at will: of IPv6 the /64.
+/// Returns the network within which one client can choose its addresses: for IPv6 the /64.
 pub fn client_network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(v4) => v4.into(),
@@ -139,7 +140,7 @@ pub fn client_network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// A clock that is told the time, and never goes back.
+/// A clock that the caller sets, and that never goes backwards.
 #[derive(Debug, Clone, Default)]
 struct InjectedClock(Arc<AtomicU64>);
 
@@ -181,7 +182,7 @@ mod tests {
         IpAddr::V4((0x0a00_0000 + n).into())
     }
 
-    /// Attempts until one is refused.
+    /// Counts attempts until one is refused. Returns their number and the time to wait.
     fn attempts(mut attempt: impl FnMut(u32) -> Result<(), RateLimitExceeded>) -> (u32, Duration) {
         (0..10_000)
             .find_map(|n| attempt(n).err().map(|refused| (n, refused.wait)))
@@ -230,7 +231,7 @@ mod tests {
         });
         assert_eq!(allowed, limits::SIGN_INS_PER_NETWORK_AND_NAME_MAX.get());
         assert!(wait <= limits::SIGN_IN_NAME_INTERVAL);
-        // For an hour the client tries again every 2.6 s, and the owner every minute.
+        // For an hour the attacker tries again every 2.6 s, and the owner every minute.
         for second in 0..3_600_u32 {
             let now = start + Duration::from_secs(second.into());
             if second.is_multiple_of(2) {

@@ -1,9 +1,9 @@
-//! Codes of authenticator apps: RFC 6238 with SHA-1, six digits and steps of 30 s, which every app
-//! knows. Pure: no I/O; takes `now`.
+//! Codes of authenticator apps (TOTP): RFC 6238 with SHA-1, six digits and steps of 30 s, which
+//! every app supports. Pure: no I/O; takes `now`.
 //!
-//! A code is good in its step, the one before and the one after
-//! (<https://www.rfc-editor.org/rfc/rfc6238#section-5.2>), and once: whoever keeps the secret keeps the
-//! last step that was used.
+//! A code is valid in its step, the one before and the one after
+//! (<https://www.rfc-editor.org/rfc/rfc6238#section-5.2>), and once: the caller stores the last
+//! step that was used.
 
 use std::fmt;
 use std::fmt::Write as _;
@@ -15,20 +15,19 @@ use utoipa::ToSchema;
 
 use crate::clock::UtcTime;
 
-/// Bytes of a secret: as many as SHA-1 gives
-/// (<https://www.rfc-editor.org/rfc/rfc4226#section-4>, R6).
+/// Bytes of a secret: the size of a SHA-1 hash (<https://www.rfc-editor.org/rfc/rfc4226#section-4>,
+/// R6).
 const SECRET_BYTES: usize = 20;
 
-/// Digits of a code.
 const DIGITS: usize = 6;
 
-/// What the app shows beside the user's name.
+/// The name that the app shows beside the user's.
 const ISSUER: &str = "CallBurner";
 
-/// Free modules around a QR code that a reader needs (ISO/IEC 18004).
+/// Light modules around a QR code that readers need (ISO/IEC 18004).
 const QUIET_MODULES: i32 = 4;
 
-/// What an app and this server share. `Debug` does not show it.
+/// The secret that an app and this server share. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TotpSecret([u8; SECRET_BYTES]);
 
@@ -41,45 +40,45 @@ impl fmt::Debug for TotpSecret {
 /// A QR code as an SVG path of squares with sides of 1, in a square with sides of `size`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct QrPath {
-    /// The side of the whole, the free edge included.
+    /// The side of the whole image, with the light border.
     size: i32,
-    /// The `d` of the path of all dark squares.
+    /// The `d` attribute of the path of all dark squares.
     path: String,
 }
 
 impl TotpSecret {
-    /// A new one.
+    /// Generates a secret.
     pub fn random() -> Self {
         let mut bytes = [0; SECRET_BYTES];
         getrandom::fill(&mut bytes).expect("the system has random numbers");
         Self(bytes)
     }
 
-    /// One that was kept; `None`: it never was one.
+    /// Restores a stored secret; `None` when it has the wrong length.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().map(Self).ok()
     }
 
-    /// What to keep.
+    /// Returns the bytes to store.
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// What is typed into an app that cannot see the QR code.
+    /// Formats the secret to type into an app that cannot scan the QR code.
     pub fn to_base32(&self) -> String {
         self.build_totp("").secret().to_base32()
     }
 
-    /// What the QR code says
+    /// Formats the content of the QR code
     /// (<https://github.com/google/google-authenticator/wiki/Key-Uri-Format>).
     pub fn otpauth_uri(&self, user_name: &str) -> String {
-        // The one sign that such a name must not have.
+        // A name in such a URI must not contain a colon.
         let name = user_name.replace(':', "_");
         let uri = self.build_totp(&name).to_url();
         uri.expect("a name is not empty, and has no colon")
     }
 
-    /// The QR code of [`uri`](Self::uri).
+    /// Draws the QR code of [`otpauth_uri`](Self::otpauth_uri).
     pub fn qr_path(&self, user_name: &str) -> QrPath {
         let code = QrCode::encode_text(&self.otpauth_uri(user_name), QrCodeEcc::Medium);
         let code = code.expect("a name of some hundred bytes fits a QR code");
@@ -87,20 +86,20 @@ impl TotpSecret {
         for y in 0..code.size() {
             for x in (0..code.size()).filter(|x| code.get_module(*x, y)) {
                 let (x, y) = (x + QUIET_MODULES, y + QUIET_MODULES);
-                write!(path, "M{x} {y}h1v1h-1z").expect("a string takes all that is written");
+                write!(path, "M{x} {y}h1v1h-1z").expect("writing to a String cannot fail");
             }
         }
         let size = code.size() + 2 * QUIET_MODULES;
         QrPath { size, path }
     }
 
-    /// The step that `code` is of, if it is good `now`.
+    /// Returns the step of `code`, if it is valid `now`.
     pub fn matching_step(&self, code: &str, now: UtcTime) -> Option<u64> {
         let seconds = u64::try_from(now.millis() / 1_000).ok()?;
         self.build_totp("").check(code, seconds)
     }
 
-    /// The code of the step that `now` is in.
+    /// Returns the code of the step of `now`.
     #[cfg(test)]
     pub(crate) fn code_at(&self, now: UtcTime) -> String {
         self.build_totp("")
@@ -117,7 +116,7 @@ impl TotpSecret {
     }
 }
 
-/// Whether `text` looks like a code of an app, rather than a recovery code.
+/// Reports whether `text` has the form of an app's code, rather than of a recovery code.
 pub fn is_code(text: &str) -> bool {
     text.len() == DIGITS && text.bytes().all(|b| b.is_ascii_digit())
 }

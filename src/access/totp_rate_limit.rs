@@ -1,9 +1,10 @@
-//! How often codes of authenticator apps may be guessed: counted for each user, right or wrong, since
-//! only who knows the password gets so far. Pure: no I/O; takes `now`.
+//! Rate limit of authenticator codes: counts each user's attempts, right or wrong, since only a
+//! client that knows the password gets this far. Pure: no I/O; takes `now`.
 //!
-//! Three of a million codes are good at a time, so that at the pace of [`limits::TOTP_ATTEMPT_INTERVAL`] who
-//! guesses all day needs about three years. Recovery codes and passkeys cannot be guessed, and stay
-//! open to a user whose tries somebody else uses up.
+//! Three of a million codes are valid at a time, so that at one attempt every
+//! [`limits::TOTP_ATTEMPT_INTERVAL`], a client that guesses all day needs about three years.
+//! Recovery codes and passkeys cannot be guessed; a user can use them even while another client
+//! exhausts the user's attempts.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -12,21 +13,21 @@ use super::sign_in_rate_limit::RateLimitExceeded;
 use crate::ids::UserId;
 use crate::limits;
 
-/// Counts tries.
+/// Counts attempts.
 #[derive(Debug, Default)]
 pub struct TotpRateLimiter {
-    /// Until when each user's tries count.
+    /// For each user, until when the attempts count.
     counts_until: BTreeMap<UserId, Instant>,
 }
 
 impl TotpRateLimiter {
-    /// Counts a try.
+    /// Counts an attempt; an error when the user's limit is exceeded.
     pub fn check_rate_limit(
         &mut self,
         user: UserId,
         now: Instant,
     ) -> Result<(), RateLimitExceeded> {
-        // Those that count no more; so that there are at most as many as users tried of late.
+        // Drops expired entries, so that there are at most as many as users with recent attempts.
         self.counts_until
             .retain(|_, counts_until| *counts_until > now);
         let counts_until = self.counts_until.get(&user).copied().unwrap_or(now);

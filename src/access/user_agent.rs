@@ -1,11 +1,11 @@
-//! Which browser a `User-Agent` header speaks of, in a few words that its owner knows again. Pure:
-//! no I/O.
+//! Short descriptions of `User-Agent` headers, by which users recognise their browsers. Pure: no
+//! I/O.
 //!
-//! The header is a claim of whoever sends it (<https://www.rfc-editor.org/rfc/rfc9110#section-10.1.5>):
-//! good enough to tell one's own browsers apart, not to decide anything.
+//! Clients can send any header (<https://www.rfc-editor.org/rfc/rfc9110#section-10.1.5>): it is
+//! good enough to distinguish one's own browsers, and must decide nothing.
 
-/// Browsers by the word that only their header has, the particular before the general: all of
-/// them say `Safari`, most say `Chrome`.
+/// Browsers by the token that only their header contains, the specific before the general: all of
+/// them contain `Safari`, most contain `Chrome`.
 const BROWSERS: [(&str, &str); 9] = [
     ("Edg/", "Edge"),
     ("EdgA/", "Edge"),
@@ -18,8 +18,8 @@ const BROWSERS: [(&str, &str); 9] = [
     ("Safari/", "Safari"),
 ];
 
-/// Systems by their word, the particular before the general: Android says `Linux` too, and an
-/// iPhone `Mac OS X`.
+/// Systems by their token, the specific before the general: Android's header also contains `Linux`,
+/// and an iPhone's `Mac OS X`.
 const SYSTEMS: [(&str, &str); 7] = [
     ("Android", "Android"),
     ("iPhone", "iPhone"),
@@ -30,8 +30,9 @@ const SYSTEMS: [(&str, &str); 7] = [
     ("Linux", "Linux"),
 ];
 
-/// The browser and its system: `Firefox on Linux`. Of a header that names neither: its first word,
-/// which is a program's name (`curl`); of none: `Unknown browser`.
+/// Describes the browser and its system: `Firefox on Linux`. For a header that names neither,
+/// returns its first token, which is a program's name (`curl`); for an empty header, `Unknown
+/// browser`.
 pub fn describe(user_agent: &str) -> String {
     let find = |words: &[(&str, &'static str)]| {
         let found = words.iter().find(|(word, _)| user_agent.contains(word));
@@ -45,7 +46,7 @@ pub fn describe(user_agent: &str) -> String {
     }
 }
 
-/// The name of a program that is no browser, if it looks like one.
+/// Returns the name of a program that is no browser, if the token looks like a name.
 fn program(user_agent: &str) -> Option<&str> {
     let name = user_agent.split(['/', ' ']).next()?;
     let is_name = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);

@@ -1,5 +1,6 @@
-//! `/api/tokens` and `/api/users/{id}/tokens`: ways in for one's own machines, and for somebody's. A
-//! token may what its scopes allow of what its user may; it is shown once, when it is made.
+//! `/api/tokens` and `/api/users/{id}/tokens`: API tokens of the current user, or, for admins, of
+//! any user. A token has the rights of its user, limited to its scopes. Its secret is shown once,
+//! when it is created.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -18,7 +19,7 @@ use crate::ids::UserId;
 use crate::limits;
 use crate::store::{ApiToken, Scope};
 
-/// `/api/tokens` and `/api/users/{id}/tokens`.
+/// Returns the routes of `/api/tokens` and `/api/users/{id}/tokens`.
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(list_own_tokens, add_token))
@@ -27,42 +28,42 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(remove_user_token))
 }
 
-/// API tokens of one user, without their secrets.
+/// The API tokens of one user, without their secrets.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TokenList {
     tokens: Vec<ApiToken>,
 }
 
-/// What a machine is to be let in for.
+/// A new API token.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct NewToken {
-    /// What it is for, in your words.
+    /// A name that describes its use.
     #[schema(min_length = 1, max_length = 128)]
     name: String,
-    /// What it may do; at least one thing.
+    /// The allowed actions; at least one.
     scopes: Vec<Scope>,
-    /// Until when; none: for 90 days, unless it is to have no end.
+    /// When it expires; absent: after 90 days, unless `neverExpires` is set.
     expires_at: Option<UtcTime>,
-    /// The token is to be good until it is taken back.
+    /// The token is valid until it is revoked.
     #[serde(default)]
     never_expires: bool,
 }
 
-/// A new token. No `Debug`, for the secret's sake.
+/// A new token. No `Debug`, because it holds the secret.
 #[derive(Serialize, ToSchema)]
 #[schema(as = AddedToken)]
 pub(super) struct CreatedApiToken {
     token: ApiToken,
-    /// For `Authorization: Bearer …`. It is kept nowhere: write it down now.
+    /// For `Authorization: Bearer …`. The server keeps only its hash: write it down now.
     #[schema(format = Password)]
     secret: String,
 }
 
-/// One's API tokens.
+/// List your API tokens.
 #[utoipa::path(get, path = "/api/tokens", tag = "people", responses(
     (status = 200, body = TokenList),
-    (status = 403, description = "`not_allowed`: for people"),
+    (status = 403, description = "`not_allowed`: not for API tokens"),
 ))]
 async fn list_own_tokens(
     caller: Caller,
@@ -73,10 +74,10 @@ async fn list_own_tokens(
     Ok(Json(TokenList { tokens }))
 }
 
-/// Let a machine in.
+/// Create an API token.
 #[utoipa::path(post, path = "/api/tokens", tag = "people", request_body = NewToken, responses(
-    (status = 201, body = CreatedApiToken, description = "the only answer that holds the secret"),
-    (status = 403, description = "`not_allowed`: for people; `metrics` for admins; `confirm_password`"),
+    (status = 201, body = CreatedApiToken, description = "the only response that contains the secret"),
+    (status = 403, description = "`not_allowed`: not for API tokens, and the scope `metrics` only for admins; `confirm_password`"),
     (status = 409, description = "`too_many`"),
     (status = 422, description = "`bad_name`, `no_scopes`, `bad_expiry`"),
 ))]
@@ -93,15 +94,20 @@ async fn add_token(
     scopes.dedup();
     let unusable = |code, message| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, code, message);
     if scopes.is_empty() {
-        return Err(unusable("no_scopes", "say what the token may do"));
+        return Err(unusable(
+            "no_scopes",
+            "the token has no scopes: name at least one in `scopes`",
+        ));
     }
     let expires_at = match (new.expires_at, new.never_expires) {
         (Some(end), false) if end <= now => {
-            return Err(unusable("bad_expiry", "the token would be over already"));
+            return Err(unusable(
+                "bad_expiry",
+                "expiresAt is in the past: choose a later time",
+            ));
         }
         (Some(_), true) => {
-            let message =
-                "give an end (expiresAt) or say that there is none (neverExpires), not both";
+            let message = "expiresAt and neverExpires exclude each other: send only one of them";
             return Err(unusable("bad_expiry", message));
         }
         (Some(end), false) => Some(end),
@@ -123,12 +129,12 @@ async fn add_token(
     Ok((StatusCode::CREATED, Json(CreatedApiToken { token, secret })))
 }
 
-/// Take a token back.
+/// Revoke one of your API tokens.
 #[utoipa::path(delete, path = "/api/tokens/{id}", tag = "people",
     params(("id" = i64, Path, description = "the token")), responses(
-    (status = 204, description = "the token is worth nothing any more"),
-    (status = 403, description = "`not_allowed`: for people"),
-    (status = 404, description = "`no_such_token`: you have no such token"),
+    (status = 204, description = "the token is no longer accepted"),
+    (status = 403, description = "`not_allowed`: not for API tokens"),
+    (status = 404, description = "`no_such_token`"),
 ))]
 async fn remove_own_token(
     caller: Caller,
@@ -139,7 +145,7 @@ async fn remove_own_token(
     revoke_token(&auth, &caller, user, id).await
 }
 
-/// Somebody's API tokens.
+/// List a user's API tokens.
 #[utoipa::path(get, path = "/api/users/{id}/tokens", tag = "people",
     params(("id" = i64, Path, description = "the user")), responses(
     (status = 200, body = TokenList),
@@ -156,10 +162,10 @@ async fn list_user_tokens(
     Ok(Json(TokenList { tokens }))
 }
 
-/// Take all of somebody's tokens back.
+/// Revoke all API tokens of a user.
 #[utoipa::path(delete, path = "/api/users/{id}/tokens", tag = "people",
     params(("id" = i64, Path, description = "the user")), responses(
-    (status = 204, description = "none of the tokens is worth anything any more"),
+    (status = 204, description = "the tokens are no longer accepted"),
     (status = 403, description = "`not_allowed`: for admins; `confirm_password`"),
     (status = 404, description = "`no_such_user`"),
 ))]
@@ -180,12 +186,12 @@ async fn remove_user_tokens(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Take one of somebody's tokens back.
+/// Revoke one API token of a user.
 #[utoipa::path(delete, path = "/api/users/{id}/tokens/{token}", tag = "people", params(
     ("id" = i64, Path, description = "the user"),
     ("token" = i64, Path, description = "the token"),
 ), responses(
-    (status = 204, description = "the token is worth nothing any more"),
+    (status = 204, description = "the token is no longer accepted"),
     (status = 403, description = "`not_allowed`: for admins; `confirm_password`"),
     (status = 404, description = "`no_such_user`, `no_such_token`"),
 ))]
@@ -198,7 +204,7 @@ async fn remove_user_token(
     revoke_token(&auth, &caller, user.id, token).await
 }
 
-/// Takes a token of this user back.
+/// Revokes an API token of this user. 404: `no_such_token`.
 async fn revoke_token(
     auth: &AuthService,
     caller: &Caller,
@@ -209,7 +215,7 @@ async fn revoke_token(
         return Err(ApiError::new(
             StatusCode::NOT_FOUND,
             "no_such_token",
-            "this user has no such API token",
+            "this user has no such API token: reload the list",
         ));
     }
     auth.notify_revocation();

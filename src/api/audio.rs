@@ -1,9 +1,9 @@
-//! `/api/calls/{sid}/audio`: what this server kept of a call's sound, with byte ranges.
+//! `/api/calls/{sid}/audio`: a call's archived audio, with byte ranges.
 //!
-//! A call that goes on has a file that grows, and whose last page may be written anew. What is sent
-//! is the file as long as it was when it was asked for; it has no `ETag`, for nothing vouches for
-//! it, and is not to be stored. The file of a call that is over has one, and a browser may keep it
-//! for itself as long as it asks each time whether it is still good, and still allowed.
+//! The file of an active call grows, and its last page may be rewritten. The response contains the
+//! file at its length when it was requested; it has no `ETag`, since the content can change, and
+//! must not be stored. The file of an ended call has one; browsers may cache it privately, if they
+//! revalidate it with every use, which also checks the user's rights.
 
 use std::io::SeekFrom;
 
@@ -30,19 +30,20 @@ use crate::store::{CallRecord, Scope};
 /// Opus in Ogg (RFC 7845, 9).
 const CONTENT_TYPE: &str = "audio/ogg; codecs=opus";
 
-/// `/api/calls/{sid}/audio`.
+/// Returns the route of `/api/calls/{sid}/audio`.
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(read_call_audio))
 }
 
-/// The call's sound, also while it goes on: Opus in Ogg, left what Twilio received, right what it
-/// sent. Millisecond 0 is that of the transcript.
+/// Download the call's audio, also while the call is active: Opus in Ogg, on the left channel the
+/// track that Twilio received, on the right the one that it sent. Millisecond 0 is that of the
+/// transcript.
 #[utoipa::path(get, path = "/api/calls/{sid}/audio", tag = "calls",
     params(("sid" = String, Path, description = "any leg of the call")), responses(
     (status = 200, content_type = "audio/ogg", body = Vec<u8>),
     (status = 206, content_type = "audio/ogg", body = Vec<u8>),
-    (status = 304, description = "the browser has it"),
-    (status = 404, description = "`no_such_call`, `no_audio`: none was kept"),
+    (status = 304, description = "the browser's copy is current"),
+    (status = 404, description = "`no_such_call`; `no_audio`: none was archived"),
     (status = 416, description = "`no_such_range`"),
 ))]
 async fn read_call_audio(
@@ -57,7 +58,7 @@ async fn read_call_audio(
         return Err(ApiError::new(
             StatusCode::NOT_FOUND,
             "no_audio",
-            "no audio of this call was kept: calls are archived while ARCHIVE is on",
+            "no audio of this call was archived: set ARCHIVE to archive the audio of new calls",
         ));
     };
     let etag = etag_of(&audio);
@@ -69,7 +70,7 @@ async fn read_call_audio(
     if is_etag_match(&header::IF_NONE_MATCH) {
         return Ok((StatusCode::NOT_MODIFIED, response_headers).into_response());
     }
-    // A part of something else than the browser has would spoil it.
+    // A range of a newer file would corrupt the browser's copy.
     let is_range_valid =
         !headers.contains_key(header::IF_RANGE) || is_etag_match(&header::IF_RANGE);
     let range = headers
@@ -86,22 +87,22 @@ async fn read_call_audio(
             let error = ApiError::new(
                 StatusCode::RANGE_NOT_SATISFIABLE,
                 "no_such_range",
-                "the audio is shorter than that",
+                "the requested range starts after the end of the audio",
             );
             Ok((length, error).into_response())
         }
     }
 }
 
-/// Names what the file holds: not while it still changes.
+/// Returns the `ETag` of the file; `None` while the file is open, and may change.
 fn etag_of(audio: &ArchivedAudio) -> Option<String> {
     let etag = || format!("\"{:x}-{:x}\"", audio.written_at.millis(), audio.bytes);
     (!audio.is_open).then(etag)
 }
 
-/// What every answer says of the file.
+/// Returns the headers that every response about the file has.
 fn audio_headers(record: &CallRecord, etag: Option<&str>) -> HeaderMap {
-    // The date, not the number: a file's name travels further than its sound.
+    // The date, not the number: file names are shared more widely than contents.
     let date = record.started_at.to_string();
     let name = format!(
         "inline; filename=\"call-{}.ogg\"",
@@ -125,8 +126,8 @@ fn audio_headers(record: &CallRecord, etag: Option<&str>) -> HeaderMap {
     response_headers
 }
 
-/// Whether a condition names this tag. A proxy that packs what it hands on makes a tag a weak one,
-/// which is as good for a question, and none for a range (RFC 9110, 8.8.3.2).
+/// Reports whether a conditional header names this tag. A proxy that compresses the response makes
+/// the tag weak, which matches in `If-None-Match`, and not in `If-Range` (RFC 9110, 8.8.3.2).
 fn matches_etag(headers: &HeaderMap, condition: &HeaderName, etag: &str) -> bool {
     let values = headers.get_all(condition).into_iter();
     let mut named = values.filter_map(|value| value.to_str().ok());
@@ -137,7 +138,7 @@ fn matches_etag(headers: &HeaderMap, condition: &HeaderName, etag: &str) -> bool
     })
 }
 
-/// Sends the file, or its bytes from one to another.
+/// Streams the file, or the bytes of a part, first to last.
 async fn stream_audio(
     audio: ArchivedAudio,
     response_headers: HeaderMap,

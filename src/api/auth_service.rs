@@ -1,7 +1,7 @@
-//! The auth service: everything that sign-in needs, in one place that all doors share: the people in
-//! the store, passwords, the throttle, the first-run link, the cookie, and a bell that rings when
-//! someone's rights have changed. The call service is told of each session that ends here: no call rings its
-//! browsers, and its passes to Twilio are worth nothing any more.
+//! Authentication service shared by all endpoints: the users in the store, password hashing, the
+//! sign-in rate limiter, the first-run link, the cookies, and a notification of each change of a
+//! user's rights. When a session ends here, the call service is notified: it rings none of the
+//! session's browsers any more, and its Twilio access tokens are rejected.
 
 mod confirmation;
 mod second_factors;
@@ -42,11 +42,11 @@ use crate::tasks::Tasks;
 use self::second_factors::SecondFactors;
 pub(super) use self::second_factors::{FactorKind, FactorProof};
 
-/// How a request says that it comes with an API token
-/// (<https://www.rfc-editor.org/rfc/rfc6750#section-2.1>).
+/// The scheme of an `Authorization` header that carries an API token
+/// (<https://www.rfc-editor.org/rfc/rfc6750#section-2.1>), with the blank that follows it.
 const BEARER: &str = "bearer ";
 
-/// Who may come in; clones are the same.
+/// Authenticates requests. Clones share one state.
 #[derive(Clone)]
 pub struct AuthService(Arc<AuthServiceInner>);
 
@@ -57,28 +57,27 @@ struct AuthServiceInner {
     sign_in_rate_limiter: SignInRateLimiter,
     change_rate_limiter: ChangeRateLimiter,
     first_run: FirstRunLink,
-    /// Opens the page while there are no users, on a server that only this machine reaches.
+    /// Opens the page while there are no users, on a local-only server.
     page_key: Option<PageKey>,
     second_factors: SecondFactors,
-    /// Who must have a second factor.
     second_factor_for: SecondFactorPolicy,
     cookies: CookiePolicy,
     proxies: TrustedProxies,
     public_base_url: Option<Uri>,
-    /// Where browsers reach the server, for the first-run link.
+    /// The base URL of the server, for the first-run link.
     base_url: String,
-    /// Whether only this machine reaches the server.
+    /// Whether only clients on this machine can connect.
     is_local: bool,
-    /// Whether a user was ever seen; the last admin cannot go, so it stays true.
+    /// Caches that there are users. It never returns to `false`: the last admin cannot be removed.
     has_users: AtomicBool,
-    /// What ended and is not written down.
+    /// Revocations that the database could not store.
     pending_revocations: Mutex<PendingRevocations>,
-    /// Rings when someone's rights have changed.
+    /// Notifies subscribers after each change of a user's rights.
     revocation_sender: watch::Sender<()>,
 }
 
 impl AuthService {
-    /// For a server behind `endpoint`, whose proxies among `proxies` are believed.
+    /// Creates the service for a server behind `endpoint` that trusts `proxies`.
     pub fn new(
         calls: CallService,
         endpoint: &EndpointConfig,
@@ -110,8 +109,8 @@ impl AuthService {
         }))
     }
 
-    /// The link that opens the page of a server without users that only this machine reaches, to be
-    /// printed, never logged; `None` for other servers.
+    /// Returns the link that opens the page of a local-only server without users, to be printed,
+    /// never logged; `None` for other servers.
     pub async fn page_link(&self) -> Result<Option<String>, StoreError> {
         if !self.accepts_page_key().await? {
             return Ok(None);
@@ -120,8 +119,8 @@ impl AuthService {
         Ok(key.map(|key| key.format_link(&self.0.base_url)))
     }
 
-    /// The first-run link, to be printed, never logged; `None` when there are users, or when
-    /// only this machine reaches the server.
+    /// Returns the first-run link, to be printed, never logged; `None` when there are users, or
+    /// when the server is local-only.
     pub async fn first_run_link(&self, now: UtcTime) -> Result<Option<String>, StoreError> {
         if self.0.is_local || self.has_users().await? {
             return Ok(None);
@@ -130,7 +129,8 @@ impl AuthService {
         Ok(Some(first_run::format_link(&self.0.base_url, &secret)))
     }
 
-    /// Forgets sessions that are over, now and then, until the soft stop.
+    /// Deletes expired sessions from the store every [`limits::SESSION_SWEEP_INTERVAL`], until the
+    /// soft stop.
     pub fn spawn_session_sweeper(&self, tasks: &Tasks) {
         let store = self.0.store.clone();
         tasks.spawn_periodic(limits::SESSION_SWEEP_INTERVAL, move || {
@@ -140,13 +140,14 @@ impl AuthService {
                 let created_before = now.minus(limits::SESSION_AGE_MAX);
                 let used_before = now.minus(limits::SESSION_IDLE_MAX);
                 if let Err(error) = store.sweep_sessions(created_before, used_before).await {
-                    tracing::warn!(%error, "sessions that are over were not forgotten");
+                    tracing::warn!(%error, "expired sessions were not deleted");
                 }
             }
         });
     }
 
-    /// Writes down, now and then until the soft stop, what could not be written when it ended.
+    /// Retries every [`limits::SIGN_OUT_RETRY_INTERVAL`] to store the revocations that failed,
+    /// until the soft stop.
     pub fn spawn_revocation_retries(&self, tasks: &Tasks) {
         let auth = self.clone();
         tasks.spawn_periodic(limits::SIGN_OUT_RETRY_INTERVAL, move || {
@@ -174,30 +175,29 @@ impl AuthService {
     }
 
     fn pending_revocations(&self) -> MutexGuard<'_, PendingRevocations> {
-        // A panic in here leaves whole entries behind.
+        // Entries are inserted and removed whole, so a panic of another holder leaves the value
+        // consistent.
         self.0
             .pending_revocations
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The people, and their calls.
     pub(super) fn store(&self) -> &Store {
         &self.0.store
     }
 
-    /// What happens to calls, and writes the server's log.
     pub(super) fn calls(&self) -> &CallService {
         &self.0.calls
     }
 
-    /// Whether the page key is enough, without a sign-in: there are no users, and only this machine
-    /// reaches the server.
+    /// Reports whether the page key suffices without a sign-in: there are no users, and the server
+    /// is local-only.
     pub(super) async fn accepts_page_key(&self) -> Result<bool, StoreError> {
         Ok(self.0.is_local && !self.has_users().await?)
     }
 
-    /// Whether anyone may sign in.
+    /// Reports whether the store has any user.
     pub(super) async fn has_users(&self) -> Result<bool, StoreError> {
         if self.0.has_users.load(Ordering::Relaxed) {
             return Ok(true);
@@ -207,8 +207,8 @@ impl AuthService {
         Ok(has_users)
     }
 
-    /// Who sends a request with these headers; `None`: nobody that is known. An API token that is
-    /// not good is an error, whatever else the request carries.
+    /// Authenticates a request by its headers. `None` when it carries no valid credential. An
+    /// invalid API token is an error, whatever other credentials the request carries.
     pub(super) async fn authenticate(
         &self,
         headers: &HeaderMap,
@@ -240,7 +240,8 @@ impl AuthService {
         Ok(is_in_cookie.then_some(Caller::PageKey))
     }
 
-    /// Opens the browser that brings the page key while that is enough; the answer carries the cookie.
+    /// Opens this browser with the page key, while the key suffices; the response sets its cookie.
+    /// `None` when the key is wrong or no longer suffices.
     pub(super) async fn redeem_page_key(&self, key: &str) -> Result<Option<SetCookie>, ApiError> {
         if !self.is_page_key(key) || !self.accepts_page_key().await? {
             return Ok(None);
@@ -257,7 +258,7 @@ impl AuthService {
             .is_some_and(|key| key.matches(text))
     }
 
-    /// Whether the caller of a while ago is still who he was, with the same rights.
+    /// Re-validates a caller: same identity, same permissions.
     pub(super) async fn is_caller_still_valid(
         &self,
         caller: &Caller,
@@ -275,24 +276,25 @@ impl AuthService {
         }))
     }
 
-    /// Rings when someone's rights have changed: whoever holds a socket open looks
-    /// [whether he still may](Self::is_caller_still_valid).
+    /// Returns a receiver that is notified of each change of a user's rights. The holder of an
+    /// open socket then [re-validates its caller](Self::is_caller_still_valid).
     pub(super) fn subscribe_revocations(&self) -> watch::Receiver<()> {
         self.0.revocation_sender.subscribe()
     }
 
-    /// Someone's rights have changed.
+    /// Notifies the subscribers that a user's rights have changed.
     pub(super) fn notify_revocation(&self) {
         self.0.revocation_sender.send_replace(());
     }
 
-    /// Refuses a request that a page of another origin made a browser send.
+    /// Rejects a request that a page of another origin made the browser send. 403:
+    /// `origin_refused`.
     pub(super) fn check_origin(&self, headers: &HeaderMap) -> Result<(), ApiError> {
         if origin::is_same_origin(headers, self.0.public_base_url.as_ref()) {
             return Ok(());
         }
-        let message = "a page of another origin may not do this: open the page from this server, \
-                       or set PUBLIC_BASE_URL to its address";
+        let message = "pages of another origin are not allowed to do this: open the page from this \
+                       server, or set PUBLIC_BASE_URL to its address";
         Err(ApiError::new(
             StatusCode::FORBIDDEN,
             "origin_refused",
@@ -300,18 +302,17 @@ impl AuthService {
         ))
     }
 
-    /// The proxies that are believed.
     pub(super) fn proxies(&self) -> &TrustedProxies {
         &self.0.proxies
     }
 
-    /// The address of a client, as far as proxies are believed.
+    /// Returns a client's address, taken from the headers of trusted proxies only.
     pub(super) fn client_address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         self.0.proxies.client_address(peer, headers)
     }
 
-    /// Counts an attempt to sign in as `name`. `session`: the attempt is made by a signed-in user, to
-    /// prove the password again.
+    /// Counts an attempt to sign in as `name`; an error when the rate limit is exceeded. `session`
+    /// is set when a signed-in user confirms their password.
     pub(super) async fn check_sign_in_rate(
         &self,
         address: IpAddr,
@@ -333,13 +334,13 @@ impl AuthService {
             .sign_in_rate_limiter
             .check_rate_limit(&attempt, clock::now());
         checked.map_err(|rate_limit_exceeded| {
-            let hint = format!("a sign-in attempt from {address}: {rate_limit_exceeded}");
+            let hint = format!("sign-in attempt from {address}: {rate_limit_exceeded}");
             ApiError::from(rate_limit_exceeded).with_operator_hint(hint)
         })
     }
 
-    /// The browser, if it has signed in under this name before. Without a database every browser is
-    /// unknown.
+    /// Returns the hash that identifies the browser, if it has signed in under this name before;
+    /// `None` also while the database is unavailable.
     async fn known_browser(&self, name: &str, headers: &HeaderMap) -> Option<SecretHash> {
         let hash = self.0.cookies.read_browser_secret(headers)?.hash();
         let after = clock::utc_now().minus(limits::KNOWN_BROWSER_AGE_MAX);
@@ -351,7 +352,8 @@ impl AuthService {
         known.unwrap_or(false).then_some(hash)
     }
 
-    /// Counts a change that a user asks for. Whoever reaches an open server may as many as he likes.
+    /// Counts a change that a user requests; an error when the rate limit is exceeded. Callers with
+    /// the page key are not limited.
     pub(super) fn check_change_rate(&self, caller: &Caller) -> Result<(), ApiError> {
         match caller.user_id() {
             Some(user) => Ok(self
@@ -362,8 +364,9 @@ impl AuthService {
         }
     }
 
-    /// The user with this name and password, if there is one; takes the same time if not. A wrong one is
-    /// for the server's log; a name that nobody has is not, for it may be a password in the wrong field.
+    /// Returns the user with this name and password, or `None`, in the same time. A wrong password
+    /// is audited, with the user if the name is known. An unknown name is not recorded, since it
+    /// may be a password typed into the wrong field.
     pub(super) async fn verify_password(
         &self,
         name: &str,
@@ -379,8 +382,8 @@ impl AuthService {
         let verdict = verdict.await?;
         if verdict == PasswordMatch::Wrong {
             let (whose, what) = match &user {
-                Some(user) => (Some(user.id), "of a user"),
-                None => (None, "for a name that nobody has"),
+                Some(user) => (Some(user.id), "for an existing user"),
+                None => (None, "for an unknown name"),
             };
             self.0
                 .calls
@@ -395,7 +398,7 @@ impl AuthService {
         Ok(user)
     }
 
-    /// What to keep of a new password of the user `name`, if it is good enough.
+    /// Hashes a new password of the user `name`; an error when it is too weak.
     pub(super) async fn hash_new_password(
         &self,
         password: Password,
@@ -405,7 +408,7 @@ impl AuthService {
         Ok(self.0.passwords.hash(password).await?)
     }
 
-    /// Begins a session in place of the one that the browser had; the answer carries its cookie.
+    /// Starts a session that replaces the browser's current one; the response sets its cookie.
     pub(super) async fn begin_session(
         &self,
         user: &User,
@@ -424,7 +427,7 @@ impl AuthService {
         let known = browser.hash();
         let remembered = self.0.store.remember_browser(&known, user.id, now).await;
         if let Err(error) = remembered {
-            tracing::warn!(%error, "a browser that signed in is not remembered");
+            tracing::warn!(%error, "a known browser was not stored");
         }
         let cookies = [
             self.0.cookies.session_cookie(&secret),
@@ -433,8 +436,8 @@ impl AuthService {
         SetCookie::new(&cookies)
     }
 
-    /// Gives a user who comes from this browser the password that they chose: every session of theirs
-    /// ends, and goes on here with a new one, which keeps the browser's name at Twilio.
+    /// Stores the new password of a user and ends all their sessions. The current one continues
+    /// here under a new secret, and keeps the browser's client identity at Twilio.
     pub(super) async fn change_password(
         &self,
         user: UserId,
@@ -462,8 +465,8 @@ impl AuthService {
         SetCookie::new(&[self.0.cookies.session_cookie(&secret)])
     }
 
-    /// Gives somebody a password that an admin chose: their sessions and API tokens end, and they
-    /// have to choose another at their next sign-in.
+    /// Stores a password that an admin chose for a user: their sessions and API tokens end, and
+    /// they have to choose another at their next sign-in.
     pub(super) async fn reset_password(
         &self,
         user: UserId,
@@ -485,7 +488,7 @@ impl AuthService {
         Ok(())
     }
 
-    /// Whether the host wants this user to have a second factor.
+    /// Reports whether the configuration requires a second factor of this user.
     pub(super) fn requires_second_factor(&self, user: &User) -> bool {
         match self.0.second_factor_for {
             SecondFactorPolicy::Off => false,
@@ -494,7 +497,8 @@ impl AuthService {
         }
     }
 
-    /// Ends sessions.
+    /// Ends sessions. A session that the database cannot close is refused from memory until a retry
+    /// stores it.
     pub(super) async fn end_sessions(&self, sessions: &[SecretHash]) -> Result<(), StoreError> {
         for session in sessions {
             let ended_sessions = match self.0.store.close_session(session).await {
@@ -503,8 +507,8 @@ impl AuthService {
                     if !self.pending_revocations().add_session(*session) {
                         return Err(error);
                     }
-                    tracing::warn!(%error, "a session ended, and the database does not know it yet");
-                    // What cannot be written may still be read.
+                    tracing::warn!(%error, "the end of a session was not stored: it is retried");
+                    // Reading may work while writing fails.
                     let known = self.0.store.session(session).await;
                     known
                         .ok()
@@ -518,9 +522,9 @@ impl AuthService {
         Ok(())
     }
 
-    /// Removes a user, who may do nothing any more even if the database cannot write it: it is tried
-    /// again until it is written. Whoever removes himself may be the last admin, which the database
-    /// has to say first.
+    /// Removes a user. If the database cannot store the removal, the user is refused from memory,
+    /// and the removal is retried until it is stored. Users who remove themselves may be the last
+    /// admin, which only the database can rule out: then its error is returned.
     pub(super) async fn remove_user(&self, user: UserId, by: UserId) -> Result<(), StoreError> {
         let removed = self.0.store.remove_user(user).await;
         match &removed {
@@ -537,22 +541,22 @@ impl AuthService {
         removed
     }
 
-    /// Ends the browser's session, if it has one; the answer takes its cookie away.
+    /// Ends the browser's session, if it has one; the response clears its cookie.
     pub(super) async fn sign_out(&self, headers: &HeaderMap) -> Result<SetCookie, ApiError> {
         self.end_current_session(headers).await?;
         SetCookie::new(&[self.0.cookies.clearing_cookie()])
     }
 
-    /// Whether `text` is the secret of the first-run link.
+    /// Reports whether `text` is the valid secret of the first-run link.
     pub(super) fn is_setup_token(&self, text: &str, now: UtcTime) -> bool {
         self.0.first_run.is_valid_token(text, now)
     }
 
-    /// The first user is there.
+    /// Invalidates the first-run link after the first user was added.
     pub(super) fn complete_first_run(&self) {
         self.0.first_run.invalidate();
         self.0.has_users.store(true, Ordering::Relaxed);
-        // Sockets that were open to everyone are so no more.
+        // Closes the sockets that the page key opened.
         self.notify_revocation();
     }
 
@@ -610,7 +614,7 @@ impl AuthService {
     }
 }
 
-/// Where a session is begun.
+/// The client that starts a session.
 struct SessionClient {
     address: String,
     user_agent: String,
@@ -648,7 +652,7 @@ impl FromRef<ApiState> for AuthService {
     }
 }
 
-/// The cookies that an answer sets or takes away. `Debug` does not show them.
+/// The cookies that a response sets or clears. `Debug` does not show them.
 pub(super) struct SetCookie(pub(super) AppendHeaders<Vec<(HeaderName, HeaderValue)>>);
 
 impl SetCookie {
@@ -669,18 +673,19 @@ impl fmt::Debug for SetCookie {
     }
 }
 
-/// Refuses what came by a stranger's name that points here, or through a proxy, which lets the world in.
+/// Rejects a request under a foreign host name (DNS rebinding), or through a proxy, which would
+/// open the server to the world. 403: `host_refused`.
 fn require_direct_local_request(headers: &HeaderMap) -> Result<(), ApiError> {
     if origin::is_host_rebinding_safe(headers) && !local::has_proxy_headers(headers) {
         return Ok(());
     }
-    let message = "this server has no users, so that only this machine is served, by its address and \
-                   through no proxy: for others, set PUBLIC_BASE_URL and add a user";
+    let message = "this server has no users, so it serves only this machine, under its IP address \
+                   and without a proxy: to serve others, set PUBLIC_BASE_URL and add a user";
     let status = StatusCode::FORBIDDEN;
     Err(ApiError::new(status, "host_refused", message))
 }
 
-/// The token of `Authorization: Bearer …`; the word may be written in any case.
+/// Returns the token of `Authorization: Bearer …`. The scheme is case-insensitive.
 fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_at_checked(BEARER.len())?;

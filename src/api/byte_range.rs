@@ -1,26 +1,25 @@
-//! Byte ranges (RFC 9110, 14: <https://www.rfc-editor.org/rfc/rfc9110#section-14>): which part of a
-//! body is wanted. Pure: no I/O.
+//! Byte ranges (RFC 9110, 14: <https://www.rfc-editor.org/rfc/rfc9110#section-14>). Pure: no I/O.
 //!
-//! One range at a time, which is what players ask for. Several at once, other units, and what is no
-//! range are passed over, as the RFC allows, and the whole is sent.
+//! Supports one range, as players request it. For several ranges, other units and malformed ranges,
+//! the whole body is sent, as the RFC allows.
 
-/// The part of a body that is wanted.
+/// The requested part of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ByteRange {
-    /// All of it: 200.
+    /// The whole body: 200.
     Whole,
     /// From one byte to another, both included: 206.
     Part {
-        /// The first, from 0.
+        /// The first byte, from 0.
         first: u64,
-        /// The last; within the body, and not before the first.
+        /// The last byte; within the body, and not before the first.
         last: u64,
     },
-    /// What is not there: 416.
+    /// The range starts after the end of the body: 416.
     Unsatisfiable,
 }
 
-/// What a `Range` header wants of a body of `length` bytes.
+/// Parses a `Range` header for a body of `length` bytes.
 pub(super) fn parse_range(range: &str, length: u64) -> ByteRange {
     let Some((unit, set)) = range.split_once('=') else {
         return ByteRange::Whole;
@@ -47,7 +46,7 @@ pub(super) fn parse_range(range: &str, length: u64) -> ByteRange {
     ByteRange::Part { first, last }
 }
 
-/// A number of bytes; one that is larger than any body counts as the largest.
+/// Parses a byte position. A number that exceeds `u64` counts as the largest.
 fn parse_position(digits: &str) -> Option<u64> {
     let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
     is_number.then(|| digits.parse().unwrap_or(u64::MAX))

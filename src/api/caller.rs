@@ -1,21 +1,21 @@
-//! Who asks, and what they may: [`Caller`], which every route for browsers takes as its first
-//! argument, so that whoever is not known learns nothing else of the route.
+//! Authentication and authorization of requests: [`Caller`] is the first argument of every handler
+//! for browsers, so that an unauthenticated client learns only that it has to sign in.
 //!
 //! ```text
-//! Authorization: Bearer cb_…   a machine: what its scopes allow, of what its user may
-//! Cookie: callburner=…         a browser: what its user may
-//! page key, as either          everything, on a server that only this machine reaches and that has
-//!                              no users: for whoever opened the link that it printed
-//! none of them                 401
+//! Authorization: Bearer cb_…   API token: what its scopes allow, within its user's rights
+//! Cookie: callburner=…         session: its user's rights
+//! page key, as either          all rights, on a local-only server without users: for browsers that
+//!                              opened the printed link
+//! no credential                401
 //! ```
 //!
-//! A user whose password somebody else chose has to choose another before anything else, and one whom
-//! the host wants to have a second factor has to set it up: that one is an [`AuthenticatedCaller`], which few routes
-//! take, and no [`Caller`].
+//! A user with a temporary password has to choose another first, and a user without a second factor
+//! that the configuration requires has to set one up: such a user is an [`AuthenticatedCaller`],
+//! which few handlers accept, and no [`Caller`].
 //!
-//! Requests of browsers that change something must come from a page of this server
-//! ([`origin`](crate::access::origin)); machines send their token by themselves, never a browser
-//! for them, so that they need no such check.
+//! Browsers' requests that change something must come from a page of this server
+//! ([`origin`](crate::access::origin)). API clients send their token deliberately; no browser
+//! attaches it, so their requests need no such check.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -31,56 +31,56 @@ use crate::clock;
 use crate::ids::UserId;
 use crate::store::{CallRecord, Role, Scope, User};
 
-/// Who asks.
+/// The authenticated client of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {
-    /// Someone who has signed in, or a machine of theirs.
+    /// A signed-in user, or one of their API clients.
     User {
-        /// Whose rights count.
+        /// The user with whose rights the request is made.
         user: User,
-        /// How they came in.
+        /// How the request was authenticated.
         auth_method: AuthMethod,
     },
-    /// Whoever has the page key of a server that only this machine reaches and that has no users: may
-    /// everything.
+    /// The holder of the page key of a local-only server without users. Has all rights.
     PageKey,
 }
 
-/// What someone came in with.
+/// How a request was authenticated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AuthMethod {
-    /// A session: a browser.
+    /// A session of a browser.
     Session(SecretHash),
-    /// An API token: a machine.
+    /// An API token.
     ApiToken {
-        /// Names the token.
+        /// The token's id.
         id: i64,
-        /// Finds it.
+        /// The token's hash, by which the store finds it.
         hash: SecretHash,
-        /// What it may.
+        /// The token's scopes.
         scopes: Vec<Scope>,
     },
 }
 
 impl Caller {
-    /// Refuses a machine whose token has no such scope. The operator's figures are for admins
-    /// only, machines or not.
+    /// Rejects an API token without this scope. Only admins may read the operator's metrics, with a
+    /// token or in a session.
     pub fn require_scope(&self, scope: Scope) -> Result<(), ApiError> {
         match self {
             Self::PageKey => Ok(()),
             Self::User { user, .. } if scope == Scope::Metrics && user.role != Role::Admin => {
-                Err(not_allowed("only admins may read these figures"))
+                Err(not_allowed("only admins are allowed to read the metrics"))
             }
             Self::User { auth_method, .. } => match auth_method {
-                AuthMethod::ApiToken { scopes, .. } if !scopes.contains(&scope) => {
-                    Err(not_allowed("this API token has not the scope for that"))
-                }
+                AuthMethod::ApiToken { scopes, .. } if !scopes.contains(&scope) => Err(
+                    not_allowed("this API token lacks the required scope: use one that has it"),
+                ),
                 AuthMethod::ApiToken { .. } | AuthMethod::Session(_) => Ok(()),
             },
         }
     }
 
-    /// Refuses everyone but admins; machines too, since no scope is for what only people do.
+    /// Rejects callers other than admins in a session. No scope covers an admin's actions, so that
+    /// API tokens are rejected, too.
     pub fn require_admin(&self) -> Result<(), ApiError> {
         match self {
             Self::PageKey => Ok(()),
@@ -88,27 +88,29 @@ impl Caller {
                 user,
                 auth_method: AuthMethod::Session(_),
             } if user.role == Role::Admin => Ok(()),
-            Self::User { .. } => Err(not_allowed("only an admin who has signed in may do that")),
+            Self::User { .. } => Err(not_allowed("only signed-in admins are allowed to do this")),
         }
     }
 
-    /// The user who has signed in; refuses machines.
+    /// Returns the signed-in user. Rejects API tokens, and the page key, which belongs to no user.
     pub fn require_signed_in_user(&self) -> Result<&User, ApiError> {
         match self {
             Self::User {
                 user,
                 auth_method: AuthMethod::Session(_),
             } => Ok(user),
-            Self::User { .. } => Err(not_allowed("an API token may not do that: sign in")),
+            Self::User { .. } => Err(not_allowed(
+                "API tokens are not allowed to do this: sign in",
+            )),
             Self::PageKey => Err(ApiError::new(
                 StatusCode::CONFLICT,
                 "no_users",
-                "there are no users yet: add one first",
+                "this server has no users: add one first",
             )),
         }
     }
 
-    /// Refuses whom the call is not for, as if there were no such call.
+    /// Rejects callers who may not see the call, as if it did not exist.
     pub fn require_call_access(&self, call: &CallRecord) -> Result<(), ApiError> {
         match self.visible_user_id() {
             Some(user) if call.user_id != Some(user) => Err(no_such_call()),
@@ -116,7 +118,8 @@ impl Caller {
         }
     }
 
-    /// The user whose calls alone this caller sees; `None`: all calls.
+    /// Returns the user to whose calls this caller is restricted; `None`: the caller sees all
+    /// calls.
     pub fn visible_user_id(&self) -> Option<UserId> {
         match self {
             Self::User { user, .. } if user.role != Role::Admin => Some(user.id),
@@ -124,7 +127,7 @@ impl Caller {
         }
     }
 
-    /// The user, if there is one: whose call it will be, and who did it.
+    /// Returns the caller's user, if any: the owner of new calls, and the author of audit entries.
     pub fn user_id(&self) -> Option<UserId> {
         match self {
             Self::User { user, .. } => Some(user.id),
@@ -132,8 +135,8 @@ impl Caller {
         }
     }
 
-    /// Whether this is the same user, with the same rights, by the same way. What else is known of a
-    /// user may change meanwhile.
+    /// Reports whether `other` is the same user with the same rights and credential. Other fields
+    /// of the user may differ.
     pub(super) fn has_same_rights(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::PageKey, Self::PageKey) => true,
@@ -150,7 +153,7 @@ impl Caller {
         }
     }
 
-    /// The session that the caller signed in with; none: a machine, or nobody needs to sign in.
+    /// Returns the session's hash; `None` for API tokens and the page key.
     pub(super) fn session_hash(&self) -> Option<&SecretHash> {
         match self {
             Self::User {
@@ -161,8 +164,9 @@ impl Caller {
         }
     }
 
-    /// Refuses a user who has something to do before anything else. A machine goes on: it has nobody
-    /// to do it, and its token was made by somebody who had done it.
+    /// Rejects a user who has to choose a password or to set up a second factor first. API tokens
+    /// are exempt from the second factor: they cannot set one up, and their user had one when
+    /// creating the token.
     pub(super) fn require_no_pending_action(&self, auth: &AuthService) -> Result<(), ApiError> {
         match self {
             Self::User {
@@ -175,21 +179,21 @@ impl Caller {
                 Err(ApiError::new(
                     StatusCode::FORBIDDEN,
                     "second_factor_required",
-                    "this server wants you to have a second factor: set one up first, with \
+                    "this server requires a second factor: set one up first, with \
                      /api/second-factor or on the page",
                 ))
             }
             Self::User { user, .. } if user.password_is_temporary => Err(ApiError::new(
                 StatusCode::FORBIDDEN,
                 "password_is_temporary",
-                "somebody else set your password: choose your own first, with PATCH \
+                "your password is temporary: choose your own first, with PATCH \
                  /api/users/{id} or on the page",
             )),
             Self::User { .. } | Self::PageKey => Ok(()),
         }
     }
 
-    /// Whether a browser sends the credentials, or none, by itself, whatever page made it.
+    /// Reports whether browsers attach the credential to requests of any page by themselves.
     pub(super) fn is_browser(&self) -> bool {
         match self {
             Self::PageKey => true,
@@ -213,7 +217,8 @@ where
     }
 }
 
-/// A [`Caller`] who may have something to do before anything else, and comes to do it.
+/// An authenticated [`Caller`] who may have to choose a password or to set up a second factor
+/// first.
 pub(super) struct AuthenticatedCaller(pub(super) Caller);
 
 impl<S> FromRequestParts<S> for AuthenticatedCaller
@@ -233,7 +238,7 @@ where
     }
 }
 
-/// A [`Caller`], or someone who is not known.
+/// A [`Caller`], or an unauthenticated client.
 pub(super) struct OptionalCaller(pub(super) Option<Caller>);
 
 impl<S> FromRequestParts<S> for OptionalCaller
@@ -249,8 +254,8 @@ where
         if let Some(user) = caller.as_ref().and_then(Caller::user_id) {
             client_context::set_user(user);
         }
-        // Someone who is not known may be about to sign in, which a strange page must not do
-        // for him either.
+        // An unauthenticated client may be signing in, which pages of other origins must not do for
+        // the user either.
         let is_browser = caller.as_ref().is_none_or(Caller::is_browser);
         if is_browser && !parts.method.is_safe() {
             auth.check_origin(&parts.headers)?;
@@ -259,7 +264,7 @@ where
     }
 }
 
-/// The address of whoever asks, as far as proxies are believed.
+/// The client's address, taken from the headers of trusted proxies only.
 #[derive(Debug, Clone, Copy)]
 pub struct ClientAddress(pub IpAddr);
 
@@ -273,7 +278,7 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let Some(ConnectInfo(peer)) = parts.extensions.get::<ConnectInfo<SocketAddr>>() else {
             return Err(ApiError::internal(anyhow::anyhow!(
-                "the listener does not say who connects"
+                "the listener did not record the peer's address"
             )));
         };
         let auth = AuthService::from_ref(state);
@@ -281,27 +286,27 @@ where
     }
 }
 
-/// 401: nobody that is known.
+/// 401: not authenticated.
 pub(super) fn sign_in_required() -> ApiError {
     ApiError::new(
         StatusCode::UNAUTHORIZED,
         "sign_in_required",
-        "sign in first (where there are no users: open the link that the server printed at its start), \
-         or send a good API token as Authorization: Bearer cb_…",
+        "sign in first (if the server has no users: open the link that it printed at its start), \
+         or send a valid API token as Authorization: Bearer cb_…",
     )
 }
 
-/// 403: known, but not for this.
+/// 403: authenticated, but not authorised.
 pub(super) fn not_allowed(message: &'static str) -> ApiError {
     ApiError::new(StatusCode::FORBIDDEN, "not_allowed", message)
 }
 
-/// 404: no such call, or none that this caller may know of. One answer for both, so that nobody
-/// learns which calls there are.
+/// 404: the call does not exist, or the caller may not see it. Both have the same response, so that
+/// it does not reveal which calls exist.
 pub(super) fn no_such_call() -> ApiError {
     ApiError::new(
         StatusCode::NOT_FOUND,
         "no_such_call",
-        "there is no such call among those that you may see",
+        "there is no such call, or you are not allowed to see it",
     )
 }

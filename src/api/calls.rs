@@ -1,4 +1,4 @@
-//! `/api/calls`: the calls that someone may see, and what can be done with them.
+//! `/api/calls`: lists, shows, changes, ends, records and exports calls.
 #![expect(
     unused_qualifications,
     reason = "utoipa names a query's type by its path"
@@ -26,10 +26,10 @@ use crate::store::{
 };
 use crate::transcript::{CallStatus, Direction};
 
-/// Calls on a page, where nothing else is asked for.
+/// The default number of calls on a page.
 const PAGE_SIZE_DEFAULT: u32 = 50;
 
-/// `/api/calls`.
+/// Returns the routes of `/api/calls`.
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(list_calls, claim_call))
@@ -42,52 +42,53 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(export_transcript))
 }
 
-/// What a list shows, and from where on.
+/// The filter and the page of a list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct ListQuery {
-    /// Words, all of which were said, or stand in the notes, labels or parties.
+    /// Words that all occur in the transcript, notes, labels or parties.
     q: Option<String>,
-    /// Who called whom.
+    /// The direction of the call.
     #[param(inline)]
     direction: Option<Direction>,
-    /// Where it is.
+    /// The status of the call.
     #[param(inline)]
     status: Option<CallStatus>,
     /// Part of a telephone number or name.
     number: Option<String>,
-    /// Began then or later.
+    /// Started at this time or later.
     #[param(value_type = Option<String>, format = DateTime)]
     since: Option<UtcTime>,
-    /// Began before.
+    /// Started before this time.
     #[param(value_type = Option<String>, format = DateTime)]
     until: Option<UtcTime>,
-    /// Whether there is anything to listen to.
+    /// Whether the call has audio or a recording.
     recorded: Option<bool>,
-    /// Carries this label.
+    /// A label of the call.
     label: Option<String>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     cursor: Option<String>,
-    /// Calls on the page, 50 by default.
+    /// The number of calls on the page, 50 by default.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<u32>,
 }
 
-/// A call that the browser knows of.
+/// A call that the browser knows.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct KnownCall {
-    /// As the Voice SDK has it: the parent leg of an outgoing call, the child leg of an incoming one.
+    /// The call's SID in the Voice SDK: the parent leg of an outgoing call, the child leg of an
+    /// incoming one.
     sid: CallSid,
-    /// Who called whom.
+    /// The direction of the call.
     direction: Direction,
 }
 
-/// The calls that one may see, the latest first.
+/// List the calls that you are allowed to see, the latest first.
 #[utoipa::path(get, path = "/api/calls", tag = "calls", params(ListQuery), responses(
     (status = 200, body = CallPage),
-    (status = 400, description = "`bad_cursor`: begin again without it; `bad_limit`"),
+    (status = 400, description = "`bad_cursor`: start again without it; `bad_limit`"),
 ))]
 async fn list_calls(
     caller: Caller,
@@ -112,7 +113,8 @@ async fn list_calls(
         .user_id()
         .filter(|_| caller.visible_user_id().is_none())
     {
-        // Not what for: the words of others are for nobody's log. That nothing is found tells something.
+        // The log does not record the search terms, which may be words of others. Empty results are
+        // logged, too, since they reveal something as well.
         let is_search = filter.q.is_some() || filter.number.is_some() || filter.label.is_some();
         let shows_others = page.calls.iter().any(|hit| hit.call.user_id != Some(user));
         let kind = match (is_search, shows_others) {
@@ -129,14 +131,14 @@ async fn list_calls(
     Ok(Json(page))
 }
 
-/// Ask whether a call that this browser answered is its user's. Twilio says who answered; this
-/// changes nothing. A page asks when it answers, and waits for Twilio's word up to some seconds. On a
-/// server without users, a call that nobody knows is written down.
+/// Check whether a call that this browser answered belongs to you. Twilio reports who answered;
+/// this changes nothing. A page asks when it answers, and the server waits some seconds for
+/// Twilio's callback. On a server without users, an unknown call gets a record.
 #[utoipa::path(post, path = "/api/calls", tag = "calls", request_body = KnownCall, responses(
-    (status = 200, body = CallRecord, description = "it is"),
-    (status = 404, description = "`no_such_call`: Twilio told of no such call, or it is somebody else's"),
-    (status = 409, description = "`not_answered_yet`: it rings here, and Twilio has not said who answered: ask \
-        again; `answered_by_another`: it rang here, and another user answered"),
+    (status = 200, body = CallRecord, description = "the call is yours"),
+    (status = 404, description = "`no_such_call`: Twilio has reported no such call, or it belongs to another user"),
+    (status = 409, description = "`not_answered_yet`: it rings here, and Twilio has not reported who answered: try \
+        again; `answered_by_another`: it rang here, and another user answered it"),
 ))]
 async fn claim_call(
     caller: Caller,
@@ -156,15 +158,15 @@ async fn claim_call(
             refused("answered_by_another", "another user answered this call")
         }
         CallOwnership::Pending => {
-            let message = "Twilio has not said who answered this call: ask again in a second";
+            let message = "Twilio has not reported who answered this call: try again in a second";
             refused("not_answered_yet", message)
         }
         CallOwnership::Unknown => Err(no_such_call()),
     }
 }
 
-/// The call's record, which is made if there is none: on a server without users every call is
-/// everybody's.
+/// Returns the call's record, and creates it if it does not exist. On a server without users every
+/// caller sees every call.
 async fn open_unclaimed_call(
     calls: &CallService,
     known: KnownCall,
@@ -183,7 +185,7 @@ async fn open_unclaimed_call(
     calls.store().open_call(&call).await
 }
 
-/// A call with its words, and all that belongs to it.
+/// Get a call with its transcript, recordings and log.
 #[utoipa::path(get, path = "/api/calls/{sid}", tag = "calls",
     params(("sid" = String, Path, description = "any leg of the call")), responses(
     (status = 200, body = CallDetail),
@@ -218,13 +220,13 @@ async fn edit_call(
     edited.map(Json).ok_or_else(no_such_call)
 }
 
-/// Delete a call for good: its words, its audio, and its recordings at Twilio.
+/// Delete a call permanently: its transcript, its audio, and its recordings at Twilio.
 #[utoipa::path(delete, path = "/api/calls/{sid}", tag = "calls",
     params(("sid" = String, Path, description = "any leg of the call")), responses(
-    (status = 204, description = "it is gone"),
+    (status = 204, description = "the call is deleted"),
     (status = 404, description = "`no_such_call`"),
-    (status = 409, description = "`call_in_progress`: end it first; `busy`: it is being deleted"),
-    (status = 502, description = "`twilio_…`: Twilio did not delete its recordings; nothing was deleted here"),
+    (status = 409, description = "`call_in_progress`: end the call first; `busy`: it is being deleted"),
+    (status = 502, description = "`twilio_…`: Twilio did not delete the recordings; nothing was deleted here"),
 ))]
 async fn delete_call(
     caller: Caller,
@@ -236,12 +238,12 @@ async fn delete_call(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// End a call.
+/// Hang up a call.
 #[utoipa::path(post, path = "/api/calls/{sid}/hangup", tag = "calls",
     params(("sid" = String, Path, description = "any leg of the call")), responses(
-    (status = 204, description = "it ends, or had ended"),
+    (status = 204, description = "the call ends, or had ended"),
     (status = 404, description = "`no_such_call`"),
-    (status = 502, description = "`twilio_…`: what Twilio said, and what to do"),
+    (status = 502, description = "`twilio_…`: Twilio's error, and what to do"),
 ))]
 async fn hang_up_call(
     caller: Caller,
@@ -253,13 +255,13 @@ async fn hang_up_call(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Begin to record at Twilio, each party on a channel of its own.
+/// Start a recording at Twilio, with each party on its own channel.
 #[utoipa::path(post, path = "/api/calls/{sid}/recording/start", tag = "recording",
     params(("sid" = String, Path, description = "any leg of the call")), responses(
-    (status = 200, body = Recording, description = "as Twilio has it"),
+    (status = 200, body = Recording, description = "the recording at Twilio"),
     (status = 404, description = "`no_such_call`"),
-    (status = 409, description = "`call_over`, `call_not_answered`: when somebody has, `busy`: try again"),
-    (status = 502, description = "`twilio_…`: what Twilio said, and what to do"),
+    (status = 409, description = "`call_over`; `call_not_answered`: start it after the answer; `busy`: try again"),
+    (status = 502, description = "`twilio_…`: Twilio's error, and what to do"),
 ))]
 async fn start_recording(
     caller: Caller,
@@ -269,13 +271,13 @@ async fn start_recording(
     command_recording(&calls, &caller, &sid, RecordingCommand::Start).await
 }
 
-/// End the recording.
+/// Stop the recording.
 #[utoipa::path(post, path = "/api/calls/{sid}/recording/stop", tag = "recording",
     params(("sid" = String, Path, description = "any leg of the call")), responses(
-    (status = 200, body = Recording, description = "as Twilio has it"),
+    (status = 200, body = Recording, description = "the recording at Twilio"),
     (status = 404, description = "`no_such_call`"),
     (status = 409, description = "`call_over`, `not_recording`, `busy`: try again"),
-    (status = 502, description = "`twilio_…`: what Twilio said, and what to do"),
+    (status = 502, description = "`twilio_…`: Twilio's error, and what to do"),
 ))]
 async fn stop_recording(
     caller: Caller,
@@ -285,13 +287,13 @@ async fn stop_recording(
     command_recording(&calls, &caller, &sid, RecordingCommand::Stop).await
 }
 
-/// Hold the recording: silence is recorded until it goes on.
+/// Pause the recording: it contains silence until it is resumed.
 #[utoipa::path(post, path = "/api/calls/{sid}/recording/pause", tag = "recording",
     params(("sid" = String, Path, description = "any leg of the call")), responses(
-    (status = 200, body = Recording, description = "as Twilio has it"),
+    (status = 200, body = Recording, description = "the recording at Twilio"),
     (status = 404, description = "`no_such_call`"),
     (status = 409, description = "`call_over`, `not_recording`, `busy`: try again"),
-    (status = 502, description = "`twilio_…`: what Twilio said, and what to do"),
+    (status = 502, description = "`twilio_…`: Twilio's error, and what to do"),
 ))]
 async fn pause_recording(
     caller: Caller,
@@ -301,13 +303,13 @@ async fn pause_recording(
     command_recording(&calls, &caller, &sid, RecordingCommand::Pause).await
 }
 
-/// Go on recording.
+/// Resume the recording.
 #[utoipa::path(post, path = "/api/calls/{sid}/recording/resume", tag = "recording",
     params(("sid" = String, Path, description = "any leg of the call")), responses(
-    (status = 200, body = Recording, description = "as Twilio has it"),
+    (status = 200, body = Recording, description = "the recording at Twilio"),
     (status = 404, description = "`no_such_call`"),
     (status = 409, description = "`call_over`, `not_recording`, `busy`: try again"),
-    (status = 502, description = "`twilio_…`: what Twilio said, and what to do"),
+    (status = 502, description = "`twilio_…`: Twilio's error, and what to do"),
 ))]
 async fn resume_recording(
     caller: Caller,
@@ -317,7 +319,7 @@ async fn resume_recording(
     command_recording(&calls, &caller, &sid, RecordingCommand::Resume).await
 }
 
-/// What was said, as a file: `txt`, `srt`, `vtt` or `json`.
+/// Download the transcript as a file: `txt`, `srt`, `vtt` or `json`.
 #[utoipa::path(get, path = "/api/calls/{sid}/{file}", tag = "calls",
     params(
         ("sid" = String, Path, description = "any leg of the call"),
@@ -356,7 +358,7 @@ async fn export_transcript(
     calls
         .audit_transcript_export(&record.sid, caller.user_id())
         .await;
-    // The date, not the number: a file's name travels further than its words.
+    // The date, not the number: file names are shared more widely than contents.
     let date = record.started_at.to_string();
     let name = format!(
         "call-{}.{}",
@@ -373,13 +375,13 @@ async fn export_transcript(
     Ok((headers, export::write(&segments, format, true)).into_response())
 }
 
-/// How many entries of a list are asked for.
+/// Parses the number of entries that a list request asks for. 400: `bad_limit`.
 pub(super) fn parse_limit(asked: Option<u32>, default: u32, max: u32) -> Result<u32, ApiError> {
     let limit = asked.unwrap_or(default);
     if (1..=max).contains(&limit) {
         return Ok(limit);
     }
-    let message = format!("the limit is a number from 1 to {max}");
+    let message = format!("the limit is out of range: send a number from 1 to {max}");
     Err(ApiError::new(StatusCode::BAD_REQUEST, "bad_limit", message))
 }
 
@@ -397,7 +399,8 @@ async fn command_recording(
     ))
 }
 
-/// The call of a leg, if the caller may see it; else as if there were none.
+/// Returns the call of a leg, if the caller may see it; otherwise the error is the same as for a
+/// call that does not exist.
 pub(super) async fn find_visible_call(
     calls: &CallService,
     caller: &Caller,
@@ -415,7 +418,7 @@ pub(super) async fn find_visible_call(
     Ok(record)
 }
 
-/// Whether the caller may see the call; that an admin looks into another's goes to the log.
+/// Rejects a caller who may not see the call. Audits that an admin views another user's call.
 pub(super) async fn check_call_access(
     calls: &CallService,
     caller: &Caller,

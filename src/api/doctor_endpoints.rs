@@ -1,7 +1,7 @@
-//! What `callburner doctor` asks the running server for, through the proxies in front of it: media
-//! sockets that no call expects. One is refused, and the refusal says what the proxies wrote of the client.
-//! The other one opens and stays silent, so that a proxy shows whether sockets open, and how long it
-//! keeps a silent one.
+//! Endpoints for `callburner doctor`, which requests them from the running server through the
+//! proxies in front of it: media sockets without a call. One is refused, and the response reports
+//! the proxies' headers about the client. The other one opens and stays silent, to show whether the
+//! proxy lets WebSockets through, and for how long it keeps a silent one open.
 
 use std::net::IpAddr;
 
@@ -14,19 +14,21 @@ use crate::access::proxies::ForwardedClaim;
 use crate::clock;
 use crate::limits;
 
-/// Refused at once.
+/// The media socket that is refused at once.
 pub(crate) const MEDIA_PATH: &str = "/media/doctor";
 
-/// Opened if it was signed, and silent for [`limits::DOCTOR_IDLE_SOCKET_TIME`].
+/// The media socket that opens if it is signed, and stays silent for
+/// [`limits::DOCTOR_IDLE_SOCKET_TIME`].
 pub(crate) const SILENT_MEDIA_PATH: &str = "/media/doctor/silent";
 
-/// The code of a media socket that was signed, and that no call expects.
+/// The error code of a signed media socket that belongs to no call.
 pub(crate) const NOT_EXPECTED_CODE: &str = "not_expected";
 
-/// Says what the request said of its client.
+/// The header that reports the client address's source: none, an untrusted or a trusted header.
 pub(crate) const FORWARDED_HEADER: HeaderName = HeaderName::from_static("x-callburner-told");
 
-/// The refusal of [`MEDIA_PATH`], whose signature is good if there is an account; `None`: another path.
+/// Returns the refusal of [`MEDIA_PATH`], after its signature was verified if there is an account;
+/// `None` for another path.
 pub(super) fn doctor_refusal(
     state: &ApiState,
     path: &str,
@@ -57,14 +59,14 @@ pub(crate) async fn hold_silent_socket(mut socket: WebSocket) {
     let end = clock::now() + limits::DOCTOR_IDLE_SOCKET_TIME;
     tokio::select! {
         () = clock::sleep_until(Some(end)) => {}
-        // The doctor says nothing, so that it is gone.
+        // The doctor sends nothing, so that any result means that it has disconnected.
         _ = socket.recv() => return,
     }
-    // Whoever is gone by now needs no close.
+    // The doctor may have disconnected by now.
     socket.send(Message::Close(None)).await.ok();
 }
 
-/// The word for it in the header.
+/// Returns the value of the header.
 pub(crate) fn forwarded_word(told: ForwardedClaim) -> &'static str {
     match told {
         ForwardedClaim::Absent => "nothing",
@@ -73,11 +75,11 @@ pub(crate) fn forwarded_word(told: ForwardedClaim) -> &'static str {
     }
 }
 
-/// The refusal of a media socket that no call expects.
+/// 403: no call expects the media socket.
 pub(crate) fn unexpected_stream_error() -> ApiError {
     ApiError::new(
         StatusCode::FORBIDDEN,
         NOT_EXPECTED_CODE,
-        "no call expects this media stream: streams are started by the TwiML of /voice",
+        "no call expects this media stream: start streams with the TwiML of /voice",
     )
 }

@@ -1,5 +1,5 @@
-//! One shape of errors: `{"error":{"code","message","requestId"}}`, whoever made them, and the one
-//! place that logs them.
+//! The one error format, `{"error":{"code","message","requestId"}}`, for errors of handlers and of
+//! the framework, and the one place that logs errors.
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -27,13 +27,13 @@ use crate::twilio::api::TwilioError;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Longest request id that is taken over from a proxy; a longer one is replaced.
+/// The longest request id that is accepted from a proxy; a longer one is replaced.
 const REQUEST_ID_BYTES_MAX: usize = 64;
 
-/// Longest plain-text explanation of the framework that is carried into an error's message.
+/// The longest plain-text explanation of the framework that an error's message includes.
 const EXPLANATION_BYTES_MAX: usize = 1_024;
 
-/// A request that was not met. `message` goes to whoever asked; `cause` to the log only.
+/// A failed request. The client receives `message`; only the log receives `cause`.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct ApiError {
@@ -46,7 +46,8 @@ pub struct ApiError {
 }
 
 impl ApiError {
-    /// `code` is in snake case and stable; `message` says what happened and what to do.
+    /// Creates an error. `code` is in snake case and stable; `message` reports the problem and
+    /// the remedy.
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self {
             status,
@@ -58,10 +59,10 @@ impl ApiError {
         }
     }
 
-    /// 500: our fault. The cause is logged, and not shown.
+    /// 500: an error of this server. The cause is logged, and not sent.
     pub fn internal(cause: impl Into<anyhow::Error>) -> Self {
-        let message = "something went wrong on the server: try again, and name the request id \
-                       to the operator if it stays so";
+        let message = "the server failed to handle this request: try again, and report the \
+                       request id to the operator if it fails again";
         let cause = Some(cause.into());
         Self {
             cause,
@@ -69,7 +70,7 @@ impl ApiError {
         }
     }
 
-    /// Tells the operator, in the log, what may be wrong and what to do.
+    /// Adds a hint for the operator's log: the probable cause and the remedy.
     #[must_use]
     pub fn with_operator_hint(self, hint: impl Into<String>) -> Self {
         Self {
@@ -78,7 +79,7 @@ impl ApiError {
         }
     }
 
-    /// Tells when it may be tried again, to the whole second after.
+    /// Adds a `Retry-After` header, rounded up to a whole second.
     #[must_use]
     pub fn with_retry_after(self, wait: Duration) -> Self {
         Self {
@@ -87,17 +88,16 @@ impl ApiError {
         }
     }
 
-    /// The status that it is answered with.
+    /// Returns the status of the response.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// The stable word for it.
     pub(super) fn code(&self) -> &'static str {
         self.code
     }
 
-    /// What stands under `"error"` in the JSON that whoever asked reads.
+    /// Returns the value of `"error"` in the JSON body.
     pub(super) fn to_body<'a>(&'a self, request_id: &'a RequestId) -> ApiErrorBody<'a> {
         ApiErrorBody {
             code: self.code,
@@ -121,7 +121,8 @@ impl IntoResponse for ApiError {
 }
 
 impl From<StoreError> for ApiError {
-    /// Who can do something about it hears about it: the caller, or the operator in the log.
+    /// Reports the error to the party that can act on it: to the client, or to the operator in the
+    /// log.
     fn from(error: StoreError) -> Self {
         let (status, code) = match &error {
             StoreError::UnusableDatabase { .. } | StoreError::Corrupt(_) => {
@@ -129,7 +130,7 @@ impl From<StoreError> for ApiError {
             }
             StoreError::Unavailable(_) | StoreError::DiskFull => {
                 let status = StatusCode::SERVICE_UNAVAILABLE;
-                let message = "what lasts cannot be reached: try again in a moment";
+                let message = "the database cannot be reached: try again in a moment";
                 let cause = Some(error.into());
                 return Self {
                     cause,
@@ -155,7 +156,7 @@ impl From<StoreError> for ApiError {
 }
 
 impl From<CallError> for ApiError {
-    /// What Twilio refuses is 502, with what to do; its silence too.
+    /// Maps an error of Twilio's, or a missing response, to 502, with the remedy.
     fn from(error: CallError) -> Self {
         let (status, code) = match error {
             CallError::Store(error) => return error.into(),
@@ -196,28 +197,28 @@ impl From<TwilioError> for ApiError {
     }
 }
 
-/// The one shape of failures.
+/// The JSON body of every failure.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Error)]
 pub(super) struct ErrorResponse<'a> {
     error: ApiErrorBody<'a>,
 }
 
-/// What went wrong.
+/// The error.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = ErrorBody)]
 pub(super) struct ApiErrorBody<'a> {
-    /// Stable, in snake case: for programs.
+    /// A stable identifier in snake case, for programs.
     #[schema(example = "no_such_call")]
     code: &'a str,
-    /// What happened and what to do: for people.
+    /// The problem and the remedy, for people.
     message: &'a str,
-    /// Finds the failure in the server's log.
+    /// Identifies the request in the server's log.
     request_id: &'a str,
 }
 
-/// Names one request in answers and logs: a proxy's `x-request-id`, or a random one.
+/// Identifies one request in responses and logs: a proxy's `x-request-id`, or a random one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestId(Arc<str>);
 
@@ -247,12 +248,12 @@ pub(super) fn path_not_found() -> ApiError {
     ApiError::new(
         StatusCode::NOT_FOUND,
         "not_found",
-        "nothing is here: check the path",
+        "this path does not exist: check it for typos",
     )
 }
 
-/// The outermost layer: gives each request its id, and each failure its shape and its log line.
-/// A failure that has a body of its own (JSON, TwiML) keeps it.
+/// The outermost layer: assigns each request its id, formats each failure, and logs it. A failure
+/// with a body of its own (JSON, TwiML) keeps it.
 pub(super) async fn format_errors(
     State(metrics): State<Metrics>,
     mut request: Request,
@@ -288,7 +289,7 @@ pub(super) async fn format_errors(
     response
 }
 
-/// What the log says of a request. Its path may name a call, so that its route stands for it.
+/// The facts that the log reports of a request. The route replaces the path, which may name a call.
 struct RequestContext<'a> {
     id: &'a RequestId,
     method: &'a Method,
@@ -318,7 +319,7 @@ async fn format_failure(response: Response, context: &RequestContext<'_>) -> Res
     (parts, json).into_response()
 }
 
-/// Whether a handler has written its own answer; the framework writes plain text or nothing.
+/// Reports whether a handler wrote the body; the framework sends plain text or nothing.
 fn has_own_body(response: &Response) -> bool {
     let kind = response
         .headers()
@@ -327,7 +328,7 @@ fn has_own_body(response: &Response) -> bool {
     kind.is_some_and(|kind| !kind.starts_with("text/plain"))
 }
 
-/// Makes an error of what the framework says about a request that no handler has seen.
+/// Converts the framework's response to a request that reached no handler into an error.
 async fn error_from_framework(status: StatusCode, body: Body) -> ApiError {
     let text = to_bytes(body, EXPLANATION_BYTES_MAX)
         .await
@@ -336,7 +337,7 @@ async fn error_from_framework(status: StatusCode, body: Body) -> ApiError {
     let code = error_code_of(status);
     let message = match (status, text.trim()) {
         (StatusCode::METHOD_NOT_ALLOWED, "") => {
-            "this path does not take that method: see the Allow header".to_owned()
+            "this path does not support that method: use one of the Allow header".to_owned()
         }
         (_, "") => format!("the request was refused with status {}", status.as_u16()),
         (_, text) => text.to_owned(),
@@ -359,7 +360,7 @@ fn error_code_of(status: StatusCode) -> &'static str {
 }
 
 impl RequestContext<'_> {
-    /// Counts the failure, and logs it, as often as one of its kind may be.
+    /// Counts the failure, and logs it, unless the rate limit of its code is exceeded.
     fn log_failure(&self, status: StatusCode, error: &ApiError) {
         let &Self { id, method, .. } = self;
         let route = self.route.map_or("none", MatchedPath::as_str);
@@ -378,7 +379,7 @@ impl RequestContext<'_> {
                 %method, route, status, code, request_id = %id, left_out, "request refused: {hint}"
             ),
             (Some(left_out), None, None) if status >= 500 => tracing::warn!(
-                %method, route, status, code, request_id = %id, left_out, "request not met"
+                %method, route, status, code, request_id = %id, left_out, "request failed"
             ),
             (_, _, _) => tracing::debug!(
                 %method, route, status, code, request_id = %id, "request refused"
@@ -388,7 +389,7 @@ impl RequestContext<'_> {
 }
 
 fn random_request_id() -> Arc<str> {
-    // The standard library's only source of randomness; enough for a name that need not be secret.
+    // The standard library's only source of randomness; sufficient for an id that is not secret.
     Arc::from(format!(
         "{:016x}",
         RandomState::new().build_hasher().finish()

@@ -1,4 +1,4 @@
-//! `/healthz`: the process is alive. `/readyz`: it could take a call now, or why not.
+//! `/healthz`: the process is alive. `/readyz`: it can accept a call, or why not.
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -14,20 +14,20 @@ use utoipa::ToSchema;
 use super::ApiState;
 use crate::limits;
 
-/// Reasons why no call can be taken now, by the part that has them.
+/// The reasons why no call can be accepted, by part.
 type ReasonsByPart = BTreeMap<&'static str, String>;
 
-/// The reasons of parts that say so themselves, and what was last found; clones are the same.
+/// The reasons that parts reported, and the result of the last probe. Clones share one state.
 #[derive(Debug, Clone, Default)]
 pub struct Readiness {
     reasons: Arc<Mutex<ReasonsByPart>>,
-    /// The parts with reasons when somebody last asked.
+    /// The parts with reasons at the last probe.
     last_blocked: Arc<Mutex<Vec<&'static str>>>,
 }
 
 impl Readiness {
-    /// `part` cannot work because of `reason`, a sentence that says what to do; replaces an
-    /// earlier reason of the same part.
+    /// Records that `part` cannot work because of `reason`, a sentence that includes a remedy.
+    /// Replaces an earlier reason of the same part.
     pub fn block(&self, part: &'static str, reason: impl Into<String>) {
         self.reasons
             .lock()
@@ -35,7 +35,7 @@ impl Readiness {
             .insert(part, reason.into());
     }
 
-    /// `part` works.
+    /// Records that `part` works.
     pub fn clear(&self, part: &'static str) {
         self.reasons
             .lock()
@@ -48,8 +48,8 @@ impl Readiness {
         reasons.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether other parts have reasons than when somebody last asked: probes ask every few seconds,
-    /// and the log is to have what is new.
+    /// Reports whether the parts with reasons differ from those at the last probe: probes arrive
+    /// every few seconds, and only changes are logged.
     fn has_changed(&self, reasons: &ReasonsByPart) -> bool {
         let last_blocked: Vec<&str> = reasons.keys().copied().collect();
         let mut last = self
@@ -60,32 +60,33 @@ impl Readiness {
     }
 }
 
-/// Whether a call could be taken now.
+/// Whether a call can be accepted now.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Ready)]
 struct ReadyResponse {
     ready: bool,
-    /// Why not, each with what to do.
+    /// The reasons if not, each with a remedy.
     reasons: Vec<String>,
     headroom: ReadyHeadroom,
 }
 
-/// How much more could be taken now.
+/// The free capacity.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Headroom)]
 struct ReadyHeadroom {
-    /// Media streams: each call has one.
+    /// The number of media streams that can be opened. Each call has one.
     media_streams: usize,
-    /// Pages that listen.
+    /// The number of client-channel sockets that can be opened.
     listeners: usize,
-    /// How far the oldest waiting words are behind their speech.
+    /// How far the oldest waiting final is behind its speech, in milliseconds.
     engine_lag_ms: u64,
-    /// Free space of the database's disk; none: it is in memory, or the disk does not say.
+    /// Free bytes on the database's disk; `null`: the database is in memory, or the disk does not
+    /// report it.
     disk_free_bytes: Option<u64>,
 }
 
-/// Is the process alive?
+/// Check that the process is alive.
 #[utoipa::path(get, path = "/healthz", tag = "operators", security(()), responses(
     (status = 200, content_type = "text/plain", body = String, description = "`ok`"),
 ))]
@@ -93,16 +94,16 @@ pub(super) async fn read_liveness() -> &'static str {
     "ok"
 }
 
-/// Could it take a call now, or why not?
+/// Check whether the server can accept a call.
 #[utoipa::path(get, path = "/readyz", tag = "operators", security(()), responses(
-    (status = 200, body = ReadyResponse, description = "it could"),
-    (status = 503, body = ReadyResponse, description = "it could not"),
+    (status = 200, body = ReadyResponse, description = "it can"),
+    (status = 503, body = ReadyResponse, description = "it cannot"),
 ))]
 pub(super) async fn read_readiness(State(state): State<ApiState>) -> Response {
     let mut reasons = state.readiness.reasons();
     let store_fault = check_store(&state).await;
     if store_fault.is_some() {
-        // Whoever asks may be anyone, so that the cause goes to the log only.
+        // Anyone can send this request, so that only the log contains the cause.
         let reason = "the database cannot be used: see the log, and run `callburner doctor`";
         reasons.insert("store", reason.to_owned());
     }
@@ -138,13 +139,13 @@ pub(super) async fn read_readiness(State(state): State<ApiState>) -> Response {
         .into_response()
 }
 
-/// Why nothing could be written down now.
+/// Returns why the database cannot be used.
 async fn check_store(state: &ApiState) -> Option<String> {
     let checked = tokio::time::timeout(limits::READY_WAIT_MAX, state.calls.store().ping()).await;
     match checked {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(error.to_string()),
-        Err(_) => Some("it did not answer in time".to_owned()),
+        Err(_) => Some("it did not respond in time".to_owned()),
     }
 }
 
@@ -159,12 +160,12 @@ async fn measure_headroom(state: &ApiState) -> ReadyHeadroom {
     }
 }
 
-/// Why there is no room for one more call.
+/// Returns why there is no capacity for another call.
 fn headroom_reasons(headroom: &ReadyHeadroom) -> ReasonsByPart {
     let mut reasons = ReasonsByPart::new();
     if headroom.media_streams == 0 {
         let reason =
-            "every media stream is taken: further calls are connected, and not transcribed";
+            "every media stream is in use: further calls are connected, but not transcribed";
         reasons.insert("media", reason.to_owned());
     }
     if let Some(free) = headroom.disk_free_bytes
@@ -172,16 +173,16 @@ fn headroom_reasons(headroom: &ReadyHeadroom) -> ReasonsByPart {
     {
         let free = free / (1024 * 1024);
         let reason =
-            format!("the disk of DATA_DIR has {free} MB left: make room, or set RETENTION_DAYS");
+            format!("the disk of DATA_DIR has {free} MB left: free space, or set RETENTION_DAYS");
         reasons.insert("disk", reason);
     }
     reasons
 }
 
-/// Why audio could not be kept now.
+/// Returns why audio cannot be archived.
 fn archive_reason(state: &ApiState) -> Option<(&'static str, String)> {
     let audio_archive = state.media_deps.audio_archive.as_ref()?;
-    let reason = "calls' audio cannot be written: see whether the disk of DATA_DIR is full";
+    let reason = "calls' audio cannot be written: check whether the disk of DATA_DIR is full";
     let is_failing = audio_archive.health().is_failing;
     is_failing.then(|| ("archive", reason.to_owned()))
 }

@@ -1,24 +1,26 @@
-//! `GET /ws/transcriptions`: a browser's socket, on which it hears any number of calls.
+//! `GET /ws/transcriptions`: the client channel, a WebSocket on which a browser receives the events
+//! of any number of calls.
 //!
 //! ```text
 //! browser → server                                              server → browser
 //! {"type":"subscribe","callSid":"CA…","offset":17,"epoch":…}    a CallEvent in each text frame:
-//! {"type":"unsubscribe","callSid":"CA…"}                        first a snapshot, or what was missed
+//! {"type":"unsubscribe","callSid":"CA…"}                        first a snapshot, or missed events
 //! {"type":"ping"}                                               {"type":"pong"}
-//! what is none of these                                         {"type":"error","error":{…}}
+//! any other message                                             {"type":"error","error":{…}}
 //! ```
 //!
-//! The SID may be that of a leg, as the Voice SDK of a browser that was rung knows it. What comes is
-//! then its call's, under its call's SID, and `{"type":"leg","callSid":"CA…","parentSid":"CA…"}` says
-//! so before. A leg is known when Twilio has first told of it; before, the browser finds its call's
-//! SID in the incoming call's parameter `callSid`.
+//! The SID may be that of a leg, by which the Voice SDK of a browser that rings knows the call. The
+//! server then sends `{"type":"leg","callSid":"CA…","parentSid":"CA…"}`, followed by the call's
+//! events under the call's SID. The server knows a leg after Twilio's first callback about it;
+//! before, the browser finds the call's SID in the incoming call's parameter `callSid`.
 //!
-//! `offset` and `epoch` (of the last snapshot) are for those who come back. The query
-//! `?callSid=CA…&offset=…&epoch=…` is the same as a first `subscribe`. To subscribe again to a
-//! call is to begin there again.
+//! `offset` and `epoch` (of the last snapshot) resume an earlier subscription. The query
+//! `?callSid=CA…&offset=…&epoch=…` is equivalent to a first `subscribe`. A second `subscribe` to
+//! the same call restarts it at the given offset.
 //!
-//! Closing codes: 1001 the server restarts, come back; 1008 signed out, or too many or too wrong
-//! requests; 1009 too long a message; 1011 too slow, come back with your offset. Text frames only.
+//! Close codes: 1001 the server restarts, reconnect; 1008 signed out, or too many
+//! requests, or too many malformed ones; 1009 message too long; 1011 client too slow, reconnect with
+//! the offset. Text frames only.
 #![expect(
     unused_qualifications,
     reason = "utoipa names a query's type by its path"
@@ -50,16 +52,16 @@ use crate::ids::{CallSid, UserId};
 use crate::limits;
 use crate::store::{Scope, StoreError};
 
-/// Listen to calls: a WebSocket.
+/// Receive the events of calls: a WebSocket.
 ///
-/// Text frames. Send `ListenerRequest`s; hear `CallEvent`s and `ListenerReply`s. The query is the
-/// same as a first `subscribe`.
+/// Text frames. Send `ListenerRequest`s; receive `CallEvent`s and `ListenerReply`s. The query is
+/// equivalent to a first `subscribe`.
 #[utoipa::path(get, path = "/ws/transcriptions", tag = "live", params(ListenQuery), responses(
     (status = 101, description = "the socket is open"),
-    (status = 400, description = "`bad_request`: no WebSocket, or a query that cannot be read"),
-    (status = 403, description = "`origin_refused`: another server's page; `not_allowed`: a token without the scope"),
-    (status = 429, description = "`too_many_of_your_listeners`: close some of your pages"),
-    (status = 503, description = "`restarting`, `too_many_listeners`: come back in a moment"),
+    (status = 400, description = "`bad_request`: no WebSocket upgrade, or a malformed query"),
+    (status = 403, description = "`origin_refused`: a page of another origin; `not_allowed`: the API token lacks the scope"),
+    (status = 429, description = "`too_many_of_your_listeners`: close some of your pages or programs"),
+    (status = 503, description = "`restarting`, `too_many_listeners`: try again in a moment"),
 ))]
 pub(super) async fn listen(
     caller: Caller,
@@ -75,7 +77,7 @@ pub(super) async fn listen(
     }
     caller.require_scope(Scope::CallsRead)?;
     if state.media_deps.tasks.is_stopping() {
-        let message = "the server is restarting: come back in a moment";
+        let message = "the server is restarting: try again in a moment";
         return Err(ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "restarting",
@@ -94,7 +96,7 @@ pub(super) async fn listen(
     let permit = Arc::clone(&state.listeners)
         .try_acquire_owned()
         .map_err(|_| {
-            let message = "too many pages are listening: close some, or try again later";
+            let message = "too many listeners are connected: close some pages, or try again later";
             ApiError::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "too_many_listeners",
@@ -132,7 +134,7 @@ pub(super) async fn listen(
 
 fn too_many_listeners_of_user() -> ApiError {
     let max = limits::LISTENERS_PER_USER_MAX;
-    let message = format!("you have {max} pages or programs that listen to calls: close some");
+    let message = format!("you have {max} pages or programs connected for live events: close some");
     ApiError::new(
         StatusCode::TOO_MANY_REQUESTS,
         "too_many_of_your_listeners",
@@ -140,63 +142,63 @@ fn too_many_listeners_of_user() -> ApiError {
     )
 }
 
-/// The query of the upgrade.
+/// The query of the WebSocket upgrade.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub(super) struct ListenQuery {
-    /// The call to listen to from the start; a leg's SID stands for its call.
+    /// The call to subscribe to first, or a leg of it.
     #[param(value_type = Option<String>)]
     call_sid: Option<CallSid>,
-    /// The last offset that was seen of it.
+    /// The last received offset of the call.
     offset: Option<u64>,
-    /// The epoch of its last snapshot.
+    /// The epoch of the call's last snapshot.
     epoch: Option<u64>,
 }
 
-/// What a browser asks.
+/// A message from the client.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = ListenerRequest)]
 #[serde(tag = "type", rename_all = "camelCase")]
 pub(super) enum ListenerRequest {
-    /// Begin to listen to a call, or begin again.
+    /// Subscribe to a call, or restart a subscription.
     Subscribe(ListenerTarget),
-    /// Listen to it no more.
+    /// End the subscription.
     #[serde(rename_all = "camelCase")]
     Unsubscribe { call_sid: CallSid },
-    /// Is answered with a pong.
+    /// The server answers with a pong.
     Ping,
 }
 
-/// A call, and where a listener that comes back stopped.
+/// A call, and the point at which to resume.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = ListenerTarget)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ListenerTarget {
-    /// The call; a leg's SID stands for its call, and is answered with a `leg`.
+    /// The call, or a leg of it; for a leg, the server sends a `leg` first.
     call_sid: CallSid,
-    /// The last offset that was seen of it.
+    /// The last received offset of the call.
     offset: Option<u64>,
-    /// The epoch of its last snapshot.
+    /// The epoch of the call's last snapshot.
     epoch: Option<u64>,
 }
 
-/// What a browser hears beside `CallEvent`s.
+/// A message from the server, other than a `CallEvent`.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ListenerReply)]
 #[serde(tag = "type", rename_all = "camelCase")]
 pub(super) enum ListenerReply<'a> {
-    /// To a ping.
+    /// The answer to a ping.
     Pong,
-    /// The SID that was subscribed to is a leg's: events come under its call's SID.
+    /// The subscribed SID is a leg's: events arrive under its call's SID.
     #[serde(rename_all = "camelCase")]
     Leg {
-        /// As it was asked for.
+        /// The SID in the request.
         call_sid: &'a CallSid,
-        /// The call that it belongs to.
+        /// The call that the leg belongs to.
         parent_sid: &'a CallSid,
     },
-    /// A request was not met; the socket stays open.
+    /// A request failed; the socket stays open.
     #[serde(rename_all = "camelCase")]
     Error {
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -205,12 +207,12 @@ pub(super) enum ListenerReply<'a> {
     },
 }
 
-/// How a session ends.
+/// How a socket ends.
 #[derive(Debug)]
 enum SocketEnd {
-    /// The browser left, or its network did.
+    /// The browser closed the socket, or the connection broke.
     Disconnected,
-    /// We close.
+    /// The server closes the socket.
     Close { code: u16, reason: &'static str },
 }
 
@@ -223,7 +225,7 @@ enum ListenerTurn {
     DrainTimedOut,
 }
 
-/// One socket.
+/// A client's socket, and its subscriptions.
 struct ListenerSession {
     socket: WebSocket,
     state: ApiState,
@@ -231,7 +233,7 @@ struct ListenerSession {
     caller: Caller,
     subscriptions: BTreeMap<CallSid, Subscription>,
     rejected_messages: u32,
-    /// Messages of any kind since the last ping.
+    /// The number of messages of any kind since the last ping.
     message_count: u32,
     _permits: (OwnedSemaphorePermit, Option<KeyedPermit<UserId>>),
 }
@@ -240,7 +242,7 @@ impl ListenerSession {
     async fn run(mut self, first: Option<ListenerTarget>) {
         let Err(end) = self.run_until_end(first).await;
         tracing::debug!(request_id = %self.request_id, ?end, "listener left");
-        // Calls are let go before the closing handshake, which the browser may drag out.
+        // Releases the channels before the closing handshake, which the browser could delay.
         self.subscriptions.clear();
         let SocketEnd::Close { code, reason } = end else {
             return;
@@ -254,7 +256,7 @@ impl ListenerSession {
                 while let Some(Ok(_)) = self.socket.recv().await {}
             }
         };
-        // Late or not, the socket closes when it is dropped.
+        // The socket closes when it is dropped, even after a timeout.
         let _ = tokio::time::timeout(limits::LISTENER_CLOSE_MAX, closing_handshake).await;
     }
 
@@ -264,7 +266,7 @@ impl ListenerSession {
     ) -> Result<std::convert::Infallible, SocketEnd> {
         let stop = self.state.media_deps.tasks.clone();
         let mut revocations = self.state.auth.subscribe_revocations();
-        // What happened between the upgrade and the line above.
+        // Catches revocations between the upgrade and the line above.
         self.check_rights().await?;
         if let Some(target) = first {
             self.subscribe(target).await?;
@@ -303,7 +305,7 @@ impl ListenerSession {
                     self.send_frames([Message::Ping(Bytes::new())]).await?;
                 }
                 ListenerTurn::Revoked => self.check_rights().await?,
-                // Calls may still have last words; their listeners stay for those.
+                // Calls may publish their last events; their listeners stay connected for those.
                 ListenerTurn::Stopping => {
                     drain_deadline = Some(clock::now() + limits::LISTENER_DRAIN_MAX);
                 }
@@ -321,7 +323,7 @@ impl ListenerSession {
             Some(Err(error)) => return Err(socket_end_of(error)),
             None => return Err(SocketEnd::Disconnected),
         };
-        // A ping is work too: it is answered.
+        // Pings count, too: each needs an answer.
         self.message_count += 1;
         if self.message_count > limits::LISTENER_REQUESTS_MAX {
             return Err(SocketEnd::Close {
@@ -344,8 +346,8 @@ impl ListenerSession {
             Ok(ListenerRequest::Unsubscribe { call_sid }) => self.unsubscribe(&call_sid).await,
             Ok(ListenerRequest::Ping) => self.send_reply(&ListenerReply::Pong).await,
             Err(error) => {
-                let known = "known types are subscribe, unsubscribe and ping";
-                self.reject_message("bad_request", format!("not a request ({error}); {known}"))
+                let known = "send a subscribe, an unsubscribe or a ping";
+                self.reject_message("bad_request", format!("unknown request ({error}): {known}"))
                     .await
             }
         }
@@ -360,7 +362,7 @@ impl ListenerSession {
         let call_sid = match self.resolve_call(&asked).await {
             Ok(call_sid) => call_sid,
             Err(error) => {
-                let detail = format!("{}: to listen {}", error.code(), asked.as_str());
+                let detail = format!("{}: subscribe {}", error.code(), asked.as_str());
                 let user = self.caller.user_id();
                 self.state.calls.spawn_audit_event("refused", detail, user);
                 return self.send_error(Some(&asked), &error).await;
@@ -374,13 +376,13 @@ impl ListenerSession {
             })
             .await?;
         }
-        // The old subscription ends first, so that one call cannot count twice.
+        // Ends the old subscription first, so that one call is not counted twice.
         self.subscriptions.remove(&call_sid);
         if self.subscriptions.len() >= limits::SUBSCRIPTIONS_PER_LISTENER_MAX {
             let error = ApiError::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 "too_many_subscriptions",
-                "this socket hears too many calls: unsubscribe from one first",
+                "this socket has too many subscriptions: unsubscribe from one first",
             );
             return self.send_error(Some(&call_sid), &error).await;
         }
@@ -388,7 +390,7 @@ impl ListenerSession {
         let (hub, user) = (&self.state.media_deps.hub, self.caller.user_id());
         match hub.subscribe_as(user, &call_sid, resume) {
             Ok(subscription) => {
-                // A call from before this server's time, or one that is over.
+                // Restores a call from before the server's start, or one that has ended.
                 if let Err(error) = self
                     .state
                     .media_deps
@@ -423,7 +425,7 @@ impl ListenerSession {
         Ok(())
     }
 
-    /// The call of a leg, if the caller may hear it; asked for every subscription.
+    /// Returns the call of a leg, if the caller may listen to it. Called for every subscription.
     async fn resolve_call(&mut self, leg: &CallSid) -> Result<CallSid, ApiError> {
         if self.is_own_live_call(leg) {
             return Ok(leg.clone());
@@ -444,23 +446,24 @@ impl ListenerSession {
         Ok(call.unwrap_or_else(|| leg.clone()))
     }
 
-    /// Whether the caller may hear a call that has no record: one that goes on, if he sees all calls. Calls
-    /// that do not go on are waited for only where nobody needs to sign in, so that no user opens channels
-    /// for calls that there are not.
+    /// Reports whether the caller may subscribe to a call without a record: admins to active calls,
+    /// and callers with the page key to any call, so that no user opens channels for calls that do
+    /// not exist.
     fn may_await_call(&self, call: &CallSid) -> bool {
         let needs_no_sign_in = self.caller.user_id().is_none();
         let goes_on = self.state.media_deps.hub.has_events(call);
         needs_no_sign_in || goes_on && self.caller.visible_user_id().is_none()
     }
 
-    /// Whether it is the caller's own call, which goes on: heard even without the database.
+    /// Reports whether it is an active call that the caller placed, which they may subscribe to
+    /// even without the database.
     fn is_own_live_call(&self, call: &CallSid) -> bool {
         let user = self.caller.user_id();
         user.is_some_and(|user| self.state.calls.is_placed_by(call, user))
     }
 
-    /// Ends the socket of someone who has signed out, or whose rights are not what they were: at
-    /// once when it happened in this server, at the next ping when it happened elsewhere.
+    /// Ends the socket of a caller who has signed out, or lost rights: at once if this server ended
+    /// the session, otherwise at the next ping.
     async fn check_rights(&mut self) -> Result<(), SocketEnd> {
         let checked = self
             .state
@@ -470,14 +473,14 @@ impl ListenerSession {
             Ok(true) => Ok(()),
             Ok(false) => Err(SIGNED_OUT),
             Err(error) => {
-                // Nobody can have signed out while the store cannot be reached.
-                tracing::warn!(request_id = %self.request_id, %error, "rights were not checked");
+                // No session can have ended while the store cannot be reached.
+                tracing::warn!(request_id = %self.request_id, %error, "rights could not be checked");
                 Ok(())
             }
         }
     }
 
-    /// One batch of each call in turn, so that a busy one starves no other.
+    /// Sends one batch of events of each call in turn, so that a busy call does not starve others.
     async fn send_events(&mut self) -> Result<(), SocketEnd> {
         let news = self.subscriptions.values_mut().flat_map(Subscription::read);
         let frames: Vec<Message> = news.map(|event| text_frame(&*event)).collect();
@@ -493,7 +496,7 @@ impl ListenerSession {
         if self.rejected_messages > limits::LISTENER_FAULTS_MAX {
             return Err(SocketEnd::Close {
                 code: close_code::POLICY,
-                reason: "too many wrong requests",
+                reason: "too many malformed requests",
             });
         }
         self.send_error(None, &ApiError::new(StatusCode::BAD_REQUEST, code, message))
@@ -548,7 +551,7 @@ const SIGNED_OUT: SocketEnd = SocketEnd::Close {
     reason: "signed out",
 };
 
-/// Resolves when any of them has news; never when there are none.
+/// Resolves when any subscription has events; never if there are no subscriptions.
 async fn any_subscription_ready(subscriptions: &mut BTreeMap<CallSid, Subscription>) {
     if subscriptions.is_empty() {
         return std::future::pending().await;

@@ -1,4 +1,4 @@
-//! `GET /media/…`: where Twilio's Media Streams come in.
+//! `GET /media/…`: the WebSocket of Twilio's Media Streams.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::telemetry;
 use crate::twilio::signature::SignedPayload;
 use crate::twilio::stream::session::StreamBinding;
 
-/// Whether this is the path of a media socket.
+/// Reports whether `path` is that of a media socket.
 pub(super) fn is_media_path(path: &str) -> bool {
     path.strip_prefix("/media")
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -53,7 +53,7 @@ pub(super) async fn accept_media_stream(
     if state.media_deps.tasks.is_stopping() {
         return Err(unavailable(
             "restarting",
-            "the server is restarting: come back in a moment",
+            "the server is restarting: try again in a moment",
         ));
     }
     let (binding, number) = if state.endpoint.keyring.is_some() {
@@ -94,8 +94,8 @@ pub(super) async fn accept_media_stream(
     }))
 }
 
-/// What a socket without an account may carry: the simulated call that its secret was made for, once;
-/// with the simulator key, whatever it says.
+/// Returns the call that a socket of a server without an account may carry: the simulated call for
+/// which its secret was issued, once; with the simulator key, any call.
 fn redeem_simulated_stream_token(
     state: &ApiState,
     path: &str,
@@ -117,7 +117,7 @@ fn redeem_simulated_stream_token(
     Ok((StreamBinding::default(), None))
 }
 
-/// The secret at the end of a media socket's path.
+/// Returns the secret at the end of a media socket's path.
 fn stream_secret_of(path: &str) -> &str {
     path.trim_matches('/')
         .rsplit('/')
@@ -125,8 +125,8 @@ fn stream_secret_of(path: &str) -> &str {
         .unwrap_or_default()
 }
 
-/// What a socket that Twilio signed may carry, and the how manyth stream of its call it is: the stream
-/// that its secret was made for, once.
+/// Redeems the secret of a socket that Twilio signed. Returns the call and the stream's index
+/// within the call, from 1. 403: the secret is unknown, used or expired.
 fn redeem_stream_token(
     state: &ApiState,
     path: &str,
@@ -135,9 +135,7 @@ fn redeem_stream_token(
         return Ok((StreamBinding::default(), None));
     };
     let Some(expected) = state.calls.redeem_stream_token(stream_secret_of(path)) else {
-        tracing::warn!(
-            "a media socket came with a secret that was used, is too old, or was made up"
-        );
+        tracing::warn!("a media socket was refused: its secret is unknown, used or expired");
         return Err(doctor_endpoints::unexpected_stream_error());
     };
     let binding = StreamBinding {

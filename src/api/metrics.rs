@@ -1,5 +1,5 @@
-//! `GET /metrics`: the operator's figures, for admins, and for machines whose API token has the
-//! scope `metrics`.
+//! `GET /metrics`: the operator's metrics, for admins, and for an admin's API token with the scope
+//! `metrics`.
 
 use std::sync::atomic::AtomicU64;
 
@@ -18,10 +18,10 @@ use crate::limits;
 use crate::store::Scope;
 use crate::telemetry;
 
-/// What Prometheus takes for `OpenMetrics`.
+/// The content type by which Prometheus recognises `OpenMetrics`.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// The operator's figures, in the format of `OpenMetrics`.
+/// Get the operator's metrics, in the format `OpenMetrics`.
 #[utoipa::path(get, path = "/metrics", tag = "operators", responses(
     (status = 200, content_type = "application/openmetrics-text", body = String),
     (status = 403, description = "`not_allowed`: for admins, or an admin's token with the scope `metrics`"),
@@ -54,17 +54,17 @@ fn register_connections(state: &ApiState, registry: &mut Registry) {
     );
     gauge(
         "listeners",
-        "Pages that listen",
+        "Client-channel sockets that are open",
         limits::LISTENERS_MAX.saturating_sub(listeners),
     );
     gauge(
         "channels",
-        "Calls that can be listened to",
+        "Calls with a channel",
         media_deps.hub.channel_count(),
     );
     gauge(
         "calls_written_down",
-        "Calls whose words are being written down",
+        "Calls with a transcript that is being stored",
         media_deps.transcript_writer.active_call_count(),
     );
     let calls: Family<Vec<(&str, &str)>, Gauge> = Family::default();
@@ -78,7 +78,7 @@ fn register_connections(state: &ApiState, registry: &mut Registry) {
         let calls = calls.get_or_create_owned(&vec![("kind", kind)]);
         calls.set(number as i64);
     }
-    registry.register("calls", "Calls that go on, transcribed or not", calls);
+    registry.register("calls", "Active calls, transcribed or not", calls);
     let refused = ConstCounter::new(media_deps.hub.refused_count());
     registry.register("events_refused", "Events that channels refused", refused);
 }
@@ -105,7 +105,7 @@ fn register_engine(state: &ApiState, registry: &mut Registry) {
     }
     registry.register(
         "engine_jobs",
-        "What became of the engine's jobs: taken in, refused at the last bound, never run",
+        "The engine's jobs: accepted, refused when the queue was full, never run",
         jobs,
     );
     let seconds: Family<Vec<(&str, &str)>, Counter<f64, AtomicU64>> = Family::default();
@@ -119,7 +119,7 @@ fn register_engine(state: &ApiState, registry: &mut Registry) {
     }
     registry.register(
         "engine_seconds",
-        "Audio that finals were made from, and thread time that finals and drafts took",
+        "Audio of finals, and thread time of finals and partials",
         seconds,
     );
     let audio = work.final_audio.as_secs_f64();
@@ -162,7 +162,7 @@ async fn register_storage(state: &ApiState, registry: &mut Registry) {
         }
         registry.register(
             "archives",
-            "Calls' audio: being written, failed, lost",
+            "Archived audio of calls: files open, files failed, milliseconds lost",
             archives,
         );
     }

@@ -1,5 +1,5 @@
-//! Doors for people's browsers and for operators: HTTP and WebSocket in, one shape of errors out.
-//! Decides who may come in, not what happens inside.
+//! HTTP and WebSocket endpoints for browsers, API clients, Twilio and operators, with one error
+//! format. This module authenticates and authorises requests; it does not implement the operations.
 
 mod api_tokens;
 mod audio;
@@ -50,7 +50,9 @@ use crate::media_task::MediaDeps;
 use crate::metrics::Metrics;
 
 pub use self::auth_service::AuthService;
-pub use self::caller::{AuthMethod, Caller, ClientAddress};
+#[cfg(test)]
+pub use self::caller::AuthMethod;
+pub use self::caller::{Caller, ClientAddress};
 pub use self::error::{ApiError, RequestId};
 pub use self::health::Readiness;
 pub(crate) use self::openapi::openapi_json;
@@ -62,28 +64,28 @@ pub use self::static_files::StaticFiles;
 #[cfg(test)]
 pub(crate) use self::twilio::webhook_routes;
 
-/// What the doors lead to; clones are the same.
+/// The state of every handler. Clones share one state.
 #[derive(Debug, Clone)]
 pub struct ApiState {
-    /// Live calls, and how they are carried.
+    /// The dependencies of media streams.
     pub media_deps: MediaDeps,
-    /// Where the world reaches this server, and how Twilio proves itself.
+    /// The listen address, the public URL, and how Twilio's requests are authenticated.
     pub endpoint: Arc<EndpointConfig>,
-    /// Why a call could not be taken now, if so.
+    /// Whether a call can be accepted now, and if not, why.
     pub readiness: Readiness,
     /// A permit for each media socket.
     pub media_sockets: Arc<Semaphore>,
     /// A permit for each client-channel socket.
     pub listeners: Arc<Semaphore>,
-    /// What of them each user has.
+    /// Limits the client-channel sockets of each user.
     pub listeners_per_user: KeyedSemaphore<UserId>,
-    /// What happens to calls beside their audio.
+    /// The call service.
     pub calls: CallService,
-    /// Who may come in.
+    /// The authentication service.
     pub auth: AuthService,
-    /// What else the page shows of the host's settings.
+    /// More of the server's settings that the page shows.
     pub description: Arc<ServerDescription>,
-    /// The client.
+    /// The client's files.
     pub static_files: StaticFiles,
 }
 
@@ -106,7 +108,7 @@ impl FromRef<ApiState> for Arc<EndpointConfig> {
 }
 
 impl ApiState {
-    /// Doors behind which nothing has happened yet.
+    /// Creates the state, with every permit available.
     pub fn new(
         media_deps: MediaDeps,
         calls: CallService,
@@ -128,18 +130,18 @@ impl ApiState {
         }
     }
 
-    /// Media sockets that could be opened now.
+    /// Returns the number of media sockets that can be opened now.
     fn media_sockets_left(&self) -> usize {
         self.media_sockets.available_permits()
     }
 
-    /// Pages that could begin to listen now.
+    /// Returns the number of client-channel sockets that can be opened now.
     fn listeners_left(&self) -> usize {
         self.listeners.available_permits()
     }
 }
 
-/// Every route.
+/// Builds the router of every route.
 pub fn router(state: ApiState) -> Router {
     let endpoint = Arc::clone(&state.endpoint);
     let metrics = state.media_deps.metrics.clone();
@@ -159,7 +161,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/readyz", get(health::read_readiness))
         .route("/metrics", get(metrics::read_metrics))
         .route("/api/openapi.json", get(openapi::read_openapi))
-        // everything else
+        // the page, and 404
         .fallback(static_files::serve_static_file)
         .layer(middleware::from_fn_with_state(
             state.clone(),
@@ -170,7 +172,7 @@ pub fn router(state: ApiState) -> Router {
     security_headers::add_security_headers(routes, &endpoint)
 }
 
-/// The routes of browsers and machines, and their contract.
+/// Builds the routes of browsers and API clients, together with their OpenAPI description.
 pub(crate) fn client_routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .merge(token::routes())
@@ -190,7 +192,7 @@ pub(crate) fn client_routes() -> OpenApiRouter<ApiState> {
         .layer(DefaultBodyLimit::max(limits::API_BODY_BYTES_MAX))
 }
 
-/// Gives every answer of `routes` its request id and every failure its shape, and counts failures.
+/// Adds a request id to every response of `routes`, formats every failure, and counts failures.
 pub(crate) fn with_error_layer(routes: Router, metrics: Metrics) -> Router {
     routes.layer(middleware::from_fn_with_state(
         metrics,

@@ -1,6 +1,5 @@
-//! The contract of the doors, as OpenAPI 3.1: `GET /api/openapi.json`, `callburner openapi`. It is
-//! made of the routes themselves, so that no route goes unsaid; Twilio's doors are in Twilio's own
-//! contract.
+//! The OpenAPI 3.1 description of the API: `GET /api/openapi.json`, `callburner openapi`. It is
+//! generated from the routes, so that it includes every one of them; Twilio documents the webhooks.
 
 use std::sync::LazyLock;
 
@@ -21,41 +20,38 @@ use super::{health, live, metrics};
 use crate::ids::{CallSid, RecordingSid};
 use crate::transcript::CallEvent;
 
-/// What the API is, for whoever generates a client.
+/// The description of the API for client authors.
 const DESCRIPTION: &str = "\
-A self-hosted softphone on Twilio that writes down both sides of every call, live.
+A self-hosted softphone on Twilio that transcribes both sides of every call, live.
 
-Browsers sign in (`POST /api/session`) and come with the cookie; machines come with an API token \
-(`POST /api/tokens`). What is changed with a cookie must be asked by a page of this server. On a \
-server that only its own machine reaches, and that has no users, the key of the link that it printed \
-does for both: as the cookie of `POST /api/session/open`, or as the token.
+Browsers sign in (`POST /api/session`) and send the cookie; other programs send an API token \
+(`POST /api/tokens`). Requests that change something with a cookie must come from a page of this \
+server. On a server without users that accepts only clients on its own machine, the key of the \
+printed link replaces both: as the cookie of `POST /api/session/open`, or as the token.
 
-Every failure has one shape, `Error`. Its `code` is stable, its `message` says what to do, and its \
+Every failure has the body `Error`. Its `code` is stable, its `message` says what to do, and its \
 `requestId` is in the server's log.";
 
-/// The routes in groups.
+/// The groups of operations.
 const TAGS: [(&str, &str); 6] = [
-    ("phone", "Being a telephone at Twilio."),
-    (
-        "calls",
-        "Calls, their words, and what can be done with them.",
-    ),
+    ("phone", "A browser as a telephone at Twilio."),
+    ("calls", "Calls: list, transcript, audio, notes, deletion."),
     ("recording", "Twilio's recordings of calls."),
     (
         "live",
-        "Words and states while people talk: a WebSocket that carries `CallEvent`s.",
+        "Transcripts and call states, live: a WebSocket that carries `CallEvent`s.",
     ),
     (
         "people",
-        "Who may come in: sessions, second factors, users, API tokens.",
+        "Access: sessions, second factors, users, API tokens.",
     ),
     (
         "operators",
-        "Whether the server is well, and what it can do.",
+        "Operation: health, metrics, settings, the log.",
     ),
 ];
 
-/// The doors that no [`utoipa_axum`] router leads to.
+/// The operations that are not on a [`utoipa_axum`] router.
 #[derive(utoipa::OpenApi)]
 #[openapi(
     paths(live::listen, health::read_liveness, health::read_readiness, metrics::read_metrics, read_openapi),
@@ -63,18 +59,18 @@ const TAGS: [(&str, &str); 6] = [
 )]
 struct UnroutedPaths;
 
-/// The document, written once.
+/// The document, generated once.
 static OPENAPI_JSON: LazyLock<String> = LazyLock::new(|| {
     let json = build_openapi().to_pretty_json();
-    json.expect("a contract is texts, numbers and lists") + "\n"
+    json.expect("the document serialises to JSON") + "\n"
 });
 
-/// The contract as JSON.
+/// Returns the description as JSON.
 pub(crate) fn openapi_json() -> &'static str {
     &OPENAPI_JSON
 }
 
-/// This document: OpenAPI 3.1.
+/// Get this document: OpenAPI 3.1.
 #[utoipa::path(get, path = "/api/openapi.json", tag = "operators", security(()), responses(
     (status = 200, content_type = "application/json", body = Object),
 ))]
@@ -103,7 +99,7 @@ fn build_openapi() -> OpenApi {
     ]);
     let components = openapi.components.get_or_insert_default();
     add_security_schemes(components);
-    let error = error_response("What happened, and what to do about it.");
+    let error = error_response("The error, and what to do.");
     components
         .responses
         .insert("Error".to_owned(), RefOr::T(error));
@@ -118,12 +114,12 @@ fn build_openapi() -> OpenApi {
 fn add_security_schemes(components: &mut Components) {
     let cookie = ApiKeyValue::with_description(
         "__Host-callburner",
-        "Set by `POST /api/session`; named `callburner` where the server is reached without TLS.",
+        "Set by `POST /api/session`; named `callburner` if the server is reached without TLS.",
     );
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .description(Some(
-            "An API token, `cb_…`: may what its scopes allow of what its user may.",
+            "An API token, `cb_…`: it has the rights of its user, limited to its scopes.",
         ))
         .build();
     components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
@@ -142,7 +138,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut O
         .filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
-/// Says of an operation what is true of all of them.
+/// Adds the id, the parameters' schemas and the error responses that all operations share.
 fn complete_operation(operation: &mut Operation, method: &str, path: &str) {
     operation.operation_id = Some(operation_id(method, path));
     let parameters = operation.parameters.iter_mut().flatten();
@@ -162,12 +158,12 @@ fn complete_operation(operation: &mut Operation, method: &str, path: &str) {
             .entry("401".to_owned())
             .or_insert(RefOr::T(stranger));
         if method != "get" {
-            let fast = error_response("`too_many_requests`: Retry-After says when to come back");
+            let fast = error_response("`too_many_requests`: Retry-After says how long to wait");
             responses.entry("429".to_owned()).or_insert(RefOr::T(fast));
         }
     }
     if takes_input {
-        let unreadable = error_response("`bad_request`: a parameter or the body cannot be read");
+        let unreadable = error_response("`bad_request`: a parameter or the body is malformed");
         let known = responses.entry("400".to_owned());
         known.or_insert(RefOr::T(unreadable));
     }
@@ -183,7 +179,7 @@ fn complete_operation(operation: &mut Operation, method: &str, path: &str) {
     responses.insert("default".to_owned(), error);
 }
 
-/// What a SID in this path looks like.
+/// Returns the schema of a SID in this path.
 fn sid_schema(path: &str) -> RefOr<Schema> {
     let is_recording = path.starts_with("/api/recordings");
     let pattern = if is_recording {
@@ -195,8 +191,8 @@ fn sid_schema(path: &str) -> RefOr<Schema> {
     text.pattern(Some(pattern)).into()
 }
 
-/// `postCallsBySidHangup` for `POST /api/calls/{sid}/hangup`: handlers' own names are unique in
-/// their modules only.
+/// Derives the id from method and path: `postCallsBySidHangup` for `POST /api/calls/{sid}/hangup`.
+/// The handlers' own names are unique only within their modules.
 fn operation_id(method: &str, path: &str) -> String {
     let mut id = method.to_owned();
     let path = path.strip_prefix("/api").unwrap_or(path);
@@ -215,7 +211,7 @@ fn operation_id(method: &str, path: &str) -> String {
     id
 }
 
-/// A response of the one shape.
+/// Builds an error response with the body `Error`.
 fn error_response(description: &str) -> Response {
     let error = Content::new(Some(Ref::from_schema_name("Error")));
     ResponseBuilder::new()
@@ -238,7 +234,7 @@ mod tests {
         serde_json::from_str(openapi_json()).unwrap()
     }
 
-    /// Every operation, named as `GET /path`.
+    /// Returns every operation, named as `GET /path`.
     fn operations(document: &Value) -> Vec<(String, &Value)> {
         let mut operations = Vec::new();
         for (path, item) in document["paths"].as_object().unwrap() {
@@ -366,7 +362,7 @@ mod tests {
     fn every_failure_has_the_one_shape() {
         let document = document();
         let error = "#/components/schemas/Error";
-        // Open ones that refuse who proves nothing.
+        // Public operations that reject wrong credentials.
         let with_401 = [
             "POST /api/session",
             "POST /api/session/factor",
@@ -386,7 +382,7 @@ mod tests {
                 !accepts_page_key || with_401.contains(&place.as_str())
             );
             for (status, response) in responses {
-                // `/readyz` says no in its own words.
+                // `/readyz` has a body of its own for 503.
                 if status.starts_with(['4', '5']) && place != "GET /readyz" {
                     let schema = &response["content"]["application/json"]["schema"]["$ref"];
                     assert_eq!(schema, error, "{place} {status}");

@@ -1,5 +1,5 @@
-//! `/api/recordings`: Twilio's recordings, handed through. A browser never sees Twilio's address of
-//! one, nor the credentials that open it.
+//! `/api/recordings`: proxies Twilio's recordings. A browser receives neither a recording's URL at
+//! Twilio nor the credentials for it.
 
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -16,18 +16,18 @@ use crate::ids::RecordingSid;
 use crate::store::Scope;
 use crate::twilio::api::media::MediaFormat;
 
-/// `/api/recordings`.
+/// Returns the routes of `/api/recordings`.
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(read_recording_media))
 }
 
-/// The sound of a recording at Twilio, with byte ranges: WAV, each party on a channel of its own.
+/// Download a recording from Twilio, with byte ranges: WAV, each party on its own channel.
 #[utoipa::path(get, path = "/api/recordings/{sid}/media", tag = "recording",
     params(("sid" = String, Path, description = "the recording")), responses(
     (status = 200, content_type = "audio/wav", body = Vec<u8>),
     (status = 206, content_type = "audio/wav", body = Vec<u8>),
     (status = 404, description = "`no_such_recording`"),
-    (status = 502, description = "`twilio_…`: what Twilio said, and what to do"),
+    (status = 502, description = "`twilio_…`: Twilio's error, and what to do"),
 ))]
 async fn read_recording_media(
     caller: Caller,
@@ -54,11 +54,11 @@ async fn read_recording_media(
     Ok(answer)
 }
 
-/// One answer for what is not there and for what the caller may not know of.
+/// 404: the recording does not exist, or the caller may not know of it.
 fn no_such_recording() -> ApiError {
     ApiError::new(
         StatusCode::NOT_FOUND,
         "no_such_recording",
-        "there is no such recording among those that you may hear",
+        "there is no such recording, or you are not allowed to hear it",
     )
 }

@@ -1,6 +1,6 @@
-//! Notes for the server's log who is refused what: whoever is not signed in or may not, and whoever asks
-//! for a call that is not his or is not there. In one place around all routes, so that no route forgets
-//! it.
+//! Audit of refusals: requests without sign-in or without the required rights, and requests for
+//! calls that do not exist or belong to another user. One layer around all routes, so that no route
+//! can omit it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::{ApiError, ApiState};
 use crate::access::client_context;
 use crate::ids::{CallSid, UserId};
 
-/// Things whose absence is also the answer to whoever may not know of them.
+/// Codes that are also the response to clients that may not know whether the resource exists.
 const HIDDEN_RESOURCE_CODES: [&str; 4] = [
     "no_such_call",
     "no_such_recording",
@@ -22,7 +22,7 @@ const HIDDEN_RESOURCE_CODES: [&str; 4] = [
     "no_such_user",
 ];
 
-/// Serves a request in the name of its client, and notes a refusal.
+/// Handles a request in the context of its client, and audits a refusal.
 pub(super) async fn log_refusals(
     State(state): State<ApiState>,
     request: Request,
@@ -46,7 +46,7 @@ pub(super) async fn log_refusals(
     .await
 }
 
-/// What was asked for.
+/// The facts of a request that an audit entry contains.
 struct RequestSummary {
     method: String,
     route: Option<MatchedPath>,
@@ -63,7 +63,8 @@ impl RequestSummary {
         }
     }
 
-    /// Of a user's request also the call: strangers may name any number of them.
+    /// Formats the detail of the audit entry. It includes the call only for users: strangers could
+    /// name any number of calls.
     fn audit_detail(&self, code: &str, user: Option<UserId>) -> String {
         let route = self.route.as_ref().map_or("nowhere", MatchedPath::as_str);
         let audit_detail = format!("{code}: {} {route}", self.method);
@@ -74,7 +75,7 @@ impl RequestSummary {
     }
 }
 
-/// The code of an answer by which somebody was kept from something.
+/// Returns the error code of a response that refuses access.
 fn refusal_code(response: &Response) -> Option<&'static str> {
     let error = response.extensions().get::<Arc<ApiError>>()?;
     let code = error.code();

@@ -1,5 +1,5 @@
-//! `/api/registrations`: which browsers calls ring. A page says so itself, once its browser has
-//! registered at Twilio, and says when that ends.
+//! `/api/registrations`: the browsers that incoming calls ring. A page reports its registration at
+//! Twilio, and the end of it.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -16,7 +16,7 @@ use crate::calls::{CallService, NO_USER, TokenExpired};
 use crate::clock::UtcTime;
 use crate::ids::RegistrationId;
 
-/// `/api/registrations`.
+/// Returns the routes of `/api/registrations`.
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(register_browser))
@@ -28,24 +28,24 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = Registration)]
 pub(super) struct RegistrationRequest {
-    /// Names this registration: made at random, anew each time that the page goes online. 16 to 64
+    /// Identifies this registration: random, and different each time the page goes online. 16 to 64
     /// letters, digits and hyphens, such as a UUID.
     id: RegistrationId,
-    /// As it was given to `GET /api/token`.
+    /// The text that the page sent to `GET /api/token`.
     browser: Option<String>,
-    /// When the pass ends that the browser registered with, as `GET /api/token` said.
+    /// When the access token of the registration expires, from `GET /api/token`.
     expires_at: UtcTime,
 }
 
-/// Incoming calls ring this browser from now on.
+/// Register this browser for incoming calls.
 ///
-/// Until its pass ends, its session ends or the registration is taken back. A restart of the server
-/// does not end it. With the same `id` it is prolonged. Of one user's browsers a call rings the three
-/// that registered last.
+/// The registration lasts until its access token expires, its session ends or it is removed, even
+/// if the server restarts. The same `id` prolongs it. An incoming call rings the three browsers of
+/// a user that registered last.
 #[utoipa::path(post, path = "/api/registrations", tag = "phone", request_body = RegistrationRequest, responses(
     (status = 204, description = "incoming calls ring this browser"),
-    (status = 403, description = "`not_allowed`: for people; `origin_refused`: another server's page"),
-    (status = 409, description = "`pass_over`: ask for the next token, register with it, then say so"),
+    (status = 403, description = "`not_allowed`: not for API tokens; `origin_refused`: a page of another origin"),
+    (status = 409, description = "`pass_over`: the access token has expired: get another, register at Twilio with it, then try again"),
 ))]
 async fn register_browser(
     caller: Caller,
@@ -60,20 +60,20 @@ async fn register_browser(
     let (_, identity) = identity_of(&caller, &calls, browser.as_deref()).await?;
     let registered = calls.register(id, identity, expires_at).await;
     registered.map_err(|TokenExpired| {
-        let message = "the pass that this browser registered with is over: ask for the next token, \
-                       register with it at Twilio, then say so here";
+        let message = "the access token of this registration has expired: get another from \
+                       /api/token, register at Twilio with it, then try again";
         ApiError::new(StatusCode::CONFLICT, "pass_over", message)
     })?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// This registration is over: it rings its browser no more.
+/// Remove a registration: it no longer rings its browser.
 ///
-/// Another registration of the same browser stays, such as that of a tab that was duplicated.
+/// Other registrations of the same browser stay, such as that of a duplicated tab.
 #[utoipa::path(delete, path = "/api/registrations/{id}", tag = "phone",
     params(("id" = String, Path, description = "the registration")), responses(
-    (status = 204, description = "over, or never there"),
-    (status = 403, description = "`not_allowed`: for people; `origin_refused`: another server's page"),
+    (status = 204, description = "the registration is removed, or never existed"),
+    (status = 403, description = "`not_allowed`: not for API tokens; `origin_refused`: a page of another origin"),
 ))]
 async fn unregister_browser(
     caller: Caller,

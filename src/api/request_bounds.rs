@@ -1,5 +1,5 @@
-//! The bounds of every request: it names one host, it has a place, and its body comes in time. A request
-//! for which there is no place is answered at once, without its body being read.
+//! The bounds of every request: it names one host, it holds a connection slot, and its body arrives
+//! in time. A request without a slot is answered at once, without its body being read.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -25,7 +25,7 @@ use crate::access::sign_in_rate_limit::client_network;
 use crate::clock;
 use crate::limits;
 
-/// What a request is measured by.
+/// The bounds of requests, and the facts that they depend on.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestBounds {
     proxies: TrustedProxies,
@@ -34,7 +34,7 @@ pub(crate) struct RequestBounds {
 }
 
 impl RequestBounds {
-    /// Those of a server that believes `proxies`.
+    /// Creates the bounds of a server that trusts `proxies`.
     pub(crate) fn new(proxies: TrustedProxies) -> Self {
         Self {
             proxies,
@@ -43,7 +43,7 @@ impl RequestBounds {
         }
     }
 
-    /// The same, with another time for a body.
+    /// Replaces the time limit of bodies.
     #[cfg(test)]
     pub(crate) fn with_body_time(self, body_time_max: Duration) -> Self {
         Self {
@@ -52,7 +52,7 @@ impl RequestBounds {
         }
     }
 
-    /// Whose door a request comes to.
+    /// Classifies a request by its endpoint.
     fn request_origin(&self, request: &Request) -> RequestOrigin {
         let path = request.uri().path();
         let is_webhook = request.method() == Method::POST && self.twilio_paths.contains(&path);
@@ -64,7 +64,7 @@ impl RequestBounds {
         }
     }
 
-    /// Takes the request's place; none where the listener does not count connections.
+    /// Acquires the request's slot; `Ok(None)` if the listener does not count connections.
     fn begin_request(
         &self,
         request: &Request,
@@ -84,7 +84,7 @@ impl RequestBounds {
     }
 }
 
-/// Holds `routes` to the bounds.
+/// Adds the bounds to `routes`.
 pub(crate) fn apply_request_bounds(routes: Router, bounds: RequestBounds) -> Router {
     routes.layer(middleware::from_fn_with_state(
         bounds,
@@ -130,7 +130,7 @@ async fn enforce_request_bounds(
         .get::<twilio::UnverifiedAnswer>()
         .is_none();
     if is_twilio_path && (response.status() == StatusCode::FORBIDDEN || !is_signed) {
-        // Who is not Twilio has no business on a connection that may be kept for it.
+        // Connections reserved for Twilio must not go to other clients.
         response = close_after(response);
     }
     if is_twilio_path && is_signed && response.status().is_success() {
@@ -144,7 +144,7 @@ async fn enforce_request_bounds(
     })
 }
 
-/// A request names one host, and HTTP/1.1 requires that it names one
+/// Checks that a request names at most one host, and, as HTTP/1.1 requires, that it names one
 /// (<https://www.rfc-editor.org/rfc/rfc9112#section-3.2>).
 fn check_host(request: &Request) -> Result<(), ApiError> {
     let mut hosts = request.headers().get_all(header::HOST).iter();
@@ -152,15 +152,15 @@ fn check_host(request: &Request) -> Result<(), ApiError> {
     let message = match host {
         None if request.version() == Version::HTTP_11 => "an HTTP/1.1 request needs a Host header",
         None => return Ok(()),
-        Some(_) if second.is_some() => "a request has one Host header: send only one",
+        Some(_) if second.is_some() => "the request has more than one Host header: send only one",
         Some(host) if is_host(host) => return Ok(()),
-        Some(_) => "the Host header is not a host, or a host and a port",
+        Some(_) => "the Host header is malformed: send a host, or a host and a port",
     };
     let status = StatusCode::BAD_REQUEST;
     Err(ApiError::new(status, "bad_host", message))
 }
 
-/// A host, with or without its port, or nothing.
+/// Reports whether `value` is a host, with or without a port, or empty.
 fn is_host(value: &HeaderValue) -> bool {
     let bytes = value.as_bytes();
     bytes.is_empty()
@@ -186,11 +186,11 @@ fn capacity_error(full: NoCapacity) -> ApiError {
 fn body_timeout_error(max: Duration) -> ApiError {
     let seconds = max.as_secs();
     let message =
-        format!("the request's body did not come within {seconds} seconds: send it again");
+        format!("the request's body did not arrive within {seconds} seconds: send it again");
     ApiError::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", message)
 }
 
-/// No further request is read on this connection.
+/// Closes the connection after this response.
 fn close_after(mut response: Response) -> Response {
     let close = HeaderValue::from_static("close");
     response.headers_mut().insert(header::CONNECTION, close);
@@ -206,7 +206,7 @@ struct TimedBody {
 }
 
 impl TimedBody {
-    /// Nothing of it is waited for any more.
+    /// Reports to the connection that the rest of the body is no longer awaited.
     fn mark_body_received(&mut self) {
         if let Some(connection) = self.connection.take() {
             connection.mark_active();
@@ -214,9 +214,9 @@ impl TimedBody {
     }
 }
 
-/// A body that did not come in time.
+/// The body did not arrive before its deadline.
 #[derive(Debug, thiserror::Error)]
-#[error("the body did not come in time")]
+#[error("the body did not arrive in time")]
 struct BodyTimeout;
 
 impl HttpBody for TimedBody {
@@ -249,13 +249,13 @@ impl HttpBody for TimedBody {
 }
 
 impl Drop for TimedBody {
-    /// Nobody reads the rest.
+    /// The rest is not read.
     fn drop(&mut self) {
         self.mark_body_received();
     }
 }
 
-/// The body of an answer, with the place of its request.
+/// The body of a response, which holds the slot of its request.
 struct TrackedBody {
     body: Body,
     _request_guard: Option<RequestGuard>,

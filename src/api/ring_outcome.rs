@@ -1,6 +1,6 @@
-//! `/api/rung/{sid}`: what became of a call that rang at one's browser. Whose call it is, is
-//! known once it is answered; until then, and when somebody else answers, whoever was rung learns no
-//! more of it than this.
+//! `/api/rung/{sid}`: the outcome of a call that rang in one of the user's browsers. The owner of
+//! the call is known once it is answered. Until then, and if another user answers, this outcome is
+//! all that the user can see of the call.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -14,20 +14,20 @@ use super::{ApiError, ApiState};
 use crate::calls::{CallService, NO_USER};
 use crate::ids::CallSid;
 
-/// `/api/rung/{sid}`.
+/// Returns the route of `/api/rung/{sid}`.
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(read_ring_outcome))
 }
 
-/// What became of a call that rang.
+/// The outcome of a call that rang.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 enum RungOutcome {
-    /// It still rings, as far as the server knows.
+    /// It is ringing, as far as the server knows.
     Ringing,
-    /// Somebody answered it.
+    /// A user answered it.
     Answered,
-    /// It is over, and nobody answered it.
+    /// It has ended without an answer.
     Missed,
 }
 
@@ -37,16 +37,16 @@ struct RungCall {
     outcome: RungOutcome,
 }
 
-/// What became of a call that rang at one of the caller's browsers within the last ten minutes.
+/// Get the outcome of a call that rang in one of your browsers within the last ten minutes.
 ///
-/// Twilio tells browsers that a call rings no more before it tells the server why: ask again while it
-/// is `ringing`.
+/// Twilio notifies browsers that a call has stopped ringing before it notifies the server why: ask
+/// again while the outcome is `ringing`.
 #[utoipa::path(get, path = "/api/rung/{sid}", tag = "phone",
     params(("sid" = String, Path, description = "the call, as the incoming call's parameter `callSid` names it")),
     responses(
     (status = 200, body = RungCall),
-    (status = 403, description = "`not_allowed`: for people"),
-    (status = 404, description = "`no_such_call`: it did not ring here, or too long ago"),
+    (status = 403, description = "`not_allowed`: not for API tokens"),
+    (status = 404, description = "`no_such_call`: it did not ring in your browsers, or more than ten minutes ago"),
 ))]
 async fn read_ring_outcome(
     caller: Caller,

@@ -1,5 +1,5 @@
-//! `/api/second-factor`: what signing in takes beside the password, set up and taken away by its user;
-//! and `/api/users/{id}/second-factor`, where an admin takes it away from somebody who lost it.
+//! `/api/second-factor`: the second factors of a user, set up and removed by the user; and
+//! `/api/users/{id}/second-factor`, where an admin resets those of a user who lost them.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -19,7 +19,7 @@ use crate::clock::{self, UtcTime};
 use crate::ids::UserId;
 use crate::store::{Passkey, User};
 
-/// `/api/second-factor`, and an admin's way to take one away.
+/// Returns the routes of `/api/second-factor`, and the one by which an admin resets them.
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(read_second_factor))
@@ -31,22 +31,22 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(reset_second_factor))
 }
 
-/// What one's sign-in takes beside the password.
+/// The second factors of a user.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct SecondFactor {
-    /// Since when an authenticator app is set up; none: no app.
+    /// When the authenticator app was set up; `null`: no app.
     totp_since: Option<UtcTime>,
-    /// One's passkeys, the oldest first.
+    /// The user's passkeys, the oldest first.
     passkeys: Vec<PasskeyInfo>,
-    /// Recovery codes that are good.
+    /// The number of unused recovery codes.
     recovery_codes_left: u32,
-    /// The host name that passkeys are good for: the page has to be open under it. None: this server
-    /// has no passkeys.
+    /// The host name that passkeys are bound to: the page has to be open under it. `null`: this
+    /// server offers no passkeys.
     passkey_host: Option<String>,
-    /// Why this server has no passkeys.
+    /// Why this server offers no passkeys.
     no_passkeys: Option<String>,
-    /// Whether the host wants one to have a second factor.
+    /// Whether the server's configuration requires a second factor of this user.
     required: bool,
 }
 
@@ -54,11 +54,11 @@ pub(super) struct SecondFactor {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PasskeyInfo {
-    /// Names it for good.
+    /// The passkey's id, which never changes.
     id: i64,
-    /// What its user calls it.
+    /// The name that its user chose.
     name: String,
-    /// Since when.
+    /// When it was created.
     created_at: UtcTime,
     /// When it was last used.
     used_at: Option<UtcTime>,
@@ -75,16 +75,16 @@ impl From<Passkey> for PasskeyInfo {
     }
 }
 
-/// An authenticator app that is being set up. No `Debug`, for the secret's sake.
+/// An authenticator app that is being set up. No `Debug`, because it holds secrets.
 #[derive(Serialize, ToSchema)]
 pub(super) struct TotpSetup {
-    /// Comes back with the first code.
+    /// Identifies this setup: send it with the first code.
     #[schema(format = Password)]
     token: String,
-    /// What is typed into an app that cannot see the QR code.
+    /// The secret to type into an app that cannot scan the QR code.
     #[schema(format = Password)]
     secret: String,
-    /// What the QR code says.
+    /// The content of the QR code: an `otpauth` URI.
     #[schema(format = Password)]
     uri: String,
     /// The QR code.
@@ -100,21 +100,23 @@ pub(super) struct TotpProof {
     code: String,
 }
 
-/// A second factor is set up. No `Debug`, for the codes' sake.
+/// A second factor was added. No `Debug`, because it holds recovery codes.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct FactorAdded {
-    /// One's recovery codes, if there were none: they are kept nowhere, so write them down now.
+    /// New recovery codes; `null` if the user has some. The server keeps only their hashes: write
+    /// them down now.
     recovery_codes: Option<Vec<String>>,
 }
 
-/// What a browser makes a passkey of.
+/// Options for the browser to create, or to use, a passkey.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct PasskeyOptions {
-    /// Comes back with the answer.
+    /// Identifies this challenge: send it with the passkey's answer.
     #[schema(format = Password)]
     token: String,
-    /// For `navigator.credentials`, as `PublicKeyCredential.parse…FromJSON` reads it.
+    /// Options for `navigator.credentials`, in the form that `PublicKeyCredential.parse…FromJSON`
+    /// reads.
     #[schema(value_type = Object)]
     options: Value,
 }
@@ -126,32 +128,32 @@ impl From<(Secret, Value)> for PasskeyOptions {
     }
 }
 
-/// A passkey that the browser has made.
+/// A passkey that the browser has created.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewPasskey)]
 pub(super) struct PasskeySetup {
     #[schema(format = Password)]
     token: String,
-    /// What its user calls it.
+    /// The name that its user chooses.
     name: String,
-    /// What `PublicKeyCredential.toJSON` made.
+    /// The result of `PublicKeyCredential.toJSON`.
     #[schema(value_type = Object)]
     credential: Value,
 }
 
-/// Recovery codes. No `Debug`, for their sake.
+/// Recovery codes. No `Debug`, because they are secrets.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RecoveryCodes {
-    /// Each is good once; they are kept nowhere.
+    /// Each is valid once. The server keeps only hashes: write them down now.
     recovery_codes: Vec<String>,
 }
 
-/// What one's sign-in takes beside the password.
+/// Get your second factors.
 #[utoipa::path(get, path = "/api/second-factor", tag = "people", responses(
     (status = 200, body = SecondFactor),
-    (status = 403, description = "`not_allowed`: for people"),
+    (status = 403, description = "`not_allowed`: not for API tokens"),
 ))]
 async fn read_second_factor(
     AuthenticatedCaller(caller): AuthenticatedCaller,
@@ -174,10 +176,10 @@ async fn read_second_factor(
     }))
 }
 
-/// Begin to set an authenticator app up. It counts once its first code has come.
+/// Start to set up an authenticator app. It takes effect after its first code.
 #[utoipa::path(post, path = "/api/second-factor/totp", tag = "people", responses(
     (status = 200, body = TotpSetup),
-    (status = 403, description = "`not_allowed`: for people; `confirm_password`"),
+    (status = 403, description = "`not_allowed`: not for API tokens; `confirm_password`"),
 ))]
 async fn begin_totp_setup(
     AuthenticatedCaller(caller): AuthenticatedCaller,
@@ -193,10 +195,10 @@ async fn begin_totp_setup(
     }))
 }
 
-/// Set the authenticator app up with its first code, in place of one that was.
+/// Set up the authenticator app with its first code. It replaces the previous one.
 #[utoipa::path(put, path = "/api/second-factor/totp", tag = "people", request_body = TotpProof, responses(
     (status = 200, body = FactorAdded),
-    (status = 403, description = "`not_allowed`: for people; `confirm_password`, `wrong_code`"),
+    (status = 403, description = "`not_allowed`: not for API tokens; `confirm_password`, `wrong_code`"),
     (status = 409, description = "`begin_again`"),
 ))]
 async fn finish_totp_setup(
@@ -212,10 +214,10 @@ async fn finish_totp_setup(
     Ok(Json(FactorAdded { recovery_codes }))
 }
 
-/// Take the authenticator app away.
+/// Remove the authenticator app.
 #[utoipa::path(delete, path = "/api/second-factor/totp", tag = "people", responses(
-    (status = 204, description = "no code of the app is good any more"),
-    (status = 403, description = "`not_allowed`: for people; `confirm_password`"),
+    (status = 204, description = "the app's codes are no longer accepted"),
+    (status = 403, description = "`not_allowed`: not for API tokens; `confirm_password`"),
     (status = 404, description = "`no_such_factor`"),
 ))]
 async fn remove_totp(
@@ -239,10 +241,10 @@ async fn remove_totp(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Begin to make a passkey.
+/// Start to create a passkey.
 #[utoipa::path(post, path = "/api/second-factor/passkeys/options", tag = "people", responses(
     (status = 200, body = PasskeyOptions),
-    (status = 403, description = "`not_allowed`: for people; `confirm_password`"),
+    (status = 403, description = "`not_allowed`: not for API tokens; `confirm_password`"),
     (status = 409, description = "`passkeys_not_offered`"),
 ))]
 async fn begin_passkey_registration(
@@ -253,10 +255,10 @@ async fn begin_passkey_registration(
     Ok(Json(auth.begin_passkey_registration(user).await?.into()))
 }
 
-/// Keep a passkey that the browser has made.
+/// Store a passkey that the browser has created.
 #[utoipa::path(post, path = "/api/second-factor/passkeys", tag = "people", request_body = PasskeySetup, responses(
     (status = 201, body = FactorAdded),
-    (status = 403, description = "`not_allowed`: for people; `confirm_password`, `wrong_code`"),
+    (status = 403, description = "`not_allowed`: not for API tokens; `confirm_password`, `wrong_code`"),
     (status = 409, description = "`begin_again`, `passkey_known`, `too_many`, `passkeys_not_offered`"),
     (status = 422, description = "`bad_name`"),
 ))]
@@ -276,11 +278,11 @@ async fn finish_passkey_registration(
     Ok((StatusCode::CREATED, Json(FactorAdded { recovery_codes })))
 }
 
-/// Take a passkey away.
+/// Remove a passkey.
 #[utoipa::path(delete, path = "/api/second-factor/passkeys/{id}", tag = "people",
     params(("id" = i64, Path, description = "the passkey")), responses(
-    (status = 204, description = "the passkey is worth nothing any more"),
-    (status = 403, description = "`not_allowed`: for people; `confirm_password`"),
+    (status = 204, description = "the passkey is no longer accepted"),
+    (status = 403, description = "`not_allowed`: not for API tokens; `confirm_password`"),
     (status = 404, description = "`no_such_factor`"),
 ))]
 async fn remove_passkey(
@@ -299,11 +301,11 @@ async fn remove_passkey(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Get new recovery codes; the old ones are good no more.
+/// Replace your recovery codes. The old ones are no longer accepted.
 #[utoipa::path(post, path = "/api/second-factor/recovery-codes", tag = "people", responses(
     (status = 200, body = RecoveryCodes),
-    (status = 403, description = "`not_allowed`: for people; `confirm_password`"),
-    (status = 404, description = "`no_such_factor`: recovery codes stand in for a second factor"),
+    (status = 403, description = "`not_allowed`: not for API tokens; `confirm_password`"),
+    (status = 404, description = "`no_such_factor`: recovery codes need a second factor that they replace"),
 ))]
 async fn renew_recovery_codes(
     AuthenticatedCaller(caller): AuthenticatedCaller,
@@ -319,11 +321,11 @@ async fn renew_recovery_codes(
     Ok(Json(RecoveryCodes { recovery_codes }))
 }
 
-/// Take somebody's second factor away, who lost it: the password alone signs them in, until they set
-/// another up. Their sessions end.
+/// Remove the second factors of a user who lost them: the password is enough to sign in, until they
+/// set up another. Their sessions end.
 #[utoipa::path(delete, path = "/api/users/{id}/second-factor", tag = "people",
     params(("id" = i64, Path, description = "the user")), responses(
-    (status = 204, description = "there is no second factor any more"),
+    (status = 204, description = "the user has no second factor"),
     (status = 403, description = "`not_allowed`: for admins; `confirm_password`"),
     (status = 404, description = "`no_such_user`, `no_such_factor`"),
 ))]
@@ -346,7 +348,7 @@ async fn reset_second_factor(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The user who has signed in, and proved to be there of late.
+/// Returns the signed-in user, if they have confirmed their identity recently.
 async fn require_confirmed_user<'a>(
     auth: &AuthService,
     caller: &'a Caller,
@@ -371,6 +373,6 @@ fn no_such_factor() -> ApiError {
     ApiError::new(
         StatusCode::NOT_FOUND,
         "no_such_factor",
-        "there is no such second factor",
+        "there is no such second factor: reload the list",
     )
 }

@@ -1,8 +1,8 @@
-//! What browsers are told with every answer: what a page of this server may do, and that nobody
-//! else's page may use it.
+//! Security headers of every response: they limit the capabilities of this server's pages, and keep
+//! other origins' pages from embedding them.
 //!
-//! The page loads scripts, styles and fonts from this server alone. Beyond it, it reaches only what
-//! the Voice SDK needs: Twilio's signalling, its insights, and its sounds
+//! The page loads scripts, styles and fonts only from this server. Other connections are limited to
+//! those that the Voice SDK needs: Twilio's signalling, insights and sounds
 //! (<https://www.twilio.com/docs/voice/sdks/javascript/best-practices#content-security-policy-csp>).
 
 use axum::Router;
@@ -12,9 +12,9 @@ use axum::response::Response;
 
 use crate::config::EndpointConfig;
 
-/// Where the SDK reaches Twilio: its signalling at the edge that is nearest, and again at the one
-/// that carries a call (<https://www.twilio.com/docs/global-infrastructure/edge-locations>); its
-/// insights where the account is at home. The sounds are the page's own.
+/// The origins that the SDK connects to: signalling at the nearest edge, and again at the edge that
+/// carries a call (<https://www.twilio.com/docs/global-infrastructure/edge-locations>); insights in
+/// the account's home region. The sounds are served by this server.
 const SDK_CONNECTS: &str = "\
     wss://voice-js.roaming.twilio.com wss://voice-js.ashburn.twilio.com \
     wss://voice-js.dublin.twilio.com wss://voice-js.frankfurt.twilio.com \
@@ -27,12 +27,11 @@ const SDK_CONNECTS: &str = "\
     https://eventgw.twilio.com https://eventgw.us1.twilio.com https://eventgw.ie1.twilio.com \
     https://eventgw.au1.twilio.com";
 
-/// The policy of everything but the page: it is no page, and is shown in none.
+/// The policy of every response except the page's: it is not a document, and must not be framed.
 const NON_PAGE_CSP: HeaderValue =
     HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 
-/// What a page of this server may use of the browser; what is not named, browsers give to none, or
-/// ask their user about.
+/// The browser features that the page may use. Browsers deny all others, or ask the user.
 const PERMISSIONS: HeaderValue = HeaderValue::from_static(
     "microphone=(self), camera=(), display-capture=(), geolocation=(), payment=(), usb=()",
 );
@@ -43,7 +42,7 @@ const CORP: HeaderName = HeaderName::from_static("cross-origin-resource-policy")
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
 const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
 
-/// Tells browsers so with every answer of `routes`.
+/// Adds the security headers to every response of `routes`.
 pub(super) fn add_security_headers(routes: Router, endpoint: &EndpointConfig) -> Router {
     let security_headers = SecurityHeaders::of(endpoint);
     routes.layer(middleware::map_response(move |response| {
@@ -52,12 +51,12 @@ pub(super) fn add_security_headers(routes: Router, endpoint: &EndpointConfig) ->
     }))
 }
 
-/// What there is to tell.
+/// The security headers that depend on the configuration.
 #[derive(Debug, Clone)]
 struct SecurityHeaders {
-    /// The policy of the page.
+    /// The content security policy of the page.
     page_csp: HeaderValue,
-    /// How long browsers shall not come without TLS, where there is TLS.
+    /// `Strict-Transport-Security`, if the server has TLS.
     hsts: Option<HeaderValue>,
 }
 
@@ -99,8 +98,8 @@ impl SecurityHeaders {
     }
 }
 
-/// `Strict-Transport-Security` for a year, where there is TLS. Names below the server's are the host's to
-/// speak for: they may be other machines without TLS (`HSTS_INCLUDE_SUBDOMAINS`).
+/// Returns `Strict-Transport-Security` for a year, if the server has TLS. Subdomains are included
+/// only if the host sets `HSTS_INCLUDE_SUBDOMAINS`: they may be other machines without TLS.
 fn hsts(endpoint: &EndpointConfig) -> Option<HeaderValue> {
     let is_secure = endpoint.public_url.https_url("").starts_with("https:");
     let value = if endpoint.hsts_include_subdomains {
@@ -111,7 +110,7 @@ fn hsts(endpoint: &EndpointConfig) -> Option<HeaderValue> {
     is_secure.then(|| HeaderValue::from_static(value))
 }
 
-/// The policy of the page. `blob:` plays what the microphone's test has just recorded.
+/// Formats the policy of the page. `blob:` lets the microphone test play its recording.
 fn content_security_policy(websocket_origins: &str) -> String {
     format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
@@ -121,8 +120,8 @@ fn content_security_policy(websocket_origins: &str) -> String {
     )
 }
 
-/// This server's WebSockets, as the page's address makes them: not every browser takes them for
-/// `'self'` (<https://github.com/w3c/webappsec-csp/issues/7>).
+/// Returns the origins of this server's WebSockets, under the page's address: not every browser
+/// includes them in `'self'` (<https://github.com/w3c/webappsec-csp/issues/7>).
 fn websocket_origins(endpoint: &EndpointConfig) -> String {
     if endpoint.public_base_url.is_some() {
         let origin = endpoint.public_url.origin();

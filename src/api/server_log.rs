@@ -1,5 +1,5 @@
-//! `GET /api/log`: what people did, for admins: sign-ins and wrong passwords, users, tokens, deletions,
-//! exports, who looked into and searched whose calls, and who was refused what.
+//! `GET /api/log`: the audit log, for admins: sign-ins and wrong passwords, users, API tokens,
+//! deletions, exports, views and searches of other users' calls, and refusals.
 #![expect(
     unused_qualifications,
     reason = "utoipa names a query's type by its path"
@@ -20,37 +20,39 @@ use crate::ids::UserId;
 use crate::limits;
 use crate::store::{LogFilter, ServerLogEntry};
 
-/// `/api/log`.
+/// Returns the route of `/api/log`.
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(read_server_log))
 }
 
-/// What happened, in order of time.
+/// Audit entries in order of time.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ServerLog {
     entries: Vec<ServerLogEntry>,
 }
 
-/// Which entries, and how many.
+/// The filter of entries, and their maximum number.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct LogQuery {
-    /// The latest entries that fit; 20,000 by default, and at most.
+    /// The maximum number of entries, of which the latest are returned; 20,000 by default, and at
+    /// most.
     #[param(minimum = 1, maximum = 20_000)]
     limit: Option<u32>,
-    /// Of this kind: `wrong_password`.
+    /// Only entries of this kind, such as `wrong_password`.
     kind: Option<String>,
-    /// Done by this user.
+    /// Only actions of this user.
     #[param(value_type = Option<i64>)]
     user_id: Option<UserId>,
-    /// Done, for the first time, before: the `at` of the first entry of the answer before.
+    /// Only actions that happened first before this time: for the previous page, the `at` of the
+    /// first entry.
     #[param(value_type = Option<String>, format = DateTime)]
     until: Option<UtcTime>,
 }
 
-/// What people did on this server, and who was refused what, each with the client's address. What is
-/// done again within the hour is counted in one entry. Entries are kept for a year.
+/// Get the audit log: the actions of users, and refusals, each with the client's address.
+/// Repetitions within an hour are counted in one entry. Entries are kept for a year.
 #[utoipa::path(get, path = "/api/log", tag = "operators", params(LogQuery), responses(
     (status = 200, body = ServerLog),
     (status = 400, description = "`bad_limit`"),

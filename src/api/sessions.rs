@@ -1,5 +1,5 @@
-//! `/api/sessions` and `/api/users/{id}/sessions`: the browsers that one, or somebody, is signed in
-//! with, and their end.
+//! `/api/sessions` and `/api/users/{id}/sessions`: lists and ends the sessions of the current user,
+//! or, for admins, of any user.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -19,7 +19,7 @@ use crate::clock::{self, UtcTime};
 use crate::ids::UserId;
 use crate::store::{SessionRecord, StoreError};
 
-/// `/api/sessions` and `/api/users/{id}/sessions`.
+/// Returns the routes of `/api/sessions` and `/api/users/{id}/sessions`.
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(list_own_sessions, end_other_sessions))
@@ -28,28 +28,28 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(end_user_session))
 }
 
-/// Sessions of one user, the latest used first.
+/// The sessions of one user, the most recently used first.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct SessionList {
     sessions: Vec<SessionInfo>,
 }
 
-/// A browser that is signed in.
+/// A session of a browser.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct SessionInfo {
-    /// Names it; opens nothing.
+    /// The session's id, which does not authenticate.
     id: String,
-    /// When it was signed in.
+    /// When the session started.
     created_at: UtcTime,
-    /// When it was last used, to some minutes.
+    /// When the session was last used, accurate to a few minutes.
     used_at: UtcTime,
-    /// Whether it is the one that asks.
+    /// Whether this request uses the session.
     is_current: bool,
-    /// The browser, as it called itself when it was signed in.
+    /// The browser, by its `User-Agent` header at sign-in.
     #[schema(example = "Firefox on Linux")]
     browser: String,
-    /// The address that it was signed in from; none: not known.
+    /// The client's address at sign-in; `null`: unknown.
     #[schema(example = "203.0.113.7")]
     address: Option<String>,
 }
@@ -67,10 +67,10 @@ impl SessionInfo {
     }
 }
 
-/// The browsers that one is signed in with.
+/// List your sessions.
 #[utoipa::path(get, path = "/api/sessions", tag = "people", responses(
     (status = 200, body = SessionList),
-    (status = 403, description = "`not_allowed`: for people"),
+    (status = 403, description = "`not_allowed`: not for API tokens"),
 ))]
 async fn list_own_sessions(
     caller: Caller,
@@ -80,10 +80,10 @@ async fn list_own_sessions(
     Ok(Json(build_session_list(&auth, &caller, me).await?))
 }
 
-/// Sign out everywhere but here.
+/// End all your sessions except this one.
 #[utoipa::path(delete, path = "/api/sessions", tag = "people", responses(
-    (status = 204, description = "only the session that asks is left"),
-    (status = 403, description = "`not_allowed`: for people"),
+    (status = 204, description = "only the session of this request is left"),
+    (status = 403, description = "`not_allowed`: not for API tokens"),
 ))]
 async fn end_other_sessions(
     caller: Caller,
@@ -97,12 +97,12 @@ async fn end_other_sessions(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Sign one browser out.
+/// End one of your sessions.
 #[utoipa::path(delete, path = "/api/sessions/{id}", tag = "people",
     params(("id" = String, Path, description = "the session")), responses(
-    (status = 204, description = "it is signed out"),
-    (status = 403, description = "`not_allowed`: for people"),
-    (status = 404, description = "`no_such_session`: you have no such session"),
+    (status = 204, description = "the session has ended"),
+    (status = 403, description = "`not_allowed`: not for API tokens"),
+    (status = 404, description = "`no_such_session`"),
 ))]
 async fn end_own_session(
     caller: Caller,
@@ -111,12 +111,12 @@ async fn end_own_session(
 ) -> Result<StatusCode, ApiError> {
     let me = caller.require_signed_in_user()?.id;
     if end_matching_sessions(&auth, &caller, me, |hash| session_id(hash) == id).await? == 0 {
-        return Err(no_such_session("you have no such session"));
+        return Err(no_such_session("you have no such session: reload the list"));
     }
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The browsers that somebody is signed in with.
+/// List a user's sessions.
 #[utoipa::path(get, path = "/api/users/{id}/sessions", tag = "people",
     params(("id" = i64, Path, description = "the user")), responses(
     (status = 200, body = SessionList),
@@ -132,10 +132,10 @@ async fn list_user_sessions(
     Ok(Json(build_session_list(&auth, &caller, user.id).await?))
 }
 
-/// Sign somebody out everywhere; of one's own sessions, the one that asks stays.
+/// End all sessions of a user, except the session of this request.
 #[utoipa::path(delete, path = "/api/users/{id}/sessions", tag = "people",
     params(("id" = i64, Path, description = "the user")), responses(
-    (status = 204, description = "none of the sessions is good any more"),
+    (status = 204, description = "the sessions have ended"),
     (status = 403, description = "`not_allowed`: for admins; `confirm_password`"),
     (status = 404, description = "`no_such_user`"),
 ))]
@@ -152,12 +152,12 @@ async fn end_user_sessions(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Sign one browser of somebody out.
+/// End one session of a user.
 #[utoipa::path(delete, path = "/api/users/{id}/sessions/{session}", tag = "people", params(
     ("id" = i64, Path, description = "the user"),
     ("session" = String, Path, description = "the session"),
 ), responses(
-    (status = 204, description = "it is signed out"),
+    (status = 204, description = "the session has ended"),
     (status = 403, description = "`not_allowed`: for admins; `confirm_password`"),
     (status = 404, description = "`no_such_user`, `no_such_session`"),
 ))]
@@ -170,7 +170,9 @@ async fn end_user_session(
     if end_matching_sessions(&auth, &caller, user.id, |hash| session_id(hash) == session).await?
         == 0
     {
-        return Err(no_such_session("this user has no such session"));
+        return Err(no_such_session(
+            "this user has no such session: reload the list",
+        ));
     }
     Ok(StatusCode::NO_CONTENT)
 }
@@ -187,7 +189,7 @@ async fn build_session_list(
     })
 }
 
-/// The user's sessions that are good.
+/// Returns the user's valid sessions.
 async fn valid_sessions(
     auth: &AuthService,
     user: UserId,
@@ -200,7 +202,7 @@ async fn valid_sessions(
     Ok(all)
 }
 
-/// Ends those of the user's sessions that are meant; how many.
+/// Ends the user's sessions that match, and returns their number.
 async fn end_matching_sessions(
     auth: &AuthService,
     caller: &Caller,
@@ -228,8 +230,8 @@ fn no_such_session(message: &str) -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, "no_such_session", message)
 }
 
-/// The beginning of the hash of the session's secret: enough to tell sessions of one user apart, and
-/// worth nothing to whoever reads it.
+/// Returns the session's id: the first 8 bytes of the hash of its secret, which distinguish the
+/// sessions of one user, and give no access.
 fn session_id(hash: &SecretHash) -> String {
     let first = hash.first_chunk().expect("a hash is longer");
     format!("{:016x}", u64::from_be_bytes(*first))

@@ -1,5 +1,5 @@
-//! `GET /api/settings`: what the page must know of the host's settings. Read only: they are changed
-//! where the server is started. No secret is among them.
+//! `GET /api/settings`: the server's settings that the page needs, without secrets. Read-only: the
+//! environment sets them at the start.
 
 use std::time::Duration;
 
@@ -16,66 +16,67 @@ use crate::config::TranscriptionSource;
 use crate::dialing;
 use crate::ids::E164;
 
-/// `/api/settings`.
+/// Returns the route of `/api/settings`.
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(read_settings))
 }
 
-/// Settings that people may know, and that no door works with.
+/// Settings that the page shows, and no handler uses.
 #[derive(Debug, Clone, Default)]
 pub struct ServerDescription {
-    /// What people call the model; empty: it has no name.
+    /// The display name of the model; may be empty.
     pub model: String,
-    /// How long calls are kept; none: for ever.
+    /// How long calls are kept; `None`: for ever.
     pub retention: Option<Duration>,
 }
 
-/// The host's settings.
+/// The server's settings.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Settings)]
 #[serde(rename_all = "camelCase")]
 struct HostSettings {
     /// The server's version.
     version: &'static str,
-    /// Whether calls can be placed and taken.
+    /// Whether calls can be placed and received.
     twilio: TwilioReadiness,
-    /// The number that calls come from, and that people call back; none: nobody can be called.
+    /// The number that calls are placed from, and that people call back; `null`: calls cannot be
+    /// placed.
     caller_id: Option<E164>,
-    /// The country of numbers that begin with no `+`, as ISO 3166 alpha-2 code: the caller ID's,
-    /// or the only one that may be called.
+    /// The country of numbers without a `+`, as ISO 3166 alpha-2 code: that of the caller ID, or
+    /// the only one that may be called.
     #[schema(example = "US")]
     default_country: Option<&'static str>,
     /// The countries that may be called, as ISO 3166 alpha-2 codes.
     allowed_countries: Vec<&'static str>,
-    /// What the parties are told before they talk.
+    /// The announcement that the parties hear before they talk.
     announcement: Option<String>,
-    /// Where a call's words come from.
+    /// The source of transcripts.
     transcription_source: TranscriptionSource,
-    /// The speech model of this machine; none: it has no name.
+    /// The speech model of this server; `null`: it has no name.
     #[schema(example = "tiny.en")]
     model: Option<String>,
-    /// Whether calls' audio is kept on this machine.
+    /// Whether calls' audio is archived.
     archive: bool,
-    /// Days after which calls are deleted; none: never.
+    /// Days after which calls are deleted; `null`: never.
     retention_days: Option<u64>,
-    /// Seconds after which a call is ended.
+    /// The longest duration of a call, in seconds.
     max_call_seconds: u32,
-    /// Seconds that the other end may ring.
+    /// The longest ringing time of an outgoing call, in seconds.
     ring_seconds: u16,
 }
 
-/// What there is of an account.
+/// The state of the Twilio account's configuration.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = TwilioSettings)]
 struct TwilioReadiness {
-    /// Whether a browser can be a phone.
+    /// Whether browsers can place and receive calls.
     ready: bool,
-    /// The names of the settings that are missing for it.
+    /// The names of the missing settings.
     #[schema(example = json!(["TWILIO_CALLER_ID"]))]
     missing: Vec<&'static str>,
 }
 
-/// What the host has set, as far as a page must know it.
+/// Get the server's settings that the page needs.
 #[utoipa::path(get, path = "/api/settings", tag = "operators", responses(
     (status = 200, body = HostSettings),
 ))]

@@ -1,6 +1,6 @@
-//! `/api/session`, `/api/session/open` and `/api/setup`: who am I, sign in (in two steps where there is
-//! a second factor, or with a passkey alone), prove to be there, sign out, open the page of a server
-//! without users, and the first admin.
+//! `/api/session`, `/api/session/open` and `/api/setup`: the current user, sign-in (in two steps
+//! for users with a second factor, or with a passkey only), confirmation of the user's identity,
+//! sign-out, opening the page of a server without users, and setup of the first admin.
 
 use std::net::IpAddr;
 
@@ -22,7 +22,7 @@ use crate::access::password::Password;
 use crate::clock::{self, UtcTime};
 use crate::store::User;
 
-/// `/api/session`, `/api/session/open` and `/api/setup`.
+/// Returns the routes of `/api/session`, `/api/session/open` and `/api/setup`.
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(read_session, sign_in, sign_out))
@@ -35,7 +35,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(set_up_first_admin))
 }
 
-/// Who uses this browser.
+/// The sign-in state of this browser.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[expect(
@@ -44,20 +44,21 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 )]
 #[schema(as = SessionState)]
 pub(super) struct SignInState {
-    /// Who has signed in; none: nobody.
+    /// The user who is signed in, if any.
     user: Option<User>,
-    /// Nobody needs to sign in: the server has no users, only its own machine reaches it, and this
-    /// browser has opened the link that the server printed.
+    /// No sign-in is needed: the server has no users, accepts only clients on its own machine, and
+    /// this browser has opened the link that the server printed.
     open: bool,
-    /// There are no users, and only its own machine reaches the server: this browser has to open the
-    /// link that the server printed at its start.
+    /// The server has no users and accepts only clients on its own machine: this browser has to
+    /// open the link that the server printed at its start.
     link_needed: bool,
-    /// There are no users yet: the link that the server printed at its start makes the first.
+    /// There are no users: the link that the server printed at its start creates the first.
     setup_needed: bool,
-    /// The user must set a second factor up before anything else.
+    /// The user must set up a second factor first.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     second_factor_needed: bool,
-    /// The host name that passkeys sign in under, for who has not signed in; none: nobody has one.
+    /// The host name that passkeys sign in under, sent to browsers that are not signed in. Absent
+    /// when no user has a passkey.
     #[serde(skip_serializing_if = "Option::is_none")]
     passkey_host: Option<String>,
 }
@@ -90,52 +91,53 @@ impl SignInState {
     }
 }
 
-/// The password was right, and a second factor is wanted. No `Debug`, for the token's sake.
+/// The password is right, and a second factor is required. No `Debug`, because it holds a token.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct SecondStep {
-    /// Comes back with the second factor, within 5 minutes.
+    /// Identifies this sign-in: send it with the second factor, within 5 minutes.
     #[schema(format = Password)]
     token: String,
-    /// Whether a code of an authenticator app will do. A recovery code always does.
+    /// Whether a code of an authenticator app is accepted. A recovery code is always accepted.
     has_app: bool,
-    /// What a passkey is to sign: for `navigator.credentials.get`, as
-    /// `PublicKeyCredential.parseRequestOptionsFromJSON` reads it. None: the user has no passkey.
+    /// Request options for `navigator.credentials.get`, in the form that
+    /// `PublicKeyCredential.parseRequestOptionsFromJSON` reads. `null`: the user has no passkey.
     #[schema(value_type = Option<Object>)]
     passkey_options: Option<Value>,
 }
 
-/// A second factor: one of both. No `Debug`, for its sake.
+/// A second factor: exactly one of `code` and `passkey`. No `Debug`, because it holds secrets.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SecondFactorProof {
     #[schema(format = Password)]
     token: String,
-    /// Of an authenticator app, or a recovery code.
+    /// A code of an authenticator app, or a recovery code.
     code: Option<String>,
-    /// What `PublicKeyCredential.toJSON` made.
+    /// The result of `PublicKeyCredential.toJSON`.
     #[schema(value_type = Option<Object>)]
     passkey: Option<Value>,
 }
 
-/// A passkey's answer. No `Debug`, for the token's sake.
+/// A passkey's assertion. No `Debug`, because it holds a token.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PasskeyProof {
     #[schema(format = Password)]
     token: String,
-    /// What `PublicKeyCredential.toJSON` made.
+    /// The result of `PublicKeyCredential.toJSON`.
     #[schema(value_type = Object)]
     credential: Value,
 }
 
-/// What proves that whoever uses a session is its user: one of the three. No `Debug`, for its sake.
+/// A proof of identity within a session: exactly one of the three. No `Debug`, because it holds
+/// secrets.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Proof)]
 pub(super) struct IdentityProof {
     password: Option<Password>,
-    /// Of an authenticator app, or a recovery code.
+    /// A code of an authenticator app, or a recovery code.
     code: Option<String>,
     passkey: Option<PasskeyProof>,
 }
@@ -148,21 +150,21 @@ pub(super) struct SignIn {
     password: Password,
 }
 
-/// The key of a server without users.
-// No `Debug`, for the secret's sake.
+/// The page key of a server without users.
+// No `Debug`, because it holds a secret.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OpenPage {
-    /// From the link that the server printed: what follows the `#`.
+    /// From the link that the server printed: the part after `#`.
     #[schema(format = Password)]
     secret: String,
 }
 
-/// The first admin. No `Debug`, for the secret's sake.
+/// The first admin. No `Debug`, because it holds secrets.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SetUp {
-    /// From the link that the server printed: what follows the `#`.
+    /// From the link that the server printed: the part after `#`.
     #[schema(format = Password)]
     secret: String,
     #[schema(min_length = 1, max_length = 128)]
@@ -170,7 +172,7 @@ pub(super) struct SetUp {
     password: Password,
 }
 
-/// Who am I.
+/// Get the current user, or the next step to sign in.
 #[utoipa::path(get, path = "/api/session", tag = "people", security(()), responses(
     (status = 200, body = SignInState),
 ))]
@@ -189,13 +191,13 @@ async fn read_session(
     }))
 }
 
-/// Sign in; where the user has a second factor, the first step of it.
+/// Sign in. For a user with a second factor this is the first of two steps.
 #[utoipa::path(post, path = "/api/session", tag = "people", security(()), request_body = SignIn, responses(
     (status = 200, body = SignInState, description = "signed in: the cookie is set"),
     (status = 202, body = SecondStep, description = "the password is right: send a second factor to \
                                                      POST /api/session/factor"),
     (status = 401, description = "`wrong_credentials`"),
-    (status = 429, description = "`too_many_attempts`: Retry-After says when to come back"),
+    (status = 429, description = "`too_many_attempts`: Retry-After says how long to wait"),
 ))]
 async fn sign_in(
     State(auth): State<AuthService>,
@@ -211,7 +213,7 @@ async fn sign_in(
         return Err(ApiError::new(
             StatusCode::UNAUTHORIZED,
             "wrong_credentials",
-            "name or password is wrong",
+            "the name or the password is wrong",
         ));
     };
     if user.has_second_factor {
@@ -229,14 +231,14 @@ async fn sign_in(
         .await
 }
 
-/// Somebody who has proved who they are.
+/// A user who has proved their identity.
 struct VerifiedUser {
     user: User,
     factor: Option<FactorKind>,
 }
 
 impl VerifiedUser {
-    /// Begins the session.
+    /// Starts the session.
     async fn begin_session(
         self,
         auth: &AuthService,
@@ -253,14 +255,14 @@ impl VerifiedUser {
     }
 }
 
-/// Sign in: the second step, with what the first one answered.
+/// Complete a sign-in: its second step, with the token of the first.
 #[utoipa::path(post, path = "/api/session/factor", tag = "people", security(()),
     request_body = SecondFactorProof, responses(
     (status = 200, body = SignInState, description = "signed in: the cookie is set"),
-    (status = 401, description = "`sign_in_again`: it took too long, or too many tries"),
+    (status = 401, description = "`sign_in_again`: it took too long, or there were too many attempts"),
     (status = 403, description = "`wrong_code`"),
     (status = 422, description = "`bad_proof`: send a code or a passkey's answer"),
-    (status = 429, description = "`too_many_attempts`: Retry-After says when to come back"),
+    (status = 429, description = "`too_many_attempts`: Retry-After says how long to wait"),
 ))]
 async fn finish_second_step(
     State(auth): State<AuthService>,
@@ -285,7 +287,7 @@ async fn finish_second_step(
         .await
 }
 
-/// Begin to sign in with a passkey alone.
+/// Start to sign in with a passkey only.
 #[utoipa::path(post, path = "/api/session/passkey/options", tag = "people", security(()), responses(
     (status = 200, body = PasskeyOptions),
     (status = 409, description = "`passkeys_not_offered`"),
@@ -298,12 +300,12 @@ async fn begin_passkey_sign_in(
     Ok(Json(auth.begin_passkey_sign_in(address)?.into()))
 }
 
-/// Sign in with a passkey alone: the device has verified its user.
+/// Sign in with a passkey only: the device has verified its user.
 #[utoipa::path(post, path = "/api/session/passkey", tag = "people", security(()),
     request_body = PasskeyProof, responses(
     (status = 200, body = SignInState, description = "signed in: the cookie is set"),
     (status = 401, description = "`sign_in_again`: it took too long"),
-    (status = 403, description = "`wrong_code`: nobody here has this passkey"),
+    (status = 403, description = "`wrong_code`: no user of this server has this passkey"),
 ))]
 async fn sign_in_with_passkey(
     State(auth): State<AuthService>,
@@ -325,13 +327,13 @@ async fn sign_in_with_passkey(
         .await
 }
 
-/// Prove that it is still you who uses this session: what is sensitive asks for it again after 10
-/// minutes (`confirm_password`).
+/// Confirm your identity within this session. Sensitive requests require it again after 10 minutes
+/// (`confirm_password`).
 #[utoipa::path(post, path = "/api/session/confirm", tag = "people", request_body = IdentityProof, responses(
-    (status = 204, description = "it is you, for 10 minutes"),
-    (status = 403, description = "`not_allowed`: for people; `wrong_password`, `wrong_code`"),
+    (status = 204, description = "confirmed, for 10 minutes"),
+    (status = 403, description = "`not_allowed`: not for API tokens; `wrong_password`, `wrong_code`"),
     (status = 422, description = "`bad_proof`: send one proof"),
-    (status = 429, description = "`too_many_attempts`: Retry-After says when to come back"),
+    (status = 429, description = "`too_many_attempts`: Retry-After says how long to wait"),
 ))]
 async fn confirm_identity(
     AuthenticatedCaller(caller): AuthenticatedCaller,
@@ -372,10 +374,10 @@ async fn confirm_identity(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Begin to prove with a passkey that it is you.
+/// Start to confirm your identity with a passkey.
 #[utoipa::path(post, path = "/api/session/confirm/options", tag = "people", responses(
     (status = 200, body = PasskeyOptions),
-    (status = 403, description = "`not_allowed`: for people"),
+    (status = 403, description = "`not_allowed`: not for API tokens"),
     (status = 409, description = "`passkeys_not_offered`, `no_passkeys`"),
 ))]
 async fn begin_passkey_confirmation(
@@ -386,18 +388,18 @@ async fn begin_passkey_confirmation(
     Ok(Json(auth.begin_passkey_confirmation(user.id).await?.into()))
 }
 
-/// 422: none of the proofs, or more than one.
+/// 422: no proof, or more than one.
 fn bad_proof() -> ApiError {
     ApiError::new(
         StatusCode::UNPROCESSABLE_ENTITY,
         "bad_proof",
-        "send exactly one proof: a password (to confirm), a code, or a passkey's answer",
+        "send exactly one proof: a code, a passkey's answer or, to confirm your identity, a password",
     )
 }
 
 /// Sign out.
 #[utoipa::path(delete, path = "/api/session", tag = "people", security(()), responses(
-    (status = 204, description = "signed out, or never signed in: the cookie is gone"),
+    (status = 204, description = "signed out, or never signed in: the cookie is cleared"),
 ))]
 async fn sign_out(
     State(auth): State<AuthService>,
@@ -408,19 +410,19 @@ async fn sign_out(
     if let Some(user) = caller.as_ref().and_then(Caller::user_id) {
         let now = clock::utc_now();
         let logged = users::record_audit_entry(&auth, "signed_out", String::new(), user, now).await;
-        // Whoever signs out is out, also where nothing can be written.
+        // The sign-out succeeds, even if it cannot be logged.
         if logged.is_err() {
-            tracing::warn!("a sign-out is missing in the log: the database cannot be written");
+            tracing::warn!("a sign-out is missing from the log: the database cannot be written");
         }
     }
     Ok((StatusCode::NO_CONTENT, cookie).into_response())
 }
 
-/// Open this browser to a server without users that only its own machine reaches, with the link that
-/// the server printed at its start.
+/// Open the page in this browser on a server without users that accepts only clients on its own
+/// machine, with the link that the server printed at its start.
 #[utoipa::path(post, path = "/api/session/open", tag = "people", security(()), request_body = OpenPage, responses(
-    (status = 200, body = SignInState, description = "the browser is open: the cookie is set"),
-    (status = 403, description = "`not_allowed`: the link is not this server's, or there are users; `host_refused`: the request came through a proxy, or by a name"),
+    (status = 200, body = SignInState, description = "the page is open in this browser: the cookie is set"),
+    (status = 403, description = "`not_allowed`: the link is not of this server's last start, or there are users; `host_refused`: the request was sent through a proxy, or to a host name"),
 ))]
 async fn open_page(
     State(auth): State<AuthService>,
@@ -429,15 +431,15 @@ async fn open_page(
 ) -> Result<Response, ApiError> {
     let Some(SetCookie(cookie)) = auth.redeem_page_key(&secret).await? else {
         return Err(not_allowed(
-            "this link does not open this server: look for the link of its last start, or sign in",
+            "this link does not open this server: use the link that its last start printed, or sign in",
         ));
     };
     Ok((cookie, Json(SignInState::with_page_key())).into_response())
 }
 
-/// Make the first admin, with the link that the server printed at its start.
+/// Create the first admin, with the link that the server printed at its start.
 #[utoipa::path(post, path = "/api/setup", tag = "people", security(()), request_body = SetUp, responses(
-    (status = 201, body = SignInState, description = "the admin is there, and signed in"),
+    (status = 201, body = SignInState, description = "the admin is created and signed in"),
     (status = 403, description = "`not_allowed`: the link is wrong, too old, or used"),
     (status = 422, description = "`bad_name`, `weak_password`"),
 ))]
@@ -451,7 +453,7 @@ async fn set_up_first_admin(
     let now = clock::utc_now();
     if !auth.is_setup_token(&body.secret, now) {
         return Err(not_allowed(
-            "this link is not good any more: restart the server for a new one",
+            "this link is no longer valid: restart the server to get a new one",
         ));
     }
     let user = users::add_first_admin(&auth, &body.name, body.password, now).await?;

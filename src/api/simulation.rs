@@ -1,5 +1,5 @@
-//! `/api/simulation`: a recorded call through the real engine, where there is no account for real
-//! ones.
+//! `/api/simulation`: sends a recorded call through the real engine, on servers without a Twilio
+//! account.
 
 use axum::Json;
 use axum::extract::State;
@@ -17,7 +17,7 @@ use crate::ids::CallSid;
 use crate::store::Scope;
 use crate::twilio_sim::StreamOptions;
 
-/// `/api/simulation`.
+/// Returns the routes of `/api/simulation`.
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(read_simulation, start_simulation))
 }
@@ -27,22 +27,22 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 #[serde(rename_all = "camelCase")]
 #[schema(as = Simulation)]
 struct SimulationState {
-    /// Whether one may be asked for here at all.
+    /// Whether this server can simulate calls.
     available: bool,
-    /// The one that goes on, if the caller may see it; in lists it is a call as any other.
+    /// The active simulated call, if the caller may see it; lists show it like any other call.
     call_sid: Option<CallSid>,
 }
 
-/// A simulated call that has begun.
+/// A simulated call that has started.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Simulated)]
 struct StartedSimulation {
-    /// Subscribe to it on the client channel.
+    /// The call's SID: subscribe to it on the client channel.
     call_sid: CallSid,
 }
 
-/// Whether calls can be simulated, and which one goes on.
+/// Get whether calls can be simulated, and the active simulated call.
 #[utoipa::path(get, path = "/api/simulation", tag = "calls", responses(
     (status = 200, body = SimulationState),
 ))]
@@ -66,10 +66,10 @@ async fn read_simulation(
     }))
 }
 
-/// Begin a simulated call: a recorded one, in real time, through the real engine.
+/// Start a simulated call: a recorded one, in real time, through the real engine.
 #[utoipa::path(post, path = "/api/simulation", tag = "calls", responses(
-    (status = 201, body = StartedSimulation, description = "it has begun"),
-    (status = 409, description = "`simulation_off`: calls are real here; `simulation_running`: one at a time"),
+    (status = 201, body = StartedSimulation, description = "the call has started"),
+    (status = 409, description = "`simulation_off`: this server has real calls; `simulation_running`: one at a time"),
 ))]
 async fn start_simulation(
     caller: Caller,

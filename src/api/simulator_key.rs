@@ -1,6 +1,6 @@
-//! Twilio's routes of a server without a Twilio account: nobody can prove to be Twilio there, so they
-//! are shut. On a server that only its own machine reaches they open to the simulator key
-//! ([`LocalKeys`](crate::access::local::LocalKeys)), in requests that come straight from this machine.
+//! Access to Twilio's routes on a server without a Twilio account: requests cannot be authenticated
+//! as Twilio's, so they are refused. A local-only server accepts those with the simulator key
+//! ([`LocalKeys`](crate::access::local::LocalKeys)), directly from this machine.
 
 use std::net::IpAddr;
 
@@ -11,20 +11,21 @@ use crate::access::local;
 use crate::access::secret::Secret;
 use crate::config::EndpointConfig;
 
-/// Carries the simulator key to the webhooks; a media socket has it at the end of its path.
+/// The header that carries the simulator key to the webhooks; a media socket has it at the end of
+/// its path.
 const KEY_HEADER: HeaderName = HeaderName::from_static("x-callburner-simulator");
 
-/// What the operator is told.
-const HINT: &str = "a webhook or media stream came to a server without a Twilio account, where nobody can \
-                    prove to be Twilio; if it was Twilio's, set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN";
+/// The operator's hint.
+const HINT: &str = "this server has no Twilio account, so it cannot verify that a webhook or media \
+                    stream is Twilio's; if it was, set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN";
 
-/// The simulator key that the headers carry.
+/// Returns the simulator key in the headers, or an empty text.
 pub(super) fn simulator_key_of(headers: &HeaderMap) -> &str {
     let value = headers.get(KEY_HEADER).and_then(|key| key.to_str().ok());
     value.unwrap_or_default()
 }
 
-/// Refuses whoever is not the simulator.
+/// Rejects requests without the simulator key. 403: `no_account`.
 pub(super) fn require_simulator_key(
     endpoint: &EndpointConfig,
     key: &str,
@@ -40,13 +41,13 @@ pub(super) fn require_simulator_key(
         return Ok(());
     }
     Err(no_account_refusal(
-        "this server has no Twilio account, so that it takes calls only from `callburner replay` with \
+        "this server has no Twilio account, so it accepts calls only from `callburner replay` with \
          the key in DATA_DIR/simulator.key",
     )
     .with_operator_hint(HINT))
 }
 
-/// Refuses what does not come straight from this machine.
+/// Rejects requests that do not come directly from this machine. 403: `no_account`.
 pub(super) fn require_local_peer(
     peer: Option<IpAddr>,
     headers: &HeaderMap,
@@ -55,16 +56,16 @@ pub(super) fn require_local_peer(
         return Ok(());
     }
     Err(no_account_refusal(
-        "this server has no Twilio account, so that only programs on its own machine may play calls to \
-         it, by its address and through no proxy",
+        "this server has no Twilio account, so it accepts simulated calls only from its own \
+         machine, under its IP address and without a proxy",
     )
     .with_operator_hint(HINT))
 }
 
-/// The refusal of whoever says to be Twilio, where nobody can prove it.
+/// 403: the server has no account, and cannot verify that the request is Twilio's.
 pub(super) fn no_account_error() -> ApiError {
     no_account_refusal(
-        "this server has no Twilio account, so that nobody can prove to be Twilio: set \
+        "this server has no Twilio account, so it cannot verify that a request is Twilio's: set \
          TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN",
     )
 }

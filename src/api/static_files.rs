@@ -1,12 +1,12 @@
-//! The page: the built client, which `build.rs` put into the binary, at every path that is no
-//! other door's.
+//! The page: the built client, which `build.rs` embeds in the binary, at every path without another
+//! route.
 //!
 //! ```text
-//! /assets/NAME-HASH.js      kept for a year: another content has another name
-//! /theme.js, /icon.svg, …   asked for anew each time, answered with 304 while nothing changed
-//! any other path            index.html for whoever wants HTML, since the client has the routes
-//! /api/…, /assets/… that    404 as JSON
-//! are not there
+//! /assets/NAME-HASH.js      cached for a year: changed content gets another name
+//! /theme.js, /icon.svg, …   revalidated with each use; 304 while unchanged
+//! any other path            index.html for requests that accept HTML: the client has the routes
+//! missing files below       404 as JSON
+//! /api/, /assets/, …
 //! ```
 
 use axum::extract::{Request, State};
@@ -16,58 +16,57 @@ use axum::response::{IntoResponse, Response};
 use super::ApiError;
 use super::error::path_not_found;
 
-/// What the client never asks for as a page of its own.
+/// Paths that are never pages of the client.
 const NON_PAGE_PREFIXES: [&str; 5] = ["/api/", "/assets/", "/media/", "/voice/", "/ws/"];
 
-/// The folder whose files have their content's hash in their names.
+/// The folder in which file names contain a hash of the content.
 const HASHED_FOLDER: &str = "assets/";
 
 const CACHE_IMMUTABLE: HeaderValue =
     HeaderValue::from_static("public, max-age=31536000, immutable");
 const CACHE_REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
 
-/// Shown in place of a client that was not built.
+/// Served in place of a client that was not built.
 const NOT_BUILT_HTML: &str = "\
 <!doctype html>
 <html lang=\"en\">
 <meta charset=\"utf-8\">
 <title>CallBurner</title>
-<h1>The page is not in this server yet</h1>
-<p>Everything else works. To build the page, and a server that has it, run</p>
+<h1>This server was built without the page</h1>
+<p>Everything except the page works. To build the page, and a server that includes it, run</p>
 <pre>make client
 cargo build</pre>
 </html>
 ";
 
-/// A file of the client.
+/// A file of the client, in each of its encodings.
 #[derive(Debug)]
 pub(crate) struct StaticFile {
-    /// From the client's root on, without a `/` before it.
+    /// The path from the client's root, without a leading `/`.
     pub(crate) path: &'static str,
-    /// Its `Content-Type`.
     pub(crate) content_type: &'static str,
-    /// Of its content: another content has another.
+    /// A hash of the content.
     pub(crate) content_hash: &'static str,
-    /// As it is.
+    /// The content without encoding.
     pub(crate) identity: &'static [u8],
-    /// As brotli, if that is shorter.
+    /// The content in brotli, if that is shorter.
     pub(crate) brotli: Option<&'static [u8]>,
-    /// As gzip, if that is shorter.
+    /// The content in gzip, if that is shorter.
     pub(crate) gzip: Option<&'static [u8]>,
 }
 
-/// The client's files; none: it was not built.
+/// The client's files; empty if the client was not built.
 #[derive(Debug, Clone, Copy)]
 pub struct StaticFiles(&'static [StaticFile]);
 
 impl Default for StaticFiles {
-    /// The client in this binary.
+    /// Returns the client that is embedded in this binary.
     fn default() -> Self {
         Self(include!(concat!(env!("OUT_DIR"), "/static_files.rs")))
     }
 }
 
-/// The last door: the page, or 404.
+/// Serves the page, or 404; the router's fallback.
 pub(super) async fn serve_static_file(
     State(files): State<StaticFiles>,
     request: Request,
@@ -81,19 +80,20 @@ pub(super) async fn serve_static_file(
 }
 
 impl StaticFiles {
-    /// A client of these files.
+    /// Creates a client from these files.
     #[cfg(test)]
     pub(crate) fn of(files: &'static [StaticFile]) -> Self {
         Self(files)
     }
 
-    /// Its files.
+    /// Returns the client's files.
     #[cfg(test)]
     pub(crate) fn files(self) -> &'static [StaticFile] {
         self.0
     }
 
-    /// What is at a path, for whoever sends these headers.
+    /// Returns the response for a path and the request's headers; `None` when there is no such
+    /// file.
     fn find_response(self, path: &str, headers: &HeaderMap) -> Option<Response> {
         let name = path.strip_prefix('/').unwrap_or(path);
         if let Some(file) = self.find_file(name) {
@@ -112,7 +112,7 @@ impl StaticFiles {
 }
 
 impl StaticFile {
-    /// The form that the asker can read, or 304 if it has that one.
+    /// Returns the file in the best encoding that the client accepts, or 304 if the client has it.
     fn to_response(&self, headers: &HeaderMap) -> Response {
         let (coding, bytes) = self.negotiate_encoding(headers);
         let dash = if coding.is_some() { "-" } else { "" };
@@ -132,7 +132,8 @@ impl StaticFile {
             (header::CACHE_CONTROL, caching),
             (header::ETAG, etag),
             (header::VARY, HeaderValue::from_static("accept-encoding")),
-            // With a 304 too: it says which policy holds, and browsers take it over.
+            // Also with a 304, which sets the policy by the content type, and browsers apply its
+            // headers.
             (
                 header::CONTENT_TYPE,
                 HeaderValue::from_static(self.content_type),
@@ -148,7 +149,7 @@ impl StaticFile {
         }
     }
 
-    /// The shortest form that the asker can read, and how that coding is called.
+    /// Returns the name and the bytes of the shortest encoding that the client accepts.
     fn negotiate_encoding(&self, headers: &HeaderMap) -> (Option<&'static str>, &'static [u8]) {
         let forms = [("br", self.brotli), ("gzip", self.gzip)];
         let readable = forms.into_iter().find_map(|(coding, bytes)| {
@@ -161,7 +162,7 @@ impl StaticFile {
     }
 }
 
-/// Whether `Accept-Encoding` names a coding, and does not refuse it
+/// Reports whether `Accept-Encoding` names a coding with a weight above 0
 /// (<https://www.rfc-editor.org/rfc/rfc9110#section-12.5.3>).
 fn accepts_encoding(headers: &HeaderMap, coding: &str) -> bool {
     list_items(headers, &header::ACCEPT_ENCODING).any(|item| {
@@ -172,14 +173,14 @@ fn accepts_encoding(headers: &HeaderMap, coding: &str) -> bool {
     })
 }
 
-/// Whether whoever asks has the form with this tag. Browsers send tags back as weak ones if a proxy
-/// made them so (<https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2>).
+/// Reports whether the client has the encoding with this tag. Tags may return as weak ones, if a
+/// proxy weakened them (<https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2>).
 fn matches_etag(headers: &HeaderMap, etag: &str) -> bool {
     list_items(headers, &header::IF_NONE_MATCH)
         .any(|item| item == "*" || item.strip_prefix("W/").unwrap_or(item) == etag)
 }
 
-/// Whether HTML is asked for by name, as browsers do for pages, and for pages alone.
+/// Reports whether `Accept` names HTML, as browsers do only for pages.
 fn wants_html(headers: &HeaderMap) -> bool {
     list_items(headers, &header::ACCEPT).any(|item| {
         let kind = item.split(';').next().unwrap_or_default();
@@ -193,7 +194,7 @@ fn is_reserved(path: &str) -> bool {
         .any(|prefix| path.starts_with(prefix) || path == prefix.trim_end_matches('/'))
 }
 
-/// The items of a header that is a list.
+/// Returns the items of a list header.
 fn list_items<'a>(
     headers: &'a HeaderMap,
     name: &header::HeaderName,
@@ -234,7 +235,7 @@ mod tests {
     };
     const PAGE: StaticFiles = StaticFiles(&[INDEX, SCRIPT]);
 
-    /// What is at a path for a browser that sends this header: status, then headers.
+    /// Returns status and headers of the response to a browser that sends this header.
     fn found(path: &str, name: &'static str, value: &str) -> Option<(StatusCode, HeaderMap)> {
         let headers = [(name.parse().unwrap(), value.parse().unwrap())];
         let response = PAGE.find_response(path, &headers.into_iter().collect())?;
@@ -279,7 +280,7 @@ mod tests {
         for is_cached in ["\"1\"", "W/\"1\"", "\"0\", \"1\"", "*"] {
             assert_eq!(status(is_cached), StatusCode::NOT_MODIFIED, "{is_cached}");
         }
-        // Another content, another form, and no tag at all.
+        // Other content, another encoding, and no tag.
         for other in ["\"2\"", "\"1-br\"", "1", ""] {
             assert_eq!(status(other), StatusCode::OK, "{other}");
         }

@@ -1,5 +1,5 @@
-//! `/api/token`: what a browser registers at Twilio with. To ask for one changes nothing: a page says
-//! at `/api/registrations` that it has registered.
+//! `/api/token`: the access token with which a browser registers at Twilio. Requesting one changes
+//! nothing: a page reports its registration to `/api/registrations`.
 #![expect(
     unused_qualifications,
     reason = "utoipa names a query's type by its path"
@@ -22,40 +22,40 @@ use crate::clock::{self, UtcTime};
 use crate::ids::{ClientIdentity, UserId};
 use crate::twilio::token::{self, SessionTag, TabTag};
 
-/// `/api/token`.
+/// Returns the route of `/api/token`.
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(read_voice_token))
 }
 
-/// A pass to Twilio.
+/// An access token for Twilio.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct VoiceToken {
-    /// For the Voice SDK's `Device`.
+    /// The JWT for the Voice SDK's `Device`.
     token: String,
-    /// What this tab is called at Twilio; another name in each session.
+    /// The identity of this tab at Twilio, which differs in each session.
     identity: ClientIdentity,
-    /// Ask for another before then.
+    /// When the token expires: request another before.
     expires_at: UtcTime,
-    /// The edge of Twilio's that the browser is to connect to; none: the nearest.
+    /// The Twilio edge that the browser connects to; `null`: the nearest.
     #[schema(example = "dublin")]
     edge: Option<String>,
 }
 
-/// Which browser asks.
+/// The tab that requests a token.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct TokenQuery {
-    /// Any text that this tab of the browser keeps for itself: its next token in this session is then
-    /// for the same identity.
+    /// Any text that this tab of the browser keeps: the tab's next token in this session then has
+    /// the same identity.
     browser: Option<String>,
 }
 
-/// A pass to Twilio for this browser, good for an hour.
+/// Get an access token for this browser, valid for an hour.
 #[utoipa::path(get, path = "/api/token", tag = "phone", params(TokenQuery), responses(
     (status = 200, body = VoiceToken),
     (status = 401, description = "`sign_in_required`"),
-    (status = 503, description = "`twilio_not_set_up`: which settings are missing"),
+    (status = 503, description = "`twilio_not_set_up`: names the missing settings"),
 ))]
 async fn read_voice_token(
     caller: Caller,
@@ -81,7 +81,8 @@ async fn read_voice_token(
     }))
 }
 
-/// What the browser that asks is called at Twilio, and whose it is; machines are no telephones.
+/// Returns the client identity of the browser at Twilio, and its user. 403 for API tokens, which
+/// have no browser.
 pub(super) async fn identity_of(
     caller: &Caller,
     calls: &CallService,
@@ -105,7 +106,7 @@ pub(super) async fn identity_of(
     Ok((user.id, identity))
 }
 
-/// Names a tab by what it calls itself.
+/// Derives the tag of a tab from the text that it keeps.
 fn tab_tag(name: &(impl AsRef<[u8]> + ?Sized)) -> TabTag {
     let digest: [u8; 32] = Sha256::digest(name).into();
     let (beginning, _) = digest.split_first_chunk().expect("a digest has 32 bytes");

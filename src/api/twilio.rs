@@ -1,6 +1,7 @@
-//! Twilio's doors: what it asks (`/voice…`) and what it tells (`/api/…/status`). Only what Twilio
-//! signed comes in; without an account, only what the [`simulator_key`] sends. What it tells is kept before
-//! it is answered, in milliseconds; what follows from it goes on after.
+//! Twilio's webhooks: requests for TwiML (`/voice…`) and callbacks (`/api/…/status`). They accept
+//! only requests that Twilio signed; without an account, only those of the simulator (see
+//! [`simulator_key`]). A callback is stored before the response, within milliseconds; the work that
+//! follows from it continues afterwards.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ use crate::twilio::webhook::{
     TranscriptionCallback, VoiceRequest, WebhookError,
 };
 
-/// Every door that Twilio posts to, by its path.
+/// Returns the handlers of all webhooks, by path.
 pub(crate) fn webhook_routes() -> [(&'static str, MethodRouter<ApiState>); 7] {
     [
         ("/voice", post(on_voice)),
@@ -44,13 +45,13 @@ pub(crate) fn webhook_routes() -> [(&'static str, MethodRouter<ApiState>); 7] {
     ]
 }
 
-/// The same, as routes.
+/// Returns the router of all webhooks.
 pub(super) fn routes() -> Router<ApiState> {
     let add = |routes: Router<ApiState>, (path, handler)| routes.route(path, handler);
     webhook_routes().into_iter().fold(Router::new(), add)
 }
 
-/// Counts what Twilio posts, by the answer.
+/// Counts webhooks by path and response status.
 pub(super) async fn count_webhooks(
     State(metrics): State<Metrics>,
     request: Request,
@@ -62,10 +63,10 @@ pub(super) async fn count_webhooks(
     answer
 }
 
-/// A form that Twilio signed.
+/// A form with a valid signature.
 struct SignedForm {
     form: Vec<(String, String)>,
-    /// Names this request: one with the same name is a repetition.
+    /// The idempotency token: a request with the same token is a repetition.
     token: Option<String>,
 }
 
@@ -88,7 +89,7 @@ where
         let bytes = to_bytes(body, limits::WEBHOOK_BODY_BYTES_MAX).await;
         let bytes = bytes.map_err(|_| {
             let max = limits::WEBHOOK_BODY_BYTES_MAX;
-            let message = format!("a webhook's body has at most {max} bytes");
+            let message = format!("a webhook's body can have at most {max} bytes: send less");
             ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
         })?;
         let form =
@@ -115,7 +116,8 @@ where
     }
 }
 
-/// Refuses what Twilio did not sign. `path` has the query as it was on the wire.
+/// Rejects a request that Twilio did not sign. `path` includes the query as it was on the wire.
+/// 403: `bad_signature`.
 pub(super) fn verify_signature(
     endpoint: &EndpointConfig,
     keyring: &Keyring,
@@ -138,21 +140,23 @@ pub(super) fn verify_signature(
             Ok(())
         }
         Err(error) => {
-            let message = "this request was not signed by Twilio";
+            let message =
+                "this request has no valid Twilio signature: see the server's log for the reason";
             let refused = ApiError::new(StatusCode::FORBIDDEN, "bad_signature", message);
             Err(refused.with_operator_hint(signature_hint(endpoint, error, is_socket)))
         }
     }
 }
 
-/// For the operator: what to look at. A media socket's path holds its secret, so no path is shown.
+/// Formats the operator's hint. A media socket's path contains its secret, so the hint shows no
+/// path.
 fn signature_hint(endpoint: &EndpointConfig, error: SignatureError, is_socket: bool) -> String {
     let what = if is_socket { "media socket" } else { "webhook" };
     let url = &endpoint.public_url;
     format!(
-        "a {what} was not signed by Twilio ({error}); if it was Twilio's, then PUBLIC_BASE_URL ({url}) \
-         is not the address that Twilio calls (check scheme, host, port and path behind your proxy), \
-         or TWILIO_AUTH_TOKEN is not the account's primary one"
+        "a {what} was not signed by Twilio ({error}); if Twilio sent it, PUBLIC_BASE_URL ({url}) \
+         is not the address that Twilio requests (check scheme, host, port and path behind your \
+         proxy), or TWILIO_AUTH_TOKEN is not the account's primary one"
     )
 }
 
@@ -168,7 +172,8 @@ fn unreadable_callback(error: WebhookError) -> ApiError {
     unreadable_webhook(error.to_string())
 }
 
-/// 503, so that Twilio asks again (`rp=5xx` in the callback's address).
+/// Converts an error of the store into 503, so that Twilio retries (`rp=5xx` in the callback's
+/// URL).
 fn store_failure_of(error: StoreError) -> ApiError {
     ApiError::from(error)
 }
@@ -177,20 +182,20 @@ fn twiml_response(twiml: &VoiceResponse) -> Response {
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], twiml.to_xml()).into_response()
 }
 
-/// Marks an answer to a request whose signature could not be checked.
+/// Marks the response to a request without a verified signature.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct UnverifiedAnswer;
 
-/// What a call hears that Twilio's question could not be read of.
+/// Returns the TwiML for a call with an unreadable voice request.
 fn apology_response() -> Response {
     let sorry = Say::text("Sorry, this call could not be understood.");
     let said = VoiceResponse::new(vec![TwimlVerb::Say(sorry), TwimlVerb::Hangup]);
     twiml_response(&said.expect("a short text, no URL"))
 }
 
-/// An answer to a question that could not be read. Whoever is no Twilio is told so, and so is whoever
-/// broke off; Twilio plays what is no TwiML as its own "application error", so that what is too long, or
-/// has too many fields, is answered with `spoken`.
+/// Responds to an unreadable request for TwiML. Requests without Twilio's signature, and aborted
+/// ones, receive the error. Twilio plays its own "application error" for a response that is no
+/// TwiML, so that a body that is too long, or has too many fields, is answered with `spoken`.
 fn answer_unreadable_request(
     error: ApiError,
     headers: &HeaderMap,
@@ -207,13 +212,13 @@ fn answer_unreadable_request(
     if !is_spoken {
         return error.into_response();
     }
-    tracing::error!(%error, "a question of a call's that could not be read");
+    tracing::error!(%error, "a request for TwiML could not be parsed");
     let mut answer = spoken();
     answer.extensions_mut().insert(UnverifiedAnswer);
     answer
 }
 
-/// `POST /voice`: a call begins. Errors are spoken, never a bare 500.
+/// `POST /voice`: a call starts. Errors are spoken, and never a bare 500.
 async fn on_voice(
     State(calls): State<CallService>,
     State(endpoint): State<Arc<EndpointConfig>>,
@@ -231,13 +236,13 @@ async fn on_voice(
             twiml_response(&calls.on_voice_request(&request, is_ours).await)
         }
         Err(error) => {
-            tracing::error!(%error, "a voice request that could not be read");
+            tracing::error!(%error, "a voice request could not be parsed");
             apology_response()
         }
     }
 }
 
-/// `POST /voice/announcement`: what the called person hears first.
+/// `POST /voice/announcement`: the announcement that is played to the called party first.
 async fn on_announcement(
     State(calls): State<CallService>,
     headers: HeaderMap,
@@ -245,14 +250,14 @@ async fn on_announcement(
 ) -> Response {
     match signed {
         Ok(_) => twiml_response(&calls.on_announcement_request()),
-        // It needs nothing of the question.
+        // The announcement does not depend on the request.
         Err(error) => answer_unreadable_request(error, &headers, || {
             twiml_response(&calls.on_announcement_request())
         }),
     }
 }
 
-/// `POST /voice/ended`: the dialled leg is over, or never came about.
+/// `POST /voice/ended`: the dialled leg ended, or was never established.
 async fn on_dial_ended(
     State(calls): State<CallService>,
     headers: HeaderMap,
@@ -269,7 +274,7 @@ async fn on_dial_ended(
     match DialEnded::from_form(&signed.form) {
         Ok(ended) => twiml_response(&calls.on_dial_ended(&ended).await),
         Err(error) => {
-            tracing::error!(%error, "an end of a dialled leg that could not be read");
+            tracing::error!(%error, "the end of a dialled leg could not be parsed");
             twiml_response(&VoiceResponse::empty())
         }
     }

@@ -1,6 +1,6 @@
-//! `/api/users`: who may sign in. Admins add, change and remove; everyone changes their own
+//! `/api/users`: the users. Admins add, change and remove them; all users change their own
 //! password, with the old one. A password that an admin sets is temporary: its user has to choose
-//! another before anything else.
+//! another first.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -20,46 +20,47 @@ use crate::ids::UserId;
 use crate::ids::user_name;
 use crate::store::{Role, StoreError, User};
 
-/// `/api/users`.
+/// Returns the routes of `/api/users`.
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(list_users, add_user))
         .routes(routes!(edit_user, remove_user))
 }
 
-/// Everyone who may sign in.
+/// Every user.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct UserList {
     users: Vec<User>,
 }
 
-/// Someone who is to sign in from now on.
+/// A new user.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewUser {
     #[schema(min_length = 1, max_length = 128)]
     name: String,
-    /// Temporary: the user has to choose another at the first sign-in. The first user's own stays.
+    /// Temporary: the user has to choose another at the first sign-in. The first user's password is
+    /// not temporary.
     password: Password,
-    /// The first user becomes an admin, whatever is asked.
+    /// Ignored for the first user, who is always an admin.
     role: Role,
 }
 
-/// What is to change; what is not given stays.
+/// The fields to change; absent ones keep their values.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct UserEdit {
-    /// For admins to give.
+    /// Only admins can set it.
     role: Option<Role>,
-    /// The new password. All sessions of the user end. One that an admin sets is temporary, and ends
-    /// the user's API tokens too.
+    /// The new password. All sessions of the user end. A password that an admin sets is temporary,
+    /// and also ends the user's API tokens.
     password: Option<Password>,
-    /// The password until now: needed for one's own, unless it was a temporary one that was just
-    /// signed in with.
+    /// The current password. Required for one's own, except right after signing in with a temporary
+    /// password.
     old_password: Option<Password>,
 }
 
-/// Everyone who may sign in.
+/// List all users.
 #[utoipa::path(get, path = "/api/users", tag = "people", responses(
     (status = 200, body = UserList),
     (status = 403, description = "`not_allowed`: for admins"),
@@ -106,7 +107,7 @@ async fn add_user(
     Ok((StatusCode::CREATED, Json(user)))
 }
 
-/// Change a user's role or password, or one's own password.
+/// Change a user's role or password, or your own password.
 #[utoipa::path(patch, path = "/api/users/{id}", tag = "people", request_body = UserEdit,
     params(("id" = i64, Path, description = "the user")), responses(
     (status = 200, body = User),
@@ -169,8 +170,8 @@ async fn edit_user(
     })
 }
 
-/// Refuses a new password without the old one, which whoever has just signed in with a temporary
-/// password need not repeat; and a temporary one that is to stay.
+/// Rejects a new password without the old one, except right after signing in with a temporary
+/// password, and a new password that equals the temporary one.
 async fn check_old_password(
     auth: &AuthService,
     caller: &Caller,
@@ -183,7 +184,7 @@ async fn check_old_password(
     if !(is_known && old.is_none()) {
         let old = old.unwrap_or_else(|| String::new().into());
         if !auth.is_current_password(user, old).await? {
-            let message = "the old password is wrong";
+            let message = "the old password is wrong: enter your current password";
             let status = StatusCode::FORBIDDEN;
             return Err(ApiError::new(status, "wrong_password", message));
         }
@@ -192,13 +193,13 @@ async fn check_old_password(
         return Err(ApiError::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "weak_password",
-            "whoever gave you this password knows it: choose another",
+            "this is the temporary password, which the admin knows: choose another",
         ));
     }
     Ok(())
 }
 
-/// The user `id`, for an admin who has signed in.
+/// Returns the user `id` to an admin in a session. 404: `no_such_user`.
 pub(super) async fn find_user_as_admin(
     auth: &AuthService,
     caller: &Caller,
@@ -210,7 +211,8 @@ pub(super) async fn find_user_as_admin(
     Ok(user.ok_or(StoreError::NoSuchUser)?)
 }
 
-/// The user whom an admin asks about, to do what is sensitive: the admin has proved of late to be there.
+/// Returns the user `id` to an admin in a session who has confirmed their identity recently, for
+/// sensitive actions.
 pub(super) async fn find_user_as_confirmed_admin(
     auth: &AuthService,
     caller: &Caller,
@@ -222,10 +224,10 @@ pub(super) async fn find_user_as_confirmed_admin(
     Ok(user)
 }
 
-/// Remove a user. A call that they placed is hung up; past ones stay, and are for admins only.
+/// Remove a user. Calls that they placed are hung up; past calls stay, visible to admins only.
 #[utoipa::path(delete, path = "/api/users/{id}", tag = "people",
     params(("id" = i64, Path, description = "the user")), responses(
-    (status = 204, description = "the user, their sessions and API tokens are gone"),
+    (status = 204, description = "the user, their sessions and API tokens are removed"),
     (status = 403, description = "`not_allowed`: for admins; `confirm_password`"),
     (status = 404, description = "`no_such_user`"),
     (status = 409, description = "`last_admin`"),
@@ -242,13 +244,13 @@ async fn remove_user(
     let removed = auth.remove_user(id, admin).await;
     auth.notify_revocation();
     removed?;
-    // Whoever removed himself is nobody any more.
+    // An admin who removed their own account no longer exists.
     let by = (id != admin).then_some(admin);
     record_audit_entry(&auth, "user_removed", user_label(id), by, clock::utc_now()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Adds the first user, an admin, if there is still none.
+/// Adds the first user, an admin, if there are no users.
 pub(super) async fn add_first_admin(
     auth: &AuthService,
     name: &str,
@@ -263,7 +265,7 @@ pub(super) async fn add_first_admin(
     Ok(user)
 }
 
-/// Writes down what `by` did about sign-in.
+/// Writes an audit entry about users, sessions or credentials; `by` is the author.
 pub(super) async fn record_audit_entry(
     auth: &AuthService,
     kind: &'static str,
@@ -281,7 +283,7 @@ fn user_label(user: UserId) -> String {
     format!("user {}", user.0)
 }
 
-/// The name as it is kept, if it can be typed and seen.
+/// Parses and normalises a user name. 422: `bad_name`.
 pub(super) fn parse_name(text: &str) -> Result<String, ApiError> {
     user_name::parse(text).map_err(|bad| {
         ApiError::new(

@@ -1,5 +1,5 @@
-//! Connections: how many there are at once, and how long a client may take to ask and to read. A client
-//! that is slow costs a place for a while, and nobody else anything.
+//! Connections: how many there are at a time, and how long a client may take to send a request and
+//! to read the response. A slow client occupies a slot for a while, and does not slow down others.
 
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
@@ -26,10 +26,10 @@ use crate::clock;
 use crate::limits;
 use crate::tasks::Tasks;
 
-/// Time until the next try after the system could not accept a connection.
+/// Time until the next attempt, after the system could not accept a connection.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// What connections are measured by.
+/// The bounds of connections.
 #[derive(Debug, Clone)]
 pub(super) struct ConnectionSettings {
     pub(super) proxies: TrustedProxies,
@@ -38,7 +38,7 @@ pub(super) struct ConnectionSettings {
 }
 
 impl ConnectionSettings {
-    /// Those of a server that believes `proxies`, on this machine.
+    /// Creates the settings of a server on this machine that trusts `proxies`.
     pub(super) fn new(proxies: TrustedProxies) -> Self {
         Self {
             proxies,
@@ -48,7 +48,7 @@ impl ConnectionSettings {
     }
 }
 
-/// The files that this process may open: as many as the system lets it.
+/// Raises the number of files that this process can open to the system's maximum, and returns it.
 fn raise_open_file_limit() -> u64 {
     let allowed = getrlimit(Resource::Nofile);
     let all = Rlimit {
@@ -58,14 +58,14 @@ fn raise_open_file_limit() -> u64 {
     let allowed = match setrlimit(Resource::Nofile, all) {
         Ok(()) => all,
         Err(error) => {
-            tracing::debug!(%error, "the number of open files could not be raised");
+            tracing::debug!(%error, "the limit of open files could not be raised");
             allowed
         }
     };
     allowed.current.unwrap_or(u64::MAX)
 }
 
-/// Listens at `address`.
+/// Binds a listener to `address`.
 pub(super) fn bind_listener(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let listen = || {
         let socket = match address {
@@ -73,13 +73,13 @@ pub(super) fn bind_listener(address: SocketAddr) -> anyhow::Result<TcpListener> 
             SocketAddr::V6(_) => TcpSocket::new_v6(),
         }?;
         socket.set_reuseaddr(true)?;
-        // Accepted connections inherit it.
+        // Accepted connections inherit this.
         socket.set_send_buffer_size(limits::SEND_BUFFER_BYTES)?;
         socket.bind(address)?;
         socket.listen(limits::ACCEPT_QUEUE_MAX)
     };
     listen().with_context(|| {
-        format!("cannot listen on {address}; is another server there? Try another PORT")
+        format!("cannot listen on {address}; another server may be using it: set another PORT")
     })
 }
 
@@ -108,9 +108,9 @@ pub(super) async fn accept_connections(
         let is_proxy = connection_settings.proxies.trusts(peer.ip());
         let address = (!is_proxy).then(|| client_network(peer.ip()));
         let Ok(connection) = connections.open(address) else {
-            continue; // Every place is one that the server works for: it hangs up.
+            continue; // Every connection is busy with a request: close this one.
         };
-        let _ = stream.set_nodelay(true); // Words are small, and wanted at once.
+        let _ = stream.set_nodelay(true); // Transcript events are small and urgent.
         let stream = StallTimeoutStream::new(
             stream,
             connection.handle(),
@@ -157,7 +157,7 @@ async fn serve_connection(
             }
         }
     };
-    // A WebSocket has the stream now, if anybody.
+    // A WebSocket may own the stream from here on.
     is_upgraded.store(true, Ordering::Relaxed);
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended early");
@@ -186,18 +186,18 @@ mod tests {
     /// Longer than any test takes.
     const LONG: Duration = Duration::from_mins(10);
 
-    /// So short that a test can wait for it, and so long that nobody who is quick is late.
+    /// Short enough that a test can wait for it, and long enough that a fast client is never late.
     const SHORT: Duration = Duration::from_secs(2);
 
-    /// What `/held` waits for.
+    /// Blocks the requests to `/held`.
     struct RequestGate {
-        /// A permit for each request that has come.
+        /// A permit for each request that has arrived.
         arrived: Semaphore,
-        /// A permit for each that may be answered.
+        /// A permit for each request that may be answered.
         may_answer: Semaphore,
     }
 
-    /// A server with few places.
+    /// A server with few connection slots.
     struct SmallServer {
         addr: SocketAddr,
         tasks: Tasks,
@@ -253,7 +253,7 @@ mod tests {
             Self::start("", BOUNDS, LONG, LONG)
         }
 
-        /// Connects from another address of this machine, and sends this.
+        /// Connects from another address of this machine, and sends `text`.
         async fn connect_and_send(&self, from: &str, text: &str) -> TcpStream {
             let socket = TcpSocket::new_v4().unwrap();
             socket.set_recv_buffer_size(64 * 1024).unwrap();
@@ -263,7 +263,7 @@ mod tests {
             stream
         }
 
-        /// The status that a whole request is answered with.
+        /// Sends a whole request, and returns the status of its response.
         async fn read_status(&self, from: &str, first_line: &str) -> Option<u16> {
             let text = format!("{first_line} {HEAD}Connection: close\r\nContent-Length: 0\r\n\r\n");
             read_status(&mut self.connect_and_send(from, &text).await).await
@@ -286,7 +286,7 @@ mod tests {
         }
     }
 
-    /// Stands in for a webhook: what is signed has no query.
+    /// Simulates a webhook: a signed request has no query.
     async fn answer_signed(request: Asked) -> StatusCode {
         let is_signed = request.uri().query().is_none();
         match to_bytes(request.into_body(), 1_000).await {
@@ -295,7 +295,7 @@ mod tests {
         }
     }
 
-    /// The status of the answer; `None`: the connection was closed without one.
+    /// Reads the status of the response; `None`: the connection was closed without one.
     async fn read_status(stream: &mut TcpStream) -> Option<u16> {
         let mut answer = [0; 12];
         let wait_max = Duration::from_secs(30);
@@ -334,7 +334,7 @@ mod tests {
             .connect_and_send("127.0.0.1", "GET / HTTP/1.1\r\nX-A:")
             .await;
         let mut drip = async || {
-            // A byte each second, as such clients do, until the server has had enough.
+            // A byte each second, as such clients do, until the server closes the connection.
             let mut answer = Vec::new();
             loop {
                 let next = clock::now() + Duration::from_secs(1);
@@ -374,7 +374,7 @@ mod tests {
         let request = format!("GET /whole {HEAD}\r\n");
         let mut mute = server.connect_and_send("127.0.0.1", &request).await;
         let mut slow = server.connect_and_send("127.0.0.1", &request).await;
-        // The slow one takes more than twice the time that the mute one has.
+        // The slow client takes more than twice the time that the silent one has.
         let until = clock::now() + SHORT * 2 + SHORT / 2;
         let mut some = vec![0; 128 * 1024];
         while clock::now() < until {
@@ -404,16 +404,16 @@ mod tests {
         }
         let mut ends: FuturesUnordered<_> = slow.iter().map(TcpStream::readable).collect();
         for _ in BOUNDS.per_address_max..BOUNDS.open_max {
-            // None has an answer, so that only its end can be read.
+            // No client has a response, so that only the end of its connection can be read.
             let end = tokio::time::timeout(Duration::from_secs(30), ends.next()).await;
             end.expect("more of them than its share were kept");
         }
         drop(ends);
-        // Others are served, and so is whoever shares the address.
+        // Others are served, and so are clients that share the address.
         for from in ["127.0.0.3", "127.0.0.2", "127.0.0.2"] {
             assert_eq!(server.read_status(from, "GET /").await, Some(200), "{from}");
         }
-        // The latest of the slow ones is still heard.
+        // The latest slow connection is open.
         let latest = slow.last_mut().unwrap();
         latest.write_all(&[b'A'; 99]).await.unwrap();
         assert_eq!(read_status(latest).await, Some(204));
@@ -436,7 +436,7 @@ mod tests {
                     .await,
             );
         }
-        // One was too many; none has an answer, so that only its end can be read.
+        // One connection was too many; no request has a response, so that only its end can be read.
         let ends = slow.iter().map(|stream| Box::pin(stream.readable()));
         let end = tokio::time::timeout(Duration::from_secs(30), select_all(ends)).await;
         let (_, first, _) = end.expect("all of them were kept");
@@ -469,14 +469,14 @@ mod tests {
         let all = server.gate.arrived.acquire_many(held.len() as u32);
         let all = tokio::time::timeout(Duration::from_secs(30), all).await;
         drop(all.expect("not all of them came").unwrap());
-        // One more is refused, without its body being read.
+        // Another one is refused, without its body being read.
         let mut more = server.connect_and_send("127.0.0.3", SLOW_BODY).await;
         assert_eq!(read_status(&mut more).await, Some(503));
         assert_eq!(
             server.read_status("127.0.0.4", "POST /voice").await,
             Some(200)
         );
-        // Whoever only says that he is Twilio holds up nobody who is.
+        // Clients that only pretend to be Twilio do not delay Twilio.
         let mut liars = Vec::new();
         for _ in 0..bounds.open_max {
             let lie = SLOW_BODY.replace("/body", "/voice?unsigned");

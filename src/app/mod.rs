@@ -1,5 +1,5 @@
-//! The composition of the server: builds each part once, hands each only what it needs, and stops
-//! them in order. What happens when something goes wrong is in [`faults`].
+//! The composition of the server: builds each part once, passes each only its dependencies, and
+//! stops them in order. [`faults`] lists how the server behaves under each fault.
 
 mod connections;
 pub mod faults;
@@ -29,41 +29,42 @@ use crate::tasks::Tasks;
 use crate::transcript_writer::TranscriptWriter;
 use crate::twilio::api::TwilioClient;
 
-/// Time that calls get at a stop to publish what was heard.
+/// The longest time for which a stop waits for calls to publish their last results.
 const STOP_MAX: Duration = Duration::from_secs(20);
 
-/// What a server is made of.
+/// The parts that a server is composed of.
 #[derive(Debug)]
 pub struct ServerConfig {
-    /// Where it listens, and where the world reaches it.
+    /// The listen address, and the public URL.
     pub endpoint: EndpointConfig,
-    /// Proxies that may say who a client is.
+    /// Proxies whose headers determine a client's address.
     pub proxies: TrustedProxies,
-    /// What recognises.
+    /// The recognizer.
     pub engine: Engine,
-    /// How voices are cut up.
+    /// The settings of voice activity detection and segmentation.
     pub track_config: TrackConfig,
-    /// What lasts.
+    /// The database.
     pub store: Store,
-    /// Where calls' audio is, if any was ever kept.
+    /// The archive of the calls' audio, if one was ever configured.
     pub audio_archive: Option<AudioArchive>,
-    /// Whether calls' audio is kept there from now on.
+    /// Whether the audio of new calls is archived.
     pub is_archiving_enabled: bool,
-    /// Whether recorded calls are played on request; only where no account proves itself.
+    /// Whether users can simulate recorded calls; only without a Twilio account, which
+    /// authenticates requests.
     pub is_simulation_enabled: bool,
-    /// How calls are answered.
+    /// The settings of the call service.
     pub calls: calls::CallConfig,
     /// Twilio's REST API, if there is an account.
     pub twilio: Option<TwilioClient>,
-    /// How long calls are kept; none: for ever.
+    /// How long calls are kept; `None`: for ever.
     pub retention: Option<Duration>,
-    /// What people call the model that recognises; empty: it has no name.
+    /// The display name of the recognizer's model; may be empty.
     pub model: String,
 }
 
 impl ServerConfig {
-    /// A server that only this machine reaches, that knows no account, that has keys of its own, and
-    /// that forgets everything at its end.
+    /// Creates the configuration of a local-only server without a Twilio account, with new keys,
+    /// and with a database in memory.
     pub async fn local(
         address: SocketAddr,
         engine: Engine,
@@ -75,7 +76,7 @@ impl ServerConfig {
         Ok(Self::behind(endpoint, store, engine, track_config))
     }
 
-    /// A server behind these doors, without an account that could be asked for anything.
+    /// Creates the configuration of a server at this endpoint, without a Twilio account.
     pub fn behind(
         endpoint: EndpointConfig,
         store: Store,
@@ -99,13 +100,12 @@ impl ServerConfig {
     }
 }
 
-/// A server that takes calls.
+/// A running server.
 #[derive(Debug)]
 pub struct App {
     address: SocketAddr,
     tasks: Tasks,
     engine: Arc<Engine>,
-    hub: Hub,
     calls: CallService,
     audio_archive: Option<AudioArchive>,
     auth: AuthService,
@@ -113,11 +113,11 @@ pub struct App {
 }
 
 impl App {
-    /// Opens the doors. Calls can be taken when it returns.
+    /// Starts the server. It accepts calls when this returns.
     pub async fn start(mut server_config: ServerConfig) -> anyhow::Result<Self> {
         let listener = connections::bind_listener(server_config.endpoint.address)?;
         let address = listener.local_addr()?;
-        server_config.endpoint.address = address; // The port may have been free to choose.
+        server_config.endpoint.address = address; // Port 0 lets the system choose one.
         let tasks = Tasks::default();
         let open = mark_interrupted_calls(&server_config.store).await?;
         let audio_archive = server_config.audio_archive.clone();
@@ -133,7 +133,6 @@ impl App {
             address,
             tasks: tasks.clone(),
             engine: media_deps.engine.clone(),
-            hub: media_deps.hub.clone(),
             calls: state.calls.clone(),
             audio_archive,
             auth: state.auth.clone(),
@@ -149,57 +148,53 @@ impl App {
         Ok(app)
     }
 
-    /// Where it listens.
+    /// Returns the address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What opens it, if only this machine reaches it.
+    /// Returns the page key and the simulator key of a local-only server.
     pub fn keys(&self) -> Option<&LocalKeys> {
         self.keys.as_ref()
     }
 
-    /// Every live call.
-    pub fn hub(&self) -> &Hub {
-        &self.hub
-    }
-
-    /// What happens to calls beside their audio.
+    /// Returns the call service.
+    #[cfg(test)]
     pub fn calls(&self) -> &CallService {
         &self.calls
     }
 
-    /// What recognises.
+    /// Returns the recognizer.
     pub fn engine(&self) -> &Engine {
         &self.engine
     }
 
-    /// What lasts.
+    /// Returns the database.
     pub fn store(&self) -> &Store {
         self.calls.store()
     }
 
-    /// Where a server without users is opened, if only this machine reaches it: to be printed, never
-    /// logged.
+    /// Returns the link that opens a local-only server without users: to be printed, never logged;
+    /// `None` for other servers.
     pub async fn page_link(&self) -> anyhow::Result<Option<String>> {
         Ok(self.auth.page_link().await?)
     }
 
-    /// Where the first user signs up, if there is none yet and one is needed: to be printed, never
+    /// Returns the link with which the first admin signs up, if one is needed: to be printed, never
     /// logged.
     pub async fn first_run_link(&self) -> anyhow::Result<Option<String>> {
         Ok(self.auth.first_run_link(clock::utc_now()).await?)
     }
 
-    /// Takes no new calls, and lets those that go on finish, up to [`limits::DRAIN_MAX`]. `false`:
-    /// some go on still.
+    /// Refuses new calls, and waits for the open ones to end, up to [`limits::DRAIN_MAX`]. `false`:
+    /// some have not ended.
     pub async fn drain(&self) -> bool {
         self.tasks.drain();
         let over = self.tasks.wait_for_calls();
         tokio::time::timeout(limits::DRAIN_MAX, over).await.is_ok()
     }
 
-    /// Takes nothing new, lets calls publish and write down what was heard, and ends.
+    /// Refuses new work, lets calls publish and store their last results, and stops every part.
     pub async fn stop(self) {
         if !self.tasks.shut_down(STOP_MAX).await {
             tracing::warn!(
@@ -208,7 +203,7 @@ impl App {
             );
         }
         let (engine, audio_archive) = (self.engine, self.audio_archive);
-        // Joins threads, which takes up to one pass.
+        // Joins threads, which takes up to one decoder pass.
         let stop = move || {
             engine.stop();
             audio_archive.inspect(AudioArchive::stop);
@@ -219,7 +214,7 @@ impl App {
     }
 }
 
-/// Puts the parts together, and sets going what looks after them.
+/// Connects the parts, and spawns their background tasks.
 pub(crate) fn build_api_state(server_config: ServerConfig, tasks: &Tasks) -> ApiState {
     let (hub, store) = (Hub::new(), server_config.store);
     let metrics = Metrics::new(store.query_durations());
@@ -263,7 +258,8 @@ pub(crate) fn build_api_state(server_config: ServerConfig, tasks: &Tasks) -> Api
     ApiState::new(media_deps, calls, server_config.endpoint, auth, description)
 }
 
-/// Whether the date may be wrong: a clock that is set forwards makes every call look old.
+/// Holds back deletion by age while the date may be wrong: a clock that was set forwards makes
+/// every call look old.
 struct RetentionHold {
     watch: ClockWatch,
     until: Instant,
@@ -275,7 +271,7 @@ impl RetentionHold {
         Self { watch, until: at }
     }
 
-    /// Whether calls may be deleted for their age.
+    /// Reports whether calls may be deleted for their age.
     fn is_over(&mut self, date: UtcTime, at: Instant) -> bool {
         let ahead = self.watch.measure_jump(date, at);
         if ahead > limits::CLOCK_OFFSET_MAX {
@@ -283,26 +279,27 @@ impl RetentionHold {
             tracing::warn!(
                 seconds = ahead.as_secs(),
                 "this machine's clock was set forwards: no old calls are deleted for a day; if the \
-                 date is wrong, set it right and restart the server"
+                 date is wrong, correct it and restart the server"
             );
         }
         at >= self.until
     }
 }
 
-/// After a crash: what was being written down is marked as broken off. The calls that were not over.
+/// Marks the transcripts that a crash interrupted. Returns the calls that had not ended.
 async fn mark_interrupted_calls(store: &Store) -> anyhow::Result<Vec<CallSid>> {
     let open = store.interrupt_open_calls(clock::utc_now()).await?;
     if !open.is_empty() {
         tracing::warn!(
             calls = open.len(),
-            "calls were not over when this server last ended; their words until then are kept"
+            "some calls had not ended when this server last stopped; their transcripts until then \
+             are kept"
         );
     }
     Ok(open)
 }
 
-/// After a crash: audio that is there and not noted.
+/// Finds archived audio, after a crash, that the database does not know.
 fn spawn_audio_scan(calls: CallService, tasks: &Tasks) {
     let stop = tasks.clone();
     tasks.spawn(async move {
@@ -311,13 +308,13 @@ fn spawn_audio_scan(calls: CallService, tasks: &Tasks) {
             () = stop.wait_for_stop() => return,
         };
         if let Err(error) = found {
-            tracing::warn!(%error, "audio of earlier calls could not be looked through");
+            tracing::warn!(%error, "the archived audio of earlier calls could not be scanned");
         }
     });
 }
 
-/// Deletes calls that are older than `age`, and entries of the server's log that are old, now and then,
-/// until the soft stop.
+/// Deletes calls that are older than `age`, and old entries of the server's log, every
+/// [`limits::RETENTION_INTERVAL`], until the soft stop.
 fn spawn_retention_task(calls: CallService, age: Option<Duration>, tasks: &Tasks) {
     let stop = tasks.clone();
     tasks.spawn(async move {
@@ -328,12 +325,12 @@ fn spawn_retention_task(calls: CallService, age: Option<Duration>, tasks: &Tasks
                 if let Some(age) = age {
                     let deleted = calls.delete_calls_before(now.minus(age)).await;
                     if deleted > 0 {
-                        tracing::info!(calls = deleted, "calls were deleted: they were old enough");
+                        tracing::info!(calls = deleted, "calls past RETENTION_DAYS were deleted");
                     }
                 }
                 let oldest = now.minus(limits::SERVER_LOG_AGE_MAX);
                 if let Err(error) = calls.store().sweep_log(oldest).await {
-                    tracing::warn!(%error, "old entries of the server's log were not forgotten");
+                    tracing::warn!(%error, "old entries of the server's log could not be deleted");
                 }
             }
             let next = clock::now() + limits::RETENTION_INTERVAL;
@@ -355,12 +352,12 @@ mod tests {
         let hour = Duration::from_hours(1);
         let mut retention_hold = RetentionHold::new(date, at);
         assert!(retention_hold.is_over(date.plus(hour), at + hour));
-        // Years ahead, and a day later still so.
+        // Years ahead, and the same a day later.
         let wrong = date.plus(hour * 24 * 1_000);
         assert!(!retention_hold.is_over(wrong, at + hour * 2));
         assert!(!retention_hold.is_over(wrong.plus(hour * 23), at + hour * 25));
         assert!(retention_hold.is_over(wrong.plus(hour * 24), at + hour * 26));
-        // Set right again, and backwards, which deletes nothing that is too young.
+        // Corrected, and set backwards, which deletes nothing that is too young.
         assert!(retention_hold.is_over(date.plus(hour * 27), at + hour * 27));
     }
 }

@@ -1,5 +1,5 @@
-//! The time that a client may take to read its answers: a stream whose writer is given up when its reader
-//! reads nothing, or next to nothing.
+//! A write timeout: a stream that fails when its peer reads nothing, or next to nothing, of its
+//! responses.
 
 use std::io;
 use std::pin::Pin;
@@ -14,8 +14,8 @@ use crate::access::connections::ConnectionHandle;
 use crate::clock;
 use crate::limits;
 
-/// How long a writer may still be held up. Being held up uses the time up; bytes that are taken give
-/// some back.
+/// How long a writer may stall in total. A stall uses the budget up; bytes that the peer accepts
+/// restore some of it.
 #[derive(Debug)]
 struct StallBudget {
     budget_max: Duration,
@@ -32,12 +32,12 @@ impl StallBudget {
         }
     }
 
-    /// The writer is held up; until when it may be.
+    /// Starts a stall, unless one has started. Returns when the budget is used up.
     fn begin_stall(&mut self, now: Instant) -> Instant {
         *self.stalled_since.get_or_insert(now) + self.left
     }
 
-    /// The reader took bytes.
+    /// Ends a stall: the peer accepted `bytes`.
     fn record_progress(&mut self, bytes: usize, now: Instant) {
         if let Some(since) = self.stalled_since.take() {
             self.left = self
@@ -51,18 +51,18 @@ impl StallBudget {
     }
 }
 
-/// A stream whose answers must be read.
+/// A stream that fails when its peer does not read its responses.
 pub(super) struct StallTimeoutStream<S> {
     stream: S,
     connection: ConnectionHandle,
     stall_budget: StallBudget,
     stall_timer: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    /// It carries a WebSocket, which has bounds of its own.
+    /// Whether the stream carries a WebSocket, which has bounds of its own.
     is_upgraded: Arc<AtomicBool>,
 }
 
 impl<S> StallTimeoutStream<S> {
-    /// For answers whose reader may hold up the writer for so long.
+    /// Wraps a stream; `budget_max` is the longest time for which its peer may stall a write.
     pub(super) fn new(stream: S, connection: ConnectionHandle, budget_max: Duration) -> Self {
         Self {
             stream,
@@ -73,7 +73,7 @@ impl<S> StallTimeoutStream<S> {
         }
     }
 
-    /// To be set once it carries something else than HTTP.
+    /// Returns a flag to set when the stream carries another protocol than HTTP.
     pub(super) fn upgrade_flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.is_upgraded)
     }
@@ -106,7 +106,7 @@ impl<S> StallTimeoutStream<S> {
                 self.stall_timer = None;
                 Poll::Ready(Err(io::Error::new(
                     io::ErrorKind::TimedOut,
-                    "the client does not read its answer",
+                    "the client does not read its response",
                 )))
             }
         }
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn a_slow_reader_may_go_on_for_ever_and_a_sham_one_may_not() {
         let start = clock::now();
-        // Every 20 seconds as much as the least rate gives.
+        // Every 20 seconds as much as the lowest rate allows.
         let (mut slow, mut now) = (StallBudget::new(BUDGET_MAX), start);
         for _ in 0..1_000 {
             assert!(slow.begin_stall(now) > now + seconds(20));

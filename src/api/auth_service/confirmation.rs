@@ -1,6 +1,6 @@
-//! Proofs that whoever uses a session is still its user: what is sensitive asks for one that is no
-//! older than [`limits::CONFIRMATION_AGE_MAX`](crate::limits::CONFIRMATION_AGE_MAX), so that a browser
-//! that was left alone, or a stolen cookie, gives away no lasting access.
+//! Confirmation of the user's identity within a session. Sensitive requests require one that is not
+//! older than [`limits::CONFIRMATION_AGE_MAX`](crate::limits::CONFIRMATION_AGE_MAX), so that an
+//! unattended browser, or a stolen cookie, gives no lasting access.
 
 use axum::http::StatusCode;
 
@@ -13,8 +13,8 @@ use crate::clock::UtcTime;
 use crate::store::{StoreError, User};
 
 impl AuthService {
-    /// Refuses a caller who has not proved to be there for a while. On a server that nobody needs to
-    /// sign in to there is nothing to prove.
+    /// Rejects a caller without a recent confirmation of their identity. 403: `confirm_password`.
+    /// On a server without sign-in there is nothing to confirm.
     pub(in crate::api) async fn require_recent_confirmation(
         &self,
         caller: &Caller,
@@ -26,11 +26,12 @@ impl AuthService {
         Err(ApiError::new(
             StatusCode::FORBIDDEN,
             "confirm_password",
-            "prove that it is you: send your password to POST /api/session/confirm, then try again",
+            "confirm your identity: send your password to POST /api/session/confirm, then try again",
         ))
     }
 
-    /// Whether the caller has proved to be there recently. A machine cannot.
+    /// Reports whether the caller has confirmed their identity recently. 403 (`not_allowed`) for an
+    /// API token, which cannot.
     pub(in crate::api) async fn is_recently_confirmed(
         &self,
         caller: &Caller,
@@ -41,7 +42,9 @@ impl AuthService {
             Caller::User { auth_method, .. } => match auth_method {
                 AuthMethod::Session(hash) => hash,
                 AuthMethod::ApiToken { .. } => {
-                    return Err(not_allowed("an API token may not do that: sign in"));
+                    return Err(not_allowed(
+                        "API tokens are not allowed to do this: sign in",
+                    ));
                 }
             },
         };
@@ -51,7 +54,7 @@ impl AuthService {
         }))
     }
 
-    /// The caller has just proved to be there.
+    /// Records that the caller has confirmed their identity now.
     pub(in crate::api) async fn record_confirmation(
         &self,
         caller: &Caller,
@@ -66,7 +69,7 @@ impl AuthService {
         }
     }
 
-    /// Whether this is the password that the user has now.
+    /// Reports whether this is the user's current password.
     pub(in crate::api) async fn is_current_password(
         &self,
         user: &User,

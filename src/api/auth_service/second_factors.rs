@@ -1,6 +1,6 @@
-//! Second factors at the gate: sign-ins that wait for one, authenticator apps and passkeys that are
-//! being set up, and the checks of what comes. What waits is in memory: a restart asks for the password
-//! again.
+//! Second factors in the authentication service: sign-ins that wait for one, authenticator apps and
+//! passkeys that are being set up, and the verification of codes and assertions. Pending flows are
+//! kept in memory: after a restart the user enters the password again.
 
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -24,49 +24,48 @@ use crate::config::EndpointConfig;
 use crate::ids::UserId;
 use crate::store::{NewPasskey, Passkey, User};
 
-/// What waits at the gate.
+/// Pending flows, and the verifiers of second factors.
 pub(super) struct SecondFactors {
     passkeys: Result<PasskeyVerifier, PasskeysUnavailable>,
     sign_ins: Mutex<PendingFlows<UserId, PendingSignIn>>,
     totps: Mutex<PendingFlows<UserId, TotpSecret>>,
     registrations: Mutex<PendingFlows<UserId, RegistrationChallenge>>,
-    /// To prove to be there.
+    /// Passkey challenges that confirm the user's identity.
     confirmations: Mutex<PendingFlows<UserId, PasskeyChallenge>>,
-    /// To sign in without a name; each is the client's at this address.
+    /// Challenges of sign-ins without a name, owned by the client's address.
     discoveries: Mutex<PendingFlows<IpAddr, PasskeyChallenge>>,
     totp_rate_limiter: Mutex<TotpRateLimiter>,
 }
 
-/// A sign-in whose password was right, and that wants a second factor.
+/// A sign-in with a correct password that waits for a second factor.
 #[derive(Debug)]
 struct PendingSignIn {
     user: UserId,
-    /// The hash of the password that was right: another one in its place ends this.
+    /// The hash of the password that was verified. A changed password ends the sign-in.
     password_hash: String,
     challenge: Option<PasskeyChallenge>,
 }
 
-/// What a second sign-in step is about.
+/// The second step of a sign-in.
 pub(in crate::api) struct SecondFactorPrompt {
-    /// Names this sign-in.
+    /// Identifies this sign-in.
     pub token: Secret,
-    /// What a passkey is to sign, if the user has one.
+    /// The request options for a passkey, if the user has one.
     pub passkey_options: Option<Value>,
 }
 
-/// What a user proved to be there with.
+/// The kind of proof that identified a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::api) enum FactorKind {
     /// A code of an authenticator app.
     Code,
-    /// A recovery code, which is used up.
+    /// A recovery code, which is consumed.
     RecoveryCode,
-    /// A passkey.
     Passkey,
 }
 
 impl FactorKind {
-    /// What the log says of it.
+    /// Returns the detail for the audit log.
     pub(in crate::api) fn log_text(self) -> &'static str {
         match self {
             Self::Code => "with a code",
@@ -76,12 +75,12 @@ impl FactorKind {
     }
 }
 
-/// What comes as a second factor.
+/// A second factor that a client sent.
 #[derive(Debug)]
 pub(in crate::api) enum FactorProof {
-    /// Of an authenticator app, or a recovery code.
+    /// A code of an authenticator app, or a recovery code.
     Code(String),
-    /// A passkey's answer.
+    /// A passkey's assertion.
     Passkey(Value),
 }
 
@@ -98,7 +97,7 @@ impl SecondFactors {
         }
     }
 
-    /// Nothing that this user began goes on.
+    /// Cancels every pending flow of this user.
     pub(super) fn cancel_all(&self, user: UserId) {
         lock(&self.sign_ins).remove_owner(&user);
         lock(&self.totps).remove_owner(&user);
@@ -111,9 +110,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Signing in.
+/// Sign-in.
 impl AuthService {
-    /// Lets a sign-in whose password was right wait for its second factor.
+    /// Stores a sign-in with a correct password until its second factor arrives.
     pub(in crate::api) async fn begin_second_factor(
         &self,
         user: &User,
@@ -132,7 +131,9 @@ impl AuthService {
         })
     }
 
-    /// Ends a sign-in that waited, with the second factor; who it is, and what the factor was.
+    /// Completes a pending sign-in with a second factor. Returns the user and the kind of the
+    /// factor. 401 (`sign_in_again`) when the sign-in has expired; 403 (`wrong_code`) when the
+    /// factor is wrong.
     pub(in crate::api) async fn finish_sign_in(
         &self,
         token: &str,
@@ -146,7 +147,7 @@ impl AuthService {
                 .map(|pending| pending.user)
                 .ok_or_else(sign_in_expired)?
         };
-        // What a passkey was to sign is good for one answer.
+        // A passkey challenge accepts one answer.
         let factor = match factor_proof {
             FactorProof::Code(code) => self.consume_code(user, &code, now).await?,
             FactorProof::Passkey(answer) => {
@@ -170,8 +171,8 @@ impl AuthService {
         Ok((user, factor))
     }
 
-    /// What a passkey is to sign so that its user is signed in without a password: the token that
-    /// comes back with it, and the options for the browser.
+    /// Starts a sign-in without name and password. Returns the token that the client sends back
+    /// with the passkey's assertion, and the request options for the browser.
     pub(in crate::api) fn begin_passkey_sign_in(
         &self,
         from: IpAddr,
@@ -184,7 +185,7 @@ impl AuthService {
         Ok((token, options))
     }
 
-    /// Who signs in with a passkey alone.
+    /// Completes a sign-in with a passkey only. Returns its user.
     pub(in crate::api) async fn finish_passkey_sign_in(
         &self,
         token: &str,
@@ -199,7 +200,7 @@ impl AuthService {
         user.ok_or_else(wrong_factor_error)
     }
 
-    /// Whether the user is still there, with the password that began the sign-in.
+    /// Returns the user, if they still exist with the password that started the sign-in.
     async fn require_unchanged_password(
         &self,
         user: UserId,
@@ -220,9 +221,9 @@ impl AuthService {
     }
 }
 
-/// Checking.
+/// Verification.
 impl AuthService {
-    /// Checks a code of the user's authenticator app, or a recovery code, and uses it up.
+    /// Verifies a code of the user's authenticator app, or a recovery code, and consumes it.
     pub(in crate::api) async fn consume_code(
         &self,
         user: UserId,
@@ -249,7 +250,7 @@ impl AuthService {
         Err(wrong_factor_error())
     }
 
-    /// What one of the user's passkeys is to sign, if there are any.
+    /// Creates a challenge for the user's passkeys; `None` when the user has none.
     async fn challenge_user_passkeys(
         &self,
         user: UserId,
@@ -269,7 +270,8 @@ impl AuthService {
         ))
     }
 
-    /// Checks a passkey's answer; whose it is. `of` is whose it has to be, if that is known.
+    /// Verifies a passkey's assertion, and returns the passkey's user. `of` is the expected user,
+    /// if known.
     async fn check_passkey(
         &self,
         answer: &PasskeyAssertion,
@@ -282,7 +284,7 @@ impl AuthService {
         let handle = answer.user_handle();
         let is_right_user = match of {
             Some(user) => stored.user_id == user && handle.is_none_or(|h| h == stored.user_handle),
-            // Who it is must be signed for.
+            // Without an expected user, the assertion has to include a signed user handle.
             None => handle == Some(&stored.user_handle[..]),
         };
         if !is_right_user {
@@ -303,7 +305,8 @@ impl AuthService {
         }
     }
 
-    /// What one of the user's passkeys is to sign to prove that the user is there.
+    /// Creates a challenge for the user's passkeys that confirms the user's identity. 409
+    /// (`no_passkeys`) when there are none.
     pub(in crate::api) async fn begin_passkey_confirmation(
         &self,
         user: UserId,
@@ -311,7 +314,7 @@ impl AuthService {
         self.passkeys()?;
         let begun = self.challenge_user_passkeys(user).await?;
         let (options, challenge) = begun.ok_or_else(|| {
-            let message = "you have no passkey: confirm with your password";
+            let message = "you have no passkey: confirm your identity with your password";
             ApiError::new(StatusCode::CONFLICT, "no_passkeys", message)
         })?;
         let token =
@@ -319,7 +322,8 @@ impl AuthService {
         Ok((token, options))
     }
 
-    /// Whether a passkey of the user signed what [`begin_passkey_confirmation`](Self::begin_passkey_confirmation) gave.
+    /// Verifies a passkey's answer to the challenge of
+    /// [`begin_passkey_confirmation`](Self::begin_passkey_confirmation).
     pub(in crate::api) async fn confirm_with_passkey(
         &self,
         user: UserId,
@@ -336,15 +340,15 @@ impl AuthService {
     }
 }
 
-/// Setting up.
+/// Setup.
 impl AuthService {
-    /// The host name that passkeys are good for, or why there are none.
+    /// Returns the host name that passkeys are bound to (the relying party), or why there are none.
     pub(in crate::api) fn passkey_host(&self) -> Result<&str, PasskeysUnavailable> {
         let passkeys = self.0.second_factors.passkeys.as_ref();
         passkeys.map(PasskeyVerifier::host).map_err(|why| *why)
     }
 
-    /// The same, if anybody has one.
+    /// Returns [`passkey_host`](Self::passkey_host), if any user has a passkey.
     pub(in crate::api) async fn passkey_host_in_use(&self) -> Result<Option<String>, ApiError> {
         match self.passkey_host() {
             Ok(host) if self.0.store.has_passkeys().await? => Ok(Some(host.to_owned())),
@@ -362,15 +366,16 @@ impl AuthService {
         })
     }
 
-    /// Begins to set an authenticator app up; the token finds the secret again.
+    /// Starts the setup of an authenticator app. The token identifies the setup in the second
+    /// request.
     pub(in crate::api) fn begin_totp_setup(&self, user: UserId) -> (Secret, TotpSecret) {
         let secret = TotpSecret::random();
         let token = lock(&self.0.second_factors.totps).insert(user, secret.clone(), clock::now());
         (token, secret)
     }
 
-    /// Keeps the secret of an authenticator app that gave a right code; the recovery codes, if the
-    /// user had none.
+    /// Stores the secret of an authenticator app after its first correct code. Returns new recovery
+    /// codes, if the user had none.
     pub(in crate::api) async fn finish_totp_setup(
         &self,
         user: UserId,
@@ -384,7 +389,7 @@ impl AuthService {
             .take(7)
             .collect();
         let over = || {
-            let message = "this was begun too long ago, or tried too often: begin again";
+            let message = "this setup was started too long ago, or tried too often: start again";
             ApiError::new(StatusCode::CONFLICT, "begin_again", message)
         };
         let secret = {
@@ -397,7 +402,8 @@ impl AuthService {
         let step = secret
             .matching_step(&code, now)
             .ok_or_else(wrong_factor_error)?;
-        // Who takes it is the one who keeps it.
+        // Of concurrent requests with a correct code, only the one that takes the flow stores the
+        // secret.
         lock(&self.0.second_factors.totps)
             .take(token, clock::now())
             .ok_or_else(over)?;
@@ -410,7 +416,8 @@ impl AuthService {
         Ok(given.then_some(codes))
     }
 
-    /// Begins to make a passkey: the token that comes back with it, and the options for the browser.
+    /// Starts the registration of a passkey. Returns the token that the client sends back with the
+    /// credential, and the creation options for the browser.
     pub(in crate::api) async fn begin_passkey_registration(
         &self,
         user: &User,
@@ -428,7 +435,8 @@ impl AuthService {
         Ok((token, options))
     }
 
-    /// Keeps a passkey that the browser has made; the recovery codes, if the user had none.
+    /// Stores a passkey that the browser has created. Returns new recovery codes, if the user had
+    /// none.
     pub(in crate::api) async fn finish_passkey_registration(
         &self,
         user: UserId,
@@ -439,7 +447,8 @@ impl AuthService {
     ) -> Result<(Passkey, Option<Vec<String>>), ApiError> {
         let found = lock(&self.0.second_factors.registrations).take(token, clock::now());
         let registration = found.ok_or_else(|| {
-            let message = "this was begun too long ago, or is done: begin again";
+            let message =
+                "this setup was started too long ago, or is already complete: start again";
             ApiError::new(StatusCode::CONFLICT, "begin_again", message)
         })?;
         let made = self.passkeys()?.finish_registration(answer, &registration);
@@ -456,7 +465,7 @@ impl AuthService {
         Ok((passkey, given.then_some(codes)))
     }
 
-    /// New recovery codes in place of the user's old ones.
+    /// Replaces the user's recovery codes, and returns the new ones.
     pub(in crate::api) async fn renew_recovery_codes(
         &self,
         user: UserId,
@@ -466,7 +475,7 @@ impl AuthService {
         Ok(codes)
     }
 
-    /// Takes every second factor of a user away. `false`: there was none.
+    /// Removes every second factor of a user. `false`: there was none.
     pub(in crate::api) async fn reset_second_factors(
         &self,
         user: UserId,
@@ -478,31 +487,31 @@ impl AuthService {
     }
 }
 
-/// Recovery codes as they are shown, and as they are kept.
+/// Generates recovery codes. Returns them as shown to the user, and their hashes as stored.
 fn generate_recovery_codes() -> (Vec<String>, Vec<SecretHash>) {
     let codes = (0..recovery_codes::CODES).map(|_| RecoveryCode::random());
     codes.map(|code| (code.expose(), code.hash())).unzip()
 }
 
-/// 401: the first step is worth nothing any more.
+/// 401: the first step of the sign-in has expired.
 fn sign_in_expired() -> ApiError {
     ApiError::new(
         StatusCode::UNAUTHORIZED,
         "sign_in_again",
-        "this sign-in took too long, or was tried too often: begin again",
+        "this sign-in took too long, or was tried too often: start again",
     )
 }
 
-/// 403: the second factor is not right.
+/// 403: the second factor is wrong.
 fn wrong_factor_error() -> ApiError {
     ApiError::new(
         StatusCode::FORBIDDEN,
         "wrong_code",
-        "the code or passkey is not right; a code is good once, and for a minute: try the next one",
+        "the code or passkey is wrong; each code is valid once, for a minute: try the next one",
     )
 }
 
-/// 403: the same, of a passkey's answer; the log says why.
+/// The same for a passkey's assertion; the log reports the reason.
 fn rejected_passkey(error: PasskeyError) -> ApiError {
     match error {
         PasskeyError::Damaged(_) => ApiError::internal(error),
