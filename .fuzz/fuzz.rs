@@ -1,5 +1,5 @@
-//! What strangers and files may say, made up by libFuzzer: one program, whose target the environment
-//! names. `make fuzz` builds it with coverage and runs every target.
+//! Fuzz targets for input from strangers and from files, with libFuzzer, in one program; the environment
+//! selects the target. `make fuzz` builds it with coverage and runs every target.
 #![no_main]
 
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ use libfuzzer_sys::fuzz_target;
 
 type FuzzTarget = fn(&[u8]);
 
-/// Every target by its name; `.fuzz/run` reads this list.
+/// Every target by name; `.fuzz/run` reads this list.
 const TARGETS: &[(&str, FuzzTarget)] = &[
     ("media", fuzz_media),
     ("webhook", fuzz_webhook),
@@ -51,8 +51,8 @@ fn selected_target() -> FuzzTarget {
     })
 }
 
-/// Lines of a Media Stream: each is read or refused, what is read can be written and read again, and
-/// a session takes them all and ends once.
+/// Tests lines of a Media Stream: each is parsed or refused, a parsed message can be written and parsed
+/// again, and a session accepts all lines and ends once.
 fn fuzz_media(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let now = clock::now();
@@ -76,7 +76,7 @@ fn fuzz_media(data: &[u8]) {
     }
 }
 
-/// A form is read as every webhook there is.
+/// Parses a form as every kind of webhook.
 fn fuzz_webhook(data: &[u8]) {
     let Ok(form) = webhook::decode_form(data) else {
         return;
@@ -92,8 +92,8 @@ fn fuzz_webhook(data: &[u8]) {
     }
 }
 
-/// Path, form, signature and settings, a line each: what is signed is found to be, what is made up is
-/// not.
+/// Tests a path, a form, a signature and settings, one per line: a correct signature verifies, a made-up one
+/// does not.
 fn fuzz_signature(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let mut lines = text.splitn(4, '\n');
@@ -116,7 +116,7 @@ fn fuzz_signature(data: &[u8]) {
     let _ = keys.verify(url, payload, Some(forged), Some(settings));
 }
 
-/// Words of strangers in a document: it is well-formed, and says that and nothing else.
+/// Tests text from strangers in a TwiML document: it is well-formed, and contains that text and nothing more.
 fn fuzz_twiml(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let _ = twiml::parse(&text);
@@ -144,7 +144,7 @@ fn fuzz_twiml(data: &[u8]) {
     assert_eq!(read.to_xml(), xml);
 }
 
-/// A folder of this process, for what is read from files.
+/// Returns the folder of this process for input that is read from files.
 fn fuzz_folder() -> &'static PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
@@ -154,12 +154,12 @@ fn fuzz_folder() -> &'static PathBuf {
     })
 }
 
-/// A whole model with some bytes of its own changed, and perhaps cut off: it is imported, or refused.
+/// Tests a whole model with some bytes changed, and perhaps cut off: it is imported or refused.
 fn fuzz_importer(data: &[u8]) {
     static WHOLE: OnceLock<(Vec<u8>, Vec<u8>)> = OnceLock::new();
     let (weights, vocabulary) = WHOLE.get_or_init(models::synthetic_files);
     let (mut weights, mut vocabulary) = (weights.clone(), vocabulary.clone());
-    // Six bytes each: which file, where, how, with what.
+    // Six bytes each: the file, the position (three bytes), the change, the value.
     for patch in data.chunks_exact(6).take(64) {
         let at = usize::from(patch[1]) << 16 | usize::from(patch[2]) << 8 | usize::from(patch[3]);
         let file = if patch[0] & 1 == 0 {
@@ -193,14 +193,14 @@ fn fuzz_importer(data: &[u8]) {
     }
 }
 
-/// A ggml file: it is loaded, or refused.
+/// Tests a ggml file: it is loaded or refused.
 fn fuzz_native_model(data: &[u8]) {
     let path = fuzz_folder().join("native.bin");
     fs::write(&path, [b"lmgg", data].concat()).expect("there is room");
     let _ = native::NativeModel::load(&path);
 }
 
-/// Words of strangers as subtitles: each cue stands alone, and no text makes another.
+/// Tests text from strangers as subtitles: each cue is separate, and no text makes another cue.
 fn fuzz_subtitles(data: &[u8]) {
     let mut segments = Vec::new();
     for (number, said) in (1..).zip(data.split(|byte| *byte == 0).take(50)) {
@@ -255,7 +255,7 @@ fn fuzz_subtitles(data: &[u8]) {
     }
 }
 
-/// The end of a file that broke off: what is sound is found, and the archive goes on behind it.
+/// Tests the end of a file that was cut off: intact pages are found, and the archive continues after them.
 fn fuzz_ogg(data: &[u8]) {
     static WHOLE: OnceLock<Vec<u8>> = OnceLock::new();
     if let Some((page, length)) = ogg::OggPage::read(data) {
@@ -274,7 +274,7 @@ fn fuzz_ogg(data: &[u8]) {
         resumed.push(Track::Inbound, 0, &[100; 1_600]);
         assert!(!resumed.finish().is_empty());
     }
-    // Its own pages, damaged as the input says.
+    // Valid pages, damaged as the input determines.
     let whole = WHOLE.get_or_init(|| {
         let call = CallSid::parse("CA00000000000000000000000000000001").expect("it is one");
         let mut whole = ogg_opus::OggOpusEncoder::new(1, &call);

@@ -1,5 +1,5 @@
-//! As much of `src/lib.rs` as the fuzz targets reach, which `.fuzz/rustc` compiles in its place: the
-//! rest takes longer to compile than the targets run in `make test`.
+//! The part of `src/lib.rs` that the fuzz targets use. `.fuzz/rustc` compiles it in place of the whole, which
+//! takes longer to compile than the targets run in `make test`.
 
 #[path = "../src/limits.rs"]
 pub mod limits;

@@ -1,5 +1,5 @@
-//! A recorded call played through the real server in real time, and heard as a browser hears it:
-//! over one WebSocket in, over another out. What `demo`, `bench latency` and stories share.
+//! Plays a recorded call through the real server in real time, and collects the events that a browser
+//! receives: audio over one WebSocket, events over another. Shared by `demo`, `bench` and the tests.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -19,23 +19,24 @@ use crate::ids::Track;
 use crate::transcript::{CallEvent, Event};
 use crate::twilio_sim::{self, PlaybackReport, RecordedCall, StreamOptions};
 
-/// Time that the last words get after the call's end.
+/// Longest wait for the last finals after the call's end.
 const FINALS_WAIT_MAX: Duration = Duration::from_mins(2);
 
-/// What a listener received of a call that was played.
+/// Everything that a listener received during one played call.
 #[derive(Debug)]
 pub struct LoopbackResult {
-    /// When each moment of the call was sent.
+    /// Times at which the call's audio was sent.
     pub played: PlaybackReport,
-    /// Each event with its arrival.
+    /// Each event with its time of arrival.
     pub events: Vec<(Instant, CallEvent)>,
 }
 
 impl LoopbackResult {
-    /// The events on the recording's clock: when they arrived, and when they say that words were
-    /// spoken, from the recording's beginning.
+    /// Returns the events on the recording's clock: both their arrival and the times of the words in them are
+    /// milliseconds from the start of the recording.
     pub fn received_events(&self) -> Vec<ReceivedEvent> {
-        // The stream's clock begins before the recording: its first frame has a later timestamp.
+        // The stream's clock starts before the recording: the recording's first frame has a timestamp above
+        // 0.
         let lead_ms = self.played.first_timestamp_ms.cast_signed();
         let received = self.events.iter().map(|(at, event)| ReceivedEvent {
             at_ms: at
@@ -46,7 +47,7 @@ impl LoopbackResult {
         received.collect()
     }
 
-    /// The words that were settled on one track.
+    /// Returns the text of all finals of one track, joined by spaces.
     pub fn final_words(&self, track: Track) -> String {
         let mut words = Vec::new();
         for (_, event) in &self.events {
@@ -59,7 +60,7 @@ impl LoopbackResult {
         words.join(" ")
     }
 
-    /// The words of both tracks against the script's.
+    /// Scores the finals of both tracks against the script.
     pub fn score(&self, script: &CallScript) -> WerScore {
         let mut score = WerScore::default();
         for track in Track::ALL {
@@ -73,8 +74,9 @@ impl LoopbackResult {
     }
 }
 
-/// Plays `call` to the server at `address`, which `keys` open, and listens until its end. `on_event` sees
-/// each event as it arrives.
+/// Plays `call` to the server at `address` with the server's `keys`, and listens until the call ends. Calls
+/// `on_event` for each event as it arrives. An error if a connection fails, or if the last finals do not
+/// arrive within two minutes of the call's end.
 pub async fn run_loopback(
     address: SocketAddr,
     keys: Option<&LocalKeys>,
@@ -93,10 +95,10 @@ pub async fn run_loopback(
     }
     let (socket, _) = tokio_tungstenite::connect_async(request)
         .await
-        .context("listening failed")?;
+        .context("cannot connect a listener")?;
     let limit = Duration::from_secs_f64(call.seconds()) + FINALS_WAIT_MAX;
     let media = match keys {
-        // Where there is a signature, the key in the path is not asked for.
+        // A signed stream needs no key in the path.
         Some(keys) if options.signer.is_none() => {
             format!("ws://{address}/media/{}", keys.simulator.expose())
         }
@@ -109,7 +111,7 @@ pub async fn run_loopback(
             collect_events(socket, on_event)
         )),
     );
-    let events = events.context("the call's last words did not come")??;
+    let events = events.context("the last finals of the call did not arrive")??;
     Ok(LoopbackResult {
         played: played?,
         events,
@@ -127,7 +129,7 @@ async fn collect_events(
         };
         let at = clock::now();
         let event: CallEvent = serde_json::from_str(&text)
-            .with_context(|| format!("the server sent what is no event: {text}"))?;
+            .with_context(|| format!("the server sent an invalid event: {text}"))?;
         on_event(&event);
         let is_over = matches!(event.event, Event::Ended { .. });
         events.push((at, event));
@@ -135,5 +137,5 @@ async fn collect_events(
             return Ok(events);
         }
     }
-    bail!("the server hung up on the listener before the call was over")
+    bail!("the server closed the listener's connection before the end of the call")
 }

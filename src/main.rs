@@ -6,7 +6,7 @@ fn main() -> ExitCode {
     match callburner::cli::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            #[expect(clippy::print_stderr, reason = "the last word before the end")]
+            #[expect(clippy::print_stderr, reason = "the process exits after this message")]
             {
                 eprintln!("callburner: {error:#}");
             }

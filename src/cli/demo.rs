@@ -1,4 +1,4 @@
-//! `callburner demo`: the real server, a recorded call in real time, its words on the terminal.
+//! `callburner demo`: plays a recorded call to the real server in real time and prints its transcript.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
@@ -19,16 +19,16 @@ use crate::telemetry::{self, LogFormat};
 use crate::transcript::{CallEvent, Event, Partial, Segment, Speaker};
 use crate::twilio_sim::{RecordedCall, StreamOptions};
 
-/// Play a recorded two-party call through the real server and print its words as they settle.
+/// Play a recorded two-party call through the real server and print its transcript live.
 #[derive(Debug, clap::Args)]
 pub(super) struct DemoArgs {
-    /// Script of the call, with its recordings beside it.
+    /// Call script (JSON), with its recordings beside it.
     #[arg(long, default_value = "fixtures/calls/reading.json")]
     call: PathBuf,
-    /// Leave the server up afterwards, until Ctrl+C.
+    /// Keep the server running after the call, until Ctrl+C.
     #[arg(long)]
     keep: bool,
-    /// Port of the server; 0 takes a free one.
+    /// Port of the server; 0 selects a free port.
     #[arg(long, env = "PORT", default_value_t = 0)]
     port: u16,
     #[command(flatten)]
@@ -42,7 +42,7 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let engine = cli::start_engine(&args.engine)?;
     let address = ([127, 0, 0, 1], args.port).into();
     let voice = cli::track_config(&args.engine);
-    // What one hears on the page, and the server's keys; gone with the server.
+    // The call's audio for the page, and the server's keys; removed when the command ends.
     let folder = args.keep.then(tempfile::tempdir).transpose()?;
     let audio = folder.as_ref().map(|folder| folder.path().join("audio"));
     let audio_archive = audio.map(|audio| AudioArchive::open(&audio));
@@ -73,7 +73,7 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     if args.keep {
         let link = app.page_link().await?.unwrap_or_default();
         view.print_line(&format!(
-            "Open {link}\nto see calls on the page, and to start one there.\n"
+            "Open this link to see the call on the page, and to start other calls there:\n{link}\n"
         ))?;
     }
     let loopback = run_loopback(
@@ -92,8 +92,9 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
             .as_ref()
             .map(|folder| folder.path().join(SIMULATOR_KEY_FILE));
         view.print_line(&format!(
-            "The server stays up on http://{} until Ctrl+C: start a call on the page, or play one to \
-             it with\n  callburner replay {} --url ws://{0}/media --key-file {}",
+            "The server keeps running on http://{} until Ctrl+C. Start a call on the page, or \
+             stream one to the server with\n  callburner replay {} --url ws://{0}/media \
+             --key-file {}",
             app.address(),
             args.call.display(),
             key.unwrap_or_default().display()
@@ -104,7 +105,7 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A script and its audio.
+/// Reads a call script and its recordings. An error if one is missing or cannot be used.
 pub(super) fn read_call(
     path: &Path,
     audio: Option<&Path>,
@@ -116,7 +117,7 @@ pub(super) fn read_call(
     Ok((script, call))
 }
 
-/// What the call's words were worth.
+/// Formats the word error rate and the latency of the call.
 fn format_summary(script: &CallScript, loopback: &LoopbackResult) -> String {
     let score = loopback.score(script);
     let mut tally = LatencyTally::default();
@@ -136,7 +137,7 @@ fn format_summary(script: &CallScript, loopback: &LoopbackResult) -> String {
     )
 }
 
-/// The latency and steadiness of a report, a line each.
+/// Formats a report: last words, first words, steadiness and finals, one line each.
 pub(super) fn format_report(report: &LatencyReport) -> String {
     let spread = |spread: &Option<LatencyStats>| {
         spread.as_ref().map_or_else(
@@ -157,7 +158,7 @@ pub(super) fn format_report(report: &LatencyReport) -> String {
     format!(
         "last words {} after the end of speech\nfirst words {} after the start of speech\n\
          steadiness {:.2} unstable partial word ratio, {} retractions, {} duplicate partials\n\
-         finals     {} segments for {} utterances, {} without{missing}\n",
+         finals     {} segments for {} utterances, {} utterances missing{missing}\n",
         spread(&report.final_words),
         spread(&report.first_partial),
         report.unstable_partial_word_ratio.unwrap_or(0.0),
@@ -169,7 +170,7 @@ pub(super) fn format_report(report: &LatencyReport) -> String {
     )
 }
 
-/// The terminal: finals as lines that stay, the latest partial on one line that changes.
+/// Terminal output: one line for each final, and one line that the latest partial overwrites.
 struct TerminalView {
     is_terminal: bool,
 }
@@ -192,7 +193,7 @@ impl TerminalView {
                 for doubt in doubts {
                     let (speaker, expected) = (speaker_label(doubt.speaker), &doubt.expected);
                     let _ =
-                        self.print_line(&format!("{speaker}: another language than {expected}?"));
+                        self.print_line(&format!("{speaker}: the language may not be {expected}"));
                 }
             }
             Event::Segment { .. }

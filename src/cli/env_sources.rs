@@ -1,5 +1,5 @@
-//! Which settings are set, from where, and which names mean nothing: a setting that is misspelt
-//! would else be left out in silence.
+//! Finds out which settings are set and where, and which names match no setting: without this, a misspelt
+//! setting would be ignored silently.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,13 +10,13 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 use serde::Serialize;
 
-/// The file of settings.
+/// Settings file in the working directory.
 pub(crate) const ENV_FILE: &str = ".env";
 
-/// Names in the environment that are meant for this server, and nobody else on the machine.
+/// Prefixes of environment variables that are meant for this server, not for other programs on the machine.
 const NAME_PREFIXES: [&str; 2] = ["TWILIO_", "CALLBURNER_"];
 
-/// What others in this process read, and may stand in the file.
+/// Variables that libraries in this process read. They may be in the file.
 const FOREIGN_NAMES: [&str; 7] = [
     "ALL_PROXY",
     "HTTPS_PROXY",
@@ -27,64 +27,60 @@ const FOREIGN_NAMES: [&str; 7] = [
     "TZ",
 ];
 
-/// Above this distance, a name is another one.
+/// Largest edit distance at which a known name is suggested for an unknown one.
 const EDIT_DISTANCE_MAX: usize = 3;
 
-/// The names that were there before any command read them.
+/// Names of the variables that were set before any command read them.
 #[derive(Debug, Default)]
 pub(crate) struct EnvSources {
-    /// In the environment that the process was started with.
+    /// Variables of the environment that the process was started with.
     environment: BTreeSet<String>,
-    /// In the file, each with how often.
+    /// Variables in the file, each with the number of times that it is set.
     file: BTreeMap<String, usize>,
 }
 
-/// Where a setting comes from.
+/// Source of a setting's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum SettingSource {
-    /// The command line.
     Flag,
-    /// The environment.
     Environment,
-    /// `.env`.
+    /// The file `.env`.
     EnvFile,
-    /// Not set: its own value is used.
+    /// Not set; the default applies.
     Default,
-    /// Not set.
+    /// Not set, and without a default.
     Unset,
 }
 
-/// A setting.
+/// A setting and the source of its value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct SettingOrigin {
-    /// Of its variable.
+    /// Name of its environment variable.
     pub(crate) name: String,
-    /// Where its value comes from.
     pub(crate) source: SettingSource,
 }
 
-/// A name that sets nothing, or not what it seems to.
+/// A name that sets nothing, or does not take effect as expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ConfigWarning {
     /// No setting has this name.
     UnknownName {
-        /// The name.
         name: String,
-        /// Where it stands.
+        /// Source of the name, for people: the file or the environment.
         place: &'static str,
-        /// The setting that may be meant.
+        /// The setting that is probably meant, if one is similar.
         nearest_name: Option<String>,
     },
-    /// It stands in the file more than once.
+    /// It is set more than once in the file.
     Duplicate(String),
-    /// It stands in the file, and in the environment too.
+    /// It is set in the file and in the environment.
     Overridden(String),
-    /// It is a secret, and given as a flag.
+    /// It is a secret that was given as a flag.
     SecretFlag {
-        /// Of its variable.
+        /// Name of its environment variable.
         name: String,
-        /// Whether a file may hold it, which the variable with `_FILE` added names.
+        /// Whether the setting `{name}_FILE` exists, which names a file that holds the secret.
         has_file: bool,
     },
 }
@@ -97,25 +93,28 @@ impl fmt::Display for ConfigWarning {
                 place,
                 nearest_name,
             } => {
-                write!(f, "{name} in {place} is no setting of this server")?;
+                write!(f, "{name} in {place} is not a setting of this server")?;
                 match nearest_name {
                     Some(nearest_name) => write!(f, "; did you mean {nearest_name}?"),
                     None => Ok(()),
                 }
             }
             Self::Duplicate(name) => {
-                write!(f, "{name} stands in {ENV_FILE} twice: the first counts")
+                write!(
+                    f,
+                    "{name} is set twice in {ENV_FILE}: the first value applies"
+                )
             }
             Self::Overridden(name) => {
                 write!(
                     f,
-                    "{name} stands in {ENV_FILE} and in the environment, which counts"
+                    "{name} is set in {ENV_FILE} and in the environment: the environment applies"
                 )
             }
             Self::SecretFlag { name, .. } => {
                 write!(
                     f,
-                    "{name} is given as a flag, which every user of this machine can read"
+                    "{name} is given as a flag, and every user of this machine can read flags"
                 )?;
                 write!(f, "; {}", self.advice())
             }
@@ -124,7 +123,7 @@ impl fmt::Display for ConfigWarning {
 }
 
 impl ConfigWarning {
-    /// Where else a secret may stand.
+    /// Returns how to set a secret without a flag; empty for other warnings.
     pub(crate) fn advice(&self) -> String {
         match self {
             Self::SecretFlag {
@@ -141,12 +140,12 @@ impl ConfigWarning {
     }
 }
 
-/// Secrets of a command that were given as flags: they stand in the list of processes.
+/// Returns a warning for each secret that was given as a flag: flags appear in the list of processes.
 pub(super) fn secret_flags(command: &clap::Command, matches: &ArgMatches) -> Vec<ConfigWarning> {
     let name_of = |argument: &clap::Arg| argument.get_env()?.to_str().map(str::to_owned);
     let names: BTreeSet<String> = command.get_arguments().filter_map(name_of).collect();
     let given = command.get_arguments().filter(|argument| {
-        // What help does not show the value of.
+        // The help text hides the values of secrets.
         argument.is_hide_env_values_set()
             && matches.value_source(argument.get_id().as_str()) == Some(ValueSource::CommandLine)
     });
@@ -160,12 +159,13 @@ pub(super) fn secret_flags(command: &clap::Command, matches: &ArgMatches) -> Vec
 }
 
 impl EnvSources {
-    /// Takes the file's settings into the environment, where commands read them.
+    /// Loads the file's settings into the environment, where commands read them. An error if the file cannot
+    /// be read.
     pub(super) fn read() -> anyhow::Result<Self> {
         let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
         let environment = names.collect();
         let mut file = BTreeMap::new();
-        // A missing file is the normal case; one that cannot be read is not.
+        // A missing file is normal; an unreadable one is an error.
         let path = Path::new(ENV_FILE);
         if path.exists() {
             let unreadable = || format!("{ENV_FILE} cannot be read");
@@ -178,7 +178,7 @@ impl EnvSources {
         Ok(Self { environment, file })
     }
 
-    /// Names that set nothing, or not what they seem to.
+    /// Returns the names that set nothing, or do not take effect as expected.
     pub(super) fn config_warnings(&self, known: &BTreeSet<String>) -> Vec<ConfigWarning> {
         let has_own_prefix =
             |name: &&String| NAME_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
@@ -203,7 +203,7 @@ impl EnvSources {
         unknown.chain(doubled).collect()
     }
 
-    /// Every setting of a command, and where it comes from.
+    /// Returns every setting of a command with its source, sorted by source and name.
     pub(super) fn setting_origins(
         &self,
         command: &clap::Command,
@@ -230,7 +230,7 @@ impl EnvSources {
     }
 }
 
-/// The variables of all settings of a command and of the commands below it.
+/// Returns the variables of all settings of a command and of its subcommands.
 pub(super) fn known_variables(command: &clap::Command) -> BTreeSet<String> {
     let own = command.get_arguments().filter_map(clap::Arg::get_env);
     let own = own.filter_map(|name| name.to_str().map(str::to_owned));
@@ -238,12 +238,12 @@ pub(super) fn known_variables(command: &clap::Command) -> BTreeSet<String> {
     own.chain(below).collect()
 }
 
-/// The known name that differs least, if it differs little.
+/// Returns the known name with the smallest edit distance, if that is small enough.
 fn nearest_name(name: &str, known: &BTreeSet<String>) -> Option<String> {
     let bare = name.strip_prefix("CALLBURNER_").unwrap_or(name);
     let distance = |candidate: &&String| strsim::damerau_levenshtein(bare, candidate);
     let found = known.iter().min_by_key(distance)?;
-    // A short name is soon like any other.
+    // Short names are similar to many others, so they get a lower limit.
     let distance_max = EDIT_DISTANCE_MAX.min(bare.len() / 3);
     (distance(&found) <= distance_max).then(|| found.clone())
 }
@@ -292,7 +292,7 @@ mod tests {
             ("TWILIO_AUTH_TOKEN_FLIE", "TWILIO_AUTH_TOKEN_FILE"),
         ] {
             let text =
-                format!("{name} in .env is no setting of this server; did you mean {meant}?");
+                format!("{name} in .env is not a setting of this server; did you mean {meant}?");
             assert_eq!(config_warnings(&[], &[name]), [text]);
         }
     }
@@ -302,7 +302,7 @@ mod tests {
         for name in ["DEBUG", "TWILIO_PHONE_NUMBER_POOL", "X"] {
             assert_eq!(
                 config_warnings(&[], &[name]),
-                [format!("{name} in .env is no setting of this server")]
+                [format!("{name} in .env is not a setting of this server")]
             );
         }
     }
@@ -317,7 +317,7 @@ mod tests {
             "PORT",
             "LANGUAGES",
         ];
-        let text = ["TWILIO_NUMBER in the environment is no setting of this server"];
+        let text = ["TWILIO_NUMBER in the environment is not a setting of this server"];
         assert_eq!(config_warnings(&names, &[]), text);
         assert!(config_warnings(&[], &["HTTPS_PROXY", "RUST_BACKTRACE", "PORT"]).is_empty());
     }
@@ -327,8 +327,8 @@ mod tests {
         assert_eq!(
             config_warnings(&["PORT", "HOST"], &["PORT", "MODEL", "MODEL"]),
             [
-                "MODEL stands in .env twice: the first counts",
-                "PORT stands in .env and in the environment, which counts",
+                "MODEL is set twice in .env: the first value applies",
+                "PORT is set in .env and in the environment: the environment applies",
             ]
         );
     }

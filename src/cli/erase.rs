@@ -1,6 +1,6 @@
-//! `callburner erase NUMBER`: deletes every call with a number, for whoever asks to be forgotten: the
-//! record, the words and the audio here, and at Twilio the recordings and what the account's call log
-//! keeps of the legs. What Twilio keeps beside that (bills, and backups for some time) it keeps.
+//! `callburner erase NUMBER`: deletes every call with a number, for a person who asks to be forgotten: the
+//! record, the transcript and the audio on this server; at Twilio the recordings and the call log entries of
+//! the legs. Twilio keeps its other data (bills, and backups for some time).
 
 use anyhow::{Context, bail, ensure};
 
@@ -19,15 +19,15 @@ use crate::transcript_writer::TranscriptWriter;
 use crate::twilio::api::TwilioClient;
 use crate::twilio::public_url::PublicUrl;
 
-/// Calls that are looked for at a time.
+/// Calls that one query returns.
 const CALLS_PER_BATCH: u32 = 1_000;
 
-/// Delete every call with a number: here, and at Twilio its recordings and entries of the call log. Calls
-/// that go on are left, and told.
+/// Delete every call with a number: on this server, and at Twilio its recordings and call log entries. Calls
+/// in progress are not deleted; they are listed.
 #[derive(Debug, clap::Args)]
 pub(super) struct EraseArgs {
-    /// The other party's number, such as +442079460123, or as people of `TWILIO_CALLER_ID`'s country
-    /// write it; or the party of a call as it is shown, such as sip:ada@example.org.
+    /// The other party's number, such as +442079460123, or in the national format of `TWILIO_CALLER_ID`'s
+    /// country; or the party of a call as the page shows it, such as sip:ada@example.org.
     number: String,
     #[command(flatten)]
     settings: ServerSettings,
@@ -66,17 +66,21 @@ pub(super) async fn run(args: EraseArgs) -> anyhow::Result<()> {
     if left.is_empty() {
         return Ok(());
     }
-    bail!("{} calls are left:\n{}", left.len(), left.join("\n"))
+    bail!(
+        "{} calls were not deleted:\n{}",
+        left.len(),
+        left.join("\n")
+    )
 }
 
-/// What was done.
+/// Result of an erasure.
 #[derive(Debug)]
 struct EraseOutcome {
-    /// The party as calls have it.
+    /// The party as the call records name it.
     party: String,
-    /// Calls that are gone.
+    /// Number of deleted calls.
     deleted: usize,
-    /// Those that are not, each with the reason.
+    /// Calls that were not deleted, each with the reason.
     left: Vec<String>,
 }
 
@@ -87,15 +91,16 @@ fn format_outcome(party: &str, deleted: usize, has_account: bool) -> String {
         _ => format!("{deleted} calls with {party} were deleted\n"),
     };
     text.push_str(if has_account {
-        "at Twilio their recordings and call log entries are deleted too; bills, and what Twilio keeps by \
-         law, are not\n"
+        "their recordings and call log entries at Twilio are deleted too; Twilio keeps its bills, \
+         and data that the law requires\n"
     } else {
-        "no Twilio account is set: what Twilio keeps of them was not deleted\n"
+        "no Twilio account is set: their recordings and call log entries at Twilio were not \
+         deleted\n"
     });
     text
 }
 
-/// A call service without calls.
+/// Creates a call service that handles no live calls.
 fn offline_call_service(
     store: Store,
     url: PublicUrl,
@@ -114,7 +119,7 @@ fn offline_call_service(
     CallService::new(calls::CallConfig::without_account(url), deps)
 }
 
-/// Deletes every call with a party, as it is written or as the number that is meant.
+/// Deletes every call with a party, given exactly as in the records, or as a number in any format.
 async fn erase_party(
     calls: &CallService,
     text: &str,
@@ -134,7 +139,7 @@ async fn erase_party(
                 Err(error) => left.push(format!("{}: {error:#}", call.as_str())),
             }
         }
-        // The oldest come first: calls that stay would hide those behind them.
+        // The query returns the oldest calls first: those that cannot be deleted would hide those after them.
         if left.len() == found.len() || found.len() < CALLS_PER_BATCH as usize {
             log_erasure(calls, deleted).await?;
             return Ok(EraseOutcome {
@@ -146,7 +151,8 @@ async fn erase_party(
     }
 }
 
-/// The party as calls have it: exactly what was written, if a call has it, else the number of any plan.
+/// Returns the party as the call records name it: `text` itself if a call has that party, otherwise `text`
+/// parsed as a telephone number. An error if it is neither.
 async fn resolve_party(
     calls: &CallService,
     text: &str,
@@ -158,17 +164,17 @@ async fn resolve_party(
     if let Some(number) = dialing::parse_number(text, home_number) {
         return Ok(number.as_str().to_owned());
     }
-    // A number of a plan that this program does not know.
+    // A number of a numbering plan that this program does not know.
     if let Ok(number) = E164::parse(text) {
         return Ok(number.as_str().to_owned());
     }
     bail!(
-        "{text:?} is no telephone number, and no call has such a party: write the number with its country \
-         code, such as +442079460123"
+        "{text:?} is not a telephone number, and no call has this party: write the number with its \
+         country code, such as +442079460123"
     )
 }
 
-/// Not whose: that is to be forgotten.
+/// Writes an audit entry without the number, because the number is to be forgotten.
 async fn log_erasure(calls: &CallService, deleted: usize) -> anyhow::Result<()> {
     let detail = format!("{deleted} calls, on the command line");
     let now = clock::utc_now();
@@ -181,7 +187,10 @@ async fn log_erasure(calls: &CallService, deleted: usize) -> anyhow::Result<()> 
 async fn erase_call(calls: &CallService, call: &CallSid) -> anyhow::Result<()> {
     let record = calls.store().call_record(call).await?;
     let is_over = record.is_none_or(|record| record.status.is_over());
-    ensure!(is_over, "it goes on: end it, and run this again");
+    ensure!(
+        is_over,
+        "the call is in progress: end it, and run this command again"
+    );
     calls.erase_call(call).await?;
     Ok(())
 }
@@ -222,7 +231,7 @@ mod tests {
                 .await
                 .unwrap_err()
                 .to_string();
-            assert!(error.contains("is no telephone number"), "{error}");
+            assert!(error.contains("is not a telephone number"), "{error}");
         }
         let EraseOutcome {
             party,
@@ -233,20 +242,20 @@ mod tests {
             .unwrap();
         assert_eq!(party, "+442079460123");
         assert_eq!((deleted, left.len()), (1, 1), "{left:?}");
-        assert!(left[0].contains("goes on"), "{left:?}");
+        assert!(left[0].contains("in progress"), "{left:?}");
         assert!(store.call_record(&call(1)).await.unwrap().is_none());
         assert!(store.call_record(&call(2)).await.unwrap().is_some());
         let log = store.server_log(10).await.unwrap();
         let kinds: Vec<&str> = log.iter().map(|entry| entry.kind.as_str()).collect();
         assert_eq!(kinds, ["call_deleted", "number_erased"]);
         assert!(log.iter().all(|entry| !entry.detail.contains("0123")));
-        // Without a country of its own, with the country code; a number without calls is no mistake.
+        // Without a home number, the country code is required. A number without calls is not an error.
         let none = erase_party(&calls, "tel:+44-20-7946-0199", None)
             .await
             .unwrap();
         assert_eq!((none.party.as_str(), none.deleted), ("+442079460199", 0));
         assert!(erase_party(&calls, "020 7946 0124", None).await.is_err());
-        // Exactly as calls have it.
+        // The party exactly as the call records name it.
         let named = erase_party(&calls, "client:ada", None).await.unwrap();
         assert_eq!((named.deleted, named.left.len()), (1, 1));
     }

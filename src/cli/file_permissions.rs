@@ -1,5 +1,5 @@
-//! Who may read what the server keeps: the data folder and its files are for the server's user alone,
-//! and so is an `.env` with secrets. A file that was copied back, or unpacked, may have other rights.
+//! Checks who can read the server's files. Only the server's user may access the data folder and its files,
+//! and an `.env` with secrets. A file that was restored or unpacked can have wider permissions.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -8,16 +8,17 @@ use std::path::{Path, PathBuf};
 
 use crate::config::DataSettings;
 
-/// Rights of others than the owner.
+/// Permission bits of everyone except the owner.
 const GROUP_AND_OTHERS: u32 = 0o077;
 
-/// Rights of everyone. A file of settings may be meant for a group, as that of a service is.
+/// Permission bits of users outside the file's group. A settings file may be meant for a group, such as that
+/// of a service.
 const OTHERS: u32 = 0o007;
 
-/// Rights that a file has, without those of its kind.
+/// Permission bits of a mode, without the file type.
 const PERMISSION_BITS: u32 = 0o777;
 
-/// Names of settings whose values are secrets.
+/// Names of settings with secret values.
 const SECRETS: [&str; 4] = [
     "TWILIO_AUTH_TOKEN",
     "TWILIO_AUTH_TOKEN_NEXT",
@@ -25,36 +26,35 @@ const SECRETS: [&str; 4] = [
     "TWILIO_WEBHOOK_KEYS",
 ];
 
-/// Something that others on this machine may read or change.
+/// A path that other users of this machine can read or change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ExposedPath {
-    /// What it is.
     pub(super) path: PathBuf,
-    /// Its rights.
+    /// Its permission bits.
     mode: u32,
-    /// Whether the server may take the rights of others away: it is the server's own.
+    /// Whether the server may restrict the permissions: the path is its own.
     is_server_owned: bool,
 }
 
 impl ExposedPath {
-    /// What is so.
+    /// Returns the problem, for people.
     pub(super) fn description(&self) -> String {
         let (path, mode) = (self.path.display(), self.mode);
-        format!("others on this machine may read {path} (rights {mode:03o})")
+        format!("other users of this machine can read {path} (mode {mode:03o})")
     }
 
-    /// What to do about it.
+    /// Returns the command that restricts the permissions.
     pub(super) fn advice(&self) -> String {
         let mode = self.mode & !GROUP_AND_OTHERS;
         let command = format!("chmod {mode:03o} {}", self.path.display());
         if self.is_server_owned {
-            format!("{command}, or start the server, which does so")
+            format!("{command}, or start the server, which does this")
         } else {
             command
         }
     }
 
-    /// Takes the rights of others away, from what is the server's own.
+    /// Removes the permissions of everyone except the owner.
     fn restrict(&self) -> io::Result<()> {
         fs::set_permissions(
             &self.path,
@@ -63,7 +63,7 @@ impl ExposedPath {
     }
 }
 
-/// Takes the rights of others away where the server may, and says so; warns of the rest.
+/// Restricts the permissions of the server's own paths and logs each change; only warns about other paths.
 pub(super) fn restrict_exposed(data: &DataSettings, env_file: &Path) {
     for exposed_path in find_exposed(data, env_file) {
         let path = exposed_path.path.display();
@@ -74,7 +74,7 @@ pub(super) fn restrict_exposed(data: &DataSettings, env_file: &Path) {
         match exposed_path.restrict() {
             Ok(()) => tracing::warn!(
                 %path, rights = format!("{:03o}", exposed_path.mode),
-                "others on this machine could read this: it is now the server's user's alone"
+                "other users of this machine could read this path: only the server's user can now"
             ),
             Err(error) => tracing::warn!(
                 "{} ({error}): {}",
@@ -85,11 +85,12 @@ pub(super) fn restrict_exposed(data: &DataSettings, env_file: &Path) {
     }
 }
 
-/// What others may read or change of what the server keeps, and of the file of settings.
+/// Returns the paths that other users can read or change, among the data folder, its files and the settings
+/// file.
 pub(super) fn find_exposed(data: &DataSettings, env_file: &Path) -> Vec<ExposedPath> {
     let here = std::env::current_dir().unwrap_or_default();
     let folder = data.data_dir.as_path();
-    // The folder that one works in, or one around it, is not the server's own, whatever DATA_DIR says.
+    // The working directory and the folders around it are not the server's own, even if DATA_DIR names one.
     let is_server_owned = fs::canonicalize(folder).is_ok_and(|folder| !here.starts_with(folder));
     let mut found = Vec::new();
     found.extend(check_path(folder, GROUP_AND_OTHERS, is_server_owned));
@@ -107,7 +108,7 @@ pub(super) fn find_exposed(data: &DataSettings, env_file: &Path) -> Vec<ExposedP
     found
 }
 
-/// `None`: it is not there, or has none of the `unwanted` rights.
+/// Returns `None` if the path does not exist or has no `unwanted` permissions.
 fn check_path(path: &Path, unwanted: u32, is_server_owned: bool) -> Option<ExposedPath> {
     let known = fs::metadata(path).ok()?;
     let mode = known.mode() & PERMISSION_BITS;
@@ -209,7 +210,7 @@ mod tests {
         folder.write(".env", "export TWILIO_AUTH_TOKEN='x'\n", 0o644);
         let found = find_exposed(&folder.data, &folder.at(".env"));
         assert_eq!(found.len(), 1);
-        assert!(found[0].description().ends_with("(rights 644)"));
+        assert!(found[0].description().ends_with("(mode 644)"));
         assert!(found[0].advice().starts_with("chmod 600 "));
         restrict_exposed(&folder.data, &folder.at(".env"));
         assert_eq!(folder.mode(".env"), 0o644);

@@ -1,15 +1,15 @@
-//! `callburner healthcheck`: asks the server on this machine whether it is well; for containers,
-//! which have no other program to ask with.
+//! `callburner healthcheck`: checks the server on this machine; for containers, which have no other HTTP
+//! client.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-/// Time that the server may take to answer.
+/// Longest wait for the server's response.
 const RESPONSE_WAIT_MAX: Duration = Duration::from_secs(4);
 
-/// Ask the server on this machine whether it is well; ends with 1 if not.
+/// Check that the server on this machine responds; the exit status is 1 if not.
 #[derive(Debug, clap::Args)]
 pub(super) struct HealthcheckArgs {
     /// Port that the server listens on.
@@ -18,7 +18,7 @@ pub(super) struct HealthcheckArgs {
     /// Address that the server listens on.
     #[arg(long, env = "HOST", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     host: IpAddr,
-    /// Ask whether a call could be taken, not only whether the process is alive.
+    /// Check that the server can take a call, not only that the process is alive.
     #[arg(long)]
     ready: bool,
 }
@@ -37,14 +37,15 @@ pub(crate) async fn check_server(address: SocketAddr, is_readiness: bool) -> any
     let answer = answer
         .send()
         .await
-        .with_context(|| format!("no server answers at {address}: see its log"))?;
+        .with_context(|| format!("no server responds at {address}: see its log"))?;
     if answer.status().is_success() {
         return Ok(());
     }
-    bail!("the server is not well: {}", answer.text().await?)
+    bail!("the server is not healthy: {}", answer.text().await?)
 }
 
-/// Where a server that listens on every address is reached.
+/// Returns the address to connect to: the loopback address if the server listens on every address, otherwise
+/// `host`.
 fn reachable_address(host: IpAddr) -> IpAddr {
     match host {
         IpAddr::V4(host) if host.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

@@ -1,6 +1,6 @@
-//! The keys of a server that only its own machine reaches, as files in `DATA_DIR` that only its owner
-//! can read: the page's, which the printed link carries and scripts may send, and the simulator's,
-//! which `callburner replay` sends. They last over restarts, so that an opened page stays open.
+//! Keys of a server that only its own machine can reach, kept as files in `DATA_DIR` that only their owner
+//! can read. The page key is part of the printed link, and scripts may send it; `callburner replay` sends the
+//! simulator key. The keys survive restarts, so that an open page keeps working.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -12,19 +12,17 @@ use anyhow::Context;
 use crate::access::local::LocalKeys;
 use crate::access::secret::Secret;
 
-/// The file of the page key.
 pub(super) const PAGE_KEY_FILE: &str = "page.key";
 
-/// The file of the simulator key.
 pub(super) const SIMULATOR_KEY_FILE: &str = "simulator.key";
 
-/// Longest file that is read; a longer one is no key.
+/// Bytes that are read of a key file; a longer file holds no key.
 const KEY_BYTES_MAX: u64 = 256;
 
-/// Rights of others than the owner.
+/// Permission bits of everyone except the owner.
 const GROUP_AND_OTHERS: u32 = 0o077;
 
-/// The keys in `folder`, made where they are missing.
+/// Returns the keys in `folder`, and creates those that are missing. An error if the folder cannot be used.
 pub(super) fn load_or_create(folder: &Path) -> anyhow::Result<LocalKeys> {
     let unusable = || format!("DATA_DIR: {} cannot be used", folder.display());
     let mut builder = DirBuilder::new();
@@ -36,7 +34,7 @@ pub(super) fn load_or_create(folder: &Path) -> anyhow::Result<LocalKeys> {
     })
 }
 
-/// The key in a file; `None`: there is none.
+/// Reads the key in a file; `None` if there is no file, or no valid key in it.
 pub(super) fn read_key(path: &Path) -> anyhow::Result<Option<Secret>> {
     let file = match File::open(path) {
         Ok(file) => file,
@@ -49,8 +47,8 @@ pub(super) fn read_key(path: &Path) -> anyhow::Result<Option<Secret>> {
     Ok(Secret::parse(text.trim()))
 }
 
-/// The key in a file that its owner alone can read; a new one in place of what is none, or of what
-/// others could read.
+/// Returns the key in a file that only its owner can read. Replaces a key that is invalid, or that others
+/// could read.
 fn load_or_create_key(path: &Path) -> anyhow::Result<Secret> {
     if let Some(secret) = read_key(path)? {
         if fs::metadata(path)?.mode() & GROUP_AND_OTHERS == 0 {
@@ -58,12 +56,12 @@ fn load_or_create_key(path: &Path) -> anyhow::Result<Secret> {
         }
         tracing::warn!(
             file = %path.display(),
-            "others on this machine could read this key: it is replaced, so that open pages have to open \
-             the printed link again"
+            "other users of this machine could read this key: it is replaced; open the printed \
+             link again in each browser"
         );
     }
     let secret = Secret::random();
-    // Whole or not at all, and never readable by others, whatever was there before.
+    // Written to a new file and renamed, so that the key is complete and never readable by others.
     let fresh = path.with_extension("new");
     if fresh.exists() {
         fs::remove_file(&fresh)?;

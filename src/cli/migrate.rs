@@ -1,5 +1,5 @@
-//! `callburner migrate`: which step the database's tables are at, and the way to another one: back,
-//! before an older program is installed again, or forward.
+//! `callburner migrate`: shows which migration step the database is at, or migrates it to another step:
+//! backwards before an older program is installed, or forwards.
 
 use std::fmt::Write;
 
@@ -7,11 +7,11 @@ use crate::cli;
 use crate::config::DataSettings;
 use crate::store::Store;
 
-/// Say which step the database is at, or bring it to another, so that an older CallBurner can use it.
-/// The server must not run; the way back keeps a copy beside the database.
+/// Show which migration step the database is at, or migrate it to another step, so that an older CallBurner
+/// can open it. Stop the server first. A migration backwards keeps a copy beside the database.
 #[derive(Debug, clap::Args)]
 pub(super) struct MigrateArgs {
-    /// The step.
+    /// Step to migrate to; without it, only show the current step.
     #[arg(long)]
     to: Option<u32>,
     #[command(flatten)]
@@ -26,18 +26,19 @@ pub(super) async fn run(args: MigrateArgs) -> anyhow::Result<()> {
             Store::latest_migration_version(),
         );
         return cli::print_stdout(&format!(
-            "the database is at step {step}; this program knows steps 1 to {newest}\n"
+            "the database is at step {step}; this program supports steps 1 to {newest}\n"
         ));
     };
     let moved = Store::migrate_to(&url, to.into()).await?;
     let mut text = format!(
-        "the database went from step {} to step {}\n",
+        "the database was migrated from step {} to step {}\n",
         moved.from, moved.to
     );
     if let Some(copy) = &moved.copy {
         writeln!(
             text,
-            "as it was: {}; delete that once all is well, for it keeps what is deleted from now on",
+            "copy of the database as it was: {}; delete the copy once everything works, because it \
+             keeps calls that you delete from now on",
             copy.display()
         )?;
     }

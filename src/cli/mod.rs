@@ -32,7 +32,7 @@ use crate::engine::track::TrackConfig;
 use crate::models as catalogue;
 use crate::telemetry::{self, LogFormat};
 
-/// A self-hosted softphone on Twilio that writes down both sides of every call, live.
+/// A self-hosted softphone on Twilio that transcribes both sides of every call live.
 #[derive(Debug, Parser)]
 #[command(version, about, max_term_width = 100)]
 struct CliArguments {
@@ -44,29 +44,29 @@ struct CliArguments {
 enum CliCommand {
     /// Run the server.
     Serve(Box<serve::ServeArgs>),
-    /// Ask the server on this machine whether it is well; for containers.
+    /// Check that the server on this machine responds, for container health checks.
     Healthcheck(healthcheck::HealthcheckArgs),
-    /// Make Twilio know this server: its TwiML application, its number, its API key.
+    /// Configure Twilio for this server: its TwiML application, phone number and API key.
     Setup(Box<setup::SetupArgs>),
-    /// Look at everything that a server needs, and say what to do about what is not as it should be.
+    /// Check everything that the server needs, and print what to do about each problem.
     Doctor(Box<doctor::DoctorArgs>),
-    /// Play a recorded two-party call through the real server and print its words as they settle.
+    /// Play a recorded two-party call through the real server and print its transcript live.
     Demo(demo::DemoArgs),
-    /// Play a recording, a call script or a captured session to a server, as Twilio would.
+    /// Stream a recording, a call script or a captured session to a server, as Twilio does.
     Replay(replay::ReplayArgs),
-    /// Write down recordings.
+    /// Transcribe recordings.
     Transcribe(transcribe::TranscribeArgs),
-    /// Fetch, import and check Whisper models.
+    /// List, download, import, quantise and verify Whisper models.
     Models(models::ModelsArgs),
-    /// Measure the engine on recordings whose words are known.
+    /// Measure the engine on recordings with known text, and the capacity of the server.
     Bench(bench::BenchArgs),
-    /// Say who may sign in.
+    /// Manage the users who can sign in.
     User(user::UserArgs),
-    /// Say which step the database is at, or bring it to another.
+    /// Show which migration step the database is at, or migrate it to another step.
     Migrate(migrate::MigrateArgs),
-    /// Delete every call with a number, here and at Twilio.
+    /// Delete every call with a number, on this server and at Twilio.
     Erase(Box<erase::EraseArgs>),
-    /// Print the contract of the HTTP API, as OpenAPI.
+    /// Print the OpenAPI description of the HTTP API.
     Openapi,
 }
 
@@ -130,16 +130,16 @@ pub fn run() -> anyhow::Result<()> {
     })
 }
 
-/// Prints what the command was run for.
+/// Prints the output of a command; a closed pipe is not an error.
 fn print_stdout(text: &str) -> anyhow::Result<()> {
     match io::stdout().write_all(text.as_bytes()) {
-        // `openapi | head` has seen what it wanted.
+        // `openapi | head` closes the pipe once it has enough lines.
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         done => Ok(done?),
     }
 }
 
-/// Logs warnings only: the command's output is what it is run for.
+/// Initialises the log for warnings only, so that it does not mix with the command's output.
 fn init_quiet_logging() -> anyhow::Result<()> {
     let filter = std::env::var("LOG").unwrap_or_else(|_| "warn".to_owned());
     telemetry::init(LogFormat::Text, &filter)
@@ -151,7 +151,7 @@ fn load_model(settings: &EngineSettings) -> anyhow::Result<SpeechModel> {
     Ok(SpeechModel::load(&path)?.with_hotwords(&settings.vocabulary()?))
 }
 
-/// One recogniser for each worker, on the model that the settings name.
+/// Starts the engine with one recognizer for each worker, on the model that the settings name.
 fn start_engine(settings: &EngineSettings) -> anyhow::Result<Engine> {
     let model = load_model(settings)?;
     tracing::info!(
@@ -165,7 +165,7 @@ fn start_engine(settings: &EngineSettings) -> anyhow::Result<Engine> {
     Ok(Engine::start(recognizers))
 }
 
-/// How voices are cut up, as the settings have it.
+/// Returns how tracks are segmented and recognised, from the settings.
 fn track_config(settings: &EngineSettings) -> TrackConfig {
     TrackConfig {
         segmenter: SegmenterConfig::default(),
@@ -182,7 +182,7 @@ mod tests {
 
     use super::*;
 
-    /// Lines of `.env.example` that set something, or would if they were no comments.
+    /// Names and values in `.env.example`, also those that are commented out.
     fn examples() -> Vec<(String, String)> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(".env.example");
         let text = fs::read_to_string(path).unwrap();
@@ -203,7 +203,7 @@ mod tests {
         let settings: BTreeSet<String> = of("serve").union(&of("setup")).cloned().collect();
         let examples = examples();
         let named: BTreeSet<String> = examples.iter().map(|(name, _)| name.clone()).collect();
-        assert_eq!(named.len(), examples.len(), "an example stands twice");
+        assert_eq!(named.len(), examples.len(), "an example appears twice");
         assert_eq!(settings, named);
         assert!(settings.len() > 30, "{settings:?}");
     }

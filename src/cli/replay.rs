@@ -1,5 +1,5 @@
-//! `callburner replay`: any recording as a Media Stream, to any server, at any speed that the server
-//! reads at; with an auth token, as the whole call that Twilio would make of it.
+//! `callburner replay`: streams any recording to any server as a Media Stream, at any speed that the server
+//! reads at. With an auth token, it simulates the whole call as Twilio does.
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -17,61 +17,62 @@ use crate::twilio::signature::SigningKey;
 use crate::twilio_sim::webhooks::{CallParties, CallSource, WebhookSimulator};
 use crate::twilio_sim::{self, PlaybackReport, RecordedCall, SocketStep, StreamOptions};
 
-/// Where a server on this machine has its media socket.
+/// Default media socket: that of a server on this machine.
 const LOCAL_MEDIA_URL: &str = "ws://127.0.0.1:4000/media";
 
-/// Play a recording, a call script or a captured session to a server, as Twilio would.
+/// Stream a recording, a call script or a captured session to a server, as Twilio does.
 ///
-/// Without an auth token the media socket is opened, and that is all: for a server on this machine
-/// without an account, whose key is in `DATA_DIR/simulator.key`. With one, the server is asked at
-/// /voice what to do with a call, the stream that it names is opened, and it is told of every step,
-/// all signed as Twilio signs.
+/// Without an auth token, this command only opens the media socket. It works with a server on this machine
+/// without a Twilio account; the key of such a server is in `DATA_DIR/simulator.key`. With an auth token, it
+/// asks the server at /voice how to handle a call, opens the stream that the response names, and reports
+/// every step of the call, all signed as Twilio signs.
 #[derive(Debug, clap::Args)]
 pub(super) struct ReplayArgs {
-    /// A call script (.json), a captured session (.jsonl), or a recording: of two channels, the
-    /// first is the inbound track and the second the outbound one.
+    /// Call script (.json), captured session (.jsonl), or recording. In a recording with two channels, the
+    /// first is the inbound track and the second the outbound track.
     call: PathBuf,
-    /// Media Streams socket of the server, by default <ws://127.0.0.1:4000/media>; with a token, its
-    /// address is where everything is sent.
+    /// Media Streams socket of the server, by default <ws://127.0.0.1:4000/media>. With an auth token, every
+    /// request goes to the host of this URL.
     #[arg(long)]
     url: Option<String>,
-    /// Times real time; 0: as fast as the server reads. This server reads at most 30 s ahead of the
-    /// clock, so that nobody's stream costs others anything: of a call of 10 minutes at any speed the
-    /// last word is read after 9.5 minutes.
+    /// Speed as a multiple of real time; 0: as fast as the server reads. A CallBurner server reads at most 30
+    /// s ahead of the clock, so that no stream slows down the others: at any speed, it reads the last word of
+    /// a call of 10 minutes after 9.5 minutes.
     #[arg(long, default_value_t = 1.0)]
     speed: f64,
-    /// Folder of a call script's recordings, if not beside it.
+    /// Folder of a call script's recordings, if they are not beside the script.
     #[arg(long)]
     audio: Option<PathBuf>,
-    /// Signs as Twilio does, with this token; better given as the variable, since everyone on the
-    /// machine can read flags.
+    /// Auth token to sign with, as Twilio does. Set the variable instead of this flag, because every user of
+    /// the machine can read flags.
     #[arg(long, env = "TWILIO_AUTH_TOKEN", hide_env_values = true)]
     auth_token: Option<String>,
-    /// The account that the call is of.
+    /// Account of the call.
     #[arg(long, env = "TWILIO_ACCOUNT_SID")]
     account_sid: Option<String>,
-    /// Voice URL as the server knows it, over which signatures are made: by default that of
-    /// `PUBLIC_BASE_URL`, or /voice at the address of --url.
+    /// Voice URL as the server knows it, over which signatures are computed. By default that of
+    /// `PUBLIC_BASE_URL`, or /voice at the host of --url.
     #[arg(long)]
     voice_url: Option<String>,
     #[arg(long, env = "PUBLIC_BASE_URL", hide = true)]
     public_base_url: Option<String>,
-    /// File of the key that opens a server without an account, by default `simulator.key` in
-    /// `DATA_DIR`, where that server made it.
+    /// File with the key of a server without an account, by default `simulator.key` in `DATA_DIR`, where that
+    /// server creates it.
     #[arg(long)]
     key_file: Option<PathBuf>,
     #[arg(long, env = "DATA_DIR", default_value = "data", hide = true)]
     data_dir: PathBuf,
-    /// Who calls: a browser, client:NAME, or a telephone number. A server that has users refuses a
-    /// browser that is of none of them: let a number call its own there, while somebody is online.
+    /// Caller: a browser (client:NAME) or a telephone number. A server with users refuses a browser that
+    /// belongs to no user. To test such a server, let a number call the server's number while a user is
+    /// online.
     #[arg(long, default_value = "client:replay")]
     from: String,
-    /// Who is called.
+    /// Called party.
     #[arg(long, default_value = "+14155550123")]
     to: String,
 }
 
-/// What is played.
+/// Source of the audio.
 enum ReplaySource {
     Call(RecordedCall),
     Capture(Vec<SocketStep>),
@@ -95,7 +96,7 @@ pub(super) async fn run(args: ReplayArgs) -> anyhow::Result<()> {
     let whole = if played.is_whole {
         "all sent"
     } else {
-        "the server hung up on it"
+        "the server closed the stream early"
     };
     print_line(&format!("{} messages, {whole}", played.sent))
 }
@@ -107,7 +108,8 @@ fn read_source(args: &ReplayArgs) -> anyhow::Result<ReplaySource> {
         let text = std::fs::read_to_string(path);
         let text = text.with_context(|| format!("cannot read {}", path.display()))?;
         let steps = twilio_sim::parse_capture(&text);
-        let steps = steps.with_context(|| format!("{} is no captured session", path.display()))?;
+        let steps =
+            steps.with_context(|| format!("{} is not a captured session", path.display()))?;
         return Ok(ReplaySource::Capture(steps));
     }
     let call = if extension == "json" {
@@ -119,7 +121,7 @@ fn read_source(args: &ReplayArgs) -> anyhow::Result<ReplaySource> {
     Ok(ReplaySource::Call(call))
 }
 
-/// Opens the media socket, for a server that takes a stream from anyone on its machine.
+/// Opens the media socket of a server that accepts streams from its own machine.
 async fn replay_stream(
     args: &ReplayArgs,
     source: &ReplaySource,
@@ -136,7 +138,7 @@ async fn replay_stream(
     if key.is_none() && args.key_file.is_some() {
         bail!("--key-file: {} holds no key", file.display());
     }
-    // In a file, not in a flag: everyone on the machine can read the flags of a program.
+    // The key is in a file, not in a flag, because every user of the machine can read flags.
     let opened = key.as_ref().filter(|_| is_local_url(url));
     let opened = opened.map(|key| format!("{url}/{}", key.expose()));
     let opened = opened.as_deref().unwrap_or(url);
@@ -150,16 +152,20 @@ async fn replay_stream(
         }
     };
     played.with_context(|| {
-        let key = if key.is_some() { "was sent" } else { "is missing" };
+        let key = if key.is_some() {
+            "was sent"
+        } else {
+            "is missing"
+        };
         format!(
-            "the call was not played. The key of {} {key}; a server with an account wants --auth-token \
-             and --account-sid instead",
+            "the call was not played. The key in {} {key}; a server with a Twilio account needs \
+             --auth-token and --account-sid instead",
             file.display()
         )
     })
 }
 
-/// Whether a URL is of this machine, by an address: the key is for nobody else.
+/// Whether a URL names this machine, by a loopback address or `localhost`: the key is sent to no other.
 fn is_local_url(url: &str) -> bool {
     let uri: Option<Uri> = url.parse().ok();
     let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
@@ -170,7 +176,7 @@ fn is_local_url(url: &str) -> bool {
             .is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
-/// Makes the call as Twilio does.
+/// Places the call as Twilio does.
 async fn replay_call(
     args: &ReplayArgs,
     token: &str,
@@ -178,7 +184,7 @@ async fn replay_call(
     options: StreamOptions,
 ) -> anyhow::Result<PlaybackReport> {
     let account = non_empty(args.account_sid.as_deref());
-    let account = account.context("an auth token is that of an account: give --account-sid too")?;
+    let account = account.context("an auth token belongs to an account: give --account-sid too")?;
     let account = AccountSid::parse(account).context("--account-sid")?;
     let (signed_url_base, base_url) = server_urls(args)?;
     let simulator = WebhookSimulator::new(
@@ -201,12 +207,12 @@ async fn replay_call(
     Ok(simulator.place_call(&parties, source, options).await?)
 }
 
-/// What the server calls itself, and where it is reached.
+/// Returns the URL over which signatures are computed, and the URL at which the server is reached.
 fn server_urls(args: &ReplayArgs) -> anyhow::Result<(PublicUrl, PublicUrl)> {
     let voice = match &args.voice_url {
         Some(voice) => {
             let base = voice.strip_suffix("/voice");
-            let base = base.context("--voice-url ends in /voice")?;
+            let base = base.context("--voice-url must end in /voice")?;
             Some(PublicUrl::parse(base).context("--voice-url")?)
         }
         None => None,
@@ -224,16 +230,16 @@ fn server_urls(args: &ReplayArgs) -> anyhow::Result<(PublicUrl, PublicUrl)> {
     Ok((signed_url_base, base_url))
 }
 
-/// The address of the server that has this media socket.
+/// Returns the base URL of the server with this media socket.
 fn base_url_of_socket(socket: &str) -> anyhow::Result<PublicUrl> {
-    let wrong = "--url is the URL of a media socket, such as wss://calls.example.org/media";
+    let wrong = "--url must be the URL of a media socket, such as wss://calls.example.org/media";
     let rest = socket.strip_prefix("ws").context(wrong)?;
     let rest = rest.trim_end_matches('/');
     let base = rest.strip_suffix("/media").unwrap_or(rest);
     PublicUrl::parse(&format!("http{base}")).context(wrong)
 }
 
-/// What `.env` leaves empty is not given.
+/// Returns `None` for an empty value: `.env` may set a variable to nothing.
 fn non_empty(value: Option<&str>) -> Option<&str> {
     value.map(str::trim).filter(|value| !value.is_empty())
 }
@@ -247,7 +253,7 @@ fn print_call_summary(
     print_line(&format!("call {sid}: {seconds:.1} s of audio to {url}"))?;
     match paced_seconds(seconds, options.speed) {
         Some(paced_seconds_min) => print_line(&format!(
-            "a CallBurner server reads at most {} s ahead of the clock, whatever --speed says: this \
+            "a CallBurner server reads at most {} s ahead of the clock at any --speed: this \
              takes at least {paced_seconds_min:.0} s",
             MEDIA_AHEAD_MS_MAX / 1_000
         )),
@@ -255,8 +261,8 @@ fn print_call_summary(
     }
 }
 
-/// How many seconds a server takes at least that reads ahead of the clock no further than ours does;
-/// `None`: it keeps to the speed.
+/// Returns the least seconds that a server takes which reads no further ahead of the clock than ours; `None`
+/// if it can keep to the speed.
 fn paced_seconds(seconds: f64, speed: f64) -> Option<f64> {
     let wanted_seconds = if speed > 0.0 { seconds / speed } else { 0.0 };
     let paced_seconds_min = seconds - MEDIA_AHEAD_MS_MAX as f64 / 1_000.0;
@@ -302,7 +308,7 @@ mod tests {
     fn found(arguments: &[&str]) -> anyhow::Result<(String, String)> {
         let arguments = ["replay", "call.wav"].iter().chain(arguments);
         let mut args = ReplayParser::try_parse_from(arguments).unwrap().args;
-        args.public_base_url = None; // Whatever this machine's environment says.
+        args.public_base_url = None; // Independent of this machine's environment.
         server_urls(&args)
             .map(|(signed_url_base, base_url)| (signed_url_base.to_string(), base_url.to_string()))
     }

@@ -1,21 +1,21 @@
-//! What the service manager is told: that the server is ready, and that it stops
+//! Notifies the service manager that the server is ready, and that it stops
 //! (<https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html>).
 
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-/// Tells the service manager, if one wants to be told; a manager that does not listen stops nothing.
+/// Sends `state` to the service manager if `NOTIFY_SOCKET` is set. A failure is only logged.
 pub(super) fn notify(state: &str) {
     let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else {
         return;
     };
     if let Err(error) = send_state(&socket.to_string_lossy(), state) {
-        tracing::warn!(%error, "the service manager in NOTIFY_SOCKET was not told");
+        tracing::warn!(%error, "cannot notify the service manager at NOTIFY_SOCKET");
     }
 }
 
-/// `@` stands for the zero byte at the beginning of an abstract socket's name.
+/// Sends `state` to `socket`. A leading `@` denotes the zero byte of an abstract socket's name.
 fn send_state(socket: &str, state: &str) -> io::Result<()> {
     let address = match socket.strip_prefix('@') {
         Some(name) => SocketAddr::from_abstract_name(name)?,

@@ -1,4 +1,4 @@
-//! `callburner serve`: the server until a signal ends it.
+//! `callburner serve`: runs the server until a signal stops it.
 
 use std::io::Write;
 use std::path::Path;
@@ -43,10 +43,10 @@ pub(super) async fn run(args: ServeArgs, config_warnings: &[ConfigWarning]) -> a
     match &config.twilio {
         None if config.endpoint.is_public() => tracing::warn!(
             "no Twilio account is set: calls cannot be placed, and every webhook and media stream is \
-             refused, since nobody can prove to be Twilio"
+             refused, because it cannot be authenticated"
         ),
         None => tracing::warn!(
-            "no Twilio account is set: only this machine is served, and calls cannot be placed"
+            "no Twilio account is set: calls cannot be placed, and only this machine can connect"
         ),
         Some(twilio) => {
             for name in twilio.missing_settings() {
@@ -66,22 +66,23 @@ pub(super) async fn run(args: ServeArgs, config_warnings: &[ConfigWarning]) -> a
     wait_for_signal().await?;
     sd_notify::notify("STOPPING=1");
     tracing::info!(
-        "stopping: no new calls, those that go on may finish; a second signal ends at once"
+        "stopping: new calls are refused, calls in progress may finish; a second signal \
+         stops at once"
     );
     if !app.drain().await {
         let minutes = limits::DRAIN_MAX.as_secs() / 60;
         tracing::warn!(
             minutes,
-            "calls still go on: the next start goes on with them"
+            "calls are in progress: the server resumes them at its next start"
         );
     }
-    tracing::info!("stopping: what was heard is written down");
+    tracing::info!("stopping: the remaining transcripts are stored");
     app.stop().await;
     tokio::task::spawn_blocking(telemetry::stop).await?;
     Ok(())
 }
 
-/// Returns at the first SIGINT or SIGTERM; the second ends the process at once.
+/// Returns at the first SIGINT or SIGTERM; the second exits the process at once.
 pub(super) async fn wait_for_signal() -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -91,7 +92,7 @@ pub(super) async fn wait_for_signal() -> anyhow::Result<()> {
     }
     #[expect(
         clippy::disallowed_methods,
-        reason = "must outlive the tasks that it cuts short"
+        reason = "must outlive the tasks that it ends"
     )]
     tokio::spawn(async move {
         tokio::select! {
@@ -103,23 +104,24 @@ pub(super) async fn wait_for_signal() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Printed, not logged: logs travel.
+/// Prints the link to the page. It is not logged, because logs are often sent elsewhere.
 fn print_page_link(link: &str) -> anyhow::Result<()> {
     Ok(writeln!(
         std::io::stdout(),
-        "\nOpen the page, once in each browser, at\n\n  {link}\n"
+        "\nTo use the page, open this link once in each browser:\n\n  {link}\n"
     )?)
 }
 
-/// Printed, not logged: logs travel.
+/// Prints the link to create the first user. It is not logged, because logs are often sent elsewhere.
 fn print_setup_link(link: &str) -> anyhow::Result<()> {
     Ok(writeln!(
         std::io::stdout(),
-        "\nNobody can sign in yet. Add the first user within 30 minutes at\n\n  {link}\n"
+        "\nThere are no users. Open this link within 30 minutes to create the first one:\n\n  \
+         {link}\n"
     )?)
 }
 
-/// What the settings make.
+/// Builds the server's configuration: opens the database and the archive, and loads the model.
 async fn server_config(
     settings: &ServerSettings,
     config: ResolvedConfig,
@@ -149,7 +151,7 @@ async fn server_config(
     })
 }
 
-/// Where calls' audio is: if the host wants it kept, or once did.
+/// Opens the audio archive if archiving is on, or if an archive exists from before.
 pub(super) fn open_audio_archive(calls: &CallSettings) -> anyhow::Result<Option<AudioArchive>> {
     let folder = calls.data.archive_dir();
     if !calls.archive && !folder.exists() {
@@ -203,7 +205,7 @@ fn call_config(
         },
         announcement: calls.announcement().map(str::to_owned),
         transcription_source: calls.transcription_source,
-        // Twilio's own default is American English.
+        // For English, Twilio's default applies: American English.
         language: settings
             .engine
             .language()
@@ -213,7 +215,7 @@ fn call_config(
     })
 }
 
-/// What makes browsers phones, or what is missing for it.
+/// Returns the configuration of access tokens, or the names of the settings that it lacks.
 fn access_token_config(twilio: &TwilioConfig) -> Result<AccessTokenConfig, Vec<&'static str>> {
     match (&twilio.api_key, &twilio.application_sid, &twilio.caller_id) {
         (Some(key), Some(application_sid), Some(_)) => Ok(AccessTokenConfig {

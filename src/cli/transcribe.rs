@@ -1,6 +1,6 @@
-//! `callburner transcribe`: recordings to text, by the live path in audio time. A recording is read,
-//! recognised and written piece by piece, so that one of many hours needs no more memory than a
-//! short one, and what ends early (damage, Ctrl-C) leaves all that was heard.
+//! `callburner transcribe`: transcribes recordings with the live pipeline, on the audio's clock. A recording
+//! is read, recognised and written in blocks. So a recording of many hours needs no more memory than a short
+//! one, and an early end (damage, Ctrl-C) keeps the transcript up to there.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -26,31 +26,33 @@ use crate::export::{ExportFormat, ExportWriter, ReorderBuffer};
 use crate::ids::Track;
 use crate::transcript::Direction;
 
-/// Endings of files that a folder is searched for.
+/// Extensions of the files that are taken from a folder.
 const AUDIO_EXTENSIONS: [&str; 6] = ["wav", "mp3", "flac", "ogg", "oga", "opus"];
 
-/// An utterance that began longer ago than this has been published: it is Whisper's window.
+/// Longest utterance in milliseconds, Whisper's window: an utterance that started longer ago has been
+/// published.
 const UTTERANCE_MS_MAX: u64 = 30_000;
 
-/// Write down recordings.
+/// Transcribe recordings.
 #[derive(Debug, clap::Args)]
 pub(super) struct TranscribeArgs {
-    /// Recordings (WAV, MP3, FLAC, Ogg Vorbis, Ogg Opus), or folders of them; of any length. Of two
-    /// channels, the first is the agent and the second the customer.
+    /// Recordings of any length (WAV, MP3, FLAC, Ogg Vorbis, Ogg Opus), or folders of them. In a recording
+    /// with two channels, the first is the agent and the second the customer.
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// How the transcript is written.
+    /// Format of the transcripts.
     #[arg(long, short, value_enum, default_value_t)]
     format: ExportFormat,
-    /// Folder for one transcript a recording; without it they go to standard output.
+    /// Folder for the transcripts, one file for each recording. By default they are written to standard
+    /// output.
     #[arg(long, short)]
     output: Option<PathBuf>,
     #[command(flatten)]
     engine: EngineSettings,
 }
 
-/// Writes down every recording that can be read, and fails if there was one that could not, or not
-/// wholly. Ctrl-C ends the recording where it is.
+/// Transcribes every recording that can be read. An error if one could not be read to its end. Ctrl-C stops
+/// the current recording.
 pub(super) async fn run(args: TranscribeArgs) -> anyhow::Result<()> {
     let is_stopped = Arc::new(AtomicBool::new(false));
     let stop_requested = is_stopped.clone();
@@ -81,29 +83,30 @@ fn transcribe_all(args: &TranscribeArgs, is_stopped: &AtomicBool) -> anyhow::Res
         );
         match result {
             Ok(()) => {}
-            Err(error) if is_broken_pipe(&error) => return Ok(()), // `| head` has seen enough
+            Err(error) if is_broken_pipe(&error) => return Ok(()), // `| head` closed the pipe
             Err(error) if count == 1 || is_stopped.load(Ordering::Relaxed) => return Err(error),
             Err(error) => {
                 failed_count += 1;
-                // A closed standard error is no reason to stop.
+                // A closed standard error does not stop the command.
                 drop(writeln!(io::stderr(), "callburner: {error:#}"));
             }
         }
     }
     anyhow::ensure!(
         failed_count == 0,
-        "{failed_count} of {count} recordings were not written down, or not wholly"
+        "{failed_count} of {count} recordings were not transcribed, or not completely"
     );
     Ok(())
 }
 
-/// Where each transcript goes; `None`: to standard output.
+/// Returns the file of each transcript; `None` means standard output. An error if two transcripts would be
+/// written to the same file.
 fn output_paths(files: &[PathBuf], args: &TranscribeArgs) -> anyhow::Result<Vec<Option<PathBuf>>> {
     let Some(folder) = &args.output else {
         return Ok(vec![None; files.len()]);
     };
     std::fs::create_dir_all(folder)
-        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        .with_context(|| format!("cannot create the folder {}", folder.display()))?;
     let mut taken = BTreeSet::new();
     let mut output_paths = Vec::new();
     for file in files {
@@ -113,7 +116,7 @@ fn output_paths(files: &[PathBuf], args: &TranscribeArgs) -> anyhow::Result<Vec<
         let path = folder.join(name);
         anyhow::ensure!(
             taken.insert(path.clone()),
-            "two of the recordings would be written to {}: write them to two folders",
+            "the transcripts of two recordings would be written to {}: give each its own --output",
             path.display()
         );
         output_paths.push(Some(path));
@@ -121,7 +124,7 @@ fn output_paths(files: &[PathBuf], args: &TranscribeArgs) -> anyhow::Result<Vec<
     Ok(output_paths)
 }
 
-/// One recording, from its beginning until it ends, breaks or `is_stopped` is set.
+/// Transcribes one recording until it ends, is damaged, or `is_stopped` is set.
 fn transcribe_file(
     file: &Path,
     output: Option<&Path>,
@@ -143,7 +146,7 @@ fn transcribe_file(
     }
     let bar = progress_bar(file, recording.seconds());
     let config = TrackConfig {
-        first_partial_ms: u64::MAX / 4, // nobody watches: finals only
+        first_partial_ms: u64::MAX / 4, // finals only
         ..cli::track_config(&args.engine)
     };
     let mut transcriber = RecordingTranscriber::new(channels, &config, args.format, to);
@@ -161,30 +164,30 @@ fn transcribe_file(
     };
     transcriber.finish(recognizer)?;
     bar.finish_and_clear();
-    ending.context("what was heard until then is written")?;
+    ending.context("the transcript ends where the recording cannot be read")?;
     let (name, seconds_read) = (file.display(), recording.seconds_read());
     anyhow::ensure!(
         !is_stopped.load(Ordering::Relaxed),
-        "stopped after {seconds_read:.0} s of {name}; what was heard until then is written"
+        "stopped after {seconds_read:.0} s of {name}; the transcript up to there is written"
     );
     anyhow::ensure!(
         !recording.is_cut_off(),
-        "{name} was cut off after {seconds_read:.1} s; what is there is written"
+        "{name} was cut off after {seconds_read:.1} s; the transcript up to there is written"
     );
     let skipped = recording.packets_skipped();
     anyhow::ensure!(
         skipped == 0,
-        "{name} is damaged in {skipped} places, which were left out"
+        "{name} is damaged in {skipped} places, which were skipped"
     );
     Ok(())
 }
 
-/// Hears a recording's channels at once, and writes what they say in order of time.
+/// Transcribes the channels of a recording together, and writes their segments in order of time.
 struct RecordingTranscriber {
     transcribers: Vec<OfflineTranscriber>,
-    /// Which words of one party are the other's.
+    /// Detects segments of one party that are an echo of the other.
     echo_detector: EchoDetector,
-    /// Samples of each channel so far.
+    /// Samples received so far, per channel.
     samples_received: u64,
     run: OfflineTranscript,
     reorder_buffer: ReorderBuffer,
@@ -245,7 +248,7 @@ impl RecordingTranscriber {
         self.to.flush()
     }
 
-    /// Writes what begins before `final_before_ms`.
+    /// Writes the segments that start before `final_before_ms`.
     fn write_settled(&mut self, final_before_ms: u64) -> io::Result<()> {
         self.run.partials.clear();
         for mut segment in self.run.segments.drain(..) {
@@ -271,7 +274,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     cause.is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// Hidden where standard error is no terminal.
+/// Returns a progress bar; hidden if standard error is not a terminal.
 fn progress_bar(file: &Path, seconds: Option<f64>) -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();
@@ -283,12 +286,13 @@ fn progress_bar(file: &Path, seconds: Option<f64>) -> ProgressBar {
         ),
         None => (ProgressBar::no_length(), "{msg} {spinner} {pos} s of audio"),
     };
-    let style = ProgressStyle::with_template(template).expect("the template is right");
+    let style = ProgressStyle::with_template(template).expect("the template is valid");
     bar.with_style(style)
         .with_message(file.display().to_string())
 }
 
-/// The files themselves, and those in folders, in order of name.
+/// Returns the files, and the recordings in the folders in order of name. An error if a folder has no
+/// recording.
 fn find_recordings(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {
@@ -328,7 +332,7 @@ mod tests {
     use crate::audio::recording;
     use crate::engine::recognizer::ScriptedRecognizer;
 
-    /// What was written so far, for the test to look at.
+    /// A writer with contents that the test can read.
     #[derive(Clone, Default)]
     struct SharedBuffer(Arc<Mutex<Vec<u8>>>);
 
@@ -349,7 +353,7 @@ mod tests {
         }
     }
 
-    /// Both parties of a recorded call.
+    /// Returns the samples of both parties of a recorded call.
     fn call() -> Vec<Vec<f32>> {
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/calls");
         let mut channels: Vec<Vec<f32>> = ["cards_inbound.wav", "cards_outbound.wav"]
@@ -428,7 +432,7 @@ mod tests {
         std::fs::write(path, recording::wav_from_mulaw(&codes).unwrap()).unwrap();
     }
 
-    /// What one file gives: its transcript, and the complaint about it.
+    /// Transcribes one file; returns its transcript and the text of the error.
     fn transcribe_one(file: &Path, is_stopped: bool) -> (String, Option<String>) {
         let folder = tempfile::tempdir().unwrap();
         let args = args(&[file], folder.path());

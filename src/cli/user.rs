@@ -1,6 +1,6 @@
-//! `callburner user`: who may sign in, said to the database itself, whether a server runs on it or
-//! not. A password is typed unseen, or comes as one line on standard input; it is never a flag,
-//! which other users of the machine, and the shell's history, would see.
+//! `callburner user`: manages the users who can sign in. It changes the database directly, whether a server
+//! is running or not. A password is typed without echo, or read as one line from standard input. There is no
+//! flag for it, because other users of the machine, and the shell's history, would see it.
 
 use std::io::{self, IsTerminal, Read};
 
@@ -15,7 +15,7 @@ use crate::ids::user_name;
 use crate::limits;
 use crate::store::{Role, Store, User};
 
-/// Say who may sign in.
+/// Manage the users who can sign in.
 #[derive(Debug, clap::Args)]
 pub(super) struct UserArgs {
     #[command(subcommand)]
@@ -26,38 +26,39 @@ pub(super) struct UserArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum UserCommand {
-    /// Add a user; the first one becomes an admin.
+    /// Add a user; the first user becomes an admin.
     Add {
-        /// What is typed to sign in.
+        /// Name that the user signs in with.
         name: String,
-        /// May everything, not only call and see own calls.
+        /// Make the user an admin, who has all permissions. Other users can only place calls and see their
+        /// own calls.
         #[arg(long)]
         admin: bool,
-        /// The user typed the password, and keeps it. Without this, everyone but the first user has to
-        /// choose another at the first sign-in.
+        /// Keep this password, because the user typed it. Without this flag, every user except the first must
+        /// choose another password at the first sign-in.
         #[arg(long)]
         permanent: bool,
     },
-    /// Show who may sign in.
+    /// List the users who can sign in.
     List,
-    /// Give a user a new password; signs them out everywhere, and ends their API tokens.
+    /// Set a new password for a user. This signs the user out everywhere and revokes their API tokens.
     Passwd {
-        /// Who.
+        /// Name of the user.
         name: String,
-        /// The user typed the password, and keeps it. Without this, another has to be chosen at the
-        /// next sign-in.
+        /// Keep this password, because the user typed it. Without this flag, the user must choose another
+        /// password at the next sign-in.
         #[arg(long)]
         permanent: bool,
     },
-    /// Take a user's second factor away, who lost it: the password alone signs them in, until they
-    /// set another up. Signs them out everywhere.
+    /// Remove the second factor of a user who lost it. The user then signs in with only the password, until
+    /// they set up another factor. This signs the user out everywhere.
     ResetFactor {
-        /// Who.
+        /// Name of the user.
         name: String,
     },
-    /// Remove a user; their calls stay, for admins only.
+    /// Remove a user. Their calls are kept, and only admins can see them.
     Remove {
-        /// Who.
+        /// Name of the user.
         name: String,
     },
 }
@@ -69,7 +70,7 @@ pub(super) async fn run(args: UserArgs) -> anyhow::Result<()> {
     cli::print_stdout(&text)
 }
 
-/// Does what was asked, and returns what to print.
+/// Runs the command and returns its output.
 async fn run_command(
     store: &Store,
     command: UserCommand,
@@ -96,7 +97,7 @@ async fn run_command(
                 store.add_first_user(&name, &hash, now).await?
             };
             log_change(store, "user_added", &user, now).await?;
-            let text = format!("{} may sign in, as {}\n", user.name, role_name(&user));
+            let text = format!("{} can sign in, as {}\n", user.name, role_name(&user));
             Ok(text + temporary_notice(user.password_is_temporary))
         }
         UserCommand::List => {
@@ -127,19 +128,19 @@ async fn run_command(
             }
             store.close_sessions(user.id).await?;
             log_change(store, "second_factor_reset", &user, now).await?;
-            Ok(format!("{} signs in with the password alone\n", user.name))
+            Ok(format!("{} signs in with only the password\n", user.name))
         }
         UserCommand::Remove { name } => {
             let user = find_user(store, &name).await?;
             store.remove_user(user.id).await?;
             log_change(store, "user_removed", &user, now).await?;
-            Ok(format!("{} may not sign in any more\n", user.name))
+            Ok(format!("{} can no longer sign in\n", user.name))
         }
     }
 }
 
-/// Writes down what was done here: whoever may do it could also take the entry out, and a mistake is told
-/// from an attack all the same.
+/// Writes an audit entry for a change on the command line. A person who can run this command could also
+/// delete the entry, but it distinguishes a mistake from an attack.
 async fn log_change(store: &Store, kind: &str, about: &User, now: UtcTime) -> anyhow::Result<()> {
     let detail = format!("user {}, on the command line", about.id.0);
     store.log(None, kind, &detail, None, now).await?;
@@ -157,10 +158,10 @@ async fn hash_password(password: Password, name: &str) -> anyhow::Result<String>
     Ok(PasswordHashPool::default().hash(password).await?)
 }
 
-/// What else to say of a password.
+/// Returns the notice about a temporary password; otherwise an empty string.
 fn temporary_notice(is_temporary: bool) -> &'static str {
     if is_temporary {
-        "the password is temporary: another has to be chosen at the next sign-in\n"
+        "the password is temporary: the user must choose another at the next sign-in\n"
     } else {
         ""
     }
@@ -173,7 +174,8 @@ fn role_name(user: &User) -> &'static str {
     }
 }
 
-/// From a terminal twice, unseen; else one line of standard input.
+/// Reads a password twice from the terminal without echo; without a terminal, reads one line of standard
+/// input.
 fn ask_for_password() -> anyhow::Result<Password> {
     if !io::stdin().is_terminal() {
         return read_password(io::stdin());
@@ -184,15 +186,16 @@ fn ask_for_password() -> anyhow::Result<Password> {
         terminal.read_secure_line()
     };
     let password = ask("New password: ")?;
-    if password != ask("Once more: ")? {
-        bail!("the two are not the same");
+    if password != ask("Repeat the password: ")? {
+        bail!("the two passwords differ");
     }
     Ok(password.into())
 }
 
-/// The first line of `input`, without its end.
+/// Returns the first line of `input` without its line ending. An error if it is not UTF-8.
 fn read_password(input: impl Read) -> anyhow::Result<Password> {
-    // One byte more than a password may have, and the line's end: what is too long stays so.
+    // One byte more than the longest password, plus the line ending, so that a password that is too long is
+    // detected.
     let mut bytes = Vec::new();
     let most = limits::PASSWORD_BYTES_MAX as u64 + 3;
     input.take(most).read_to_end(&mut bytes)?;
@@ -251,9 +254,9 @@ mod tests {
     async fn the_first_user_is_an_admin_and_the_list_shows_who_is_there() {
         let store = store().await;
         let text = run_typed(&store, add("Alice"), GOOD).await.unwrap();
-        assert_eq!(text, "Alice may sign in, as admin\n");
+        assert_eq!(text, "Alice can sign in, as admin\n");
         let text = run_typed(&store, add("bob"), GOOD).await.unwrap();
-        assert!(text.starts_with("bob may sign in, as user\nthe password is temporary"));
+        assert!(text.starts_with("bob can sign in, as user\nthe password is temporary"));
         let temporary = store.users().await.unwrap();
         let temporary: Vec<bool> = temporary.iter().map(|u| u.password_is_temporary).collect();
         assert_eq!(temporary, [false, true]);
@@ -322,7 +325,7 @@ mod tests {
         let unknown = run_typed(&store, remove("carol"), "").await.unwrap_err();
         assert_eq!(unknown.to_string(), "there is no user carol");
         let text = run_typed(&store, remove("bob"), "").await.unwrap();
-        assert_eq!(text, "bob may not sign in any more\n");
+        assert_eq!(text, "bob can no longer sign in\n");
         assert_eq!(store.users().await.unwrap().len(), 1);
     }
 
@@ -340,7 +343,7 @@ mod tests {
         set.await.unwrap();
         store.open_session(&[7; 32], user.id, now()).await.unwrap();
         let text = run_typed(&store, reset(), "").await.unwrap();
-        assert_eq!(text, "alice signs in with the password alone\n");
+        assert_eq!(text, "alice signs in with only the password\n");
         let (user, _) = store.credentials("alice").await.unwrap().unwrap();
         assert!(!user.has_second_factor);
         assert_eq!(store.recovery_codes_left(user.id).await.unwrap(), 0);
@@ -353,7 +356,7 @@ mod tests {
             let read = read_password(input).unwrap();
             password::check_strength(&read, name)
         };
-        // The user's name is refused as a password, which shows what was read.
+        // A password equal to the user's name is refused, which shows the text that was read.
         for input in ["correct horse", "correct horse\n", "correct horse\r\nmore"] {
             let seen = check(input.as_bytes(), GOOD);
             assert_eq!(seen, Err(WeakPassword::IsName), "{input:?}");

@@ -1,32 +1,32 @@
-//! Whether confidences mean something: of the words that were given 70 %, seven in ten should be
+//! Measures the calibration of confidences: of the words with a confidence of 70 %, seven in ten should be
 //! right. Pure: no I/O.
 
 use serde::Serialize;
 
 use crate::eval::normalise;
 
-/// Bins of equal width between 0 and 1.
+/// Number of bins of equal width between 0 and 1.
 const BIN_COUNT: usize = 10;
 
-/// Words by their confidence, and how many of them were right.
+/// Words by confidence, and how many of them were right.
 #[derive(Debug, Clone, Default)]
 pub struct ConfidenceCalibration {
     bins: [CalibrationBin; BIN_COUNT],
 }
 
-/// The words of one bin.
+/// Words of one bin.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct CalibrationBin {
-    /// How many there were.
+    /// Number of words.
     pub words: u64,
-    /// How many of them were said.
+    /// Number of words that are in the reference.
     pub right: u64,
-    /// The sum of their confidences.
+    /// Sum of the words' confidences.
     pub confidence: f64,
 }
 
 impl ConfidenceCalibration {
-    /// Takes one file in: what was said, and each word that was heard with its confidence.
+    /// Adds one file: its reference, and each recognised word with its confidence.
     pub fn add_file<'a>(
         &mut self,
         reference: &str,
@@ -50,14 +50,14 @@ impl ConfidenceCalibration {
         }
     }
 
-    /// The bins that have words, each with the confidence that it begins at.
+    /// Returns the bins with words, each with its lower bound of confidence.
     pub fn bins(&self) -> impl Iterator<Item = (f64, CalibrationBin)> {
         let from = (0..).map(|n| f64::from(n) / BIN_COUNT as f64);
         from.zip(self.bins).filter(|(_, bin)| bin.words > 0)
     }
 
-    /// The expected calibration error: how far confidence and share of right words are apart, on
-    /// the mean over all words. Source: Guo et al. 2017, arXiv:1706.04599. `None` without words.
+    /// Returns the expected calibration error: the distance between confidence and share of right words,
+    /// averaged over all words (Guo et al. 2017, arXiv:1706.04599). `None` without words.
     pub fn expected_error(&self) -> Option<f64> {
         let words: u64 = self.bins.iter().map(|bin| bin.words).sum();
         let apart = |bin: &CalibrationBin| (bin.confidence - bin.right as f64).abs();
@@ -65,8 +65,8 @@ impl ConfidenceCalibration {
     }
 }
 
-/// For each heard word, whether it was said, in the order of what was said (a longest common
-/// subsequence).
+/// Returns for each recognised word whether it is in the reference, in the order of the reference (a longest
+/// common subsequence).
 fn match_words(reference: &[&str], hypothesis: &[String]) -> Vec<bool> {
     let mut longest = vec![vec![0_u32; hypothesis.len() + 1]; reference.len() + 1];
     for (n, reference) in reference.iter().enumerate().rev() {

@@ -1,11 +1,10 @@
-//! Finds how much can be borne: twice as much each time until it is too much, then between.
-//! Pure: no I/O.
+//! Finds the largest value that is sustained: doubles it until it is too large, then bisects. Pure: no I/O.
 
-/// Steps between the most that was borne and the least that was not become no finer than this
-/// share of the former.
+/// Precision of the result: the search ends when the smallest failed value exceeds the largest sustained one
+/// by at most this share of the latter.
 const STEP_SHARE: f64 = 0.1;
 
-/// A search for the most that is borne.
+/// A search for the largest sustained value.
 #[derive(Debug, Clone)]
 pub struct CapacitySearch {
     first: usize,
@@ -14,17 +13,17 @@ pub struct CapacitySearch {
     failed_min: Option<usize>,
 }
 
-/// What to do next.
+/// Next step of a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NextStep {
-    /// Try this many.
+    /// Try this value, then call [`CapacitySearch::record_result`].
     Try(usize),
-    /// It is found.
+    /// The search is complete.
     Done,
 }
 
 impl CapacitySearch {
-    /// Begins at `first` and never tries more than `most`.
+    /// Creates a search that starts at `first` and tries no value above `most`.
     pub fn new(first: usize, most: usize) -> Self {
         Self {
             first: first.clamp(1, most.max(1)),
@@ -34,7 +33,7 @@ impl CapacitySearch {
         }
     }
 
-    /// What to try next.
+    /// Returns the next step.
     pub fn next_step(&self) -> NextStep {
         let count = match (self.sustained_max, self.failed_min) {
             (None, None) => self.first,
@@ -54,7 +53,7 @@ impl CapacitySearch {
         NextStep::Try(count)
     }
 
-    /// Whether so many were borne.
+    /// Records whether `count` was sustained.
     pub fn record_result(&mut self, count: usize, is_sustained: bool) {
         if is_sustained {
             self.sustained_max = self.sustained_max.max(Some(count));
@@ -63,7 +62,7 @@ impl CapacitySearch {
         }
     }
 
-    /// The most that were borne.
+    /// Returns the largest value that was sustained; `None` before there is one.
     pub fn sustained_max(&self) -> Option<usize> {
         self.sustained_max
     }
@@ -73,7 +72,7 @@ impl CapacitySearch {
 mod tests {
     use super::*;
 
-    /// What is found where up to `limit` are borne, and how many were tried.
+    /// Searches where values up to `limit` are sustained; returns the result and the values that were tried.
     fn found(first: usize, most: usize, limit: usize) -> (Option<usize>, Vec<usize>) {
         let mut search = CapacitySearch::new(first, most);
         let mut tried = Vec::new();

@@ -1,17 +1,17 @@
-//! How soon words arrive and how steady they are: what listeners received against what was said
-//! and when. Pure: no I/O, no clock; all times are milliseconds on the call's clock.
+//! Latency and steadiness of live transcripts: compares the events that listeners received with the reference
+//! utterances. Pure: no I/O, no clock; all times are milliseconds on the call's clock.
 //!
-//! The truth is cut into utterances by people, what arrives is cut into segments by the engine,
-//! and neither has to respect the other. The two meet as follows, track by track:
+//! People divide the reference into utterances, the engine divides its output into segments, and the two need
+//! not match. For each track they are matched as follows:
 //!
-//! - A segment *covers* an utterance when they share [`SHARED_MS_MIN`] or half of the shorter one.
-//! - A segment *ends* an utterance when it covers it and contains its end, give or take
-//!   [`END_TOLERANCE_MS`]; of several the latest one. Where none contains the end, the latest that
-//!   covers it. An utterance's final time is the arrival of the segment that ends it.
-//! - A segment's *end of speech* is the end of the last utterance that it ends. Segments that end
-//!   none (the middle of a long utterance) have no final latency.
-//! - A segment's *start of speech* is the start of the first utterance that it is the first to
-//!   cover. Segments that only go on with an utterance have no first-words latency.
+//! - A segment *covers* an utterance if they share [`SHARED_MS_MIN`], or half of the shorter one.
+//! - A segment *ends* an utterance if it covers it and contains its end, within [`END_TOLERANCE_MS`]; of
+//!   several segments, the latest. If no segment contains the end, the latest that covers the utterance ends
+//!   it. An utterance's final time is the arrival of the segment that ends it.
+//! - A segment's *end of speech* is the end of the last utterance that it ends. A segment that ends no
+//!   utterance (the middle of a long one) has no final latency.
+//! - A segment's *start of speech* is the start of the first utterance that it is the first to cover. A
+//!   segment that only continues an utterance has no first-words latency.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,44 +23,43 @@ use crate::eval::wer;
 use crate::ids::{SegmentId, Track};
 use crate::transcript::{Event, Partial, Segment};
 
-/// Common time that makes a segment and an utterance belong together. Lower, and the padding of
-/// one segment claims its neighbour's words; higher, and a cut-off last word finds no segment.
+/// Shortest overlap of a segment and an utterance that match. With a lower value, the padding of one segment
+/// claims its neighbour's words; with a higher value, a cut-off last word matches no segment.
 pub const SHARED_MS_MIN: u64 = 300;
 
-/// How far the end of a segment may be before the true end of its words. Voice detectors miss
-/// soft last sounds by about this much.
+/// Longest time by which a segment may end before the true end of its words. Voice detectors miss soft last
+/// sounds by about this much.
 pub const END_TOLERANCE_MS: u64 = 250;
 
-/// Reference utterances up to this length may be missed without a word: the promise is for longer
-/// ones.
+/// Longest reference utterance that may have no words: the target is for longer ones.
 pub const MISSABLE_MS_MAX: u64 = 500;
 
-/// Something that a listener received.
+/// An event that a listener received.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReceivedEvent {
-    /// When it arrived.
+    /// Time of its arrival.
     pub at_ms: u64,
-    /// What it was; only partials, segments and snapshots count.
+    /// The event; only partials, segments and snapshots count.
     pub event: Event,
 }
 
-/// A distribution of milliseconds. Percentiles are nearest-rank: the smallest value that at least
-/// that share of all values does not exceed, so each is a value that was measured. Negative
-/// values are possible: a final can arrive before the reference thinks that speech has ended.
+/// A distribution of milliseconds. Percentiles are nearest-rank: the smallest value that at least that share
+/// of all values does not exceed, so each is a measured value. Values can be negative: a final can arrive
+/// before the end of speech in the reference.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LatencyStats {
-    /// How many values.
+    /// Number of values.
     pub count: usize,
-    /// Their mean.
+    /// Mean.
     pub mean_ms: f64,
-    /// Half of them are no larger.
+    /// 50th percentile.
     pub p50_ms: i64,
-    /// 95 of 100.
+    /// 95th percentile.
     pub p95_ms: i64,
-    /// 99 of 100.
+    /// 99th percentile.
     pub p99_ms: i64,
-    /// The largest.
+    /// Largest value.
     pub max_ms: i64,
 }
 
@@ -77,7 +76,7 @@ impl fmt::Display for LatencyStats {
 }
 
 impl LatencyStats {
-    /// Of `values` in any order; `None` of none.
+    /// Computes the distribution of `values` in any order; `None` if there are no values.
     pub fn from_values(mut values: Vec<i64>) -> Option<Self> {
         values.sort_unstable();
         let max_ms = *values.last()?;
@@ -93,55 +92,55 @@ impl LatencyStats {
     }
 }
 
-/// Where the time from the end of speech to the final went. For each segment the three add up to
-/// its final latency.
+/// Parts of the time from the end of speech to the final. For each segment, the three parts add up to its
+/// final latency.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LatencyBreakdown {
-    /// From the true end of speech to the end that the engine put on the segment.
+    /// From the true end of speech to the end of the segment as the engine reports it.
     pub end_error: Option<LatencyStats>,
-    /// From there to publication, by the engine's own account (`latencyMs`).
+    /// From the end of the segment to its publication, as the engine reports it (`latencyMs`).
     pub engine: Option<LatencyStats>,
     /// From publication to arrival.
     pub delivery: Option<LatencyStats>,
 }
 
-/// What was measured on one call or several.
+/// Measurements of one or more calls.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LatencyReport {
-    /// Reference utterances.
+    /// Number of reference utterances.
     pub utterances: usize,
-    /// Segments that arrived.
+    /// Number of segments that arrived.
     pub segments: usize,
-    /// Start of speech → first partial with words, over segments that had one.
+    /// Start of speech to the first partial with words, over segments with such a partial.
     pub first_partial: Option<LatencyStats>,
-    /// Start of speech → first words, be they partial or final, over all segments.
+    /// Start of speech to the first words, partial or final, over all segments.
     pub first_words: Option<LatencyStats>,
-    /// End of speech → arrival of the final.
+    /// End of speech to the arrival of the final.
     pub final_words: Option<LatencyStats>,
-    /// The parts of that.
+    /// Parts of `final_words`.
     pub breakdown: LatencyBreakdown,
-    /// How far off, either way, the first word's start and the last word's end are, over the segments
-    /// that begin an utterance and those that end one.
+    /// Absolute error of the first word's start and of the last word's end, over the segments that start an
+    /// utterance and those that end one.
     pub word_times: Option<LatencyStats>,
     /// Reference utterances longer than [`MISSABLE_MS_MAX`] for which no words arrived.
     pub missing: Vec<MissingUtterance>,
-    /// Words of partials that the next partial, or the final, replaced or took back.
+    /// Words of partials that the next partial, or the final, replaced or removed.
     pub revised_words: u64,
     /// Words of finals.
     pub settled_words: u64,
-    /// The first over the second, "unstable partial word ratio" (Shangguan et al. 2020,
-    /// <https://arxiv.org/abs/2006.01416>); letter case and punctuation don't count.
+    /// `revised_words` divided by `settled_words`: the "unstable partial word ratio" (Shangguan et al. 2020,
+    /// <https://arxiv.org/abs/2006.01416>). Letter case and punctuation do not count.
     pub unstable_partial_word_ratio: Option<f64>,
-    /// Times that text which had been called stable changed or went, in a later partial or in the
-    /// final, and times that a final came again with other words. Must be 0.
+    /// Number of times that stable text changed or disappeared, in a later partial or in the final, and that
+    /// a final arrived again with other words. Must be 0.
     pub retractions: u64,
-    /// Partials that said what the one before had said.
+    /// Partials that were equal to the one before.
     pub duplicate_partials: u64,
-    /// Partials of a segment whose final had arrived. Must be 0.
+    /// Partials of a segment that arrived after its final. Must be 0.
     pub partials_after_final: u64,
-    /// Segments that partials announced and no final followed.
+    /// Segments with partials, but without a final.
     pub without_final: u64,
 }
 
@@ -149,17 +148,17 @@ pub struct LatencyReport {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MissingUtterance {
-    /// Its track.
+    /// Track of the utterance.
     pub track: Track,
-    /// Where it begins.
+    /// Start of the utterance.
     pub start_ms: u64,
-    /// Where it ends.
+    /// End of the utterance.
     pub end_ms: u64,
-    /// What was said.
+    /// Text of the reference.
     pub text: String,
 }
 
-/// The measurements of several calls, so that percentiles are taken over all their segments.
+/// Measurements of several calls, kept so that percentiles are taken over all their segments.
 #[derive(Debug, Clone, Default)]
 pub struct LatencyTally {
     report: LatencyReport,
@@ -173,7 +172,8 @@ pub struct LatencyTally {
 }
 
 impl LatencyTally {
-    /// Takes one call in: its truth, and what one listener received, in order of arrival.
+    /// Adds one call: its reference utterances, and the events that one listener received, in order of
+    /// arrival.
     pub fn add_call(&mut self, truth: &[ScriptUtterance], received: &[ReceivedEvent]) {
         let mut histories = BTreeMap::<SegmentId, SegmentHistory>::new();
         for received in received {
@@ -196,7 +196,7 @@ impl LatencyTally {
         }
     }
 
-    /// The figures over everything taken in so far.
+    /// Returns the measurements of all calls so far.
     pub fn report(&self) -> LatencyReport {
         let mut report = self.report.clone();
         report.first_partial = LatencyStats::from_values(self.first_partial.clone());
@@ -229,7 +229,7 @@ impl LatencyTally {
                 for segment in segments {
                     self.add_segment(histories, at_ms, segment);
                 }
-                // A snapshot repeats what this listener may have already; that is no duplicate.
+                // A snapshot repeats partials that this listener may have; these are no duplicates.
                 let known = |p: &Partial, histories: &BTreeMap<SegmentId, SegmentHistory>| {
                     histories
                         .get(&p.segment_id)
@@ -294,7 +294,7 @@ impl LatencyTally {
         history.final_segment = Some((at_ms, segment.clone()));
     }
 
-    /// One track: `truth` and `histories` in order of time.
+    /// Matches the utterances and segments of one track, both in order of time.
     fn match_track(&mut self, truth: &[&ScriptUtterance], histories: &[FinalSegment<'_>]) {
         let mut speech_ends = BTreeMap::<usize, u64>::new();
         let mut speech_starts = BTreeMap::<usize, u64>::new();
@@ -356,7 +356,7 @@ impl From<&ScriptUtterance> for MissingUtterance {
     }
 }
 
-/// What has been heard of one segment.
+/// Events that were received for one segment.
 #[derive(Debug, Default)]
 struct SegmentHistory {
     first_partial_ms: Option<u64>,
@@ -401,7 +401,7 @@ fn covers_utterance(segment: &Segment, utterance: &ScriptUtterance) -> bool {
     shared > 0 && (shared >= SHARED_MS_MIN || 2 * shared >= shorter)
 }
 
-/// Which of the segments that cover `utterance` ends it.
+/// Returns the index of the segment, among those that cover `utterance`, that ends it.
 fn ending_segment(
     utterance: &ScriptUtterance,
     covering: &[usize],
@@ -427,7 +427,7 @@ fn split_words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
-/// How many words of `before` the text `now` replaced or took back.
+/// Returns the number of words of `before` that `now` replaced or removed.
 fn count_revised(before: &[String], now: &[String]) -> u64 {
     let plain = |words: &[String]| -> Vec<String> {
         let letters = |word: &String| {
@@ -626,7 +626,11 @@ mod tests {
         ];
         let report = measure_latency(&truth, &received);
         assert_eq!(only(report.final_words), 450);
-        assert_eq!(only(report.first_partial), 700, "segment 3 only goes on");
+        assert_eq!(
+            only(report.first_partial),
+            700,
+            "segment 3 only continues it"
+        );
         assert_eq!(report.segments, 3);
     }
 

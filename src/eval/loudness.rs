@@ -1,4 +1,4 @@
-//! Words that were left out, by how loud they were said. Pure: no I/O, no state but its sums.
+//! Counts missed words by the loudness of speech. Pure: no I/O, no state except sums.
 
 use std::collections::BTreeMap;
 
@@ -9,25 +9,25 @@ use crate::eval::wer::WordErrors;
 /// Width of one level in dB.
 const LEVEL_WIDTH_DB: f64 = 6.0;
 
-/// What was left out, level by level.
+/// Word errors by level.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct LoudnessTable {
-    /// From the lower end of each level, in dB of full scale.
+    /// Levels by their lower bound in dB of full scale.
     levels: BTreeMap<i64, LoudnessLevel>,
 }
 
-/// What was said at one level.
+/// Recordings of one level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LoudnessLevel {
-    /// Recordings.
+    /// Number of recordings.
     pub files: u64,
-    /// Their words.
+    /// Word errors of the recordings.
     pub errors: WordErrors,
 }
 
 impl LoudnessTable {
-    /// Takes one recording in, whose speech is as loud as `db`.
+    /// Adds a recording with its word errors; `db` is the loudness of its speech in dB of full scale.
     pub fn add_recording(&mut self, db: f64, errors: WordErrors) {
         let from = (db / LEVEL_WIDTH_DB).floor() * LEVEL_WIDTH_DB;
         let level = self.levels.entry(from as i64).or_default();
@@ -35,7 +35,7 @@ impl LoudnessTable {
         level.errors += errors;
     }
 
-    /// A line for each level, the loudest first; no lines without recordings.
+    /// Formats a row for each level, the loudest first; empty without recordings.
     pub fn format_rows(&self) -> Vec<String> {
         let line = |(from, level): (&i64, &LoudnessLevel)| {
             let errors = level.errors;

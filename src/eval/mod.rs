@@ -1,6 +1,6 @@
-//! What the engine is measured with: scripts of calls whose words are known, the word error rate,
-//! and the latency and steadiness of what listeners receive. Knows transcripts and ids, and has
-//! never heard of engines, sockets or samples.
+//! Measures for the engine: scripts of calls with known text, the word error rate, and the latency and
+//! steadiness of the events that listeners receive. Depends on transcripts and ids, but not on engines,
+//! sockets or samples.
 
 pub mod calibration;
 pub mod capacity_search;
@@ -39,7 +39,7 @@ mod tests {
         files
     }
 
-    /// The μ-law bytes of a WAV of 8 kHz, mono.
+    /// Returns the μ-law bytes of a mono WAV file at 8 kHz.
     fn mulaw(path: &Path) -> Vec<u8> {
         let wav = fs::read(path).unwrap();
         let u32_at = |at: usize| u32::from_le_bytes(wav[at..at + 4].try_into().unwrap());
@@ -57,7 +57,7 @@ mod tests {
         wav[at + 8..at + 8 + u32_at(at + 4) as usize].to_vec()
     }
 
-    /// Mean power of μ-law bytes, from the exponents alone: good to a factor of two.
+    /// Estimates the mean power of μ-law bytes from the exponents only, to a factor of two.
     fn rough_power(mulaw: &[u8]) -> f64 {
         let power = |b: &u8| 4.0_f64.powi(i32::from(!b >> 4 & 7));
         mulaw.iter().map(power).sum::<f64>() / mulaw.len() as f64
@@ -110,7 +110,7 @@ mod tests {
                     (audio.len() as f64 / 8_000.0 - script.seconds).abs() < 0.01,
                     "{wav:?}"
                 );
-                assert!(!script.track_text(track).is_empty(), "{wav:?} says nothing");
+                assert!(!script.track_text(track).is_empty(), "{wav:?} has no text");
                 let of_track: Vec<_> = script.truth.iter().filter(|u| u.track == track).collect();
                 for pair in of_track.windows(2) {
                     assert!(

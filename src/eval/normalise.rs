@@ -1,18 +1,18 @@
-//! Whisper's English text normalisation, so that a word error rate here can stand beside published
-//! ones. Pure: no I/O, no state.
+//! Whisper's English text normalisation, so that word error rates can be compared with published ones. Pure:
+//! no I/O, no state.
 //!
-//! The algorithm is that of appendix C of "Robust Speech Recognition via Large-Scale Weak
-//! Supervision" (Radford et al. 2022, <https://arxiv.org/abs/2212.04356>), with its oddities:
-//! "one second" becomes `12nd` and "oh" becomes `0` on both sides, so neither costs a word.
-//! `fixtures/normalise.tsv` holds cases whose expected side comes from the reference program.
+//! The algorithm is that of appendix C of "Robust Speech Recognition via Large-Scale Weak Supervision"
+//! (Radford et al. 2022, <https://arxiv.org/abs/2212.04356>), with its oddities: "one second" becomes `12nd`
+//! and "oh" becomes `0`, but on both sides, so neither counts as an error. `fixtures/normalise.tsv` has cases
+//! with results from the reference program.
 
 use crate::eval::numbers;
 use crate::eval::spelling;
 
-/// The words of `text` as they are compared: lower case, no punctuation, no fillers, contractions
-/// written out, numbers as digits, American spelling; single spaces between them, none around.
+/// Returns the words of `text` in the form in which they are compared: lower case, no punctuation, no
+/// fillers, expanded contractions, numbers as digits, American spelling, separated by single spaces.
 ///
-/// Letters outside the Latin script pass as they are; Whisper's own strips their accents too.
+/// Letters outside the Latin script are unchanged; Whisper's own normaliser strips their accents too.
 pub fn normalise_english(text: &str) -> String {
     let text = text.to_lowercase();
     let text = remove_asides(&text);
@@ -31,7 +31,7 @@ pub fn normalise_english(text: &str) -> String {
 /// Sounds that are not words.
 const FILLERS: [&str; 6] = ["hmm", "mm", "mhm", "mmm", "uh", "um"];
 
-/// Whole words and what they stand for; a title parts from what is glued to it (`mr.5`).
+/// Whole words and their expansions. A title is also separated from text that directly follows it (`mr.5`).
 const WHOLE_WORDS: [(&str, &str); 39] = [
     ("won't", "will not"),
     ("can't", "can not"),
@@ -74,7 +74,7 @@ const WHOLE_WORDS: [(&str, &str); 39] = [
     ("esq", "esquire "),
 ];
 
-/// Ends of words and what they stand for; perfect tenses before the rest, since `'s` alone is "is".
+/// Endings of words and their expansions; perfect tenses first, because any other `'s` means "is".
 const WORD_ENDINGS: [(&str, &str); 14] = [
     ("'d been", " had been"),
     ("'s been", " has been"),
@@ -92,11 +92,11 @@ const WORD_ENDINGS: [(&str, &str); 14] = [
     ("'m", " am"),
 ];
 
-/// Signs that mean something beside a digit, and so outlive the other symbols.
+/// Signs with a meaning beside a digit, which are kept when other symbols are removed.
 const SIGNS: [char; 6] = ['.', '%', '$', '¢', '€', '£'];
 
-/// Latin letters and digits in disguise, and what is under it (Unicode's compatibility
-/// decomposition without its marks, and the few letters that have none).
+/// Variants of Latin letters and digits, and their plain forms (Unicode's compatibility decomposition without
+/// its marks, and the few letters without a decomposition).
 const LETTER_FOLDS: [(&str, &str); 43] = [
     ("àáâãäåāăąǎªạả", "a"),
     ("æǽ", "ae"),
@@ -143,12 +143,12 @@ const LETTER_FOLDS: [(&str, &str); 43] = [
     ("…", "..."),
 ];
 
-/// Python's `\w`, near enough.
+/// Whether a character matches Python's `\w`, approximately.
 pub(super) fn is_word_char(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// Replaces whole words (runs of letters, digits and underscores) for which `swap` has an answer.
+/// Replaces whole words (runs of letters, digits and underscores) for which `swap` returns a replacement.
 pub(super) fn map_words<'s>(text: &str, swap: impl Fn(&str) -> Option<&'s str>) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -167,8 +167,8 @@ pub(super) fn map_words<'s>(text: &str, swap: impl Fn(&str) -> Option<&'s str>) 
     out
 }
 
-/// Drops `[…]` and `<…>` (a bracket of either kind closes either kind), and `(…)` with something in
-/// it: what transcribers write beside the words.
+/// Removes `[…]` and `<…>` (a bracket of either kind closes either kind), and `(…)` that is not empty: notes
+/// that transcribers write beside the words.
 fn remove_asides(text: &str) -> String {
     let text = drop_enclosed(text, &['[', '<'], &[']', '>'], 0);
     drop_enclosed(&text, &['('], &[')'], 1)
@@ -222,7 +222,7 @@ fn expand_contractions(text: &str) -> String {
     })
 }
 
-/// Replaces `short` where a word ends with it; with `whole`, only where a word begins with it too.
+/// Replaces `short` at the end of a word; with `whole`, only if it is the whole word.
 fn replace_at_end(text: &str, short: &str, long: &str, whole: bool) -> String {
     let mut out = String::with_capacity(text.len() + long.len());
     let mut from = 0;
@@ -247,7 +247,8 @@ fn replace_at_end(text: &str, short: &str, long: &str, whole: bool) -> String {
     out + &text[from..]
 }
 
-/// `1,000` to `1000`. A digit takes part in one pair only, so `1,2,3` keeps its second comma.
+/// Removes commas in numbers: `1,000` to `1000`. A digit belongs to one pair only, so `1,2,3` keeps its
+/// second comma.
 fn remove_commas_in_numbers(text: &str) -> String {
     let chars: Vec<char> = text.chars().collect();
     let digit = |at: usize| chars.get(at).is_some_and(char::is_ascii_digit);
@@ -264,13 +265,13 @@ fn remove_commas_in_numbers(text: &str) -> String {
     out
 }
 
-/// Full stops become spaces, decimal points stay. A stop takes what follows it along, so of two
-/// stops in a row the second one stays until [`remove_stray_signs`].
+/// Replaces full stops by spaces, and keeps decimal points. A full stop consumes the character after it, so
+/// the second of two in a row is kept until [`remove_stray_signs`].
 fn remove_full_stops(text: &str) -> String {
     replace_with_space(text, |c| c == '.', true)
 }
 
-/// Signs that no digit follows, and percent signs that no digit precedes, become spaces.
+/// Replaces signs without a digit after them, and percent signs without a digit before them, by spaces.
 fn remove_stray_signs(text: &str) -> String {
     let text = replace_with_space(text, |c| SIGNS.contains(&c) && c != '%', false);
     let mut out = String::with_capacity(text.len());
@@ -287,8 +288,8 @@ fn remove_stray_signs(text: &str) -> String {
     out
 }
 
-/// Puts a space for each `sign` that something other than a digit follows, and takes that
-/// something along; with `at_end`, also for a sign that nothing follows.
+/// Replaces each `sign` that a character other than a digit follows by a space, and copies that character;
+/// with `at_end`, also a sign at the end of the text.
 fn replace_with_space(text: &str, sign: impl Fn(char) -> bool, at_end: bool) -> String {
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
@@ -308,14 +309,14 @@ fn replace_with_space(text: &str, sign: impl Fn(char) -> bool, at_end: bool) -> 
     out
 }
 
-/// Strips accents; other marks, symbols and punctuation become spaces, but for [`SIGNS`].
+/// Strips accents, and replaces other marks, symbols and punctuation by spaces, except [`SIGNS`].
 fn keep_letters_and_signs(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_ascii_alphanumeric() || SIGNS.contains(&c) {
             out.push(c);
         } else if ('\u{300}'..='\u{36f}').contains(&c) {
-            // A combining accent: the letter before it is in place already.
+            // A combining accent: its letter is written already.
         } else if let Some((_, plain)) = LETTER_FOLDS
             .iter()
             .find(|(accented, _)| accented.contains(c))
@@ -360,7 +361,7 @@ mod tests {
     fn a_number_of_any_length_is_read() {
         let nines = "9".repeat(80);
         let product = normalise_english(&format!("{nines} thousand and one"));
-        // Only what is below a thousand is multiplied: 99…9000 + 999000 + 1.
+        // Only the part below a thousand is multiplied: 99…9000 + 999000 + 1.
         assert_eq!(product, format!("1{}998001", "0".repeat(74)));
         assert_eq!(normalise_english(&"nine ".repeat(500)), "9".repeat(500));
     }

@@ -1,13 +1,13 @@
-//! Spelled numbers to digits, the number part of [`super::normalise`]: "twenty one hundred and
-//! five dollars" becomes `$2105`. Pure: no I/O, no state.
+//! Converts spelled numbers to digits, the number part of [`super::normalise`]: "twenty one hundred and five
+//! dollars" to `$2105`. Pure: no I/O, no state.
 //!
-//! A reader goes through the words and holds at most one number that is still growing. Its state is
-//! the number as a whole ([`NumberValue::Whole`]), on which "hundred" multiplies and units add up, or as
-//! digits in a row ([`NumberValue::Digits`]), which only get longer ("one oh one", "three point five").
+//! A reader takes the words in order and holds at most one number that can grow. Its state is either a whole
+//! number ([`NumberValue::Whole`]), which "hundred" multiplies and units are added to, or a row of digits
+//! ([`NumberValue::Digits`]), which only gets longer ("one oh one", "three point five").
 
 use crate::eval::normalise;
 
-/// `text` (lower case, no punctuation but `.%$¢€£`) with its numbers as digits.
+/// Returns `text` (lower case, no punctuation except `.%$¢€£`) with its numbers as digits.
 pub(super) fn as_digits(text: &str) -> String {
     let text = halves_to_decimals(text);
     let text = separate_digits_from_letters(&text);
@@ -23,7 +23,7 @@ pub(super) fn as_digits(text: &str) -> String {
     })
 }
 
-/// What a word can do to a number.
+/// Effect of a word on a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum NumberWord {
     /// "oh", "o", "zero": a digit in a row.
@@ -40,15 +40,15 @@ enum NumberWord {
     EndingTen(u32, &'static str),
     /// "hundredth", "millions".
     EndingScale(u32, &'static str),
-    /// "minus": goes before the number that follows.
+    /// "minus": the sign of the number that follows.
     SignBefore(&'static str),
-    /// "dollars": goes before the number that came.
+    /// "dollars": the sign of the number before it, written in front.
     SignAfter(&'static str),
     /// "percent".
     Percent,
     /// "per": with "cent" after it, "percent".
     Per,
-    /// "and": silent within a number.
+    /// "and": ignored within a number.
     And,
     /// "double", "triple": this many of the digit that follows.
     Repeat(usize),
@@ -127,8 +127,8 @@ fn number_word(word: &str) -> Option<NumberWord> {
     Some(fixed)
 }
 
-/// Units, tens and scales with their regular endings. "nineth" and "eighth" are what the regular
-/// ending makes of nine and eight; "ninth" is no number to Whisper's normaliser, so not here.
+/// Parses units, tens and scales with their regular endings. "nineth" and "eighth" are the results of the
+/// regular ending for nine and eight; "ninth" is not a number to Whisper's normaliser, and so not here.
 fn regular_number_word(word: &str) -> Option<NumberWord> {
     for (unit, name) in (1..).zip(UNITS) {
         match word.strip_prefix(name) {
@@ -160,8 +160,8 @@ fn regular_number_word(word: &str) -> Option<NumberWord> {
     None
 }
 
-/// A number that may still grow. Decimal text rather than an integer type: callers of a speech
-/// engine have no largest number, and nothing here may overflow.
+/// A number that can grow. It is decimal text rather than an integer: the words of a transcript have no
+/// largest number, and nothing here may overflow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum NumberValue {
     /// No leading zeros, no point.
@@ -177,7 +177,7 @@ impl NumberValue {
         }
     }
 
-    /// Times ten to the power of `power`, if that is a whole number.
+    /// Multiplies by ten to the power of `power`; `None` if the result is not a whole number.
     fn scaled(&self, power: u32) -> Option<String> {
         let (whole, decimals) = self.text().split_once('.').unwrap_or((self.text(), ""));
         let decimals = decimals.trim_end_matches('0');
@@ -190,7 +190,7 @@ impl NumberValue {
     }
 }
 
-/// Without leading zeros.
+/// Removes leading zeros, except that of zero itself.
 fn strip_leading_zeros(digits: &str) -> String {
     let trimmed = digits.trim_start_matches('0');
     if trimmed.is_empty() {
@@ -200,7 +200,7 @@ fn strip_leading_zeros(digits: &str) -> String {
     }
 }
 
-/// The sum of two whole numbers.
+/// Adds two whole numbers.
 fn add_digits(a: &str, b: &str) -> String {
     let (mut a, mut b) = (a.bytes().rev(), b.bytes().rev());
     let mut digits = Vec::new();
@@ -217,7 +217,7 @@ fn add_digits(a: &str, b: &str) -> String {
     strip_leading_zeros(&digits.into_iter().rev().collect::<String>())
 }
 
-/// `12` or `12.5`.
+/// Whether a word is a number such as `12` or `12.5`.
 fn is_numeric(word: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     match word.split_once('.') {
@@ -276,7 +276,7 @@ impl<'w> NumberReader<'w> {
             .is_some_and(|word| is_numeric(word))
     }
 
-    /// Writes `text`, with the sign that waits for a number.
+    /// Writes `text` with the pending sign, and ends the number.
     fn emit(&mut self, text: &str) {
         let sign = self.sign.take().unwrap_or_default();
         self.value = None;
@@ -289,7 +289,7 @@ impl<'w> NumberReader<'w> {
         }
     }
 
-    /// Ends the number, if there is one, and passes the word on as it is.
+    /// Ends the number if there is one, and copies the word unchanged.
     fn pass_word(&mut self) {
         self.finish_number();
         self.emit(self.current_word());
@@ -375,7 +375,7 @@ impl<'w> NumberReader<'w> {
         self.value = Some(digits.scaled(0).map_or(digits, NumberValue::Whole));
     }
 
-    /// The number with a digit or a point after it. A whole zero is no beginning: it gives way.
+    /// Appends a digit or a point to the number. It replaces a whole zero.
     fn append_digits(&mut self, tail: &str) {
         let head = match &self.value {
             Some(NumberValue::Whole(zero)) if zero == "0" => "",
@@ -443,7 +443,7 @@ impl<'w> NumberReader<'w> {
         self.emit(&format!("{product}{suffix}"));
     }
 
-    /// `more`: how many words after this one belong to "percent".
+    /// Ends the number with `%`. `more` is the number of words after this one that belong to "percent".
     fn take_percent(&mut self, more: usize) {
         if let Some(value) = self.value.take() {
             self.emit(&format!("{}%", value.text()));
@@ -464,8 +464,7 @@ impl<'w> NumberReader<'w> {
     }
 }
 
-/// `whole` plus `part` where `whole` has `places` zeros to make room for it; otherwise the digits
-/// of both in a row.
+/// Adds `part` to `whole` if `whole` ends in `places` zeros; otherwise joins the digits of both.
 fn add_part(whole: &str, part: u32, places: usize) -> NumberValue {
     let head = whole.len().saturating_sub(places);
     if whole[head..].bytes().all(|b| b == b'0') {
@@ -475,7 +474,7 @@ fn add_part(whole: &str, part: u32, places: usize) -> NumberValue {
     }
 }
 
-/// Multiplies what stands below the thousands: 2300 by ten to the power of 6 is 2000 + 300,000,000.
+/// Multiplies the part below the thousands: 2300 by ten to the power of 6 is 2000 + 300,000,000.
 fn multiply_below_thousand(whole: &str, power: u32) -> String {
     let (thousands, rest) = whole.split_at(whole.len().saturating_sub(3));
     add_digits(
@@ -484,8 +483,8 @@ fn multiply_below_thousand(whole: &str, power: u32) -> String {
     )
 }
 
-/// "two and a half" to "two point five", where a number word comes before it. A half at the very
-/// beginning disappears, as in the original.
+/// Replaces "two and a half" by "two point five", for any number word. A half at the very start disappears,
+/// as in the original.
 fn halves_to_decimals(text: &str) -> String {
     let mut parts = vec![""];
     let mut rest = text;
@@ -519,7 +518,7 @@ fn halves_to_decimals(text: &str) -> String {
     parts.join(" ")
 }
 
-/// What stands before and after the first "and a half".
+/// Returns the text before and after the first "and a half"; `None` if there is no half.
 fn split_at_half(text: &str) -> Option<(&str, &str)> {
     let mut from = 0;
     while let Some(found) = text[from..].find("and") {
@@ -538,13 +537,13 @@ fn split_at_half(text: &str) -> Option<(&str, &str)> {
     None
 }
 
-/// `text` without the white space it begins with; `None` if it begins with none.
+/// Returns `text` without its leading white space; `None` if it has no such space.
 fn strip_leading_space(text: &str) -> Option<&str> {
     text.starts_with(char::is_whitespace)
         .then(|| text.trim_start())
 }
 
-/// `3pm` to `3 pm`, `a1` to `a 1`.
+/// Separates digits from letters: `3pm` to `3 pm`, `a1` to `a 1`.
 fn separate_digits_from_letters(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
     let mut last = ' ';
@@ -560,7 +559,7 @@ fn separate_digits_from_letters(text: &str) -> String {
     out
 }
 
-/// `4 th` back to `4th`, `1920 s` to `1920s`.
+/// Joins suffixes to their digits: `4 th` to `4th`, `1920 s` to `1920s`.
 fn join_suffixes(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for (index, c) in text.char_indices() {
@@ -581,7 +580,7 @@ fn join_suffixes(text: &str) -> String {
     out
 }
 
-/// `$2 and ¢5` to `$2.05`.
+/// Joins amounts and their cents: `$2 and ¢5` to `$2.05`.
 fn join_cents(text: &str) -> String {
     let words: Vec<&str> = text.split(' ').collect();
     let mut out: Vec<String> = Vec::with_capacity(words.len());
@@ -603,14 +602,15 @@ fn join_cents(text: &str) -> String {
     out.join(" ")
 }
 
-/// `word` if it ends with a currency sign and digits alone.
+/// Returns `word` if it ends with a currency sign that only digits follow.
 fn currency_amount(word: &str) -> Option<&str> {
     let digits = &word[word.rfind(['€', '£', '$'])?..];
     let digits = &digits[digits.chars().next()?.len_utf8()..];
     (!digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())).then_some(word)
 }
 
-/// The one or two digits that `text` begins with, and what follows them, which is no word.
+/// Parses the one or two digits at the start of `text`; also returns the rest. `None` if there are other
+/// numbers of digits, or if the rest continues the word.
 fn two_digits(text: &str) -> Option<(u32, &str)> {
     let length = text.bytes().take_while(u8::is_ascii_digit).count();
     let tail = &text[length..];
@@ -620,7 +620,8 @@ fn two_digits(text: &str) -> Option<(u32, &str)> {
     text[..length].parse().ok().map(|cents| (cents, tail))
 }
 
-/// `$0.50` to `¢50`. Any character may stand for the point, as in the original.
+/// Converts amounts below one: `$0.50` to `¢50`. Any character may be in place of the point, as in the
+/// original.
 fn format_lone_cents(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;

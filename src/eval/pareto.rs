@@ -1,7 +1,7 @@
-//! Which of several ways nobody need regret: none other gives better words for less. Pure: no I/O.
+//! Finds the Pareto front of word error rate and speed. Pure: no I/O.
 
-/// For each way, as its share of wrong words and its speed, whether no other is at least as good in
-/// both and better in one.
+/// Returns for each point (share of wrong words, speed) whether no other point is at least as good in both
+/// and better in one.
 pub fn pareto_front(points: &[(f64, f64)]) -> Vec<bool> {
     let beats = |a: &(f64, f64), b: &(f64, f64)| a.0 <= b.0 && a.1 >= b.1 && a != b;
     let is_best = |way| !points.iter().any(|other| beats(other, way));

@@ -1,5 +1,5 @@
-//! What is measured against: call scripts (who says what and when, on a call of two tracks) and
-//! manifests (folders of recordings with their words). Reads files; the parsing itself is pure.
+//! Reference data: call scripts (the text and times of each speaker, on a call of two tracks) and manifests
+//! (folders of recordings with their text). Reads files; the parsing itself is pure.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,8 +10,8 @@ use serde::Deserialize;
 
 use crate::ids::Track;
 
-/// Longest script or manifest that is read; an hour-long call's script is a tenth of it.
-/// Hit: [`ScriptError::TooLong`].
+/// Longest script or manifest that is read, in bytes; the script of an hour-long call has a tenth of it. Hit:
+/// [`ScriptError::TooLong`].
 pub const SCRIPT_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// Why a script, a manifest or their audio cannot be used.
@@ -22,43 +22,43 @@ pub enum ScriptError {
     Unreadable {
         /// The file.
         file: PathBuf,
-        /// What the system said.
+        /// Error of the system.
         source: io::Error,
     },
     /// The file is longer than [`SCRIPT_BYTES_MAX`].
-    #[error("{} has {bytes} bytes; a script or manifest may have {SCRIPT_BYTES_MAX}", file.display())]
+    #[error("{} has {bytes} bytes; at most {SCRIPT_BYTES_MAX} are allowed", file.display())]
     TooLong {
         /// The file.
         file: PathBuf,
-        /// Its length.
+        /// Length of the file.
         bytes: u64,
     },
-    /// A line says something that cannot be.
+    /// A line is invalid.
     #[error("{}, line {line}: {problem}", file.display())]
     Line {
         /// The file.
         file: PathBuf,
-        /// The line, from 1.
+        /// Number of the line, from 1.
         line: usize,
-        /// What is wrong with it, and what would be right.
+        /// Problem, and the expected form.
         problem: String,
     },
-    /// The script is well-formed, but one of its utterances cannot be.
+    /// The script is well-formed, but one of its utterances is invalid.
     #[error("{}, truth entry {entry}: {problem}", file.display())]
     Truth {
         /// The file.
         file: PathBuf,
-        /// The entry of the `truth` list, from 1.
+        /// Number of the entry in the `truth` list, from 1.
         entry: usize,
-        /// What is wrong with it, and what would be right.
+        /// Problem, and the expected form.
         problem: String,
     },
-    /// A track's recording is in none of the places where it may be.
+    /// A track's recording is not in any of the searched folders.
     #[error("no {name} in {}; name its folder with --audio", join_paths(tried))]
     NoAudio {
-        /// The recording's file name.
+        /// File name of the recording.
         name: String,
-        /// The folders that were looked in.
+        /// Folders that were searched.
         tried: Vec<PathBuf>,
     },
 }
@@ -71,56 +71,56 @@ fn join_paths(tried: &[PathBuf]) -> String {
         .join(" or ")
 }
 
-/// Words that somebody says, and when.
+/// An utterance of the reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScriptUtterance {
-    /// The track they are on.
+    /// Track of the utterance.
     pub track: Track,
-    /// Where the first word begins, on the call's clock.
+    /// Start of the first word, on the call's clock.
     pub start_ms: u64,
-    /// Where the last word ends.
+    /// End of the last word, on the call's clock.
     pub end_ms: u64,
-    /// Which voice; names are the script's own.
+    /// Name of the speaker, which the script chooses.
     pub speaker: String,
-    /// The words.
+    /// Text of the utterance.
     pub text: String,
 }
 
-/// One recording laid on a track.
+/// A recording that is placed on a track.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct TrackItem {
-    /// The source recording, for whoever renders the script.
+    /// Source recording, for the tool that renders the script.
     pub file: String,
-    /// Where on the call it begins.
+    /// Start on the call's clock, in seconds.
     pub start: f64,
-    /// Seconds of the recording that are skipped.
+    /// Seconds of the recording to skip.
     #[serde(default)]
     pub offset: f64,
-    /// Seconds of the recording that are played.
+    /// Seconds of the recording to play.
     pub duration: f64,
-    /// How much louder it is made.
+    /// Gain in decibels.
     #[serde(default)]
     pub gain_db: f64,
-    /// Which voice.
+    /// Name of the speaker.
     #[serde(default)]
     pub speaker: String,
-    /// Its words.
+    /// Text of the recording.
     #[serde(default)]
     pub text: String,
 }
 
-/// A call with known words.
+/// A call with known text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CallScript {
-    /// Its name, and the stem of its audio files.
+    /// Name of the call, and stem of its audio files.
     pub name: String,
-    /// Its length.
+    /// Length of the call.
     pub seconds: f64,
-    /// What was laid on each track. Background noise is the renderer's own business.
+    /// Recordings on each track. The tool that renders the script adds background noise itself.
     pub tracks: BTreeMap<Track, Vec<TrackItem>>,
-    /// Who says what, in order of time.
+    /// Reference utterances of both tracks, in order of time.
     pub truth: Vec<ScriptUtterance>,
-    /// Under what terms the audio may be used.
+    /// Licence of the audio.
     pub licence: String,
 }
 
@@ -151,8 +151,8 @@ impl CallScript {
         Self::parse(&read_text(file)?, file)
     }
 
-    /// Parses a script: JSON with `name`, `seconds`, `tracks`, `truth` and `licence`; other
-    /// fields are ignored. `file` is for the messages.
+    /// Parses a script: JSON with `name`, `seconds`, `tracks`, `truth` and `licence`; other fields are
+    /// ignored. `file` is only used in error messages.
     pub fn parse(json: &str, file: &Path) -> Result<Self, ScriptError> {
         let raw: RawScript = serde_json::from_str(json).map_err(|e| ScriptError::Line {
             file: file.to_owned(),
@@ -178,7 +178,7 @@ impl CallScript {
         })
     }
 
-    /// The words of one track, in order of time.
+    /// Returns the text of one track, in order of time.
     pub fn track_text(&self, track: Track) -> String {
         let of_track = self.truth.iter().filter(|u| u.track == track);
         of_track
@@ -197,7 +197,9 @@ fn parse_utterance(raw: RawUtterance, call_seconds: f64) -> Result<ScriptUtteran
         text,
     } = raw;
     if start < 0.0 || end <= start {
-        return Err(format!("from {start} s to {end} s is no stretch of time"));
+        return Err(format!(
+            "from {start} s to {end} s is not a valid range of time"
+        ));
     }
     if end > call_seconds {
         return Err(format!(
@@ -214,10 +216,10 @@ fn parse_utterance(raw: RawUtterance, call_seconds: f64) -> Result<ScriptUtteran
     })
 }
 
-/// The recordings of a script, one for each track of [`Track::ALL`]: `NAME_inbound.wav` and
-/// `NAME_outbound.wav`, NAME being the script file's without its ending. They are looked for in
-/// `audio_dir` if that is given, otherwise beside the script, then in the folder `calls_audio`
-/// beside the script's own folder.
+/// Returns the recordings of a script, one for each track of [`Track::ALL`]: `NAME_inbound.wav` and
+/// `NAME_outbound.wav`, where NAME is the stem of the script file. They are searched in `audio_dir` if that
+/// is given; otherwise beside the script, then in the folder `calls_audio` beside the script's own folder. An
+/// error if one is missing.
 pub fn audio_paths(script: &Path, audio_dir: Option<&Path>) -> Result<[PathBuf; 2], ScriptError> {
     let stem = script.file_stem().unwrap_or_default().to_string_lossy();
     let own = script.parent().unwrap_or(Path::new(""));
@@ -242,17 +244,17 @@ pub fn audio_paths(script: &Path, audio_dir: Option<&Path>) -> Result<[PathBuf; 
 /// One recording of a manifest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ManifestClip {
-    /// Its name in the manifest.
+    /// Name in the manifest.
     pub name: String,
-    /// Where it is.
+    /// Path of the file.
     pub path: PathBuf,
-    /// Its length.
+    /// Length of the recording.
     pub seconds: f64,
-    /// Its words; empty where nobody speaks.
+    /// Text of the recording; empty if it has no speech.
     pub text: String,
-    /// Where it comes from.
+    /// Source of the recording.
     pub source: String,
-    /// Under what terms it may be used.
+    /// Licence of the recording.
     pub licence: String,
 }
 
@@ -266,9 +268,9 @@ pub fn read_manifest(path: &Path) -> Result<Vec<ManifestClip>, ScriptError> {
     parse_manifest(&read_text(&file)?, &file)
 }
 
-/// Parses a manifest: a line of column names, then a line for each recording, fields parted by
-/// tabs, nothing quoted. `file`, `seconds` and `text` must be there, `source` and `licence` may;
-/// other columns are ignored. Recordings are beside the manifest, which `file` names.
+/// Parses a manifest: a line of column names, then a line for each recording, with fields separated by tabs
+/// and nothing quoted. `file`, `seconds` and `text` are required, `source` and `licence` are optional, other
+/// columns are ignored. Recordings are in the folder of the manifest, which `file` names.
 pub fn parse_manifest(tsv: &str, file: &Path) -> Result<Vec<ManifestClip>, ScriptError> {
     let wrong = |line, problem| ScriptError::Line {
         file: file.to_owned(),
@@ -302,7 +304,7 @@ pub fn parse_manifest(tsv: &str, file: &Path) -> Result<Vec<ManifestClip>, Scrip
         let length = length.ok_or_else(|| {
             wrong(
                 line,
-                format!("`{}` is no length in seconds", fields[seconds]),
+                format!("`{}` is not a length in seconds", fields[seconds]),
             )
         })?;
         clips.push(ManifestClip {
@@ -379,7 +381,7 @@ mod tests {
         let twisted = SCRIPT.replace("\"end\": 2.5", "\"end\": 0.5");
         assert_eq!(
             parse(&twisted),
-            "dir/x.json, truth entry 2: from 1 s to 0.5 s is no stretch of time"
+            "dir/x.json, truth entry 2: from 1 s to 0.5 s is not a valid range of time"
         );
         let long = SCRIPT.replace("\"seconds\": 9.5", "\"seconds\": 6.5");
         assert!(parse(&long).contains("truth entry 3: ends at 7 s, but the call has only 6.5 s"));
@@ -458,7 +460,7 @@ mod tests {
             let wrong = parse(&format!("{head}a.wav\t1\ta\nb.wav\t{seconds}\tb\n"));
             assert_eq!(
                 wrong,
-                format!("m.tsv, line 3: `{seconds}` is no length in seconds")
+                format!("m.tsv, line 3: `{seconds}` is not a length in seconds")
             );
         }
     }

@@ -1,12 +1,12 @@
-//! British to American spelling, the last step of [`super::normalise`]. Pure: no I/O, no state.
+//! Converts British to American spelling, the last step of [`super::normalise`]. Pure: no I/O, no state.
 //!
-//! Rules over families of words, each with the stems that it holds for, rather than a dictionary:
-//! a rule covers the forms that a list forgets. Where a rule goes by an ending alone, the words
-//! that both spellings share ("advertise", "likewise") are on a list of those that stay.
+//! It applies rules to families of words, each with a list of stems, instead of a dictionary: a rule covers
+//! the forms that a list forgets. Where a rule depends only on an ending, the words that both spellings share
+//! ("advertise", "likewise") are listed as exceptions.
 
 use std::borrow::Cow;
 
-/// `text` with each word in American spelling; single spaces between words.
+/// Returns `text` with each word in American spelling, separated by single spaces.
 pub(super) fn americanise(text: &str) -> String {
     text.split_whitespace()
         .map(americanise_word)
@@ -14,7 +14,7 @@ pub(super) fn americanise(text: &str) -> String {
         .join(" ")
 }
 
-/// One lower-case word in American spelling; words of other scripts pass.
+/// Returns one lower-case word in American spelling; words of other scripts are unchanged.
 fn americanise_word(word: &str) -> Cow<'_, str> {
     if word.len() < 3 || !word.bytes().all(|b| b.is_ascii_lowercase()) {
         return Cow::Borrowed(word);
@@ -42,7 +42,7 @@ fn americanise_word(word: &str) -> Cow<'_, str> {
         })
 }
 
-/// Words on their own, each before its American form.
+/// Single words, each followed by its American form.
 const WORDS: &str = "\
     grey gray greys grays greyed grayed greying graying greyish grayish greyness grayness \
     cheque check cheques checks chequebook checkbook chequebooks checkbooks chequered checkered \
@@ -70,7 +70,7 @@ const WORDS: &str = "\
     glamor glamour flautist flutist flautists flutists pouffe pouf pouffes poufs \
     videodisc videodisk videodiscs videodisks enquire inquire accoutrements accouterments";
 
-/// Pairs of neighbours in a list of words.
+/// Splits a list of words into pairs.
 fn word_pairs(list: &str) -> impl Iterator<Item = (&str, &str)> {
     let mut words = list.split_ascii_whitespace();
     std::iter::from_fn(move || Some((words.next()?, words.next()?)))
@@ -80,7 +80,7 @@ fn is_listed(list: &str, word: &str) -> bool {
     list.split_ascii_whitespace().any(|listed| listed == word)
 }
 
-/// `word` as one of `stems` and one of `endings`: the stem, and which ending.
+/// Splits `word` into one of `stems` and one of `endings`; returns the stem, and the index of the ending.
 fn split_stem<'w>(word: &'w str, stems: &str, endings: &[&str]) -> Option<(&'w str, usize)> {
     endings.iter().enumerate().find_map(|(index, ending)| {
         let stem = word.strip_suffix(ending)?;
@@ -88,7 +88,7 @@ fn split_stem<'w>(word: &'w str, stems: &str, endings: &[&str]) -> Option<(&'w s
     })
 }
 
-/// ploughman, moustachioed, centrepiece: the word's first half changes, whatever follows.
+/// Changes the first part of a word, in front of any ending: ploughman, moustachioed, centrepiece.
 fn change_beginning(word: &str) -> Option<String> {
     const FAMILIES: &str = "\
         aluminium aluminum plough plow snowplough snowplow draught draft gaol jail kerb curb \
@@ -105,7 +105,7 @@ fn change_beginning(word: &str) -> Option<String> {
     Some(format!("{american}{}", &word[british.len()..]))
 }
 
-/// anaemia, foetus: Greek and Latin vowels lose one letter.
+/// Simplifies Greek and Latin vowels: anaemia, foetus.
 fn simplify_vowels(word: &str) -> Option<String> {
     const FAMILIES: &str = "\
         aesthet esthet anaem anem anaesth anesth archaeolog archeolog \
@@ -124,7 +124,7 @@ fn simplify_vowels(word: &str) -> Option<String> {
     })
 }
 
-/// colour, honourable.
+/// Replaces -our: colour, honourable.
 fn our_to_or(word: &str) -> Option<String> {
     const STEMS: [&str; 33] = [
         "arb", "ard", "arm", "behavi", "cand", "clam", "clang", "col", "demean", "dol", "enam",
@@ -137,7 +137,7 @@ fn our_to_or(word: &str) -> Option<String> {
     known.then(|| format!("{stem}or{ending}"))
 }
 
-/// centre, theatres, kilometre.
+/// Replaces -re: centre, theatres, kilometre.
 fn re_to_er(word: &str) -> Option<String> {
     const STEMS: &str = "\
         cent epicent theat amphitheat met lit fib sab calib spect meag lust lacklust somb scept \
@@ -147,7 +147,7 @@ fn re_to_er(word: &str) -> Option<String> {
     Some(format!("{stem}{}", ["er", "ers", "ered", "ering"][ending]))
 }
 
-/// catalogue, dialogues.
+/// Replaces -ogue: catalogue, dialogues.
 fn ogue_to_og(word: &str) -> Option<String> {
     const STEMS: &str = "catalog dialog analog monolog epilog prolog uncatalog";
     let (stem, ending) = split_stem(word, STEMS, &["ue", "ues", "ued", "uing", "uer", "uers"])?;
@@ -157,14 +157,14 @@ fn ogue_to_og(word: &str) -> Option<String> {
     ))
 }
 
-/// kilogramme.
+/// Replaces -gramme: kilogramme.
 fn gramme_to_gram(word: &str) -> Option<String> {
     const STEMS: &str = "gram kilogram centigram milligram aerogram";
     let (stem, ending) = split_stem(word, STEMS, &["me", "mes"])?;
     Some(format!("{stem}{}", ["", "s"][ending]))
 }
 
-/// analyse, paralysed.
+/// Replaces -yse: analyse, paralysed.
 fn yse_to_yze(word: &str) -> Option<String> {
     const STEMS: &str = "anal breathal catal electrol hydrol paral psychoanal";
     let (stem, ending) = split_stem(
@@ -178,7 +178,7 @@ fn yse_to_yze(word: &str) -> Option<String> {
     ))
 }
 
-/// travelled: an l after an unstressed vowel stays single.
+/// Makes a double l single after an unstressed vowel: travelled.
 fn undouble_l(word: &str) -> Option<String> {
     const STEMS: &str = "\
         apparel backpedal barrel bedevil bejewel bevel cancel carol cavil channel chisel council \
@@ -198,7 +198,7 @@ fn undouble_l(word: &str) -> Option<String> {
     })
 }
 
-/// skilful, enrolment: a stressed l doubles.
+/// Doubles a stressed l: skilful, enrolment.
 fn double_l(word: &str) -> Option<String> {
     const STEMS: &str = "appal distil enrol enthral fulfil instil skil wil";
     const ENDINGS: [&str; 6] = ["", "s", "ment", "ments", "ful", "fully"];
@@ -206,21 +206,22 @@ fn double_l(word: &str) -> Option<String> {
     Some(format!("{stem}l{}", ENDINGS[ending]))
 }
 
-/// organise, realisation, recognisably: a rule by the ending, so the list is of what stays.
+/// Replaces -ise: organise, realisation, recognisably. The rule depends on the ending, so its exceptions are
+/// listed.
 fn ise_to_ize(word: &str) -> Option<String> {
-    /// Whole stems of words whose s stays.
+    /// Whole stems of words that keep their s.
     const UNCHANGED_STEMS: &str = "\
         ar appr apra br bra bru cer cha chem comp compr conc cru dem dev disgu emp enterpr exc \
         fra frambo gu hag inc ir lia likew mal marqu merchand mort no obe otherw pav pa parad \
         imparad pelv pen pleb po porpo portcull prem prom r re rem repr rev sunr moonr highr upr \
         subd surm tap tell tort treat trell turquo val verdigr v w cr chrysal clemat clitor \
         epiderm hypoderm mant metropol megalopol necropol acropol amaryll cannab probosc torticoll";
-    /// The same for every word that ends so: television, misadvised, clockwise, overpraise.
+    /// Ends of stems of words that keep their s: television, misadvised, clockwise, overpraise.
     const UNCHANGED_STEM_ENDINGS: &str = "\
         adv vert pra tra ra wi w chast circumc comprom desp exerc expert franch improv \
         merchand no po prec prom superv surpr surm telev disgu enterpr rev bru parad obe \
         complai pr a o u";
-    /// Who or what does it; a list, since French infinitives end so too.
+    /// Stems of agent nouns (-iser); listed, because French infinitives have the same ending.
     const AGENT_STEMS: &str = "\
         appet atom colon deodor econom energ equal fertil general human immobil item legal \
         merchand modern moistur neutral organ oxid popular pulver pressur recogn sanit solemn \

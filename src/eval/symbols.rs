@@ -1,18 +1,18 @@
-//! Digits, spelled letters and amounts of money of a text, each as a symbol of its own. Pure: no I/O.
+//! Extracts the digits, spelled letters and amounts of money of a text, each as its own symbol. Pure: no I/O.
 //!
-//! [`normalise`] makes one word of "four one five" and three of "4 1 5", so that a word error rate says
-//! little about a telephone number. Here every digit of a number counts, however it is written: "415",
-//! "4 1 5" and "four one five" are the same three symbols, and who hears "4 1" has lost one of three.
+//! [`normalise`] makes one word of "four one five" and three of "4 1 5", so that a word error rate does not
+//! measure a telephone number well. Here every digit of a number counts, in any notation: "415", "4 1 5" and
+//! "four one five" are the same three symbols, and the hypothesis "4 1" lacks one of three.
 
 use crate::eval::normalise;
 
-/// Signs of currencies: what begins with one is an amount, which counts as one symbol.
+/// Currency signs: a word that starts with one is an amount, which counts as one symbol.
 const CURRENCY_SIGNS: [char; 4] = ['$', '¢', '€', '£'];
 
-/// The symbols of `text` in their order: digits, amounts ("$89") and single letters. "a" and "i" count
-/// as letters beside a letter or a digit only, since they are words as well.
+/// Returns the symbols of `text` in order: digits, amounts ("$89") and single letters. "a" and "i" count as
+/// letters only beside a letter or a digit, because they are words as well.
 pub fn extract_symbols(text: &str) -> Vec<String> {
-    // The normaliser drops what stands in brackets, an area code too.
+    // The normaliser removes text in brackets, and so an area code.
     let text = normalise::normalise_english(&split_leading_zeros(&text.replace(['(', ')'], " ")));
     let words: Vec<&str> = text.split_whitespace().collect();
     let mut symbols = Vec::new();
@@ -36,8 +36,8 @@ pub fn extract_symbols(text: &str) -> Vec<String> {
     symbols
 }
 
-/// `text` with spaces between the digits of numbers that begin with zero: the normaliser takes them for
-/// numbers, and drops the zero.
+/// Returns `text` with spaces between the digits of numbers that start with zero: the normaliser would read
+/// them as numbers and drop the zero.
 fn split_leading_zeros(text: &str) -> String {
     let mut apart = String::with_capacity(text.len());
     let mut rest = text;
@@ -57,7 +57,7 @@ fn split_leading_zeros(text: &str) -> String {
     apart + rest
 }
 
-/// The one digit that the normaliser writes as a word.
+/// Returns the digit for "one", the only digit that the normaliser writes as a word.
 fn digit_of_word(word: &str) -> Option<&'static str> {
     (word == "one").then_some("1")
 }

@@ -1,7 +1,7 @@
-//! Word error rate, and words heard where nobody spoke. Pure: no I/O, no state but its sums.
+//! Word error rate, and false words in recordings without speech. Pure: no I/O, no state except sums.
 //!
-//! WER = (substitutions + deletions + insertions) / words of the reference, summed over files
-//! before dividing (micro average), after [`normalise`] on both sides.
+//! WER = (substitutions + deletions + insertions) / words of the reference, summed over files before dividing
+//! (micro average), after [`normalise`] on both sides.
 
 use std::ops::AddAssign;
 
@@ -10,38 +10,39 @@ use serde::{Deserialize, Serialize};
 use crate::eval::normalise;
 use crate::eval::symbols::extract_symbols;
 
-/// How a hypothesis differs from its reference, in words.
+/// Differences between a hypothesis and its reference, in words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WordErrors {
     /// Words that agree.
     pub hits: u64,
-    /// Words that stand in for another.
+    /// Words that differ from the aligned word of the reference.
     pub substitutions: u64,
-    /// Words of the reference that nothing stands for.
+    /// Words of the reference without a counterpart in the hypothesis.
     pub deletions: u64,
-    /// Words of the hypothesis that stand for nothing.
+    /// Words of the hypothesis without a counterpart in the reference.
     pub insertions: u64,
 }
 
 impl WordErrors {
-    /// Words of the reference.
+    /// Returns the number of words in the reference.
     pub fn reference_words(self) -> u64 {
         self.hits + self.substitutions + self.deletions
     }
 
-    /// Words of the hypothesis.
+    /// Returns the number of words in the hypothesis.
+    #[cfg(test)]
     pub fn hypothesis_words(self) -> u64 {
         self.hits + self.substitutions + self.insertions
     }
 
-    /// The edit distance.
+    /// Returns the edit distance.
     pub fn total(self) -> u64 {
         self.substitutions + self.deletions + self.insertions
     }
 
-    /// The word error rate as a fraction: 0 is perfect, and there is no upper bound. `None`
-    /// without a reference to divide by.
+    /// Returns the word error rate as a fraction: 0 is perfect, and there is no upper bound. `None` for an
+    /// empty reference.
     pub fn rate(self) -> Option<f64> {
         let words = self.reference_words();
         (words > 0).then(|| self.total() as f64 / words as f64)
@@ -57,9 +58,9 @@ impl AddAssign for WordErrors {
     }
 }
 
-/// The errors of one best alignment (Levenshtein). Of several that are equally good, always the
-/// same one, and the one that the Python package `jiwer` reports for texts of common length: equal
-/// beginnings and ends first, then, read backwards, a deletion before an insertion before a pair.
+/// Counts the errors of one best alignment (Levenshtein). Among equally good alignments, the choice is always
+/// the same, and the one that the Python package `jiwer` reports for texts of common length: equal beginnings
+/// and ends first; then, read backwards, a deletion before an insertion before a pair.
 ///
 /// Memory grows with the length of the hypothesis, time with the product of both lengths.
 pub fn count_word_errors<T: AsRef<str>>(reference: &[T], hypothesis: &[T]) -> WordErrors {
@@ -80,7 +81,8 @@ pub fn count_word_errors<T: AsRef<str>>(reference: &[T], hypothesis: &[T]) -> Wo
     middle
 }
 
-/// One row of the distance table at a time; each cell carries the errors of the path to it.
+/// Counts the errors with one row of the distance table at a time; each cell holds the errors of the path to
+/// it.
 fn middle_errors<T: AsRef<str>>(reference: &[T], hypothesis: &[T]) -> WordErrors {
     let mut above: Vec<WordErrors> = (0..=hypothesis.len() as u64)
         .map(|insertions| WordErrors {
@@ -111,7 +113,7 @@ fn middle_errors<T: AsRef<str>>(reference: &[T], hypothesis: &[T]) -> WordErrors
     above.last().copied().unwrap_or_default()
 }
 
-/// The best way into a cell from its neighbours.
+/// Returns the errors of the best path into a cell from its neighbours.
 fn best_edit(diagonal: WordErrors, up: WordErrors, left: WordErrors, equal: bool) -> WordErrors {
     let pair = diagonal.total() + u64::from(!equal);
     let best = pair.min(up.total() + 1).min(left.total() + 1);
@@ -138,29 +140,29 @@ fn best_edit(diagonal: WordErrors, up: WordErrors, left: WordErrors, equal: bool
     }
 }
 
-/// The score of a set of files.
+/// Score of a set of files.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WerScore {
-    /// Files with words in their reference.
+    /// Number of files with words in their reference.
     pub speech_files: u64,
-    /// Their length.
+    /// Total length of these files.
     pub speech_seconds: f64,
-    /// Their errors.
+    /// Word errors of these files.
     pub errors: WordErrors,
-    /// Their errors in digits, spelled letters and amounts alone.
+    /// Errors of these files in digits, spelled letters and amounts.
     pub symbols: WordErrors,
-    /// Files with none.
+    /// Number of files without words in their reference.
     pub silent_files: u64,
-    /// Their length.
+    /// Total length of the files without words.
     pub silent_seconds: f64,
-    /// The words that were heard in them all the same.
+    /// Words that were recognised in the files without words.
     pub false_words: u64,
 }
 
 impl WerScore {
-    /// Takes one file in: its reference as it was written, what was heard, and its length.
-    /// A reference without words asks for silence.
+    /// Adds one file: its reference as it was written, the hypothesis, and its length in seconds. A reference
+    /// without words expects silence.
     pub fn add_file(&mut self, reference: &str, hypothesis: &str, seconds: f64) {
         let [reference_symbols, hypothesis_symbols] = [reference, hypothesis].map(extract_symbols);
         let reference = normalise::normalise_english(reference);
@@ -179,12 +181,13 @@ impl WerScore {
         }
     }
 
-    /// Word error rate as a fraction; `None` where there was nothing to hear.
+    /// Returns the word error rate as a fraction; `None` if the references have no words.
     pub fn wer(&self) -> Option<f64> {
         self.errors.rate()
     }
 
-    /// Words heard per minute of files without words; `None` without such files.
+    /// Returns the words that were recognised per minute of files without words; `None` if there are no such
+    /// files.
     pub fn false_words_per_minute(&self) -> Option<f64> {
         let minutes = self.silent_seconds / 60.0;
         (minutes > 0.0).then(|| self.false_words as f64 / minutes)
@@ -326,7 +329,7 @@ mod tests {
         }
     }
 
-    /// The textbook's whole table.
+    /// Computes the whole distance table, as in a textbook.
     fn plain_distance(a: &[&str], b: &[&str]) -> u64 {
         let mut table = vec![vec![0_u64; b.len() + 1]; a.len() + 1];
         for i in 0..=a.len() {

@@ -1,5 +1,5 @@
-//! Clients that only take places: they begin requests that they never end, and ask for answers that they
-//! never read. When the server hangs up on one of them, it comes back.
+//! Clients that only occupy connections: they start requests that they never finish, and request responses
+//! that they never read. A client reconnects when the server closes its connection.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -13,50 +13,50 @@ use tokio::task::JoinSet;
 
 use crate::clock;
 
-/// Time after which a client that was hung up on comes back.
+/// Time after which a client reconnects.
 const RECONNECT_DELAY: Duration = Duration::from_secs(5);
 
-/// Time within which all of them first come.
+/// Time within which all clients first connect.
 const START_SPREAD: Duration = Duration::from_secs(2);
 
-/// Time between two signs of life of a client that does not read.
+/// Time between two writes of a client that does not read.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A webhook's head, and one byte of its body.
+/// Head of a webhook request, and one byte of its body.
 const SLOW_BODY_REQUEST: &str = "POST /voice HTTP/1.1\r\nHost: bench.example\r\n\
     Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n\r\nA";
 
-/// The largest answer that anybody gets.
+/// Request for the largest response that needs no authentication.
 const LARGE_REQUEST: &str = "GET /api/openapi.json HTTP/1.1\r\nHost: bench.example\r\n\r\n";
 
-/// Times that a client asks for it without reading.
+/// Number of these requests that a client sends without reading.
 const LARGE_REQUESTS: usize = 30;
 
-/// Clients that only take places.
+/// Clients that only occupy connections.
 #[derive(Debug, clap::Args)]
 pub(super) struct AttackArgs {
     /// Clients that send the head of a webhook, one byte of its body, and nothing more.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=20_000))]
     slow_bodies: u32,
-    /// Clients that ask for a large answer thirty times and read none of it.
+    /// Clients that request a large response thirty times and never read it.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=20_000))]
     mute_readers: u32,
-    /// The address of this machine that they come from; the callbacks come from 127.0.0.1.
+    /// Address of this machine that the attackers connect from; the callbacks use 127.0.0.1.
     #[arg(long, default_value = "127.0.0.2")]
     attack_from: IpAddr,
 }
 
-/// What they came to.
+/// Results of the attack.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct AttackFigures {
     clients: u32,
     from: Option<IpAddr>,
-    /// Connections that they opened.
+    /// Connections that the clients opened.
     opened: usize,
     /// Connections that the server closed.
     hung_up: usize,
-    /// Connections that they had at the end.
+    /// Connections that were open at the end.
     open_at_the_end: usize,
 }
 
@@ -66,7 +66,7 @@ struct ConnectionCounts {
     hung_up: AtomicUsize,
 }
 
-/// Clients that come back until this is dropped.
+/// Clients that reconnect until this is dropped.
 #[derive(Debug)]
 pub(super) struct RunningAttack {
     figures: AttackFigures,
@@ -75,18 +75,17 @@ pub(super) struct RunningAttack {
 }
 
 impl AttackArgs {
-    /// Whether there are any.
     pub(super) fn is_enabled(&self) -> bool {
         self.slow_bodies + self.mute_readers > 0
     }
 
-    /// Begins to send them to the server at `to`.
+    /// Starts the clients against the server at `to`.
     pub(super) fn start(&self, to: SocketAddr) -> RunningAttack {
         let counts = Arc::new(ConnectionCounts::default());
         let mut clients = JoinSet::new();
         let all = self.slow_bodies + self.mute_readers;
         for n in 0..all {
-            // Of both kinds from the first on.
+            // Both kinds are interleaved from the start.
             let share = u64::from(n) * u64::from(self.slow_bodies) / u64::from(all);
             let next = u64::from(n + 1) * u64::from(self.slow_bodies) / u64::from(all);
             let (from, is_slow_body) = (self.attack_from, next > share);
@@ -124,7 +123,7 @@ impl AttackArgs {
 }
 
 impl RunningAttack {
-    /// Ends it.
+    /// Stops the clients and returns the figures.
     pub(super) fn stop(self) -> AttackFigures {
         let opened = self.counts.opened.load(Ordering::Relaxed);
         let hung_up = self.counts.hung_up.load(Ordering::Relaxed);
@@ -138,14 +137,14 @@ impl RunningAttack {
 }
 
 impl AttackFigures {
-    /// A line of the table.
+    /// Formats the figures as one line of the table.
     pub(super) fn format_row(&self) -> String {
         let Some(from) = self.from else {
             return "none".to_owned();
         };
         format!(
-            "{} clients from {from}, {} connections, of which the server closed {} and {} were open at \
-             the end",
+            "{} clients from {from}, {} connections: {} closed by the server, {} open at the \
+             end",
             self.clients, self.opened, self.hung_up, self.open_at_the_end
         )
     }
@@ -160,7 +159,7 @@ async fn connect_from(from: IpAddr, to: SocketAddr) -> std::io::Result<TcpStream
     socket.connect(to).await
 }
 
-/// Until the server hangs up.
+/// Sends a part of a body, and waits until the server closes the connection.
 async fn send_slow_body(mut stream: TcpStream) -> std::io::Result<()> {
     stream.write_all(SLOW_BODY_REQUEST.as_bytes()).await?;
     let mut answer = [0; 1_024];
@@ -168,7 +167,8 @@ async fn send_slow_body(mut stream: TcpStream) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Until the server hangs up. Empty lines before a request count for nothing, and tell whether it has.
+/// Sends requests without reading the responses, until the server closes the connection. A server ignores
+/// empty lines before a request; writing them shows whether the connection is closed.
 async fn ignore_responses(mut stream: TcpStream) -> std::io::Result<()> {
     stream
         .write_all(LARGE_REQUEST.repeat(LARGE_REQUESTS).as_bytes())

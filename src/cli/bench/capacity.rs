@@ -1,4 +1,4 @@
-//! `callburner bench capacity`: how many calls at once the server bears, in real time.
+//! `callburner bench capacity`: finds the number of concurrent calls that the server sustains in real time.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,56 +25,57 @@ use crate::telemetry;
 use crate::transcript::Event;
 use crate::twilio_sim::{RecordedCall, StreamOptions};
 
-/// Calls of one round begin within this time of each other: nobody's turns come in step.
+/// Time within which the calls of one round start, so that their turns do not coincide.
 const STAGGER: Duration = Duration::from_secs(15);
 
-/// How many calls at once the server bears: rounds of more and more calls, until finals come late.
+/// Find the number of concurrent calls that the server sustains: rounds of more and more calls, until finals
+/// are late.
 #[derive(Debug, clap::Args)]
 pub(super) struct CapacityArgs {
-    /// Call scripts (JSON), played in turn.
+    /// Call scripts (JSON), played in rotation.
     #[arg(required = true)]
     calls: Vec<PathBuf>,
-    /// Folder of the calls' recordings, if not beside the scripts.
+    /// Folder of the calls' recordings, if they are not beside the scripts.
     #[arg(long)]
     audio: Option<PathBuf>,
-    /// Calls of the first round; each further one has twice as many until one is too many, then
-    /// between.
+    /// Calls of the first round. Each further round doubles the number until one is too many, then tries
+    /// numbers in between.
     #[arg(long, default_value_t = 8)]
     first: usize,
-    /// No round has more calls.
+    /// Most calls in a round.
     #[arg(long, default_value_t = 256)]
     most: usize,
-    /// The 95th percentile from the end of speech to its final that is still borne.
+    /// Largest acceptable 95th percentile of the time from the end of speech to its final, in milliseconds.
     #[arg(long, default_value_t = 1_500)]
     bound_ms: i64,
     /// Write the figures as JSON to this file.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Draw them into this file, as SVG.
+    /// Plot the figures into this SVG file.
     #[arg(long)]
     plot: Option<PathBuf>,
     #[command(flatten)]
     engine: EngineSettings,
 }
 
-/// What one round gave.
+/// Results of one round.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct CapacityRound {
     calls: usize,
     report: LatencyReport,
     wer: Option<f64>,
-    /// Utterances that were shown and never settled, refused, or settled without words.
+    /// Utterances with partials but without a final, and finals that were refused or not recognised.
     finals_lost: u64,
-    /// Finals made quickly because others waited, of all.
+    /// Share of finals that were fast because others waited.
     #[serde(rename = "hurriedShare")]
     fast_share: f64,
-    /// Drafts that never ran, of all that were asked for.
+    /// Share of requested partials that never ran.
     #[serde(rename = "thinnedShare")]
     dropped_share: f64,
-    /// Processor seconds in a second, of player, listeners and server together.
+    /// Processor seconds per second, of player, listeners and server together.
     processors: f64,
-    /// What the process grew by, for each track.
+    /// Growth of the process per track, in KiB.
     kib_per_track: u64,
 }
 
@@ -96,8 +97,8 @@ pub(super) async fn run(args: &CapacityArgs) -> anyhow::Result<()> {
         "first95",
         "WER",
         "lost",
-        "hurried",
-        "thinned",
+        "fast",
+        "dropped",
         "cpus",
         "KiB/track"
     ))?;
@@ -111,8 +112,8 @@ pub(super) async fn run(args: &CapacityArgs) -> anyhow::Result<()> {
     }
     rounds.sort_by_key(|round| round.calls);
     print_line(&format!(
-        "\n{}: most calls at once with every final there and 95 % of them within {} ms of the end of \
-         speech",
+        "\n{}: most concurrent calls with no final lost and 95 % of finals within {} ms of the \
+         end of speech",
         search
             .sustained_max()
             .map_or("none".to_owned(), |calls| calls.to_string()),
@@ -124,7 +125,7 @@ pub(super) async fn run(args: &CapacityArgs) -> anyhow::Result<()> {
     write_json(args.json.as_deref(), &rounds)
 }
 
-/// One round, on a server of its own.
+/// Runs one round, on its own server.
 async fn run_round(
     calls: &[Arc<(CallScript, RecordedCall)>],
     count: usize,
@@ -180,7 +181,7 @@ async fn run_round(
     })
 }
 
-/// Finals that came without having been recognised.
+/// Counts the finals that were not recognised.
 fn count_untranscribed(loopback: &LoopbackResult) -> u64 {
     let lost = loopback.events.iter().filter(
         |(_, event)| matches!(&event.event, Event::Segment { segment } if !segment.transcribed),
@@ -188,7 +189,7 @@ fn count_untranscribed(loopback: &LoopbackResult) -> u64 {
     lost.count() as u64
 }
 
-/// What the process has in memory; 0 where the system does not say.
+/// Returns the resident memory of the process; 0 if the system does not report it.
 fn resident_kib() -> u64 {
     telemetry::resident_bytes().unwrap_or(0) / 1_024
 }
@@ -231,7 +232,7 @@ fn plot_rounds(rounds: &[CapacityRound], bound_ms: i64) -> plot::LinePlot {
     };
     let most = rounds.last().map_or(1, |round| round.calls) as f64;
     plot::LinePlot {
-        title: "Two-party calls at once, in real time".to_owned(),
+        title: "Concurrent two-party calls in real time".to_owned(),
         x_label: "calls".to_owned(),
         y_label: "ms".to_owned(),
         legend_position: SeriesLabelPosition::UpperLeft,
@@ -239,7 +240,9 @@ fn plot_rounds(rounds: &[CapacityRound], bound_ms: i64) -> plot::LinePlot {
             line("end of speech to final, 95 %", &|r| {
                 r.final_words.map(|s| s.p95_ms)
             }),
-            line("the same, 50 %", &|r| r.final_words.map(|s| s.p50_ms)),
+            line("end of speech to final, 50 %", &|r| {
+                r.final_words.map(|s| s.p50_ms)
+            }),
             line("start of speech to first words, 95 %", &|r| {
                 r.first_words.map(|s| s.p95_ms)
             }),

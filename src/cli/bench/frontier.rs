@@ -1,4 +1,4 @@
-//! `callburner bench frontier`: words against compute, a point for each way to recognise.
+//! `callburner bench frontier`: word error rate against compute time, one point for each model and mode.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,26 +13,26 @@ use super::{
 use crate::config::EngineSettings;
 use crate::eval::pareto::pareto_front;
 
-/// Words against compute: each way to recognise, with each model, as a table and a drawing.
+/// Word error rate against compute time for each model and mode, as a table and a plot.
 #[derive(Debug, clap::Args)]
 pub(super) struct FrontierArgs {
     /// Folders with a `manifest.tsv` (columns: file, seconds, text, source, licence).
     #[arg(required = true)]
     folders: Vec<PathBuf>,
-    /// Models, as for --model, with commas between.
+    /// Models, as for --model, separated by commas.
     #[arg(long, value_delimiter = ',', default_value = "tiny.en")]
     models: Vec<String>,
     /// Write the figures as JSON to this file.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Draw them into this file, as SVG.
+    /// Plot the figures into this SVG file.
     #[arg(long)]
     plot: Option<PathBuf>,
     #[command(flatten)]
     engine: EngineSettings,
 }
 
-/// Ways to recognise, each live and with the whole recording at once.
+/// Modes, each measured live and on whole recordings.
 const METHODS: [(&str, FinalsMode, OfflineMode); 3] = [
     ("careful", FinalsMode::Accurate, OfflineMode::Accurate),
     ("hurried", FinalsMode::Fast, OfflineMode::Fast),
@@ -43,7 +43,6 @@ const METHODS: [(&str, FinalsMode, OfflineMode); 3] = [
     ),
 ];
 
-/// One point.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct FrontierPoint {
@@ -101,7 +100,7 @@ pub(super) fn run(args: &FrontierArgs) -> anyhow::Result<()> {
 }
 
 impl FrontierPoint {
-    /// Wrong words for each word, and speed.
+    /// Returns the word error rate as a fraction, and the speed in audio seconds per processor second.
     fn wer_and_speed(&self) -> (f64, f64) {
         let speed = 1.0 / self.figures.final_seconds_per_audio_second;
         (self.figures.wer.unwrap_or(0.0), speed)
@@ -112,7 +111,8 @@ impl FrontierPoint {
     }
 }
 
-/// Speeds are told beside that of the first model's whisper.cpp over the whole window.
+/// Formats the points as a table. Ratios are relative to the speed of the first model's whisper.cpp on whole
+/// recordings.
 fn format_table(points: &[FrontierPoint]) -> String {
     let of = |point: &&FrontierPoint| point.way == "whisper.cpp" && !point.is_live;
     let base = points
@@ -121,7 +121,7 @@ fn format_table(points: &[FrontierPoint]) -> String {
         .map_or(1.0, |point| point.wer_and_speed().1);
     let mut lines = vec![format!(
         "\n{:<12} {:<12} {:<6} {:>8} {:>12} {:>8} {:>7}  best",
-        "model", "way", "heard", "WER", "wrong/words", "speed", "ratio"
+        "model", "mode", "input", "WER", "wrong/words", "speed", "ratio"
     )];
     for point in points {
         let errors = point.figures.score.errors;
@@ -138,8 +138,9 @@ fn format_table(points: &[FrontierPoint]) -> String {
         ));
     }
     lines.push(
-        "\nspeed: audio seconds for each processor second of one core that makes finals; ratio: to \
-         whisper.cpp over the whole window; best: nothing has better words for less"
+        "\nspeed: audio seconds per processor second of one core that makes finals; ratio: to \
+         whisper.cpp on whole recordings; best: no other point is at least as good in WER and \
+         speed, and better in one"
             .to_owned(),
     );
     lines.join("\n")
@@ -161,8 +162,8 @@ fn plot_points(points: &[FrontierPoint]) -> plot::LinePlot {
         labels: points.iter().map(|point| point.way.to_owned()).collect(),
     });
     plot::LinePlot {
-        title: "Words against compute".to_owned(),
-        x_label: "audio seconds for each processor second of one core".to_owned(),
+        title: "Word error rate against speed".to_owned(),
+        x_label: "audio seconds per processor second of one core".to_owned(),
         y_label: "word error rate, %".to_owned(),
         legend_position: SeriesLabelPosition::LowerRight,
         lines: lines.collect(),

@@ -1,5 +1,4 @@
-//! `callburner bench`: what the engine is worth on recordings whose words are known, and what the
-//! server bears.
+//! `callburner bench`: measures the engine on recordings with known text, and the capacity of the server.
 
 mod attack;
 mod capacity;
@@ -39,7 +38,7 @@ use crate::models;
 use crate::transcript::Event;
 use crate::twilio_sim::StreamOptions;
 
-/// Measure the engine on recordings whose words are known, and what the server bears.
+/// Measure the engine on recordings with known text, and the capacity of the server.
 #[derive(Debug, clap::Args)]
 pub(super) struct BenchArgs {
     #[command(subcommand)]
@@ -48,20 +47,20 @@ pub(super) struct BenchArgs {
 
 #[derive(Debug, Subcommand)]
 enum BenchCommand {
-    /// Word error rate and compute time of the live path and of the same model offline.
+    /// Word error rate and compute time of the live path, and of the same model on whole recordings.
     Words(WordsArgs),
-    /// Word error rate of what another recogniser heard, counted as ours is.
+    /// Word error rate of another recognizer's transcripts, counted in the same way.
     Score(score::ScoreArgs),
-    /// Words against compute: each way to recognise, with each model, as a table and a drawing.
+    /// Word error rate against compute time for each model and mode, as a table and a plot.
     Frontier(frontier::FrontierArgs),
-    /// Delays and steadiness, calls played in real time through the real server.
+    /// Latency and steadiness of calls that are played in real time through the real server.
     Latency(LatencyArgs),
-    /// How many calls at once, in real time through the real server.
+    /// Number of concurrent calls that the server sustains in real time.
     Capacity(capacity::CapacityArgs),
-    /// Calls in a rising and falling number for half an hour, with faults among them.
+    /// Half an hour of calls in a rising and falling number, with injected faults.
     Soak(soak::SoakArgs),
-    /// Status callbacks at a fixed rate, to the real server with a real database; with calls and
-    /// attackers beside them, if wanted.
+    /// Status callbacks at a fixed rate to the real server with a real database; optionally with calls and
+    /// attackers at the same time.
     Webhooks(webhooks::WebhooksArgs),
 }
 
@@ -70,19 +69,19 @@ struct WordsArgs {
     /// Folders with a `manifest.tsv` (columns: file, seconds, text, source, licence).
     #[arg(required = true)]
     folders: Vec<PathBuf>,
-    /// What the live path's finals are made by.
+    /// Mode in which the live path makes its finals.
     #[arg(long, value_enum, default_value_t)]
     finals: FinalsMode,
-    /// What hears each recording whole, to compare with.
+    /// Recognizer of each whole recording, for comparison.
     #[arg(long, value_enum, default_value_t = OfflineMode::WhisperCpp)]
     offline: OfflineMode,
-    /// Print every file whose words differ from the reference.
+    /// Print every recording with a transcript that differs from the reference.
     #[arg(long)]
     differences: bool,
-    /// Print how many of the live path's words were right, by their confidence.
+    /// Print the share of correct words on the live path, by confidence.
     #[arg(long)]
     calibration: bool,
-    /// Print how many words the live path left out, by how loud the recording's speech is.
+    /// Print the number of words that the live path missed, by loudness of the recording's speech.
     #[arg(long)]
     loudness: bool,
     /// Write the figures as JSON to this file.
@@ -94,28 +93,28 @@ struct WordsArgs {
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 enum FinalsMode {
-    /// As on a box that has time for each.
+    /// Accurate finals, as on a machine with time for each.
     #[default]
     #[value(name = "careful")]
     Accurate,
-    /// As on a box where others wait.
+    /// Fast finals, as on a machine where other utterances wait.
     #[value(name = "hurried")]
     Fast,
-    /// By whisper.cpp, with its context trimmed.
+    /// whisper.cpp with a trimmed context.
     WhisperCpp,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum OfflineMode {
-    /// Nothing does.
+    /// No comparison.
     None,
-    /// The engine, as it does finals where there is time.
+    /// The engine's accurate finals.
     #[value(name = "careful")]
     Accurate,
-    /// The engine, as it does finals where others wait.
+    /// The engine's fast finals.
     #[value(name = "hurried")]
     Fast,
-    /// whisper.cpp, with its whole context.
+    /// whisper.cpp with its whole context.
     WhisperCpp,
 }
 
@@ -124,7 +123,7 @@ struct LatencyArgs {
     /// Call scripts (JSON).
     #[arg(required = true)]
     calls: Vec<PathBuf>,
-    /// Folder of the calls' recordings, if not beside the scripts.
+    /// Folder of the calls' recordings, if they are not beside the scripts.
     #[arg(long)]
     audio: Option<PathBuf>,
     /// Write the figures as JSON to this file.
@@ -150,10 +149,10 @@ pub(super) async fn run(args: BenchArgs) -> anyhow::Result<()> {
     }
 }
 
-/// Over [`PathFigures::format_row`].
-const WORDS_HEADING: &str = "set            path         WER   ins   del   sub  words  digits false/10min revised      final     drafts";
+/// Column heads of [`PathFigures::format_row`].
+const WORDS_HEADING: &str = "set            path         WER   ins   del   sub  words  digits false/10min revised      final   partials";
 
-/// Makes every final as on a box where others wait.
+/// Makes every final a fast one, as on a machine where other utterances wait.
 struct FastRecognizer(Box<dyn Recognizer>);
 
 impl Recognizer for FastRecognizer {
@@ -166,13 +165,13 @@ impl Recognizer for FastRecognizer {
     }
 }
 
-/// One path's words and cost on one folder. Times are processor seconds of one thread.
+/// Accuracy and cost of one path on one folder. Times are processor seconds of one thread.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct PathFigures {
     score: WerScore,
     wer: Option<f64>,
-    /// Errors in digits, spelled letters and amounts, for each one that was said.
+    /// Errors in digits, spelled letters and amounts, per symbol of the reference.
     digit_error_rate: Option<f64>,
     false_words_per_minute: Option<f64>,
     final_seconds: f64,
@@ -182,9 +181,9 @@ struct PathFigures {
     final_seconds_per_audio_second: f64,
     #[serde(rename = "draftSecondsPerAudioSecond")]
     partial_seconds_per_audio_second: f64,
-    /// Words of partials that were replaced.
+    /// Words of partials that a later partial or final replaced.
     revised_words: u64,
-    /// Words of finals that partials came before.
+    /// Words of finals.
     settled_words: u64,
     unstable_partial_word_ratio: Option<f64>,
 }
@@ -200,27 +199,29 @@ fn bench_words(args: &WordsArgs) -> anyhow::Result<()> {
     print_line(WORDS_HEADING)?;
     let (all, details) = transcribe_folders(args)?;
     print_line(
-        "\ndigits: errors in digits, spelled letters and amounts, for each one that was said; revised: words of partials that were replaced, for each word of finals; final, drafts: \
-         audio seconds for each processor second of one core",
+        "\ndigits: errors in digits, spelled letters and amounts, per symbol of the reference; \
+         revised: replaced words of partials, per word of finals; final, partials: audio seconds \
+         per processor second of one core",
     )?;
     if args.calibration {
         print_line(&calibration_table(&details.calibration))?;
     }
     if args.loudness {
-        print_line("\nloudness of speech  files  words left out      WER")?;
+        print_line("\nloudness of speech  files  words   missed      WER")?;
         print_line(&details.loudness.format_rows().join("\n"))?;
     }
     write_json(args.json.as_deref(), &all)
 }
 
-/// What is known of the live path over all folders.
+/// Calibration and loudness of the live path, over all folders.
 #[derive(Debug, Default)]
 struct WordsDetails {
     calibration: ConfidenceCalibration,
     loudness: LoudnessTable,
 }
 
-/// Every folder's figures, each printed when it is there, and what is known beside them.
+/// Measures every folder and prints its figures as soon as they are complete. Returns them with the details
+/// of the live path.
 fn transcribe_folders(args: &WordsArgs) -> anyhow::Result<(Vec<FolderFigures>, WordsDetails)> {
     let whisper_cpp = || -> anyhow::Result<WhisperCppRecognizer> {
         let path = models::resolve(&args.engine.model, &args.engine.models_dir)?;
@@ -302,7 +303,7 @@ fn calibration_table(calibration: &ConfidenceCalibration) -> String {
 }
 
 impl PathFigures {
-    /// The live path in audio time, drafts and all.
+    /// Transcribes on the live path, with partials, on the audio's clock.
     fn transcribe_live(
         &mut self,
         clip: &ManifestClip,
@@ -329,7 +330,7 @@ impl PathFigures {
         Ok(run)
     }
 
-    /// The whole file at once.
+    /// Transcribes the whole file at once.
     fn transcribe_whole(
         &mut self,
         clip: &ManifestClip,
@@ -377,7 +378,7 @@ impl PathFigures {
         Ok(())
     }
 
-    /// How often partials changed their mind.
+    /// Counts the words of partials that were revised.
     fn count_revisions(&mut self, run: &offline::OfflineTranscript) {
         let partials = run
             .partials
@@ -399,7 +400,7 @@ impl PathFigures {
         self.settled_words += report.settled_words;
     }
 
-    /// Takes another folder's in.
+    /// Adds the figures of another folder.
     fn merge(&mut self, more: &Self) {
         self.score += more.score;
         self.final_seconds += more.final_seconds;
@@ -500,8 +501,8 @@ async fn bench_latency(args: &LatencyArgs) -> anyhow::Result<()> {
     print_line(&format_breakdown(&all))?;
     let audio = work.final_audio.max(Duration::from_millis(1)).as_secs_f64();
     print_line(&format!(
-        "engine     {} final passes over {audio:.0} s of audio in {:.1} s, {} drafts in {:.1} s; {} \
-         drafts dropped, {} finals refused",
+        "engine     {} final passes over {audio:.0} s of audio in {:.1} s, {} partials in {:.1} s; \
+         {} partials dropped, {} finals refused",
         counts.finals,
         work.final_time.as_secs_f64(),
         counts.partials,
@@ -515,7 +516,10 @@ async fn bench_latency(args: &LatencyArgs) -> anyhow::Result<()> {
 fn format_breakdown(report: &LatencyReport) -> String {
     let parts = &report.breakdown;
     let named = [
-        ("voice detector's end against the true end", parts.end_error),
+        (
+            "detected end of speech against the true end",
+            parts.end_error,
+        ),
         (
             "detected end to publication (endpoint, queue, inference)",
             parts.engine,
@@ -529,7 +533,7 @@ fn format_breakdown(report: &LatencyReport) -> String {
         .word_times
         .map_or("none measured".to_owned(), |spread| spread.to_string());
     format!(
-        "of last words\n{}\nword times {word_times} off, at both ends of what was said",
+        "parts of last words\n{}\nword times {word_times} off, at both ends of utterances",
         lines.collect::<Vec<_>>().join("\n")
     )
 }

@@ -1,31 +1,31 @@
-//! Figures as a drawing: lines over two axes, as SVG.
+//! Line plots of figures, as SVG.
 
 use std::path::Path;
 
 use anyhow::Context;
 use plotters::prelude::*;
 
-/// Lines over two axes that begin at zero.
+/// A plot of lines; both axes start at zero.
 pub(super) struct LinePlot {
     pub(super) title: String,
     pub(super) x_label: String,
     pub(super) y_label: String,
     pub(super) lines: Vec<PlotSeries>,
-    /// Where the names stand: where no line goes.
+    /// Position of the legend, where it hides no line.
     pub(super) legend_position: SeriesLabelPosition,
 }
 
-/// Points that belong together, in order.
+/// One line: its points, in order.
 pub(super) struct PlotSeries {
     pub(super) name: String,
     pub(super) points: Vec<(f64, f64)>,
-    /// What stands beside each point; none: nothing does.
+    /// Text beside each point; empty for no text.
     pub(super) labels: Vec<String>,
 }
 
 const SIZE_PX: (u32, u32) = (800, 480);
 
-/// Colours that differ in lightness, too: Okabe and Ito's.
+/// Colours that also differ in lightness (Okabe and Ito).
 const COLOURS: [RGBColor; 5] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
@@ -35,7 +35,7 @@ const COLOURS: [RGBColor; 5] = [
 ];
 
 impl LinePlot {
-    /// Draws into a file.
+    /// Draws the plot into an SVG file.
     pub(super) fn write_svg(&self, path: &Path) -> anyhow::Result<()> {
         let name = path.display();
         self.draw(path)

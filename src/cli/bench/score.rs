@@ -1,4 +1,4 @@
-//! `callburner bench score`: what another recogniser heard, counted as our own words are.
+//! `callburner bench score`: scores another recognizer's transcripts in the same way as ours.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,16 +9,16 @@ use anyhow::{Context, bail, ensure};
 use super::{PathFigures, WORDS_HEADING, print_line, write_json};
 use crate::eval::script;
 
-/// The first line of what was heard.
+/// Header line of a file of transcripts.
 const COLUMNS: &str = "file\ttext";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ScoreArgs {
     /// Folder with a `manifest.tsv` (columns: file, seconds, text, source, licence).
     folder: PathBuf,
-    /// What was heard (columns: file, text), a line for each file of the manifest.
+    /// Transcripts (columns: file, text), one line for each file of the manifest.
     heard: PathBuf,
-    /// Print every file whose words differ from the reference.
+    /// Print every recording with a transcript that differs from the reference.
     #[arg(long)]
     differences: bool,
     /// Write the figures as JSON to this file.
@@ -47,11 +47,11 @@ pub(super) fn run(args: &ScoreArgs) -> anyhow::Result<()> {
     figures.finish();
     let name = args.folder.file_name().unwrap_or_default();
     print_line(WORDS_HEADING)?;
-    print_line(&figures.format_row(&name.to_string_lossy(), "heard"))?;
+    print_line(&figures.format_row(&name.to_string_lossy(), "other"))?;
     write_json(args.json.as_deref(), &figures)
 }
 
-/// Files, and what was heard in them.
+/// Parses transcripts into a map from file to text. An error names the line.
 fn parse_transcripts(tsv: &str) -> anyhow::Result<BTreeMap<&str, &str>> {
     let mut lines = (1..).zip(tsv.lines());
     let columns = lines.next().map_or("", |(_, line)| line);
@@ -92,7 +92,7 @@ mod tests {
         Ok(serde_json::from_str(&fs::read_to_string(json)?)?)
     }
 
-    /// What is said in the prompts, as `change` hears it.
+    /// Returns the texts of the prompts as a file of transcripts, each changed by `change`.
     fn heard(change: impl Fn(&str) -> String) -> String {
         let clips = script::read_manifest(&prompts()).unwrap();
         let line = |clip: &script::ManifestClip| format!("{}\t{}\n", clip.name, change(&clip.text));

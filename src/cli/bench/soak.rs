@@ -1,8 +1,7 @@
-//! `callburner bench soak`: recorded calls in a rising and falling number, through the real server and
-//! the real engine, with faults among them: calls that break off, sockets that send garbage, a database
-//! that somebody holds, a disk that is full, a recogniser that panics, and a Twilio that cannot be
-//! reached at all. Then: is every final there, heard and kept, did anything else panic, do memory
-//! and latency stay flat?
+//! `callburner bench soak`: plays recorded calls in a rising and falling number through the real server and
+//! the real engine, with injected faults: calls that break off, sockets that send garbage, a locked database,
+//! a full disk, a recognizer that panics, and an unreachable Twilio. It checks that every final was received
+//! and stored, that there was no other panic, and that memory and latency stayed flat.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -36,44 +35,44 @@ use crate::transcript::Event;
 use crate::twilio::api::{ApiCredentials, TwilioClient, TwilioClientConfig};
 use crate::twilio_sim::{RecordedCall, StreamOptions};
 
-/// Time from one crest of calls to the next.
+/// Time from one peak of the number of calls to the next.
 const WAVE_PERIOD: Duration = Duration::from_mins(4);
 
-/// How often the number of calls is looked at.
+/// Interval at which the number of calls is adjusted.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Time that the database may take to have a call's last words: a fault, and the pause after it.
+/// Longest wait until the database has a call's last finals: a fault, and the pause after it.
 const STORED_WAIT_MAX: Duration = Duration::from_mins(1);
 
-/// Time between two faults of the machine, and how long each lasts.
+/// Time between two injected faults, and duration of each.
 const FAULT_INTERVAL: Duration = Duration::from_secs(40);
 const FAULT_DURATION: Duration = Duration::from_secs(15);
 
-/// Where nobody listens: the server's Twilio.
+/// URL without a listener, in place of Twilio's API.
 const UNREACHABLE_URL: &str = "http://127.0.0.1:1";
 
-/// `SIGXFSZ`, which comes with the error when a file may not grow; unheard, it ends the process.
+/// `SIGXFSZ`, which accompanies the error when a file may not grow; without a handler, it ends the process.
 const SIGXFSZ: i32 = 25;
 
-/// Growth of the memory from the middle third to the last above which it is not flat.
+/// Largest growth of the memory from the middle third to the last that counts as flat, as a fraction.
 const MEMORY_GROWTH_MAX: f64 = 0.1;
 
 static PANICS: AtomicUsize = AtomicUsize::new(0);
 
-/// Panics that are wanted, and those that have been.
+/// Injected panics: those requested, and those that happened.
 static PANICS_REQUESTED: AtomicUsize = AtomicUsize::new(0);
 static PANICS_INJECTED: AtomicUsize = AtomicUsize::new(0);
 
-/// Recorded calls in a rising and falling number, with faults among them.
+/// Recorded calls in a rising and falling number, with injected faults.
 #[derive(Debug, clap::Args)]
 pub(super) struct SoakArgs {
     /// Call scripts.
     #[arg(required = true)]
     calls: Vec<PathBuf>,
-    /// How long new calls begin.
+    /// Minutes during which new calls start.
     #[arg(long, env = "SOAK_MINUTES", default_value_t = 30.0)]
     minutes: f64,
-    /// Calls at once, at the crest.
+    /// Concurrent calls at the peak.
     #[arg(long, default_value_t = 4)]
     crest: usize,
     /// Write the figures as JSON to this file.
@@ -83,7 +82,7 @@ pub(super) struct SoakArgs {
     engine: EngineSettings,
 }
 
-/// What came of it.
+/// Results of the run.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct SoakFigures {
@@ -93,29 +92,29 @@ struct SoakFigures {
     broken: usize,
     /// Sockets that sent garbage.
     garbage: usize,
-    /// Times that somebody held the database, and that the disk was full.
+    /// Times that the database was locked, and that the disk was full.
     held: usize,
     full: usize,
-    /// Drafts at which a recogniser panicked on purpose.
+    /// Partials at which a recognizer panicked on purpose.
     #[serde(rename = "stumbles")]
     panics_injected: usize,
-    /// Finals that were heard in whole calls.
+    /// Finals that were received in whole calls.
     finals: usize,
-    /// Utterances of whole calls for which no final came.
+    /// Utterances of whole calls without a final.
     finals_missing: usize,
-    /// Finals that were heard and are not in the database.
+    /// Finals that were received, but are not in the database.
     finals_not_kept: usize,
-    /// Panics that nobody wanted.
+    /// Panics that were not injected.
     panics: usize,
-    /// Archives that ended early, which a full disk explains.
+    /// Archives that ended early, because of a full disk.
     archives_failed: u64,
-    /// Most memory of the middle third, and of the last.
+    /// Peak memory in the middle third and in the last, in megabytes.
     memory_mb: [f64; 2],
-    /// Last words of the calls that ended in the middle third, and in the last.
+    /// Latency of the last words of calls that ended in the middle third, and in the last.
     last_words: [Option<LatencyStats>; 2],
 }
 
-/// What one turn came to.
+/// Outcome of one turn.
 enum TurnOutcome<'a> {
     Whole {
         truth: &'a [ScriptUtterance],
@@ -159,7 +158,7 @@ pub(super) async fn run(args: &SoakArgs) -> anyhow::Result<()> {
     figures.check_goals()
 }
 
-/// A server that keeps everything in a folder, and whose Twilio cannot be reached.
+/// Configures a server that stores everything in a folder, and that cannot reach Twilio.
 async fn server_config(
     args: &SoakArgs,
     database: &str,
@@ -191,7 +190,7 @@ async fn server_config(
     Ok(server_config)
 }
 
-/// Panics at a draft when that is wanted: one draft, and no word, is lost.
+/// Panics at a partial on request: one partial is lost, and no final.
 struct PanickingRecognizer {
     inner: Box<dyn Recognizer>,
 }
@@ -204,13 +203,13 @@ impl Recognizer for PanickingRecognizer {
                 .is_ok();
         if wanted {
             PANICS_INJECTED.fetch_add(1, Ordering::Relaxed);
-            panic!("as the soak wants");
+            panic!("requested by the soak test");
         }
         self.inner.recognize(request)
     }
 }
 
-/// No file of this process may grow until it is dropped: to whoever writes, the disk is full.
+/// Simulates a full disk: until this is dropped, no file of this process can grow.
 struct FullDisk(Rlimit);
 
 impl FullDisk {
@@ -232,7 +231,7 @@ impl Drop for FullDisk {
     }
 }
 
-/// Faults of the machine, one after the other, until it is dropped; returns only an error.
+/// Injects faults one after the other until it is dropped; returns only an error.
 async fn inject_faults(database: &str, figures: &mut SoakFigures) -> anyhow::Error {
     let pause = async |time| clock::sleep_until(Some(clock::now() + time)).await;
     loop {
@@ -268,7 +267,7 @@ impl SoakFigures {
             ("calls broken off", self.broken.to_string()),
             ("sockets that sent garbage", self.garbage.to_string()),
             (
-                "database held",
+                "database locked",
                 format!("{} times, {} s each", self.held, FAULT_DURATION.as_secs()),
             ),
             (
@@ -276,16 +275,16 @@ impl SoakFigures {
                 format!("{} times, {} s each", self.full, FAULT_DURATION.as_secs()),
             ),
             (
-                "recogniser panicked on purpose",
+                "recognizer panicked on purpose",
                 self.panics_injected.to_string(),
             ),
             (
-                "archives that a full disk ended",
+                "archives ended by a full disk",
                 self.archives_failed.to_string(),
             ),
             ("finals", self.finals.to_string()),
             ("finals missing", self.finals_missing.to_string()),
-            ("finals not kept", self.finals_not_kept.to_string()),
+            ("finals not stored", self.finals_not_kept.to_string()),
             ("panics", self.panics.to_string()),
             (
                 "memory, middle and last third",
@@ -300,10 +299,17 @@ impl SoakFigures {
 
     fn check_goals(&self) -> anyhow::Result<()> {
         let [middle, last] = self.memory_mb;
-        ensure!(self.finals > 0, "not one final was heard: nothing is shown");
+        ensure!(
+            self.finals > 0,
+            "not one final was received: the run shows nothing"
+        );
         let gone = self.finals_missing + self.finals_not_kept;
         ensure!(gone == 0, "{gone} finals were lost");
-        ensure!(self.panics == 0, "something panicked {} times", self.panics);
+        ensure!(
+            self.panics == 0,
+            "the server panicked {} times",
+            self.panics
+        );
         let grown = last / middle - 1.0;
         ensure!(
             grown <= MEMORY_GROWTH_MAX,
@@ -352,14 +358,14 @@ async fn run_soak(
     Ok(figures)
 }
 
-/// How many calls there should be: from one to the crest, and back.
+/// Returns how many calls there should be: from one to the peak, and back.
 fn target_calls(elapsed: Duration, crest: usize) -> usize {
     let phase = (elapsed.as_secs_f64() / WAVE_PERIOD.as_secs_f64()).fract();
     let height = 1.0 - (2.0 * phase - 1.0).abs();
     1 + (height * crest.saturating_sub(1) as f64).round() as usize
 }
 
-/// Which third of the time it is, from 0; calls that end after it belong to the last.
+/// Returns the third of the run, from 0; calls that end after the run belong to the last third.
 fn third_of_run(elapsed: Duration, time: Duration) -> usize {
     let part = elapsed.as_secs_f64() / time.as_secs_f64();
     ((part * 3.0) as usize).min(2)
@@ -368,7 +374,7 @@ fn third_of_run(elapsed: Duration, time: Duration) -> usize {
 fn record_memory(figures: &mut SoakFigures, third: usize) {
     let bytes = telemetry::resident_bytes().unwrap_or_default();
     let Some(later) = third.checked_sub(1) else {
-        return; // What is loaded and made once belongs to the first.
+        return; // The first third includes one-time allocations.
     };
     let most = &mut figures.memory_mb[later];
     *most = most.max(bytes as f64 / 1e6);
@@ -392,7 +398,7 @@ fn record_outcome(figures: &mut SoakFigures, tally: &mut LatencyTally, done: Tur
     }
 }
 
-/// A call, or a fault.
+/// Plays a whole call, or injects a fault.
 async fn run_turn<'a>(
     app: &App,
     (script, call): &'a (CallScript, RecordedCall),
@@ -429,7 +435,8 @@ async fn play_whole_call<'a>(
     })
 }
 
-/// How many of the call's finals the database has, once it has had time.
+/// Waits until the database has all finals of the call, for at most [`STORED_WAIT_MAX`]. Returns how many it
+/// has.
 pub(super) async fn stored_finals(
     store: &Store,
     options: &StreamOptions,
@@ -445,7 +452,7 @@ pub(super) async fn stored_finals(
     }
 }
 
-/// A media socket that sends what is no Media Stream, until the server has had enough.
+/// Opens a media socket and sends invalid messages until the server closes it.
 async fn send_garbage(app: &App) -> anyhow::Result<TurnOutcome<'static>> {
     let secret = app.keys().map_or("", |keys| keys.simulator.expose());
     let url = format!("ws://{}/media/{secret}", app.address());

@@ -1,9 +1,9 @@
-//! `callburner bench webhooks`: Twilio's status callbacks at a fixed rate, to the real server with
-//! a real database, and whether the records are right afterwards. Beside them, if that is wanted, calls
-//! are played and heard, and [attackers](super::attack) take places.
+//! `callburner bench webhooks`: sends Twilio's status callbacks at a fixed rate to the real server with a
+//! real database, and checks the records afterwards. Optionally, calls are played and transcribed at the same
+//! time, and [attackers](super::attack) occupy connections.
 //!
-//! A callback is due at its own moment, whatever became of those before it, and its latency counts
-//! from then: one that waits for a connection, because the server is slow, is late too.
+//! Each callback is due at a fixed time, independent of the callbacks before it, and its latency counts from
+//! that time: a callback that waits for a connection, because the server is slow, is late too.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -39,57 +39,56 @@ use crate::twilio::signature::{self, Keyring, SigningKey};
 use crate::twilio::webhook::IDEMPOTENCY_HEADER;
 use crate::twilio_sim::{RecordedCall, RequestSigner, StreamOptions};
 
-/// Where callbacks of calls go.
+/// Path of status callbacks of calls.
 const STATUS_PATH: &str = "/api/calls/status";
 
-/// What signs them; the server has no other secret.
+/// Auth token that signs the callbacks; the server has no other secret.
 const AUTH_TOKEN: &str = "00000000000000000000000000000000";
 
-/// The address that the signatures are made over.
+/// Public address over which the signatures are computed.
 const PUBLIC_URL: &str = "https://bench.example";
 
 const ACCOUNT_SID: &str = "AC00000000000000000000000000000000";
 const BROWSER_ADDRESS: &str = "client:bench";
 const NUMBER: &str = "+14155550123";
 
-/// What each leg goes through.
+/// Statuses of each leg, in order.
 const CALL_STATUSES: [&str; 4] = ["initiated", "ringing", "in-progress", "completed"];
 
-/// When a parent, which is answered by this server, is so far; seconds from the call's begin.
+/// Times of the statuses of a parent leg, which this server answers, in seconds from the call's start.
 const PARENT_STATUS_SECONDS: [u64; 4] = [0, 0, 1, 50];
 
-/// When a child, which a person answers, is so far.
+/// Times of the statuses of a child leg, which a person answers, in seconds from the call's start.
 const CHILD_STATUS_SECONDS: [u64; 4] = [1, 2, 7, 49];
 
-/// Callbacks of one call: of a parent and a child.
+/// Callbacks of one call: those of a parent and a child leg.
 const CALLBACKS_PER_CALL: u32 = 2 * CALL_STATUSES.len() as u32;
 
-/// One callback in so many comes again.
+/// One callback in this many is sent again.
 const REPEAT_ONE_IN: u32 = 20;
 
-/// Calls whose callbacks are mixed up with one another.
+/// Number of calls among which callbacks are shuffled.
 const SHUFFLE_WINDOW_CALLS: u64 = 64;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct WebhooksArgs {
-    /// Callbacks a second.
+    /// Callbacks per second.
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rate: u32,
-    /// How long, in seconds.
+    /// Duration in seconds.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=3_600))]
     seconds: u32,
-    /// Connections that they come on.
+    /// Connections that carry the callbacks.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=256))]
     connections: u32,
-    /// Folder of the database, which is removed afterwards; the system's one for passing files if
-    /// not given.
+    /// Folder for the database, which is removed afterwards; by default the system's temporary folder.
     #[arg(long)]
     folder: Option<PathBuf>,
     /// Write the figures as JSON to this file.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Call script that is played meanwhile, and heard; may be given several times. Each is played
-    /// before, too, with nothing beside it, to compare with.
+    /// Call script to play during the run; may be given several times. Each call is also played before the
+    /// run, without load, for comparison.
     #[arg(long = "call")]
     calls: Vec<PathBuf>,
     #[command(flatten)]
@@ -98,53 +97,53 @@ pub(super) struct WebhooksArgs {
     engine: EngineSettings,
 }
 
-/// What came of it.
+/// Results of the run.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct WebhookFigures {
     rate: u32,
     connections: u32,
-    /// Calls that the callbacks were of.
+    /// Calls to which the callbacks belong.
     calls: u32,
     /// Callbacks that were sent.
     callbacks: usize,
-    /// Those among them that had come before.
+    /// Callbacks among them that repeat an earlier one.
     repeated: usize,
-    /// Callbacks that were answered as they should.
+    /// Callbacks with a successful response.
     answered: usize,
-    /// Those that were not, by what came instead.
+    /// Number of the other callbacks, by response status or error.
     errors: BTreeMap<String, usize>,
-    /// From the moment when a callback was due to its answer, in milliseconds rounded up.
+    /// From the time when a callback was due to its response, in milliseconds rounded up.
     latency: Option<LatencyStats>,
-    /// From the first callback to the last answer.
+    /// From the first callback to the last response.
     took_seconds: f64,
-    /// Calls whose record is not what the callbacks said.
+    /// Calls with a record that does not match the callbacks.
     wrong_records: usize,
     database_bytes: u64,
-    /// Who took places meanwhile.
+    /// Attackers during the run.
     attack: AttackFigures,
-    /// The calls that were played before, with nothing beside them.
+    /// Calls that were played before the run, without load.
     calls_alone: CallFigures,
-    /// The calls that were played meanwhile.
+    /// Calls that were played during the run.
     calls_beside: CallFigures,
 }
 
-/// What was heard of calls.
+/// Results of the played calls.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct CallFigures {
     played: usize,
-    /// Utterances that were said.
+    /// Utterances of the scripts.
     utterances: usize,
-    /// Those for which no final came.
+    /// Utterances without a final.
     finals_missing: usize,
-    /// Finals that drafts announced, and that did not come.
+    /// Segments with partials, but without a final.
     finals_lost: u64,
-    /// Finals that came, and are not in the database.
+    /// Finals that arrived, but are not in the database.
     finals_not_kept: usize,
-    /// Words that were said.
+    /// Words of the scripts.
     words: u64,
-    /// Those that are missing in the finals.
+    /// Words of the scripts that are missing from the finals.
     words_missing: u64,
     /// From the end of speech to its final.
     last_words: Option<LatencyStats>,
@@ -156,7 +155,7 @@ pub(super) async fn run(args: &WebhooksArgs) -> anyhow::Result<()> {
     write_json(args.json.as_deref(), &figures)?;
     anyhow::ensure!(
         figures.errors.is_empty() && figures.wrong_records == 0,
-        "the server did not do all that it was told"
+        "the server did not answer and store every callback correctly"
     );
     let (alone, beside) = (&figures.calls_alone, &figures.calls_beside);
     anyhow::ensure!(
@@ -235,7 +234,7 @@ fn format_table(figures: &WebhookFigures) -> String {
     format!(
         "callbacks  {} in {:.1} s on {} connections, of {} calls, {} of them repeated\n\
          answered   {}\nerrors     {}\nlatency    {late}\nrecords    {} wrong\ndatabase   {:.1} MB\n\
-         attack     {}\ncalls      alone:  {}\n           beside: {}",
+         attack     {}\ncalls      before: {}\n           during: {}",
         figures.callbacks,
         figures.took_seconds,
         figures.connections,
@@ -259,8 +258,8 @@ impl CallFigures {
     fn format_row(&self) -> String {
         let last_words = self.last_words.map_or("none".to_owned(), |s| s.to_string());
         format!(
-            "{}; of {} utterances {} have no final; {} finals lost, {} not kept; of {} words {} are \
-             missing; last words {last_words}",
+            "{} played; {} utterances, {} without a final; {} finals lost, {} not stored; {} \
+             words, {} missing; last words {last_words}",
             self.played,
             self.utterances,
             self.finals_missing,
@@ -272,7 +271,7 @@ impl CallFigures {
     }
 }
 
-/// Plays all the calls at once, and listens.
+/// Plays all calls at once, and listens to each.
 async fn play_calls(
     app: &App,
     scripts: &[(CallScript, RecordedCall)],
@@ -318,7 +317,7 @@ async fn play_calls(
     })
 }
 
-/// A folder that is gone with this.
+/// A folder that is removed on drop.
 struct ScratchFolder(PathBuf);
 
 impl ScratchFolder {
@@ -336,12 +335,12 @@ impl ScratchFolder {
 
 impl Drop for ScratchFolder {
     fn drop(&mut self) {
-        // Nothing is left to be done about a folder that cannot be removed.
+        // A folder that cannot be removed is left behind.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
-/// The server, as a host runs it, on this machine alone.
+/// Starts the server as an operator runs it, reachable only from this machine.
 async fn start_server(scratch_folder: &ScratchFolder, args: &WebhooksArgs) -> anyhow::Result<App> {
     let mut endpoint = EndpointConfig::local(([127, 0, 0, 1], 0).into());
     endpoint.public_url = PublicUrl::parse(PUBLIC_URL)?;
@@ -358,7 +357,7 @@ async fn start_server(scratch_folder: &ScratchFolder, args: &WebhooksArgs) -> an
     App::start(ServerConfig::behind(endpoint, store, engine, voice)).await
 }
 
-/// One callback: which call's, which leg's, and how far that is.
+/// One callback: a call, one of its legs, and the index of the leg's status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct PlannedCallback {
     call: u32,
@@ -366,8 +365,8 @@ struct PlannedCallback {
     step: usize,
 }
 
-/// `total` callbacks of as many whole calls as that gives, mixed up, some of them twice; and how
-/// many calls. The same every time.
+/// Plans `total` callbacks of as many whole calls as fit, shuffled, some of them twice. Also returns the
+/// number of calls. The result is the same every time.
 fn plan_callbacks(total: u32) -> (Vec<PlannedCallback>, u32) {
     let firsts = total - total / (REPEAT_ONE_IN + 1);
     let calls = (firsts / CALLBACKS_PER_CALL).max(1);
@@ -395,20 +394,20 @@ fn plan_callbacks(total: u32) -> (Vec<PlannedCallback>, u32) {
     (plan.collect(), calls)
 }
 
-/// A number that looks random, always the same for the same thing.
+/// Returns a hash that is the same in every run.
 fn stable_hash(thing: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     thing.hash(&mut hasher);
     hasher.finish()
 }
 
-/// Speaks for Twilio.
+/// Sends callbacks as Twilio does.
 struct CallbackClient {
     client: reqwest::Client,
     address: String,
     signed_url: String,
     key: SigningKey,
-    /// When the first call began.
+    /// Start of the first call.
     started_at: UtcTime,
 }
 
@@ -429,13 +428,13 @@ impl CallbackClient {
         })
     }
 
-    /// When a leg of the call is so far: one call begins each second.
+    /// Returns the time `seconds` after the call's start; one call starts each second.
     fn status_time(&self, call: u32, seconds: u64) -> UtcTime {
         self.started_at
             .plus(Duration::from_secs(u64::from(call) + seconds))
     }
 
-    /// The request as Twilio would make it.
+    /// Builds the request as Twilio does.
     fn request(&self, callback: PlannedCallback) -> reqwest::RequestBuilder {
         let form = self.form(callback);
         let signature = signature::sign(&self.key, &self.signed_url, &form);
@@ -448,7 +447,8 @@ impl CallbackClient {
             .form(&form)
     }
 
-    /// <https://www.twilio.com/docs/voice/twiml/number#statuscallback>
+    /// Returns the parameters of the callback
+    /// (<https://www.twilio.com/docs/voice/twiml/number#statuscallback>).
     fn form(&self, callback: PlannedCallback) -> Vec<(String, String)> {
         let PlannedCallback {
             call,
@@ -495,23 +495,24 @@ fn call_sid(call: u32, is_child: bool) -> CallSid {
     CallSid::parse(&text).expect("32 hexadecimal digits")
 }
 
-/// From the answer to the end.
+/// Returns the seconds from the answer to the end of a leg.
 fn talk_seconds(seconds: [u64; 4]) -> u32 {
     (seconds[3] - seconds[2]) as u32
 }
 
-/// What all connections share.
+/// State that all connections share.
 struct CallbackRun<'a> {
     client: &'a CallbackClient,
     plan: &'a [PlannedCallback],
     next: AtomicUsize,
-    /// When the first is due.
+    /// Time at which the first callback is due.
     start: Instant,
     rate: u32,
 }
 
 impl CallbackRun<'_> {
-    /// One connection: takes the next callback, waits until it is due, sends it, until none is left.
+    /// Runs one connection: takes the next callback, waits until it is due, and sends it, until there are no
+    /// more. Returns the latency and the result of each.
     async fn run_connection(&self) -> Vec<(Duration, Result<(), String>)> {
         let mut results = Vec::new();
         loop {
@@ -532,7 +533,7 @@ impl CallbackRun<'_> {
     }
 }
 
-/// Whether the call's record is what the callbacks said, in whatever order.
+/// Whether the call's record matches the callbacks, in any order.
 async fn record_matches(store: &Store, client: &CallbackClient, call: u32) -> anyhow::Result<bool> {
     let Some(found) = store.call_detail(&call_sid(call, false)).await? else {
         return Ok(false);
@@ -606,7 +607,7 @@ mod tests {
         WebhooksParser::parse_from(line).args
     }
 
-    /// More attackers than an address has places for, from the address of the callbacks.
+    /// More attackers than one address may have connections, from the address of the callbacks.
     #[tokio::test]
     async fn beside_slow_bodies_and_mute_readers_every_callback_is_answered_and_stored() {
         let folder = tempfile::TempDir::new().unwrap();
@@ -634,6 +635,6 @@ mod tests {
         assert!(figures.errors.is_empty(), "{:?}", figures.errors);
         assert_eq!(figures.wrong_records, 0);
         let left = std::fs::read_dir(folder.path()).unwrap().count();
-        assert_eq!(left, 0, "the database is gone");
+        assert_eq!(left, 0, "the database is removed");
     }
 }

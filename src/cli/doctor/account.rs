@@ -1,4 +1,5 @@
-//! Looks at Twilio: signatures, the clock, the account, and what `callburner setup` would change.
+//! Checks the set-up at Twilio: signatures, the clock, the account, and the changes that `callburner setup`
+//! would make.
 
 use anyhow::Context;
 
@@ -21,10 +22,10 @@ const APPLICATION_PART: &str = "TwiML app";
 const CALLER_ID_PART: &str = "caller ID";
 const API_KEY_PART: &str = "API key";
 
-/// What the application is called, where the settings do not name one.
+/// Name of the TwiML application if the settings do not name one.
 const APPLICATION_NAME: &str = "CallBurner";
 
-/// Signs a request as Twilio would, and checks it as the server does.
+/// Signs a request as Twilio does, and verifies it as the server does.
 pub(super) fn check_signature(endpoint: &EndpointConfig, key: &SigningKey) -> Finding {
     const PART: &str = "signature";
     let url = endpoint.public_url.https_url("/voice?rp=5xx");
@@ -40,20 +41,20 @@ pub(super) fn check_signature(endpoint: &EndpointConfig, key: &SigningKey) -> Fi
     match verified {
         Some((Ok(VerifiedKey::Primary), Err(_))) => {
             let found = format!(
-                "a request to {} signed with TWILIO_AUTH_TOKEN is taken",
+                "a request to {} signed with TWILIO_AUTH_TOKEN is accepted",
                 endpoint.public_url
             );
             Finding::ok(PART, found)
         }
         Some(_) | None => Finding::failure(
             PART,
-            "a request signed with TWILIO_AUTH_TOKEN is not told from another",
+            "the server cannot verify requests signed with TWILIO_AUTH_TOKEN",
             "check TWILIO_AUTH_TOKEN and PUBLIC_BASE_URL; if they are right, this is a bug",
         ),
     }
 }
 
-/// What there is to say of the account, its application, number and key.
+/// Checks the account, its application, number and API key.
 pub(crate) async fn check_account(
     twilio: &TwilioConfig,
     endpoint: &EndpointConfig,
@@ -104,31 +105,31 @@ fn twilio_failure(part: &'static str, error: &TwilioError) -> Finding {
     Finding::from_error(part, CheckVerdict::Failure, &error.to_string())
 }
 
-/// Where calls are handled. Whether the credentials are of that region, the questions to its own host
-/// tell.
+/// Reports the region in which calls are handled. The requests to that region's own host show whether the
+/// credentials belong to it.
 fn region_finding(region: &TwilioRegion) -> Finding {
     let (name, edge) = (region.name(), region.edge());
     Finding::ok(
         "region",
         format!(
-            "{name} by {edge}; a number's calls are handled there if Twilio's console names {name} \
-             as its inbound processing region"
+            "{name} through the edge {edge}; Twilio handles a number's calls there if its console \
+             shows {name} as the number's inbound processing region"
         ),
     )
 }
 
-/// Whether this machine's clock is Twilio's.
+/// Compares this machine's clock with Twilio's.
 fn check_clock(ours: UtcTime, theirs: Option<UtcTime>) -> Finding {
     const PART: &str = "clock";
     let advice = "set this machine's clock: timedatectl set-ntp true";
     let Some(theirs) = theirs else {
-        return Finding::warning(PART, "Twilio does not say what time it is", advice);
+        return Finding::warning(PART, "Twilio's response has no date", advice);
     };
-    // Twilio's is cut to the second.
+    // Twilio's time has whole seconds.
     let apart = ours.since(theirs).max(theirs.since(ours));
     let found = match apart.as_secs() {
-        0 | 1 => "as Twilio's".to_owned(),
-        seconds if ours > theirs => format!("{seconds} s before Twilio's"),
+        0 | 1 => "matches Twilio's".to_owned(),
+        seconds if ours > theirs => format!("{seconds} s ahead of Twilio's"),
         seconds => format!("{seconds} s behind Twilio's"),
     };
     if apart > CLOCK_SKEW_MAX {
@@ -157,13 +158,13 @@ async fn account_status(twilio_client: &TwilioClient) -> (Finding, bool) {
     }
     if account.kind == "Trial" {
         let advice =
-            "a trial account calls verified numbers only, and speaks a word before each call";
+            "upgrade it: a trial account calls only verified numbers, and plays a message first";
         return (Finding::warning(ACCOUNT_PART, found, advice), true);
     }
     (Finding::ok(ACCOUNT_PART, found), true)
 }
 
-/// What `callburner setup` would change.
+/// Reports the changes that `callburner setup` would make.
 async fn check_setup(
     twilio_client: &TwilioClient,
     twilio: &TwilioConfig,
@@ -172,7 +173,7 @@ async fn check_setup(
     let inputs = async {
         let base = endpoint.public_base_url.as_ref();
         let base =
-            base.context("PUBLIC_BASE_URL is not set: set it to where Twilio reaches this server")?;
+            base.context("PUBLIC_BASE_URL is not set: set it to this server's public address")?;
         let desired = DesiredSetup {
             application: application_settings(APPLICATION_NAME, base, None)?,
             application_sid: twilio.application_sid.clone(),
@@ -201,25 +202,25 @@ async fn check_setup(
     if let Some(number) = &twilio.caller_id {
         findings.extend(check_caller_id(twilio_client, number, &found).await);
     } else {
-        let advice = "set TWILIO_CALLER_ID to a number of the account: browsers cannot place calls";
+        let advice = "set TWILIO_CALLER_ID to a number of the account, so that browsers can call";
         findings.push(Finding::failure(CALLER_ID_PART, "is not set", advice));
     }
     findings
 }
 
-/// What a step of the set-up that was not taken means.
+/// Converts a step that the set-up would take into a finding; `None` if another check covers it.
 fn step_finding(step: &SetupStep, is_named: bool) -> Option<Finding> {
-    let failure = |part, found: &str| Finding::failure(part, found, "callburner setup");
+    let failure = |part, found: &str| Finding::failure(part, found, "run callburner setup");
     Some(match step {
         SetupStep::KeepApplication(_) if is_named => {
-            Finding::ok(APPLICATION_PART, "its addresses are this server's")
+            Finding::ok(APPLICATION_PART, "its URLs point to this server")
         }
         SetupStep::KeepApplication(sid) => {
             let sid = sid.as_str();
             let advice = format!("set TWILIO_TWIML_APP_SID to {sid}, or run callburner setup");
             Finding::failure(
                 APPLICATION_PART,
-                "is there, and not in the settings",
+                "exists, but is not in the settings",
                 advice,
             )
         }
@@ -232,19 +233,19 @@ fn step_finding(step: &SetupStep, is_named: bool) -> Option<Finding> {
             let changes: Vec<&str> = changes.iter().map(|change| change.trim()).collect();
             failure(
                 APPLICATION_PART,
-                &format!("should have {}", changes.join(", ")),
+                &format!("needs these changes: {}", changes.join(", ")),
             )
         }
-        SetupStep::KeepNumber(_) => Finding::ok(CALLER_ID_PART, "calls to it come here"),
+        SetupStep::KeepNumber(_) => Finding::ok(CALLER_ID_PART, "calls to it reach this server"),
         SetupStep::OfferNumber(_) | SetupStep::PointNumber(..) => Finding::warning(
             CALLER_ID_PART,
-            "calls to it go nowhere yet",
-            "callburner setup --number has them come here",
+            "calls to it do not reach this server",
+            "run callburner setup --number to point it to this server",
         ),
         SetupStep::CreateKey(_) => {
             failure(API_KEY_PART, "there is none: browsers cannot place calls")
         }
-        // Looked at on its own.
+        // `check_api_key` covers it.
         SetupStep::KeepKey => return None,
         SetupStep::Blocked(blocker) => blocker_finding(blocker),
     })
@@ -257,7 +258,7 @@ fn blocker_finding(blocker: &SetupBlocker) -> Finding {
         SetupBlocker::PointsElsewhere { to, .. } => Finding::warning(
             CALLER_ID_PART,
             format!("calls to it go to {to}"),
-            "callburner setup --take-number has them come here",
+            "run callburner setup --take-number to point it to this server",
         ),
         SetupBlocker::NoNumber | SetupBlocker::NotOwned(_) => {
             Finding::from_error(CALLER_ID_PART, CheckVerdict::Warning, text)
@@ -271,7 +272,7 @@ fn blocker_finding(blocker: &SetupBlocker) -> Finding {
     }
 }
 
-/// Whether calls may come from the number; where calls to it go is the set-up's.
+/// Checks that calls can be placed from the number; `check_setup` reports where calls to it go.
 async fn check_caller_id(
     twilio_client: &TwilioClient,
     number: &E164,
@@ -283,18 +284,18 @@ async fn check_caller_id(
     Some(match twilio_client.is_verified_caller_id(number).await {
         Ok(true) => Finding::ok(
             CALLER_ID_PART,
-            "is not the account's, but verified: nobody can call back here",
+            "is verified, but not owned by the account: calls to it do not reach this server",
         ),
         Ok(false) => Finding::failure(
             CALLER_ID_PART,
-            "TWILIO_CALLER_ID is neither the account's nor verified: Twilio places no call from it",
+            "TWILIO_CALLER_ID is neither owned by the account nor verified: no call can use it",
             "set it to a number of this account, or verify it in Twilio's console",
         ),
         Err(error) => twilio_failure(CALLER_ID_PART, &error),
     })
 }
 
-/// Whether the key opens what the server needs.
+/// Checks that the API key has access to Twilio's REST API.
 async fn check_api_key(twilio: &TwilioConfig) -> Option<Finding> {
     let key = twilio.api_key.clone()?;
     let credentials = ApiCredentials::ApiKey {
@@ -307,7 +308,7 @@ async fn check_api_key(twilio: &TwilioConfig) -> Option<Finding> {
             .await
     };
     Some(match listed.await {
-        Ok(_) => Finding::ok(API_KEY_PART, "opens Twilio's REST API"),
+        Ok(_) => Finding::ok(API_KEY_PART, "has access to Twilio's REST API"),
         Err(error) => twilio_failure(API_KEY_PART, &error),
     })
 }

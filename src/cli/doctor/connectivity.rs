@@ -1,5 +1,5 @@
-//! Looks at the server's doors: the port, and the way from the public address to it. Where no server
-//! runs, something stands in for it meanwhile, so that proxies and tunnels have what to lead to.
+//! Checks the port and the way from the public address to it. If no server is running, a stub server answers
+//! in its place during the checks, so that proxies and tunnels have a target.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -37,27 +37,27 @@ const PUBLIC_ADDRESS_PART: &str = "public address";
 pub(super) const WEBSOCKETS_PART: &str = "sockets";
 const PROXY_PART: &str = "proxy";
 
-/// Where a large body is sent, that says nothing.
+/// Path of the request with a large body. The request changes nothing.
 const BODY_PATH: &str = "/api/streams/status";
 
-/// The code of a media socket that was not signed, by the lights of whoever answered.
+/// Error code for a media socket without a valid signature, in the view of the server that responds.
 const BAD_SIGNATURE: &str = "bad_signature";
 
-/// The code of a media socket at a server without an account.
+/// Error code for a media socket at a server without a Twilio account.
 const NO_ACCOUNT: &str = "no_account";
 
-/// Who listens at the port.
+/// Owner of the port.
 #[derive(Debug, Clone)]
 pub(crate) enum PortOwner {
-    /// A server that runs.
+    /// A running CallBurner server.
     Server,
-    /// The stand-in, and whether anybody has been there.
+    /// The stub server. The flag is set once the stub receives a request.
     Stub(Arc<AtomicBool>),
-    /// Somebody else, or nobody.
+    /// Another program, or no program.
     Nobody,
 }
 
-/// An answer, as far as it tells anything.
+/// The parts of a response that the checks use.
 struct ProbeResponse {
     status: StatusCode,
     headers: HeaderMap,
@@ -65,8 +65,8 @@ struct ProbeResponse {
     elapsed_ms: u128,
 }
 
-/// A client that looks at each answer itself, asks in a connection of its own each time, and speaks
-/// HTTP/1.1, in which sockets are opened.
+/// Creates a client that follows no redirects, opens a new connection for each request, and uses HTTP/1.1,
+/// which WebSocket upgrades need.
 pub(crate) fn http_client() -> reqwest::Result<Client> {
     Client::builder()
         .user_agent(concat!("callburner-doctor/", env!("CARGO_PKG_VERSION")))
@@ -77,7 +77,7 @@ pub(crate) fn http_client() -> reqwest::Result<Client> {
         .build()
 }
 
-/// Whether the port can be had, and who listens there from now on.
+/// Checks whether the port is available, and returns its owner. Starts the stub server on a free port.
 pub(crate) async fn check_port(
     client: &Client,
     address: SocketAddr,
@@ -99,18 +99,18 @@ pub(crate) async fn check_port(
     let kind = error.kind();
     let (found, advice) = if kind == io::ErrorKind::AddrInUse {
         let found = format!("another program listens at {address}");
-        (found, "end it, or set PORT to another")
+        (found, "stop it, or set PORT to another port")
     } else if kind == io::ErrorKind::PermissionDenied {
-        let found = format!("this user may not listen at {address}");
-        (found, "set PORT to one above 1023")
+        let found = format!("this user has no permission to listen at {address}");
+        (found, "set PORT to a port above 1023")
     } else {
-        let found = format!("{address} cannot be listened at ({error})");
+        let found = format!("the server cannot listen at {address} ({error})");
         (found, "set HOST to an address of this machine")
     };
     (Finding::failure(PART, found, advice), PortOwner::Nobody)
 }
 
-/// Serves what the doctor asks for, in the server's own shapes.
+/// Serves the endpoints that the doctor requests, with the server's own response format.
 fn spawn_stub_server(listener: TcpListener, proxies: TrustedProxies, tasks: &Tasks) -> PortOwner {
     let refusal = |status, headers: &HeaderMap| {
         let is_signed = headers.contains_key(HEADER);
@@ -122,7 +122,7 @@ fn spawn_stub_server(listener: TcpListener, proxies: TrustedProxies, tasks: &Tas
         ApiError::new(
             status,
             code,
-            "callburner doctor stands in for the server here",
+            "callburner doctor answers in place of the server",
         )
     };
     let on_media = async move |ConnectInfo(peer): ConnectInfo<SocketAddr>,
@@ -157,7 +157,7 @@ fn spawn_stub_server(listener: TcpListener, proxies: TrustedProxies, tasks: &Tas
     let stop = tasks.clone();
     tasks.spawn(async move {
         let served = axum::serve(listener, routes);
-        // Whoever is still there at the end is not waited for.
+        // Open connections are not waited for at the end.
         tokio::select! {
             _ = served.into_future() => {}
             () = stop.wait_for_stop() => {}
@@ -173,14 +173,14 @@ async fn is_callburner(client: &Client, address: SocketAddr) -> bool {
         .is_ok_and(|response| is_healthz(&response))
 }
 
-/// `/healthz` of this program: its word, and a request id.
+/// Whether this is the `/healthz` response of this program: the body `ok`, and a request ID.
 fn is_healthz(response: &ProbeResponse) -> bool {
     response.status == StatusCode::OK
         && response.body == "ok"
         && response.headers.contains_key("x-request-id")
 }
 
-/// Whether the world's way leads here, and whether sockets pass.
+/// Checks that the public address leads to this server, and that WebSockets pass.
 pub(crate) async fn check_public_address(
     client: &Client,
     url: &PublicUrl,
@@ -196,7 +196,7 @@ pub(crate) async fn check_public_address(
             let (passed, forwarded_claim) = check_websocket(client, url, key, port_owner).await;
             findings.push(passed);
             findings.extend(check_client_address(url, &forwarded_claim));
-            // Without one the server refuses before it has read all.
+            // Without a key, the server refuses the request before it has read the whole body.
             if let Some(key) = key {
                 findings.push(check_body_limit(client, url, key).await);
             }
@@ -205,7 +205,7 @@ pub(crate) async fn check_public_address(
     findings
 }
 
-/// Whether the name leads to an address, and to one that Twilio can call.
+/// Checks that the host name resolves, and that it resolves to an address that Twilio can call.
 async fn resolve_host(url: &PublicUrl) -> (Finding, bool) {
     let parsed = Url::parse(&url.to_string()).ok();
     let host = parsed.as_ref().and_then(Url::host_str).unwrap_or_default();
@@ -214,23 +214,23 @@ async fn resolve_host(url: &PublicUrl) -> (Finding, bool) {
         .as_ref()
         .and_then(Url::port_or_known_default)
         .unwrap_or_default();
-    let advice = "check the name in PUBLIC_BASE_URL, and its entry in DNS";
+    let advice = "check the host name in PUBLIC_BASE_URL and its DNS record";
     let found = match timeout(DOCTOR_WAIT_MAX, tokio::net::lookup_host((host, port))).await {
         Ok(Ok(found)) => found.map(|address| address.ip()).collect::<Vec<IpAddr>>(),
         Ok(Err(error)) => {
-            let found = format!("{host} has no address ({error})");
+            let found = format!("{host} does not resolve ({error})");
             return (Finding::failure(PUBLIC_ADDRESS_PART, found, advice), false);
         }
         Err(_) => {
-            let found = format!("nobody says in time what address {host} has");
+            let found = format!("DNS did not resolve {host} in time");
             return (Finding::failure(PUBLIC_ADDRESS_PART, found, advice), false);
         }
     };
     let shown: Vec<String> = found.iter().map(IpAddr::to_string).collect();
-    let shown = format!("{host} is at {}", shown.join(", "));
+    let shown = format!("{host} resolves to {}", shown.join(", "));
     if found.iter().all(|address| is_private(*address)) {
-        let advice = "Twilio cannot call a private address: if it resolves to another one outside, \
-                      all is well";
+        let advice = "Twilio cannot reach a private address; ignore this if the name resolves to a \
+                      public address outside this network";
         return (Finding::warning(PUBLIC_ADDRESS_PART, shown, advice), true);
     }
     (Finding::ok(PUBLIC_ADDRESS_PART, shown), true)
@@ -243,7 +243,7 @@ fn is_private(address: IpAddr) -> bool {
     }
 }
 
-/// Whether `/healthz` is reached by the public address.
+/// Checks that `/healthz` is reachable at the public address, and that this server answers it.
 async fn check_reachable(
     client: &Client,
     url: &PublicUrl,
@@ -253,7 +253,7 @@ async fn check_reachable(
     let response = match send_request(client.get(&address)).await {
         Ok(response) => response,
         Err(reason) => {
-            let advice = "check that the proxy or tunnel runs, its certificate, and the firewall";
+            let advice = "check the proxy or tunnel, its certificate, and the firewall";
             let found = format!("{address} cannot be reached ({reason})");
             return (Finding::failure(PUBLIC_ADDRESS_PART, found, advice), false);
         }
@@ -262,8 +262,8 @@ async fn check_reachable(
     if response.status.is_redirection() {
         let to = header_text(&response.headers, header::LOCATION.as_str());
         let found = format!("{address} redirects to {to}");
-        let advice = "set PUBLIC_BASE_URL to where it leads in the end: Twilio signs the address \
-                      that it was told";
+        let advice = "set PUBLIC_BASE_URL to the final address: Twilio signs the address that it \
+                      calls, before any redirect";
         return (Finding::failure(PUBLIC_ADDRESS_PART, found, advice), false);
     }
     let wrong =
@@ -274,32 +274,35 @@ async fn check_reachable(
                 "{address} answers {status}{}",
                 server_suffix(&response.headers)
             ),
-            "the proxy does not reach this server: check the address and PORT that it passes to",
+            "the proxy cannot reach this server: check the address and port that it forwards to",
         ),
         _ if !is_healthz(&response) => wrong(
             format!(
-                "{address} answers {status}{}, and is no CallBurner server",
+                "{address} answers {status}{}, and is not a CallBurner server",
                 server_suffix(&response.headers)
             ),
-            "have the proxy pass everything below PUBLIC_BASE_URL to this server, without the path \
-             of PUBLIC_BASE_URL itself",
+            "configure the proxy to forward every path below PUBLIC_BASE_URL to this server, and \
+             to remove the path of PUBLIC_BASE_URL itself",
         ),
         PortOwner::Stub(visited) if !visited.load(Ordering::Relaxed) => wrong(
             format!("{address} leads to another CallBurner server"),
-            "point the proxy or tunnel at this machine and PORT",
+            "point the proxy or tunnel to this machine and PORT",
         ),
         PortOwner::Nobody => wrong(
             format!("{address} leads to another CallBurner server"),
-            "point the proxy or tunnel at this machine and PORT",
+            "point the proxy or tunnel to this machine and PORT",
         ),
         PortOwner::Stub(_) | PortOwner::Server => {
-            let found = format!("{address} leads here, in {} ms", response.elapsed_ms);
+            let found = format!(
+                "{address} reaches this server in {} ms",
+                response.elapsed_ms
+            );
             (Finding::ok(PUBLIC_ADDRESS_PART, found), true)
         }
     }
 }
 
-/// A media socket that no call expects, signed as Twilio would.
+/// Builds the request for a media socket that no call expects; signs it as Twilio does if there is a key.
 fn upgrade_request(
     client: &Client,
     url: &PublicUrl,
@@ -319,7 +322,8 @@ fn upgrade_request(
     }
 }
 
-/// Whether a media socket passes; and what the server was told of the client.
+/// Checks whether a WebSocket passes. Also returns the server's report about the forwarded client address;
+/// empty if there is no report.
 async fn check_websocket(
     client: &Client,
     url: &PublicUrl,
@@ -336,8 +340,8 @@ async fn check_websocket(
             )
         }
         Err(reason) => {
-            let advice = "check the proxy's time limits and rules for WebSockets";
-            let found = format!("a WebSocket breaks on its way ({reason})");
+            let advice = "check the proxy's timeouts and rules for WebSockets";
+            let found = format!("a WebSocket connection fails ({reason})");
             (
                 Finding::failure(WEBSOCKETS_PART, found, advice),
                 String::new(),
@@ -352,34 +356,34 @@ fn judge_websocket(response: &ProbeResponse, has_key: bool, port_owner: &PortOwn
     match (response.status.as_u16(), code.as_str()) {
         (403, NOT_EXPECTED_CODE) if matches!(port_owner, PortOwner::Server) => Finding::ok(
             WEBSOCKETS_PART,
-            "WebSockets pass, and the server takes these settings' signature",
+            "WebSockets pass, and the server accepts signatures made with these settings",
         ),
         (403, BAD_SIGNATURE) if has_key && matches!(port_owner, PortOwner::Stub(_)) => failure(
             "WebSockets pass, but without X-Twilio-Signature".to_owned(),
-            "have the proxy pass that header",
+            "configure the proxy to pass that header",
         ),
         (403, BAD_SIGNATURE) if has_key => failure(
-            "WebSockets pass, but the running server does not take these settings' signature"
+            "WebSockets pass, but the server does not accept signatures made with these settings"
                 .to_owned(),
-            "restart the server with these settings; if it has them, the proxy takes \
-             X-Twilio-Signature away",
+            "restart the server with these settings; if it has them, the proxy removes \
+             X-Twilio-Signature",
         ),
         (403, NO_ACCOUNT) if has_key => failure(
             "WebSockets pass, but the running server has no Twilio account".to_owned(),
-            "restart it with these settings",
+            "restart the server with these settings",
         ),
         (403, NO_ACCOUNT) => Finding::ok(
             WEBSOCKETS_PART,
-            "WebSockets pass; Twilio's are refused until an account is set",
+            "WebSockets pass; media streams are refused until a Twilio account is set",
         ),
         (101, _) => failure(
-            "the running server takes media sockets without a signature".to_owned(),
-            "restart it with these settings, and with this version of callburner",
+            "the running server accepts media streams without a signature".to_owned(),
+            "restart the server with these settings, and with this version of callburner",
         ),
         (403, NOT_EXPECTED_CODE | BAD_SIGNATURE) => Finding::ok(WEBSOCKETS_PART, "WebSockets pass"),
         (400 | 426, _) => failure(
             format!(
-                "WebSockets do not pass{}: Upgrade is taken away",
+                "WebSockets do not pass{}: the Upgrade header is removed",
                 server_suffix(&response.headers)
             ),
             upgrade_advice(&response.headers),
@@ -394,7 +398,7 @@ fn judge_websocket(response: &ProbeResponse, has_key: bool, port_owner: &PortOwn
     }
 }
 
-/// Whether the server is told who the client is, where a proxy is in front of it: TLS ends there.
+/// Checks that the server receives the client's address from the proxy in front of it, which ends TLS.
 fn check_client_address(url: &PublicUrl, forwarded_claim: &str) -> Option<Finding> {
     if !url.https_url("").starts_with("https:") {
         return None;
@@ -403,25 +407,26 @@ fn check_client_address(url: &PublicUrl, forwarded_claim: &str) -> Option<Findin
     match forwarded_claim {
         "client" => Some(Finding::ok(
             PROXY_PART,
-            "it says who the client is, and is believed",
+            "it forwards the client's address, and is trusted",
         )),
         "unbelieved" => warning(
-            "it says who the client is, but is not among TRUSTED_PROXIES: everyone's sign-ins are \
-             counted as the proxy's",
-            "set TRUSTED_PROXIES to the address that the proxy reaches this server from, such as \
-             127.0.0.1",
+            "it forwards the client's address, but is not in TRUSTED_PROXIES: all clients share \
+             one limit of sign-in attempts",
+            "set TRUSTED_PROXIES to the address from which the proxy connects to this server, such \
+             as 127.0.0.1",
         ),
         "nothing" => warning(
-            "it does not say who the client is: everyone's sign-ins are counted as the proxy's",
-            "nginx: proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; Caddy says so by \
-             itself, unless header_up takes X-Forwarded-For away",
+            "it does not forward the client's address: all clients share one limit of sign-in \
+             attempts",
+            "nginx: proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; Caddy forwards \
+             it by default, unless header_up removes X-Forwarded-For",
         ),
-        // A server that does not say.
+        // A server that does not report it.
         _ => None,
     }
 }
 
-/// Whether a body passes that is as long as a page may send.
+/// Checks that the proxy passes the longest request body that the page sends.
 async fn check_body_limit(client: &Client, url: &PublicUrl, key: &SigningKey) -> Finding {
     let (address, kib) = (url.https_url(BODY_PATH), DOCTOR_BODY_BYTES / 1024);
     let form = [("doctor".to_owned(), "x".repeat(DOCTOR_BODY_BYTES))];
@@ -441,25 +446,29 @@ async fn check_body_limit(client: &Client, url: &PublicUrl, key: &SigningKey) ->
             Finding::warning(PROXY_PART, found, advice)
         }
         Err(reason) => {
-            let found = format!("a request of {kib} KiB breaks on its way ({reason})");
+            let found = format!("a request of {kib} KiB fails ({reason})");
             Finding::warning(PROXY_PART, found, advice)
         }
     }
 }
 
-/// What became of a socket that the server opened, said nothing in for [`DOCTOR_IDLE_SOCKET_TIME`], and closed.
+/// Outcome of a WebSocket on which the server is silent for [`DOCTOR_IDLE_SOCKET_TIME`] and which it then
+/// closes.
 enum IdleOutcome {
-    /// It did not open; who answered what instead, or why nothing was answered.
+    /// It did not open. The text completes "the request …": with the response, or with the reason why there
+    /// was no response.
     NotOpened(String),
     /// It stayed open until the server closed it.
     Closed,
-    /// It was open this long, and then gone.
+    /// It was lost after this time, before the server closed it.
     Lost(Duration),
-    /// The server refuses it: one of an older version, or the signature is wrong, which is said elsewhere.
+    /// The server refused it: it has an older version, or the signature is wrong, which another check
+    /// reports.
     Refused,
 }
 
-/// Whether a socket opens, and stays open for as long as a listener's is silent. Takes that long.
+/// Checks that a WebSocket opens, and stays open while it is as silent as a listener's can be. Takes
+/// [`DOCTOR_IDLE_SOCKET_TIME`].
 pub(crate) async fn check_idle_socket(
     client: &Client,
     url: &PublicUrl,
@@ -473,7 +482,7 @@ async fn hold_idle_socket(client: &Client, url: &PublicUrl, key: &SigningKey) ->
     let request = upgrade_request(client, url, SILENT_MEDIA_PATH, Some(key)).timeout(wait_max);
     let response = match request.send().await {
         Ok(response) => response,
-        Err(error) => return IdleOutcome::NotOpened(format!("breaks ({})", root_cause(error))),
+        Err(error) => return IdleOutcome::NotOpened(format!("fails ({})", root_cause(error))),
     };
     let (status, by) = (response.status(), server_suffix(response.headers()));
     if status == StatusCode::FORBIDDEN {
@@ -483,7 +492,7 @@ async fn hold_idle_socket(client: &Client, url: &PublicUrl, key: &SigningKey) ->
         return IdleOutcome::NotOpened(format!("is answered {}{by}", status.as_u16()));
     };
     let opened = clock::now();
-    // The first byte is that of the server's close.
+    // The first byte belongs to the server's close frame.
     let read = timeout(wait_max, socket.read_u8()).await;
     let open_for = clock::now() - opened;
     match read {
@@ -498,44 +507,44 @@ fn judge_idle_socket(silence: &IdleOutcome) -> Option<Finding> {
         IdleOutcome::Refused => None,
         IdleOutcome::NotOpened(instead) => Some(Finding::failure(
             WEBSOCKETS_PART,
-            format!("the server opens a WebSocket, but it {instead}"),
-            "have the proxy buffer no answers: Caddy: neither buffer_responses nor response_buffers; \
-             nginx: proxy_buffering off",
+            format!("the server accepts a WebSocket, but the request {instead}"),
+            "turn off response buffering in the proxy. Caddy: remove buffer_responses and \
+             response_buffers; nginx: proxy_buffering off",
         )),
         IdleOutcome::Lost(open_for) => Some(Finding::failure(
             PROXY_PART,
             format!(
-                "a socket that is silent for {seconds} s is ended (after {} s)",
+                "a WebSocket that is silent for {seconds} s is closed (after {} s)",
                 open_for.as_secs()
             ),
-            "nginx: proxy_read_timeout 1h; proxy_send_timeout 1h. Caddy: no read_timeout in \
-             transport http, and no stream_timeout",
+            "nginx: proxy_read_timeout 1h; proxy_send_timeout 1h. Caddy: remove \
+             read_timeout from transport http, and stream_timeout",
         )),
         IdleOutcome::Closed => Some(Finding::ok(
             PROXY_PART,
-            format!("a silence of {seconds} s ends no socket"),
+            format!("a WebSocket stays open through {seconds} s of silence"),
         )),
     }
 }
 
-/// What to tell the proxy.
+/// Returns how to configure the proxy that sent these headers to pass WebSocket upgrades.
 fn upgrade_advice(headers: &HeaderMap) -> &'static str {
     let server = header_text(headers, "server").to_lowercase();
     if server.contains("nginx") || server.contains("openresty") {
         "nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header \
          Connection \"upgrade\"; proxy_read_timeout 1h"
     } else if server.contains("apache") {
-        "Apache: a2enmod proxy_wstunnel, and upgrade=websocket at the end of ProxyPass"
+        "Apache: run a2enmod proxy_wstunnel, and add upgrade=websocket at the end of ProxyPass"
     } else if server.contains("cloudflare") {
         "Cloudflare: turn WebSockets on under Network"
     } else {
-        "have the proxy pass the headers Upgrade and Connection: nginx needs proxy_http_version 1.1 \
-         and two proxy_set_header, Apache upgrade=websocket; Caddy, Traefik and HAProxy pass them \
-         by themselves"
+        "configure the proxy to pass the headers Upgrade and Connection: nginx needs \
+         proxy_http_version 1.1 and two proxy_set_header lines, Apache needs upgrade=websocket; \
+         Caddy, Traefik and HAProxy pass them by default"
     }
 }
 
-/// Who answered, if it says so.
+/// Returns ` (by SERVER)` if the response names its server, otherwise an empty string.
 fn server_suffix(headers: &HeaderMap) -> String {
     match header_text(headers, "server") {
         "" => String::new(),
@@ -548,7 +557,7 @@ fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
     value.unwrap_or_default()
 }
 
-/// The code of an error in this program's shape; else empty.
+/// Returns the code of an error in this program's format; otherwise an empty string.
 fn error_code(body: &str) -> String {
     let body: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
     body["error"]["code"]
@@ -557,13 +566,14 @@ fn error_code(body: &str) -> String {
         .to_owned()
 }
 
-/// Asks, and reads as much of the answer as tells anything; or why there is none.
+/// Sends a request and reads the response, about [`DOCTOR_ANSWER_BYTES_MAX`] of its body at most; the root
+/// cause as text if there is no response.
 async fn send_request(request: RequestBuilder) -> Result<ProbeResponse, String> {
     let began = clock::now();
     let mut response = request.send().await.map_err(root_cause)?;
     let (status, headers) = (response.status(), response.headers().clone());
     let mut body = Vec::new();
-    // A socket that was opened says no more.
+    // An opened WebSocket has no body.
     while status != StatusCode::SWITCHING_PROTOCOLS
         && body.len() < DOCTOR_ANSWER_BYTES_MAX
         && let Some(piece) = response.chunk().await.map_err(root_cause)?

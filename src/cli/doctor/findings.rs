@@ -1,5 +1,4 @@
-//! What the doctor found: good or bad, and what to do about it, for people and for programs.
-//! Pure: no I/O.
+//! Findings of the doctor: a verdict and advice, for people and for programs. Pure: no I/O.
 
 use std::fmt;
 
@@ -7,34 +6,33 @@ use serde::Serialize;
 
 use crate::cli::env_sources::{ConfigWarning, SettingOrigin, SettingSource};
 
-/// How good something is.
+/// Verdict of one check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum CheckVerdict {
-    /// As it should be.
+    /// Works as it should.
     Ok,
-    /// It works, or will, but not as well as it could.
+    /// Works, or will work, but not as well as it could.
     Warning,
-    /// Something does not work.
+    /// Does not work.
     Failure,
 }
 
-/// One thing that was looked at.
+/// Result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Finding {
-    /// The part of the server, in a word or two.
+    /// Checked part of the server, in one or two words.
     pub(crate) part: &'static str,
-    /// How good it is.
     pub(crate) verdict: CheckVerdict,
-    /// What is so.
+    /// State that was found, for people.
     pub(crate) found: String,
-    /// What to do about it; never missing where it is not good.
+    /// Advice, for people; set unless the verdict is ok.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) advice: Option<String>,
 }
 
 impl Finding {
-    /// As it should be.
+    /// Creates a finding about something that works.
     pub(crate) fn ok(part: &'static str, found: impl Into<String>) -> Self {
         Self {
             part,
@@ -44,7 +42,7 @@ impl Finding {
         }
     }
 
-    /// Not as good as it could be.
+    /// Creates a finding about something that works, but not as well as it could.
     pub(crate) fn warning(
         part: &'static str,
         found: impl Into<String>,
@@ -57,12 +55,11 @@ impl Finding {
         }
     }
 
-    /// Whether it is as it should be.
     pub(crate) fn is_ok(&self) -> bool {
         self.verdict == CheckVerdict::Ok
     }
 
-    /// Does not work.
+    /// Creates a finding about something that does not work.
     pub(crate) fn failure(
         part: &'static str,
         found: impl Into<String>,
@@ -74,11 +71,12 @@ impl Finding {
         }
     }
 
-    /// An error that says itself what to do, as this house's errors do: its last clause.
+    /// Creates a finding from the text of an error that ends with advice, as this project's errors do. The
+    /// advice starts after the first "; ", otherwise after the last ": ".
     pub(crate) fn from_error(part: &'static str, verdict: CheckVerdict, error: &str) -> Self {
         let (found, advice) = match error.split_once("; ").or_else(|| error.rsplit_once(": ")) {
             Some(parts) => parts,
-            None => (error, "see the README"),
+            None => (error, "see .deploy/README.md"),
         };
         Self {
             verdict,
@@ -87,7 +85,7 @@ impl Finding {
     }
 }
 
-/// As it stands on a terminal; what to do is on a line of its own.
+/// Formats a finding for a terminal; the advice is on a line of its own.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = match self.verdict {
@@ -103,19 +101,18 @@ impl fmt::Display for Finding {
     }
 }
 
-/// All that was found.
+/// All findings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct DoctorReport {
-    /// Whether nothing fails.
+    /// Whether no check failed.
     pub(crate) well: bool,
-    /// Every setting, and where it comes from; never its value.
+    /// Every setting with its source, without its value.
     pub(crate) settings: Vec<SettingOrigin>,
-    /// In the order in which things were looked at.
+    /// Findings in the order of the checks.
     pub(crate) findings: Vec<Finding>,
 }
 
 impl DoctorReport {
-    /// Of these findings.
     pub(crate) fn new(settings: Vec<SettingOrigin>, findings: Vec<Finding>) -> Self {
         let well = findings
             .iter()
@@ -127,7 +124,7 @@ impl DoctorReport {
         }
     }
 
-    /// `2 failures, 1 warning`.
+    /// Returns the counts of problems, such as `2 failures, 1 warning`.
     pub(crate) fn summary(&self) -> String {
         let count = |verdict| {
             self.findings
@@ -146,15 +143,15 @@ impl DoctorReport {
         ];
         let text: Vec<String> = text.into_iter().flatten().collect();
         if text.is_empty() {
-            "all is well".to_owned()
+            "no problems found".to_owned()
         } else {
             text.join(", ")
         }
     }
 }
 
-/// What there is to say of the settings: which are set and from where, which names mean nothing,
-/// and what contradicts itself.
+/// Reports which settings are set and where, which names are unknown, and which settings contradict each
+/// other.
 pub(crate) fn settings_findings(
     settings: &[SettingOrigin],
     config_warnings: &[ConfigWarning],
@@ -178,7 +175,7 @@ pub(crate) fn settings_findings(
     }
     findings.extend(config_warnings.iter().map(|warning| match warning {
         ConfigWarning::UnknownName { .. } => {
-            let advice = "correct or remove it; .env.example has every name";
+            let advice = "correct or remove it; .env.example lists every name";
             Finding::warning(PART, warning.to_string(), advice)
         }
         ConfigWarning::Duplicate(_) | ConfigWarning::Overridden(_) => {
@@ -224,7 +221,7 @@ mod tests {
                 "get it with: pull",
             ),
             ("PORT is taken: set another", "PORT is taken", "set another"),
-            ("broken", "broken", "see the README"),
+            ("broken", "broken", "see .deploy/README.md"),
         ] {
             let finding = Finding::from_error("x", CheckVerdict::Failure, error);
             assert_eq!(
@@ -240,7 +237,7 @@ mod tests {
         let fine = Finding::ok("a", "x");
         let warning = Finding::warning("a", "x", "y");
         let failure = Finding::failure("a", "x", "y");
-        assert_eq!(report(vec![fine.clone()]).summary(), "all is well");
+        assert_eq!(report(vec![fine.clone()]).summary(), "no problems found");
         let some = report(vec![fine, warning.clone()]);
         assert!(
             some.well && some.summary() == "1 warning",
@@ -280,7 +277,7 @@ mod tests {
                 (CheckVerdict::Ok, "at their defaults: HOST"),
                 (
                     CheckVerdict::Warning,
-                    "PROT in .env is no setting of this server; did you mean PORT?"
+                    "PROT in .env is not a setting of this server; did you mean PORT?"
                 ),
                 (CheckVerdict::Warning, "ARCHIVE is on"),
             ]

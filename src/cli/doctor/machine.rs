@@ -1,4 +1,4 @@
-//! Looks at this machine: the model and its speed, the data folder, the database.
+//! Checks this machine: the model and its speed, the data folder, the database.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -18,21 +18,21 @@ use crate::limits;
 use crate::models::{self, ChecksumMatch};
 use crate::store::Store;
 
-/// Speech to measure with, where the server is run from its sources.
+/// Recording to measure the speed with, if the server runs from its source tree.
 const SPEECH_FILE: &str = "fixtures/prompts/dashwood.wav";
 
-/// Length of the utterance that speed is measured with, in milliseconds. Sentences are shorter.
+/// Length of the utterance that the speed is measured with, in milliseconds. Sentences are shorter.
 const UTTERANCE_MS: u32 = 5_000;
 
-/// A final of such an utterance that takes longer misses the promise of a second after the last
-/// word.
+/// Longest time for the final of such an utterance: a slower final misses the target of one second after the
+/// last word.
 const FINAL_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// Files of the doctor's own; it takes them away.
+/// File that the doctor writes and removes again.
 const SCRATCH_FILE: &str = ".callburner-doctor";
 
-/// Whether the model is there, is what it says, and how fast it is here. Blocks, for as long as it
-/// takes to read the file and to put ten seconds of sound into words.
+/// Checks that the model exists, matches its checksum, and is fast enough on this machine. Blocks while it
+/// reads the file and recognises an utterance of five seconds three times.
 pub(super) fn check_model(settings: &EngineSettings) -> Vec<Finding> {
     const PART: &str = "model";
     let failure = |error: String| vec![Finding::from_error(PART, CheckVerdict::Failure, &error)];
@@ -45,7 +45,7 @@ pub(super) fn check_model(settings: &EngineSettings) -> Vec<Finding> {
             Finding::ok(PART, format!("{} is the published file", settings.model))
         }
         Ok(ChecksumMatch::RecordedOrigin { from }) => {
-            Finding::ok(PART, format!("{} is whole: {from}", settings.model))
+            Finding::ok(PART, format!("{} is unchanged: {from}", settings.model))
         }
         Err(error @ models::ModelFileError::UnknownOrigin { .. }) => {
             Finding::from_error(PART, CheckVerdict::Warning, &error.to_string())
@@ -64,7 +64,7 @@ pub(super) fn check_model(settings: &EngineSettings) -> Vec<Finding> {
     findings
 }
 
-/// How long a draft and a final of one utterance take.
+/// Measures how long a partial and a final of one utterance take.
 fn measure_speed(recognizer: &mut dyn Recognizer, settings: &EngineSettings) -> Finding {
     const PART: &str = "speed";
     let (samples, what) = match read_speech(Path::new(SPEECH_FILE)) {
@@ -83,7 +83,7 @@ fn measure_speed(recognizer: &mut dyn Recognizer, settings: &EngineSettings) -> 
         })?;
         Ok::<_, RecognizeError>(clock::now() - began)
     };
-    // The first pass warms the caches, and is forgotten.
+    // The first pass warms the caches and is not counted.
     let measured =
         time(Effort::Partial).and_then(|_| Ok((time(Effort::Partial)?, time(Effort::Accurate)?)));
     match measured {
@@ -91,7 +91,7 @@ fn measure_speed(recognizer: &mut dyn Recognizer, settings: &EngineSettings) -> 
             judge_speed(partial_time, final_time, what, settings.workers())
         }
         Err(error) => {
-            let advice = "check the model: callburner models verify";
+            let advice = "run callburner models verify";
             Finding::failure(PART, error.to_string(), advice)
         }
     }
@@ -106,24 +106,24 @@ fn judge_speed(
     let utterance = f64::from(UTTERANCE_MS) / 1_000.0;
     let real_time = |took: Duration| took.as_secs_f64() / utterance;
     let found = format!(
-        "{utterance:.0} s of {what} take {} ms as a draft and {} ms as a final on one core \
-         ({:.2} and {:.2} of real time); {workers} at once",
+        "{utterance:.0} s of {what} take {} ms for a partial and {} ms for a final on one core \
+         ({:.2} and {:.2} of real time); {workers} workers",
         partial_time.as_millis(),
         final_time.as_millis(),
         real_time(partial_time),
         real_time(final_time),
     );
-    let advice = "take a smaller or quantised MODEL, or a faster machine";
+    let advice = "set MODEL to a smaller or quantised model, or use a faster machine";
     if real_time(final_time) >= 1.0 {
-        Finding::failure("speed", format!("{found}: slower than people talk"), advice)
+        Finding::failure("speed", format!("{found}: slower than speech"), advice)
     } else if final_time > FINAL_TIME_MAX {
-        Finding::warning("speed", format!("{found}: words will be late"), advice)
+        Finding::warning("speed", format!("{found}: finals will be late"), advice)
     } else {
         Finding::ok("speed", found)
     }
 }
 
-/// One utterance of the recording at `path`, if it is there.
+/// Reads one utterance from the recording at `path`; `None` if it cannot be read.
 fn read_speech(path: &Path) -> Option<Vec<f32>> {
     let channels = RecordingReader::read_all(path, audio::SPEECH_HZ).ok()?;
     let mut samples = channels.into_iter().next()?;
@@ -131,7 +131,7 @@ fn read_speech(path: &Path) -> Option<Vec<f32>> {
     Some(samples)
 }
 
-/// Quiet noise, the same each time: 16 bits of a linear congruence.
+/// Returns quiet noise, the same each time: the upper 16 bits of a linear congruential generator.
 fn make_noise() -> Vec<f32> {
     let mut state = 1_u32;
     let mut next = || {
@@ -145,46 +145,44 @@ fn utterance_samples() -> usize {
     audio::SPEECH_HZ as usize * UTTERANCE_MS as usize / 1_000
 }
 
-/// Whether the data folder takes files, and how much room there is.
+/// Checks that the data folder is writable, and how much space is free.
 pub(super) fn check_data_folder(settings: &DataSettings, fix_nothing: bool) -> Vec<Finding> {
     const PART: &str = "data folder";
     let folder = settings.data_dir.as_path();
     let place = folder.display();
     if !folder.exists() {
         if fix_nothing {
-            let advice = "nothing, if the server may make it at its start";
+            let advice = "nothing to do if the server may create it at its start";
             return vec![Finding::warning(
                 PART,
-                format!("{place} is not there"),
+                format!("{place} does not exist"),
                 advice,
             )];
         }
-        // For its owner alone, as the server makes it.
+        // Accessible only to its owner, as the server creates it.
         let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
         if let Err(error) = made {
-            let advice = "make it for the user that runs the server, or set DATA_DIR to another";
+            let advice = "create it for the user that runs the server, or set DATA_DIR to another \
+                          folder";
             return vec![Finding::failure(
                 PART,
-                format!("{place} cannot be made ({error})"),
+                format!("{place} cannot be created ({error})"),
                 advice,
             )];
         }
     }
     let written = match write_scratch_file(&folder.join(SCRATCH_FILE)) {
-        Ok(()) => Finding::ok(PART, format!("{place} can be written to")),
+        Ok(()) => Finding::ok(PART, format!("{place} is writable")),
         Err(error) => {
-            let advice = "give it to the user that runs the server, or set DATA_DIR to another";
-            Finding::failure(
-                PART,
-                format!("{place} cannot be written to ({error})"),
-                advice,
-            )
+            let advice = "make the user that runs the server its owner, or set DATA_DIR to another \
+                          folder";
+            Finding::failure(PART, format!("{place} is not writable ({error})"), advice)
         }
     };
     vec![written, check_disk_space(folder)]
 }
 
-/// Whether what the server keeps, and its settings, are for its user alone.
+/// Checks that only the server's user can access the data folder and the settings file.
 pub(super) fn check_permissions(settings: &DataSettings) -> Vec<Finding> {
     const PART: &str = "rights";
     let found = file_permissions::find_exposed(settings, Path::new(ENV_FILE));
@@ -193,7 +191,7 @@ pub(super) fn check_permissions(settings: &DataSettings) -> Vec<Finding> {
     });
     let warnings: Vec<Finding> = warnings.collect();
     if warnings.is_empty() {
-        let found = "the data folder and the secrets are for the server's user alone";
+        let found = "only the server's user can access the data folder and the secrets";
         return vec![Finding::ok(PART, found)];
     }
     warnings
@@ -214,8 +212,8 @@ fn check_disk_space(folder: &Path) -> Finding {
     match rustix::fs::statvfs(folder) {
         Ok(disk) => judge_disk_space(disk.f_bavail.saturating_mul(disk.f_frsize)),
         Err(error) => {
-            let advice = "look at the disk that DATA_DIR is on";
-            Finding::warning(PART, format!("free space is not known ({error})"), advice)
+            let advice = "check the disk of DATA_DIR";
+            Finding::warning(PART, format!("the free space is unknown ({error})"), advice)
         }
     }
 }
@@ -223,7 +221,7 @@ fn check_disk_space(folder: &Path) -> Finding {
 fn judge_disk_space(free: u64) -> Finding {
     const PART: &str = "disk";
     let found = format!("{} MiB are free", free / (1024 * 1024));
-    let advice = "make room, or set DATA_DIR to another disk; RETENTION_DAYS deletes old calls";
+    let advice = "free space, or set DATA_DIR to another disk; RETENTION_DAYS deletes old calls";
     if free < limits::DISK_FREE_BYTES_MIN {
         Finding::failure(PART, found, advice)
     } else if free < limits::DISK_FREE_WARN_BYTES {
@@ -233,8 +231,8 @@ fn judge_disk_space(free: u64) -> Finding {
     }
 }
 
-/// Whether the database opens and takes an entry, and whether anybody can sign in, which is needed
-/// where others reach the server.
+/// Checks that the database opens and accepts a write, and that a user exists, which a server that others can
+/// reach needs.
 pub(super) async fn check_database(
     settings: &DataSettings,
     is_public: bool,
@@ -243,15 +241,15 @@ pub(super) async fn check_database(
     const PART: &str = "database";
     let url = settings.database_url();
     if fix_nothing {
-        // To open it is to make it, or to bring it up to date.
+        // Opening the database would create or migrate it.
         let file = settings
             .database_file()
             .and_then(|path| fs::metadata(path).ok());
         let found = match file {
             Some(file) if file.is_file() => {
-                format!("is there ({} KiB); not opened", file.len() / 1024)
+                format!("exists ({} KiB); not opened", file.len() / 1024)
             }
-            Some(_) | None => "is not there yet; not made".to_owned(),
+            Some(_) | None => "does not exist; not created".to_owned(),
         };
         return vec![Finding::ok(PART, found)];
     }
@@ -276,15 +274,15 @@ pub(super) async fn check_database(
     };
     let opens = Finding::ok(
         PART,
-        format!("opens and can be written to ({} KiB)", bytes / 1024),
+        format!("opens and is writable ({} KiB)", bytes / 1024),
     );
     let users = if has_users {
-        Finding::ok("users", "somebody can sign in")
+        Finding::ok("users", "users can sign in")
     } else if is_public {
-        let advice = "callburner user add NAME, or the link that serve prints at its start";
-        Finding::warning("users", "nobody can sign in yet", advice)
+        let advice = "run callburner user add NAME, or open the link that callburner serve prints";
+        Finding::warning("users", "there are none: sign-in is not possible", advice)
     } else {
-        let found = "there are none: whoever opens the link that serve prints may everything";
+        let found = "there are none: the link that callburner serve prints gives full access";
         Finding::ok("users", found)
     };
     vec![opens, users]
@@ -372,7 +370,7 @@ mod tests {
         assert_eq!(
             fs::read_dir(&data).unwrap().count(),
             0,
-            "the scratch file is gone"
+            "the scratch file is removed"
         );
     }
 
@@ -408,7 +406,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let settings = in_folder(folder.path()).calls.data;
         let found = check_database(&settings, true, true).await;
-        assert!(found[0].found.contains("not made"), "{}", found[0]);
+        assert!(found[0].found.contains("not created"), "{}", found[0]);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 
         let found = check_database(&settings, true, false).await;
@@ -430,7 +428,7 @@ mod tests {
         let found = check_database(&settings, true, false).await;
         assert_eq!(found[1].verdict, CheckVerdict::Ok, "{}", found[1]);
         let found = check_database(&settings, true, true).await;
-        assert!(found[0].found.contains("is there"), "{}", found[0]);
+        assert!(found[0].found.contains("exists"), "{}", found[0]);
     }
 
     #[tokio::test]

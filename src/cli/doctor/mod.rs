@@ -1,11 +1,10 @@
-//! `callburner doctor`: looks at everything that a server needs, and says what to do about what is
-//! not as it should be.
+//! `callburner doctor`: checks everything that the server needs, and reports advice about each problem.
 //!
 //! ```text
-//! findings  what was found, for people and for programs (pure)
-//! machine   model, speed, data folder, database
+//! findings      results, for people and for programs (pure)
+//! machine       model, speed, data folder, database
 //! connectivity  the port; the way from the public address to it; WebSockets through proxies
-//! account   signatures, clock, and everything at Twilio
+//! account       signatures, the clock, and the set-up at Twilio
 //! ```
 
 pub(crate) mod account;
@@ -28,7 +27,7 @@ use crate::tasks::Tasks;
 use crate::twilio::public_url::PublicUrl;
 use crate::twilio::signature::SigningKey;
 
-/// Look at everything that a server needs, and say what to do about what is not as it should be.
+/// Check everything that the server needs, and print what to do about each problem.
 #[derive(Debug, clap::Args)]
 pub(super) struct DoctorArgs {
     #[command(flatten)]
@@ -36,22 +35,21 @@ pub(super) struct DoctorArgs {
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
-    /// Make nothing: neither the data folder nor the database, which the server would make at its
-    /// start.
+    /// Create nothing: neither the data folder nor the database, which the server would create at its start.
     #[arg(long)]
     fix_nothing: bool,
 }
 
-/// What is examined: plain values.
+/// Input of the checks: plain values.
 #[derive(Debug)]
 pub(crate) struct DoctorInput {
-    /// As the server would have them.
+    /// Settings as the server would use them.
     pub(crate) settings: ServerSettings,
-    /// Every setting, and where it comes from.
+    /// Every setting with its source.
     pub(crate) sources: Vec<SettingOrigin>,
-    /// Names that set nothing, or not what they seem to.
+    /// Names that set nothing, or do not take effect as expected.
     pub(crate) config_warnings: Vec<ConfigWarning>,
-    /// Whether nothing may be made.
+    /// Whether the checks may create nothing.
     pub(crate) fix_nothing: bool,
 }
 
@@ -80,12 +78,12 @@ pub(super) async fn run(
         writeln!(io::stdout(), "\n{}", report.summary())?;
     }
     if !report.well {
-        bail!("something does not work: see above");
+        bail!("some checks failed: see above");
     }
     Ok(())
 }
 
-/// Looks at everything, and shows each finding as it is made.
+/// Runs all checks and shows each finding as it is made. An error if a check cannot run at all.
 pub(crate) async fn run_checks(
     input: DoctorInput,
     show: &mut dyn FnMut(&Finding) -> io::Result<()>,
@@ -116,7 +114,7 @@ pub(crate) async fn run_checks(
     add(machine::check_permissions(data))?;
     add(machine::check_database(data, is_public, input.fix_nothing).await)?;
 
-    // Settings that contradict each other may be right one by one.
+    // Settings that contradict each other can be valid separately.
     let twilio = match &checked {
         Ok(config) => config.twilio.clone(),
         Err(_) => settings.twilio.validate().ok().flatten(),
@@ -130,7 +128,7 @@ pub(crate) async fn run_checks(
     Ok(DoctorReport::new(input.sources, findings))
 }
 
-/// Whether the settings go together, and what is missing.
+/// Reports whether the settings are consistent, and which are missing.
 fn combination_findings(
     checked: Result<Option<&TwilioConfig>, &ConfigError>,
     is_public: bool,
@@ -148,24 +146,26 @@ fn combination_findings(
                 "no Twilio account is set: calls cannot be placed, and every webhook and media stream \
                  is refused"
             } else {
-                "no Twilio account is set: calls cannot be placed, and only this machine is served"
+                "no Twilio account is set: calls cannot be placed, and only this machine can \
+                 connect"
             },
-            "set TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN and PUBLIC_BASE_URL, then callburner setup",
+            "set TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN and PUBLIC_BASE_URL, then run callburner \
+             setup",
         )],
         Ok(Some(twilio)) => {
             let missing = twilio.missing_settings().into_iter();
             let missing = missing.map(|name| {
                 let found = format!("{name} is not set: browsers cannot place calls");
-                Finding::failure(PART, found, "callburner setup makes it, or says how")
+                Finding::failure(PART, found, "run callburner setup, or set it by hand")
             });
-            std::iter::once(Finding::ok(PART, "they go together"))
+            std::iter::once(Finding::ok(PART, "they are consistent"))
                 .chain(missing)
                 .collect()
         }
     }
 }
 
-/// The doors of settings that do not go together.
+/// Returns the endpoint of settings that are not consistent.
 fn unchecked_endpoint(settings: &ServerSettings) -> EndpointConfig {
     let mut endpoint = EndpointConfig::local(SocketAddr::new(settings.host, settings.port));
     if let Some(base) = &settings.public_base_url

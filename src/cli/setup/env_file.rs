@@ -1,14 +1,14 @@
-//! Writes settings into a `.env` file, and leaves everything else in it as it is.
+//! Writes settings into a `.env` file, and leaves all other lines unchanged.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// Sets these settings in the file at `path`; makes it, for its owner's eyes only, if there is
-/// none. Either all are there afterwards, or the file is as it was.
+/// Writes these settings to the file at `path`. Creates the file if it does not exist, readable only by its
+/// owner. Either all settings are written, or the file is unchanged.
 pub(super) fn write_settings(path: &Path, settings: &[(&str, &str)]) -> io::Result<()> {
-    // Through a link, to where the file really is.
+    // Follows a symbolic link to the file itself.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
@@ -26,7 +26,7 @@ pub(super) fn write_settings(path: &Path, settings: &[(&str, &str)]) -> io::Resu
         })
         .and_then(|()| fs::rename(&temporary_path, &path));
     if written.is_err() {
-        // What is left of it may hold a secret.
+        // The temporary file may contain a secret.
         drop(fs::remove_file(&temporary_path));
     }
     written
@@ -43,19 +43,20 @@ fn write_new_file(path: &Path, text: &str) -> io::Result<()> {
     file.sync_all()
 }
 
-/// `text` with these settings: in place of a line that sets the same, else of one that would if it
-/// were no comment, else at the end.
+/// Returns `text` with these settings. A setting replaces the lines that set the same name, otherwise a
+/// commented-out line of that name, otherwise it is appended. An error for a value with characters that would
+/// need quotes.
 fn set_lines(text: &str, settings: &[(&str, &str)]) -> io::Result<String> {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     for (name, value) in settings {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "+-_./:=".contains(c);
         if !value.chars().all(is_plain) {
-            let reason = format!("{name} has characters that a .env file does not take");
+            let reason = format!("{name} has characters that cannot be written to a .env file");
             return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
         }
         let line = format!("{name}={value}");
         if lines.iter().any(|line| line_sets(line, name)) {
-            // Readers differ in which of two counts.
+            // Parsers differ in which of two lines applies.
             let of_name = lines.iter_mut().filter(|line| line_sets(line, name));
             of_name.for_each(|old| old.clone_from(&line));
             continue;

@@ -1,5 +1,5 @@
-//! `callburner setup`: makes Twilio know this server. It says each step before it takes it, and a
-//! second run finds nothing to do.
+//! `callburner setup`: configures Twilio for this server. It prints each step before it performs it. A second
+//! run changes nothing.
 
 mod env_file;
 pub(crate) mod plan;
@@ -18,7 +18,7 @@ use crate::twilio::api::account::ApplicationSettings;
 use crate::twilio::api::{ApiCredentials, TwilioClient, TwilioClientConfig};
 use crate::twilio::public_url::RETRIES;
 
-/// Make Twilio know this server: its `TwiML` application, its number, its API key.
+/// Configure Twilio for this server: its `TwiML` application, phone number and API key.
 #[derive(Debug, clap::Args)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -27,27 +27,27 @@ use crate::twilio::public_url::RETRIES;
 pub(super) struct SetupArgs {
     #[command(flatten)]
     twilio: TwilioSettings,
-    /// Where the world reaches this server, for instance <https://calls.example.org>.
+    /// Public address of this server, for instance <https://calls.example.org>.
     #[arg(long, env = "PUBLIC_BASE_URL")]
     public_base_url: Option<Uri>,
-    /// What the application and the API key are called at Twilio; an application of this name is
-    /// taken to be this server's.
+    /// Name of the application and the API key at Twilio. An existing application with this name is used for
+    /// this server.
     #[arg(long, default_value = "CallBurner")]
     name: String,
-    /// Where calls ask for instructions while this server does not answer.
+    /// URL that Twilio requests for instructions while this server does not respond.
     #[arg(long, env = "VOICE_FALLBACK_URL")]
     voice_fallback_url: Option<Uri>,
-    /// Send calls to the number `TWILIO_CALLER_ID` here, if they go nowhere yet.
+    /// Point the number `TWILIO_CALLER_ID` to this server, unless calls to it go elsewhere now.
     #[arg(long)]
     number: bool,
-    /// Send them here, wherever they go now.
+    /// Point the number to this server, even if calls to it go elsewhere now.
     #[arg(long)]
     take_number: bool,
-    /// Make an API key though there is one of that name.
+    /// Create an API key even if one with that name exists.
     #[arg(long)]
     new_key: bool,
-    /// Write what the server needs to know into this file, `.env` unless named, instead of
-    /// showing it.
+    /// Write the settings that the server needs into this file instead of printing them. Without a file name,
+    /// the file is `.env`.
     #[arg(
         long,
         value_name = "FILE",
@@ -56,19 +56,19 @@ pub(super) struct SetupArgs {
         default_missing_value = ".env"
     )]
     write_env: Option<PathBuf>,
-    /// Show the steps, and take none.
+    /// Print the steps without performing them.
     #[arg(long)]
     dry_run: bool,
 }
 
-/// What is to be set up: plain values.
+/// Input of the set-up: plain values.
 #[derive(Debug, Clone)]
 pub(crate) struct SetupRequest {
-    /// How things should be at Twilio.
+    /// Desired state at Twilio.
     pub(crate) desired: DesiredSetup,
-    /// The file that settings are written to; none: they are shown.
+    /// File that settings are written to; `None` prints them.
     pub(crate) env_file: Option<PathBuf>,
-    /// Whether the steps are only shown.
+    /// Whether the steps are only printed.
     pub(crate) dry_run: bool,
 }
 
@@ -78,7 +78,7 @@ pub(super) async fn run(args: SetupArgs) -> anyhow::Result<()> {
         "set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN: both are on the first page of Twilio's console",
     )?;
     let request = args.to_request(&twilio)?;
-    // Only the auth token opens the account and its keys.
+    // Only the auth token has access to the account and its keys.
     let credentials = ApiCredentials::AuthToken(twilio.auth_token.clone());
     let twilio_client = TwilioClient::new(TwilioClientConfig {
         base_url: twilio.api_base_url.clone(),
@@ -89,7 +89,7 @@ pub(super) async fn run(args: SetupArgs) -> anyhow::Result<()> {
     apply_setup(&twilio_client, &request, &mut io::stdout(), &mut ask).await
 }
 
-/// A question on the terminal; anything but a yes is a no.
+/// Asks a question on the terminal. Any answer except `y` and `yes` means no.
 fn ask_yes_no(question: &str) -> io::Result<bool> {
     write!(io::stdout(), "{question} [y/N] ")?;
     io::stdout().flush()?;
@@ -101,7 +101,7 @@ fn ask_yes_no(question: &str) -> io::Result<bool> {
 impl SetupArgs {
     fn to_request(&self, twilio: &TwilioConfig) -> anyhow::Result<SetupRequest> {
         let base = self.public_base_url.as_ref();
-        let base = base.context("set PUBLIC_BASE_URL to where Twilio reaches this server")?;
+        let base = base.context("set PUBLIC_BASE_URL to this server's public address")?;
         let number_action = match (self.take_number, self.number) {
             (true, _) => NumberAction::TakeOver,
             (false, true) => NumberAction::PointIfFree,
@@ -123,7 +123,8 @@ impl SetupArgs {
     }
 }
 
-/// The application of a server that the world reaches at `base`.
+/// Returns the settings of the TwiML application for a server with the public address `base`. An error unless
+/// `base` is an https URL.
 pub(super) fn application_settings(
     name: &str,
     base: &Uri,
@@ -132,7 +133,8 @@ pub(super) fn application_settings(
     let is_https = |url: &Uri| url.scheme_str() == Some("https") && url.host().is_some();
     ensure!(
         is_https(base),
-        "PUBLIC_BASE_URL={base} must begin with https://: Twilio sends audio to nothing else"
+        "PUBLIC_BASE_URL={base} does not start with https://: set it to an https address, because \
+         Twilio sends audio to no other"
     );
     let base = base.to_string();
     let at = |path: &str| format!("{}{path}{RETRIES}", base.trim_end_matches('/'));
@@ -149,7 +151,8 @@ pub(super) fn application_settings(
     })
 }
 
-/// Finds out how things are, shows what is to be done, and does it.
+/// Reads the current state at Twilio, prints the steps to the desired state, and performs them. An error if a
+/// step needs the user's decision.
 pub(crate) async fn apply_setup(
     twilio_client: &TwilioClient,
     request: &SetupRequest,
@@ -175,7 +178,7 @@ pub(crate) async fn apply_setup(
         writeln!(setup.out, "{step}")?;
         let step = if let SetupStep::OfferNumber(number) = &step
             && !request.dry_run
-            && ask("Have them come here?")
+            && ask("Point the number to this server?")
         {
             SetupStep::PointNumber(number.clone(), None)
         } else {
@@ -193,12 +196,12 @@ pub(crate) async fn apply_setup(
         (_, false) => writeln!(out, "Done.")?,
     }
     if left > 0 {
-        bail!("something is left to be decided: see above");
+        bail!("some steps need your decision: see above");
     }
     Ok(())
 }
 
-/// How things are, as far as it matters for what is wanted.
+/// Reads the resources at Twilio that the desired state concerns.
 pub(super) async fn read_current_setup(
     twilio_client: &TwilioClient,
     desired: &DesiredSetup,
@@ -231,12 +234,12 @@ pub(super) async fn read_current_setup(
     })
 }
 
-/// Takes the steps.
+/// Performs the steps.
 struct SetupRun<'a> {
     twilio_client: &'a TwilioClient,
     request: &'a SetupRequest,
     out: &'a mut dyn Write,
-    /// Where the number's calls are to go, once it is there.
+    /// Application to assign the number to, once it exists.
     application: Option<ApplicationSid>,
 }
 
@@ -256,7 +259,7 @@ impl SetupRun<'_> {
             SetupStep::KeepApplication(sid) => self.use_application(sid),
             SetupStep::PointNumber(number, _) => {
                 let application = self.application.as_ref();
-                let application = application.context("a number is pointed at an application")?;
+                let application = application.context("there is no application for the number")?;
                 Ok(self
                     .twilio_client
                     .assign_application(&number, application)
@@ -277,7 +280,7 @@ impl SetupRun<'_> {
         }
     }
 
-    /// The application is this one.
+    /// Uses this application, and writes its SID to the settings if they have no SID.
     fn use_application(&mut self, sid: ApplicationSid) -> anyhow::Result<()> {
         if self.request.desired.application_sid.is_none() {
             self.write_settings(&[("TWILIO_TWIML_APP_SID", sid.as_str())])?;
@@ -286,8 +289,8 @@ impl SetupRun<'_> {
         Ok(())
     }
 
-    /// Writes settings down, or shows them; a secret that cannot be written down is shown after
-    /// all, for Twilio never shows it again.
+    /// Writes settings to the file, or prints them. If writing fails, they are printed too, because Twilio
+    /// never shows a secret again.
     fn write_settings(&mut self, settings: &[(&str, &str)]) -> anyhow::Result<()> {
         let written = match &self.request.env_file {
             Some(path) => {
@@ -304,7 +307,7 @@ impl SetupRun<'_> {
             writeln!(self.out, "    {} → {place}", names.join(", "))?;
             return Ok(());
         }
-        writeln!(self.out, "    set for the server:")?;
+        writeln!(self.out, "    add to the server's settings:")?;
         for (name, value) in settings {
             writeln!(self.out, "    {name}={value}")?;
         }

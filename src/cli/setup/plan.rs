@@ -1,5 +1,5 @@
-//! What `callburner setup` has to do: what is wanted, against what was found at Twilio, as steps.
-//! Pure: no I/O.
+//! Plans `callburner setup`: compares the desired state with the current state at Twilio, and returns the
+//! steps between them. Pure: no I/O.
 
 use std::fmt;
 
@@ -8,41 +8,41 @@ use crate::twilio::api::account::{
     ApiKeyResource, ApplicationResource, ApplicationSettings, IncomingNumber,
 };
 
-/// Where Twilio points numbers that nobody has pointed yet.
+/// Voice URL that Twilio gives to new numbers.
 const DEMO_URL: &str = "https://demo.twilio.com/";
 
-/// How things should be.
+/// Desired state at Twilio.
 #[derive(Debug, Clone)]
 pub(crate) struct DesiredSetup {
-    /// What the TwiML application should have.
+    /// Settings of the TwiML application.
     pub(crate) application: ApplicationSettings,
-    /// The application that the settings name; none: the one of that name, or a new one.
+    /// Application that the settings name; `None` selects the application with the desired name, or a new
+    /// one.
     pub(crate) application_sid: Option<ApplicationSid>,
-    /// The number that people call back.
+    /// Number that people call back.
     pub(crate) number: Option<E164>,
-    /// What is to become of it.
     pub(crate) number_action: NumberAction,
-    /// Whether the settings have an API key.
+    /// Whether the settings contain an API key.
     pub(crate) has_key: bool,
-    /// Whether a new one is to be made though there is one of that name.
+    /// Whether to create a key even if one with that name exists.
     pub(crate) new_key: bool,
 }
 
-/// What is to become of the number.
+/// How to handle the number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NumberAction {
-    /// Nothing; its owner is told where it points.
+    /// Only report where calls to it go.
     Report,
-    /// Its calls come here, unless they go somewhere else now.
+    /// Point it to this server, unless calls to it go elsewhere now.
     PointIfFree,
-    /// Its calls come here, wherever they go now.
+    /// Point it to this server, even if calls to it go elsewhere now.
     TakeOver,
 }
 
-/// How things are.
+/// Current state at Twilio.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct CurrentSetup {
-    /// The application that the settings name, or all of the wanted name.
+    /// The application that the settings name, or all applications with the desired name.
     pub(crate) applications: Vec<ApplicationResource>,
     /// The number, if the account owns it.
     pub(crate) number: Option<IncomingNumber>,
@@ -50,96 +50,89 @@ pub(crate) struct CurrentSetup {
     pub(crate) keys: Vec<ApiKeyResource>,
 }
 
-/// A setting that is to change.
+/// A change of one setting of the application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SettingChange {
-    /// Its name, for people.
+    /// Name of the setting, for people.
     name: &'static str,
-    /// Empty: it is not set.
+    /// Current value; empty if it is not set.
     from: String,
     to: String,
 }
 
-/// One thing to do, to leave, or to tell.
+/// One step: a change, a resource that stays as it is, or a decision for the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SetupStep {
-    /// Make the application.
+    /// Create the application.
     CreateApplication(ApplicationSettings, Vec<SettingChange>),
-    /// Change what is not as wanted.
+    /// Change the settings that differ.
     UpdateApplication(ApplicationSid, ApplicationSettings, Vec<SettingChange>),
-    /// It is as wanted.
+    /// The application needs no change.
     KeepApplication(ApplicationSid),
-    /// Send the number's calls to the application, instead of where they go now.
+    /// Point the number to the application, instead of its current destination if there is one.
     PointNumber(IncomingNumber, Option<String>),
-    /// They go there already.
+    /// The number points to the application already.
     KeepNumber(E164),
-    /// They could, if the owner wanted.
+    /// The number is free, but pointing it to the application was not requested.
     OfferNumber(IncomingNumber),
-    /// Make an API key of this name.
+    /// Create an API key with this name.
     CreateKey(String),
-    /// The settings have one.
+    /// The settings contain an API key.
     KeepKey,
-    /// Something that only a person can decide.
+    /// A decision that only a person can make.
     Blocked(SetupBlocker),
 }
 
-/// Why something is left as it is.
+/// Reason why something stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SetupBlocker {
-    /// Which one is meant cannot be told.
+    /// Several applications have the desired name.
     #[error(
-        "Application: there are several named {name:?}; set TWILIO_TWIML_APP_SID to the one that is \
-         meant: {}",
+        "Application: several applications are named {name:?}; set TWILIO_TWIML_APP_SID to one of \
+         them: {}",
         join_sids(sids.iter().map(ApplicationSid::as_str))
     )]
     SeveralApplications {
-        /// The name.
         name: String,
-        /// Those of that name.
         sids: Vec<ApplicationSid>,
     },
-    /// The settings name one that is not there.
+    /// The settings name an application that does not exist.
     #[error(
         "Application: TWILIO_TWIML_APP_SID={} is not in this account; correct it, or remove it to \
-         have one made", .0.as_str()
+         create a new application", .0.as_str()
     )]
     NoSuchApplication(ApplicationSid),
-    /// There is no number to point.
-    #[error("Number: set TWILIO_CALLER_ID to the number that is to be pointed here")]
+    /// The settings name no number.
+    #[error("Number: set TWILIO_CALLER_ID to the number to point to this server")]
     NoNumber,
-    /// The number is someone else's.
+    /// The account does not own the number.
     #[error(
-        "Number: this account does not own {}; calls can come from it, if it is a verified caller \
-         ID, but not to it", .0.as_str()
+        "Number: this account does not own {}; set TWILIO_CALLER_ID to a number that it owns, \
+         because a verified caller ID can place calls but not receive them", .0.as_str()
     )]
     NotOwned(E164),
-    /// Its calls are someone else's.
+    /// Calls to the number go elsewhere.
     #[error(
-        "Number: calls to {} go to {to} now, and are left there; --take-number takes them over",
+        "Number: calls to {} go to {to}, and this is not changed; --take-number points it to this \
+         server",
         number.as_str()
     )]
     PointsElsewhere {
-        /// The number.
         number: E164,
-        /// Where to.
+        /// Current destination, for people.
         to: String,
     },
-    /// There is a key, but its secret is not in the settings.
+    /// A key with the desired name exists, but the settings do not contain its secret.
     #[error(
-        "API key: there is one named {name:?} already ({}), but the settings do not have it: set \
-         TWILIO_API_KEY and TWILIO_API_SECRET, or have another one made by --new-key",
+        "API key: a key named {name:?} exists ({}), but the settings do not contain it: set \
+         TWILIO_API_KEY and TWILIO_API_SECRET, or create another key with --new-key",
         join_sids(sids.iter().map(ApiKeySid::as_str))
     )]
-    KeyExists {
-        /// The name.
-        name: String,
-        /// Those of that name.
-        sids: Vec<ApiKeySid>,
-    },
+    KeyExists { name: String, sids: Vec<ApiKeySid> },
 }
 
 impl SetupStep {
-    /// Whether something changes by it.
+    /// Whether the step changes something at Twilio.
     pub(crate) fn is_change(&self) -> bool {
         match self {
             Self::CreateApplication(..)
@@ -155,7 +148,7 @@ impl SetupStep {
     }
 }
 
-/// The steps from what was found to what is wanted, in the order in which they are to be taken.
+/// Returns the steps from the current to the desired state, in the order in which to perform them.
 pub(crate) fn plan_setup(desired: &DesiredSetup, current: &CurrentSetup) -> Vec<SetupStep> {
     let application = plan_application(desired, current);
     let number = plan_number(desired, current, &application);
@@ -177,7 +170,7 @@ fn plan_application(desired: &DesiredSetup, current: &CurrentSetup) -> SetupStep
         ([application], named) => {
             let mut settings = settings.clone();
             if named.is_some() {
-                // Its owner may call it what he likes.
+                // Its owner may choose any name for it.
                 settings.friendly_name.clear();
             }
             let changes = setting_changes(&application.settings, &settings);
@@ -198,7 +191,7 @@ fn plan_application(desired: &DesiredSetup, current: &CurrentSetup) -> SetupStep
     }
 }
 
-/// What is wanted and not so; what is wanted empty stays as it is.
+/// Returns the settings that differ from the desired ones; an empty desired value keeps the current one.
 fn setting_changes(is: &ApplicationSettings, desired: &ApplicationSettings) -> Vec<SettingChange> {
     let all = [
         ("name", &is.friendly_name, &desired.friendly_name),
@@ -241,7 +234,7 @@ fn plan_number(
     current: &CurrentSetup,
     application: &SetupStep,
 ) -> Option<SetupStep> {
-    // Where calls would go: known, or about to be made.
+    // The SID of the application; `None` if the application is about to be created.
     let sid = match application {
         SetupStep::KeepApplication(sid) | SetupStep::UpdateApplication(sid, ..) => Some(sid),
         SetupStep::CreateApplication(..) => None,
@@ -278,7 +271,8 @@ fn plan_number(
     })
 }
 
-/// Where a number's calls go now, if that is anyone else's.
+/// Returns the current destination of calls to a number; `None` if it is this server, or if the number is
+/// free.
 fn other_destination(number: &IncomingNumber, is_ours: bool, voice_url: &str) -> Option<String> {
     if !number.trunk_sid.is_empty() {
         return Some(format!("the SIP trunk {}", number.trunk_sid));
@@ -287,7 +281,7 @@ fn other_destination(number: &IncomingNumber, is_ours: bool, voice_url: &str) ->
         return (!is_ours).then(|| format!("the application {}", number.voice_application_sid));
     }
     let url = &number.voice_url;
-    // What is said of repetitions does not make it another's.
+    // Parameters of retries (after `#`) do not make it another destination.
     let address = |url: &str| url.split('#').next().map(str::to_owned);
     let is_ours = address(url) == address(voice_url);
     let is_free = url.is_empty() || url.starts_with(DEMO_URL) || is_ours;
@@ -312,7 +306,7 @@ impl fmt::Display for SetupStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::CreateApplication(_, changes) => {
-                f.write_str("Application: make one")?;
+                f.write_str("Application: create one")?;
                 changes
                     .iter()
                     .try_for_each(|change| write!(f, "\n{change}"))
@@ -324,12 +318,12 @@ impl fmt::Display for SetupStep {
                     .try_for_each(|change| write!(f, "\n{change}"))
             }
             Self::KeepApplication(sid) => {
-                write!(f, "Application: {} is as it should be", sid.as_str())
+                write!(f, "Application: {} needs no change", sid.as_str())
             }
             Self::PointNumber(number, from) => {
                 write!(
                     f,
-                    "Number: send calls to {} here",
+                    "Number: point {} to this server",
                     number.phone_number.as_str()
                 )?;
                 match from {
@@ -338,15 +332,15 @@ impl fmt::Display for SetupStep {
                 }
             }
             Self::KeepNumber(number) => {
-                write!(f, "Number: calls to {} come here", number.as_str())
+                write!(f, "Number: {} points to this server", number.as_str())
             }
             Self::OfferNumber(number) => write!(
                 f,
-                "Number: calls to {} go nowhere yet; --number has them come here",
+                "Number: {} does not point to this server; --number points it to this server",
                 number.phone_number.as_str()
             ),
-            Self::CreateKey(name) => write!(f, "API key: make one named {name:?}"),
-            Self::KeepKey => f.write_str("API key: the settings have one"),
+            Self::CreateKey(name) => write!(f, "API key: create one named {name:?}"),
+            Self::KeepKey => f.write_str("API key: the settings contain one"),
             Self::Blocked(blocker) => write!(f, "{blocker}"),
         }
     }
@@ -438,10 +432,10 @@ mod tests {
         assert_eq!(
             words(&desired, &current(&[], Some(number("", "", "")))),
             [
-                "Application: make one\n    name             CallBurner\n    \
+                "Application: create one\n    name             CallBurner\n    \
                  voice URL        https://x/voice\n    voice method     POST",
-                "Number: send calls to +14155550123 here",
-                "API key: make one named \"CallBurner\"",
+                "Number: point +14155550123 to this server",
+                "API key: create one named \"CallBurner\"",
             ]
         );
     }
@@ -499,7 +493,7 @@ mod tests {
     fn a_number_is_taken_from_nobody_who_was_not_named() {
         let ours = [application('1')];
         let other = application_sid('9').as_str().to_owned();
-        // Its application, address and trunk; whether someone else has it.
+        // Its application, voice URL and trunk; whether calls to it go elsewhere.
         for (application, url, trunk, has_other_destination) in [
             ("", "", "", false),
             ("", "https://demo.twilio.com/welcome/voice/", "", false),
@@ -534,8 +528,8 @@ mod tests {
         let ours = application('1');
         let owned = number(ours.sid.as_str(), "", "TK1");
         let current = current(&[ours], Some(owned));
-        let left = "Number: calls to +14155550123 go to the SIP trunk TK1 now, and are left there; \
-                    --take-number takes them over";
+        let left = "Number: calls to +14155550123 go to the SIP trunk TK1, and this is not \
+                    changed; --take-number points it to this server";
         assert_eq!(words(&desired(), &current)[1], left);
     }
 
