@@ -1,6 +1,6 @@
-//! Puts the built client (`client/dist`) into the binary: each file as it is, as brotli and as gzip,
-//! in a table that `src/api/static_files.rs` includes. Without a built client the table is empty. Before, it
-//! looks whether a build for graphics cards has what it needs.
+//! Embeds the built client (`client/dist`) in the binary: each file uncompressed, as brotli and as gzip, in a
+//! table that `src/api/static_files.rs` includes. Without a built client the table is empty. First it checks
+//! the compilers for a GPU build.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -13,14 +13,14 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
-/// Where `npm run build` puts the page.
+/// Output folder of `npm run build`.
 const DIST: &str = "client/dist";
 
-/// A kind of files.
+/// A type of file.
 struct Kind {
     extension: &'static str,
     content_type: &'static str,
-    /// Whether it is worth compressing.
+    /// Whether to compress the file.
     is_text: bool,
 }
 
@@ -56,7 +56,7 @@ const KINDS: [Kind; 13] = [
     packed("mp3", "audio/mpeg"),
 ];
 
-/// What a build for graphics cards needs: Cargo's name of the feature, a program, and where it is from.
+/// The compilers for GPU builds: Cargo's name of the feature, the program, and its package.
 const COMPILERS: [(&str, &str, &str); 2] = [
     (
         "CUDA",
@@ -70,7 +70,7 @@ const COMPILERS: [(&str, &str, &str); 2] = [
     ),
 ];
 
-/// Says what a build for graphics cards lacks, before `CMake` fails over it in a thousand lines.
+/// Checks the compilers for a GPU build, before `CMake` fails with a thousand lines of output.
 fn check_compilers() -> Result<(), String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     for (feature, program, package) in COMPILERS {
@@ -82,7 +82,7 @@ fn check_compilers() -> Result<(), String> {
         if is_wanted && !is_there {
             return Err(format!(
                 "the feature `{}` needs the program `{program}` on the PATH: install {package}, or \
-                 build without the feature, for the processor alone",
+                 build without the feature, for the CPU only",
                 feature.to_lowercase()
             ));
         }
@@ -94,8 +94,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     check_compilers()?;
     let root = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?);
     let dist = root.join(DIST);
-    // Cargo runs this at every build while a path that it watches is not there. Where nothing may
-    // be written, that is the price.
+    // Cargo runs this script at every build while a watched path is missing. If the folder cannot be created,
+    // every build runs it.
     let _ = fs::create_dir_all(&dist);
     println!("cargo:rerun-if-changed={DIST}");
     println!("cargo:rerun-if-changed=build.rs");
@@ -115,8 +115,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The files of the page in the alphabet's order; what is hidden, such as Vite's own manifest, is
-/// not of the page.
+/// Returns the files of the page in alphabetical order, without hidden files such as Vite's own manifest.
 fn files(dist: &Path) -> io::Result<Vec<PathBuf>> {
     let mut folders = vec![dist.to_owned()];
     let mut files = Vec::new();
@@ -140,7 +139,7 @@ fn files(dist: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The table's row for a file, whose forms are written to `out` with an ending of each.
+/// Returns the table row of a file, and writes its compressed forms to `out`.
 fn row(dist: &Path, path: &Path, out: &Path) -> Result<String, Box<dyn Error>> {
     let bytes = fs::read(path)?;
     let name = path
@@ -149,7 +148,7 @@ fn row(dist: &Path, path: &Path, out: &Path) -> Result<String, Box<dyn Error>> {
         .replace('\\', "/");
     let extension = path.extension().unwrap_or_default();
     let kind = KINDS.iter().find(|kind| extension == kind.extension);
-    let kind = kind.ok_or_else(|| format!("{name} is of no kind that {} knows", file!()))?;
+    let kind = kind.ok_or_else(|| format!("{} does not know the file type of {name}", file!()))?;
     let tag: String = Sha256::digest(&bytes)[..12]
         .iter()
         .fold(String::new(), |mut tag, byte| {
@@ -177,7 +176,7 @@ fn row(dist: &Path, path: &Path, out: &Path) -> Result<String, Box<dyn Error>> {
     ))
 }
 
-/// Writes a form of a file; the expression that holds its bytes.
+/// Writes one form of a file; returns the expression for its bytes.
 fn include(out: &Path, ending: &str, bytes: &[u8]) -> io::Result<String> {
     let path = out.with_extension(ending);
     fs::write(&path, bytes)?;

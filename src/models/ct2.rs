@@ -1,11 +1,11 @@
-//! Reads CTranslate2's `model.bin`: first the index of its tensors, then the values of one at a
-//! time. Nothing in the file is believed before it is checked against the file's own length, so
-//! a lie costs an error and never an allocation.
+//! Parses CTranslate2's `model.bin`: first the index of its tensors, then the values of one tensor at a time.
+//! Every length in the file is checked against the length of the file itself, so that a false one causes an
+//! error and never an allocation.
 //!
-//! The format, little-endian throughout (`TEXT` is a u16 length that counts a closing NUL):
-//! `u32` version, `TEXT` specification, `u32` revision; `u32` tensors, each `TEXT` name, `u8`
-//! rank, `u32` for each dimension, `u8` type, `u32` bytes, the values; then `u32` aliases, each
-//! two `TEXT`s: the alias and the tensor it stands for.
+//! The format, little-endian throughout (`TEXT` is a u16 length, including a terminating NUL, and the text):
+//! `u32` version, `TEXT` specification, `u32` revision; `u32` tensors, each `TEXT` name, `u8` rank, `u32` for
+//! each dimension, `u8` type, `u32` bytes, the values; then `u32` aliases, each two `TEXT`s: the alias and
+//! the name of its tensor.
 //! Source: <https://github.com/OpenNMT/CTranslate2>, `python/ctranslate2/specs/model_spec.py`.
 
 use std::collections::BTreeMap;
@@ -18,13 +18,13 @@ use half::{bf16, f16};
 use crate::limits::{TENSOR_NAME_BYTES_MAX, TENSOR_RANK_MAX, TENSORS_MAX};
 use crate::models::ModelFileError;
 
-/// Versions of the format that carry a type with each tensor.
+/// Versions of the format that have a type for each tensor.
 const VERSIONS: Range<u32> = 4..7;
 
-/// Values that are decoded at a time.
+/// Number of values that are decoded at a time.
 const CHUNK_VALUES: usize = 16 * 1024;
 
-/// How a tensor's values are stored.
+/// The type of a tensor's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ElementType {
     F32,
@@ -35,7 +35,7 @@ pub(super) enum ElementType {
     Bf16,
 }
 
-/// Where a tensor is.
+/// The type, dimensions and location of a tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TensorEntry {
     pub(super) kind: ElementType,
@@ -49,9 +49,9 @@ pub(super) struct TensorEntry {
 pub(super) struct Ct2Weights<R> {
     source: BufReader<R>,
     path: PathBuf,
-    /// Every name, aliases resolved.
+    /// The tensors by name; aliases are resolved.
     tensors: BTreeMap<String, TensorEntry>,
-    /// The names in it that are aliases.
+    /// The names in `tensors` that are aliases.
     aliases: Vec<String>,
 }
 
@@ -79,7 +79,7 @@ impl ElementType {
 }
 
 impl<R: Read + Seek> Ct2Weights<R> {
-    /// Reads the index. `path` is for the words of errors alone.
+    /// Reads the index. `path` is only for error messages.
     pub(super) fn open(mut source: R, path: &Path) -> Result<Self, ModelFileError> {
         let length = source
             .seek(SeekFrom::End(0))
@@ -102,12 +102,12 @@ impl<R: Read + Seek> Ct2Weights<R> {
         for _ in 0..count {
             let (name, tensor) = parser.parse_tensor()?;
             if tensors.insert(name.clone(), tensor).is_some() {
-                return Err(parser.error_here(format!("the tensor {name} comes a second time")));
+                return Err(parser.error_here(format!("the tensor {name} is duplicated")));
             }
         }
         let aliases = parser.parse_aliases(&mut tensors)?;
         if parser.at != length {
-            return Err(parser.error_here(format!("{} bytes too many follow", length - parser.at)));
+            return Err(parser.error_here(format!("{} surplus bytes follow", length - parser.at)));
         }
         Ok(Self {
             source: parser.source,
@@ -117,17 +117,17 @@ impl<R: Read + Seek> Ct2Weights<R> {
         })
     }
 
-    /// The tensor of that name, through an alias if need be.
+    /// Finds the tensor with this name or alias.
     pub(super) fn find(&self, name: &str) -> Option<&TensorEntry> {
         self.tensors.get(name)
     }
 
-    /// Whether `name` is there as a tensor of its own rather than an alias.
+    /// Returns whether `name` is a tensor rather than an alias.
     pub(super) fn is_stored(&self, name: &str) -> bool {
         self.tensors.contains_key(name) && !self.aliases.iter().any(|alias| alias == name)
     }
 
-    /// Whether any tensor's name begins so.
+    /// Returns whether any tensor's name starts with `prefix`.
     pub(super) fn has_prefix(&self, prefix: &str) -> bool {
         self.tensors
             .range(prefix.to_owned()..)
@@ -135,7 +135,7 @@ impl<R: Read + Seek> Ct2Weights<R> {
             .is_some_and(|(name, _)| name.starts_with(prefix))
     }
 
-    /// A single integer; `None` when there is no such tensor.
+    /// Reads a single integer; `None` if there is no such tensor.
     pub(super) fn read_integer(&mut self, name: &str) -> Result<Option<i64>, ModelFileError> {
         let Some(tensor) = self.tensors.get(name).cloned() else {
             return Ok(None);
@@ -155,8 +155,8 @@ impl<R: Read + Seek> Ct2Weights<R> {
         Ok(Some(value))
     }
 
-    /// Hands out the values of `rows` (along the outermost dimension) as 32-bit floats, a chunk
-    /// at a time. The caller has checked that the tensor is there and has those rows.
+    /// Passes on the values of `rows` (along the outermost dimension) as 32-bit floats, one chunk at a time.
+    /// The caller has checked that the tensor exists and has those rows.
     pub(super) fn for_each_chunk(
         &mut self,
         name: &str,
@@ -232,13 +232,13 @@ fn decode(kind: ElementType, bytes: &[u8], into: &mut Vec<f32>) -> Result<(), St
             );
         }
         ElementType::I8 | ElementType::I16 | ElementType::I32 => {
-            return Err("is quantised to integers, and the importer reads floats only".to_owned());
+            return Err("is quantised to integers, but the importer only reads floats".to_owned());
         }
     }
     Ok(())
 }
 
-/// A walk through the file from its beginning, which knows where it is.
+/// A sequential parser of the file that tracks its offset.
 struct Ct2Parser<'a, R> {
     source: BufReader<R>,
     path: &'a Path,
@@ -251,11 +251,13 @@ impl<R: Read + Seek> Ct2Parser<'_, R> {
         let version = self.read_u32("the format's version")?;
         if !VERSIONS.contains(&version) {
             let known = format!("{} to {}", VERSIONS.start, VERSIONS.end - 1);
-            return Err(self.error_here(format!("version {version} of the format, not {known}")));
+            return Err(self.error_here(format!(
+                "the format has version {version}; supported are {known}"
+            )));
         }
         let specification = self.read_text("the specification's name")?;
         if specification != "WhisperSpec" {
-            return Err(self.error_here(format!("a model of kind {specification:?}, not Whisper")));
+            return Err(self.error_here(format!("the model is {specification:?}, not Whisper")));
         }
         self.read_u32("the specification's revision")?;
         Ok(())
@@ -307,9 +309,11 @@ impl<R: Read + Seek> Ct2Parser<'_, R> {
         let mut aliases = Vec::new();
         for _ in 0..count {
             let alias = self.read_text("an alias")?;
-            let name = self.read_text("the tensor that an alias stands for")?;
+            let name = self.read_text("the tensor of an alias")?;
             let Some(tensor) = tensors.get(&name).cloned() else {
-                return Err(self.error_here(format!("{alias} stands for {name}, which is missing")));
+                return Err(
+                    self.error_here(format!("{alias} is an alias of {name}, which is missing"))
+                );
             };
             if tensors.insert(alias.clone(), tensor).is_some() {
                 return Err(self.error_here(format!("{alias} is both an alias and a tensor")));

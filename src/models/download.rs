@@ -1,5 +1,5 @@
-//! Fetches one file over HTTP: goes on where an earlier attempt stopped, gives up after a bounded
-//! number of failures, and says whether the server was out of reach or had something else to say.
+//! Downloads one file over HTTP: resumes an earlier attempt, gives up after a bounded number of failures, and
+//! distinguishes an unreachable server from one that refuses.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,17 +16,17 @@ use crate::limits::{
 use crate::models::catalogue::{CatalogueEntry, PUBLISHER, REVISION};
 use crate::models::{ModelFileError, ProgressEvent, ProgressReporter};
 
-/// The publisher's server, or one that mirrors it.
+/// The publisher's server, or a mirror of it.
 #[derive(Debug, Clone)]
 pub struct ModelMirror {
-    /// Folder of the files, without a slash at its end.
+    /// URL of the files' folder, without a trailing slash.
     pub base_url: String,
-    /// Wait before the second request; it doubles with each further one.
+    /// Delay before the second request; it doubles with each further one.
     pub backoff: Duration,
 }
 
 impl ModelMirror {
-    /// Hugging Face, at the revision of the catalogue.
+    /// Returns Hugging Face, at the revision of the catalogue.
     pub fn publisher() -> Self {
         Self {
             base_url: format!("{PUBLISHER}/resolve/{REVISION}"),
@@ -34,12 +34,13 @@ impl ModelMirror {
         }
     }
 
-    /// Where it has `entry`.
+    /// Returns the URL of `entry`.
     pub fn url(&self, entry: &CatalogueEntry) -> String {
         format!("{}/{}", self.base_url, entry.file_name())
     }
 
-    /// Brings `part` to the entry's full size, keeping what it has. The caller checks the sum.
+    /// Completes `part` to the entry's full size, keeping its present bytes. The caller verifies the
+    /// checksum.
     pub(super) async fn download(
         &self,
         entry: &CatalogueEntry,
@@ -84,15 +85,15 @@ impl ModelMirror {
     }
 }
 
-/// Why a request did not bring the file.
+/// The reason that a request did not complete the file.
 enum DownloadError {
-    /// No connection: not worth many attempts.
+    /// No connection: only a few retries.
     Unreachable(String),
-    /// It broke on the way: worth another.
+    /// The transfer broke off: worth a retry.
     Broken(String),
-    /// The server means it.
+    /// The server refuses: not worth a retry.
     Refused(String),
-    /// Not the network's error.
+    /// An error of the local disk.
     Disk(ModelFileError),
 }
 
@@ -130,7 +131,7 @@ async fn fetch_range(
     }
     let mut file = open_at(part, from).await.map_err(DownloadError::Disk)?;
     let copied = copy_body(response, (&mut file, part), from, entry.bytes, progress).await;
-    // What has come is kept whatever happened, for the next request goes on from there.
+    // Keep the received bytes even after an error, since the next request resumes from them.
     let flushed = match file.flush().await {
         Ok(()) => file.sync_all().await,
         error => error,
@@ -139,7 +140,7 @@ async fn fetch_range(
     copied
 }
 
-/// Where in the file the body begins: `have` if the server takes up the offer, else 0.
+/// Returns the file offset of the body's start: `have` if the server supports ranges, otherwise 0.
 fn resume_offset(response: &Response, have: u64) -> Result<u64, DownloadError> {
     let status = response.status();
     if status == StatusCode::OK {
@@ -154,7 +155,7 @@ fn resume_offset(response: &Response, have: u64) -> Result<u64, DownloadError> {
         return match start.and_then(|digits| digits.parse::<u64>().ok()) {
             Some(start) if start == have => Ok(have),
             _ => Err(DownloadError::Refused(format!(
-                "it answers with another range: {range:?}"
+                "it responds with another range: {range:?}"
             ))),
         };
     }
@@ -214,7 +215,7 @@ async fn copy_body(
     Ok(())
 }
 
-/// 0 when there is no such file.
+/// Returns the file's size in bytes; 0 if there is no such file.
 async fn file_size(path: &Path) -> Result<u64, ModelFileError> {
     match tokio::fs::metadata(path).await {
         Ok(found) => Ok(found.len()),
@@ -223,9 +224,9 @@ async fn file_size(path: &Path) -> Result<u64, ModelFileError> {
     }
 }
 
-/// An error with the causes that it hides.
+/// Returns an error's message with those of its causes.
 fn error_chain(error: reqwest::Error) -> String {
-    // The address is told beside it.
+    // The caller reports the URL separately.
     let error = error.without_url();
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(&error);

@@ -1,6 +1,6 @@
-//! The models folder: what is in it, and whether a file is what it says. Beside each model lies a
-//! note of its origin (`ggml-tiny.en.bin.origin.json`), so that an imported file, whose checksum
-//! nobody publishes, can be checked too.
+//! The models folder: lists and verifies its files. Beside each model, an origin record
+//! (`ggml-tiny.en.bin.origin.json`) stores the file's checksum, so that an imported file, which has no
+//! published checksum, can be verified, too.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -13,58 +13,58 @@ use sha2::{Digest, Sha256};
 use crate::models::ModelFileError;
 use crate::models::catalogue::{self, CATALOGUE, CatalogueEntry};
 
-/// Longest note of origin that is read; a longer one counts as none.
+/// Longest origin record in bytes; a longer one is ignored.
 const NOTE_BYTES_MAX: u64 = 64 * 1024;
 
-/// Bytes that are hashed at a time.
+/// Number of bytes that are hashed at a time.
 const HASH_BYTES: usize = 256 * 1024;
 
-/// Where a model file came from, and what it was when it came.
+/// The origin of a model file, with its size and checksum at that time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelOrigin {
-    /// In words: an address, packages, a folder.
+    /// A description for people: a URL, packages, a folder.
     pub from: String,
-    /// Size of the file.
+    /// Size of the file in bytes.
     pub bytes: u64,
-    /// Checksum of the file, 64 lower-case hexadecimal digits.
+    /// SHA-256 of the file, 64 lower-case hexadecimal digits.
     pub sha256: String,
 }
 
-/// What a look at the folder shows, without reading the file.
+/// The state of a model in the folder, without reading its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModelState {
-    /// Not there.
+    /// There is no file.
     Absent,
-    /// Some of it was downloaded; `pull` goes on from there.
+    /// The file is partly downloaded; `pull` resumes the download.
     Partial {
-        /// Bytes that are there.
+        /// Number of bytes on disk.
         bytes: u64,
     },
-    /// There, with the published size.
+    /// The file is present and has the published size.
     Present {
-        /// Where it came from, if a note says so.
+        /// The file's origin, if it is recorded.
         from: Option<String>,
     },
-    /// There, with another size: not that model.
+    /// The file has another size, so it is not that model.
     WrongSize {
-        /// Its size.
+        /// The file's size in bytes.
         bytes: u64,
     },
 }
 
-/// What a checksum proved.
+/// The result of comparing a checksum.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChecksumMatch {
-    /// The file is the published one.
+    /// The file equals the published one.
     Published,
-    /// The file is still what it was when it came from there.
+    /// The file equals the one that its origin record describes.
     RecordedOrigin {
-        /// From where.
+        /// The origin.
         from: String,
     },
 }
 
-/// What `folder` holds of `entry`.
+/// Returns the state of `entry` in `folder`.
 pub fn model_state(entry: &CatalogueEntry, folder: &Path) -> ModelState {
     let path = folder.join(entry.file_name());
     match std::fs::metadata(&path) {
@@ -79,8 +79,8 @@ pub fn model_state(entry: &CatalogueEntry, folder: &Path) -> ModelState {
     }
 }
 
-/// Reads the whole file and compares its checksum: with the published one if it bears a catalogue
-/// name, with any published one if not, and with the note beside it.
+/// Reads the whole file and compares its checksum: with the published one if the file has a catalogue name,
+/// otherwise with all published ones, and with the origin record.
 pub fn verify(path: &Path) -> Result<ChecksumMatch, ModelFileError> {
     let name = path
         .file_name()
@@ -134,7 +134,7 @@ pub(super) fn verify_entry(
     }
 }
 
-/// The file that a name or a path stands for, there or not.
+/// Returns the path of a model's file, whether or not it exists.
 pub fn resolve_path(name_or_path: &str, folder: &Path) -> PathBuf {
     match catalogue::find_entry(name_or_path) {
         Some(entry) => folder.join(entry.file_name()),
@@ -145,8 +145,8 @@ pub fn resolve_path(name_or_path: &str, folder: &Path) -> PathBuf {
     }
 }
 
-/// Puts a whole, checked file in its place, with the note of its origin. The note goes first: one
-/// without its file does no harm.
+/// Installs a complete, verified file, with its origin record. The record is written first: a record without
+/// its file does no harm.
 pub(super) fn install(
     part: &Path,
     path: &Path,
@@ -160,7 +160,7 @@ pub(super) fn install(
     std::fs::rename(part, path).map_err(ModelFileError::io("write", path))
 }
 
-/// Checksum of a file, in lower-case hexadecimal digits.
+/// Returns the SHA-256 of a file in lower-case hexadecimal digits.
 pub(super) fn file_sha256(path: &Path) -> Result<String, ModelFileError> {
     let mut file = match File::open(path) {
         Ok(file) => file,
@@ -184,7 +184,7 @@ pub(super) fn file_sha256(path: &Path) -> Result<String, ModelFileError> {
     }
 }
 
-/// The digits of a finished checksum.
+/// Returns a finished checksum in hexadecimal digits.
 pub(super) fn hex_digest(sum: Sha256) -> String {
     use std::fmt::Write;
 
@@ -196,7 +196,7 @@ pub(super) fn hex_digest(sum: Sha256) -> String {
         })
 }
 
-/// `path` with more at its end: `a.bin` and `.part` make `a.bin.part`.
+/// Appends to a path: `a.bin` and `.part` make `a.bin.part`.
 pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
@@ -215,7 +215,7 @@ fn origin_path(path: &Path) -> PathBuf {
     with_suffix(path, ".origin.json")
 }
 
-/// What the note beside a file says.
+/// Reads the origin record of a file.
 pub fn read_origin(path: &Path) -> Option<ModelOrigin> {
     let file = File::open(origin_path(path)).ok()?;
     serde_json::from_reader(file.take(NOTE_BYTES_MAX)).ok()

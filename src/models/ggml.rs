@@ -1,10 +1,10 @@
 //! Writes the ggml file that whisper.cpp reads: parameters, mel filters, vocabulary, tensors.
 //!
-//! Little-endian `i32`s unless said: magic; eleven parameters; bands, bins, the filters as `f32`;
-//! the number of spelled-out tokens, each a length and its bytes; then, to the end of the file,
-//! tensors: rank, the name's length, type (0: `f32`, 1: `f16`), the dimensions, innermost first,
-//! the name, the values. Source: <https://github.com/ggml-org/whisper.cpp>,
-//! `models/convert-pt-to-ggml.py` and `whisper_model_load` in `src/whisper.cpp`.
+//! Little-endian `i32`s unless noted otherwise: magic; eleven parameters; bands, bins, the filters as `f32`;
+//! the number of spelled-out tokens, each a length and its bytes; then, to the end of the file, tensors:
+//! rank, the name's length, type (0: `f32`, 1: `f16`), the dimensions, innermost first, the name, the values.
+//! Source: <https://github.com/ggml-org/whisper.cpp>, `models/convert-pt-to-ggml.py` and `whisper_model_load`
+//! in `src/whisper.cpp`.
 
 use std::io::{self, Write};
 
@@ -15,7 +15,7 @@ use super::mel;
 /// "ggml", as a number.
 pub(super) const MAGIC: u32 = 0x6767_6d6c;
 
-/// What whisper.cpp must know before it reads tensors; counts in the order of the file.
+/// The hyperparameters that precede the tensors, in the order of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct HyperParameters {
     pub(super) vocabulary: u32,
@@ -30,18 +30,18 @@ pub(super) struct HyperParameters {
     pub(super) bands: u32,
 }
 
-/// A tensor as the file holds it.
+/// The header of a tensor in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TensorHeader {
     pub(super) name: String,
     /// Outermost first.
     pub(super) dims: Vec<u32>,
-    /// 16-bit rather than 32-bit floats.
+    /// Whether values are 16-bit rather than 32-bit floats.
     pub(super) half: bool,
 }
 
 impl HyperParameters {
-    /// Everything that comes before the first tensor.
+    /// Writes everything that precedes the first tensor.
     pub(super) fn write(&self, tokens: &[Vec<u8>], to: &mut impl Write) -> io::Result<()> {
         let f16_weights = 1;
         let numbers = [
@@ -72,7 +72,7 @@ impl HyperParameters {
         Ok(())
     }
 
-    /// Size of what [`Self::write`] writes.
+    /// Returns the number of bytes that [`Self::write`] writes.
     pub(super) fn bytes(&self, tokens: &[Vec<u8>]) -> u64 {
         let numbers = 14 + u64::from(self.bands) * mel::BINS as u64 + 1 + tokens.len() as u64;
         4 * numbers + tokens.iter().map(|token| token.len() as u64).sum::<u64>()
@@ -80,7 +80,7 @@ impl HyperParameters {
 }
 
 impl TensorHeader {
-    /// What comes before the values.
+    /// Writes the header, which precedes the values.
     pub(super) fn write(&self, to: &mut impl Write) -> io::Result<()> {
         let rank = self.dims.len() as u32;
         write_numbers(&[rank, self.name.len() as u32, u32::from(self.half)], to)?;
@@ -90,13 +90,13 @@ impl TensorHeader {
         to.write_all(self.name.as_bytes())
     }
 
-    /// The first value that the tensor's type cannot hold.
+    /// Returns the first value that the tensor's type cannot represent.
     pub(super) fn too_large(&self, values: &[f32]) -> Option<f32> {
         let beyond = |value: &&f32| self.half && !f16::from_f32(**value).is_finite();
         values.iter().find(beyond).copied()
     }
 
-    /// Some of the values, of which none is [too large](Self::too_large).
+    /// Writes some of the values; none may be [too large](Self::too_large).
     pub(super) fn write_values(&self, values: &[f32], to: &mut impl Write) -> io::Result<()> {
         let bytes: Vec<u8> = if self.half {
             values
@@ -112,12 +112,12 @@ impl TensorHeader {
         to.write_all(&bytes)
     }
 
-    /// Values in the tensor.
+    /// Returns the number of values.
     pub(super) fn values(&self) -> u64 {
         self.dims.iter().map(|&dim| u64::from(dim)).product()
     }
 
-    /// Size in the file, header and values.
+    /// Returns the size in the file, of header and values, in bytes.
     pub(super) fn bytes(&self) -> u64 {
         let header = 4 * (3 + self.dims.len() as u64) + self.name.len() as u64;
         header + self.values() * if self.half { 2 } else { 4 }

@@ -1,10 +1,10 @@
-//! Turns a `CTranslate2` Whisper folder (the format of faster-whisper) into a ggml file, a chunk
-//! of one tensor at a time, so that memory stays small whatever the model.
+//! Converts a `CTranslate2` Whisper folder (the format of faster-whisper) to a ggml file, one chunk of one
+//! tensor at a time, so that memory use is small for every model.
 //!
-//! The two hold the same weights in different dress. `CTranslate2` fuses the projections of
-//! query, key and value (of key and value in cross attention) into one matrix; ggml wants them
-//! apart. ggml has no key bias, and nothing is lost with it: it adds the same amount to every
-//! score of a query, which softmax takes away again.
+//! Both formats store the same weights in different layouts. `CTranslate2` fuses the projections of query,
+//! key and value (of key and value in cross attention) into one matrix; ggml stores them separately. ggml has
+//! no key bias; omitting it loses nothing: it adds the same amount to every score of a query, which cancels
+//! out in the softmax.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, Write};
@@ -20,27 +20,27 @@ use super::vocabulary;
 use crate::limits::MODEL_LAYERS_MAX;
 use crate::models::{ModelFileError, ProgressEvent, ProgressReporter};
 
-/// Whisper's vocabularies: English, multilingual, multilingual with Cantonese. whisper.cpp counts
-/// languages by them, so that no other size would work.
+/// Sizes of Whisper's vocabularies: English, multilingual, multilingual with Cantonese. whisper.cpp derives
+/// the number of languages from them, so that no other size would work.
 const VOCABULARIES: Range<u32> = 51_864..51_867;
 
-/// What every Whisper's heads are wide, for folders that do not count heads.
+/// Width of an attention head in every Whisper model, for folders that do not state the number of heads.
 const HEAD_WIDTH: u32 = 64;
 
-/// A ggml file that was written.
+/// A ggml file that has been written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrittenModel {
-    /// Its size.
+    /// Size of the file in bytes.
     pub bytes: u64,
-    /// Its checksum, in lower-case hexadecimal digits.
+    /// SHA-256 of the file, in lower-case hexadecimal digits.
     pub sha256: String,
 }
 
-/// Reads the `CTranslate2` model in `folder` (`model.bin`, and `vocabulary.txt`,
-/// `vocabulary.json` or `tokenizer.json`) and writes it to `output` as ggml with 16-bit weights,
-/// with a note of its origin beside it. `output` is replaced only by a whole file.
+/// Converts the `CTranslate2` model in `folder` (`model.bin`, and `vocabulary.txt`, `vocabulary.json` or
+/// `tokenizer.json`) to ggml with 16-bit weights at `output`, with an origin record beside it. `output` is
+/// replaced only by a complete file.
 ///
-/// Blocks for as long as it takes to read and write the model.
+/// Blocks the thread while it reads and writes the model.
 pub fn import(
     folder: &Path,
     output: &Path,
@@ -65,7 +65,7 @@ pub fn import(
     Ok(imported)
 }
 
-/// Writes the model in `folder` to `part`, of which nothing is left if that fails.
+/// Writes the model in `folder` to `part`; removes `part` if that fails.
 pub(super) fn convert(
     folder: &Path,
     part: &Path,
@@ -78,13 +78,13 @@ pub(super) fn convert(
     let tokens = vocabulary::read(folder, parameters.vocabulary)?;
     let written = write_ggml(&mut weights, &parameters, &tokens, &pieces, part, progress);
     if written.is_err() {
-        // The error at hand matters more than a left-over draft.
+        // The first error matters more than a left-over temporary file.
         let _ = std::fs::remove_file(part);
     }
     written
 }
 
-/// One tensor of the output, and where its values are.
+/// A tensor of the output, and the location of its values.
 #[derive(Debug)]
 struct TensorPlan {
     header: TensorHeader,
@@ -92,13 +92,13 @@ struct TensorPlan {
     rows: Range<u32>,
 }
 
-/// Reads the model's shape and lays out the output, checking that every tensor is there as it
-/// should be, before anything is written.
+/// Reads the model's dimensions and plans the output; checks that every tensor is present and valid before
+/// anything is written.
 fn plan_tensors<R: Read + Seek>(
     weights: &mut Ct2Weights<R>,
 ) -> Result<(HyperParameters, Vec<TensorPlan>), ModelFileError> {
     let parameters = read_hyper_parameters(weights)?;
-    // An alias: Whisper's output layer is its token embedding, and ggml knows no other.
+    // Must be an alias: Whisper's output layer is its token embedding, and ggml supports no other.
     if weights.is_stored("decoder/projection/weight") {
         return Err(weights.tensor_error("decoder/projection/weight", "is not the token embedding"));
     }
@@ -156,7 +156,7 @@ fn plan_tensors<R: Read + Seek>(
     Ok((parameters, pieces))
 }
 
-/// The model's shape, read off its tensors.
+/// Reads the model's dimensions from its tensors.
 fn read_hyper_parameters<R: Read + Seek>(
     weights: &mut Ct2Weights<R>,
 ) -> Result<HyperParameters, ModelFileError> {
@@ -174,7 +174,7 @@ fn read_hyper_parameters<R: Read + Seek>(
         return Err(weights.tensor_error("decoder/embeddings/weight", problem));
     }
     if audio_state != text_state {
-        let problem = format!("is {text_state} wide, and the encoder {audio_state}");
+        let problem = format!("has width {text_state}, but the encoder has {audio_state}");
         return Err(weights.tensor_error("decoder/position_encodings/encodings", problem));
     }
     Ok(HyperParameters {
@@ -191,7 +191,7 @@ fn read_hyper_parameters<R: Read + Seek>(
     })
 }
 
-/// The dimensions of a tensor of known rank, none of them zero.
+/// Returns the dimensions of a tensor with a known rank; an error if one is zero.
 fn tensor_dims<R: Read + Seek, const N: usize>(
     weights: &Ct2Weights<R>,
     name: &str,
@@ -218,7 +218,7 @@ fn head_count<R: Read + Seek>(
         Ok(heads) if heads > 0 && state.is_multiple_of(heads) => Ok(heads),
         _ => Err(weights.tensor_error(
             &name,
-            format!("{heads} heads cannot share a width of {state}"),
+            format!("the width {state} is not a multiple of {heads} heads"),
         )),
     }
 }
@@ -234,7 +234,7 @@ fn layer_count<R: Read + Seek>(weights: &Ct2Weights<R>, side: &str) -> Result<u3
     Ok(count as u32)
 }
 
-/// Lays out tensors one after the other.
+/// Plans the tensors of the output in order.
 struct TensorLayout<'a, R> {
     weights: &'a Ct2Weights<R>,
     pieces: Vec<TensorPlan>,
@@ -327,7 +327,7 @@ impl<R: Read + Seek> TensorLayout<'_, R> {
         )
     }
 
-    /// The `nth` of `of` square matrices that lie on top of each other.
+    /// Adds part `nth` of `of` square matrices that are stacked in one tensor.
     fn add_linear_part(
         &mut self,
         name: &str,
@@ -377,7 +377,7 @@ impl<R: Read + Seek> TensorLayout<'_, R> {
             found.kind,
             ElementType::I8 | ElementType::I16 | ElementType::I32
         ) {
-            let problem = "is quantised to integers, and the importer reads floats only";
+            let problem = "is quantised to integers, but the importer only reads floats";
             return Err(self.weights.tensor_error(source, problem));
         }
         let mut whole = shape.to_vec();
@@ -386,7 +386,7 @@ impl<R: Read + Seek> TensorLayout<'_, R> {
             let problem = format!("has the shape {:?} instead of {whole:?}", found.dims);
             return Err(self.weights.tensor_error(source, problem));
         }
-        // whisper.cpp computes with these in 32 bits, and wants a column for a convolution's bias.
+        // whisper.cpp computes with these in 32 bits, and expects a convolution's bias as a column.
         let column = ["encoder.conv1.bias", "encoder.conv2.bias"].contains(&name);
         let exact = column || name.ends_with(".positional_embedding");
         let mut dims = shape.to_vec();
@@ -394,7 +394,7 @@ impl<R: Read + Seek> TensorLayout<'_, R> {
             dims.push(1);
         }
         let half = dims.len() > 1 && !exact;
-        // Within `whole[0]`, which is a dimension of the file.
+        // At most `whole[0]`, which is a dimension in the file.
         let rows = nth * shape[0]..(nth + 1) * shape[0];
         let header = TensorHeader {
             name: name.to_owned(),
@@ -462,7 +462,7 @@ fn write_ggml<R: Read + Seek>(
     })
 }
 
-/// Counts and sums up what is written through it.
+/// A writer that counts and hashes the bytes.
 struct HashingWriter<W> {
     to: W,
     sum: Sha256,
@@ -497,7 +497,7 @@ mod tests {
         LAYERS, STATE, StoredType, SyntheticModel, VOCABULARY, value, vocabulary,
     };
 
-    /// A ggml file taken apart again, by a reader of its own.
+    /// A parsed ggml file, by an independent parser.
     struct GgmlContents {
         numbers: Vec<u32>,
         filters: Vec<f32>,
@@ -650,7 +650,7 @@ mod tests {
         check("encoder.blocks.1.mlp_ln.bias", source, 0, d);
         check("decoder.ln.weight", "decoder/layer_norm/gamma", 0, d);
         assert!(!ggml.tensors.keys().any(|name| name.ends_with("key.bias")));
-        // 2 positions, 1 embedding, 4 of convolutions, 4 of last norms; 15 and 24 a layer.
+        // 2 positions, 1 embedding, 4 of convolutions, 4 of the last norms; 15 and 24 for each layer.
         assert_eq!(ggml.tensors.len(), 11 + 4 * (15 + 24));
     }
 
@@ -788,7 +788,7 @@ mod tests {
         assert_eq!(std::fs::read(&output).unwrap(), b"precious");
     }
 
-    /// Reads and lays out `bytes` as a `model.bin`, and reads every value of it.
+    /// Parses `bytes` as a `model.bin`, plans the output, and reads every value.
     fn read_all(bytes: &[u8]) -> Result<(), ModelFileError> {
         let mut weights = Ct2Weights::open(io::Cursor::new(bytes), Path::new("model.bin"))?;
         let (_, pieces) = plan_tensors(&mut weights)?;
@@ -798,7 +798,7 @@ mod tests {
         Ok(())
     }
 
-    /// The model with its embedding last, so that cuts and flips hit headers as often as values.
+    /// The model with its embedding last, so that truncations and bit flips hit headers as often as values.
     static SMALL_FIRST: LazyLock<Vec<u8>> = LazyLock::new(|| {
         let mut model = SyntheticModel::new(StoredType::F16);
         model.tensors.sort_by_key(|tensor| tensor.bytes.len());

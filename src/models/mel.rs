@@ -5,19 +5,19 @@
 //! (<https://github.com/openai/whisper>, `whisper/audio.py`); the scale is that of M. Slaney,
 //! Auditory Toolbox, 1998.
 
-/// Bins of the transform: 0 to 8 kHz in steps of 40 Hz.
+/// Number of bins of the transform: 0 to 8 kHz in steps of 40 Hz.
 pub(super) const BINS: usize = 201;
 
 const BIN_HZ: f64 = 40.0;
 const MAX_HZ: f64 = 8_000.0;
 
-/// Below this the scale is linear, above it logarithmic.
+/// The frequency below which the scale is linear, and above which it is logarithmic.
 const MIN_LOG_HZ: f64 = 1_000.0;
 const HZ_PER_MEL: f64 = 200.0 / 3.0;
 const MIN_LOG_MEL: f64 = MIN_LOG_HZ / HZ_PER_MEL;
 
-/// The filters, `bands` rows of [`BINS`] weights: value for value Whisper's own, which are products
-/// of 32-bit triangles and 64-bit areas.
+/// Returns the filters, `bands` rows of [`BINS`] weights, bit-identical with Whisper's own, which are
+/// products of 32-bit triangles and 64-bit areas.
 pub(super) fn filterbank(bands: usize) -> Vec<f32> {
     let step = mel(MAX_HZ) / (bands + 1) as f64;
     let mut edges: Vec<f64> = (0..=bands).map(|i| hz(step * i as f64)).collect();
@@ -37,7 +37,7 @@ pub(super) fn filterbank(bands: usize) -> Vec<f32> {
     weights
 }
 
-/// Growth of the frequency, as a natural logarithm, for each mel above the knee.
+/// Returns the growth of the frequency, as a natural logarithm, for each mel above [`MIN_LOG_HZ`].
 fn log_per_mel() -> f64 {
     6.4_f64.ln() / 27.0
 }

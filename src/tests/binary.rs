@@ -1,4 +1,4 @@
-//! The program as it is installed, run as its owner runs it: what it says when it cannot start.
+//! The installed program, run as a user runs it: its messages when it cannot start.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-/// Runs it in a folder of its own, without the settings of whoever runs the tests.
+/// Runs the program in its own folder, without the environment's settings.
 fn run(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_callburner"))
         .args(arguments)
@@ -28,7 +28,7 @@ fn refuses(output: &Output, words: &[&str]) {
     }
 }
 
-/// A whole ggml header of tiny.en, and nothing after it.
+/// A complete ggml header of tiny.en, without tensors.
 fn beheaded() -> Vec<u8> {
     let numbers: [u32; 12] = [0x6767_6d6c, 51_864, 1_500, 384, 6, 4, 448, 384, 6, 4, 80, 1];
     numbers.iter().flat_map(|n| n.to_le_bytes()).collect()
@@ -57,7 +57,7 @@ fn without_its_model_or_with_a_damaged_one_a_server_does_not_start_and_says_what
         refuses(&run(folder.path(), &own_one), &words);
     }
     assert!(model.exists(), "it is the owner's to delete");
-    // What else there is, is untouched, and can be used.
+    // Everything else is unchanged and usable.
     let step = run(folder.path(), &["migrate"]);
     let said = String::from_utf8_lossy(&step.stdout);
     assert!(said.contains("the database is at step"), "{step:?}");

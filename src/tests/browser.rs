@@ -1,5 +1,5 @@
-//! A browser: its socket on the client channel, and its page, which folds what it hears and fails
-//! the test when the server breaks a promise.
+//! A browser: its socket on the client channel, and a view of each call, which folds the events and fails the
+//! test if the server breaks a guarantee.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -20,7 +20,7 @@ use crate::transcript::{
     Segment,
 };
 
-/// What a browser shows of one call: events folded as the client folds them.
+/// The state that a browser shows of one call: the events, folded as the client folds them.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct CallView {
     pub(crate) epoch: Option<u64>,
@@ -62,7 +62,7 @@ impl CallView {
         page
     }
 
-    /// Takes one event in; panics on what a client may rely on never to see.
+    /// Folds an event; panics on one that the server guarantees never to send.
     pub(crate) fn apply(&mut self, heard: &CallEvent) {
         let notice = matches!(
             heard.event,
@@ -133,7 +133,7 @@ impl CallView {
         self.offset = heard.offset;
     }
 
-    /// Where to go on after a drop.
+    /// Returns the point to resume from after a disconnection.
     pub(crate) fn resume(&self) -> ResumePoint {
         ResumePoint {
             offset: self.offset,
@@ -141,7 +141,7 @@ impl CallView {
         }
     }
 
-    /// The texts of the finals.
+    /// Returns the texts of the finals.
     pub(crate) fn texts(&self) -> Vec<&str> {
         self.segments
             .iter()
@@ -149,7 +149,7 @@ impl CallView {
             .collect()
     }
 
-    /// The names of the finals.
+    /// Returns the ids of the finals.
     pub(crate) fn ids(&self) -> Vec<&str> {
         self.segments
             .iter()
@@ -157,7 +157,7 @@ impl CallView {
             .collect()
     }
 
-    /// The page but for what differs between listeners of the same call.
+    /// Returns the view without the parts that differ between listeners of the same call.
     pub(crate) fn same_for_all(&self) -> Self {
         Self {
             partials_missed: 0,
@@ -186,12 +186,12 @@ impl CallView {
     }
 }
 
-/// One frame from the server.
+/// A frame from the server.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum ServerFrame {
     Event(Box<CallEvent>),
     Pong,
-    /// What was subscribed to is a leg of this call.
+    /// The requested SID is a leg of this call.
     Leg {
         parent: CallSid,
     },
@@ -199,11 +199,11 @@ pub(crate) enum ServerFrame {
         code: String,
         message: String,
     },
-    /// The closing code; `None` when the connection just ended.
+    /// The close code; `None` if the connection ended without one.
     Closed(Option<u16>),
 }
 
-/// A browser's socket on `/ws/transcriptions`, and a page for each call.
+/// A browser's socket on `/ws/transcriptions`, with a view of each call.
 pub(crate) struct LiveClient {
     socket: WebSocketStream<TcpStream>,
     pages: BTreeMap<CallSid, CallView>,
@@ -218,7 +218,8 @@ impl LiveClient {
             .expect("the upgrade was refused")
     }
 
-    /// `query` with its question mark; the HTTP status when the upgrade is refused.
+    /// Opens the socket; `query` includes its question mark. An error with the HTTP status if the upgrade is
+    /// refused.
     pub(crate) async fn open(
         addr: SocketAddr,
         query: &str,
@@ -226,7 +227,7 @@ impl LiveClient {
     ) -> Result<Self, u16> {
         let url = format!("ws://{addr}/ws/transcriptions{query}");
         let mut request = url.into_client_request().unwrap();
-        // Of a server that only this machine reaches; others take no notice of it.
+        // For a server that only this machine reaches; other servers ignore it.
         let cookie = HeaderValue::from_str(&page_cookie()).unwrap();
         request.headers_mut().insert("cookie", cookie);
         for (name, value) in headers {
@@ -235,7 +236,7 @@ impl LiveClient {
                 .insert(*name, HeaderValue::from_str(value).unwrap());
         }
         let socket = TcpSocket::new_v4().unwrap();
-        // So small that a browser that does not read is felt by the server soon.
+        // A small buffer, so that the server soon notices a browser that does not read.
         socket.set_recv_buffer_size(4_096).unwrap();
         let stream = with_timeout("a connection", socket.connect(addr))
             .await
@@ -257,12 +258,12 @@ impl LiveClient {
             .expect("the socket is gone");
     }
 
-    /// Fails when the server has hung up.
+    /// Sends a frame; an error if the server has closed the socket.
     pub(crate) async fn send_frame(&mut self, frame: Message) -> Result<(), tungstenite::Error> {
         with_timeout("a write", self.socket.send(frame)).await
     }
 
-    /// Asks for a call: from the page's place if it has one, from the start if not.
+    /// Subscribes to a call: from the view's resume point if it has one, otherwise from the start.
     pub(crate) async fn subscribe(&mut self, call: &CallSid) {
         let place = self.pages.get(call).map(CallView::resume);
         self.send(subscription(call, place)).await;
@@ -273,7 +274,7 @@ impl LiveClient {
         self.send(json.to_string()).await;
     }
 
-    /// Waits until the server has handled everything that was sent so far.
+    /// Waits until the server has handled everything that has been sent.
     pub(crate) async fn settle(&mut self) {
         self.send(r#"{"type":"ping"}"#).await;
         while self.next_frame().await != ServerFrame::Pong {}
@@ -285,7 +286,7 @@ impl LiveClient {
             .expect("nothing was heard of that call")
     }
 
-    /// The next frame; an event has been folded into its page already.
+    /// Returns the next frame; an event has already been folded into its view.
     pub(crate) async fn next_frame(&mut self) -> ServerFrame {
         loop {
             let message = with_timeout("a frame", self.socket.next()).await;
@@ -301,7 +302,7 @@ impl LiveClient {
         }
     }
 
-    /// The next event; fails on any other frame.
+    /// Returns the next event; panics on any other frame.
     pub(crate) async fn next_event(&mut self) -> CallEvent {
         match self.next_frame().await {
             ServerFrame::Event(event) => *event,
@@ -314,7 +315,7 @@ impl LiveClient {
         }
     }
 
-    /// The next frame's error code; fails on any other frame.
+    /// Returns the next frame's error code; panics on any other frame.
     pub(crate) async fn next_error(&mut self) -> String {
         match self.next_frame().await {
             ServerFrame::Error { code, .. } => code,
@@ -327,7 +328,7 @@ impl LiveClient {
         }
     }
 
-    /// Reads events until the call's page is as wanted.
+    /// Reads events until the call's view meets a condition.
     pub(crate) async fn until(
         &mut self,
         call: &CallSid,
@@ -339,7 +340,7 @@ impl LiveClient {
         self.page(call)
     }
 
-    /// Skips to the end of the connection; the closing code.
+    /// Reads to the end of the connection; returns the close code.
     pub(crate) async fn closed(&mut self) -> Option<u16> {
         loop {
             if let ServerFrame::Closed(code) = self.next_frame().await {
@@ -348,24 +349,24 @@ impl LiveClient {
         }
     }
 
-    /// Loses the connection without a word, and keeps the pages for [`Self::back`].
+    /// Drops the connection without a close; returns the views for [`Self::reconnect`].
     pub(crate) fn drop_connection(self) -> BTreeMap<CallSid, CallView> {
         self.pages
     }
 
-    /// Comes back with the pages of an earlier connection.
+    /// Reconnects with the views of an earlier connection.
     pub(crate) async fn reconnect(addr: SocketAddr, pages: BTreeMap<CallSid, CallView>) -> Self {
         let mut browser = Self::connect(addr).await;
         browser.restore_views(pages);
         browser
     }
 
-    /// Goes on from the pages of an earlier connection.
+    /// Adopts the views of an earlier connection.
     pub(crate) fn restore_views(&mut self, pages: BTreeMap<CallSid, CallView>) {
         self.pages = pages;
     }
 
-    /// Leaves in good order, and waits until the server has let go.
+    /// Closes the connection, and waits until the server has released it.
     pub(crate) async fn leave(mut self) {
         let _ = self.send_frame(Message::Close(None)).await;
         while with_timeout("the end", self.socket.next())
@@ -417,7 +418,7 @@ impl LiveClient {
     }
 }
 
-/// A `subscribe` request.
+/// Returns a `subscribe` request.
 pub(crate) fn subscription(call: &CallSid, place: Option<ResumePoint>) -> String {
     let mut json = serde_json::json!({ "type": "subscribe", "callSid": call });
     if let Some(place) = place {

@@ -1,5 +1,5 @@
-//! Promises of a channel that hold for every story and every listener: what any reader folds, at
-//! whatever pace and with whatever drops, is what the snapshot says.
+//! Properties of a channel for every sequence of events and every listener: the state that any reader folds,
+//! at any pace and with any disconnections, equals the snapshot.
 
 use proptest::prelude::*;
 
@@ -44,9 +44,9 @@ fn any_event() -> impl Strategy<Value = Event> {
 enum ChannelOp {
     Publish(Event),
     Reopen,
-    /// The listener reads up to so many events.
+    /// The listener reads up to this many events.
     Read(usize),
-    /// The listener loses its connection, and comes back with its place.
+    /// The listener disconnects, and resumes.
     Drop,
 }
 
@@ -83,7 +83,7 @@ proptest! {
                     let news = channel.has_unread(&cursor);
                     let events = channel.read(&mut cursor, max);
                     prop_assert_eq!(news, !events.is_empty());
-                    // A notice may come on top.
+                    // There may be a notice in addition.
                     prop_assert!(events.len() <= max + 1);
                     for event in &events {
 page.apply(event);
@@ -102,7 +102,7 @@ page.apply(&event);
     }
 }
 
-/// A call with partials, finals and states; every one is taken by a channel.
+/// A call with partials, finals and states; a channel accepts every one.
 fn long_call(utterances: u32) -> Vec<Event> {
     let mut events = vec![Event::Call {
         status: CallStatus::InProgress,
@@ -152,7 +152,7 @@ fn a_listener_that_drops_at_any_point_for_any_time_misses_no_final() {
                 }
                 channel.append(event.clone()).unwrap();
             }
-            // One that never came back reads now.
+            // A listener that never reconnected reads now.
             if back == events.len() {
                 cursor = ListenerCursor::resume(page.resume());
             }

@@ -1,4 +1,4 @@
-//! `kill -9` in mid-call: what was said is there, and the next server goes on from it.
+//! `kill -9` during a call: the transcript is kept, and the next server continues the call.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -27,13 +27,13 @@ use crate::transcript::EndReason;
 use crate::twilio::api::TwilioClient;
 use crate::twilio::signature::SigningKey;
 
-/// The database of the process that is killed.
+/// The environment variable with the database of the process to kill.
 const DOOMED: &str = "CALLBURNER_TEST_DOOMED_SERVER";
 
-/// How soon settled words are in the database.
+/// Time after which a final is in the database.
 const KEPT_WITHIN: Duration = Duration::from_secs(1);
 
-/// The whole server, over this database.
+/// Starts the whole server with this database.
 async fn serve(database: &str, twilio_client: Option<TwilioClient>) -> App {
     let store = Store::open(database).await.unwrap();
     let engine = Engine::start(vec![Box::new(ScriptedRecognizer::default())]);
@@ -52,13 +52,13 @@ fn a_server_that_is_killed() {
     runtime.block_on(async {
         let app = serve(&database, None).await;
         println!("\nlistening {}", app.address());
-        // Until the other end is gone, which comes after the kill.
+        // Until the test has ended, which is after the kill.
         let wait = || std::io::stdin().read_line(&mut String::new());
         tokio::task::spawn_blocking(wait).await.unwrap().unwrap();
     });
 }
 
-/// Someone who has signed in: the cookie, and what the browser is called at Twilio.
+/// Signs a user in; returns the cookie, and the browser's identity at Twilio.
 async fn alice(database: &str) -> String {
     let store = Store::open(database).await.unwrap();
     let now = clock::utc_now();
@@ -89,7 +89,7 @@ async fn get(addr: SocketAddr, path: &str, cookie: &str) -> Value {
     answer.json()
 }
 
-/// The first call, of this cookie's browser, up to its open stream.
+/// Places the first call from this cookie's browser, up to its open stream.
 async fn begin(twilio: &FakeTwilio, addr: SocketAddr, cookie: &str) -> MediaClient {
     let token = get(addr, "/api/token", cookie).await;
     let from = format!("client:{}", token["identity"].as_str().unwrap());
@@ -132,7 +132,7 @@ async fn words_outlive_a_server_that_is_killed_in_mid_call_and_the_next_one_goes
     go_on(&twilio, &database, &cookie).await;
 }
 
-/// A server hears an utterance and the beginning of another, and is killed.
+/// Sends one utterance and the start of another to a server, which is then killed.
 async fn speak_and_die(twilio: &FakeTwilio, database: &str, cookie: &str) {
     let mut doomed = Command::new(std::env::current_exe().unwrap())
         .args(["--ignored", "--exact", "--nocapture"])
@@ -165,13 +165,13 @@ async fn speak_and_die(twilio: &FakeTwilio, database: &str, cookie: &str) {
     eventually("the words in the database", is_kept).await;
     let took = settled.elapsed();
     assert!(took < KEPT_WITHIN, "{took:?}");
-    // The next words are not settled yet; those are lost.
+    // The next utterance is not final at the kill, so it is lost.
     stream.send_audio(&speech()[..12_000]).await;
     doomed.kill().unwrap();
     doomed.wait().unwrap();
 }
 
-/// The next server: the words are there, and more are joined to them.
+/// Checks that the next server has the transcript, and appends to it.
 async fn go_on(twilio: &FakeTwilio, database: &str, cookie: &str) {
     let app = serve(database, Some(twilio.client())).await;
     let addr = app.address();
@@ -182,7 +182,7 @@ async fn go_on(twilio: &FakeTwilio, database: &str, cookie: &str) {
         (page.texts(), page.ended),
         (vec!["one two three"], Some(EndReason::Dropped))
     );
-    // It asks Twilio for another stream of the call that may still go on.
+    // The server requests another stream for the call, which may still be in progress.
     let again = async || !twilio.streams(&call(1)).is_empty();
     eventually("another stream", again).await;
     let asked = twilio
@@ -278,7 +278,7 @@ async fn after_a_restart_the_first_call_rings_the_browsers_that_twilio_still_has
         rung.contains(&format!("<Identity>{identity}</Identity>")),
         "{rung}"
     );
-    // Whoever was signed out while no server ran is not rung by the next one.
+    // The next server does not ring users that were signed out while no server ran.
     app.stop().await;
     let store = Store::open(&database).await.unwrap();
     let (user, _) = store.credentials("alice").await.unwrap().unwrap();
@@ -290,7 +290,7 @@ async fn after_a_restart_the_first_call_rings_the_browsers_that_twilio_still_has
     app.stop().await;
 }
 
-/// A number calls us, as the `n`th call: the TwiML that answers it.
+/// Lets a number call the server as the `n`th call; returns the TwiML.
 async fn ring(twilio: &FakeTwilio, addr: SocketAddr, n: u32) -> String {
     let sid = call(n);
     let form = [

@@ -1,4 +1,4 @@
-//! Stories of `callburner doctor`: sound set-ups, and the ways in which they break.
+//! `callburner doctor`: correct installations, and their faults.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -36,7 +36,7 @@ struct DoctorCommand {
     settings: ServerSettings,
 }
 
-/// What is not good, as `part: found`.
+/// Returns the findings that are not good, as `part: found`.
 fn complaints(findings: &[Finding]) -> Vec<String> {
     let bad = findings
         .iter()
@@ -55,7 +55,7 @@ fn finding<'a>(findings: &'a [Finding], part: &str, words: &str) -> &'a Finding 
 
 // The account.
 
-/// As `callburner setup` leaves an account.
+/// An account as `callburner setup` configures it.
 struct DoctorFixture {
     twilio: FakeTwilio,
     settings: TwilioSettings,
@@ -121,12 +121,12 @@ async fn nothing_is_wrong_with_an_account_as_setup_leaves_it() {
     let changes = app.twilio.changes().len();
     let findings = app.examine().await;
     assert_eq!(complaints(&findings), Vec::<String>::new());
-    finding(&findings, "clock", "as Twilio's");
+    finding(&findings, "clock", "matches Twilio's");
     finding(&findings, "Twilio account", "My account (Full, active)");
-    finding(&findings, "TwiML app", "its addresses are this server's");
+    finding(&findings, "TwiML app", "its URLs point to this server");
     finding(&findings, "caller ID", "the account owns it");
-    finding(&findings, "caller ID", "calls to it come here");
-    finding(&findings, "API key", "opens Twilio's REST API");
+    finding(&findings, "caller ID", "calls to it reach this server");
+    finding(&findings, "API key", "has access to Twilio's REST API");
     assert_eq!(app.twilio.changes().len(), changes, "it only looks");
 }
 
@@ -136,8 +136,8 @@ async fn a_region_is_named_and_credentials_of_another_are_told() {
     app.settings.twilio_region = Some("ie1".to_owned());
     let findings = app.examine().await;
     assert_eq!(complaints(&findings), Vec::<String>::new());
-    finding(&findings, "region", "ie1 by dublin");
-    // Such as that of the account in another region.
+    finding(&findings, "region", "ie1 through the edge dublin");
+    // For example, the token of another region.
     app.settings.twilio_auth_token = Some("another".into());
     let findings = app.examine().await;
     let account = finding(&findings, "Twilio account", "401");
@@ -176,7 +176,7 @@ async fn a_server_that_moved_or_was_never_set_up_is_sent_to_setup() {
     let moved = finding(&findings, "TwiML app", "https://new.example.org/voice");
     assert_eq!(
         (moved.verdict, moved.advice.as_deref()),
-        (CheckVerdict::Failure, Some("callburner setup"))
+        (CheckVerdict::Failure, Some("run callburner setup"))
     );
 
     app.settings.twilio_twiml_app_sid = Some(format!("AP{}", "9".repeat(32)));
@@ -190,7 +190,7 @@ async fn a_server_that_moved_or_was_never_set_up_is_sent_to_setup() {
     bare.settings.twilio_api_secret = None;
     bare.settings.twilio_caller_id = None;
     let findings = bare.examine().await;
-    finding(&findings, "TwiML app", "is there, and not in the settings");
+    finding(&findings, "TwiML app", "exists, but is not in the settings");
     finding(&findings, "API key", "there is none");
     finding(&findings, "caller ID", "is not set");
 }
@@ -201,7 +201,11 @@ async fn a_caller_id_is_owned_verified_or_of_no_use() {
     let mut app = DoctorFixture::new().await;
     app.settings.twilio_caller_id = Some(OTHER.to_owned());
     let findings = app.examine().await;
-    let stranger = finding(&findings, "caller ID", "neither the account's nor verified");
+    let stranger = finding(
+        &findings,
+        "caller ID",
+        "neither owned by the account nor verified",
+    );
     assert_eq!(stranger.verdict, CheckVerdict::Failure);
     assert!(!format!("{findings:?}").contains(OTHER));
     app.twilio.add_verified_caller_id(OTHER);
@@ -232,9 +236,9 @@ async fn twilio_out_of_reach_is_one_failure() {
     finding(&findings, "Twilio account", "cannot be reached");
 }
 
-// The doors.
+// The connections.
 
-/// A proxy that passes connections to wherever it is pointed, and takes these headers away.
+/// A proxy that forwards connections to a configurable address, and removes some headers.
 struct FaultyProxy {
     url: PublicUrl,
     target: Arc<OnceLock<SocketAddr>>,
@@ -251,7 +255,7 @@ impl FaultyProxy {
                 let to: Option<&SocketAddr> = to.get();
                 let to = *to.expect("the proxy is pointed somewhere");
                 own.spawn(async move {
-                    // Either end may go when it likes.
+                    // Either end may close at any time.
                     let _ = pass(socket, to, taken).await;
                 });
             }
@@ -287,7 +291,7 @@ fn key() -> SigningKey {
     SigningKey::auth_token(AUTH_TOKEN)
 }
 
-/// A running server that takes Twilio's word at this address.
+/// Starts a server that accepts Twilio's requests at this URL.
 async fn server_at(url: &PublicUrl) -> RunningServer {
     let mut endpoint = EndpointConfig::local(([127, 0, 0, 1], 0).into());
     endpoint.public_url = url.clone();
@@ -321,14 +325,14 @@ async fn a_free_port_is_stood_in_for_so_that_the_way_can_be_tried() {
     let unsigned = finding(&findings, "sockets", "without X-Twilio-Signature");
     assert_eq!(unsigned.verdict, CheckVerdict::Failure);
     let findings = check_public_address(&client, &proxy.url, Some(&key()), &port_owner).await;
-    finding(&findings, "public address", "leads here");
+    finding(&findings, "public address", "reaches this server");
     assert_eq!(
         finding(&findings, "sockets", "pass").verdict,
         CheckVerdict::Ok
     );
-    // This machine's own address, which no test can do without.
+    // The address of this machine, which a test cannot avoid, causes the only complaint.
     assert_eq!(complaints(&findings).len(), 1, "{findings:?}");
-    finding(&findings, "public address", "is at 127.0.0.1");
+    finding(&findings, "public address", "resolves to 127.0.0.1");
 }
 
 #[tokio::test]
@@ -342,7 +346,12 @@ async fn a_running_server_is_known_and_its_settings_compared() {
     assert!(matches!(port_owner, PortOwner::Server), "{found}");
     let findings = check_public_address(&client, &proxy.url, Some(&key()), &port_owner).await;
     assert_eq!(
-        finding(&findings, "sockets", "takes these settings' signature").verdict,
+        finding(
+            &findings,
+            "sockets",
+            "accepts signatures made with these settings"
+        )
+        .verdict,
         CheckVerdict::Ok
     );
     let other = SigningKey::auth_token("another");
@@ -350,7 +359,7 @@ async fn a_running_server_is_known_and_its_settings_compared() {
     let differs = finding(
         &findings,
         "sockets",
-        "does not take these settings' signature",
+        "does not accept signatures made with these settings",
     );
     assert_eq!(differs.verdict, CheckVerdict::Failure);
 }
@@ -361,12 +370,12 @@ async fn a_proxy_that_strips_headers_is_told_what_to_pass() {
     for (taken, words, advice) in [
         (
             &["upgrade", "connection"][..],
-            "Upgrade is taken away",
+            "Upgrade header is removed",
             "nginx",
         ),
         (
             &["x-twilio-signature"],
-            "does not take",
+            "does not accept",
             "X-Twilio-Signature",
         ),
     ] {
@@ -400,7 +409,7 @@ async fn a_way_that_leads_elsewhere_is_told_where() {
             serve(moved, &tasks),
             "redirects to https://new.example.org/",
         ),
-        (serve(page, &tasks), "no CallBurner server"),
+        (serve(page, &tasks), "not a CallBurner server"),
         (other.addr, "another CallBurner server"),
     ] {
         let url: PublicUrl = format!("http://{addr}").parse().unwrap();
@@ -433,10 +442,10 @@ async fn a_port_that_is_taken_is_told() {
         &tasks,
     )
     .await;
-    assert!(found.found.contains("cannot be listened at"), "{found}");
+    assert!(found.found.contains("cannot listen at"), "{found}");
 }
 
-// The whole.
+// The whole command.
 
 fn input(arguments: &[&str]) -> DoctorInput {
     let arguments = std::iter::once(&"doctor").chain(arguments);
@@ -480,7 +489,7 @@ async fn a_broken_set_up_is_looked_at_to_the_end() {
         ("settings", "CALL_MINUTES_MAX"),
         ("settings", "ARCHIVE is on"),
         ("model", "the model tiny.en is not in"),
-        ("data folder", "can be written to"),
+        ("data folder", "is writable"),
         ("database", "opens"),
         ("users", "there are none"),
         ("port", "another program"),

@@ -1,9 +1,9 @@
-//! What all share has room for others, whatever one takes of it: the table in `access::threats`, held to
-//! the numbers in `limits` and in the settings, and to its tests.
+//! Shared limits leave room for others, however much one client takes: compares the table in
+//! `access::threats` with the numbers in `limits` and in the settings, and with its tests.
 
 use super::tidy::files;
 
-/// Of what all share, one may take no more than one part in so many.
+/// One client may take at most one part in this many of a shared resource.
 const PART: u64 = 3;
 
 /// A row of the table.
@@ -13,7 +13,7 @@ struct ShareRow {
     tests: Vec<String>,
 }
 
-/// What stands between backticks.
+/// Returns the names in backticks.
 fn names(cell: &str) -> Vec<String> {
     let parts = cell.split('`').skip(1).step_by(2);
     parts.map(str::to_owned).collect()
@@ -44,7 +44,7 @@ fn rows() -> Vec<ShareRow> {
     lines.map(row).collect()
 }
 
-/// The number of a bound, or the default of a setting.
+/// Returns the value of a limit, or the default of a setting.
 fn number(name: &str) -> u64 {
     let constant = format!("pub const {name}: ");
     let setting = format!("env = \"{name}\", default_value_t = ");

@@ -1,4 +1,4 @@
-//! Stories on the client channel: real sockets, several browsers, bad networks and bad manners.
+//! The client channel: real sockets, several browsers, bad networks and misbehaving clients.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +30,7 @@ fn ended() -> Event {
     }
 }
 
-/// The `n`th utterance: a partial, and the final.
+/// Returns the `n`th utterance: a partial and the final.
 fn utterance(n: u32) -> [Event; 2] {
     let track = Track::ALL[n as usize % 2];
     let at = u64::from(n) * 2_000;
@@ -143,7 +143,7 @@ async fn one_that_drops_after_any_event_comes_back_and_misses_no_final() {
         let page = browser.until(&call(1), |page| page.ended.is_some()).await;
         assert_eq!(page.segments.len(), 5, "cut at {cut}");
         let snapshots = |e: &&CallEvent| matches!(e.event, Event::Snapshot { .. });
-        // A listener that has seen nothing but the empty snapshot may get another.
+        // A listener that has only seen the empty snapshot may receive another.
         assert!(
             cut == 0 || browser.heard.iter().filter(snapshots).count() == 0,
             "cut at {cut}"
@@ -187,9 +187,9 @@ async fn an_offset_from_before_a_restart_leads_to_a_snapshot() {
     let pages = browser.drop_connection();
     let old = pages[&call(1)].resume();
 
-    // The new life has gone further than the old offset, so that only the epoch can tell.
+    // The restarted server's log is longer than the old offset, so that only the epoch shows the restart.
     let second = RunningServer::start().await;
-    // Both lives may have begun in the same millisecond here, so that the old one is made older.
+    // Both servers may have started in the same millisecond here, so the old epoch is made older.
     let stale = ResumePoint {
         epoch: old.epoch.map(|epoch| epoch - 1),
         ..old
@@ -206,8 +206,8 @@ async fn an_offset_from_before_a_restart_leads_to_a_snapshot() {
     assert_eq!(browser.page(&call(1)).segments.len(), 9);
 }
 
-/// The slow one does not read its socket at all until the end. The other reads each final before
-/// the next is said, so that the server has every chance to write to both.
+/// The slow listener does not read its socket until the end. The other reads each final before the next is
+/// published, so that the server has every opportunity to write to both.
 #[tokio::test]
 async fn a_listener_that_does_not_read_loses_partials_only_and_harms_nobody() {
     let server = RunningServer::start().await;
@@ -219,7 +219,7 @@ async fn a_listener_that_does_not_read_loses_partials_only_and_harms_nobody() {
     swift.subscribe(&call(1)).await;
     swift.settle().await;
 
-    // Far more than all buffers between the server and the slow one hold: 16 MB of partials.
+    // Far more than all buffers between the server and the slow listener hold: 16 MB of partials.
     let ramble = "well ".repeat(8_000);
     let (utterances, revisions) = (20, 20);
     for n in 1..=utterances {
@@ -381,7 +381,7 @@ async fn one_that_floods_with_pings_is_shown_out() {
         let ping = Message::Ping(vec![7].into());
         browser.send_frame(ping).await.unwrap();
     }
-    // Once too often.
+    // One more than is allowed.
     let _ = browser.send_frame(Message::Ping(vec![7].into())).await;
     assert_eq!(browser.closed().await, Some(1008));
 }
@@ -395,7 +395,7 @@ async fn one_user_has_so_many_sockets_and_leaves_the_others_theirs() {
     for _ in 0..limits::LISTENERS_PER_USER_MAX {
         open.push(app.listen(&eve).await.ok().unwrap());
     }
-    // It is the user that counts, not the browser.
+    // The limit is per user, not per browser.
     let user = app.store.credentials("eve").await.unwrap().unwrap().0;
     let other_browser = app.session_of(&user, clock::utc_now()).await;
     for cookie in [&eve, &other_browser] {

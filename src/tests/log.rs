@@ -1,4 +1,4 @@
-//! What can be seen of who came in and what was done: one's sessions, and the server's log.
+//! Visibility of sign-ins and actions: a user's sessions, and the server's log.
 
 use serde_json::{Value, json};
 
@@ -34,7 +34,7 @@ async fn one_sees_ones_browsers_and_signs_them_out() {
         current.unwrap()["id"].as_str().unwrap().to_owned()
     };
     let path = format!("/api/sessions/{}", id(sessions(&app, &there).await));
-    // An admin ends another's by the user's own path alone.
+    // Not even an admin can end another user's session through the route for one's own.
     let refused = app.page("DELETE", &path, &bob, &Value::Null).await;
     assert_refused(&refused, 404, "no_such_session");
     let ended = app.page("DELETE", &path, &here, &Value::Null).await;
@@ -82,7 +82,7 @@ async fn admins_read_who_looked_into_took_away_and_deleted_what() {
     );
 }
 
-/// What the log says: kind, detail, user, address, how often.
+/// Returns the log's entries: kind, detail, user, address, count.
 async fn entries(app: &TestServer, admin: &str, query: &str) -> Vec<Value> {
     let path = format!("/api/log{query}");
     let told = app.page("GET", &path, admin, &Value::Null).await;
@@ -100,7 +100,7 @@ async fn entries(app: &TestServer, admin: &str, query: &str) -> Vec<Value> {
     entries.iter().map(entry).collect()
 }
 
-/// A server behind a proxy that says who a client is, with a call of alice's, the first user.
+/// A server behind a proxy that forwards client addresses, with a call by alice, the first user.
 async fn watched() -> (TestAccount, String) {
     let behind_proxy =
         |server_config: &mut ServerConfig| server_config.proxies = "127.0.0.1".parse().unwrap();
@@ -112,7 +112,7 @@ async fn watched() -> (TestAccount, String) {
     (account, cookie)
 }
 
-/// A request of the client at this address; its status.
+/// Sends a request from the client at this address; returns the status.
 async fn from(
     app: &TestServer,
     address: &str,
@@ -127,7 +127,7 @@ async fn from(
     app.ask(method, path, &headers, body).await.status
 }
 
-/// Waits until the log says all of it: refusals are written after their answers.
+/// Waits until the log has all these entries: refusals are written after their responses.
 async fn logged(app: &TestServer, admin: &str, wanted: &[Value]) {
     eventually(&format!("{wanted:?}"), async || {
         let told = entries(app, admin, "").await;
@@ -149,10 +149,22 @@ async fn the_log_tells_of_wrong_passwords_by_the_network_that_they_come_from() {
     }
     let typed = "a password in the wrong field";
     from(app, "203.0.113.2", "", sign_in, &wrong(typed)).await;
-    let nobody = "for a name that nobody has";
+    let nobody = "for an unknown name";
     let wanted = [
-        json!(["wrong_password", "of a user", 1, "203.0.113.1", 2]),
-        json!(["wrong_password", "of a user", 1, "2001:db8::/64", 2]),
+        json!([
+            "wrong_password",
+            "for an existing user",
+            1,
+            "203.0.113.1",
+            2
+        ]),
+        json!([
+            "wrong_password",
+            "for an existing user",
+            1,
+            "2001:db8::/64",
+            2
+        ]),
         json!(["wrong_password", nobody, null, "203.0.113.2", 1]),
     ];
     logged(app, &admin, &wanted).await;

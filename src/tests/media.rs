@@ -1,5 +1,5 @@
-//! Stories on the media socket: calls that are played as Twilio would, streams that break, and
-//! strangers with bad intentions, beside whom a good call must lose no word.
+//! The media socket: calls played as Twilio would, broken streams, and hostile clients, next to which a good
+//! call must lose nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ fn cards() -> RecordedCall {
     RecordedCall::read_tracks(&read("inbound"), &read("outbound")).unwrap()
 }
 
-/// The `n`th call, as fast as the server reads.
+/// Options of the `n`th call, played as fast as the server reads.
 fn options(n: u32) -> StreamOptions {
     StreamOptions {
         speed: f64::INFINITY,
@@ -57,12 +57,12 @@ fn is_over(page: &CallView) -> bool {
     page.ended.is_some()
 }
 
-/// A final, but for what depends on when its drafts came.
+/// A final without the parts that depend on when its partials arrived.
 type Outline = (String, Track, u64, u64, String, bool);
 
 fn outline(page: &CallView) -> Vec<Outline> {
     let mut outline: Vec<Outline> = page.segments.iter().map(outline_of).collect();
-    // Which of two tracks settles first is the engine's to choose.
+    // The engine decides which of two tracks is final first.
     outline.sort();
     outline
 }
@@ -165,7 +165,7 @@ async fn a_call_over_a_socket_gives_the_same_finals_as_its_recording() {
 
 #[tokio::test]
 async fn every_captured_session_ends_as_told_and_keeps_what_arrived() {
-    // Why it ends, and where on the call's clock each track's finals end.
+    // The end reason, and the end of each track's finals on the call's clock.
     for (name, reason, inbound, outbound) in [
         (
             "clean",
@@ -210,7 +210,7 @@ async fn every_captured_session_ends_as_told_and_keeps_what_arrived() {
                 .iter()
                 .filter(|segment| segment.track == track);
             let ends: Vec<u64> = finals.map(|segment| segment.end_ms).collect();
-            // A frame of the voice detector more or less is no loss.
+            // One frame of the voice detector more or less is not a loss.
             let near = |(a, b): (&u64, &u64)| a.abs_diff(*b) <= 32;
             assert!(
                 ends.len() == wanted.len() && ends.iter().zip(wanted).all(near),
@@ -476,7 +476,7 @@ async fn send_garbage(server: &RunningServer) {
     assert_eq!(reason(server, 30).await, EndReason::ProtocolError);
 }
 
-/// Why the `n`th call ended.
+/// Returns the end reason of the `n`th call.
 async fn reason(server: &RunningServer, n: u32) -> EndReason {
     let mut browser = listener(server, &call(n)).await;
     let page = browser.until(&call(n), is_over).await;
@@ -498,7 +498,7 @@ async fn send_foreign_formats(server: &RunningServer) {
     }
 }
 
-/// Frames that lie about their length, or break the protocol in other ways (RFC 6455, 5.2).
+/// Sends frames with a false length, or with other violations of the protocol (RFC 6455, 5.2).
 async fn send_broken_frames(server: &RunningServer) {
     let endless = [&[0x81, 0xff, 0x7f][..], &[0xff; 7], &[1, 2, 3, 4], b"five"].concat();
     let mut fragments = [0x01, 0x80, 0, 0, 0, 0].to_vec();
@@ -547,7 +547,7 @@ async fn send_broken_frames(server: &RunningServer) {
         .unwrap();
 }
 
-/// Speaks without pause, as fast as the server reads.
+/// Sends speech without a pause, as fast as the server reads.
 async fn flood(server: &RunningServer) {
     let mut stream = MediaClient::start(server.addr, 50).await;
     let speech = speech();
@@ -572,9 +572,9 @@ async fn while_the_recogniser_is_stuck_the_socket_is_read_and_afterwards_every_f
 
     let gated = RecognizerGate::closed();
     let server = RunningServer::start_on(vec![gated.recognizer()], without_stalls).await;
-    let gate = gated; // Now it is dropped, and opened, before the server waits for its workers.
+    let gate = gated; // Dropped, and so opened, before the server joins its workers.
     let mut browser = listener(&server, &call(1)).await;
-    // Returns when the server has read everything and has answered the closing of the socket.
+    // Returns when the server has read everything and has answered the close.
     let played = twilio_sim::play_call(&url(&server), &cards(), &options(1))
         .await
         .unwrap();
@@ -593,6 +593,10 @@ async fn while_the_recogniser_is_stuck_the_socket_is_read_and_afterwards_every_f
     gate.open();
     let page = browser.until(&call(1), is_over).await;
     assert_eq!(outline(page), wanted);
-    // One at most was under way; those that waited were replaced by newer ones, then by finals.
-    assert!(gate.partials() <= 1, "{} drafts were run", gate.partials());
+    // At most one was running; the queued ones were replaced by newer ones, then by finals.
+    assert!(
+        gate.partials() <= 1,
+        "{} partials were run",
+        gate.partials()
+    );
 }

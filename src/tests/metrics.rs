@@ -1,4 +1,4 @@
-//! What the operator reads at `/metrics`, and who may.
+//! The metrics at `/metrics`, and access to them.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use super::phone::{MediaClient, eventually, speech, without_stalls};
 use super::sign_in::{TestServer, assert_refused};
 use crate::store::Role;
 
-/// The value of a line of figures; `None`: there is no such line.
+/// Returns the value of a metric; `None` if there is no such line.
 pub(crate) fn figure(told: &str, name: &str) -> Option<f64> {
     let line = told.lines().find_map(|line| line.strip_prefix(name))?;
     line.strip_prefix(' ')?.parse().ok()

@@ -1,4 +1,24 @@
-//! The fake world: a real server on port 0, and the browsers and phone calls that talk to it.
+//! Whole-server tests: a real server on port 0, with browsers, telephone calls and a fake of Twilio.
+//!
+//! | type | description | use |
+//! |---|---|---|
+//! | [`RunningServer`] | a server in this process, without sign-in | media socket, live channel |
+//! | [`TestServer`](sign_in::TestServer) | a server with a public URL and users | sign-in, sessions, rights |
+//! | [`TestAccount`](calls::TestAccount) | a `TestServer` with an account at a `FakeTwilio` | whole calls |
+//! | [`FakeTwilio`](twilio_api::FakeTwilio) | Twilio's REST API and callbacks | requests to Twilio, faults |
+//! | [`MediaClient`](phone::MediaClient) | Twilio's end of a media socket | audio of a call |
+//! | [`RecognizerGate`](phone::RecognizerGate) | a recognizer that waits for the test | backlog, shutdown |
+//! | [`LiveClient`](browser::LiveClient) | a browser's socket on the live channel | events of calls |
+//! | [`CallView`](browser::CallView) | the folded events of one call | the state in a browser |
+//! | [`Authenticator`](authenticator::Authenticator) | a device with a passkey | second factors |
+//! | [`HttpResponse`] | a parsed response of [`request`] | HTTP without a browser |
+//! | [`LogCapture`] | the log of the test's thread | log lines, secrets in the log |
+//!
+//! The variable of a `TestAccount` is called `account`, that of a `TestServer` `app`.
+//! [`eventually`](phone::eventually) polls a condition; [`call`](scenarios::call),
+//! [`segment`](scenarios::segment) and their neighbours in [`scenarios`] make test data. Most tests use the
+//! scripted recognizer, so that transcripts are exact and no model is needed; [`recognition`] uses the real
+//! model.
 
 mod api;
 mod archive;
@@ -62,10 +82,10 @@ use crate::hub::Hub;
 use crate::store::Store;
 use crate::tasks::Tasks;
 
-/// How long a test waits for what must come; only a failing test ever waits that long.
+/// Longest time that a test waits for an event; only a failing test waits that long.
 pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What opens the servers of tests that only this machine reaches.
+/// Returns the keys of a server that only this machine reaches.
 pub(crate) fn keys() -> LocalKeys {
     let key = |letter: &str| Secret::parse(&format!("{}A", letter.repeat(42))).unwrap();
     LocalKeys {
@@ -74,18 +94,18 @@ pub(crate) fn keys() -> LocalKeys {
     }
 }
 
-/// The cookie of a browser that opened the printed link of such a server.
+/// Returns the cookie of a browser that opened the printed link of such a server.
 pub(crate) fn page_cookie() -> String {
     let cookie = PageKey::new(keys().page).set_cookie_value();
     cookie.split(';').next().unwrap().to_owned()
 }
 
-/// The media socket of such a server, as the simulator opens it.
+/// Returns the URL of such a server's media socket, as the simulator opens it.
 pub(crate) fn media_url(addr: SocketAddr) -> String {
     format!("ws://{addr}/media/{}", keys().simulator.expose())
 }
 
-/// A running server.
+/// A server in this process, on a free port.
 pub(crate) struct RunningServer {
     pub(crate) addr: SocketAddr,
     pub(crate) hub: Hub,
@@ -98,13 +118,13 @@ impl RunningServer {
         Self::start_with(|_| {}).await
     }
 
-    /// `change` sees the state before the server starts. One scripted recogniser.
+    /// Starts a server with one scripted recognizer; `change` edits the state before.
     pub(crate) async fn start_with(change: impl FnOnce(&mut ApiState)) -> Self {
         let recognizer: Box<dyn Recognizer> = Box::new(ScriptedRecognizer::default());
         Self::start_on(vec![recognizer], change).await
     }
 
-    /// A server whose engine has these recognisers, and that nobody needs to sign in to.
+    /// Starts a server without sign-in, with these recognizers.
     pub(crate) async fn start_on(
         recognizers: Vec<Box<dyn Recognizer>>,
         change: impl FnOnce(&mut ApiState),
@@ -114,7 +134,7 @@ impl RunningServer {
         Self::start_behind(endpoint, store, recognizers, change)
     }
 
-    /// A server behind these doors, with what lasts.
+    /// Starts a server at this endpoint, with this store.
     pub(crate) fn start_behind(
         endpoint: EndpointConfig,
         store: Store,
@@ -126,7 +146,7 @@ impl RunningServer {
         Self::of(server_config, change)
     }
 
-    /// A server of these parts.
+    /// Starts a server from a configuration.
     pub(crate) fn of(mut server_config: ServerConfig, change: impl FnOnce(&mut ApiState)) -> Self {
         let tasks = Tasks::default();
         server_config.endpoint.local_keys = Some(keys());
@@ -141,14 +161,14 @@ impl RunningServer {
         }
     }
 
-    /// `GET path`, with header lines as they go over the wire.
+    /// Requests `GET path`, with header lines as on the wire.
     pub(crate) async fn get(&self, path: &str, headers: &str) -> HttpResponse {
         request(self.addr, "GET", path, headers, "").await
     }
 }
 
-/// Serves `router` on a free port, with send buffers so small that a listener that does not read
-/// is felt after some kilobytes.
+/// Serves `router` on a free port, with send buffers so small that a listener that does not read is noticed
+/// after some kilobytes.
 pub(crate) fn serve(router: axum::Router, tasks: &Tasks) -> SocketAddr {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_send_buffer_size(4_096).unwrap();
@@ -162,7 +182,7 @@ pub(crate) fn serve(router: axum::Router, tasks: &Tasks) -> SocketAddr {
     addr
 }
 
-/// An HTTP answer, taken apart.
+/// A parsed HTTP response.
 pub(crate) struct HttpResponse {
     pub(crate) status: u16,
     head: String,
@@ -174,7 +194,7 @@ impl HttpResponse {
         self.headers(name).first().copied()
     }
 
-    /// The values of all headers of this name, in order.
+    /// Returns the values of all headers with this name, in order.
     pub(crate) fn headers(&self, name: &str) -> Vec<&str> {
         let lines = self.head.lines().filter_map(|line| line.split_once(':'));
         let named = lines.filter(|(key, _)| key.eq_ignore_ascii_case(name));
@@ -187,8 +207,8 @@ impl HttpResponse {
     }
 }
 
-/// One HTTP/1.1 exchange, with the keys of a server that only this machine reaches: other servers
-/// take no notice of them.
+/// Sends one HTTP/1.1 request, with the keys of a server that only this machine reaches: other servers ignore
+/// them.
 pub(crate) async fn request(
     addr: SocketAddr,
     method: &str,
@@ -202,7 +222,7 @@ pub(crate) async fn request(
     request_of_stranger(addr, method, path, &headers, body).await
 }
 
-/// One HTTP/1.1 exchange by hand, so that a test controls every byte.
+/// Sends one HTTP/1.1 request written by hand, so that a test controls every byte.
 pub(crate) async fn request_of_stranger(
     addr: SocketAddr,
     method: &str,
@@ -240,7 +260,7 @@ pub(crate) async fn request_of_stranger(
     }
 }
 
-/// What is logged on this thread, on which all of a test's server runs but the hashing.
+/// Captures the log of this thread, which runs all of a test's server except the password hashing.
 pub(crate) struct LogCapture {
     lines: LogBuffer,
     _deaf: Dispatch,
@@ -251,7 +271,7 @@ pub(crate) struct LogCapture {
 struct LogBuffer(Arc<Mutex<Vec<u8>>>);
 
 impl LogCapture {
-    /// From now on.
+    /// Starts capturing.
     pub(crate) fn listen() -> Self {
         let lines = LogBuffer::default();
         let writer = lines.clone();
@@ -260,8 +280,8 @@ impl LogCapture {
             .with_ansi(false)
             .with_writer(move || writer.clone())
             .finish();
-        // With one subscriber alone, a line that another test's thread passes first would count as
-        // wanted by nobody: tracing asks the one of that thread, and remembers the answer.
+        // With only one subscriber, a log line that another test's thread reaches first would be disabled for
+        // all threads: tracing asks the subscriber of that thread, and caches the answer.
         let heard = Dispatch::new(subscriber);
         Self {
             lines,
@@ -270,7 +290,7 @@ impl LogCapture {
         }
     }
 
-    /// All of it.
+    /// Returns everything that has been logged.
     pub(crate) fn text(&self) -> String {
         String::from_utf8(self.lines.0.lock().unwrap().clone()).unwrap()
     }

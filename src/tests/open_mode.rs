@@ -1,4 +1,4 @@
-//! Stories of a server without users, on one's own machine: the printed link opens it, and nothing else.
+//! A server without users, on one's own machine: only the printed link grants access.
 
 use serde_json::{Value, json};
 
@@ -47,7 +47,7 @@ async fn on_this_machine_without_users_the_printed_link_opens_the_page() {
     assert_refused(&open(evil, key).await, 403, "origin_refused");
     let through = "X-Forwarded-For: 203.0.113.9\r\n";
     assert_refused(&open(through, key).await, 403, "host_refused");
-    // The link is good again, for the next browser.
+    // The link is valid again, for the next browser.
     for _ in 0..2 {
         let opened = open("", key).await;
         assert_eq!(opened.status, 200, "{}", opened.body);
@@ -64,10 +64,10 @@ async fn no_proxy_makes_a_stranger_the_first_admin() {
     let addr = app.server.addr;
     let new = json!({ "name": "eve", "password": PASSWORD, "role": "user" }).to_string();
     let kind = "Content-Type: application/json\r\n";
-    // As nginx passes it with a bare proxy_pass: the Host of the upstream, and nothing else.
+    // As nginx forwards it with a bare proxy_pass: only the Host of the upstream.
     let refused = request_of_stranger(addr, "POST", "/api/users", kind, &new).await;
     assert_refused(&refused, 401, "sign_in_required");
-    // And if the stranger had the key, what proxies write gives them away.
+    // Even with the key, a request with a proxy's headers is refused.
     let bearer = format!("Authorization: Bearer {}\r\n", keys().page.expose());
     for header in [
         "X-Forwarded-For: 203.0.113.9",
@@ -93,7 +93,7 @@ async fn the_first_user_shuts_a_server_that_was_open() {
     let mut browser = LiveClient::connect(app.server.addr).await;
     browser.settle().await;
 
-    // Neither a stranger's name that points here, nor a proxy that lets the world in.
+    // Neither another host name that resolves to this machine, nor a proxy that forwards from the internet.
     let through = "X-Forwarded-For: 203.0.113.9\r\n";
     let answer = app.ask("GET", "/api/users", through, &Value::Null).await;
     assert_refused(&answer, 403, "host_refused");

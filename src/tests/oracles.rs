@@ -1,7 +1,8 @@
-//! Twilio's own libraries, asked: they take our tokens, write the same TwiML, and sign as we do.
+//! Compares this crate with Twilio's own libraries: they accept its access tokens, write the same TwiML, and
+//! compute the same signatures.
 //!
-//! `make oracles` puts the official Python and Node packages into `target/oracles/`; where they
-//! can't be had these tests say so and are skipped. With `CI` set, having only one of them fails.
+//! `make oracles` installs the official Python and Node packages in `target/oracles/`; without them these
+//! tests print a note and are skipped. With `CI` set, it is a failure if only one of them is present.
 
 use std::env;
 use std::fs;
@@ -66,7 +67,7 @@ impl TwilioOracle {
         project.join("target/oracles").join(self.name())
     }
 
-    /// Answers of one run to all questions, in their order.
+    /// Runs the library once for all questions; returns the answers in order.
     fn ask(self, questions: &[Value]) -> Vec<Value> {
         let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/oracles");
         let mut command = match self {
@@ -82,7 +83,7 @@ impl TwilioOracle {
         };
         let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut run = pipes.spawn().unwrap();
-        // The scripts read everything before they write anything.
+        // The scripts read all input before they write any output.
         let mut stdin = run.stdin.take().unwrap();
         stdin
             .write_all(json!(questions).to_string().as_bytes())
@@ -95,7 +96,7 @@ impl TwilioOracle {
         answers
     }
 
-    /// The answer to one question, which must not be an error.
+    /// Returns the answer to one question; panics on an error.
     fn answer(self, question: Value) -> Value {
         let answer = self.ask(&[question]).remove(0);
         assert_eq!(answer.get("error"), None, "{self:?}");
@@ -103,8 +104,8 @@ impl TwilioOracle {
     }
 }
 
-/// The libraries that are there. Says which are not, past the test harness, which would keep it
-/// for itself.
+/// Returns the available libraries. Prints the missing ones to the terminal, since the test harness would
+/// capture the message.
 fn oracles() -> Vec<TwilioOracle> {
     let is_there = |oracle: &TwilioOracle| oracle.folder().join("ready").exists();
     let (there, missing): (Vec<_>, Vec<_>) = [TwilioOracle::Python, TwilioOracle::Node]
@@ -181,7 +182,7 @@ fn twilios_libraries_take_our_tokens() {
     }
 }
 
-/// A document of ours, and the calls of Twilio's generators that make the same.
+/// Returns documents, each with the calls of Twilio's generators that produce the same.
 fn documents() -> Vec<(Vec<TwimlVerb>, Value)> {
     let base = PublicUrl::parse("https://callburner.example.com").unwrap();
     vec![
@@ -373,7 +374,7 @@ fn transcription(base: &PublicUrl) -> (Vec<TwimlVerb>, Value) {
 #[ignore = "needs make oracles"]
 fn twilios_generators_write_our_documents() {
     let (ours, calls): (Vec<_>, Vec<_>) = documents().into_iter().unzip();
-    // Needs Python, and no package.
+    // Needs Python, but no package.
     let canonical = |documents: Vec<Value>| {
         let question = |xml| json!({"ask": "canonical", "xml": xml});
         let questions: Vec<Value> = documents.into_iter().map(question).collect();
@@ -388,7 +389,7 @@ fn twilios_generators_write_our_documents() {
         let question = |calls| json!({"ask": "twiml", "calls": calls});
         let questions: Vec<Value> = calls.iter().map(question).collect();
         let theirs = oracle.ask(&questions);
-        // Ours reads what they write, too.
+        // This crate's parser also parses Twilio's documents.
         for (ours, theirs) in ours.iter().zip(&theirs) {
             let theirs = theirs
                 .as_str()
@@ -406,7 +407,7 @@ fn twilios_generators_write_our_documents() {
     }
 }
 
-/// A request and its signature's key.
+/// A request, and the key of its signature.
 #[derive(Clone)]
 struct SignatureCase {
     url: String,
@@ -455,7 +456,7 @@ impl SignatureCase {
         question
     }
 
-    /// Every way to change one thing about it.
+    /// Returns the case with every possible single change.
     fn tampered(&self) -> Vec<Self> {
         let mut all = vec![Self {
             url: self.url.replacen("example.com", "example.org", 1),
@@ -556,7 +557,7 @@ fn what_twilios_libraries_sign_is_genuine_and_the_other_way_round() {
 #[test]
 #[ignore = "needs make oracles"]
 fn what_a_shared_key_signs_is_genuine() {
-    // The Node package does not know shared keys.
+    // The Node package does not support shared keys.
     if !oracles().contains(&TwilioOracle::Python) {
         return;
     }

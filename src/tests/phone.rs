@@ -1,5 +1,5 @@
-//! The other end of the line: a media socket that a test moves by hand, what is said on it, and a
-//! recogniser that a test holds up.
+//! The other end of the line: a media socket that a test controls by hand, its audio, and a recognizer that a
+//! test can block.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -27,7 +27,7 @@ use crate::twilio::signature::{SigningKey, sign};
 use crate::twilio::stream::message::{MediaFrame, MessageBody, StreamMessage, StreamStart};
 use crate::twilio_sim::RecordedCall;
 
-/// Voices end an utterance only where the audio says so: how fast a test runs does not count.
+/// Utterances end only where the audio ends them, however slowly the test runs.
 pub(crate) fn without_stalls(state: &mut ApiState) {
     state.media_deps.track_config = stall_free_config();
 }
@@ -46,7 +46,7 @@ pub(crate) fn fixture(path: &str) -> PathBuf {
         .join(path)
 }
 
-/// "Weasels have eaten our phone system", 3 s, as μ-law.
+/// Returns "Weasels have eaten our phone system", 3 s, as μ-law.
 pub(crate) fn speech() -> Vec<u8> {
     let read = RecordedCall::read_recording(&fixture("prompts/weasels.wav"));
     read.unwrap().inbound
@@ -56,14 +56,14 @@ pub(crate) fn stream_sid(n: u32) -> StreamSid {
     StreamSid::parse(&format!("MZ{n:032x}")).unwrap()
 }
 
-/// A media socket by hand.
+/// A media socket that a test controls by hand.
 pub(crate) struct MediaClient {
     socket: WebSocketStream<TcpStream>,
     sid: StreamSid,
     sequence: u64,
-    /// Samples sent of each track.
+    /// Number of samples sent of each track.
     sent: BTreeMap<Track, u64>,
-    /// What comes back in its `start`.
+    /// The parameters of its `start` message.
     pub(crate) parameters: BTreeMap<String, String>,
 }
 
@@ -74,8 +74,8 @@ impl MediaClient {
         opened.expect("the upgrade was refused")
     }
 
-    /// Opens the socket that a `<Stream>` names, signed as Twilio does with `key`; the HTTP status
-    /// when the upgrade is refused.
+    /// Opens the socket at the URL of a `<Stream>`, signed with `key` as Twilio does; an error with the HTTP
+    /// status if the upgrade is refused.
     pub(crate) async fn dial(
         addr: SocketAddr,
         url: &str,
@@ -110,14 +110,14 @@ impl MediaClient {
         }
     }
 
-    /// A stream of the `n`th call, of its inbound track alone.
+    /// Starts a stream of the `n`th call, with only its inbound track.
     pub(crate) async fn start(addr: SocketAddr, n: u32) -> Self {
         let mut stream = Self::open(addr).await;
         stream.begin(n, n).await;
         stream
     }
 
-    /// Says that it is the `stream`th stream, and of the `n`th call.
+    /// Sends `start` for the `stream`th stream, of the `n`th call.
     pub(crate) async fn begin(&mut self, stream: u32, n: u32) {
         self.sid = stream_sid(stream);
         let start = self.start_message(n);
@@ -169,7 +169,7 @@ impl MediaClient {
         with_timeout("a write", self.socket.send(frame)).await
     }
 
-    /// Sends audio, 20 ms a message, and waits until the server has taken it.
+    /// Sends audio, 20 ms a message, and waits until the server has handled it.
     pub(crate) async fn send_audio(&mut self, mulaw: &[u8]) {
         self.send_audio_on(Track::Inbound, mulaw).await;
     }
@@ -190,7 +190,7 @@ impl MediaClient {
         self.text(&stop).await.unwrap();
     }
 
-    /// Waits until the server has read everything that was sent so far.
+    /// Waits until the server has read everything that has been sent.
     pub(crate) async fn settle(&mut self) {
         self.frame(Message::Ping(vec![].into())).await.unwrap();
         loop {
@@ -202,7 +202,7 @@ impl MediaClient {
         }
     }
 
-    /// Sends without patience: being held back for long is no fault.
+    /// Sends without a timeout: a long backpressure is not a failure.
     pub(crate) async fn send_without_timeout(
         &mut self,
         text: String,
@@ -210,19 +210,18 @@ impl MediaClient {
         self.socket.send(Message::text(text)).await
     }
 
-    /// Waits until the server has hung up.
+    /// Waits until the server has closed the socket.
     pub(crate) async fn closed(mut self) {
         while let Some(Ok(_)) = with_timeout("the end", self.socket.next()).await {}
     }
 
-    /// Is gone without a word, as when a machine loses its power.
+    /// Drops the connection without a close, as a machine does that loses its power.
     pub(crate) fn reset(self) {
         self.socket.get_ref().set_zero_linger().unwrap();
     }
 }
 
-/// A recogniser that waits for its gate to open. Dropping the gate opens it, so that a test that
-/// fails ends.
+/// A recognizer that waits for its gate to open. Dropping the gate opens it, so that a failing test ends.
 pub(crate) struct RecognizerGate {
     shared: Arc<GateState>,
 }
@@ -253,7 +252,7 @@ impl RecognizerGate {
         self.shared.opened.notify_all();
     }
 
-    /// Drafts that were begun.
+    /// Number of partials that were started.
     pub(crate) fn partials(&self) -> usize {
         self.shared.partials.load(Ordering::SeqCst)
     }
@@ -282,7 +281,7 @@ impl Recognizer for GatedRecognizer {
     }
 }
 
-/// Asks until it is so; fails after [`TEST_TIMEOUT`].
+/// Polls until the condition holds; panics after [`TEST_TIMEOUT`].
 pub(crate) async fn eventually(what: &str, is_so: impl AsyncFn() -> bool) {
     let asking = async {
         while !is_so().await {

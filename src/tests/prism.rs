@@ -1,5 +1,5 @@
-//! Twilio's own contract: every verb of the REST client against Prism, which serves Twilio's
-//! `OpenAPI` file and refuses what that file does not allow.
+//! Twilio's own API description: every method of the REST client against Prism, which serves Twilio's
+//! `OpenAPI` file and refuses requests that the file does not allow.
 //!
 //! ```text
 //! npm install @stoplight/prism-cli@5.14.2
@@ -8,8 +8,8 @@
 //! PRISM_URL=http://127.0.0.1:4010 cargo test -- --ignored prism
 //! ```
 //!
-//! The file is that of <https://github.com/twilio/twilio-oai>; `mockable` says what keeps Prism from
-//! serving it as it is. The sound of a recording is not in it.
+//! The file is from <https://github.com/twilio/twilio-oai>; `mockable` documents why Prism cannot serve it
+//! unchanged. The audio of a recording is not part of it.
 
 use reqwest::StatusCode;
 
@@ -23,7 +23,7 @@ use crate::twilio::tracks::TrackSelection;
 
 const ACCOUNT: &str = "AC00000000000000000000000000000001";
 
-/// What each verb came to.
+/// The outcome of each method.
 struct CallVerdicts {
     refused: Vec<String>,
 }
@@ -49,7 +49,7 @@ fn client(url: &str) -> TwilioClient {
     .unwrap()
 }
 
-/// Whoever says yes to everything proves nothing.
+/// Asserts that the server refuses an invalid request: one that accepts everything proves nothing.
 async fn assert_strict(url: &str) {
     let address = format!(
         "{url}/2010-04-01/Accounts/{ACCOUNT}/Calls/CA00000000000000000000000000000001.json"

@@ -1,4 +1,4 @@
-//! Our quantiser beside ggml's.
+//! Compares this crate's quantisation with ggml's.
 
 use proptest::prelude::*;
 

@@ -1,5 +1,5 @@
-//! The real model on recorded speech. Ignored where no model is; `make test` fetches it and runs
-//! these too.
+//! The real model on recorded speech. Ignored where there is no model; `make test` downloads it and also runs
+//! these tests.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -50,7 +50,7 @@ fn speech(path: &Path) -> Vec<f32> {
     speech
 }
 
-/// What is heard in a whole recording at once.
+/// Returns the transcript of a whole recording, decoded at once.
 fn heard(path: &Path, effort: Effort, recognizer: &mut dyn Recognizer) -> String {
     let request = RecognizeRequest {
         samples: &speech(path),
@@ -75,7 +75,7 @@ fn live(samples: &[i16], recognizer: &mut dyn Recognizer) -> offline::OfflineTra
     )
 }
 
-/// What faster-whisper writes (float32, greedy, the audio padded to 30 s) with the same weights.
+/// The output of faster-whisper (float32, greedy, the audio padded to 30 s) with the same weights.
 #[test]
 #[ignore = "needs models/ggml-tiny.en.bin"]
 fn both_recognisers_write_what_faster_whisper_writes() {
@@ -161,7 +161,7 @@ fn the_live_path_hears_the_prompts() {
     );
 }
 
-/// What is said in a prompt, without the silence around it.
+/// Returns the audio of a prompt without the silence around it.
 fn said(name: &str) -> Vec<i16> {
     let samples = line_audio(&fixture("prompts").join(name));
     let loud = |sample: &i16| sample.unsigned_abs() > 1_000;
@@ -170,7 +170,7 @@ fn said(name: &str) -> Vec<i16> {
     samples[from..to.min(samples.len())].to_vec()
 }
 
-/// Prompts in one breath, 200 ms apart, with silence around them.
+/// Joins prompts with pauses of 200 ms, and adds silence around them.
 fn in_one_breath(names: &[&str]) -> Vec<i16> {
     let mut call = vec![0; 4_000];
     for name in names {

@@ -1,5 +1,4 @@
-//! Scenarios of calls that the webhook simulator makes: to a server with an account, which believes nobody but
-//! Twilio.
+//! Calls by the webhook simulator to a server with an account, which only accepts Twilio's requests.
 
 use super::RunningServer;
 use super::calls::{OURS, THEIRS, endpoint, uuid, with_twilio_account};
@@ -19,7 +18,7 @@ use crate::twilio::token;
 use crate::twilio_sim::webhooks::{CallParties, CallSource, SimulatorError, WebhookSimulator};
 use crate::twilio_sim::{self, RecordedCall, StreamOptions};
 
-/// How the server is known to the world: at an address that only a proxy has.
+/// The public URL of the server: only a proxy has this address.
 const BASE: &str = "https://example.org/calls";
 
 struct ReplayServer {
@@ -79,7 +78,7 @@ impl ReplayServer {
         Ok(())
     }
 
-    /// Waits until the call's words are all there.
+    /// Waits until the call's transcript is complete.
     async fn written(&self) -> CallDetail {
         let is_written = async || {
             let record = self.store.call_record(&call(1)).await.unwrap();

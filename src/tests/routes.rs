@@ -1,5 +1,6 @@
-//! Every route of the contract, tried by everyone who should not: a stranger, another user, a removed
-//! user with what he still has, a machine of the owner's with the wrong scope; and by an admin.
+//! Every route of the API, requested with insufficient rights: without signing in, by another user, by a
+//! removed user's session and API token, by an API token of the owner's with the wrong scope; and by an
+//! admin.
 
 use std::collections::BTreeSet;
 
@@ -15,8 +16,8 @@ use crate::clock;
 use crate::ids::RecordingSid;
 use crate::store::{CallDetail, Role, Scope, User};
 
-/// A route, what is sent to it, and what is answered to: a stranger; another user; a removed user's
-/// cookie; a removed user's token; a token of the owner's without the scope; an admin.
+/// A route, the request's body, and the responses to: no credentials; another user; a removed user's cookie;
+/// a removed user's API token; an API token of the owner's without the scope; an admin.
 type Row = (&'static str, &'static str, &'static str, [&'static str; 6]);
 
 const NONE: &str = "";
@@ -33,8 +34,8 @@ const REGISTRATION: &str = r#"{"id":"0123456789abcdef-0","expiresAt":"2020-01-01
 const AGAIN: &str = "401 sign_in_again";
 const WRONG: &str = "401 wrong_credentials";
 
-/// In these paths stands what is the owner's: a call that is over and was recorded, a session, a token,
-/// the owner himself.
+/// The placeholders in these paths are replaced by the owner's resources: a call that has ended and was
+/// recorded, a session, an API token, the owner.
 #[rustfmt::skip]
 const ROWS: &[Row] = &[
     ("GET", "/api/calls", NONE, [SIGN_IN, "200", SIGN_IN, SIGN_IN, DENIED, "200"]),
@@ -101,7 +102,7 @@ const ROWS: &[Row] = &[
     ("DELETE", "/api/users/{id}/tokens/{token}", NONE, [SIGN_IN, DENIED, SIGN_IN, SIGN_IN, DENIED, "204"]),
     ("DELETE", "/api/users/{id}/second-factor", NONE,
         [SIGN_IN, DENIED, SIGN_IN, SIGN_IN, DENIED, "404 no_such_factor"]),
-    // Who is not known may come to these; a token that is not good is good for nothing.
+    // These routes do not require sign-in; an invalid API token is refused nevertheless.
     ("GET", "/api/session", NONE, ["200", "200", "200", SIGN_IN, "200", "200"]),
     ("POST", "/api/session", CREDENTIALS, [WRONG, WRONG, WRONG, SIGN_IN, WRONG, WRONG]),
     ("DELETE", "/api/session", NONE, ["204", "204", "204", SIGN_IN, "204", "204"]),
@@ -115,7 +116,7 @@ const ROWS: &[Row] = &[
     ("GET", "/readyz", NONE, ["200"; 6]),
 ];
 
-/// A server with the owner's things in it, and everyone's way in, as header lines.
+/// A server with the owner's resources, and the credentials of all parties as header lines.
 struct RouteFixture {
     account: TestAccount,
     owner: User,
@@ -126,7 +127,7 @@ struct RouteFixture {
 }
 
 impl RouteFixture {
-    /// The token without the scope lacks what the `method` needs.
+    /// The API token without the scope lacks the one that `method` needs.
     async fn open(method: &str) -> Self {
         let account = TestAccount::open().await;
         let (app, now) = (&account.app, clock::utc_now());
@@ -198,7 +199,7 @@ impl RouteFixture {
         }
     }
 
-    /// The path with what is the owner's.
+    /// Fills the path with the owner's resources.
     fn path(&self, route: &str) -> String {
         let id = match route.split('/').nth(2) {
             Some("users") => self.owner.id.0.to_string(),
@@ -243,7 +244,7 @@ impl RouteFixture {
         told(&request(addr, method, &self.path(route), &headers, &body).await)
     }
 
-    /// What belongs to the owner, as it is.
+    /// Returns the state of the owner's resources.
     async fn things(&self) -> (Option<CallDetail>, usize, usize, Vec<String>) {
         let store = &self.account.app.store;
         let detail = store.call_detail(&call(1)).await.unwrap();
@@ -253,7 +254,7 @@ impl RouteFixture {
     }
 }
 
-/// `404 no_such_call`, or the status alone.
+/// Returns `404 no_such_call`, or only the status.
 fn told(answer: &HttpResponse) -> String {
     let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
     match body["error"]["code"].as_str() {

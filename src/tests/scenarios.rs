@@ -1,6 +1,6 @@
-//! What a browser hears in each story of `fixtures/live/`. The files are the contract between the
-//! server and the client: this file makes them, a test here holds the server's types and channel
-//! to them, and the client's tests fold them.
+//! The events that a browser receives in each scenario of `fixtures/live/`. The files are the contract
+//! between the server and the client: this file writes them, a test here compares the server's types and
+//! channel with them, and the client's tests fold them.
 
 use std::fs;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use crate::transcript::{
 
 const EPOCH: u64 = 1_795_345_200_000;
 
-/// A call that is told to one listener, who may go away and come back.
+/// A call with one listener, which may disconnect and resume.
 struct Scenario {
     name: &'static str,
     channel: CallChannel,
@@ -26,14 +26,14 @@ struct Scenario {
 }
 
 impl Scenario {
-    /// The listener is there from the beginning.
+    /// Creates a scenario with a listener from the start.
     fn new(name: &'static str) -> Self {
         let mut scenario = Self::unheard(name);
         scenario.reconnect();
         scenario
     }
 
-    /// The listener comes later, or never.
+    /// Creates a scenario without a listener at the start.
     fn unheard(name: &'static str) -> Self {
         let channel = CallChannel::new(call(1), EPOCH);
         Self {
@@ -45,13 +45,13 @@ impl Scenario {
         }
     }
 
-    /// Published, and heard if the listener is there.
+    /// Publishes an event, which the listener receives if it is connected.
     fn publish(&mut self, event: Event) {
         self.publish_unread(event);
         self.listen();
     }
 
-    /// Published; the listener is too slow to read it now.
+    /// Publishes an event that the listener is too slow to read.
     fn publish_unread(&mut self, event: Event) {
         self.channel
             .append(event)
@@ -88,17 +88,17 @@ impl Scenario {
     }
 }
 
-/// The `n`th call.
+/// Returns the `n`th call.
 pub(crate) fn call(n: u32) -> CallSid {
     CallSid::parse(&format!("CA{n:032x}")).unwrap()
 }
 
-/// The `n`th utterance of a track.
+/// Returns the id of the `n`th utterance of a track.
 pub(crate) fn id(track: Track, n: u32) -> SegmentId {
     SegmentId::new(1, track, n)
 }
 
-/// A partial of an outgoing call.
+/// Returns a partial of an outgoing call.
 pub(crate) fn partial(
     segment_id: SegmentId,
     track: Track,
@@ -123,7 +123,7 @@ pub(crate) fn partial(
     }
 }
 
-/// A final of an outgoing call; every word lasts 300 ms.
+/// Returns a final of an outgoing call; every word lasts 300 ms.
 pub(crate) fn segment(id: SegmentId, track: Track, start_ms: u64, text: &str) -> Event {
     let words: Vec<Word> = text
         .split_whitespace()
@@ -183,7 +183,7 @@ fn engine(health: EngineHealth, lag_ms: u64) -> Event {
     }
 }
 
-/// The customer's language is doubted.
+/// A doubt about the customer's language.
 pub(crate) fn doubt() -> LanguageDoubt {
     LanguageDoubt {
         speaker: Speaker::Customer,
@@ -242,7 +242,7 @@ fn normal_call() -> Scenario {
     let [good, morning, anna] = greeting();
     let [hello, ask, misheard, settled] = question();
     scenario.publish_all([good, morning, hello, anna, ask, misheard]);
-    // They talk over each other: two utterances are open at once.
+    // Both talk at once: two utterances are open.
     scenario.publish(partial(
         id(Track::Outbound, 2),
         Track::Outbound,
@@ -375,7 +375,7 @@ fn dropped() -> Scenario {
     scenario.publish(answered(1));
     scenario.publish_all(greeting());
     let [d, e, ..] = question();
-    // What was said until then is settled; what never will be goes away with the end.
+    // Utterances before that are final; the open one disappears with the end.
     scenario.publish_all([d, e, ended(EndReason::Dropped)]);
     scenario
 }
@@ -397,7 +397,8 @@ fn echoed() -> Scenario {
     scenario.publish_all(greeting());
     let [hello, ask, misheard, settled] = question();
     scenario.publish_all([hello, ask]);
-    // The agent's words come back on the customer's track: it is told once enough of them have.
+    // An echo: the agent's words return on the customer's track; it is reported once there are enough of
+    // them.
     let (track, id) = (Track::Outbound, id(Track::Outbound, 2));
     scenario.publish(partial(id.clone(), track, 1, 2_900, "", "Hello"));
     let of_agent = "Hello, I'd like to ask about my bill.";

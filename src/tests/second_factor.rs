@@ -1,5 +1,4 @@
-//! Stories of second factors: authenticator apps, recovery codes and passkeys, and what happens without
-//! one.
+//! Second factors: authenticator apps, recovery codes and passkeys, and sign-in without one.
 
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use crate::store::{Role, User};
 
 const ORIGIN: &str = "https://calls.example.org";
 
-/// As the page of the server asks without a cookie.
+/// Headers of a request by the server's own page, without a cookie.
 const PAGE: &str = "Origin: https://calls.example.org\r\nContent-Type: application/json\r\n";
 
 const STEP: Duration = Duration::from_secs(30);
@@ -34,7 +33,7 @@ fn texts(list: &Value) -> Vec<String> {
     list.map(|text| text.as_str().unwrap().to_owned()).collect()
 }
 
-/// Sets an authenticator app up; its secret, and the answer.
+/// Sets up an authenticator app; returns its secret and the response.
 async fn set_up(app: &TestServer, here: &str) -> (TotpSecret, HttpResponse) {
     let path = "/api/second-factor/totp";
     let begun = app.page("POST", path, here, &Value::Null).await;
@@ -62,7 +61,7 @@ async fn enrolled(app: &TestServer, name: &str) -> EnrolledUser {
     }
 }
 
-/// The first step of signing in; the token for the second.
+/// Takes the first step of signing in; returns the token for the second.
 async fn first_step(app: &TestServer, name: &str) -> String {
     let answer = app.sign_in(name, PASSWORD).await;
     assert_eq!(answer.status, 202, "{}", answer.body);
@@ -79,7 +78,7 @@ async fn second_step(app: &TestServer, token: &str, code: &str) -> HttpResponse 
     app.ask("POST", "/api/session/factor", PAGE, &body).await
 }
 
-/// A code that this secret does not have now.
+/// Returns a code that is not valid for this secret now.
 fn wrong_code(secret: &TotpSecret) -> String {
     let now = clock::utc_now();
     let wrong = (0..1_000_000).map(|n| format!("{n:06}"));
@@ -92,7 +91,7 @@ async fn with_an_authenticator_app_the_password_alone_signs_nobody_in() {
     let app = TestServer::open().await;
     let ada = enrolled(&app, "ada").await;
     assert_eq!(ada.recovery.len(), 10);
-    // What the browser hears goes on.
+    // The browser's live connection continues.
     let mut browser = app.listen(&ada.here).await.ok().unwrap();
     browser.settle().await;
     let token = first_step(&app, "ada").await;
@@ -108,13 +107,13 @@ async fn with_an_authenticator_app_the_password_alone_signs_nobody_in() {
         Some("ada")
     );
 
-    // Neither the first step nor the code is good twice.
+    // Neither the first step nor the code is valid twice.
     let again = second_step(&app, &token, &code).await;
     assert_refused(&again, 401, "sign_in_again");
     let token = first_step(&app, "ada").await;
     let again = second_step(&app, &token, &code).await;
     assert_refused(&again, 403, "wrong_code");
-    // A recovery code is good in its place, once.
+    // A recovery code is accepted instead, once.
     let done = second_step(&app, &token, &ada.recovery[0].to_uppercase()).await;
     assert_eq!(done.status, 200, "{}", done.body);
     let token = first_step(&app, "ada").await;
@@ -125,7 +124,7 @@ async fn with_an_authenticator_app_the_password_alone_signs_nobody_in() {
     assert_eq!(state["recoveryCodesLeft"], 9);
     assert!(state["totpSince"].is_string());
 
-    // Without the app the password is enough again, and no recovery code is left.
+    // Without the app the password is sufficient again, and no recovery code is left.
     let path = "/api/second-factor/totp";
     let gone = app.page("DELETE", path, &ada.here, &Value::Null).await;
     assert_eq!(gone.status, 204, "{}", gone.body);
@@ -188,7 +187,7 @@ async fn codes_cannot_be_guessed_by_who_knows_the_password() {
         "sign_in_again",
     );
 
-    // The password again, and again, does not buy more codes.
+    // Repeating the password does not allow more attempts at codes.
     let mut tried = limits::SECOND_FACTOR_ATTEMPTS_MAX;
     let held = loop {
         let token = first_step(&app, "ada").await;
@@ -202,7 +201,7 @@ async fn codes_cannot_be_guessed_by_who_knows_the_password() {
     assert_eq!(tried, limits::TOTP_ATTEMPTS_MAX);
     assert!(held.header("retry-after").is_some());
     assert!(log.text().contains("sign-in refused at its second step"));
-    // Who has a recovery code is not kept out by that.
+    // This does not lock out a user with a recovery code.
     let token = first_step(&app, "ada").await;
     assert_eq!(
         second_step(&app, &token, &ada.recovery[0]).await.status,
@@ -228,7 +227,7 @@ async fn a_password_that_changes_meanwhile_ends_a_sign_in_between_its_steps() {
     let refused = second_step(&app, &token, &ada.recovery[0]).await;
     assert_refused(&refused, 401, "sign_in_again");
 
-    // By another process, which this one does not hear of.
+    // By another process, without notice to this one.
     let signed = app.sign_in("ada", "from the admin").await;
     let token = signed.json()["token"].as_str().unwrap().to_owned();
     let hash = crate::access::password::PasswordHashPool::default();
@@ -307,7 +306,7 @@ async fn where_the_host_wants_a_second_factor_nothing_goes_before_it_is_set_up()
     assert!(user.has_second_factor && user.id == carol.id);
 }
 
-/// What is needed to set a passkey up.
+/// Sets up a passkey.
 async fn add_passkey(app: &TestServer, here: &str, device: &mut Authenticator) -> HttpResponse {
     let path = "/api/second-factor/passkeys/options";
     let begun = app.page("POST", path, here, &Value::Null).await;
@@ -319,7 +318,7 @@ async fn add_passkey(app: &TestServer, here: &str, device: &mut Authenticator) -
         .await
 }
 
-/// Signs in with the passkey alone.
+/// Signs in with only the passkey.
 async fn discover(app: &TestServer, device: &mut Authenticator) -> HttpResponse {
     let path = "/api/session/passkey/options";
     let begun = app.ask("POST", path, PAGE, &Value::Null).await.json();
@@ -395,7 +394,7 @@ async fn a_passkeys_answer_counts_for_its_page_its_challenge_and_its_user_alone(
     assert_eq!(add_passkey(&app, &ada_here, &mut first).await.status, 201);
     assert_eq!(add_passkey(&app, &bob_here, &mut second).await.status, 201);
 
-    // A page that looks like ours.
+    // A page that imitates this server's.
     first.origin = "https://calls.example.org.evil.example".to_owned();
     assert_refused(&discover(&app, &mut first).await, 403, "wrong_code");
     let mut lured = Authenticator::new(3, "https://evil.example");
@@ -411,7 +410,7 @@ async fn a_passkeys_answer_counts_for_its_page_its_challenge_and_its_user_alone(
     assert_refused(&discover(&app, &mut first).await, 403, "wrong_code");
     first.verifies = true;
 
-    // An answer to another challenge, and one that was given before.
+    // A response to another challenge, and a repeated response.
     let path = "/api/session/passkey/options";
     let begun = app.ask("POST", path, PAGE, &Value::Null).await.json();
     let other = app.ask("POST", path, PAGE, &Value::Null).await.json();
@@ -424,19 +423,19 @@ async fn a_passkeys_answer_counts_for_its_page_its_challenge_and_its_user_alone(
     assert_eq!(send(&begun["token"]).await.status, 200);
     assert_refused(&send(&begun["token"]).await, 401, "sign_in_again");
 
-    // A copy of the device, which has made fewer signatures.
+    // A copy of the device, with a lower signature counter.
     first.counter = 0;
     assert_refused(&discover(&app, &mut first).await, 403, "wrong_code");
     first.counter = 10;
     assert_eq!(discover(&app, &mut first).await.status, 200);
 
-    // Somebody else's passkey is no second step of mine.
+    // Another user's passkey is not accepted as a second step.
     let step = app.sign_in("ada", PASSWORD).await.json();
     let answer = second.get(&step["passkeyOptions"]);
     let body = json!({ "token": step["token"], "passkey": answer });
     let refused = app.ask("POST", "/api/session/factor", PAGE, &body).await;
     assert_refused(&refused, 403, "wrong_code");
-    // A passkey is one user's.
+    // A passkey belongs to one user.
     let mut same = Authenticator::new(1, ORIGIN);
     assert_refused(
         &add_passkey(&app, &bob_here, &mut same).await,
@@ -487,7 +486,7 @@ async fn second_factors_change_only_for_who_has_just_proved_to_be_there() {
     assert_refused(&old, 403, "wrong_code");
     assert_eq!(second_step(&app, &token, &fresh[1]).await.status, 200);
 
-    // With a passkey too.
+    // Also with a passkey.
     let late = app.session_of(&ada.user, begun).await;
     let options = format!("{confirm}/options");
     let begun = app.page("POST", &options, &late, &Value::Null).await.json();

@@ -1,4 +1,5 @@
-//! Nobody comes in who should not: nobody but Twilio at its doors, and no user at another's calls.
+//! Access without permission is refused: at Twilio's endpoints to everyone but Twilio, and at calls to all
+//! users but their own.
 
 use std::fs;
 use std::path::Path;
@@ -70,8 +71,8 @@ const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
 const UPGRADE: &str = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
-/// The routes of Twilio that take a request with these headers, the key in the media socket's path if
-/// there is one.
+/// Returns Twilio's routes that accept a request with these headers, and with the key, if any, in the media
+/// socket's path.
 async fn taken(server: &RunningServer, key: Option<&str>, headers: &str) -> Vec<String> {
     let mut taken = Vec::new();
     let body = format!("CallSid={}&CallStatus=ringing", call(1).as_str());
@@ -101,7 +102,7 @@ async fn taken(server: &RunningServer, key: Option<&str>, headers: &str) -> Vec<
     taken
 }
 
-/// The status that answers an upgrade; the socket is dropped.
+/// Returns the status of the response to an upgrade; drops the socket.
 async fn answer_to_upgrade(server: &RunningServer, path: &str, headers: &str) -> u16 {
     let mut stream = TcpStream::connect(server.addr).await.unwrap();
     let host = if headers.contains("Host:") {
@@ -292,7 +293,7 @@ async fn no_user_sees_hears_or_moves_anothers_call() {
     assert_eq!(account.read(1, &admin).await, kept, "bob left a trace");
     assert_eq!(account.twilio.changes(), before);
 
-    // An admin may all of it, but for saying that the call is his.
+    // An admin may do all of it, except claim the call as their own.
     let not_his = |path: &&(_, String, _)| path.1 != "/api/calls";
     for (method, path, body) in routes[..routes.len() - 1].iter().filter(not_his) {
         let answer = account.page(method, path, &admin, body).await;

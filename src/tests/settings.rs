@@ -1,4 +1,4 @@
-//! What the page may know of the host's settings, and who.
+//! The settings that the page can read, by role.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Stories of `callburner setup` against the stand-in for Twilio.
+//! `callburner setup` against the fake of Twilio's API.
 
 use std::fs;
 use std::path::PathBuf;
@@ -37,7 +37,7 @@ fn request() -> SetupRequest {
     }
 }
 
-/// What it printed, and what it failed with.
+/// Returns the command's output and its error.
 async fn run(
     twilio: &FakeTwilio,
     request: &SetupRequest,
@@ -54,7 +54,7 @@ async fn run(
 async fn a_first_run_makes_all_and_a_second_finds_nothing_to_do() {
     let twilio = FakeTwilio::start(&Tasks::default());
     twilio.add_incoming_number(NUMBER, "https://demo.twilio.com/welcome/voice/", "");
-    // Found too when the number is looked for, though it is another.
+    // Also found by a search for the number, though it is another one.
     twilio.add_incoming_number("+141555501234", "https://elsewhere/voice", "");
     let folder = tempfile::tempdir().unwrap();
     let path: PathBuf = folder.path().join(".env");
@@ -93,7 +93,7 @@ async fn a_first_run_makes_all_and_a_second_finds_nothing_to_do() {
         "{env}"
     );
 
-    // As the settings are after that.
+    // As the settings are afterwards.
     request.desired.has_key = true;
     request.desired.application_sid = Some(ApplicationSid::parse(application).unwrap());
     for application_sid in [request.desired.application_sid.clone(), None] {
@@ -117,9 +117,9 @@ async fn a_dry_run_shows_the_steps_and_takes_none() {
     let (said, error) = run(&twilio, &request, true).await;
     assert_eq!(error, None, "{said}");
     for step in [
-        "Application: make one",
-        "Number: send calls",
-        "API key: make one",
+        "Application: create one",
+        "Number: point",
+        "API key: create one",
     ] {
         assert!(said.contains(step), "{said}");
     }
@@ -159,7 +159,7 @@ async fn a_number_is_offered_and_taken_at_a_yes() {
     request.desired.has_key = true;
     let (said, error) = run(&twilio, &request, false).await;
     assert_eq!(error, None, "{said}");
-    assert!(said.contains("--number has them come here"), "{said}");
+    assert!(said.contains("--number points it to this server"), "{said}");
     assert_eq!(twilio.number_field(NUMBER, "voice_application_sid"), "");
     run(&twilio, &request, true).await;
     let application = twilio.number_field(NUMBER, "voice_application_sid");

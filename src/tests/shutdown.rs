@@ -1,4 +1,4 @@
-//! Stories of the server's end: what was heard is said, listeners hear it, and nothing stays.
+//! Server shutdown: received audio is transcribed, listeners receive it, and no task remains.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +16,7 @@ use crate::engine::recognizer::{
 };
 use crate::transcript::EndReason;
 
-/// Counts the recognisers that worker threads have let go of.
+/// Counts the recognizers that worker threads have dropped.
 struct CountingRecognizer {
     inner: Box<dyn Recognizer>,
     gone: Arc<AtomicUsize>,
@@ -88,9 +88,9 @@ async fn a_stop_waits_for_words_that_are_being_recognised() {
     browser.settle().await;
     let mut stream = MediaClient::start(address, 1).await;
     stream.send_audio(&speech()[..12_000]).await;
-    // Owns the gate: whatever goes wrong, it opens before the workers are waited for.
+    // Owns the gate: if anything fails, it opens before the workers are joined.
     let told = async move {
-        // The server hangs up on Twilio when it has begun to stop.
+        // The server closes Twilio's socket when it starts to stop.
         stream.closed().await;
         gate.open();
         let page = browser.until(&call(1), |page| page.ended.is_some()).await;

@@ -1,4 +1,4 @@
-//! Stories at the gate: a real server, a real database on disk, browsers, machines and strangers.
+//! Sign-in: a real server, a real database on disk, browsers, machines and unauthorised clients.
 
 use std::time::Duration;
 
@@ -25,10 +25,10 @@ use crate::transcript::{CallStatus, Direction};
 
 pub(crate) const PASSWORD: &str = "correct horse";
 
-/// How the page of the server asks.
+/// Headers of a request by the server's own page.
 const PAGE: &str = "Origin: https://calls.example.org\r\nContent-Type: application/json\r\n";
 
-/// A server at a public address, so that everyone must sign in.
+/// A server at a public address, so that everyone must sign in. Its variables are called `app`.
 pub(crate) struct TestServer {
     pub(crate) server: RunningServer,
     pub(crate) store: Store,
@@ -40,7 +40,7 @@ impl TestServer {
         Self::open_at(Some("https://calls.example.org")).await
     }
 
-    /// Without a public address: only this machine reaches it.
+    /// Opens a server; without a public URL, only this machine reaches it.
     pub(crate) async fn open_at(public: Option<&str>) -> Self {
         let mut endpoint = EndpointConfig::local(([127, 0, 0, 1], 0).into());
         if let Some(url) = public {
@@ -50,7 +50,7 @@ impl TestServer {
         Self::open_behind(endpoint, |_| {}).await
     }
 
-    /// Behind these doors; `change` sees what the server is made of.
+    /// Opens a server at this endpoint; `change` edits the configuration before it starts.
     pub(crate) async fn open_behind(
         endpoint: EndpointConfig,
         change: impl FnOnce(&mut ServerConfig),
@@ -68,7 +68,7 @@ impl TestServer {
         }
     }
 
-    /// A new user, who can sign in with [`PASSWORD`].
+    /// Creates a user with the password [`PASSWORD`].
     pub(crate) async fn user(&self, name: &str, role: Role) -> User {
         let passwords = PasswordHashPool::default();
         let hash = passwords.hash(PASSWORD.to_owned().into()).await.unwrap();
@@ -76,7 +76,7 @@ impl TestServer {
         added.await.unwrap()
     }
 
-    /// The cookie of a new user who has signed in, without the work of a password.
+    /// Creates a user with a session, without hashing a password; returns the cookie.
     pub(crate) async fn session(&self, name: &str, role: Role) -> String {
         let now = clock::utc_now();
         let user = self.store.add_user(name, "none", role, now).await.unwrap();
@@ -108,7 +108,7 @@ impl TestServer {
         request(self.server.addr, method, path, headers, &body).await
     }
 
-    /// As the page asks, with a cookie.
+    /// Sends a request as the page does, with a cookie.
     pub(crate) async fn page(
         &self,
         method: &str,
@@ -120,20 +120,20 @@ impl TestServer {
         self.ask(method, path, &headers, body).await
     }
 
-    /// Signs in; the answer.
+    /// Signs in; returns the response.
     pub(crate) async fn sign_in(&self, name: &str, password: &str) -> HttpResponse {
         let body = json!({ "name": name, "password": password });
         self.ask("POST", "/api/session", PAGE, &body).await
     }
 
-    /// The name of whoever the server takes the cookie's owner for.
+    /// Returns the name of the cookie's user, if the server accepts the cookie.
     pub(crate) async fn signed_in_name(&self, cookie: &str) -> Option<String> {
         let state = self.page("GET", "/api/session", cookie, &Value::Null).await;
         let name = &state.json()["user"]["name"];
         name.as_str().map(str::to_owned)
     }
 
-    /// Makes an API token; its secret.
+    /// Creates an API token; returns its secret.
     pub(crate) async fn token(&self, cookie: &str, scopes: &[&str]) -> String {
         let body = json!({ "name": "robot", "scopes": scopes });
         let added = self.page("POST", "/api/tokens", cookie, &body).await;
@@ -162,18 +162,18 @@ impl TestServer {
     }
 }
 
-/// The database of the server in this folder.
+/// Returns the URL of the database in this folder.
 pub(crate) fn database(folder: &TempDir) -> String {
     format!("sqlite://{}", folder.path().join("house.db").display())
 }
 
-/// The cookie that an answer sets, as a browser sends it back.
+/// Returns the cookie of a response, as a browser sends it back.
 pub(crate) fn cookie(answer: &HttpResponse) -> String {
     let set = answer.header("set-cookie").expect("no cookie was set");
     set.split(';').next().unwrap().to_owned()
 }
 
-/// All cookies that an answer sets, as a browser sends them back.
+/// Returns all cookies of a response, as a browser sends them back.
 fn cookies(answer: &HttpResponse) -> String {
     let set = answer.headers("set-cookie");
     let pairs = set.iter().filter_map(|cookie| cookie.split(';').next());
@@ -193,8 +193,8 @@ pub(crate) fn assert_refused(answer: &HttpResponse, status: u16, expected: &str)
     assert_eq!((answer.status, code(answer).as_str()), (status, expected));
 }
 
-/// The routes of `contract` that answer a stranger with anything but 401, other than `open` ones.
-/// Path parameters are filled with something that fits none of them.
+/// Returns the routes of `contract` that respond with anything but 401 without credentials, except the `open`
+/// ones. Path parameters are filled with a value that matches no resource.
 pub(crate) async fn routes_open_to_strangers(
     server: &RunningServer,
     contract: &OpenApi,
@@ -368,7 +368,7 @@ async fn a_browser_that_has_signed_in_before_is_not_locked_out_by_guesses_of_oth
     let first = app.sign_in("alice", PASSWORD).await;
     let cookies = cookies(&first);
     let session = cookie(&first);
-    // A stranger, whom the server sees at the same address.
+    // Another client at the same address.
     for _ in 0..limits::SIGN_INS_PER_NETWORK_MAX.get() {
         app.sign_in("alice", "wrong horse").await;
     }
@@ -386,8 +386,8 @@ async fn a_browser_that_has_signed_in_before_is_not_locked_out_by_guesses_of_oth
     let own = app.page("PATCH", "/api/users/1", &session, &changed).await;
     assert_eq!(own.status, 200, "{}", own.body);
 
-    // A browser that is known as alice's is a stranger's for anybody else's name, and does not sign in
-    // without the password.
+    // A browser that is known as alice's counts as unknown for any other name, and does not sign in without
+    // the password.
     app.user("bob", Role::User).await;
     let other = json!({ "name": "bob", "password": PASSWORD });
     let other = app.page("POST", "/api/session", &cookies, &other).await;
@@ -427,7 +427,7 @@ async fn on_a_full_disk_one_signs_out_and_a_removed_user_may_do_nothing() {
         401,
         "wrong_credentials",
     );
-    // Whoever removes himself may be the last admin.
+    // A user who removes themselves may be the last admin.
     let own = app.page("DELETE", "/api/users/1", &ada, &Value::Null).await;
     assert_eq!(own.status, 503);
     assert_eq!(app.signed_in_name(&ada).await.as_deref(), Some("ada"));
@@ -501,7 +501,7 @@ async fn a_page_of_another_origin_can_neither_sign_in_nor_change_anything() {
             assert_refused(&answer, 403, "origin_refused");
         }
     }
-    // A form needs no permission from the browser to be sent, but is no JSON.
+    // A browser sends a form without a CORS preflight, but it is not JSON.
     let form = format!("Cookie: {cookie}\r\nContent-Type: text/plain\r\n");
     let answer = app.ask("POST", "/api/tokens", &form, &body).await;
     assert_refused(&answer, 415, "unsupported_media_type");
@@ -529,7 +529,7 @@ async fn a_user_hears_own_calls_only_and_an_admin_all() {
     let mut browser = app.listen(&cookie).await.ok().unwrap();
     browser.subscribe(&call(1)).await;
     assert_eq!(browser.next_event().await.call_sid, call(1));
-    // Someone else's, nobody's, and one that is not there: all the same.
+    // Another user's call, one without an owner, and one that does not exist: the same response.
     for n in 2..=4 {
         browser.subscribe(&call(n)).await;
         assert_eq!(browser.next_error().await, "no_such_call", "call {n}");
@@ -605,7 +605,7 @@ async fn a_machine_may_what_its_scopes_allow_until_its_token_is_taken_back() {
     app.call_of(&call(1), Some(&alice)).await;
     app.server.hub.open_stream(&call(1), 1);
     let connect = async |token: &str| {
-        // No browser sends this, so that no origin counts.
+        // No browser sends this, so the origin is not checked.
         let headers = [
             ("authorization", format!("Bearer {token}")),
             ("origin", "https://evil.example".to_owned()),
@@ -621,7 +621,7 @@ async fn a_machine_may_what_its_scopes_allow_until_its_token_is_taken_back() {
     assert_eq!(connect(&writer).await.err(), Some(403));
     assert_eq!(connect("cb_guess").await.err(), Some(401));
 
-    // What only people do, an admin's machine does not either.
+    // Actions that are reserved for people are refused to an admin's API token.
     let headers = format!("Authorization: bearer {reader}\r\nCookie: {cookie}\r\n");
     for path in ["/api/users", "/api/tokens"] {
         let answer = app.ask("GET", path, &headers, &Value::Null).await;
@@ -635,7 +635,7 @@ async fn a_machine_may_what_its_scopes_allow_until_its_token_is_taken_back() {
     let removed = app.page("DELETE", &path, &cookie, &Value::Null).await;
     assert_eq!(removed.status, 204);
     assert_eq!(machine.closed().await, Some(1008));
-    // A bad token is not made good by a cookie beside it.
+    // A cookie does not make up for an invalid API token.
     let answer = app.ask("GET", "/api/users", &headers, &Value::Null).await;
     assert_refused(&answer, 401, "sign_in_required");
 }

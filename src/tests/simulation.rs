@@ -1,4 +1,4 @@
-//! Stories of a newcomer: no account, nobody has signed in, and a call that can be watched.
+//! A new installation: no account, no sign-in, and a simulated call to watch.
 
 use serde_json::{Value, json};
 

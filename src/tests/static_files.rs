@@ -1,5 +1,5 @@
-//! The page as a browser gets it from the server: the client in this binary, and what every answer
-//! tells the browser.
+//! The page as a browser receives it from the server: the client in this binary, and the headers of every
+//! response.
 
 use super::sign_in::{TestServer, assert_refused};
 use super::{HttpResponse, RunningServer, request};
@@ -60,7 +60,7 @@ async fn a_browser_gets_the_page_at_each_of_the_clients_routes() {
     let again = server.get("/", tag).await;
     assert_eq!((again.status, again.body.as_str()), (304, ""));
     assert_eq!(again.header("etag"), Some("\"1\""));
-    // A browser keeps the page, and takes over the policy that came with the 304.
+    // A browser keeps the page, and applies the policy of the 304.
     let policy = "content-security-policy";
     assert_eq!(
         again.header(policy),
@@ -115,12 +115,12 @@ async fn every_answer_tells_the_browser_to_trust_nobody_else() {
         let caching = if path == "/" { "no-cache" } else { "no-store" };
         assert_eq!(answer.header("cache-control"), Some(caching), "{path}");
     }
-    // Without TLS browsers need not insist on it.
+    // Without TLS, there is no HSTS header.
     let local = RunningServer::start().await.get("/", "").await;
     assert_eq!(local.header("strict-transport-security"), None);
 }
 
-/// Whatever client is in this binary, or none.
+/// With any client in this binary, or without one.
 #[test]
 fn the_client_in_this_binary_keeps_to_the_policy() {
     let files = StaticFiles::default().files();

@@ -1,4 +1,4 @@
-//! Stories of the REST client and the stand-in for Twilio.
+//! The REST client against the fake of Twilio's API.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -95,7 +95,7 @@ async fn a_recording_runs_is_held_goes_on_ends_and_is_heard() {
     );
 }
 
-/// The bodies are those that Twilio's library for Python (9.13.0) sends for the same wishes.
+/// The bodies are those that Twilio's library for Python (9.13.0) sends for the same requests.
 #[tokio::test]
 async fn forms_are_those_of_twilios_own_library() {
     let (twilio, client, call) = start_with_call();
@@ -247,7 +247,7 @@ async fn a_recording_whose_answer_was_lost_is_found_not_made_twice() {
             ..twilio.config()
         })
         .unwrap();
-        // One of TwiML's, and one that was stopped and is not ready yet, are not it.
+        // A recording by TwiML, and one that was stopped and is being processed, do not count.
         twilio.add_dial_recording(&call);
         let older = client.start_recording(&call, &ask()).await.unwrap().sid;
         client
@@ -271,7 +271,7 @@ async fn a_recording_whose_answer_was_lost_is_found_not_made_twice() {
 #[tokio::test]
 async fn a_creation_that_may_have_been_seen_is_not_repeated() {
     let (twilio, client, call) = start_with_call();
-    // Nothing was made: neither an older one nor one of TwiML's is taken for it.
+    // Nothing was created: neither an older recording nor one by TwiML is taken for the new one.
     let older = client.start_recording(&call, &ask()).await.unwrap().sid;
     let current = RecordingRef::Current;
     client.stop_recording(&call, current).await.unwrap();
@@ -317,7 +317,7 @@ async fn reads_and_changes_survive_network_faults() {
 #[tokio::test]
 async fn nobody_there_is_told_from_a_lost_answer() {
     let (twilio, ..) = start_with_call();
-    // Taken, but nobody listens.
+    // The port is bound, but has no listener.
     let taken = tokio::net::TcpSocket::new_v4().unwrap();
     taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let base_url = format!("http://{}", taken.local_addr().unwrap());

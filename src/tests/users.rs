@@ -1,5 +1,5 @@
-//! Stories of rights that change: what admins see and end of others, temporary passwords, and proofs
-//! that it is still the user who asks.
+//! Changes of rights: admins' access to other users' sessions and tokens, temporary passwords, and
+//! re-authentication for sensitive actions.
 
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ async fn list(app: &TestServer, cookie: &str, path: &str, of: &str) -> Vec<Value
     answer.json()[of].as_array().unwrap().clone()
 }
 
-/// An API token of the user; its secret.
+/// Creates an API token of the user; returns its secret.
 async fn token_of(app: &TestServer, user: &User) -> Secret {
     let secret = Secret::api_token();
     let hash = secret.hash();
@@ -29,14 +29,14 @@ async fn token_of(app: &TestServer, user: &User) -> Secret {
     secret
 }
 
-/// What a machine with this token is answered.
+/// Returns the status of a request with this API token.
 async fn machine(app: &TestServer, token: &Secret) -> u16 {
     let headers = format!("Authorization: Bearer {}\r\n", token.expose());
     let answer = app.ask("GET", "/api/calls", &headers, &Value::Null);
     answer.await.status
 }
 
-/// The cookie of a session whose user proved to be there this long ago.
+/// Returns the cookie of a session that was authenticated [`limits::CONFIRMATION_AGE_MAX`] ago.
 async fn unconfirmed(app: &TestServer, user: &User) -> String {
     let secret = Secret::random();
     let begun = clock::utc_now().minus(limits::CONFIRMATION_AGE_MAX);
@@ -187,7 +187,7 @@ async fn an_admins_reset_ends_sessions_and_tokens_and_its_password_is_good_for_c
         assert_refused(&refused, 403, "password_is_temporary");
     }
     assert_eq!(app.listen(&here).await.err(), Some(403));
-    // The right to change one's own password is no right to more.
+    // The right to change one's own password does not include other changes.
     let more = json!({ "role": "admin" });
     let refused = app.page("PATCH", &path, &here, &more).await;
     assert_refused(&refused, 403, "password_is_temporary");
@@ -252,7 +252,7 @@ async fn what_is_sensitive_asks_for_the_password_again_after_a_while() {
     }
     assert_eq!(app.store.users().await.unwrap().len(), 2);
     assert_eq!(app.signed_in_name(&bob_here).await.as_deref(), Some("bob"));
-    // What is not sensitive goes on.
+    // Actions that are not sensitive remain allowed.
     assert_eq!(list(&app, &late, "/api/users", "users").await.len(), 2);
 
     let prove = async |password: &str| {
@@ -270,7 +270,7 @@ async fn what_is_sensitive_asks_for_the_password_again_after_a_while() {
         let is_asked = done.body.contains("confirm_password");
         assert!(!is_asked, "{method} {path}: {}", done.body);
     }
-    // Another session of the same user has still to prove it.
+    // Another session of the same user must re-authenticate separately.
     let other = unconfirmed(&app, &carol).await;
     let refused = app.page("POST", "/api/tokens", &other, &token).await;
     assert_refused(&refused, 403, "confirm_password");

@@ -1,4 +1,4 @@
-//! Webhooks as Twilio sends them (`fixtures/webhooks/`): each is signed, and each is understood.
+//! Webhooks as Twilio sends them (`fixtures/webhooks/`): each has a valid signature, and each is parsed.
 
 use std::fs;
 use std::path::Path;
@@ -29,10 +29,10 @@ use crate::twilio::webhook::VoiceRequest;
 /// The auth token that the fixtures are signed with.
 pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
-/// Where the fixtures were sent to.
+/// The base URL that the fixtures were sent to.
 const BASE: &str = "https://callburner.example.com";
 
-/// A request out of a `.form` file: its first line, its headers, an empty line, its body.
+/// A request from a `.form` file: its first line, its headers, an empty line, its body.
 pub(crate) struct RecordedWebhook {
     pub(crate) name: String,
     pub(crate) url: String,
@@ -53,7 +53,7 @@ impl RecordedWebhook {
     }
 }
 
-/// Every fixture.
+/// Returns all fixtures.
 pub(crate) fn requests() -> Vec<RecordedWebhook> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/webhooks");
     let files = fs::read_dir(folder).unwrap();
@@ -75,7 +75,7 @@ fn read(path: &Path) -> RecordedWebhook {
     }
 }
 
-/// The form of one fixture, which went to `path`.
+/// Returns the form of one fixture, which was sent to `path`.
 fn form(name: &str, path: &str) -> Vec<(String, String)> {
     let mut requests = requests().into_iter();
     let request = requests.find(|request| request.name == name).unwrap();

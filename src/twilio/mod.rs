@@ -1,9 +1,9 @@
-//! Twilio's protocols in our words. Twilio's own words stay inside.
+//! Twilio's protocols, translated into this crate's types. Twilio's own names stay inside this module.
 //!
-//! One call that a browser makes, as this module sees it:
+//! An outgoing call of a browser, as this module sees it:
 //!
 //! ```text
-//! browser            Twilio                                  we
+//! browser            Twilio                                  server
 //!   │ connect(To) ──►│ POST /voice ───────────────────────►  │ signature, webhook::VoiceRequest
 //!   │                │ ◄─────────────────────────────── XML  │ twiml: Say, Start Stream, Dial Number
 //!   │                │ wss /media/… ──────────────────────►  │ signature, stream
@@ -13,8 +13,9 @@
 //!   │                │ ◄─────────────────────────────── XML  │ twiml: Hangup
 //! ```
 //!
-//! Before all that the browser has registered with a [`token`]. What nobody awaits comes as a
-//! callback too: of recordings, of streams, and of Twilio's own transcription ([`webhook`]).
+//! Before the call, the browser registers with Twilio by a [`token`]. Events outside the call's request chain
+//! also arrive as webhooks: status callbacks of recordings, of streams, and of Twilio's own transcription
+//! ([`webhook`]).
 
 pub mod api;
 pub mod public_url;

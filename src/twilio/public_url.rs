@@ -1,46 +1,45 @@
-//! Where the world reaches this server: the one place that makes URLs for Twilio. Pure: no I/O.
+//! The public URL of this server, and the only place that builds URLs for Twilio. Pure: no I/O.
 //!
-//! Twilio signs the URL that it was given, so the URL that a signature is checked with must be the
-//! same to the byte. Both come from here, and neither from a request's `Host` header.
+//! Twilio signs the URL that it was given, so the URL for checking a signature must be byte-identical. Both
+//! URLs are built here, and neither from a request's `Host` header.
 
 use std::fmt;
 use std::str::FromStr;
 
 use url::Url;
 
-/// What stands behind a webhook's URL so that Twilio asks up to three more times when the connection,
-/// the answer or the server fails: its default is once, and only if it could not connect. It is
-/// neither sent nor signed
-/// (<https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides>).
+/// Suffix of a webhook URL that makes Twilio retry up to three times if the connection, the response or the
+/// server fails. By default Twilio retries once, and only if it could not connect. The suffix is neither sent
+/// nor signed (<https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides>).
 pub const RETRIES: &str = "#rc=3&rp=5xx,ct,rt";
 
-/// `PUBLIC_BASE_URL`, checked: a scheme, a host, maybe a port, maybe a path that a proxy takes off
-/// before it hands a request on.
+/// A validated `PUBLIC_BASE_URL`: a scheme, a host, optionally a port, and optionally a path that a proxy
+/// strips before it forwards a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicUrl {
     is_secure: bool,
-    /// Host and port as a URL writes them; no port if it is the scheme's own.
+    /// Host and port as in a URL; without the port if it is the scheme's default.
     authority: String,
-    /// Empty, or `/…` without a `/` at its end.
+    /// Empty, or `/…` without a trailing `/`.
     base_path: String,
 }
 
-/// Why a URL cannot be the server's.
+/// Error of [`PublicUrl::parse`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PublicUrlError {
-    /// No URL at all, or one of something else.
-    #[error("it must begin with https:// or http:// and name a host")]
+    /// Not a URL, or a URL with another scheme.
+    #[error("it must start with https:// or http:// and name a host")]
     NotHttp,
-    /// More than an address.
+    /// The URL has a user, a password, a query or a fragment.
     #[error("it must have no user, password, query or fragment")]
     TooMuch,
-    /// A host that Twilio does not call.
-    #[error("its host has an underscore, and Twilio calls none of those")]
+    /// Twilio does not call hosts with an underscore.
+    #[error("its host has an underscore, and Twilio does not call such hosts")]
     Underscore,
 }
 
 impl PublicUrl {
-    /// Reads a URL such as `https://calls.example.org` or `https://example.org:8443/calls/`.
+    /// Parses a URL such as `https://calls.example.org` or `https://example.org:8443/calls/`.
     pub fn parse(text: &str) -> Result<Self, PublicUrlError> {
         let url = Url::parse(text.trim()).map_err(|_| PublicUrlError::NotHttp)?;
         let is_secure = match url.scheme() {
@@ -67,8 +66,8 @@ impl PublicUrl {
         })
     }
 
-    /// The URL of a path (and query, kept to the byte) of this server: `https`, or `http` if the
-    /// public URL is one, which only this machine's own tools can use.
+    /// Returns the URL of a path on this server; the path and query are kept byte for byte. The scheme is
+    /// `https`, or `http` if the public URL has it, which only tools on this machine can use.
     pub fn https_url(&self, path_and_query: &str) -> String {
         self.with_scheme(
             if self.is_secure { "https" } else { "http" },
@@ -76,17 +75,17 @@ impl PublicUrl {
         )
     }
 
-    /// [`Self::https_url`] for a webhook, with [`RETRIES`].
+    /// Returns [`Self::https_url`] with [`RETRIES`], for a webhook.
     pub fn https_url_with_retries(&self, path_and_query: &str) -> String {
         format!("{}{RETRIES}", self.https_url(path_and_query))
     }
 
-    /// The URL of a WebSocket of this server: `wss`, or `ws` beside `http`.
+    /// Returns the URL of a WebSocket on this server: `wss`, or `ws` if the public URL is `http`.
     pub fn wss_url(&self, path: &str) -> String {
         self.with_scheme(if self.is_secure { "wss" } else { "ws" }, path)
     }
 
-    /// What a browser sends as `Origin` with this server's own pages.
+    /// Returns the `Origin` that a browser sends from this server's own pages.
     pub fn origin(&self) -> String {
         let scheme = if self.is_secure { "https" } else { "http" };
         format!("{scheme}://{}", self.authority)

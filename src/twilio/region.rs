@@ -1,13 +1,13 @@
-//! The region that an account's calls are handled in, and the way there. Pure: no I/O.
+//! The region that handles an account's calls, and the edge for reaching it. Pure: no I/O.
 //!
-//! A region has credentials, applications, calls and recordings of its own: an auth token or an API
-//! key of one is refused by another. What belongs together is said in one place, under the names
-//! that Twilio's own libraries use: the host of the REST API
-//! (<https://www.twilio.com/docs/global-infrastructure/using-the-twilio-rest-api-in-a-non-us-region>),
-//! the region in the browsers' tokens and the edge that they connect to
+//! Each region has its own credentials, applications, calls and recordings: a region refuses an auth token or
+//! an API key of another. This module is the only source of all region-dependent values, under the names that
+//! Twilio's own libraries use: the host of the REST API
+//! (<https://www.twilio.com/docs/global-infrastructure/using-the-twilio-rest-api-in-a-non-us-region>), the
+//! region in the browsers' tokens and the edge that browsers connect to
 //! (<https://www.twilio.com/docs/global-infrastructure/use-the-programmable-voice-javascript-sdk-with-a-non-us-twilio-region>).
 
-/// Regions and their edges. `api.<region>.twilio.com`, without the edge, has ended
+/// Regions and their edges. Twilio has retired `api.<region>.twilio.com`, the form without an edge
 /// (<https://www.twilio.com/docs/global-infrastructure/api-domain-migration-guide>).
 const EDGES: [(&str, &str); 4] = [
     ("us1", "ashburn"),
@@ -16,36 +16,36 @@ const EDGES: [(&str, &str); 4] = [
     ("jp1", "tokyo"),
 ];
 
-/// The region of an account that does not say one.
+/// The region of an account that names none.
 const DEFAULT: &str = "us1";
 
-/// What follows a host's region.
+/// The part of a host name after the region.
 const DOMAIN: &str = ".twilio.com";
 
-/// A region, and the edge by which it is reached.
+/// A region and the edge for reaching it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TwilioRegion {
     name: String,
     edge: String,
 }
 
-/// Why a region cannot be used.
+/// Error of [`TwilioRegion::parse`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TwilioRegionError {
-    /// It is not written as one.
+    /// The region's name has characters that no region's name has.
     #[error("expected a region such as ie1 or au1")]
     Name,
-    /// The edge is not written as one.
+    /// The edge's name has characters that no edge's name has.
     #[error("expected an edge such as dublin or sydney")]
     Edge,
-    /// Its edge is not known here.
+    /// The region's edge is not in the table.
     #[error("this program does not know the edge of this region: set TWILIO_EDGE too")]
     NoEdge,
 }
 
 impl TwilioRegion {
-    /// What `TWILIO_REGION` and `TWILIO_EDGE` say; `None`: nothing, which is Twilio's default. An edge
-    /// alone is one to the default region.
+    /// Parses `TWILIO_REGION` and `TWILIO_EDGE`; `None` if both are unset, which means Twilio's default. An
+    /// edge without a region belongs to the default region.
     pub fn parse(
         name: Option<&str>,
         edge: Option<&str>,
@@ -62,7 +62,7 @@ impl TwilioRegion {
         if !is_word(&name) {
             return Err(TwilioRegionError::Name);
         }
-        // `dublin`, `ashburn-ix`.
+        // Hyphens are allowed: `dublin`, `ashburn-ix`.
         if edge
             .as_deref()
             .is_some_and(|edge| !edge.split('-').all(is_word))
@@ -75,23 +75,23 @@ impl TwilioRegion {
         Ok(Some(Self { name, edge }))
     }
 
-    /// The region that the host of a REST address names, such as `api.dublin.ie1.twilio.com`.
+    /// Returns the region in the host name of a REST URL, such as `ie1` in `api.dublin.ie1.twilio.com`.
     pub fn of_host(host: &str) -> Option<&str> {
         let labels = host.strip_suffix(DOMAIN)?.strip_prefix("api.")?;
         labels.rsplit('.').next().filter(|name| !name.is_empty())
     }
 
-    /// `ie1`.
+    /// Returns the region's name, such as `ie1`.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// `dublin`: where browsers connect.
+    /// Returns the edge that browsers connect to, such as `dublin`.
     pub fn edge(&self) -> &str {
         &self.edge
     }
 
-    /// Where its REST API is.
+    /// Returns the base URL of the region's REST API.
     pub fn api_url(&self) -> String {
         format!("https://api.{}.{}{DOMAIN}", self.edge, self.name)
     }

@@ -1,13 +1,13 @@
-//! `X-Twilio-Signature`: whether a request comes from Twilio, and how to sign one as Twilio does.
-//! Pure: no I/O.
+//! `X-Twilio-Signature`: verifies that a request was sent by Twilio, and signs requests as Twilio does. Pure:
+//! no I/O.
 //!
 //! Sources: <https://www.twilio.com/docs/usage/security> and, for shared keys,
-//! <https://www.twilio.com/docs/usage/webhooks/webhook-shared-keys>. The string that is signed is
-//! the URL, then for a form each parameter's name and value in byte order of the names.
+//! <https://www.twilio.com/docs/usage/webhooks/webhook-shared-keys>. The signed string is the URL, followed
+//! for a form by each parameter's name and value in byte order of the names.
 //!
-//! Take the URL from [`PublicUrl`](super::public_url::PublicUrl) and the raw path and query of the
-//! request, never from its `Host` header. Servers ask a [`Keyring`]; [`verify`] and [`sign`] are
-//! its parts, and what stands in for Twilio signs with.
+//! Build the URL from [`PublicUrl`](super::public_url::PublicUrl) and the request's raw path and query, never
+//! from its `Host` header. Servers call [`Keyring::verify`]; [`verify`] and [`sign`] are its parts, and
+//! `twilio_sim` calls [`sign`].
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -28,19 +28,19 @@ use subtle::ConstantTimeEq;
 /// The header that carries the signature.
 pub const HEADER: &str = "x-twilio-signature";
 
-/// The header that names the shared key, if one has signed.
+/// The header that names the shared key of the signature, if any.
 pub const SETTINGS_HEADER: &str = "x-twilio-webhooks-signature-settings";
 
-/// The hash below the HMAC.
+/// The hash function of the HMAC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SigningAlgorithm {
-    /// What an auth token signs with.
+    /// The hash for signatures by an auth token.
     HmacSha1,
-    /// What a shared key may sign with.
+    /// A hash that signatures by a shared key may use.
     HmacSha256,
 }
 
-/// A secret that Twilio and this server share. `Debug` does not show it.
+/// A secret that Twilio and this server share. `Debug` redacts it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SigningKey {
     secret: String,
@@ -48,7 +48,7 @@ pub struct SigningKey {
 }
 
 impl SigningKey {
-    /// The primary auth token of the account that owns the call.
+    /// Creates a key from an auth token of the account that owns the call.
     pub fn auth_token(token: &str) -> Self {
         Self {
             secret: token.to_owned(),
@@ -56,7 +56,8 @@ impl SigningKey {
         }
     }
 
-    /// A shared key of the account's webhook settings, with the hash that [`SignatureSettings`] name.
+    /// Creates a key from a shared key of the account's webhook settings, with the hash that
+    /// [`SignatureSettings`] name.
     pub fn shared(secret: &str, algorithm: SigningAlgorithm) -> Self {
         Self {
             secret: secret.to_owned(),
@@ -71,58 +72,59 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// What a request carries besides its URL.
+/// The signed part of a request besides its URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignedPayload<'a> {
-    /// Nothing: a GET, or the upgrade of a WebSocket.
+    /// No payload: a GET, or a WebSocket upgrade.
     None,
     /// Decoded fields of an `application/x-www-form-urlencoded` body, in any order.
     Form(&'a [(String, String)]),
-    /// The raw body of any other type; the URL carries its hash as `bodySHA256`.
+    /// The raw body of any other type; the URL carries the body's hash as `bodySHA256`.
     Raw(&'a [u8]),
 }
 
-/// Why a request is not Twilio's.
+/// The reason for refusing a request's signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
-    /// Nobody signed.
-    #[error("there is no signature: if this is Twilio's, a proxy takes X-Twilio-Signature away")]
+    /// The request has no signature.
+    #[error(
+        "the request has no signature; if Twilio sent it, a proxy removes the header X-Twilio-Signature"
+    )]
     Missing,
-    /// Signed with a shared key that this server does not have.
-    #[error("the signature is made with a shared key whose id is not among those configured here")]
+    /// The request is signed with a shared key that this server does not have.
+    #[error("the request is signed with a shared key that is not configured on this server")]
     UnknownKey,
     /// The signature belongs to another URL, other fields, or another key.
     #[error(
-        "the signature does not fit: check that the public base URL is the one that Twilio calls, \
+        "the signature does not match: check that the public base URL is the one that Twilio calls, \
          and that the auth token is the primary one of the account that owns the call"
     )]
     Mismatch,
-    /// A body that is no form, and no hash of it in the URL.
-    #[error("the body is not a form, and the URL carries no bodySHA256 to check it by")]
+    /// The body is not a form, and the URL has no hash of it.
+    #[error("the body is not a form, and the URL has no bodySHA256 to verify the body")]
     NoBodyHash,
-    /// The body is not the one that was signed.
-    #[error("the body does not fit the bodySHA256 in its URL")]
+    /// The body differs from the signed body.
+    #[error("the body does not match the bodySHA256 in its URL")]
     BodyMismatch,
-    /// Signed by something that this program cannot do.
+    /// The signature uses an unsupported hash.
     #[error("the signature settings name an algorithm that is neither HMAC_SHA1 nor HMAC_SHA256")]
     UnknownAlgorithm,
-    /// The header says nothing that could be read.
+    /// The settings header is malformed.
     #[error("the signature settings header is not of the form key=…,algorithm=…")]
     UnreadableSettings,
 }
 
-/// What the header `X-Twilio-Webhooks-Signature-SignatureSettings` says. Without the header the key is the
-/// auth token.
+/// The parsed header `X-Twilio-Webhooks-Signature-Settings`. Without the header, the key is the auth token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignatureSettings {
-    /// Name of the shared key.
+    /// Id of the shared key.
     pub key_id: String,
-    /// The hash it signs with.
+    /// Hash of the signature.
     pub algorithm: SigningAlgorithm,
 }
 
 impl SignatureSettings {
-    /// Reads `key=<id>,algorithm=HMAC_SHA256`.
+    /// Parses `key=<id>,algorithm=HMAC_SHA256`.
     pub fn parse(header: &str) -> Result<Self, SignatureError> {
         let mut key_id = None;
         let mut algorithm = None;
@@ -147,16 +149,16 @@ impl SignatureSettings {
     }
 }
 
-/// Everything that Twilio may sign with for this server. `Debug` shows no secret.
+/// All keys that Twilio may sign with for this server. `Debug` redacts the secrets.
 #[derive(Debug, Clone)]
 pub struct Keyring {
     primary: SigningKey,
     secondary: Option<SigningKey>,
-    /// Secrets by the ids of their keys.
+    /// Secrets by key id.
     shared: BTreeMap<String, SharedKeySecret>,
 }
 
-/// The secret of a shared key, whose hash each request names.
+/// The secret of a shared key; each request names its hash.
 #[derive(Clone)]
 struct SharedKeySecret(String);
 
@@ -166,24 +168,24 @@ impl fmt::Debug for SharedKeySecret {
     }
 }
 
-/// Which key a request was signed with.
+/// The key that a request was signed with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VerifiedKey {
     /// The primary auth token.
     Primary,
-    /// The other auth token: the rotation is not over yet.
+    /// The other auth token: the rotation is not finished.
     Secondary,
-    /// The shared key of this id.
+    /// The shared key with this id.
     Shared(String),
 }
 
-/// A secret that anyone could sign with.
+/// Error for an empty secret, which anyone could sign with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an empty secret protects nothing")]
 pub struct EmptySecret;
 
 impl Keyring {
-    /// A ring with the account's primary auth token.
+    /// Creates a keyring with the account's primary auth token.
     pub fn new(primary: &str) -> Result<Self, EmptySecret> {
         let primary = SigningKey::auth_token(require_non_empty(primary)?);
         Ok(Self {
@@ -193,23 +195,23 @@ impl Keyring {
         })
     }
 
-    /// Also takes another auth token: the secondary one before it is promoted, or the former
-    /// primary one after that.
+    /// Adds a second auth token: the secondary token before it is promoted, or the former primary token
+    /// afterwards.
     pub fn with_secondary(mut self, token: &str) -> Result<Self, EmptySecret> {
         self.secondary = Some(SigningKey::auth_token(require_non_empty(token)?));
         Ok(self)
     }
 
-    /// Also takes a shared key of the account's webhook settings.
+    /// Adds a shared key of the account's webhook settings.
     pub fn with_shared(mut self, id: &str, secret: &str) -> Result<Self, EmptySecret> {
         let secret = SharedKeySecret(require_non_empty(secret)?.to_owned());
         self.shared.insert(id.to_owned(), secret);
         Ok(self)
     }
 
-    /// Whether Twilio signed this request, and with which key. `signature` and `settings` are the
-    /// values of [`HEADER`] and [`SETTINGS_HEADER`]; for the rest see [`verify`]. The time that it
-    /// takes does not tell which key came close.
+    /// Verifies that Twilio signed this request, and returns the key. `signature` and `settings` are the
+    /// values of [`HEADER`] and [`SETTINGS_HEADER`]; for the other arguments see [`verify`]. The running time
+    /// does not reveal which key nearly matched.
     pub fn verify(
         &self,
         url: &str,
@@ -230,7 +232,7 @@ impl Keyring {
         match (primary, secondary) {
             (Ok(()), _) => Ok(VerifiedKey::Primary),
             (Err(_), Some(Ok(()))) => Ok(VerifiedKey::Secondary),
-            // Says more than that the signature does not fit: then the second one's does.
+            // The more specific error wins over a mismatch.
             (Err(SignatureError::Mismatch), Some(Err(error))) | (Err(error), _) => Err(error),
         }
     }
@@ -241,7 +243,7 @@ fn require_non_empty(secret: &str) -> Result<&str, EmptySecret> {
     filled.then_some(secret).ok_or(EmptySecret)
 }
 
-/// The signature of exactly this URL and these fields, as Twilio would write it in the header.
+/// Returns the signature of exactly this URL and these fields, as Twilio writes it in the header.
 pub fn sign(key: &SigningKey, url: &str, form: &[(String, String)]) -> String {
     let mut text = url.to_owned();
     // Sorted by name, then by value, each pair once.
@@ -266,10 +268,10 @@ pub fn sign(key: &SigningKey, url: &str, form: &[(String, String)]) -> String {
     }
 }
 
-/// Whether Twilio signed this request. `url` is the whole public URL with path and query as they
-/// were on the wire, and for the upgrade of a WebSocket with the scheme `wss`. Also accepted are
-/// signatures over the URL without its port or with the scheme's own, and for `wss` with one `/`
-/// more or less at the end, as Twilio's own validators and documentation do.
+/// Verifies that Twilio signed this request. `url` is the whole public URL with the path and query as they
+/// were on the wire, and with the scheme `wss` for a WebSocket upgrade. As Twilio's own validators and
+/// documentation do, this also accepts signatures over the URL without its port or with the scheme's default
+/// port, and for `wss` with a trailing `/` added or removed.
 pub fn verify(
     key: &SigningKey,
     url: &str,
@@ -289,7 +291,8 @@ pub fn verify(
     if !bool::from(fits) {
         return Err(SignatureError::Mismatch);
     }
-    // After the signature, which covers the hash: a stranger learns nothing from the difference.
+    // Checked after the signature, which covers the hash: without a valid signature, a sender learns nothing
+    // from the difference.
     match payload {
         SignedPayload::None | SignedPayload::Form(_) => Ok(()),
         SignedPayload::Raw(body) => {
@@ -309,7 +312,7 @@ pub fn verify(
     }
 }
 
-/// The ways in which Twilio may have written this URL when it signed.
+/// Returns the forms in which Twilio may have signed this URL.
 fn url_variants(url: &str) -> BTreeSet<String> {
     let url = url.split('#').next().unwrap_or_default();
     let Some((scheme, rest)) = url.split_once("://") else {
@@ -397,8 +400,8 @@ mod tests {
         ("Timestamp", "Sun, 22 Nov 2026 10:00:00 +0000"),
     ];
 
-    /// Computed by Twilio's own libraries (twilio-python 9.13.0 and twilio-node 6.2.0 agree); the
-    /// first is also printed in Twilio's documentation.
+    /// Computed by Twilio's own libraries (twilio-python 9.13.0 and twilio-node 6.2.0 agree); Twilio's
+    /// documentation also prints the first.
     const VECTORS: &[SignatureVector] = &[
         SignatureVector {
             key: || SigningKey::auth_token("12345"),
@@ -693,7 +696,7 @@ mod tests {
         assert!(!format!("{:?}", SigningKey::auth_token(TOKEN)).contains(TOKEN));
     }
 
-    /// What a request with this form gets from `keys`, signed with `key`.
+    /// Verifies a request with this form by `keys`, signed with `key`.
     fn ask(
         keys: &Keyring,
         key: &SigningKey,

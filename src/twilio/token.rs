@@ -1,15 +1,14 @@
-//! The softphone's access token: what lets a browser speak with Twilio, and what it is called
-//! there. Pure: no I/O.
+//! Access tokens and client identities: the JWT that lets a browser connect to Twilio, and the name under
+//! which Twilio knows the browser. Pure: no I/O.
 //!
 //! Sources: <https://www.twilio.com/docs/iam/access-tokens>, and for identities
 //! <https://www.twilio.com/docs/voice/sdks/javascript/twiliodevice>. A token is a JWT, signed with
 //! the secret of an API key (never with the auth token).
 //!
-//! Every tab of a signed-in browser has an identity of its own, so that one user's two tabs are two
-//! telephones. Twilio tells us the identity back as `From=client:…`, signed; [`session_of_identity`] reads from
-//! it which user calls and in which session, and nothing that the page says about its user counts. A
-//! token cannot be taken back; but the identity that it is for names a session, and calls of an
-//! identity whose session has ended are refused.
+//! Every tab of a signed-in browser has its own identity, so that two tabs of one user are two telephones.
+//! Twilio sends the identity back as `From=client:…`, signed; [`session_of_identity`] parses the user and the
+//! session from it. User names that the page sends are not trusted. A token cannot be revoked; but its
+//! identity names a session, and calls from an identity of an ended session are refused.
 
 use std::fmt;
 use std::time::Duration;
@@ -30,55 +29,55 @@ use crate::ids::SESSION_TAG_DIGITS;
 use crate::ids::UserId;
 use crate::twilio::region::TwilioRegion;
 
-/// How long a token is good for, if nothing else is asked for.
+/// Default lifetime of a token.
 pub const LIFETIME: Duration = Duration::from_hours(1);
 
-/// The longest that Twilio takes: more is error 20104, when the browser comes with it.
+/// Longest lifetime that Twilio accepts. A token with a longer one fails in the browser with error 20104.
 pub const LIFETIME_MAX: Duration = Duration::from_hours(24);
 
-/// How far this machine's clock may be ahead of Twilio's before a fresh token is refused.
+/// How far this machine's clock may be ahead of Twilio's before Twilio refuses a new token.
 const CLOCK_SKEW: Duration = Duration::from_secs(30);
 
-/// What marks a JWT as Twilio's.
+/// The `cty` header that marks a JWT as a Twilio access token.
 const CONTENT_TYPE: &str = "twilio-fpa;v=1";
 
-/// What names the region in a token's head.
+/// The JWT header parameter that names the region.
 const REGION: &str = "twr";
 
-/// Longest identity that Twilio takes.
+/// Longest identity that Twilio accepts, in bytes.
 const IDENTITY_BYTES_MAX: usize = 121;
 
-/// What tokens are signed with.
+/// The account and the API key that sign tokens.
 #[derive(Debug, Clone)]
 pub struct TokenKeys {
-    /// The account.
+    /// The account that the tokens are for.
     pub account_sid: AccountSid,
     /// An API key of that account.
     pub api_key_sid: ApiKeySid,
     /// The API key's secret.
     pub secret: SecretString,
-    /// The region that the key is of; none: Twilio's default. A token that names another is refused
-    /// (20101).
+    /// The region of the key; `None`: Twilio's default region. Twilio refuses a token that names another
+    /// region (error 20101).
     pub region: Option<TwilioRegion>,
 }
 
-/// What a token lets its bearer do.
+/// The permissions of a token's bearer.
 #[derive(Debug, Clone, Copy)]
 pub struct VoiceGrant<'a> {
-    /// What the browser is called.
+    /// The browser's identity.
     pub identity: &'a ClientIdentity,
-    /// The TwiML application that its calls go to; it can call nowhere else.
+    /// The TwiML application that handles the browser's calls; the token allows no other destination.
     pub application_sid: &'a ApplicationSid,
-    /// Whether it may be called.
+    /// Whether the browser may receive calls.
     pub incoming: bool,
 }
 
-/// A token for one browser. `Debug` does not show it.
+/// An access token for one browser. `Debug` redacts it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AccessToken {
-    /// For `new Device(…)`.
+    /// The JWT, the argument of `new Device(…)`.
     pub jwt: String,
-    /// When it ends, to the second.
+    /// Expiry time, in whole seconds.
     pub expires_at: UtcTime,
 }
 
@@ -88,19 +87,19 @@ impl fmt::Debug for AccessToken {
     }
 }
 
-/// Why there is no token.
+/// Error of [`mint`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// Twilio would refuse it.
+    /// Twilio would refuse the lifetime.
     #[error("an access token lives from one second to 24 hours")]
     Lifetime,
 }
 
-/// Names a browser session among all of its user's: random, or a hash of something that is.
+/// Identifies a session among all sessions of its user: random, or the hash of a random value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionTag(pub u64);
 
-/// Names a tab among all of its session's: random, or a hash of something that is.
+/// Identifies a tab among all tabs of its session: random, or the hash of a random value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TabTag(pub u64);
 
@@ -122,7 +121,7 @@ struct TokenGrants<'a> {
 
 #[derive(Serialize)]
 struct VoiceClaim<'a> {
-    /// Left out, not `false`, when nobody may call, as Twilio's libraries do.
+    /// Omitted, not `false`, if incoming calls are not allowed, as in Twilio's libraries.
     #[serde(skip_serializing_if = "Option::is_none")]
     incoming: Option<IncomingClaim>,
     outgoing: OutgoingClaim<'a>,
@@ -138,8 +137,10 @@ struct OutgoingClaim<'a> {
     application_sid: &'a str,
 }
 
-/// Makes a token that is good for `ttl` (whole seconds count) from `now`. No two tokens of
-/// different moments or browsers have the same `jti`.
+/// Signs a token that is valid for `ttl` from `now`; fractions of a second of `ttl` are dropped. The `jti`
+/// differs between any two tokens of different milliseconds or identities.
+///
+/// An error if `ttl` is under one second or over [`LIFETIME_MAX`].
 pub fn mint(
     keys: &TokenKeys,
     grant: &VoiceGrant<'_>,
@@ -182,20 +183,20 @@ pub fn mint(
     })
 }
 
-/// What a tab of a browser is called at Twilio: `u42_00c0ffee00c0ffee_0123456789abcdef_jo_example_org`;
+/// Returns the identity of a browser tab at Twilio: `u42_00c0ffee00c0ffee_0123456789abcdef_jo_example_org`;
 /// without a `tab`, `u42_00c0ffee00c0ffee_jo_example_org`.
-///
-/// The user's number and the tags make it unique, and [`session_of_identity`] finds user and session by them.
-/// The name only helps people who read Twilio's console: of it, ASCII letters and digits stay,
-/// everything else becomes one `_` for each run, and the end is cut off where Twilio's limit is. Users
-/// whose names come out alike therefore still have different identities.
+/// without a `tab`, `u42_00c0ffee00c0ffee_jo_example_org`.
+/// The user's number and the tags make the identity unique, and [`session_of_identity`] parses the user and
+/// the session from them. The name only helps people who read Twilio's console: its ASCII letters and digits
+/// are kept, each run of other characters becomes one `_`, and the end is cut at Twilio's limit. Users with
+/// names that map to the same text therefore have different identities.
 pub fn identity_for(
     user: UserId,
     name: &str,
     session: SessionTag,
     tab: Option<TabTag>,
 ) -> ClientIdentity {
-    // As unsigned, so that every number has a form without a sign.
+    // Unsigned, so that every number is written without a sign.
     let mut identity = format!(
         "u{}_{:0width$x}",
         user.0 as u64,
@@ -215,13 +216,13 @@ pub fn identity_for(
         .expect("letters, digits and underscores, cut to Twilio's limit")
 }
 
-/// The user whose browser this is; `None` for an identity that [`identity_for`] did not make.
+/// Returns the user of the browser; `None` for an identity that [`identity_for`] did not make.
 pub fn user_of_identity(identity: &ClientIdentity) -> Option<UserId> {
     session_of_identity(identity).map(|(user, _)| user)
 }
 
-/// The user whose browser this is, and the session that it got the identity in; `None` for an
-/// identity that [`identity_for`] did not make.
+/// Returns the user of the browser and the session that the identity was issued in; `None` for an identity
+/// that [`identity_for`] did not make.
 pub fn session_of_identity(identity: &ClientIdentity) -> Option<(UserId, SessionTag)> {
     let user = identity.user()?;
     let tag = identity.as_str().split('_').nth(1)?;
@@ -263,7 +264,7 @@ mod tests {
         mint(&keys(), &grant, now, LIFETIME).unwrap()
     }
 
-    /// Header and payload.
+    /// Returns the decoded header and payload.
     fn parts(token: &AccessToken) -> (Value, Value) {
         let mut parts = token.jwt.split('.').map(|part| {
             let json = BASE64_URL.decode(part).unwrap();

@@ -1,22 +1,22 @@
-//! Whose voices a stream, a transcription or a recording is of. Pure: no I/O.
+//! The tracks of a stream, a transcription or a recording. Pure: no I/O.
 
-/// Whose voices. Twilio has two spellings for them.
+/// A selection of tracks. Twilio spells it in two ways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TrackSelection {
-    /// What Twilio receives from the call's own leg.
+    /// Audio that Twilio receives from the leg.
     Inbound,
-    /// What Twilio sends to it.
+    /// Audio that Twilio sends to the leg.
     Outbound,
-    /// Both parties', each on a track of its own where that is to be had.
+    /// Both directions, on separate tracks where Twilio offers that.
     #[default]
     Both,
 }
 
 impl TrackSelection {
-    /// All that there are.
+    /// All selections.
     pub(super) const ALL: [Self; 3] = [Self::Inbound, Self::Outbound, Self::Both];
 
-    /// As streams and transcriptions spell it
+    /// Returns the spelling for streams and transcriptions
     /// (<https://www.twilio.com/docs/voice/twiml/stream#attributes-track>).
     pub(super) fn stream_value(self) -> &'static str {
         match self {
@@ -26,7 +26,7 @@ impl TrackSelection {
         }
     }
 
-    /// As recordings spell it (<https://www.twilio.com/docs/voice/api/recording>).
+    /// Returns the spelling for recordings (<https://www.twilio.com/docs/voice/api/recording>).
     pub(super) fn recording_value(self) -> &'static str {
         match self {
             Self::Inbound => "inbound",

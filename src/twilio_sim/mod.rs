@@ -1,10 +1,10 @@
-//! Stands in for Twilio: plays a recorded call, or a captured session, to a server's Media Streams
-//! socket. What `demo`, `replay`, the benches, simulated calls and whole-server tests speak through.
-//! For a server with an account there is a whole call around it: the [`webhooks`].
+//! Simulates Twilio: plays a recorded call, or a captured session, to a server's Media Streams socket. Used
+//! by `demo`, `replay`, the benchmarks, simulated calls and whole-server tests. For a server with an account,
+//! [`webhooks`] simulates the whole call.
 //!
 //! # Captured sessions
 //!
-//! A capture is JSON lines, in order of time; `atMs` counts from the opening of the socket:
+//! A capture is JSON lines in chronological order; `atMs` is the time since the socket was opened:
 //!
 //! ```text
 //! {"atMs":0,"text":"{\"event\":\"connected\",…}"}    a text message
@@ -47,77 +47,67 @@ use crate::twilio::stream::message::MessageBody;
 use crate::twilio::stream::message::StreamMessage;
 use crate::twilio::stream::message::StreamStart;
 
-/// Length of a frame, as Twilio cuts them.
+/// Length of a frame in milliseconds, as Twilio sends it.
 const FRAME_MS: u64 = 20;
 
-/// Samples of a frame.
 const FRAME_SAMPLES: usize = (LINE_HZ as u64 * FRAME_MS / 1_000) as usize;
 
-/// μ-law of silence, which ends a last frame, or a track that is shorter than the other.
+/// A μ-law sample of silence: fills the last frame, and the shorter of two tracks.
 const SILENCE: u8 = 0xff;
 
-/// Longest time that a server may leave its socket unread. A server that holds back a call played
-/// faster than real time does so for less. Hit: [`PlaybackError::Stuck`], or at the end of the call the
-/// connection is dropped.
+/// Longest time that a server may leave its socket unread. A server that throttles a call played faster than
+/// real time does so for less. Reached: [`PlaybackError::Stuck`], or at the end of the call the connection is
+/// dropped.
 const UNREAD_MAX: Duration = Duration::from_mins(2);
 
-/// Why a call could not be played.
+/// Error of playing a call.
 #[derive(Debug, thiserror::Error)]
 pub enum PlaybackError {
-    /// The URL is no WebSocket URL.
+    /// The URL is not a WebSocket URL.
     #[error("{url} is not the URL of a WebSocket: {source}")]
     Url {
         /// The URL.
         url: String,
-        /// What is wrong with it.
+        /// The cause.
         source: Box<tungstenite::Error>,
     },
-    /// Nobody answers, or not with a WebSocket.
+    /// The server does not respond, or not as a WebSocket.
     #[error("cannot open a WebSocket to {url}: {source}")]
     Connect {
         /// The URL.
         url: String,
-        /// What happened.
+        /// The cause.
         source: Box<tungstenite::Error>,
     },
-    /// The server hung up before the call was over.
-    #[error("the server closed the socket after {sent} messages, before the call was over")]
+    /// The server closed the socket before the end of the call.
+    #[error("the server closed the socket after {sent} messages, before the end of the call")]
     ClosedEarly {
-        /// Messages that went out.
+        /// Number of messages that were sent.
         sent: u64,
     },
-    /// The server does not read.
+    /// The server does not read the socket.
     #[error("the server has not read its socket for {} s", UNREAD_MAX.as_secs())]
     Stuck,
-    /// A line of a capture is not of the format.
-    #[error("line {line} of the capture is not of the format: {cause}")]
+    /// A line of a capture is malformed.
+    #[error("line {line} of the capture is malformed: {cause}")]
     Capture {
-        /// The line, from 1.
+        /// The line's number, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The problem.
         cause: String,
     },
 }
 
-/// A recorded call: one or two parties, μ-law at 8 kHz, from one beginning.
+/// A recorded call: one or two tracks, μ-law at 8 kHz, with a common start.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RecordedCall {
-    /// What Twilio receives from the leg that starts the stream. Empty: no such track.
+    /// Audio that Twilio receives from the leg that starts the stream. Empty: no such track.
     pub inbound: Vec<u8>,
-    /// What Twilio sends to that leg. Empty: no such track.
+    /// Audio that Twilio sends to that leg. Empty: no such track.
     pub outbound: Vec<u8>,
 }
 
 impl RecordedCall {
-    /// A call of linear samples at 8 kHz.
-    pub fn from_samples(inbound: &[i16], outbound: &[i16]) -> Self {
-        let encode = |samples: &[i16]| samples.iter().map(|&s| mulaw::encode(s)).collect();
-        Self {
-            inbound: encode(inbound),
-            outbound: encode(outbound),
-        }
-    }
-
     /// Reads the first channel of each of two recordings.
     pub fn read_tracks(inbound: &Path, outbound: &Path) -> Result<Self, RecordingError> {
         let channel = |path| -> Result<Vec<u8>, RecordingError> {
@@ -133,7 +123,7 @@ impl RecordedCall {
         })
     }
 
-    /// Reads one recording: its first channel is the inbound track, its second, if any, the other.
+    /// Reads one recording: the first channel is the inbound track, the second, if any, the outbound track.
     pub fn read_recording(path: &Path) -> Result<Self, RecordingError> {
         let channels = RecordingReader::read_all(path, LINE_HZ)?;
         let mut tracks = channels.iter().map(|channel| encode_mulaw(channel));
@@ -144,7 +134,7 @@ impl RecordedCall {
         })
     }
 
-    /// How long it lasts.
+    /// Returns the duration in seconds.
     pub fn seconds(&self) -> f64 {
         self.inbound.len().max(self.outbound.len()) as f64 / f64::from(LINE_HZ)
     }
@@ -157,47 +147,47 @@ impl RecordedCall {
     }
 }
 
-/// Who signs the upgrade, if anybody does.
+/// Signs the WebSocket upgrade as Twilio does.
 #[derive(Debug, Clone)]
 pub struct RequestSigner {
-    /// The secret that the server knows.
+    /// The key that the server also has.
     pub key: SigningKey,
-    /// The `wss://…` URL that the server believes to have; without it the URL that is called.
+    /// The server's public `wss://…` URL, which is signed; `None`: the URL of the connection.
     pub public_url: Option<String>,
 }
 
-/// How a call is played.
+/// Options of playing a call.
 #[derive(Debug, Clone)]
 pub struct StreamOptions {
-    /// The call leg that the stream claims to be of.
+    /// The leg of the stream.
     pub call_sid: CallSid,
-    /// The stream.
+    /// The stream that the call is played as.
     pub stream_sid: StreamSid,
-    /// The account, `AC…`.
+    /// The account SID, `AC…`.
     pub account_sid: String,
-    /// `<Parameter>`s of the `<Stream>`.
+    /// The `<Parameter>` values of the `<Stream>`.
     pub parameters: BTreeMap<String, String>,
     /// Timestamp of the first frame. In real calls 90 to 160.
     pub first_timestamp_ms: u64,
-    /// Timestamps lie up to this far beside the beat; below 10 in real calls.
+    /// Largest deviation of a timestamp from the 20 ms grid; below 10 in real calls.
     pub jitter_ms_max: u64,
-    /// Chooses the jitter.
+    /// Seed of the jitter.
     pub seed: u64,
-    /// Times real time; infinite, or nothing above zero: as fast as the server reads.
+    /// Speed as a multiple of real time; infinite, or zero or less: as fast as the server reads.
     pub speed: f64,
-    /// Signs the upgrade as Twilio does.
+    /// Signs the upgrade; `None`: unsigned.
     pub signer: Option<RequestSigner>,
 }
 
 impl StreamOptions {
-    /// Real time, unsigned, under names that no call had before.
+    /// Returns options for real time, unsigned, with new SIDs.
     pub fn fresh() -> Self {
         let stream_sid = StreamSid::parse(&format!("MZ{}", fresh_digits()));
         let stream_sid = stream_sid.expect("32 hexadecimal digits");
         Self::new(fresh_call_sid(), stream_sid)
     }
 
-    /// Real time, unsigned, timestamps as in the calls that were seen.
+    /// Returns options for real time, unsigned, with timestamps like those of real calls.
     pub fn new(call_sid: CallSid, stream_sid: StreamSid) -> Self {
         Self {
             call_sid,
@@ -213,7 +203,7 @@ impl StreamOptions {
     }
 }
 
-/// A name that no call had before.
+/// Returns a new SID.
 fn fresh_call_sid() -> CallSid {
     CallSid::parse(&format!("CA{}", fresh_digits())).expect("32 hexadecimal digits")
 }
@@ -224,53 +214,53 @@ fn fresh_digits() -> String {
     format!("{:032x}", u128::from_be_bytes(bytes))
 }
 
-/// When a call was played.
+/// The timing of a played call.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PlaybackReport {
-    /// When the recording began. Its millisecond `t` was spoken at `started + t / speed`, and left
-    /// with its frame when that was complete, at most 20 ms later.
+    /// The start of the recording. Its millisecond `t` was spoken at `started + t / speed`, and was sent with
+    /// its frame when the frame was complete, at most 20 ms later.
     pub started: Instant,
-    /// Where the recording's beginning is on the call's clock: its first frame's timestamp.
+    /// The start of the recording on the call's clock: the first frame's timestamp.
     pub first_timestamp_ms: u64,
-    /// Times real time.
+    /// Speed as a multiple of real time.
     pub speed: f64,
-    /// Messages that went out.
+    /// Number of messages that were sent.
     pub sent: u64,
-    /// Whether all went out before the server closed the socket.
+    /// Whether all messages were sent before the server closed the socket.
     pub is_whole: bool,
 }
 
 impl PlaybackReport {
-    /// When the recording's millisecond `t_ms` was spoken.
+    /// Returns the time at which the recording's millisecond `t_ms` was spoken.
     pub fn spoken_at(&self, t_ms: u64) -> Instant {
         self.started + scale_time(t_ms, self.speed)
     }
 }
 
-/// One thing that is done to the socket.
+/// A step of a session at the socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SocketStep {
-    /// When, from the opening of the socket.
+    /// Time since the socket was opened.
     pub at_ms: u64,
-    /// What.
+    /// What happens then.
     pub action: SocketAction,
 }
 
-/// What is done to the socket.
+/// An action at the socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SocketAction {
-    /// Send a text message.
+    /// Sends a text message.
     Text(String),
-    /// Send a binary message.
+    /// Sends a binary message.
     Binary(Vec<u8>),
-    /// Close in good order. Nothing after it is done.
+    /// Closes the socket with the closing handshake. The last step.
     Close,
-    /// Be gone. Nothing after it is done.
+    /// Drops the connection. The last step.
     Drop,
 }
 
-/// Plays a call to the Media Streams socket at `url`, `ws://…` or `wss://…`, and waits for its
-/// end.
+/// Plays a call to the Media Streams socket at `url`, `ws://…` or `wss://…`, and waits for the end of the
+/// call.
 pub async fn play_call(
     url: &str,
     call: &RecordedCall,
@@ -285,8 +275,8 @@ pub async fn play_call(
     Ok(played)
 }
 
-/// Replays a captured session to the socket at `url`, each step at its time divided by `speed`.
-/// That the server hangs up on it is no error: [`PlaybackReport::is_whole`] tells.
+/// Replays a captured session to the socket at `url`, each step at its time divided by `speed`. It is not an
+/// error if the server closes the socket: see [`PlaybackReport::is_whole`].
 pub async fn replay_capture(
     url: &str,
     steps: &[SocketStep],
@@ -296,7 +286,7 @@ pub async fn replay_capture(
     send_steps(url, signer, speed, steps.iter().cloned()).await
 }
 
-/// Reads a captured session.
+/// Parses a captured session.
 pub fn parse_capture(text: &str) -> Result<Vec<SocketStep>, PlaybackError> {
     let mut steps: Vec<SocketStep> = Vec::new();
     for (index, line) in text
@@ -332,7 +322,7 @@ pub fn parse_capture(text: &str) -> Result<Vec<SocketStep>, PlaybackError> {
     Ok(steps)
 }
 
-/// The call that a captured session says it is of, if it gets that far.
+/// Returns the call SID in the `start` message of a captured session, if there is one.
 pub fn captured_call_sid(steps: &[SocketStep]) -> Option<CallSid> {
     steps.iter().find_map(|step| {
         let SocketAction::Text(text) = &step.action else {
@@ -358,7 +348,7 @@ struct CaptureLine {
     drop: bool,
 }
 
-/// What Twilio would do in the course of this call.
+/// Returns the steps by which Twilio would send this call.
 pub fn socket_steps<'a>(
     call: &'a RecordedCall,
     options: &'a StreamOptions,
@@ -502,14 +492,14 @@ async fn open_media_socket(
     Ok(socket)
 }
 
-/// Scheme, host and port of a URL: the path of a media socket holds its secret.
+/// Returns the scheme, host and port of a URL: the path of a media socket contains its secret.
 fn strip_url_path(url: &str) -> &str {
     let host_at = url.find("://").map_or(0, |at| at + 3);
     let path_at = url[host_at..].find(['/', '?', '#']);
     path_at.map_or(url, |at| &url[..host_at + at])
 }
 
-/// Waits for `at`, meanwhile answering pings; `false` if the server hung up.
+/// Waits until `at` and answers pings; `false` if the server closed the socket.
 async fn wait_until(socket: &mut MediaSocket, at: Instant) -> bool {
     if at <= clock::now() {
         return true;
@@ -525,10 +515,11 @@ async fn wait_until(socket: &mut MediaSocket, at: Instant) -> bool {
     }
 }
 
-/// Closes in good order, and waits until the server has read all and says so.
+/// Closes the socket with the closing handshake, and waits until the server has read everything and confirms
+/// it.
 async fn close_socket(mut socket: MediaSocket) {
     let handshake = async {
-        // Whatever goes wrong from here on ends in the same: the socket is gone.
+        // An error from here on has the same effect: the socket is closed.
         if socket.close(None).await.is_ok() {
             while let Some(Ok(_)) = socket.next().await {}
         }
@@ -536,7 +527,8 @@ async fn close_socket(mut socket: MediaSocket) {
     let _ = tokio::time::timeout(UNREAD_MAX, handshake).await;
 }
 
-/// `at_ms` of the recording in real time. Computed anew for each step, so that errors never add up.
+/// Converts `at_ms` of the recording to real time. Each step is computed from the start, so that errors do
+/// not accumulate.
 fn scale_time(at_ms: u64, speed: f64) -> Duration {
     Duration::try_from_secs_f64(at_ms as f64 / 1_000.0 / speed).unwrap_or_default()
 }
@@ -549,8 +541,7 @@ fn mulaw_frame(track: &[u8], number: usize) -> Vec<u8> {
     frame
 }
 
-/// The next of a row of numbers that look random (`SplitMix64`,
-/// <https://doi.org/10.1145/2660193.2660195>).
+/// Returns the next pseudorandom number (`SplitMix64`, <https://doi.org/10.1145/2660193.2660195>).
 fn jitter_ms(state: &mut u64, options: &StreamOptions) -> i64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut z = *state;
@@ -600,7 +591,7 @@ mod tests {
         }
     }
 
-    /// Every code in turn; the second track shorter than the first.
+    /// Every μ-law code in turn; the second track is shorter than the first.
     fn call() -> RecordedCall {
         let codes = |skip: usize, length| (0..=255).cycle().skip(skip).take(length).collect();
         RecordedCall {
@@ -609,7 +600,7 @@ mod tests {
         }
     }
 
-    /// What a server heard of one socket.
+    /// The messages that a server received on one socket.
     #[derive(Debug, Default)]
     struct ReceivedMessages {
         signature: Option<String>,
@@ -620,8 +611,8 @@ mod tests {
         last_at: Option<Instant>,
     }
 
-    /// A server that reads up to `messages_max` messages of one socket into a session; its URL, and
-    /// where what it heard comes out.
+    /// Starts a server that passes up to `messages_max` messages of one socket to a session; returns its URL
+    /// and the receiver of its output.
     async fn server(
         tasks: &Tasks,
         messages_max: usize,
@@ -919,7 +910,7 @@ mod tests {
     fn recordings_become_tracks_to_the_code() {
         let folder = tempfile::tempdir().unwrap();
         let (a, b) = (folder.path().join("a.wav"), folder.path().join("b.wav"));
-        // 0x7f, the other zero, comes back as 0xff.
+        // 0x7f, the other zero, is decoded and encoded to 0xff.
         let codes: Vec<u8> = (0..=255).filter(|&code| code != 0x7f).collect();
         std::fs::write(&a, crate::audio::recording::wav_from_mulaw(&codes).unwrap()).unwrap();
         std::fs::write(

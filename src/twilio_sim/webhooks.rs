@@ -1,5 +1,5 @@
-//! The webhook simulator: a whole call as Twilio makes it. It asks the server what to do with the call, does
-//! it, and tells of every step, each request signed.
+//! The webhook simulator: simulates a whole call as Twilio makes it. It requests TwiML from the server,
+//! executes it, and sends all status callbacks; each request is signed.
 //!
 //! ```text
 //!   POST /voice ─► TwiML ─┬─► Stream: started, the media socket, stopped
@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Sources: <https://www.twilio.com/docs/voice/twiml> and
-//! <https://www.twilio.com/docs/usage/webhooks/voice-webhooks>. Whoever is dialled answers at once,
-//! and hangs up when the recording ends.
+//! <https://www.twilio.com/docs/usage/webhooks/voice-webhooks>. The callee answers at once, and hangs up when
+//! the recording ends.
 
 use std::time::Duration;
 
@@ -31,60 +31,62 @@ use crate::twilio::twiml::{
 };
 use crate::twilio::webhook::IDEMPOTENCY_HEADER;
 
-/// Time that Twilio waits for an answer
-/// (<https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides>). Hit:
+/// Time that Twilio waits for a response
+/// (<https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides>). Reached:
 /// [`SimulatorError::Unreachable`].
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(15);
 
-/// Why a call could not be made.
+/// Error of a simulated call.
 #[derive(Debug, thiserror::Error)]
 pub enum SimulatorError {
-    /// Nobody answers, or not in time.
-    #[error("the server does not answer at {0}: {1}")]
+    /// The server does not respond, or not in time.
+    #[error("the server does not respond at {0}: {1}")]
     Unreachable(String, String),
-    /// The server does not take the simulator for Twilio.
+    /// The server does not accept the simulator's signature.
     #[error(
-        "the server refused {0}: it was not signed with its auth token, or for another address \
-         than its PUBLIC_BASE_URL"
+        "the server refused {0}: the request was not signed with its auth token, or the signed \
+         URL does not start with its PUBLIC_BASE_URL"
     )]
     Unauthorized(String),
-    /// An answer that Twilio would raise an alarm at.
-    #[error("the server answered {0} with {1}")]
+    /// A response that Twilio would report as an error.
+    #[error("the server responded to {0} with {1}")]
     Failed(String, StatusCode),
-    /// An answer that Twilio could not follow.
-    #[error("the server answered {0} with what Twilio cannot follow: {1}")]
+    /// A response that is not valid TwiML.
+    #[error("the server responded to {0} with invalid TwiML: {1}")]
     Twiml(String, TwimlError),
-    /// The call is not put through; the caller hears why.
-    #[error("the call is not put through. The caller hears: {0}")]
+    /// The server rejects the call; the text is the announcement to the caller.
+    #[error("the server rejects the call, with the announcement: {0}")]
     Refused(String),
-    /// The call is put through, and nobody listens to it.
-    #[error("the call is put through without a media stream: TRANSCRIPTION_SOURCE is not whisper")]
+    /// The server connects the call, but without a media stream.
+    #[error(
+        "the server connects the call without a media stream: TRANSCRIPTION_SOURCE is not whisper"
+    )]
     NoStream,
     /// The stream could not be played.
     #[error(transparent)]
     Play(#[from] PlaybackError),
 }
 
-/// What is said on the line.
+/// The audio of a simulated call.
 #[derive(Debug, Clone, Copy)]
 pub enum CallSource<'a> {
     /// A recorded call.
     Recorded(&'a RecordedCall),
-    /// A captured session, to the letter: it is of [`StreamOptions::call_sid`] and of the server's account
-    /// only if it says so.
+    /// A captured session, byte for byte: its SIDs match [`StreamOptions::call_sid`] and the server's account
+    /// only if they were captured so.
     Captured(&'a [SocketStep]),
 }
 
-/// Who calls whom: telephone numbers, or `client:…` for a browser. No `Debug`.
+/// The parties of a call: telephone numbers, or `client:…` for a browser. No `Debug`.
 #[derive(Clone)]
 pub struct CallParties {
-    /// Who calls.
+    /// The caller.
     pub from: String,
-    /// Who is called; from a browser, what its page asks for.
+    /// The callee; for a call by a browser, the text that the page sends.
     pub to: String,
 }
 
-/// Stands in for Twilio before one server.
+/// Simulates Twilio for one server.
 #[derive(Debug, Clone)]
 pub struct WebhookSimulator {
     http: Client,
@@ -94,10 +96,10 @@ pub struct WebhookSimulator {
     server_url: PublicUrl,
 }
 
-/// One of a call's two legs, as its callbacks name it.
+/// One of a call's two legs, as callbacks describe it.
 struct CallLeg<'a> {
     sid: &'a CallSid,
-    /// None: it is the parent.
+    /// `None`: this is the parent.
     parent: Option<&'a CallSid>,
     from: &'a str,
     to: &'a str,
@@ -106,8 +108,8 @@ struct CallLeg<'a> {
 type FormPairs = Vec<(String, String)>;
 
 impl WebhookSimulator {
-    /// A simulator that signs with `key` for the account. The server knows itself as `public_url`, which
-    /// is what is signed, and is reached at `server_url`, whatever it names.
+    /// Creates a simulator that signs with `key` for the account. Requests are signed for the server's URL
+    /// `public_url`, and sent to `server_url`.
     pub fn new(
         key: SigningKey,
         account_sid: AccountSid,
@@ -130,8 +132,8 @@ impl WebhookSimulator {
         })
     }
 
-    /// Makes a call, from its first ringing to the last callback. Signer, account and parameters of
-    /// `options` are the simulator's to fill in.
+    /// Simulates a call from the first ringing to the last callback. The simulator sets the signer, the
+    /// account and the parameters of `options`.
     pub async fn place_call(
         &self,
         parties: &CallParties,
@@ -146,7 +148,7 @@ impl WebhookSimulator {
         };
         let mut form = self.leg_form(&parent, "ringing");
         if parties.from.starts_with("client:") {
-            // What the page asks for is no number that was called.
+            // The text that the page sends is not a called number.
             push_fields(&mut form, [("Called", "")]);
         }
         let (stream, dial) = self.request_twiml(form).await?;
@@ -176,7 +178,7 @@ impl WebhookSimulator {
         Ok(played)
     }
 
-    /// What the server wants done with the call.
+    /// Requests TwiML for the call; returns its `<Stream>` and its `<Dial>`.
     async fn request_twiml(&self, form: FormPairs) -> Result<(StreamNoun, Dial), SimulatorError> {
         let url = self.public_url.https_url("/voice");
         let document = self.post(&url, form).await?;
@@ -188,7 +190,7 @@ impl WebhookSimulator {
                 TwimlVerb::Say(say) => said.push(say.text.as_str()),
                 TwimlVerb::StartStream(it) => stream = stream.or_else(|| Some(it.clone())),
                 TwimlVerb::Dial(it) => dial = Some(it.clone()),
-                TwimlVerb::Reject(_) => said.push("that the line is engaged"),
+                TwimlVerb::Reject(_) => said.push("that the line is busy"),
                 TwimlVerb::Pause(_)
                 | TwimlVerb::StopStream(_)
                 | TwimlVerb::StartTranscription(_)
@@ -200,7 +202,7 @@ impl WebhookSimulator {
         Ok((stream.ok_or(SimulatorError::NoStream)?, dial))
     }
 
-    /// Opens the media socket, and plays to its end.
+    /// Connects to the media socket, and plays the stream to its end.
     async fn play_stream(
         &self,
         stream: &StreamNoun,
@@ -230,7 +232,7 @@ impl WebhookSimulator {
         }
     }
 
-    /// The dialled end is called, and answers.
+    /// Calls the callee, who answers.
     async fn dial_child(&self, dial: &Dial, child: &CallLeg<'_>) -> Result<(), SimulatorError> {
         let noun = dial.nouns.first();
         for (sequence, progress) in (0..).zip(CallProgress::ALL) {
@@ -241,7 +243,7 @@ impl WebhookSimulator {
                 && let Some(DialNoun::Number { announcement, .. }) = noun
                 && let Some(url) = announcement
             {
-                // Said to whoever picks up, before the parties are connected.
+                // Requested when the callee answers, before the parties are connected.
                 self.post(url, self.leg_form(child, "in-progress")).await?;
             }
             let status = noun.and_then(status_callback_of);
@@ -251,7 +253,7 @@ impl WebhookSimulator {
         Ok(())
     }
 
-    /// The dialled end hangs up; then the call is over.
+    /// Ends the child leg, then the call.
     async fn hang_up(
         &self,
         dial: &Dial,
@@ -281,7 +283,7 @@ impl WebhookSimulator {
             let next = twiml::parse(&document);
             next.map_err(|error| SimulatorError::Twiml(action.clone(), error))?;
         }
-        // Where the TwiML application has its status callback: `callburner setup` makes it so.
+        // The status callback of the TwiML application, as `callburner setup` configures it.
         let status = StatusCallback {
             url: self.public_url.https_url("/api/calls/status"),
             events: vec![],
@@ -290,7 +292,7 @@ impl WebhookSimulator {
             .await
     }
 
-    /// Tells of a leg's step, if anybody wants to know of it.
+    /// Sends a leg's status callback, if one is configured for this event.
     async fn post_call_status(
         &self,
         status: Option<&StatusCallback>,
@@ -337,7 +339,7 @@ impl WebhookSimulator {
         self.post(&status.url, form).await.map(|_| ())
     }
 
-    /// Tells of the stream, if anybody wants to know.
+    /// Sends the stream's status callback, if one is configured.
     async fn post_stream_status(
         &self,
         stream: &StreamNoun,
@@ -364,7 +366,7 @@ impl WebhookSimulator {
         self.post(url, form).await.map(|_| ())
     }
 
-    /// What every webhook of a leg says.
+    /// Returns the fields that every webhook of a leg has.
     fn leg_form(&self, leg: &CallLeg<'_>, status: &str) -> FormPairs {
         let mut form = FormPairs::new();
         let direction = if leg.parent.is_some() {
@@ -390,9 +392,9 @@ impl WebhookSimulator {
         form
     }
 
-    /// Posts a form to a URL that the server named; the body of the answer.
+    /// Posts a form to a URL from the server's TwiML; returns the body of the response.
     async fn post(&self, url: &str, form: FormPairs) -> Result<String, SimulatorError> {
-        // What follows is for Twilio alone: how often to ask again.
+        // The fragment is for Twilio only: the number of retries.
         let url = url.split('#').next().unwrap_or_default();
         let signature = signature::sign(&self.key, url, &form);
         let body = form_urlencoded::Serializer::new(String::new())
@@ -434,7 +436,7 @@ impl WebhookSimulator {
         document.map_err(|_| SimulatorError::Twiml(url, TwimlError::Document))
     }
 
-    /// Where a URL that the server named is reached.
+    /// Returns the URL at which a URL from the server's TwiML can be reached.
     fn reachable_url(&self, url: &str) -> String {
         if let Some(path) = url.strip_prefix(&self.public_url.https_url("/")) {
             return self.server_url.https_url(path);
@@ -446,7 +448,7 @@ impl WebhookSimulator {
     }
 }
 
-/// Who calls whom on the dialled leg.
+/// Returns the caller and the callee of the dialled leg.
 fn child_addresses(dial: &Dial, parties: &CallParties) -> (String, String) {
     let from = dial
         .caller_id
@@ -471,7 +473,7 @@ fn push_fields<'a>(form: &mut FormPairs, fields: impl IntoIterator<Item = (&'a s
     form.extend(fields.map(|(name, value)| (name.to_owned(), value.to_owned())));
 }
 
-/// The last cause of an error: what the system says.
+/// Returns the innermost cause of an error: the system's message.
 fn root_cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(deeper) = cause.source() {

@@ -1,4 +1,4 @@
-//! Somebody sets this machine's clock in the middle of calls: nothing of a call goes by the date.
+//! This machine's clock is set during calls: calls do not depend on the date.
 
 use std::process::Command;
 
@@ -16,7 +16,7 @@ use crate::transcript::EndReason;
 
 const HOUR_SECONDS: i64 = 3_600;
 
-/// Says that this process's clock may be set.
+/// The environment variable that allows a test to set this process's clock.
 const ALONE: &str = "CALLBURNER_TEST_CLOCK";
 
 #[test]
@@ -46,8 +46,8 @@ fn a_clock_that_is_set_moves_no_word_and_hides_no_browser() {
     assert!(said.contains("1 passed"), "it did not run: {said}");
 }
 
-/// Two hours ahead in the middle of a call, then two behind: streams that follow each other within
-/// seconds are laid out so, and a browser that is there is called.
+/// Two hours ahead during a call, then two behind: consecutive streams keep their distance of some seconds,
+/// and a connected browser still rings.
 async fn calls_go_on() {
     let account = TestAccount::open().await;
     let (alice, twiml) = account.alice_calls().await;
@@ -72,7 +72,7 @@ async fn calls_go_on() {
     let starts: Vec<u64> = over.segments.iter().map(|s| s.start_ms).collect();
     assert_eq!(starts.len(), 3, "{starts:?}");
     assert!(starts.is_sorted() && starts[2] < 60_000, "{starts:?}");
-    // What Twilio tells has Twilio's times.
+    // Times in Twilio's callbacks are Twilio's.
     let child = CallbackLeg::child(4, 1, THEIRS, THEIRS);
     let at = ("Timestamp", "Sun, 22 Nov 2026 10:00:09 +0000");
     let more = [("SequenceNumber", "2"), at];
@@ -88,8 +88,8 @@ async fn calls_go_on() {
     clock::test_offset::set(0);
 }
 
-/// A session of which it seems that it was left long ago is over; one signs in again, also when the
-/// clock is right again.
+/// A session that appears to be idle for too long ends; signing in works, also after the clock is correct
+/// again.
 async fn sessions_go_by_the_date() {
     let account = TestAccount::open().await;
     let app = &account.app;
@@ -100,7 +100,7 @@ async fn sessions_go_by_the_date() {
         let session = cookie(&begun);
         assert_eq!(app.signed_in_name(&session).await.as_deref(), Some("ada"));
         clock::test_offset::set(days * 24 * HOUR_SECONDS);
-        // Set backwards, it makes a session last longer by that.
+        // A clock that is set back prolongs a session by the same time.
         let who = app.signed_in_name(&session).await;
         assert_eq!(who.is_some(), lasts, "{days} days");
     }

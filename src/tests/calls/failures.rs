@@ -1,4 +1,4 @@
-//! What fails around a call while it goes on: the database, the disk, Twilio's API, a recogniser.
+//! Failures around a call in progress: the database, the disk, Twilio's API, a recognizer.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -27,18 +27,18 @@ use crate::transcript::EndReason;
 use crate::twilio::api::retry::RetryPolicy;
 use crate::twilio::api::{TwilioClient, TwilioClientConfig};
 
-/// An utterance, and the silence that ends it.
+/// Returns an utterance, and the silence that ends it.
 fn utterance() -> Vec<u8> {
     [&speech()[..], &[0xff; 16_000]].concat()
 }
 
-/// Whether a call could be taken now, and why not.
+/// Returns the status of `/readyz`, and its reasons.
 async fn ready(account: &TestAccount) -> (u16, String) {
     let answer = account.app.server.get("/readyz", "").await;
     (answer.status, answer.json()["reasons"].to_string())
 }
 
-/// A figure of the operator's.
+/// Returns the value of a metric.
 async fn told(account: &TestAccount, admin: &str, name: &str) -> Option<f64> {
     let answer = account.page("GET", "/metrics", admin, &Value::Null).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
@@ -119,12 +119,12 @@ async fn a_server_that_stops_without_a_database_says_that_words_are_lost() {
     app.stop().await;
     let said = log.text();
     assert!(
-        said.contains("the last words of this call are lost"),
+        said.contains("the end of this call's transcript is lost"),
         "{said}"
     );
 }
 
-/// A server that keeps calls' audio, its folder, and an admin.
+/// A server with an audio archive, its folder, and an admin.
 async fn open_with_archive() -> (TestAccount, AudioArchive, TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     let audio_archive = AudioArchive::open(folder.path()).unwrap();
@@ -184,7 +184,7 @@ async fn on_a_full_disk_a_call_goes_on_and_its_words_wait_for_room() {
         .await;
     assert_eq!(texts(&kept).len(), 2);
     assert!(audio_archive.read(&call(1)).unwrap().unwrap().bytes >= sound);
-    // The next call's audio is kept again.
+    // The next call is archived again.
     let identity = account.identity(&alice).await;
     let twiml = account.dial(3, &identity, THEIRS).await;
     let mut stream = account.stream(&twiml, 3, 3).await;
@@ -207,7 +207,7 @@ async fn while_the_disk_hangs_words_go_on_and_sound_waits_in_memory() {
         audio_archive.read(&call(1)).unwrap().is_some()
     })
     .await;
-    // A pipe that is full stands in for a disk that does not answer.
+    // A full pipe simulates a disk that does not respond.
     let (mut disk, mut pipe) = std::io::pipe().unwrap();
     pipe.write_all(&vec![0; 65_536]).unwrap();
     audio_archive.replace_file(&call(1), File::from(OwnedFd::from(pipe)));
@@ -217,13 +217,13 @@ async fn while_the_disk_hangs_words_go_on_and_sound_waits_in_memory() {
     }
     let kept = async || texts(&account.read(1, &alice).await).len() == 4;
     eventually("every word in the database", kept).await;
-    // Nothing that asks for sound waits for it, either.
+    // Requests for audio do not wait for it either.
     let path = format!("/api/calls/{}/audio", call(1).as_str());
     let sound = account.page("HEAD", &path, &alice, &Value::Null).await;
     assert_eq!(sound.status, 200);
     assert_eq!(audio_archive.health().lost_ms, 0);
 
-    // It moves again.
+    // The disk responds again.
     let reader = std::thread::spawn(move || {
         let mut written = Vec::new();
         disk.read_to_end(&mut written).map(|_| written)
@@ -242,7 +242,7 @@ async fn while_the_disk_hangs_words_go_on_and_sound_waits_in_memory() {
     );
 }
 
-/// A client of Twilio's, at whose address nobody listens.
+/// A client for Twilio's API at an address without a listener.
 fn nowhere(twilio: &FakeTwilio) -> TwilioClient {
     TwilioClient::new(TwilioClientConfig {
         base_url: "http://127.0.0.1:1".to_owned(),
@@ -267,7 +267,7 @@ async fn while_twilios_api_is_down_calls_and_words_go_on_and_the_page_is_told() 
     assert_eq!(account.read(1, &alice).await["recording"], Value::Null);
     stream.send_audio(&utterance()).await;
     page.until(&call(1), |page| page.segments.len() == 1).await;
-    // Its stream breaks off, and no other can be asked for: the words until then are there.
+    // The stream breaks, and no other can be requested: the transcript until then is kept.
     stream.reset();
     page.until(&call(1), |page| page.ended == Some(EndReason::Dropped))
         .await;
@@ -311,7 +311,7 @@ async fn a_twilio_that_is_slow_or_busy_costs_what_was_asked_and_nothing_else() {
         "it was not let alone"
     );
 
-    // It does what it is asked, and never says so: it is looked for, in vain.
+    // Twilio processes the request but never responds, so the recording is looked up, without success.
     for _ in 0..8 {
         account.twilio.inject_fault_next(ApiFault::Stall);
     }
@@ -330,7 +330,7 @@ async fn a_twilio_that_is_slow_or_busy_costs_what_was_asked_and_nothing_else() {
     assert_eq!(texts(&kept), ["one two three"]);
 }
 
-/// Panics at its first final.
+/// A recognizer that panics at its first final.
 struct PanickingRecognizer {
     inner: ScriptedRecognizer,
     has_panicked: bool,

@@ -1,4 +1,4 @@
-//! A number calls the browsers.
+//! Incoming calls.
 
 use std::time::Duration;
 
@@ -47,7 +47,8 @@ async fn a_call_rings_the_browsers_that_are_ready_and_belongs_to_whoever_answers
         let hidden = account.page("GET", &path, cookie, &Value::Null).await;
         assert_refused(&hidden, 404, "no_such_call");
     }
-    // Alice's page asks as it answers, by the leg that rang it; Twilio tells a moment later.
+    // Alice's page claims the call as it answers, by the leg that rang it; Twilio's callback arrives a moment
+    // later.
     let known = json!({ "sid": call(2).as_str(), "direction": "incoming" });
     let asked = account.page("POST", "/api/calls", &alice, &known);
     let told = async {
@@ -87,7 +88,7 @@ async fn a_call_rings_the_browsers_that_are_ready_and_belongs_to_whoever_answers
     assert_eq!(kept["segments"][0]["speaker"], "customer");
 }
 
-/// Which of these browsers the `n`th call rings.
+/// Returns which of these browsers the `n`th call rings.
 async fn ringing_browsers(account: &TestAccount, n: u32, browsers: &[&String]) -> Vec<bool> {
     let twiml = account.ring(n).await;
     let is_rung = |identity: &&String| twiml.contains(identity.as_str());
@@ -121,7 +122,7 @@ async fn a_browser_whose_session_ends_anywhere_rings_no_more() {
     let rung = ringing_browsers(&account, 2, &browsers).await;
     assert_eq!(rung, [true, false, true, true], "one session was ended");
 
-    // With one's own new password the browser that gives it goes on, and no other.
+    // After a user's own change of password, only the browser that made it remains signed in.
     let edit = json!({ "password": "better horse", "oldPassword": PASSWORD });
     let me = format!("/api/users/{}", ada.id.0);
     let changed = app.page("PATCH", &me, &here, &edit).await;
@@ -154,12 +155,12 @@ async fn a_browser_whose_session_ended_behind_the_servers_back_neither_rings_nor
     assert!(account.dial(2, &to_alice, THEIRS).await.contains("<Dial"));
     account.post_dial_ended(2, None, "no-answer").await;
     let (user, _) = store.credentials("alice").await.unwrap().unwrap();
-    // As `callburner user passwd` does, in a process of its own.
+    // Like `callburner user passwd`, in its own process.
     store.close_sessions(user.id).await.unwrap();
     let rung = ringing_browsers(&account, 3, &[&to_alice, &to_bob]).await;
     assert_eq!(rung, [false, true]);
     refused_aloud(&account, 4, &to_alice).await;
-    // With every further browser of hers it is the same, and bob is still rung.
+    // The same happens with each further browser of alice's, and bob is still rung.
     let again = open_new_session(&account, "alice").await;
     for tab in ["a", "b", "c", "d"] {
         account.go_online(&again, tab).await;
@@ -170,14 +171,14 @@ async fn a_browser_whose_session_ended_behind_the_servers_back_neither_rings_nor
     assert!(twiml.contains(&to_bob), "{twiml}");
 }
 
-/// The cookie of a user who is there already.
+/// Opens a new session of an existing user; returns the cookie.
 async fn open_new_session(account: &TestAccount, name: &str) -> String {
     let store = &account.app.store;
     let (user, _) = store.credentials(name).await.unwrap().unwrap();
     account.app.session_of(&user, clock::utc_now()).await
 }
 
-/// The `n`th call, which a browser makes, is not put through, because nobody is signed in there.
+/// Asserts that the `n`th call, by a browser without a session, is refused with an announcement.
 async fn refused_aloud(account: &TestAccount, n: u32, identity: &str) {
     let twiml = account.dial(n, identity, THEIRS).await;
     assert!(
@@ -199,7 +200,8 @@ async fn a_pass_ends_with_its_session_and_goes_on_when_the_session_is_renewed() 
     ];
     let [first, other] = [account.online(&here).await, account.online(&there).await];
     assert_ne!(first, other, "two sessions are two telephones");
-    // With one's own new password the browser that gives it goes on, under its name.
+    // After a user's own change of password, the browser that made it remains signed in, under the same
+    // identity.
     let edit = json!({ "password": "better horse", "oldPassword": PASSWORD });
     let me = format!("/api/users/{}", ada.id.0);
     let changed = app.page("PATCH", &me, &here, &edit).await;
@@ -215,9 +217,9 @@ async fn a_pass_ends_with_its_session_and_goes_on_when_the_session_is_renewed() 
     assert_eq!(out.status, 204, "{}", out.body);
     refused_aloud(&account, 3, &first).await;
     assert_eq!(ringing_browsers(&account, 4, &[&first]).await, [false]);
-    // The call that goes on is not cut.
+    // The call in progress is not cut off.
     assert!(account.twilio.changes().is_empty());
-    // To sign in again, in the same tab, brings no earlier pass back.
+    // Signing in again in the same tab does not make an earlier access token valid again.
     let again = open_new_session(&account, "ada").await;
     assert_ne!(account.online(&again).await, first);
     refused_aloud(&account, 5, &first).await;
@@ -255,7 +257,7 @@ async fn whom_this_server_signed_out_or_removed_stays_so_while_the_database_is_g
         let twiml = account.dial(n, identity, THEIRS).await;
         assert!(twiml.contains("not signed in any more"), "{twiml}");
     }
-    // Whoever may call still does.
+    // Users with the permission can still call.
     assert!(account.dial(4, &by_carol, THEIRS).await.contains("<Dial"));
 }
 
@@ -323,7 +325,7 @@ async fn to_ask_for_passes_rings_nobody_and_no_user_is_rung_more_than_three_time
     for hog in &hogs[7..] {
         assert!(twiml.contains(hog), "the latest: {twiml}");
     }
-    // A strange page cannot say so for her.
+    // A page of another origin cannot register eve's browser.
     let said = json!({ "id": uuid(), "expiresAt": "2100-01-01T00:00:00Z" });
     let strange = format!(
         "Origin: https://evil.example\r\nContent-Type: application/json\r\nCookie: {eve}\r\n"
@@ -338,7 +340,7 @@ async fn a_page_that_goes_offline_takes_its_own_registration_back_and_no_other()
     let account = TestAccount::open().await;
     let alice = account.app.session("alice", Role::User).await;
     let bob = account.app.session("bob", Role::User).await;
-    // A tab that was duplicated has taken its name along.
+    // A duplicated tab has the same tab name.
     let (identity, first) = account.go_online(&alice, "tab").await;
     let (same, second) = account.go_online(&alice, "tab").await;
     assert_eq!(identity, same);
@@ -414,7 +416,7 @@ async fn a_registration_lasts_no_longer_than_its_pass() {
         .page("POST", "/api/registrations", &alice, &said)
         .await;
     assert_eq!(answer.status, 422, "{}", answer.body);
-    // A page that promises too much is believed for an hour.
+    // The expiry of a registration is limited to an hour.
     let said = json!({ "id": uuid(), "expiresAt": "2100-01-01T00:00:00Z" });
     let answer = account
         .page("POST", "/api/registrations", &alice, &said)
@@ -449,7 +451,7 @@ async fn a_page_hears_the_call_by_the_leg_that_rang_it() {
     let parent = ServerFrame::Leg { parent: call(1) };
     page.subscribe(&call(2)).await;
     assert_eq!(page.next_frame().await, parent);
-    // To leave by either name is to leave.
+    // Unsubscribing by either SID has the same effect.
     let mut gone = account.app.listen(&alice).await.ok().unwrap();
     gone.subscribe(&call(2)).await;
     assert_eq!(gone.next_frame().await, parent);
@@ -487,7 +489,7 @@ async fn an_incoming_call_belongs_to_whoever_twilio_says_answered_and_to_nobody_
         let known = json!({ "sid": call(n).as_str(), "direction": "incoming" });
         account.page("POST", "/api/calls", cookie, &known).await
     };
-    // It rings at bob's and eve's, and is nobody's, however often eve says that it is hers.
+    // The call rings at bob's and eve's, and has no owner, even if eve claims it.
     let (early, stranger) = tokio::join!(claim(1, &eve), claim(1, &mallory));
     assert_refused(&early, 409, "not_answered_yet");
     assert_refused(&stranger, 404, "no_such_call");
@@ -503,7 +505,7 @@ async fn an_incoming_call_belongs_to_whoever_twilio_says_answered_and_to_nobody_
     ears.subscribe(&call(1)).await;
     assert_eq!(ears.next_error().await, "no_such_call");
 
-    // Twilio's callbacks come in whatever order: the last of the answered leg comes first.
+    // Twilio's callbacks arrive in any order: here the last of the answered leg arrives first.
     let answered = CallbackLeg::child(2, 1, THEIRS, &format!("client:{to_bob}"));
     account
         .post_call_status(&answered, "completed", &[("SequenceNumber", "3")])
@@ -524,7 +526,7 @@ async fn an_incoming_call_belongs_to_whoever_twilio_says_answered_and_to_nobody_
         let refused = account.command(1, command, &eve).await;
         assert_refused(&refused, 404, "no_such_call");
     }
-    // After its end, too.
+    // Also after its end.
     account
         .post_call_status(&CallbackLeg::parent(1, THEIRS, OURS), "completed", &[])
         .await;
@@ -563,7 +565,7 @@ async fn calls_of_a_removed_user_and_calls_that_never_were_are_nobodys_to_take()
         .page("DELETE", "/api/users/1", &admin, &Value::Null)
         .await;
     assert_eq!(removed.status, 204, "{}", removed.body);
-    // Late news of the call do not give it to anybody either.
+    // Late callbacks of the call do not give it an owner either.
     account
         .post_call_status(&answered, "completed", &[("SequenceNumber", "3")])
         .await;
@@ -603,7 +605,7 @@ async fn a_user_asks_for_so_many_changes_in_a_row_and_no_more() {
         404,
         "no_such_call",
     );
-    // She still reads, and signs out.
+    // eve can still read and sign out.
     let list = account.page("GET", "/api/calls", &eve, &Value::Null).await;
     assert_eq!(list.status, 200, "{}", list.body);
     let out = account
@@ -617,7 +619,7 @@ async fn no_call_rings_a_browser_that_went_offline_or_signed_out() {
     let account = TestAccount::open().await;
     let alice = account.app.session("alice", Role::User).await;
     let bob = account.app.session("bob", Role::User).await;
-    // Two tabs of hers share a session, and are two telephones.
+    // Two of alice's tabs share a session, and are two telephones.
     let (first, registration) = account.go_online(&alice, "first").await;
     let second = account.go_online(&alice, "second").await.0;
     let to_bob = account.go_online(&bob, "first").await.0;
@@ -634,7 +636,7 @@ async fn no_call_rings_a_browser_that_went_offline_or_signed_out() {
         ringing_browsers(&account, 2, &identities).await,
         [false, true, true]
     );
-    // Back online, under the same name.
+    // Online again, with the same identity.
     assert_eq!(account.go_online(&alice, "first").await.0, first);
     assert_eq!(
         ringing_browsers(&account, 3, &identities).await,
@@ -666,7 +668,7 @@ async fn the_caller_is_told_when_nobody_is_there() {
         );
         assert_eq!(kept["transcript"], "off");
     }
-    // Those calls took nobody's place.
+    // These calls did not count against the limit.
     let alice = account.app.session("alice", Role::User).await;
     account.online(&alice).await;
     assert!(account.ring(3).await.contains("<Dial"));

@@ -1,5 +1,5 @@
-//! Stories of whole calls: a real server with an account, a database on disk, browsers that have
-//! signed in, and Twilio on the other side: its webhooks, its REST API and its media sockets.
+//! Whole calls: a real server with an account, a database on disk, signed-in browsers, and a simulated
+//! Twilio: its webhooks, its REST API and its media sockets.
 
 mod clock;
 mod failures;
@@ -35,14 +35,14 @@ use crate::twilio::token::TokenKeys;
 use crate::twilio::twiml::StreamNoun;
 use crate::twilio::twiml::started_streams;
 
-/// Where Twilio and browsers reach the server.
+/// The public URL of the server.
 pub(crate) const BASE: &str = "https://calls.example.org";
 /// The server's own number.
 pub(crate) const OURS: &str = "+14155550100";
-/// The other party's.
+/// The other party's number.
 pub(crate) const THEIRS: &str = "+14155550123";
 
-/// The doors of a server with an account.
+/// The endpoint of a server with an account.
 pub(crate) fn endpoint() -> EndpointConfig {
     EndpointConfig {
         public_base_url: Some(BASE.parse().unwrap()),
@@ -53,7 +53,7 @@ pub(crate) fn endpoint() -> EndpointConfig {
     }
 }
 
-/// What a server with an account has besides.
+/// Adds the rest of a server with an account.
 pub(crate) fn with_twilio_account(
     server_config: &mut ServerConfig,
     twilio_client: Option<TwilioClient>,
@@ -74,7 +74,7 @@ pub(crate) fn with_twilio_account(
     });
 }
 
-/// A server with an account, and its Twilio.
+/// A server with an account, and its [`FakeTwilio`]. Its variables are called `account`.
 pub(crate) struct TestAccount {
     pub(crate) app: TestServer,
     pub(crate) twilio: FakeTwilio,
@@ -86,13 +86,13 @@ impl TestAccount {
         Self::open_with(|_| {}).await
     }
 
-    /// `change` sees what the server is made of.
+    /// `change` edits the configuration before the server starts.
     pub(crate) async fn open_with(change: impl FnOnce(&mut ServerConfig)) -> Self {
         let retry_policy = FakeTwilio::retry_policy();
         Self::open_with_retry_policy(retry_policy, change).await
     }
 
-    /// A server that waits for Twilio as long as is said.
+    /// Like [`Self::open_with`], with another retry policy for requests to Twilio.
     async fn open_with_retry_policy(
         retry_policy: RetryPolicy,
         change: impl FnOnce(&mut ServerConfig),
@@ -110,22 +110,22 @@ impl TestAccount {
         }
     }
 
-    /// A webhook, signed.
+    /// Posts a signed webhook.
     async fn post(&self, path: &str, form: &[(&str, &str)]) -> HttpResponse {
         let form = [&[("AccountSid", ACCOUNT)], form].concat();
         let callback = self.twilio.callback(&format!("{BASE}{path}"), &form);
         self.twilio.deliver(self.app.server.addr, &callback).await
     }
 
-    /// Fetches a browser's token; what the browser is called.
+    /// Requests an access token; returns the browser's identity.
     pub(crate) async fn identity(&self, cookie: &str) -> String {
         let answer = self.page("GET", "/api/token", cookie, &Value::Null).await;
         let identity = &answer.json()["identity"];
         identity.as_str().expect("an identity").to_owned()
     }
 
-    /// A page goes online: it fetches its browser's token, registers at Twilio, and says so; what the
-    /// browser is called, and the registration.
+    /// Puts a page online: requests an access token, registers at Twilio, and reports it; returns the
+    /// browser's identity and its registration.
     pub(crate) async fn go_online(&self, cookie: &str, tab: &str) -> (String, String) {
         let path = format!("/api/token?browser={tab}");
         let answer = self.page("GET", &path, cookie, &Value::Null).await;
@@ -137,12 +137,12 @@ impl TestAccount {
         (token["identity"].as_str().unwrap().to_owned(), id)
     }
 
-    /// A browser's only page goes online; what the browser is called.
+    /// Puts a browser's only page online; returns its identity.
     pub(crate) async fn online(&self, cookie: &str) -> String {
         self.go_online(cookie, "tab").await.0
     }
 
-    /// A browser calls `to`, as the `n`th call: the TwiML that answers it.
+    /// Lets a browser call `to` as the `n`th call; returns the TwiML.
     pub(crate) async fn dial(&self, n: u32, identity: &str, to: &str) -> String {
         let (sid, from) = (call(n), format!("client:{identity}"));
         let form = [
@@ -158,7 +158,7 @@ impl TestAccount {
         self.twiml("/voice", &form).await
     }
 
-    /// The other party calls us, as the `n`th call: the TwiML that answers it.
+    /// Lets the other party call the server as the `n`th call; returns the TwiML.
     pub(crate) async fn ring(&self, n: u32) -> String {
         let sid = call(n);
         let form = [
@@ -180,7 +180,7 @@ impl TestAccount {
         answer.body
     }
 
-    /// The dialled leg is over: the TwiML that ends the call.
+    /// Reports the end of the dialled leg; returns the TwiML.
     pub(crate) async fn post_dial_ended(&self, n: u32, child: Option<u32>, status: &str) -> String {
         let (sid, child) = (call(n), child.map(call));
         let mut form = vec![("CallSid", sid.as_str()), ("DialCallStatus", status)];
@@ -188,7 +188,7 @@ impl TestAccount {
         self.twiml("/voice/ended", &form).await
     }
 
-    /// A leg's status callback, and what more it says; the status of the answer.
+    /// Posts a leg's status callback with further fields; returns the response's status.
     async fn post_call_status(
         &self,
         leg: &CallbackLeg,
@@ -203,7 +203,7 @@ impl TestAccount {
         self.post("/api/calls/status", &form).await.status
     }
 
-    /// The stream that a document starts, opened and begun as stream `stream` of the `n`th call.
+    /// Opens the stream in a TwiML document and sends `start`, as stream `stream` of the `n`th call.
     pub(crate) async fn stream(&self, twiml: &str, stream: u32, n: u32) -> MediaClient {
         let wanted = stream_of(twiml);
         let mut opened = self.socket(&wanted.url).await.unwrap();
@@ -213,13 +213,13 @@ impl TestAccount {
         opened
     }
 
-    /// A media socket, signed.
+    /// Opens a signed media socket.
     async fn socket(&self, url: &str) -> Result<MediaClient, u16> {
         let key = SigningKey::auth_token(AUTH_TOKEN);
         MediaClient::dial(self.app.server.addr, url, Some(&key)).await
     }
 
-    /// As the page asks.
+    /// Sends a request as the page does.
     pub(crate) async fn page(
         &self,
         method: &str,
@@ -230,7 +230,7 @@ impl TestAccount {
         self.app.page(method, path, cookie, body).await
     }
 
-    /// A call as the page reads it.
+    /// Reads a call as the page does.
     pub(crate) async fn read(&self, n: u32, cookie: &str) -> Value {
         let path = format!("/api/calls/{}", call(n).as_str());
         let answer = self.page("GET", &path, cookie, &Value::Null).await;
@@ -238,13 +238,13 @@ impl TestAccount {
         answer.json()
     }
 
-    /// What the page does to a call, without a body.
+    /// Sends a command for a call, without a body.
     async fn command(&self, n: u32, command: &str, cookie: &str) -> HttpResponse {
         let path = format!("/api/calls/{}/{command}", call(n).as_str());
         self.page("POST", &path, cookie, &Value::Null).await
     }
 
-    /// Waits until a call is there for this page; the call.
+    /// Waits until this page sees a call; returns it.
     async fn wait_for_call(&self, n: u32, cookie: &str) -> Value {
         let path = format!("/api/calls/{}", call(n).as_str());
         let look = async || self.page("GET", &path, cookie, &Value::Null).await;
@@ -252,7 +252,7 @@ impl TestAccount {
         look().await.json()
     }
 
-    /// Waits until a field of a call is as wanted; the call.
+    /// Waits until a field of a call has a value; returns the call.
     pub(crate) async fn wait_for_field(
         &self,
         n: u32,
@@ -265,7 +265,7 @@ impl TestAccount {
         self.read(n, cookie).await
     }
 
-    /// A page that listens to the `n`th call.
+    /// Opens a listener of the `n`th call.
     pub(crate) async fn listen(&self, n: u32, cookie: &str) -> LiveClient {
         let mut browser = self.app.listen(cookie).await.ok().unwrap();
         browser.subscribe(&call(n)).await;
@@ -273,7 +273,7 @@ impl TestAccount {
         browser
     }
 
-    /// Alice, who has signed in, calls: her cookie, and the TwiML of the first call.
+    /// Signs Alice in, and lets her call; returns her cookie and the TwiML of the first call.
     async fn alice_calls(&self) -> (String, String) {
         let cookie = self.app.session("alice", Role::User).await;
         let identity = self.identity(&cookie).await;
@@ -283,14 +283,14 @@ impl TestAccount {
     }
 }
 
-/// Another one each time, as a page makes it.
+/// Returns a new UUID, as a page makes it.
 pub(crate) fn uuid() -> String {
     static MADE: AtomicU64 = AtomicU64::new(0);
     let n = MADE.fetch_add(1, Ordering::SeqCst);
     format!("00000000-0000-4000-8000-{n:012}")
 }
 
-/// A leg as its callbacks name it.
+/// A leg in status callbacks.
 struct CallbackLeg {
     n: u32,
     parent: Option<u32>,
@@ -317,7 +317,7 @@ impl CallbackLeg {
     }
 }
 
-/// The one stream of a document.
+/// Returns the only stream of a document.
 fn stream_of(twiml: &str) -> StreamNoun {
     let [stream] = &started_streams(twiml).unwrap()[..] else {
         panic!("{twiml}")
@@ -325,17 +325,17 @@ fn stream_of(twiml: &str) -> StreamNoun {
     stream.clone()
 }
 
-/// Where it goes.
+/// Returns the URL of the only stream of a document.
 pub(crate) fn url_of(twiml: &str) -> String {
     stream_of(twiml).url
 }
 
-/// The call's SID as JSON has it.
+/// Returns a call's SID as JSON.
 fn sid(call: &CallSid) -> Value {
     json!(call.as_str())
 }
 
-/// The texts of a call's segments.
+/// Returns the texts of a call's segments.
 fn texts(call: &Value) -> Vec<&str> {
     let segments = call["segments"].as_array().unwrap().iter();
     segments

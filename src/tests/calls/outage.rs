@@ -1,4 +1,4 @@
-//! The database is held by somebody else: calls go through, and nothing is lost.
+//! Another process locks the database: calls continue, and no data is lost.
 
 use serde_json::json;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -12,7 +12,7 @@ use crate::tests::phone::{eventually, speech};
 use crate::tests::scenarios::{call, doubt, id, segment};
 use crate::transcript::{Direction, EndReason, Event};
 
-/// Another program that writes, and takes its time; until it lets go, the server cannot write.
+/// Another process with a write lock; until it is dropped, the server cannot write.
 struct DatabaseLock(SqliteConnection);
 
 impl DatabaseLock {

@@ -1,4 +1,4 @@
-//! A browser calls a number, from the token to the file that is saved; and calls that may not be.
+//! Outgoing calls, from the access token to the exported file; and refused calls.
 
 use std::time::Duration;
 
@@ -83,7 +83,7 @@ async fn a_call_is_announced_streamed_and_connected() {
     assert!(announced.ends_with("<Response><Say>This call is written down.</Say></Response>"));
 }
 
-/// What the two parties say, one after the other.
+/// The words of the two parties, one after the other.
 const SAID: [&str; 2] = ["one two three", "one two three four"];
 
 #[tokio::test]
@@ -129,7 +129,7 @@ async fn every_word_of_a_call_is_heard_kept_found_and_saved() {
     is_found(&account, &alice, &bob).await;
 }
 
-/// The call as files, for Alice alone.
+/// Checks the call's export files, which only Alice can read.
 async fn is_saved(account: &TestAccount, alice: &str, bob: &str) {
     let path = format!("/api/calls/{}/transcript", call(1).as_str());
     for (ending, kind, part) in [
@@ -172,7 +172,7 @@ async fn is_saved(account: &TestAccount, alice: &str, bob: &str) {
     assert_refused(&unknown, 404, "not_found");
 }
 
-/// The call in lists, for Alice alone.
+/// Checks the call in lists, which only Alice can read.
 async fn is_found(account: &TestAccount, alice: &str, bob: &str) {
     for (query, who, found) in [
         ("q=three", alice, 1),
@@ -191,10 +191,10 @@ async fn is_found(account: &TestAccount, alice: &str, bob: &str) {
     }
 }
 
-/// A leg, its status, and what more a callback says.
+/// A leg, its status, and the further fields of a callback.
 type Told = (CallbackLeg, &'static str, Vec<(&'static str, &'static str)>);
 
-/// What Twilio tells of a call that was answered, in the order in which it happened.
+/// Returns Twilio's callbacks of an answered call, in chronological order.
 fn answered(n: u32) -> Vec<Told> {
     let child = || CallbackLeg::child(n + 100, n, OURS, THEIRS);
     let at = |second| match second {
@@ -273,7 +273,7 @@ async fn in_any_order_and_twice_the_callbacks_end_in_the_same_record() {
         let by_leg = account.page("GET", &leg, &alice, &Value::Null).await.json();
         assert_eq!(by_leg, kept);
     }
-    // Every place is free again.
+    // All places are free again.
     for n in 11..=12 {
         let twiml = account.dial(n, &identity, THEIRS).await;
         assert!(twiml.contains("<Dial"), "{twiml}");
@@ -290,7 +290,7 @@ async fn a_call_that_was_not_answered_says_why_to_the_caller_and_in_its_record()
         (1, Some(101), "busy", "The line is busy.", "sip_486"),
         (2, Some(102), "no-answer", "Nobody answered.", "no_answer"),
         (3, Some(103), "failed", "could not be connected", "failed"),
-        // It came to no leg at all.
+        // No leg was created.
         (4, None, "failed", "could not be connected", "failed"),
     ] {
         account.dial(n, &identity, THEIRS).await;
@@ -305,7 +305,7 @@ async fn a_call_that_was_not_answered_says_why_to_the_caller_and_in_its_record()
             assert_eq!(account.post_call_status(&leg, status, more).await, 204);
         }
         let said = account.post_dial_ended(n, child, status).await;
-        // What is spoken is not taken for the other party's words.
+        // The announcement must not be transcribed as the other party's words.
         let stop = "<Response><Stop><Stream name=\"callburner-1\"/></Stop><Say>";
         assert!(
             said.contains(spoken) && said.contains(stop) && said.ends_with("<Hangup/></Response>"),
@@ -358,7 +358,7 @@ async fn a_call_that_may_not_be_is_refused_aloud_and_kept_as_refused() {
             (&kept["events"][0]["kind"], &kept["events"][0]["detail"]),
             (&json!("refused"), &json!(code))
         );
-        // What Twilio tells afterwards does not take the cause away.
+        // Later callbacks do not overwrite the cause.
         let leg = CallbackLeg::parent(n, &format!("client:{identity}"), to);
         assert_eq!(
             account
@@ -389,7 +389,7 @@ async fn whoever_has_as_many_calls_as_one_may_have_waits_for_their_end() {
         account.read(2, &alice).await["endCause"],
         "too_many_calls_of_user"
     );
-    // Twilio asks a second time, because the answer was late.
+    // Twilio repeats the request, because the response was late.
     assert!(account.dial(1, &identity, THEIRS).await.contains("<Dial"));
     account.post_dial_ended(1, Some(101), "no-answer").await;
     assert!(account.dial(3, &identity, THEIRS).await.contains("<Dial"));
@@ -488,7 +488,7 @@ async fn a_question_that_cannot_be_taken_is_answered_with_words() {
             ended.ends_with("<Response/>") || ended.contains("</Response>"),
             "{ended}"
         );
-        // What is no question of a call's is refused as before.
+        // A request that is not for TwiML is refused as before.
         let answer = account.post("/api/calls/status", &form).await;
         assert!([400, 413].contains(&answer.status), "{}", answer.body);
     }
@@ -543,7 +543,7 @@ async fn a_browser_gets_a_pass_of_the_region_and_the_edge_to_it() {
     }
 }
 
-/// The server ends and another one starts on its database.
+/// Stops the server, and starts another on its database.
 async fn restart(account: &mut TestAccount, change: impl FnOnce(&mut ServerConfig)) {
     let engine = Engine::start(vec![Box::new(ScriptedRecognizer::default())]);
     let store = account.app.store.clone();
@@ -586,7 +586,7 @@ async fn calls_and_minutes_of_a_day_are_bounded_and_neither_a_restart_nor_a_dele
         "{refused}"
     );
 
-    // Minutes: the last call gets what is left of them, and the next one nothing.
+    // Minutes: the last call gets the rest of them, and the next one is refused.
     let day = |calls, minutes| {
         move |server_config: &mut ServerConfig| {
             server_config.calls.limits.per_minute_max = calls;
@@ -607,7 +607,7 @@ async fn calls_and_minutes_of_a_day_are_bounded_and_neither_a_restart_nor_a_dele
         refused.contains("for as long as is allowed within a day"),
         "{refused}"
     );
-    // The minute goes on, too.
+    // The count of the minute also continues.
     restart(&mut account, day(2, 720)).await;
     account.dial(8, &of_bob, THEIRS).await;
     assert_eq!(account.read(8, &bob).await["endCause"], "too_often");
@@ -616,7 +616,7 @@ async fn calls_and_minutes_of_a_day_are_bounded_and_neither_a_restart_nor_a_dele
 #[tokio::test]
 async fn a_question_whose_signature_cannot_be_checked_ends_its_connection() {
     let account = TestAccount::open().await;
-    // Too many fields to look at, so that nothing tells whether it is Twilio's.
+    // Too many fields to parse, so that it is unknown whether Twilio sent it.
     let body = "a=1&".repeat(limits::WEBHOOK_FIELDS_MAX + 1);
     let head = "POST /voice HTTP/1.1\r\nHost: calls.example.org\r\n\
                 Content-Type: application/x-www-form-urlencoded\r\n";

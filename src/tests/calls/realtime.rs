@@ -1,4 +1,4 @@
-//! Twilio's own transcription, onto the same channel and into the same store.
+//! Twilio's Real-Time Transcription, published on the same channel and written to the same store.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use crate::tests::scenarios::call;
 use crate::tests::twilio_api::ACCOUNT;
 use crate::transcript::EndReason;
 
-/// A server that has Twilio write calls down.
+/// A server with Twilio's Real-Time Transcription.
 async fn open() -> TestAccount {
     TestAccount::open_with(|server_config| {
         server_config.calls.transcription_source = TranscriptionSource::Twilio;
@@ -18,7 +18,7 @@ async fn open() -> TestAccount {
     .await
 }
 
-/// An event of the first call's transcription.
+/// Posts an event of the first call's transcription.
 async fn tell(account: &TestAccount, event: &str, sequence: u32, more: &[(&str, &str)]) {
     let (sid, sequence, at) = (call(1), sequence.to_string(), clock::utc_now().to_string());
     let mut form = vec![
@@ -67,7 +67,7 @@ async fn twilios_words_are_heard_and_kept_as_our_own() {
         .until(&call(1), |page| page.segments.len() == 2)
         .await;
     assert_eq!(account.read(1, &alice).await["transcript"], "live");
-    // Words overtake the end, and are words all the same.
+    // Content that arrives after the end is still published.
     tell(&account, "transcription-stopped", 6, &[]).await;
     say(&account, 5, "inbound_track", true, "It is me.").await;
     account.post_dial_ended(1, Some(2), "completed").await;
@@ -113,7 +113,7 @@ async fn words_that_come_after_the_calls_end_are_kept_and_nothing_stays_open() {
         transcript_writer.active_call_count() == 0
     })
     .await;
-    // Nor does a start that was late begin anything.
+    // A late start does not start the transcription either.
     tell(&account, "transcription-started", 1, &[]).await;
     assert_eq!(account.read(1, &alice).await["transcript"], "complete");
 }
@@ -190,7 +190,7 @@ async fn words_that_twilio_tells_twice_are_heard_once() {
         assert_eq!(account.twilio.deliver(addr, callback).await.status, 204);
     }
     account.post_dial_ended(1, Some(2), "completed").await;
-    // Its answer was late: Twilio asks once more after the end.
+    // The response was late: Twilio repeats the request after the end.
     for callback in [&hello, &again] {
         assert_eq!(account.twilio.deliver(addr, callback).await.status, 204);
     }

@@ -1,4 +1,5 @@
-//! What Twilio does not tell: it is asked, and the call ends here as it ended there.
+//! Reconciliation: the server requests the status of calls for which Twilio sends no callback, and ends them
+//! as Twilio did.
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::tests::phone::eventually;
 use crate::tests::scenarios::call;
 use crate::transcript::{CallStatus, Direction, RecordingStatus};
 
-/// In no time.
+/// Returns very short intervals.
 fn impatient() -> ReconcileIntervals {
     ReconcileIntervals {
         after_end_hint: Duration::from_millis(1),
@@ -25,7 +26,7 @@ fn impatient() -> ReconcileIntervals {
     }
 }
 
-/// A server that asks at once.
+/// A server that requests the status at once.
 async fn open() -> TestAccount {
     open_with(|_| {}).await
 }
@@ -38,7 +39,7 @@ async fn open_with(change: impl FnOnce(&mut ServerConfig)) -> TestAccount {
     .await
 }
 
-/// Alice's first call, which the other end has answered as the second leg.
+/// Places Alice's first call, which the other end has answered as the second leg.
 async fn answered(account: &TestAccount) -> (String, String) {
     let (alice, twiml) = account.alice_calls().await;
     account
@@ -52,7 +53,7 @@ async fn answered(account: &TestAccount) -> (String, String) {
     (alice, twiml)
 }
 
-/// Calls that go on, as far as the server counts them.
+/// Returns the number of calls in progress by the server's count.
 fn places(account: &TestAccount) -> usize {
     account
         .app
@@ -64,7 +65,7 @@ fn places(account: &TestAccount) -> usize {
 
 #[tokio::test]
 async fn a_call_whose_end_is_lost_is_over_after_its_stream_and_frees_its_place() {
-    // Asked for no other reason than the end of the stream.
+    // The end of the stream is the only reason for a request.
     let account = open_with(|server_config| {
         server_config.calls.reconcile_intervals = ReconcileIntervals {
             after_end_hint: Duration::from_millis(1),
@@ -112,7 +113,7 @@ async fn a_call_that_is_on_stays_on_and_is_asked_about_again() {
 
 #[tokio::test]
 async fn two_abandoned_calls_of_which_nothing_is_told_do_not_lock_their_user_out() {
-    // The least that Twilio takes.
+    // The smallest value that Twilio accepts.
     let account = open_with(|server_config| server_config.calls.ring_seconds_max = 5).await;
     let alice = account.app.session("alice", Role::User).await;
     let identity = account.identity(&alice).await;
@@ -136,7 +137,7 @@ async fn two_abandoned_calls_of_which_nothing_is_told_do_not_lock_their_user_out
 
 #[tokio::test]
 async fn who_is_refused_for_calls_that_are_over_is_let_through_next_time() {
-    // Nothing but the refusal gives a reason to ask.
+    // The refusal is the only reason for a request.
     let account = TestAccount::open_with(|server_config| {
         server_config.calls.reconcile_intervals = ReconcileIntervals {
             after_end_hint: Duration::from_millis(1),
@@ -192,7 +193,7 @@ async fn a_twilio_that_cannot_be_asked_is_asked_again_and_time_ends_a_call_at_la
     let (alice, _) = answered(&account).await;
     account.twilio.set_call_status(&call(2), "completed");
     account.twilio.end_call(&call(1));
-    // Refused so often that the first question and its repetitions fail.
+    // Refused so often that the first request and its retries fail.
     for _ in 0..10 {
         account.twilio.fail_next(500);
     }
@@ -200,7 +201,7 @@ async fn a_twilio_that_cannot_be_asked_is_asked_again_and_time_ends_a_call_at_la
         .wait_for_field(1, &alice, "status", &json!("completed"))
         .await;
 
-    // Nobody to ask, and a call that is older than any can be.
+    // No account to ask, and a call that is older than any can be.
     let lonely = open_with(|server_config| server_config.twilio = None).await;
     let (alice, _) = lonely.alice_calls().await;
     let admin = lonely.app.session("carol", Role::Admin).await;
@@ -236,7 +237,7 @@ async fn a_recording_whose_end_is_lost_is_asked_for_when_its_call_is_over() {
     let sid = RecordingSid::parse(&sid).unwrap();
     account.twilio.end_call(&call(1));
     account.post_dial_ended(1, Some(2), "completed").await;
-    // It does not run any more, whatever becomes of it.
+    // The recording is no longer running, whatever its outcome.
     account
         .wait_for_field(1, &alice, "recording", &json!("stopped"))
         .await;

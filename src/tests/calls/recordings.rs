@@ -1,4 +1,4 @@
-//! Recordings at Twilio, hanging up, and deleting: what users ask for is what Twilio says.
+//! Twilio recordings, hanging up, and deletion: the result of a user's request is Twilio's response.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ use crate::tests::sign_in::assert_refused;
 use crate::tests::twilio_api::ApiFault;
 use crate::transcript::RecordingStatus;
 
-/// What a command was answered: the recording's status, and its SID.
+/// Returns the response to a command: the recording's status and its SID.
 #[track_caller]
 fn recording(answer: &HttpResponse) -> (String, RecordingSid) {
     assert_eq!(answer.status, 200, "{}", answer.body);
@@ -88,7 +88,7 @@ async fn a_late_callback_does_not_undo_a_hold_and_the_last_one_makes_it_playable
     let mut browser = account.listen(1, &alice).await;
     let (_, sid) = recording(&account.command(1, "recording/start", &alice).await);
     recording(&account.command(1, "recording/pause", &alice).await);
-    // "in-progress" comes only now.
+    // "in-progress" arrives only now.
     assert_eq!(account.twilio.deliver_all(addr).await, [204]);
     assert_eq!(account.read(1, &alice).await["recording"], "paused");
     recording(&account.command(1, "recording/stop", &alice).await);
@@ -154,7 +154,7 @@ async fn what_twilio_refuses_is_said_and_nothing_is_kept_of_it() {
     let refused = account.command(1, "recording/start", &alice).await;
     assert_refused(&refused, 502, "twilio_denied");
     assert_eq!(account.read(1, &alice).await["recording"], Value::Null);
-    // The answer to a start gets lost: it is looked for, and found.
+    // The response to a start is lost, so the recording is looked up, and found.
     account.twilio.inject_fault_next(ApiFault::Lose);
     assert_eq!(
         recording(&account.command(1, "recording/start", &alice).await).0,
@@ -233,7 +233,7 @@ async fn a_call_is_deleted_at_twilio_first_and_then_for_good() {
     account
         .wait_for_field(1, &alice, "transcript", &json!("complete"))
         .await;
-    // Twilio does not delete what is not ready.
+    // Twilio does not delete a recording that is not completed.
     assert_refused(&delete().await, 502, "twilio_refused");
     assert_eq!(account.read(1, &alice).await["status"], "completed");
 
@@ -242,7 +242,7 @@ async fn a_call_is_deleted_at_twilio_first_and_then_for_good() {
     assert_eq!(delete().await.status, 204);
     assert!(account.twilio.recording_states(&call(1)).is_empty());
     assert_refused(&delete().await, 404, "no_such_call");
-    // Late callbacks do not bring it back.
+    // Late callbacks do not restore it.
     for callback in &callbacks {
         let answer = account
             .twilio
@@ -271,7 +271,7 @@ async fn a_call_that_rings_is_recorded_once_it_is_answered() {
     account.twilio.set_call_status(&call(1), "in-progress");
     let started = account.command(1, "recording/start", &alice).await;
     assert_eq!(recording(&started).0, "in-progress");
-    // The end of the call was not told: Twilio's refusal is asked about.
+    // The end of the call was not reported: Twilio's refusal causes a request for its status.
     account.twilio.end_call(&call(1));
     let refused = account.command(1, "recording/stop", &alice).await;
     assert_refused(&refused, 409, "call_over");
@@ -294,7 +294,7 @@ async fn a_call_that_goes_on_is_not_deleted_and_its_end_frees_its_place_even_if_
     let delete = account.page("DELETE", &path, &alice, &Value::Null).await;
     assert_refused(&delete, 409, "call_in_progress");
     assert_eq!(account.read(1, &alice).await["userId"], 1);
-    // As the command line may, in a process of its own.
+    // Like the command line, in its own process.
     let now = clock::utc_now();
     account.app.store.delete_call(&call(1), now).await.unwrap();
     let busy = account.dial(2, &identity, THEIRS).await;
@@ -351,7 +351,7 @@ async fn a_recording_that_is_gone_or_was_stopped_elsewhere_does_not_run_here() {
     let stopped = account.command(1, "recording/stop", &alice).await;
     assert_eq!(recording(&stopped), ("absent".to_owned(), first));
     assert_eq!(account.read(1, &alice).await["recording"], "absent");
-    // The next one is a new one.
+    // The next recording is a new one.
     let (status, second) = recording(&account.command(1, "recording/start", &alice).await);
     assert_eq!(status, "in-progress");
     assert_eq!(account.twilio.recording_states(&call(1)), ["in-progress"]);
@@ -371,7 +371,8 @@ async fn an_erased_call_leaves_twilios_call_log_too() {
     account.post_call_status(&child, "completed", &[]).await;
     account.post_dial_ended(1, Some(2), "completed").await;
     let calls = &account.app.server.state.calls;
-    // The call goes on at Twilio, which does not delete it: it stays here as well, to be asked again.
+    // The call is still in progress at Twilio, which does not delete it, so it stays here as well and the
+    // deletion is retried.
     assert!(calls.erase_call(&call(1)).await.is_err());
     assert_eq!(account.read(1, &alice).await["status"], "completed");
     account.twilio.end_call(&call(1));

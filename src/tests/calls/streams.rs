@@ -1,4 +1,4 @@
-//! Media streams of real calls: which sockets come in, and what happens when one breaks off.
+//! Media Streams of real calls: the accepted sockets, and broken streams.
 
 use super::{CallbackLeg, OURS, THEIRS, TestAccount, texts, url_of};
 use crate::clock;
@@ -20,7 +20,7 @@ async fn a_secret_opens_one_socket() {
     let (alice, twiml) = account.alice_calls().await;
     let url = url_of(&twiml);
     let addr = account.app.server.addr;
-    // Neither a stranger who saw it, nor one with another key, uses it up.
+    // Neither an unsigned request with the URL, nor one with another key, consumes it.
     assert_eq!(MediaClient::dial(addr, &url, None).await.err(), Some(403));
     let strange = SigningKey::auth_token("ffffffffffffffffffffffffffffffff");
     assert_eq!(
@@ -52,10 +52,10 @@ async fn a_secret_is_for_one_call_and_one_account() {
     let (alice, twiml) = account.alice_calls().await;
     let identity = account.identity(&alice).await;
     let other = account.dial(2, &identity, THEIRS).await;
-    // It says that it is of the other call.
+    // Its `start` names the other call.
     account.stream(&twiml, 1, 2).await.closed().await;
     assert!(!account.app.server.hub.has_events(&call(2)));
-    // The right call, but not of this account.
+    // The right call, but another account.
     let mut stream = account.socket(&url_of(&other)).await.unwrap();
     let start = stream.start_message(2).replace(
         "\"start\":{",
@@ -71,7 +71,7 @@ async fn a_secret_is_for_one_call_and_one_account() {
     assert_eq!(account.read(2, &alice).await["transcript"], "waiting");
 }
 
-/// The name and the address of the last stream that Twilio was asked for.
+/// Returns the name and the URL of the stream that was last requested from Twilio.
 fn asked_for(account: &TestAccount) -> (String, String) {
     let requests = account.twilio.requests();
     let asked = requests
@@ -93,7 +93,7 @@ fn asked_for(account: &TestAccount) -> (String, String) {
     (field("Name"), field("Url"))
 }
 
-/// Waits until Twilio was asked for this many streams of the first call.
+/// Waits until this many streams of the first call have been requested from Twilio.
 pub(super) async fn streams_asked_for(account: &TestAccount, count: usize) {
     let wanted = format!("POST /Calls/{}/Streams.json", call(1).as_str());
     let asked = async || {
@@ -108,7 +108,7 @@ pub(super) async fn streams_asked_for(account: &TestAccount, count: usize) {
     eventually(&format!("stream {count}"), asked).await;
 }
 
-/// Speaks on the stream that Twilio was asked for last; `n` is its number.
+/// Speaks on the stream that was last requested from Twilio; `n` is its index.
 pub(super) async fn speak_again(
     account: &TestAccount,
     browser: &mut LiveClient,
@@ -137,7 +137,7 @@ async fn a_stream_that_breaks_off_is_started_again_and_its_words_are_joined() {
         .await;
     streams_asked_for(&account, 1).await;
     let again_after = began.elapsed().as_millis() as u64;
-    // Late news of the stream that broke change nothing.
+    // Late callbacks of the broken stream change nothing.
     let failed = |name: &'static str, stream: &'static str| {
         let form = [
             ("CallSid", call(1).as_str().to_owned()),
@@ -179,7 +179,7 @@ async fn a_stream_that_breaks_off_is_started_again_and_its_words_are_joined() {
     assert_eq!(account.twilio.streams(&call(1)), ["callburner-2"]);
 }
 
-/// What Twilio says of a call's first stream that it could not open.
+/// Returns Twilio's callback for a call's first stream that it could not open.
 fn could_not_open(call: &CallSid) -> [(&str, &str); 4] {
     [
         ("CallSid", call.as_str()),
@@ -210,7 +210,7 @@ async fn a_stream_that_twilio_could_not_open_is_started_again_under_another_secr
     stream.stop().await;
     let page = browser.until(&sid, |page| page.ended.is_some()).await;
     assert_eq!(page.texts(), ["one two three"]);
-    // Told again, it is still the old one.
+    // A repeated callback is also about the old stream.
     assert_eq!(
         account.post("/api/streams/status", &failed).await.status,
         204
@@ -305,7 +305,7 @@ async fn a_call_that_is_over_gets_no_new_stream() {
     account.post_dial_ended(1, Some(101), "completed").await;
     stream.reset();
     browser.until(&call(1), |page| page.ended.is_some()).await;
-    // A second call, whose stream breaks later, is asked for: the first was not.
+    // For a second call, with a stream that breaks later, one is requested: for the first, none was.
     let identity = account.identity(&alice).await;
     let twiml = account.dial(2, &identity, THEIRS).await;
     account.twilio.add_call(&call(2));
@@ -367,7 +367,7 @@ async fn a_stream_that_breaks_while_it_rings_is_started_again_at_the_answer() {
     let mut browser = account.listen(1, &alice).await;
     account.twilio.set_call_status(&call(1), "ringing");
     account.stream(&twiml, 1, 1).await.reset();
-    // Twilio says that the call is not in progress, and then why.
+    // Twilio reports that the call is not in progress, and then the reason.
     streams_asked_for(&account, 1).await;
     eventually("a question", async || {
         account.twilio.lookup_count(&call(1)) > 0
@@ -413,7 +413,7 @@ async fn a_stream_that_twilio_calls_failed_goes_on_while_its_audio_arrives() {
     assert_eq!(page.texts(), ["one two three"]);
     assert!(account.twilio.changes().is_empty(), "another was started");
 
-    // The second call's is open, and mute.
+    // The second call's stream is open, and silent.
     let identity = account.identity(&alice).await;
     let twiml = account.dial(2, &identity, THEIRS).await;
     account.twilio.add_call(&call(2));

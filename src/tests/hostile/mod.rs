@@ -1,5 +1,5 @@
-//! Nonsense and malice on every route, over raw TCP: the answer is always a defined one, never a
-//! 500, nothing panics, and the server goes on.
+//! Malformed and malicious requests to every route, over raw TCP: the response is always a defined one, never
+//! a 500, nothing panics, and the server continues to work.
 
 mod strategies;
 mod target_server;
@@ -88,7 +88,7 @@ fn what_is_no_request_is_refused_or_hung_up_on() {
                     let defined = reply.is_defined(false);
                     defined.unwrap_or_else(|e| panic!("{start:?}: {e}"));
                     let head = &reply.head;
-                    // What a call would hear is TwiML, also of a question that cannot be read.
+                    // A response to a call is TwiML, also if the request cannot be parsed.
                     let is_spoken = head.contains("content-type: text/xml");
                     let is_taken = reply.status < 400 && !is_spoken;
                     assert!(!is_taken || !is_refused, "{start:?}: {head}");
@@ -121,10 +121,10 @@ fn a_body_without_end_is_not_read_to_its_end() {
                 };
                 target_server.runtime.block_on(async {
                     let credentials = target_server.credentials().await;
-                    // Hanging up on the rest may cost the answer.
+                    // Closing the connection before the rest is read may lose the response.
                     if let Some(reply) = target_server.answer(&request.bytes(&credentials)).await {
                         reply.is_defined(false).unwrap();
-                        // What a call would hear is TwiML, also of a question that cannot be read.
+                        // A response to a call is TwiML, also if the request cannot be parsed.
                         let is_spoken = target.starts_with("/voice");
                         let expected = if is_spoken { 200 } else { 413 };
                         assert_eq!(reply.status, expected, "{target}: {}", reply.head);
@@ -163,7 +163,7 @@ fn bytes_that_are_no_frames_end_a_socket_and_nothing_else() {
             return Err(String::from_utf8_lossy(&head).into_owned());
         }
         let _ = socket.write_all(frames).await;
-        // What it was waiting for never comes.
+        // The rest that the server waits for never arrives.
         let _ = socket.shutdown().await;
         let mut rest = Vec::new();
         let _ = with_timeout("the end", socket.read_to_end(&mut rest)).await;

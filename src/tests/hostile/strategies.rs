@@ -1,4 +1,4 @@
-//! What the server has to bear: lists of what nobody expects, and requests made of them.
+//! Inputs that the server must survive: lists of unexpected values, and requests made of them.
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -14,7 +14,7 @@ pub(super) const PUBLIC_URL: &str = "https://calls.example.org";
 const CALL: &str = "CA00000000000000000000000000000001";
 const CHILD: &str = "CA00000000000000000000000000000002";
 
-/// Twilio's routes, and what their forms must have to be read at all.
+/// Twilio's routes, and the required fields of their forms.
 pub(super) const WEBHOOKS: [(&str, &[(&str, &str)]); 7] = [
     (
         "/voice",
@@ -52,7 +52,7 @@ pub(super) const WEBHOOKS: [(&str, &[(&str, &str)]); 7] = [
     ),
 ];
 
-/// Every field that a webhook is read for.
+/// Every field that a webhook's parser reads.
 const FIELDS: [&str; 41] = [
     "AccountSid",
     "ApplicationSid",
@@ -97,7 +97,7 @@ const FIELDS: [&str; 41] = [
     "TranscriptionSid",
 ];
 
-/// Routes that the contract does not list, and paths that are no routes.
+/// Routes that the API description does not list, and paths that are not routes.
 const OTHER_TARGETS: [&str; 16] = [
     "/",
     "//",
@@ -121,7 +121,7 @@ const METHODS: [&str; 9] = [
     "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW",
 ];
 
-/// What is put where a name, a number or a date belongs; must be escaped on its way.
+/// Values for names, numbers and dates; must be escaped for the request.
 const NASTY: [&str; 34] = [
     "",
     " ",
@@ -159,7 +159,7 @@ const NASTY: [&str; 34] = [
     CHILD,
 ];
 
-/// Headers that lie, each a whole line.
+/// False headers, each a whole line.
 const HEADERS: [&str; 22] = [
     "Authorization: Bearer",
     "Authorization: Bearer cb_",
@@ -185,7 +185,7 @@ const HEADERS: [&str; 22] = [
     "Accept: \u{1f4a9}",
 ];
 
-/// What bodies of the API speak of.
+/// Keys of the API's JSON bodies.
 const KEYS: [&str; 14] = [
     "name",
     "role",
@@ -203,7 +203,7 @@ const KEYS: [&str; 14] = [
     "password",
 ];
 
-/// JSON values that nobody expects.
+/// Unexpected JSON values.
 const VALUES: [&str; 16] = [
     "null",
     "true",
@@ -223,7 +223,7 @@ const VALUES: [&str; 16] = [
     "}{",
 ];
 
-/// One request, taken apart.
+/// The parts of a request.
 #[derive(Debug, Clone)]
 pub(super) struct MalformedRequest {
     pub(super) method: &'static str,
@@ -260,7 +260,7 @@ fn escaped(bytes: &[u8]) -> String {
     form_urlencoded::byte_serialize(bytes).collect()
 }
 
-/// Something between two slashes, or behind an `=`.
+/// A path segment, or the value after an `=`.
 fn part() -> impl Strategy<Value = String> {
     prop_oneof![
         3 => Just(CALL.to_owned()),
@@ -273,7 +273,7 @@ fn part() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Paths of the contract, of Twilio and of nobody, with anything in their holes, and a query.
+/// Paths of the API, of Twilio and of no route, with any values for their parameters, and a query.
 fn target() -> impl Strategy<Value = String> {
     let (_, contract) = api::client_routes().split_for_parts();
     let contract = serde_json::to_value(contract).unwrap();
@@ -354,7 +354,7 @@ pub(super) fn malformed_request() -> impl Strategy<Value = MalformedRequest> {
     })
 }
 
-/// A webhook as Twilio signs it, but with garbage in some of its fields.
+/// A webhook that Twilio signed, with malformed values in some fields.
 #[derive(Debug, Clone)]
 pub(super) struct ForgedWebhook {
     path: &'static str,
@@ -373,7 +373,7 @@ impl ForgedWebhook {
             .collect();
         for (place, name, value) in garbage {
             match form.iter_mut().find(|(known, _)| known == name) {
-                // Either instead of what is there, or beside it.
+                // Either instead of the present value, or in addition to it.
                 Some(field) if place.index(2) == 0 => field.1 = value,
                 Some(_) | None => form.push((name.to_owned(), value)),
             }
@@ -397,7 +397,7 @@ impl ForgedWebhook {
         .into_bytes()
     }
 
-    /// Every webhook that Twilio signed is taken, or refused for what it says.
+    /// Checks that the webhook is accepted, or refused for its content: its signature is valid.
     pub(super) fn is_taken(&self, reply: &ReceivedReply) -> Result<(), String> {
         reply.is_defined(false)?;
         let spoken = self.path.starts_with("/voice");
@@ -443,7 +443,7 @@ fn get(header: &[u8]) -> Vec<u8> {
     [&head[..], header, b"\r\n\r\n"].concat()
 }
 
-/// What is no request.
+/// Bytes that are not an HTTP request.
 pub(super) fn malformed() -> Vec<Vec<u8>> {
     let long = "a".repeat(70_000);
     vec![
@@ -472,14 +472,14 @@ pub(super) fn malformed() -> Vec<Vec<u8>> {
     ]
 }
 
-/// Requests as no client makes them; who may everything is answered all the same.
+/// Requests that no client sends; with an admin's credentials they are answered nevertheless.
 pub(super) fn odd() -> Vec<Vec<u8>> {
     vec![
         get(b"X: \xff\xfe\xc3\x28"),
         get(b"Cookie: callburner=\xff\xfe"),
         get(b"Authorization: Bearer \xff"),
         get(b"X-Request-Id: \xff"),
-        // The length does not count beside chunks (RFC 9112, 6.3).
+        // With chunks, the length is ignored (RFC 9112, 6.3).
         post("Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n"),
     ]
 }

@@ -1,4 +1,4 @@
-//! Whoever must bear it all: a real server, with and without an account, and what it answers.
+//! The server under attack: a real server, with or without an account, and its responses.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -32,7 +32,7 @@ use crate::twilio::signature::Keyring;
 use crate::twilio::token::TokenKeys;
 
 thread_local! {
-    /// Panics on this thread, which is that of the server too.
+    /// Panics on this thread, which also runs the server.
     static PANICS: Cell<u32> = const { Cell::new(0) };
 }
 
@@ -47,16 +47,16 @@ fn count_panics() {
     });
 }
 
-/// A server, and whoever has signed in to it.
+/// A server, with a signed-in user if it has an account.
 pub(super) struct TargetServer {
     pub(super) runtime: Runtime,
     pub(super) server: RunningServer,
-    /// None: nobody needs to.
+    /// `None`: the server requires no sign-in.
     admin: Option<User>,
 }
 
 impl TargetServer {
-    /// Only this machine reaches it, and whoever has its keys may everything.
+    /// A server that only this machine reaches, with keys that permit everything.
     pub(super) fn open() -> Self {
         count_panics();
         let runtime = tokio::runtime::Builder::new_current_thread();
@@ -69,7 +69,7 @@ impl TargetServer {
         }
     }
 
-    /// With an account at a strict Twilio, and an admin.
+    /// A server with an account at a strict Twilio, and an admin.
     pub(super) fn with_account() -> Self {
         let open = Self::open();
         let runtime = open.runtime;
@@ -86,8 +86,8 @@ impl TargetServer {
         }
     }
 
-    /// Header lines of someone who may everything; a new session each time, since one may be ended
-    /// by what comes with it.
+    /// Returns header lines that permit everything, with a new session each time, since a request may end its
+    /// session.
     pub(super) async fn credentials(&self) -> String {
         let Some(admin) = &self.admin else {
             let simulator = keys().simulator;
@@ -108,12 +108,12 @@ impl TargetServer {
         )
     }
 
-    /// What the bytes are answered with, if anything.
+    /// Returns the response to these bytes, if any.
     pub(super) async fn answer(&self, bytes: &[u8]) -> Option<ReceivedReply> {
         ReceivedReply::parse(&send_raw_request(self.server.addr, bytes).await)
     }
 
-    /// The server is as well as before.
+    /// Checks that the server works as before.
     pub(super) async fn check_health(&self) -> Result<(), String> {
         if PANICS.take() > 0 {
             return Err("something panicked".to_owned());
@@ -125,8 +125,7 @@ impl TargetServer {
             .ok_or("/healthz is not well".to_owned())
     }
 
-    /// Runs `cases` requests made by `strategy`, the same every time; the smallest that fails is
-    /// shown.
+    /// Runs `cases` requests from `strategy`, the same every time; prints the smallest that fails.
     pub(super) fn run_cases<T: std::fmt::Debug>(
         &self,
         cases: u32,
@@ -152,7 +151,7 @@ impl TargetServer {
     }
 }
 
-/// A server that strangers reach, that knows Twilio and can place calls without end.
+/// A server with a public address and an account, and without limits on calls.
 fn server_config(store: Store) -> ServerConfig {
     let mut endpoint = EndpointConfig::local(([127, 0, 0, 1], 0).into());
     endpoint.public_base_url = Some(PUBLIC_URL.parse().unwrap());
@@ -184,8 +183,8 @@ fn server_config(store: Store) -> ServerConfig {
     server_config
 }
 
-/// Sends the bytes, listening all the while, and returns what came until the server hung up or
-/// changed the protocol. A server that does not read everything may hang up hard.
+/// Sends the bytes while it reads; returns everything received until the server closed the connection or
+/// switched the protocol. A server that does not read everything may reset the connection.
 async fn send_raw_request(addr: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let (mut from, mut to) = TcpStream::connect(addr).await.unwrap().into_split();
     let send = async {
@@ -210,7 +209,7 @@ async fn send_raw_request(addr: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     .await
 }
 
-/// An answer, whatever its bytes.
+/// A response of any bytes.
 pub(super) struct ReceivedReply {
     pub(super) status: u16,
     pub(super) head: String,
@@ -218,7 +217,7 @@ pub(super) struct ReceivedReply {
 }
 
 impl ReceivedReply {
-    /// `None`: the server hung up without one.
+    /// `None`: the server closed the connection without a response.
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
         let head = String::from_utf8(bytes[..end].to_vec()).ok()?;
@@ -229,8 +228,8 @@ impl ReceivedReply {
         })
     }
 
-    /// Whether this is an answer that the contract knows: of ours with the one shape of errors, or
-    /// the HTTP library's own to what is no request.
+    /// Checks that the response is a defined one: of this server, with the format of its errors, or the HTTP
+    /// library's response to a malformed request.
     pub(super) fn is_defined(&self, is_head: bool) -> Result<(), String> {
         let wrong = |what: &str| Err(format!("{what}: {}\n{}", self.head, self.text()));
         if self.status == 500 {

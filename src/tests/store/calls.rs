@@ -1,4 +1,4 @@
-//! Calls: opened, moved by callbacks, edited, deleted.
+//! Calls: creation, status callbacks, edits, deletion.
 
 use super::*;
 use crate::limits;
@@ -71,7 +71,7 @@ async fn notes_and_labels_are_the_users_within_their_bounds() {
     .await;
 }
 
-/// The numbers of the calls on all pages of the list.
+/// Returns the numbers of the calls on all pages of the list.
 
 #[tokio::test]
 async fn a_call_moves_with_its_legs_and_says_when() {
@@ -133,7 +133,7 @@ async fn a_callback_counts_once_even_if_it_says_something_new() {
             None
         );
         assert_eq!(call_record(&store, 1).await.status, CallStatus::Ringing);
-        // A token is remembered for a day, and one that is too long not at all.
+        // An idempotency token is stored for a day, and one that is too long not at all.
         let later = at(0)
             .plus(limits::CALLBACK_TOKEN_AGE_MAX)
             .plus(Duration::from_secs(1));
@@ -169,7 +169,7 @@ async fn a_callback_counts_once_even_if_it_says_something_new() {
 async fn a_child_that_was_taken_for_a_call_goes_over_to_its_parent() {
     for_each_backend(async |store| {
         let ada = store.add_first_user("Ada", "h", at(0)).await.unwrap();
-        // The browser tells of its own leg, before Twilio has said whose child it is.
+        // The browser reports its own leg before Twilio has reported its parent.
         let mut new = new_call(2);
         new.user_id = Some(ada.id);
         new.direction = Direction::Incoming;
@@ -203,7 +203,7 @@ async fn a_child_that_was_taken_for_a_call_goes_over_to_its_parent() {
         assert_eq!(parts, (1, 1, 1));
         let found = list_calls(&store, &search_filter("hello urgent"), None, 5).await;
         assert_eq!(found, [1]);
-        // Whoever still calls it by the child's name finds the call.
+        // The call is also found by the child's SID.
         assert_eq!(
             store.call_detail(&call(2)).await.unwrap(),
             store.call_detail(&call(1)).await.unwrap()
@@ -242,7 +242,7 @@ fn any_order_and_any_repetition_of_callbacks_end_in_the_same_record() {
         leg_update(3, Some(1), CallStatus::Completed, 4),
         leg_update(1, None, CallStatus::Completed, 5),
     ];
-    // A retry without the header that names it is known by its content.
+    // A repetition without the idempotency header is recognised by its content.
     let nameless = whole.iter().map(|update| LegUpdate {
         token: None,
         ..update.clone()
@@ -381,13 +381,13 @@ async fn what_one_user_does_too_often_pushes_nothing_out_of_a_log() {
         let of_call = store.call_detail(&call(1)).await.unwrap().unwrap().events;
         assert_eq!(of_call.len(), limits::LOG_ENTRIES_MAX as usize);
         assert_eq!(of_call.iter().filter(|e| e.detail == "rare").count(), 3);
-        // The next day he has a day's entries again; after a year they are gone.
+        // On the next day bob has a day's entries again; after a year they are deleted.
         let tomorrow = at(3).plus(limits::SERVER_LOG_DAY);
         store
             .log(None, "exported", "tomorrow", Some(bob.id), tomorrow)
             .await
             .unwrap();
-        // Whoever is gone stays named.
+        // Entries of a removed user keep the name.
         store.remove_user(bob.id).await.unwrap();
         let filter = LogFilter {
             user_id: Some(bob.id),
@@ -448,7 +448,7 @@ async fn a_deleted_call_stays_deleted() {
                 .await
                 .is_empty()
         );
-        // What comes late brings nothing back.
+        // Late updates restore nothing.
         for late in [
             leg_update(1, None, CallStatus::Completed, 4),
             leg_update(2, Some(1), CallStatus::Completed, 5),

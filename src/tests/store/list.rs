@@ -8,7 +8,7 @@ async fn pages_follow_each_other_while_calls_come_and_go() {
         for n in 1..=5 {
             store.open_call(&new_call(n)).await.unwrap();
         }
-        // Two that began at the same moment.
+        // Two calls that started at the same moment.
         let twin = NewCall {
             started_at: at(300),
             ..new_call(8)
@@ -26,7 +26,7 @@ async fn pages_follow_each_other_while_calls_come_and_go() {
         assert_eq!(second.next, None);
         let strange = store.calls(&all, None, Some("strange"), 3).await;
         assert!(matches!(strange, Err(StoreError::InvalidCursor)));
-        // A page is bounded, and never empty while there is more.
+        // A page is bounded, and never empty while there are further calls.
         assert_eq!(
             store
                 .calls(&all, None, None, u32::MAX)
@@ -143,11 +143,11 @@ async fn a_search_finds_words_wherever_they_stand() {
             ("invoice", &[2, 1][..]),
             ("INVOICE", &[2, 1]),
             ("CAFE", &[1]),
-            // Each somewhere in the call.
+            // Each word anywhere in the call.
             ("invoice morning", &[2, 1]),
             ("invoice paid refund", &[2]),
             ("morning paid cafe", &[]),
-            // The beginning of the last word only.
+            // A prefix is only allowed for the last word.
             ("inv", &[2, 1]),
             ("inv morning", &[]),
             ("0003", &[]),
@@ -173,7 +173,7 @@ async fn a_search_finds_words_wherever_they_stand() {
             ["Good morning, the ", "café", " is closed."]
         );
         assert_eq!(hits[1].pieces[1], "invoice");
-        // Words that are gone are not found.
+        // Deleted words are not found.
         store
             .edit_call(
                 &call(2),

@@ -1,4 +1,4 @@
-//! The steps of the tables, there and back, with something in every table.
+//! Migrations, forward and back, with rows in every table.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::store::{
 };
 use crate::transcript::CallStatus;
 
-/// The rows of each table: by column, the values as SQL writes them.
+/// The rows of each table: the values by column, as SQL literals.
 type Rows = BTreeMap<String, Vec<BTreeMap<String, String>>>;
 
 async fn connect(file: &Path) -> SqliteConnection {
@@ -30,8 +30,8 @@ async fn query_texts(connection: &mut SqliteConnection, query: String) -> Vec<St
     query.fetch_all(connection).await.unwrap()
 }
 
-/// What is in every table of ours; the index's own tables follow from them. The server's log has a table
-/// of its own at newer steps alone, so that it is looked at apart.
+/// Returns the rows of every table of this program; the tables of the full-text index follow from them. The
+/// server's log only has a table at newer versions, so it is tested separately.
 async fn rows(file: &Path) -> Rows {
     let mut connection = connect(file).await;
     let tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' \
@@ -68,7 +68,7 @@ async fn rows(file: &Path) -> Rows {
     all
 }
 
-/// The columns of a table's primary key, or its row numbers.
+/// Returns the columns of a table's primary key, or its row numbers.
 async fn primary_key(connection: &mut SqliteConnection, table: &str) -> String {
     let key = format!("SELECT name FROM pragma_table_info('{table}') WHERE pk > 0 ORDER BY pk");
     let key = query_texts(connection, key).await.join(", ");
@@ -79,7 +79,7 @@ async fn primary_key(connection: &mut SqliteConnection, table: &str) -> String {
     }
 }
 
-/// What of `rows` fits into the tables and columns of `shape`: what an older step can hold.
+/// Returns the part of `rows` that fits into the tables and columns of `shape`, an older version.
 fn rows_in_schema(shape: &Rows, rows: &Rows) -> Rows {
     let columns = |table: &str| {
         shape[table]
@@ -103,7 +103,7 @@ fn rows_in_schema(shape: &Rows, rows: &Rows) -> Rows {
         .collect()
 }
 
-/// How tables and indexes are made.
+/// Returns the definitions of tables and indexes.
 async fn shape(file: &Path) -> Vec<String> {
     let mut connection = connect(file).await;
     let shape = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name";
@@ -116,7 +116,7 @@ fn url(file: &Path) -> String {
     format!("sqlite://{}", file.display())
 }
 
-/// A user, and something in every table about people.
+/// Creates a user, and a row in every table about users.
 async fn fill_people(store: &Store) -> User {
     let ada = store
         .add_user("Ada", "hash", Role::Admin, at(0))
@@ -154,7 +154,7 @@ async fn fill_people(store: &Store) -> User {
     ada
 }
 
-/// Something in every table.
+/// Creates a row in every table.
 async fn fill(file: &Path) {
     let store = Store::open(&url(file)).await.unwrap();
     let ada = fill_people(&store).await;
@@ -224,7 +224,7 @@ async fn every_step_goes_back_and_forth_without_a_loss() {
 
     let mut last = was.clone();
     for step in (1..newest).rev() {
-        // How a database of that step is from the start.
+        // A new database at that version.
         let young = folder.path().join(format!("young-{step}.db"));
         Store::open(&url(&young)).await.unwrap().close().await;
         let moved = Store::migrate_to(&url(&young), step).await.unwrap();
@@ -246,7 +246,7 @@ async fn every_step_goes_back_and_forth_without_a_loss() {
             assert_eq!(mode & 0o777, 0o600);
         }
     }
-    // An upgrade is the start of the newer program.
+    // Starting the newer program upgrades the database.
     let store = Store::open(&url(&file)).await.unwrap();
     assert_eq!(store.segments(&call(1)).await.unwrap().len(), 2);
     store.close().await;
@@ -268,7 +268,7 @@ async fn no_step_is_taken_beside_a_server_without_a_copy_or_into_the_unknown() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("calls.db");
     let url = url(&file);
-    assert_refused(Store::migrate_to(&url, 1).await, "is not there");
+    assert_refused(Store::migrate_to(&url, 1).await, "does not exist");
     assert!(!file.exists());
     assert_refused(Store::migrate_to("sqlite::memory:", 1).await, "in memory");
     let server = Store::open(&url).await.unwrap();
@@ -280,10 +280,10 @@ async fn no_step_is_taken_beside_a_server_without_a_copy_or_into_the_unknown() {
     }
     let copy = folder.path().join(format!("calls.db.step-{newest}"));
     std::fs::write(&copy, "of another day").unwrap();
-    assert_refused(Store::migrate_to(&url, 1).await, "was copied before");
+    assert_refused(Store::migrate_to(&url, 1).await, "has an older copy");
     assert_eq!(Store::migration_version(&url).await.unwrap(), newest);
 
-    // Of a program that is newer than this one.
+    // A database of a newer program than this.
     let mut connection = connect(&file).await;
     let later = "INSERT INTO _sqlx_migrations (version, description, success, checksum, \
                  execution_time) VALUES (9999, 'later', 1, x'00', 0)";

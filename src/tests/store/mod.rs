@@ -1,4 +1,4 @@
-//! What the store promises, told once and held against every backend.
+//! The guarantees of the store, tested with every backend.
 
 mod calls;
 mod list;
@@ -18,7 +18,7 @@ use crate::store::{
 };
 use crate::transcript::{CallStatus, Direction, RecordingStatus, Segment, Speaker, Word};
 
-/// Tells the story to an empty store of each kind.
+/// Runs the scenario with an empty store of each backend.
 async fn for_each_backend(scenario: impl AsyncFn(Store)) {
     let folder = TempDir::new().unwrap();
     for url in [
@@ -31,7 +31,7 @@ async fn for_each_backend(scenario: impl AsyncFn(Store)) {
     }
 }
 
-/// The time of the tests, this many seconds on.
+/// The tests' time, in seconds from its start.
 fn at(seconds: u64) -> UtcTime {
     UtcTime::from_millis(1_795_341_600_000).plus(Duration::from_secs(seconds))
 }
@@ -148,17 +148,15 @@ async fn call_record(store: &Store, n: u32) -> CallRecord {
     store.call_record(&call(n)).await.unwrap().unwrap()
 }
 
-/// Takes in a callback, and says how the call moved.
+/// Applies a callback; returns the change of the call's status.
 async fn apply_leg(store: &Store, update: LegUpdate) -> Option<StatusChange> {
     store.apply_leg_update(&update, at(5_000)).await.unwrap()
 }
 
-/// Keeps words of a call.
 async fn add_segments(store: &Store, n: u32, segments: &[Segment]) {
     store.add_segments(&call(n), segments).await.unwrap();
 }
 
-/// Writes a note.
 async fn set_notes(store: &Store, n: u32, notes: &str) {
     let notes = Some(notes.to_owned());
     let edit = CallEdit {
@@ -168,7 +166,7 @@ async fn set_notes(store: &Store, n: u32, notes: &str) {
     store.edit_call(&call(n), &edit).await.unwrap().unwrap();
 }
 
-/// Opens a stream of a call.
+/// Opens a stream of a call; returns its index.
 async fn stream_number(store: &Store, n: u32, sid: u32) -> u32 {
     let opened = store.open_stream(&call(n), &stream(sid), at(1)).await;
     opened.unwrap().number

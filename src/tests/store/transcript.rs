@@ -1,4 +1,4 @@
-//! Words: kept, given back, and there after a crash.
+//! Transcripts: writing, reading, and durability after a crash.
 
 use std::path::Path;
 
@@ -37,7 +37,7 @@ async fn words_come_back_as_they_were_kept() {
 async fn streams_of_a_call_are_counted() {
     for_each_backend(async |store| {
         assert_eq!(stream_number(&store, 1, 1).await, 1);
-        // Nobody had told of the call.
+        // The call was not known before.
         let made = call_record(&store, 1).await;
         assert_eq!(made.status, CallStatus::InProgress);
         assert_eq!(made.transcript, TranscriptState::Live);
@@ -98,7 +98,7 @@ async fn a_restart_says_what_it_interrupted() {
 #[tokio::test]
 async fn calls_that_twilio_never_told_of_do_not_hide_those_that_go_on() {
     for_each_backend(async |store| {
-        // One that was heard, one that /voice opened; then records that a page once made up.
+        // A call with a stream, one that /voice opened; then records that a page once created.
         stream_number(&store, 1, 1).await;
         store.open_call(&new_call(2)).await.unwrap();
         for n in 3..=400 {
@@ -116,7 +116,7 @@ async fn calls_that_twilio_never_told_of_do_not_hide_those_that_go_on() {
     .await;
 }
 
-/// Where the process that is killed keeps its words.
+/// The environment variable with the folder of the process to kill.
 const DOOMED: &str = "CALLBURNER_TEST_DOOMED_STORE";
 
 #[test]
@@ -138,7 +138,7 @@ fn a_process_that_keeps_words_until_it_is_killed() {
             .unwrap();
     });
     println!("\nkept");
-    // Until the other end is gone, which comes after the kill.
+    // Until the test has ended, which is after the kill.
     std::io::stdin().read_line(&mut String::new()).unwrap();
 }
 
@@ -177,7 +177,7 @@ async fn words_outlive_a_process_that_is_killed() {
     );
 }
 
-/// SQLite removes its journal when the last connection closes in good order.
+/// SQLite removes its journal when the last connection closes properly.
 fn wal_is_there(folder: &Path) -> bool {
     folder
         .join("calls.db-wal")

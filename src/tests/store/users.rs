@@ -1,4 +1,4 @@
-//! People: users, sessions, their registrations at Twilio, API tokens.
+//! Users: sessions, registrations at Twilio, API tokens.
 
 use super::*;
 use crate::ids::{ClientIdentity, RegistrationId};
@@ -78,7 +78,7 @@ async fn a_session_lasts_until_it_is_closed_or_swept() {
         let ended = store.close_session(&user_hash(2)).await.unwrap().unwrap();
         assert_eq!(ended.user, ada.id);
         assert_eq!(store.close_session(&user_hash(2)).await.unwrap(), None);
-        // Began too long ago, though used since; not used for too long.
+        // Too old, though used recently; and idle for too long.
         assert_eq!(store.sweep_sessions(at(2), at(0)).await.unwrap(), 1);
         assert_eq!(store.sweep_sessions(at(0), at(4)).await.unwrap(), 1);
         let nobody = store.open_session(&user_hash(4), UserId(99), at(0)).await;
@@ -118,11 +118,11 @@ async fn a_session_that_is_renewed_keeps_its_name_at_twilio_and_ends_the_others(
             phone_tag: other,
         };
         assert_eq!(renew(Some(1), 4, ada.id).await.unwrap(), [expected]);
-        // And once more.
+        // Once more.
         assert_eq!(renew(Some(4), 5, ada.id).await.unwrap(), []);
         let tags = [tag(1).await, tag(2).await, tag(4).await, tag(5).await];
         assert_eq!(tags, [None, None, None, Some(own)]);
-        // A session of somebody else's lends its name to nobody.
+        // A session of another user does not provide its name.
         assert_eq!(renew(Some(3), 6, ada.id).await.unwrap().len(), 1);
         assert_ne!(tag(6).await, tag(3).await);
         assert!(tag(3).await.is_some(), "bob's");
@@ -147,7 +147,7 @@ async fn registrations_are_kept_until_they_end_and_are_bounded() {
         }
         assert_eq!(store.registrations(at(10)).await.unwrap(), all);
         assert_eq!(store.registrations(at(50)).await.unwrap(), all[..1]);
-        // Told again, it lasts longer, and is as old as before.
+        // A repeated registration prolongs it, and keeps its start.
         let again = registration(2, 20, 120);
         store.save_registration(&again, at(20)).await.unwrap();
         let kept = store.registrations(at(50)).await.unwrap();
@@ -195,7 +195,7 @@ async fn a_user_who_leaves_takes_his_keys_and_leaves_his_calls() {
         assert_eq!(store.api_token(&user_hash(2)).await.unwrap(), None);
         let left = store.call_detail(&call(1)).await.unwrap().unwrap();
         assert_eq!((left.call.user_id, left.events[0].user_id), (None, None));
-        // Someone signed in when he was removed: the call is kept all the same.
+        // The user was removed while signing in: the call is stored nevertheless.
         let late = NewCall {
             user_id: Some(bob.id),
             ..new_call(2)

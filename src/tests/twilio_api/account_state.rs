@@ -1,4 +1,4 @@
-//! The model: calls and what hangs on them, and what each request does to it.
+//! The state of the account: calls with their resources, and the effect of each request on them.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -15,18 +15,17 @@ use super::http::{
 use super::{ACCOUNT, AUTH_TOKEN, ApiFault, PendingCallback, RecordedRequest};
 use crate::ids::CallSid;
 
-/// The model.
 #[derive(Default)]
 pub(super) struct AccountState {
     pub(super) sids_issued: u32,
     pub(super) calls: BTreeMap<String, &'static str>,
-    /// Legs that others dialled, and those others.
+    /// The parent of each dialled leg.
     pub(super) parents: BTreeMap<String, String>,
     pub(super) recordings: Vec<FakeRecording>,
     pub(super) running: Vec<RunningResource>,
     pub(super) applications: BTreeMap<String, BTreeMap<String, String>>,
     pub(super) numbers: BTreeMap<String, BTreeMap<String, String>>,
-    /// Numbers of others that may be called from.
+    /// Verified caller IDs.
     pub(super) verified: Vec<String>,
     pub(super) keys: Vec<FakeApiKey>,
     pub(super) media_at: Option<String>,
@@ -86,7 +85,7 @@ impl FakeRecording {
         })
     }
 
-    /// Looked up, a recording is never seen running or held.
+    /// A recording that is looked up is never reported as in progress or paused.
     pub(super) fn json_looked_up(&self) -> Value {
         self.json(if self.status == "completed" {
             "completed"
@@ -95,7 +94,7 @@ impl FakeRecording {
         })
     }
 
-    /// The webhook of this event, if it was asked for.
+    /// Returns the webhook of this event, if it was requested.
     pub(super) fn told(&self, event: &str) -> Option<(String, Vec<(String, String)>)> {
         let wanted = |(name, value): &(String, String)| {
             name == "RecordingStatusCallbackEvent" && value == event
@@ -154,7 +153,7 @@ impl RunningResource {
         })
     }
 
-    /// The webhook of a stream's event.
+    /// Returns the webhook of a stream's event.
     pub(super) fn told(&self, event: &str) -> Option<(String, Vec<(String, String)>)> {
         let url = self.asked.get("StatusCallback");
         if url.is_empty() {
@@ -244,7 +243,7 @@ impl AccountState {
         sid
     }
 
-    /// A leg, as it is looked up.
+    /// Returns a leg as it is looked up.
     fn call_json(&self, sid: &str) -> Value {
         let status = self.calls[sid];
         let is_over = !["queued", "ringing", "in-progress"].contains(&status);
@@ -258,7 +257,7 @@ impl AccountState {
         })
     }
 
-    /// A call that something can be done to.
+    /// Checks that a call is in progress.
     pub(super) fn live(&self, call: &str) -> Result<(), ApiRejection> {
         match self.calls.get(call) {
             Some(&"in-progress") => Ok(()),
@@ -350,7 +349,7 @@ impl AccountState {
                 ];
                 request.form.check(&[], &known)?;
                 self.live(call)?;
-                // A second one says yes, but there is only one.
+                // A second request succeeds, but there is only one recording.
                 let api = "StartCallRecordingAPI";
                 let mut all = self.recordings.iter();
                 let running = all.find(|r| r.call == call && r.source == api && r.is_running());
@@ -557,7 +556,7 @@ impl AccountState {
         Ok(yes(201, &made))
     }
 
-    /// Whether these credentials open this path.
+    /// Returns whether these credentials grant access to this path.
     pub(super) fn admits(&self, headers: &HeaderMap, path: &[String]) -> bool {
         let authorization = headers.get(header::AUTHORIZATION);
         let basic = authorization.and_then(|v| v.to_str().ok()?.strip_prefix("Basic "));
@@ -566,14 +565,14 @@ impl AccountState {
             return false;
         };
         let is_key = |key: &FakeApiKey| decoded == format!("{}:{}", key.sid, key.secret);
-        // A standard key opens neither the account nor its keys.
+        // A standard key grants access neither to the account nor to its keys.
         let is_closed_to_keys = matches!(path.first().map(String::as_str), None | Some("Keys"));
         decoded == format!("{ACCOUNT}:{AUTH_TOKEN}")
             || (!is_closed_to_keys && self.keys.iter().any(is_key))
     }
 }
 
-/// `VoiceUrl` as `voice_url`.
+/// Converts `VoiceUrl` to `voice_url`.
 fn snake(name: &str) -> String {
     let mut snake = String::new();
     for c in name.chars() {

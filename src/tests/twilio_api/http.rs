@@ -1,4 +1,4 @@
-//! HTTP as Twilio speaks it: forms in, JSON out, errors, pages of lists, ranges of sound.
+//! HTTP as Twilio uses it: form requests, JSON responses, errors, paged lists, ranges of audio.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 
 use super::ACCOUNT;
 
-/// A request, taken apart.
+/// A parsed request.
 pub(super) struct ApiRequest {
     pub(super) method: Method,
-    /// What follows the account, decoded, without the file type.
+    /// The path after the account, decoded, without the file type.
     pub(super) path: Vec<String>,
     pub(super) file_type: String,
     pub(super) query: FormFields,
@@ -31,7 +31,7 @@ impl FormFields {
         found.map_or("", |(_, value)| value)
     }
 
-    /// Refuses a field that is not among `known`, and the lack of one that is needed.
+    /// Refuses an unknown field and a missing required field.
     pub(super) fn check(&self, needed: &[&str], known: &[&str]) -> Result<(), ApiRejection> {
         for (name, _) in &self.0 {
             if !needed.contains(&name.as_str()) && !known.contains(&name.as_str()) {
@@ -47,14 +47,14 @@ impl FormFields {
     }
 }
 
-/// Twilio's no.
+/// Twilio's refusal.
 pub(super) struct ApiRejection {
     status: u16,
     code: u32,
     message: String,
 }
 
-/// Twilio's answer.
+/// Twilio's response.
 pub(super) type ApiResult = Result<Response, ApiRejection>;
 
 impl IntoResponse for ApiRejection {
@@ -115,7 +115,7 @@ impl ApiRequest {
     }
 }
 
-/// A recording's sound, or the range of it that is asked for.
+/// Returns a recording's audio, or the requested range of it.
 pub(super) fn media(media: &Bytes, request: &ApiRequest) -> Response {
     let kind = if request.file_type == "mp3" {
         "audio/mpeg"
@@ -157,7 +157,7 @@ pub(super) fn media(media: &Bytes, request: &ApiRequest) -> Response {
         .into_response()
 }
 
-/// One page of a list, with one thing on it, as `Page` counts them.
+/// Returns one page of a list, with one item, in Twilio's paging by `Page`.
 pub(super) fn page(request: &ApiRequest, name: &str, all: Vec<Value>) -> Response {
     let at: usize = request.query.get("Page").parse().unwrap_or_default();
     let mut query = request.query.clone();
@@ -206,7 +206,7 @@ pub(super) fn decoded(text: &str) -> FormFields {
     FormFields(url.query_pairs().into_owned().collect())
 }
 
-/// A form as Twilio writes it: a space is `%20`.
+/// Encodes a form as Twilio does: a space is `%20`.
 pub(super) fn encoded(form: &[(String, String)]) -> String {
     let url = Url::parse_with_params("http://form/", form).unwrap();
     url.query().unwrap_or_default().replace('+', "%20")

@@ -1,19 +1,18 @@
-//! A stand-in for Twilio's REST API: a plain model of calls and what hangs on them behind a real
-//! HTTP server, as strict as Twilio or stricter.
+//! A fake of Twilio's REST API: a plain model of calls and their resources behind a real HTTP server, as
+//! strict as Twilio or stricter.
 //!
 //! ```ignore
 //! let twilio = FakeTwilio::start(&tasks);
 //! let call = twilio.call_in_progress();
-//! twilio.trouble_next(Trouble::Lose);              // does it, and answers 500
-//! twilio.rest().start_recording(&call, &ask).await?;
-//! twilio.finish_recording(&sid, b"RIFF…");         // completed: media, and a callback
-//! twilio.deliver_all(server.addr).await;           // signed, as Twilio would
+//! twilio.inject_fault_next(ApiFault::Lose);        // processes the next request, and responds 500
+//! twilio.client().start_recording(&call, &ask).await?;
+//! twilio.finish_recording(&sid, b"RIFF…");         // completed: audio, and a callback
+//! twilio.deliver_all(server.addr).await;           // signed, as by Twilio
 //! assert_eq!(twilio.requests()[0].body, "…");
 //! ```
 //!
-//! A field that Twilio does not know, a wrong method, a body that is no form, or bad credentials
-//! are refused. What Twilio documents is done as documented; what it does not is a guess, marked
-//! *guess*.
+//! An unknown field, a wrong method, a body that is not a form, and bad credentials are refused. Documented
+//! behaviour follows Twilio's documentation; undocumented behaviour is a guess, marked *guess*.
 
 mod account_state;
 mod http;
@@ -41,53 +40,50 @@ use crate::twilio::api::retry::RetryPolicy;
 use crate::twilio::api::{ApiCredentials, TwilioClient, TwilioClientConfig};
 use crate::twilio::signature::{SigningKey, sign};
 
-/// The account.
 pub(crate) const ACCOUNT: &str = "AC00000000000000000000000000000001";
-/// Its token, which also signs callbacks.
+/// The auth token, which also signs callbacks.
 pub(crate) const AUTH_TOKEN: &str = "0123456789abcdef0123456789abcdef";
-/// A key that it has from the start.
+/// An API key that exists from the start.
 pub(crate) const KEY: &str = "SK00000000000000000000000000000001";
 /// The secret of that key.
 pub(crate) const KEY_SECRET: &str = "a-secret-of-a-key";
 
-/// What goes wrong with a request.
+/// A fault of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ApiFault {
-    /// It is refused unseen, with this status and `Retry-After` in seconds.
+    /// Refused without effect, with this status and `Retry-After` in seconds.
     Refuse(u16, Option<u64>),
-    /// It is done, but the answer is 500.
+    /// Processed, but the response is 500.
     Lose,
-    /// It is done, but nothing comes back.
+    /// Processed, but there is no response.
     Stall,
-    /// It is done, but the answer breaks off.
+    /// Processed, but the response breaks off.
     BreakOff,
-    /// It is done, but the answer is no JSON.
+    /// Processed, but the response is not JSON.
     Garble,
 }
 
-/// A request as it came.
+/// A request that was received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RecordedRequest {
-    /// `POST`.
+    /// The method, such as `POST`.
     pub(crate) method: String,
-    /// What follows the account, with the query: `/Calls/CA….json`.
+    /// The path after the account, with the query: `/Calls/CA….json`.
     pub(crate) path: String,
-    /// The body.
     pub(crate) body: String,
 }
 
-/// A webhook that waits to be delivered.
+/// A webhook that has not been delivered.
 #[derive(Debug, Clone)]
 pub(crate) struct PendingCallback {
-    /// Where to, as Twilio was told.
+    /// The URL that was given to Twilio.
     pub(crate) url: String,
-    /// Its fields.
     pub(crate) form: Vec<(String, String)>,
-    /// The same when it is delivered again.
+    /// The idempotency token, the same for each delivery.
     pub(crate) token: String,
 }
 
-/// The stand-in; clones are the same.
+/// The fake server; clones share it.
 #[derive(Clone)]
 pub(crate) struct FakeTwilio {
     addr: SocketAddr,
@@ -95,7 +91,7 @@ pub(crate) struct FakeTwilio {
 }
 
 impl FakeTwilio {
-    /// Listens on a free port until `tasks` are shut down.
+    /// Listens on a free port until `tasks` shut down.
     pub(crate) fn start(tasks: &Tasks) -> Self {
         let mut state = AccountState::default();
         state.keys.push(FakeApiKey {
@@ -113,7 +109,7 @@ impl FakeTwilio {
         self.state.lock().unwrap()
     }
 
-    /// How to reach it with the account's token, and with next to no patience.
+    /// Returns a configuration with the account's auth token and very short timeouts.
     pub(crate) fn config(&self) -> TwilioClientConfig {
         let account = AccountSid::parse(ACCOUNT).unwrap();
         TwilioClientConfig {
@@ -123,7 +119,7 @@ impl FakeTwilio {
         }
     }
 
-    /// Next to none between attempts.
+    /// Very short delays between attempts.
     pub(crate) fn retry_policy() -> RetryPolicy {
         RetryPolicy {
             backoff: Duration::from_millis(1),
@@ -131,12 +127,12 @@ impl FakeTwilio {
         }
     }
 
-    /// A client with an API key, as the server has it.
+    /// Returns a client with an API key, like the server's.
     pub(crate) fn client(&self) -> TwilioClient {
         self.client_with(Self::retry_policy())
     }
 
-    /// The same, as patient as is said.
+    /// Like [`Self::client`], with another retry policy.
     pub(crate) fn client_with(&self, retry_policy: RetryPolicy) -> TwilioClient {
         let credentials = ApiCredentials::ApiKey {
             sid: ApiKeySid::parse(KEY).unwrap(),
@@ -150,7 +146,7 @@ impl FakeTwilio {
         .unwrap()
     }
 
-    /// A call whose parties talk.
+    /// Adds a call in progress.
     pub(crate) fn call_in_progress(&self) -> CallSid {
         let mut state = self.state();
         let sid = state.next_sid("CA");
@@ -158,14 +154,14 @@ impl FakeTwilio {
         CallSid::parse(&sid).unwrap()
     }
 
-    /// Lets a call that a story has named be known, its parties talking.
+    /// Adds a call in progress with this SID.
     pub(crate) fn add_call(&self, sid: &CallSid) {
         self.state()
             .calls
             .insert(sid.as_str().to_owned(), "in-progress");
     }
 
-    /// Lets a leg be known that another dialled, and where it is.
+    /// Adds a leg that `parent` dialled, with its status.
     pub(crate) fn add_child_leg(&self, sid: &CallSid, parent: &CallSid, status: &'static str) {
         let mut state = self.state();
         state.calls.insert(sid.as_str().to_owned(), status);
@@ -173,24 +169,24 @@ impl FakeTwilio {
         state.parents.insert(sid.as_str().to_owned(), parent);
     }
 
-    /// A call rings, if it is not further already.
+    /// Lets a call ring, unless it is already further.
     pub(crate) fn ring_call(&self, sid: &CallSid) {
         let mut state = self.state();
         let call = state.calls.entry(sid.as_str().to_owned());
         call.or_insert("ringing");
     }
 
-    /// A call was never there.
+    /// Removes a call as if it had never existed.
     pub(crate) fn remove_call(&self, sid: &CallSid) {
         self.state().calls.remove(sid.as_str());
     }
 
-    /// A leg is elsewhere now, in Twilio's words; nobody is told.
+    /// Sets a leg's status (Twilio's name) without a callback.
     pub(crate) fn set_call_status(&self, sid: &CallSid, status: &'static str) {
         self.state().calls.insert(sid.as_str().to_owned(), status);
     }
 
-    /// Questions where a call is, so far.
+    /// Counts the requests for a call's status.
     pub(crate) fn lookup_count(&self, sid: &CallSid) -> usize {
         let path = format!("/Calls/{}.json", sid.as_str());
         let requests = self.requests();
@@ -200,37 +196,37 @@ impl FakeTwilio {
         asked.count()
     }
 
-    /// Both hang up: streams stop, recordings are being made ready.
+    /// Ends a call: streams stop, recordings are processed.
     pub(crate) fn end_call(&self, sid: &CallSid) {
         self.state().end_call(sid.as_str());
     }
 
-    /// Where a call is, in Twilio's words.
+    /// Returns a call's status (Twilio's name).
     pub(crate) fn call_status(&self, sid: &CallSid) -> Option<&'static str> {
         self.state().calls.get(sid.as_str()).copied()
     }
 
-    /// A recording that TwiML, not the API, began.
+    /// Adds a recording that TwiML, not the API, started.
     pub(crate) fn add_dial_recording(&self, call: &CallSid) -> RecordingSid {
         let mut state = self.state();
         let sid = state.record(call.as_str(), "DialVerb", &[]);
         RecordingSid::parse(&sid).unwrap()
     }
 
-    /// The states of a call's recordings, in Twilio's words, oldest first.
+    /// Returns the statuses of a call's recordings (Twilio's names), oldest first.
     pub(crate) fn recording_states(&self, call: &CallSid) -> Vec<&'static str> {
         let state = self.state();
         let of_call = state.recordings.iter().filter(|r| r.call == call.as_str());
         of_call.map(|r| r.status).collect()
     }
 
-    /// A recording is gone, without a word.
+    /// Removes a recording without a callback.
     pub(crate) fn remove_recording(&self, sid: &RecordingSid) {
         let mut state = self.state();
         state.recordings.retain(|r| r.sid != sid.as_str());
     }
 
-    /// A recording is stopped in the console, without a word.
+    /// Stops a recording as in Twilio's console, without a callback.
     pub(crate) fn stop_recording_unseen(&self, sid: &RecordingSid) {
         let mut state = self.state();
         let mut all = state.recordings.iter_mut();
@@ -238,7 +234,7 @@ impl FakeTwilio {
         found.expect("a recording that was made").status = "processing";
     }
 
-    /// Makes a stopped recording ready: this is its sound.
+    /// Completes a stopped recording with this audio.
     pub(crate) fn finish_recording(&self, sid: &RecordingSid, media: &[u8]) {
         let mut state = self.state();
         let state = &mut *state;
@@ -251,22 +247,22 @@ impl FakeTwilio {
         state.call_back(told);
     }
 
-    /// Recordings lie at another address: what a request for one is redirected to.
+    /// Redirects requests for recordings to another URL.
     pub(crate) fn redirect_media_to(&self, url: &str) {
         self.state().media_at = Some(url.to_owned());
     }
 
-    /// Names of a call's streams that run.
+    /// Returns the names of a call's running streams.
     pub(crate) fn streams(&self, call: &CallSid) -> Vec<String> {
         self.state().running("Streams", call)
     }
 
-    /// Names of a call's Real-Time Transcriptions that run.
+    /// Returns the names of a call's running Real-Time Transcriptions.
     pub(crate) fn transcriptions(&self, call: &CallSid) -> Vec<String> {
         self.state().running("Transcriptions", call)
     }
 
-    /// The account owns this number; its calls go to that address, and `trunk`, if not empty.
+    /// Adds a number of the account, with its voice URL and, if not empty, its SIP trunk.
     pub(crate) fn add_incoming_number(&self, number: &str, voice_url: &str, trunk: &str) {
         let mut state = self.state();
         let fields = [
@@ -278,12 +274,12 @@ impl FakeTwilio {
         state.numbers.insert(sid, owned(&fields));
     }
 
-    /// The account has verified this number, and does not own it.
+    /// Adds a number that the account has verified but does not own.
     pub(crate) fn add_verified_caller_id(&self, number: &str) {
         self.state().verified.push(number.to_owned());
     }
 
-    /// A field of the number, as Twilio shows it.
+    /// Returns a field of a number, as Twilio reports it.
     pub(crate) fn number_field(&self, number: &str, field: &str) -> String {
         let state = self.state();
         let found = state.numbers.values().find(|n| n["phone_number"] == number);
@@ -293,7 +289,7 @@ impl FakeTwilio {
             .unwrap_or_default()
     }
 
-    /// An application that exists; gives its SID.
+    /// Adds an application; returns its SID.
     pub(crate) fn add_application(&self, fields: &[(&str, &str)]) -> String {
         let mut state = self.state();
         let sid = state.next_sid("AP");
@@ -301,12 +297,12 @@ impl FakeTwilio {
         sid
     }
 
-    /// SIDs of the applications.
+    /// Returns the SIDs of the applications.
     pub(crate) fn applications(&self) -> Vec<String> {
         self.state().applications.keys().cloned().collect()
     }
 
-    /// Names and secrets of the API keys, oldest first.
+    /// Returns the names and secrets of the API keys, oldest first.
     pub(crate) fn keys(&self) -> Vec<(String, String)> {
         let state = self.state();
         let keys = state.keys.iter();
@@ -314,7 +310,8 @@ impl FakeTwilio {
             .collect()
     }
 
-    /// Registers a browser with a pass, in the region that it connects to: Twilio's code, if it refuses.
+    /// Registers a browser with an access token in the region that it connects to; an error with Twilio's
+    /// code if it is refused.
     pub(crate) fn check_registration(jwt: &str, region: &str) -> Result<(), u32> {
         let head = jwt.split('.').next().unwrap_or_default();
         let head = BASE64_URL.decode(head).map_err(|_| 20_101_u32)?;
@@ -323,22 +320,22 @@ impl FakeTwilio {
         (of == region).then_some(()).ok_or(20_101)
     }
 
-    /// The next request is refused with this status.
+    /// Refuses the next request with this status.
     pub(crate) fn fail_next(&self, status: u16) {
         self.inject_fault_next(ApiFault::Refuse(status, None));
     }
 
-    /// This goes wrong with the next request; called again, with the one after it.
+    /// Injects a fault into the next request; a further call, into the one after it.
     pub(crate) fn inject_fault_next(&self, trouble: ApiFault) {
         self.state().faults.push_back(trouble);
     }
 
-    /// Every request so far.
+    /// Returns all requests up to now.
     pub(crate) fn requests(&self) -> Vec<RecordedRequest> {
         self.state().requests_seen.clone()
     }
 
-    /// Every request so far that did not only read, as `POST /Calls/CA….json`.
+    /// Returns all requests up to now that were not only reads, as `POST /Calls/CA….json`.
     pub(crate) fn changes(&self) -> Vec<String> {
         let seen = self
             .requests()
@@ -348,12 +345,12 @@ impl FakeTwilio {
             .collect()
     }
 
-    /// The webhooks that wait, in the order of their events; they wait no longer.
+    /// Takes the pending webhooks, in the order of their events.
     pub(crate) fn take_callbacks(&self) -> Vec<PendingCallback> {
         self.state().callbacks.drain(..).collect()
     }
 
-    /// A webhook of one's own, to be delivered.
+    /// Creates a webhook.
     pub(crate) fn callback(&self, url: &str, form: &[(&str, &str)]) -> PendingCallback {
         let form = form
             .iter()
@@ -366,15 +363,15 @@ impl FakeTwilio {
         }
     }
 
-    /// Delivers a webhook to the server at `addr`, whatever host Twilio was told, and signs it for
-    /// the address that Twilio was told.
+    /// Delivers a webhook to the server at `addr`, whatever host it is addressed to, and signs it for its
+    /// URL.
     pub(crate) async fn deliver(
         &self,
         addr: SocketAddr,
         callback: &PendingCallback,
     ) -> HttpResponse {
         let mut url = Url::parse(&callback.url).unwrap();
-        // What is said of repetitions there is neither sent nor signed.
+        // The retry settings in the fragment are neither sent nor signed.
         url.set_fragment(None);
         let signature = sign(
             &SigningKey::auth_token(AUTH_TOKEN),
@@ -395,7 +392,7 @@ impl FakeTwilio {
         request(addr, "POST", &path, &headers, &encoded(&callback.form)).await
     }
 
-    /// Delivers the webhooks that wait, in order; gives the statuses of the answers.
+    /// Delivers the pending webhooks in order; returns the statuses of the responses.
     pub(crate) async fn deliver_all(&self, addr: SocketAddr) -> Vec<u16> {
         let mut statuses = Vec::new();
         for callback in self.take_callbacks() {
@@ -446,7 +443,7 @@ async fn answer(
                 match piece {
                     0 => Some((Ok(Bytes::from_static(b"{\"sid\":")), 1)),
                     1 => {
-                        // Lets the first piece leave.
+                        // Lets the first piece be sent.
                         tokio::task::yield_now().await;
                         Some((Err(std::io::Error::other("the line is cut")), 2))
                     }

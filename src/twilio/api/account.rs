@@ -1,11 +1,10 @@
-//! What an account owns at Twilio: itself, its TwiML applications, numbers and keys.
+//! The resources of an account at Twilio: the account itself, its TwiML applications, numbers and keys.
 //!
 //! Sources: <https://www.twilio.com/docs/iam/api/account>,
 //! <https://www.twilio.com/docs/usage/api/applications>,
 //! <https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource>,
 //! <https://www.twilio.com/docs/voice/api/outgoing-caller-ids>,
-//! <https://www.twilio.com/docs/iam/api/keys>. The account and its keys open only to the auth
-//! token.
+//! <https://www.twilio.com/docs/iam/api/keys>. The account itself and its keys require the auth token.
 
 use reqwest::Method;
 use reqwest::header::DATE;
@@ -19,12 +18,12 @@ use super::{RequestForm, TwilioClient, VERSION, deserialize_text, transport_erro
 use crate::clock::UtcTime;
 use crate::ids::{AccountSid, ApiKeySid, ApplicationSid, E164, PhoneNumberSid};
 
-/// An account.
+/// Twilio's description of an account.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct AccountResource {
     /// Its SID.
     pub sid: AccountSid,
-    /// What people call it.
+    /// The account's display name.
     #[serde(default, deserialize_with = "deserialize_text")]
     pub friendly_name: String,
     /// `active`, `suspended` or `closed`.
@@ -35,45 +34,45 @@ pub struct AccountResource {
     pub kind: String,
 }
 
-/// A TwiML application: where browsers' calls, and those to numbers that point at it, ask for
-/// instructions. What is not set is empty.
+/// A TwiML application: the webhooks for calls by browsers, and for calls to numbers that are assigned to it.
+/// Unset fields are empty.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ApplicationResource {
     /// Its SID.
     pub sid: ApplicationSid,
-    /// What is set.
+    /// The application's settings.
     #[serde(flatten)]
     pub settings: ApplicationSettings,
 }
 
-/// What is set of a TwiML application.
+/// The settings of a TwiML application.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 pub struct ApplicationSettings {
-    /// What people, and `callburner setup`, call it.
+    /// The display name, by which `callburner setup` finds the application.
     #[serde(default, deserialize_with = "deserialize_text")]
     pub friendly_name: String,
-    /// Where a call asks for instructions.
+    /// Webhook that returns the TwiML for a call.
     #[serde(default, deserialize_with = "deserialize_text")]
     pub voice_url: String,
-    /// By GET or POST.
+    /// HTTP method of `voice_url`: GET or POST.
     #[serde(default, deserialize_with = "deserialize_text")]
     pub voice_method: String,
-    /// Where it asks when the first does not answer.
+    /// Webhook that Twilio requests if `voice_url` fails.
     #[serde(default, deserialize_with = "deserialize_text")]
     pub voice_fallback_url: String,
-    /// By GET or POST.
+    /// HTTP method of `voice_fallback_url`: GET or POST.
     #[serde(default, deserialize_with = "deserialize_text")]
     pub voice_fallback_method: String,
-    /// Where the end of a call is told.
+    /// Webhook that is called when a call has ended.
     #[serde(default, deserialize_with = "deserialize_text")]
     pub status_callback: String,
-    /// By GET or POST.
+    /// HTTP method of `status_callback`: GET or POST.
     #[serde(default, deserialize_with = "deserialize_text")]
     pub status_callback_method: String,
 }
 
 impl ApplicationSettings {
-    /// All that is not empty.
+    /// Returns a form of all settings that are not empty.
     fn form(&self) -> RequestForm {
         let some = |value: &str| (!value.is_empty()).then(|| value.to_owned());
         RequestForm::default()
@@ -103,49 +102,49 @@ pub struct IncomingNumber {
     pub sid: PhoneNumberSid,
     /// The number.
     pub phone_number: E164,
-    /// The TwiML application that its calls go to; empty: none.
+    /// The TwiML application of the number; empty: none.
     #[serde(default, deserialize_with = "deserialize_text")]
     pub voice_application_sid: String,
-    /// Where its calls ask for instructions, if they go to no application.
+    /// Webhook that returns the TwiML for the number's calls, if no application is assigned.
     #[serde(default, deserialize_with = "deserialize_text")]
     pub voice_url: String,
-    /// The SIP trunk that its calls go to before anything else; empty: none.
+    /// The SIP trunk of the number, which takes precedence over all other settings; empty: none.
     #[serde(default, deserialize_with = "deserialize_text")]
     pub trunk_sid: String,
 }
 
-/// A number that is not the account's, and that it has verified.
+/// A number that the account does not own but has verified as a caller ID.
 #[derive(Debug, Deserialize)]
 struct VerifiedCallerId {
     phone_number: E164,
 }
 
-/// An API key that exists.
+/// An existing API key.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ApiKeyResource {
     /// Its SID.
     pub sid: ApiKeySid,
-    /// What people call it.
+    /// The key's display name.
     #[serde(default, deserialize_with = "deserialize_text")]
     pub friendly_name: String,
 }
 
-/// An API key that has just been made. Twilio never shows the secret again.
+/// A new API key. Twilio never shows the secret again.
 #[derive(Debug, Clone, Deserialize)]
 pub struct CreatedApiKey {
     /// Its SID.
     pub sid: ApiKeySid,
-    /// What opens the API together with it, and signs access tokens.
+    /// The secret that authenticates requests together with the SID, and signs access tokens.
     #[serde(deserialize_with = "deserialize_secret")]
     pub secret: SecretString,
 }
 
 impl TwilioClient {
-    /// The account itself.
+    /// Fetches the account.
     pub async fn fetch_account(&self) -> Result<AccountResource, TwilioError> {
         let mut url = self.base.clone();
         url.path_segments_mut()
-            .expect("new() took no address without a path")
+            .expect("new() only accepts a URL with a path")
             .pop_if_empty()
             .extend([
                 VERSION,
@@ -155,8 +154,8 @@ impl TwilioClient {
         self.get(url).await
     }
 
-    /// What time it is at Twilio, by the `Date` of an answer, whatever the answer; none: it does
-    /// not say. Sends no credentials.
+    /// Returns Twilio's current time from the `Date` header of any response; `None` if there is no such
+    /// header. Sends no credentials.
     pub async fn fetch_server_time(&self) -> Result<Option<UtcTime>, TwilioError> {
         let asked = self.client.head(self.base.clone());
         let answer = asked
@@ -169,7 +168,7 @@ impl TwilioClient {
         Ok(date.and_then(|date| UtcTime::parse(date).ok()))
     }
 
-    /// The TwiML applications of this name.
+    /// Lists the TwiML applications with this name.
     pub async fn list_applications(
         &self,
         friendly_name: &str,
@@ -181,7 +180,7 @@ impl TwilioClient {
         Ok(found)
     }
 
-    /// One TwiML application.
+    /// Fetches a TwiML application.
     pub async fn fetch_application(
         &self,
         sid: &ApplicationSid,
@@ -190,7 +189,7 @@ impl TwilioClient {
             .await
     }
 
-    /// Makes a TwiML application.
+    /// Creates a TwiML application.
     pub async fn create_application(
         &self,
         settings: &ApplicationSettings,
@@ -199,7 +198,7 @@ impl TwilioClient {
             .await
     }
 
-    /// Sets all of `settings` that is not empty.
+    /// Updates all settings that are not empty in `settings`.
     pub async fn update_application(
         &self,
         sid: &ApplicationSid,
@@ -209,7 +208,7 @@ impl TwilioClient {
         self.post(&path, settings.form(), RequestKind::Change).await
     }
 
-    /// This number, if the account owns it.
+    /// Finds a number; `None` if the account does not own it.
     pub async fn find_incoming_number(
         &self,
         number: &E164,
@@ -218,13 +217,13 @@ impl TwilioClient {
         let found: Vec<IncomingNumber> = self
             .list(&["IncomingPhoneNumbers"], &query, "incoming_phone_numbers")
             .await?;
-        // Twilio also finds numbers that only begin or end like this one.
+        // Twilio also returns numbers that only start or end like this one.
         Ok(found
             .into_iter()
             .find(|found| found.phone_number == *number))
     }
 
-    /// Whether the account has verified this number, so that calls may come from it.
+    /// Returns whether the account has verified this number as a caller ID.
     pub async fn is_verified_caller_id(&self, number: &E164) -> Result<bool, TwilioError> {
         let query = [("PhoneNumber", number.as_str())];
         let found: Vec<VerifiedCallerId> = self
@@ -233,8 +232,8 @@ impl TwilioClient {
         Ok(found.iter().any(|found| found.phone_number == *number))
     }
 
-    /// Sends a number's calls to a TwiML application; if it is on a SIP trunk, which would come
-    /// first, Twilio takes it off by the same
+    /// Assigns a number to a TwiML application. Twilio removes the number from its SIP trunk, which would
+    /// take precedence, in the same request
     /// (<https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource>).
     pub async fn assign_application(
         &self,
@@ -246,12 +245,12 @@ impl TwilioClient {
         self.execute(&path, Method::POST, form).await
     }
 
-    /// The account's API keys.
+    /// Lists the account's API keys.
     pub async fn list_keys(&self) -> Result<Vec<ApiKeyResource>, TwilioError> {
         self.list(&["Keys"], &[], "keys").await
     }
 
-    /// Makes an API key.
+    /// Creates an API key.
     pub async fn create_key(&self, friendly_name: &str) -> Result<CreatedApiKey, TwilioError> {
         let form = RequestForm::default().with("FriendlyName", friendly_name);
         self.post(&["Keys"], form, RequestKind::Create).await

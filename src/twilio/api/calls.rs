@@ -1,5 +1,4 @@
-//! What is done to a call while it lasts: recorded, streamed, transcribed, ended; and what becomes
-//! of its recordings.
+//! Operations on a call in progress (recording, streaming, transcription, hanging up), and on its recordings.
 //!
 //! Sources: <https://www.twilio.com/docs/voice/api/recording>,
 //! <https://www.twilio.com/docs/voice/api/call-resource>,
@@ -21,28 +20,28 @@ use crate::limits::{LEGS_PER_CALL_MAX, STREAM_PARAMETERS_MAX};
 use crate::transcript::{CallStatus, RecordingStatus};
 use crate::twilio::tracks::TrackSelection;
 
-/// How a call is to be recorded.
+/// Options of a new recording.
 #[derive(Debug, Clone, Default)]
 pub struct StartRecording {
-    /// Where Twilio tells what becomes of it: an absolute URL.
+    /// The recording's status callback: an absolute URL.
     pub callback: Option<String>,
-    /// Whether both parties share one channel; else each has its own.
+    /// Whether both parties share one channel; otherwise each has its own.
     pub mono: bool,
-    /// Whose voices.
+    /// The recorded tracks.
     pub tracks: TrackSelection,
-    /// Whether silence at both ends is cut off.
+    /// Whether silence at both ends is removed.
     pub trim_silence: bool,
-    /// The call's recordings that are known already: when the answer is lost, one of Twilio's
-    /// that is not among them is the one that was asked for.
+    /// The call's known recordings: if the response is lost, the requested recording is the one at Twilio
+    /// that is not among them.
     pub known: Vec<RecordingSid>,
 }
 
-/// Which recording of a call.
+/// Identifies a recording of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordingRef<'a> {
-    /// This one.
+    /// The recording with this SID.
     Sid(&'a RecordingSid),
-    /// The one that runs; Twilio refuses if several do.
+    /// The recording in progress; Twilio refuses if there are several.
     Current,
 }
 
@@ -55,64 +54,65 @@ impl RecordingRef<'_> {
     }
 }
 
-/// What a held recording has where it was held.
+/// The content of a paused recording during the pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PauseBehavior {
-    /// Silence: times in the recording are times of the call.
+    /// Silence: times in the recording equal times in the call.
     #[default]
     Silence,
     /// Nothing: the recording is shorter than the call.
     Skip,
 }
 
-/// A recording as Twilio describes it.
+/// Twilio's description of a recording.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct RecordingResource {
     /// Its SID.
     pub sid: RecordingSid,
-    /// The call.
+    /// The recorded call.
     pub call_sid: CallSid,
-    /// Where it is. Twilio shows a running or held one that is looked up as `processing`, which is
-    /// [`RecordingStatus::Stopped`] here; so is a word that this program does not know.
+    /// The recording's status. Twilio reports a recording in progress or on pause as `processing` when it is
+    /// fetched, which is [`RecordingStatus::Stopped`] here; a status that this program does not know also
+    /// maps to it.
     #[serde(deserialize_with = "deserialize_status")]
     pub status: RecordingStatus,
-    /// Channels: 2 when each party has its own.
+    /// Number of channels: 2 if each party has its own.
     #[serde(default, deserialize_with = "deserialize_number")]
     pub channels: Option<u8>,
-    /// Its length, once known.
+    /// Duration in seconds, if it is already known.
     #[serde(default, rename = "duration", deserialize_with = "deserialize_number")]
     pub duration_seconds: Option<u32>,
-    /// When it began.
+    /// Start time.
     #[serde(default, rename = "start_time", deserialize_with = "deserialize_time")]
     pub started_at: Option<UtcTime>,
-    /// What began it: `StartCallRecordingAPI`, `DialVerb`, ….
+    /// The source of the recording: `StartCallRecordingAPI`, `DialVerb`, ….
     #[serde(default)]
     pub source: Option<String>,
-    /// Why it is [`RecordingStatus::Absent`].
+    /// The reason for [`RecordingStatus::Absent`].
     #[serde(default, deserialize_with = "deserialize_number")]
     pub error_code: Option<u32>,
 }
 
-/// A leg of a call as Twilio describes it. `Debug` shows no number.
+/// Twilio's description of a leg. `Debug` redacts the numbers.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 pub struct CallResource {
     /// Its SID.
     pub sid: CallSid,
-    /// The leg that dialled it; none: it is the call's first.
+    /// The leg that dialled this leg; `None`: this is the first leg of the call.
     #[serde(default, rename = "parent_call_sid")]
     pub parent: Option<CallSid>,
-    /// Where it is.
+    /// The leg's status.
     pub status: CallStatus,
-    /// Who calls.
+    /// The caller.
     #[serde(default, deserialize_with = "deserialize_text")]
     pub from: String,
-    /// Who is called.
+    /// The callee.
     #[serde(default, deserialize_with = "deserialize_text")]
     pub to: String,
-    /// Seconds that it lasted, once it is over.
+    /// Duration in seconds, once the leg has ended.
     #[serde(default, rename = "duration", deserialize_with = "deserialize_number")]
     pub duration_seconds: Option<u32>,
-    /// When it ended.
+    /// End time.
     #[serde(default, rename = "end_time", deserialize_with = "deserialize_time")]
     pub ended_at: Option<UtcTime>,
 }
@@ -126,44 +126,44 @@ impl fmt::Debug for CallResource {
     }
 }
 
-/// A Media Stream to be started. No `Debug`: its address or parameters hold the stream's secret.
+/// Options of a new Media Stream. No `Debug`: its URL or its parameters contain the stream's secret.
 pub struct NewStream {
-    /// Where the audio goes: `wss://…`, without a query, which Twilio drops.
+    /// Destination of the audio: a `wss://…` URL without a query, because Twilio drops queries.
     pub url: String,
-    /// Unique within the call; it can be stopped by it.
+    /// Name, unique within the call; the stream can be stopped by it.
     pub name: String,
-    /// Whose voices.
+    /// The tracks of the stream.
     pub tracks: TrackSelection,
-    /// Where Twilio tells what becomes of it: an absolute URL.
+    /// The stream's status callback: an absolute URL.
     pub status_callback: Option<String>,
-    /// Come back in the stream's `start` message, up to [`STREAM_PARAMETERS_MAX`].
+    /// Parameters for the stream's `start` message, up to [`STREAM_PARAMETERS_MAX`].
     pub parameters: Vec<(String, String)>,
 }
 
-/// A Real-Time Transcription to be started.
+/// Options of a new Real-Time Transcription.
 #[derive(Debug, Clone)]
 pub struct NewTranscription {
-    /// Unique within the call; it can be stopped by it.
+    /// Name, unique within the call; the transcription can be stopped by it.
     pub name: String,
-    /// Where the words go: an absolute URL.
+    /// Destination of the transcript: an absolute URL.
     pub status_callback: String,
-    /// Whose voices.
+    /// The transcribed tracks.
     pub tracks: TrackSelection,
-    /// What is spoken, as `en-US`.
+    /// The spoken language, such as `en-US`.
     pub language: Option<String>,
-    /// Whether unfinished sentences are told too.
+    /// Whether partials are sent, too.
     pub partial_results: bool,
 }
 
-/// What a thing that has just been made says of itself.
+/// Twilio's response to the creation of a resource.
 #[derive(Deserialize)]
 struct CreatedResource<S> {
     sid: S,
 }
 
 impl TwilioClient {
-    /// Starts to record a call that is in progress. If the answer is lost, the recording is looked
-    /// for instead of being asked for twice.
+    /// Starts recording a call in progress. If the response is lost, the new recording is looked up rather
+    /// than requested twice.
     pub async fn start_recording(
         &self,
         call: &CallSid,
@@ -199,7 +199,7 @@ impl TwilioClient {
         }
     }
 
-    /// The recording that was asked for, if it was made although the answer was lost.
+    /// Returns the requested recording if Twilio created it although the response was lost.
     async fn find_started_recording(
         &self,
         call: &CallSid,
@@ -218,13 +218,14 @@ impl TwilioClient {
                 && is_open(recording.status)
                 && !known.contains(&recording.sid)
         });
-        // Nothing stops a recording that nobody knows, so it runs, whatever the list calls it.
+        // A recording with an unknown SID cannot have been stopped, so it is in progress, whatever status the
+        // list reports.
         let mut ours = ours.max_by_key(|recording| recording.started_at)?;
         ours.status = RecordingStatus::InProgress;
         Some(ours)
     }
 
-    /// Ends a recording; its sound is ready some time later.
+    /// Stops a recording; its audio is available some time later.
     pub async fn stop_recording(
         &self,
         call: &CallSid,
@@ -233,7 +234,7 @@ impl TwilioClient {
         self.update_recording(call, which, "stopped", None).await
     }
 
-    /// Holds a recording.
+    /// Pauses a recording.
     pub async fn pause_recording(
         &self,
         call: &CallSid,
@@ -248,7 +249,7 @@ impl TwilioClient {
             .await
     }
 
-    /// Goes on with a recording that was held.
+    /// Resumes a paused recording.
     pub async fn resume_recording(
         &self,
         call: &CallSid,
@@ -272,7 +273,7 @@ impl TwilioClient {
         self.post(&path, form, RequestKind::Change).await
     }
 
-    /// One recording as it is now.
+    /// Fetches a recording.
     pub async fn fetch_recording(
         &self,
         sid: &RecordingSid,
@@ -281,7 +282,7 @@ impl TwilioClient {
             .await
     }
 
-    /// A call's recordings, the latest first.
+    /// Lists a call's recordings, the latest first.
     pub async fn list_recordings(
         &self,
         call: &CallSid,
@@ -290,8 +291,8 @@ impl TwilioClient {
         self.list(&path, &[("PageSize", "50")], "recordings").await
     }
 
-    /// Deletes a recording at Twilio, which keeps what it knows of it for 40 days. One that is not
-    /// there is deleted.
+    /// Deletes a recording at Twilio, which keeps the metadata for 40 days. `Ok` if the recording does not
+    /// exist.
     pub async fn delete_recording(&self, sid: &RecordingSid) -> Result<(), TwilioError> {
         let path = ["Recordings", sid.as_str()];
         match self
@@ -303,12 +304,12 @@ impl TwilioClient {
         }
     }
 
-    /// A leg of a call as it is now.
+    /// Fetches a leg.
     pub async fn fetch_call(&self, leg: &CallSid) -> Result<CallResource, TwilioError> {
         self.get(self.url(&["Calls", leg.as_str()], "json")).await
     }
 
-    /// The legs that a leg dialled.
+    /// Lists the legs that a leg dialled.
     pub async fn list_child_calls(&self, leg: &CallSid) -> Result<Vec<CallResource>, TwilioError> {
         let query = [("ParentCallSid", leg.as_str()), ("PageSize", "50")];
         let mut legs: Vec<CallResource> = self.list(&["Calls"], &query, "calls").await?;
@@ -317,9 +318,9 @@ impl TwilioClient {
         Ok(legs)
     }
 
-    /// Deletes what Twilio keeps of a leg that is over: its numbers and times leave the account's call log
-    /// (<https://www.twilio.com/docs/voice/api/call-resource#delete-a-call-resource>). One that is not
-    /// there is deleted.
+    /// Deletes Twilio's record of a leg that has ended: its numbers and times leave the account's call log
+    /// (<https://www.twilio.com/docs/voice/api/call-resource#delete-a-call-resource>). `Ok` if the record
+    /// does not exist.
     pub async fn delete_call(&self, leg: &CallSid) -> Result<(), TwilioError> {
         let path = ["Calls", leg.as_str()];
         match self
@@ -338,8 +339,8 @@ impl TwilioClient {
             .await
     }
 
-    /// Starts a Media Stream on a call that is in progress. When the answer is lost, nothing tells
-    /// whether it runs: stop it by its name, and start one of another name.
+    /// Starts a Media Stream on a call in progress. If the response is lost, it is unknown whether the stream
+    /// runs: stop it by its name, and start one with another name.
     pub async fn start_stream(
         &self,
         call: &CallSid,
@@ -370,12 +371,12 @@ impl TwilioClient {
         Ok(made.sid)
     }
 
-    /// Ends a Media Stream, given by its name or its SID.
+    /// Stops a Media Stream by its name or its SID.
     pub async fn stop_stream(&self, call: &CallSid, name_or_sid: &str) -> Result<(), TwilioError> {
         self.stop_resource(call, "Streams", name_or_sid).await
     }
 
-    /// Has Twilio itself write down a call that is in progress.
+    /// Starts a Real-Time Transcription by Twilio on a call in progress.
     pub async fn start_transcription(
         &self,
         call: &CallSid,
@@ -394,7 +395,7 @@ impl TwilioClient {
         Ok(made.sid)
     }
 
-    /// Ends a Real-Time Transcription, given by its name or its SID.
+    /// Stops a Real-Time Transcription by its name or its SID.
     pub async fn stop_transcription(
         &self,
         call: &CallSid,
@@ -412,7 +413,7 @@ impl TwilioClient {
     ) -> Result<(), TwilioError> {
         if name.is_empty() {
             return Err(TwilioError::InvalidRequest {
-                reason: "what is to be stopped has a name".to_owned(),
+                reason: "the name or SID must not be empty".to_owned(),
             });
         }
         let form = RequestForm::default().with("Status", "stopped");
@@ -432,7 +433,7 @@ fn deserialize_status<'de, D: Deserializer<'de>>(from: D) -> Result<RecordingSta
     })
 }
 
-/// A date that may be `null`; one that cannot be read is none.
+/// Deserialises a date that may be `null`; `None` also for a malformed date.
 fn deserialize_time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<UtcTime>, D::Error> {
     let text = Option::<String>::deserialize(from)?;
     Ok(text.and_then(|text| UtcTime::parse(&text).ok()))
@@ -442,7 +443,7 @@ fn deserialize_time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<UtcTime
 mod tests {
     use super::*;
 
-    /// The answer to a create in Twilio's own description, with the fields that matter kept.
+    /// The response to a creation from Twilio's own API description, with the relevant fields.
     const CREATED: &str = r#"{
         "account_sid": "ACaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "conference_sid": null,
         "call_sid": "CAaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "channels": 2,

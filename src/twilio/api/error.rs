@@ -1,7 +1,7 @@
-//! Why Twilio's REST API did not do what it was asked, and what to do about it. Pure: no I/O.
+//! Errors of Twilio's REST API, with advice. Pure: no I/O.
 //!
-//! Sources: <https://www.twilio.com/docs/api/errors>. Twilio's messages quote what they complain
-//! about; numbers, SIDs and secrets are taken out of them here, so that an error may be logged.
+//! Source: <https://www.twilio.com/docs/api/errors>. Twilio's messages quote the rejected values; numbers,
+//! SIDs and secrets are redacted here, so that errors can be logged.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,78 +10,79 @@ use serde::Deserialize;
 
 use crate::limits::REST_MESSAGE_CHARS_MAX;
 
-/// Why a request to Twilio failed.
+/// Error of a request to Twilio.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TwilioError {
-    /// The settings cannot make a client.
+    /// The configuration does not make a valid client or request.
     #[error("Twilio's REST API cannot be used: {reason}")]
     InvalidRequest {
-        /// What is wrong with them.
+        /// The problem.
         reason: String,
     },
-    /// No connection: Twilio has not seen the request.
+    /// No connection: Twilio has not received the request.
     #[error(
         "Twilio cannot be reached ({reason}): check this machine's network, DNS and proxy settings"
     )]
     Unreachable {
-        /// The cause at the bottom.
+        /// The innermost cause.
         reason: String,
     },
-    /// It broke on the way: Twilio may have done it, or not.
-    #[error("Twilio did not answer ({reason}); whether it did what it was asked is not known")]
+    /// The connection broke: Twilio may or may not have processed the request.
+    #[error("Twilio did not respond ({reason}); it is unknown whether it processed the request")]
     Lost {
-        /// The cause at the bottom.
+        /// The innermost cause.
         reason: String,
     },
-    /// Twilio's answer is a refusal.
+    /// Twilio refused the request.
     #[error("{0}")]
     Refused(TwilioErrorResponse),
-    /// Twilio did it, and says so in a way that this program does not understand.
-    #[error("Twilio answered something that could not be read ({reason})")]
+    /// Twilio processed the request, but the response could not be parsed.
+    #[error("Twilio's response could not be read ({reason})")]
     Unreadable {
-        /// What was expected.
+        /// The problem.
         reason: String,
     },
-    /// A recording that Twilio does not keep itself.
+    /// A recording that Twilio does not store itself.
     #[error(
-        "Twilio sends us to another company's server for this recording, and its credentials do \
-         not go there: fetch it from the storage that the account's voice settings name"
+        "Twilio redirects to another company's server for this recording, and the account's \
+         credentials are not sent there: fetch it from the storage that the account's voice settings name"
     )]
     ForeignHost,
 }
 
 impl TwilioError {
-    /// Twilio's own number for what is wrong, <https://www.twilio.com/docs/api/errors>.
+    /// Returns Twilio's error code, <https://www.twilio.com/docs/api/errors>.
     pub fn code(&self) -> Option<u32> {
         self.error_response().and_then(|refusal| refusal.code)
     }
 
-    /// The HTTP status of a refusal.
+    /// Returns the HTTP status of a refusal.
     pub fn status(&self) -> Option<u16> {
         self.error_response().map(|refusal| refusal.status)
     }
 
-    /// The call is not in progress (any more), so there is nothing to stop, record or stream.
+    /// Returns whether the call is not in progress or has ended, so that there is nothing to stop, record or
+    /// stream.
     pub fn is_call_ended(&self) -> bool {
         self.code() == Some(21_220)
     }
 
-    /// Twilio does not know the thing, or not any more.
+    /// Returns whether the resource does not exist.
     pub fn is_not_found(&self) -> bool {
         self.status() == Some(404) || self.code() == Some(20_404)
     }
 
-    /// The credentials do not fit, or may not do this.
+    /// Returns whether the credentials are invalid or lack a permission.
     pub fn is_unauthorized(&self) -> bool {
         matches!(self.status(), Some(401 | 403)) || self.code() == Some(20_003)
     }
 
-    /// Twilio asks for patience.
+    /// Returns whether Twilio limits the rate of requests.
     pub fn is_rate_limited(&self) -> bool {
         self.status() == Some(429) || self.code() == Some(20_429)
     }
 
-    /// Twilio may have done it all the same.
+    /// Returns whether Twilio may have processed the request.
     pub fn may_have_succeeded(&self) -> bool {
         match self {
             Self::Lost { .. } | Self::Unreadable { .. } => true,
@@ -90,7 +91,7 @@ impl TwilioError {
         }
     }
 
-    /// What Twilio said, if it said no.
+    /// Returns Twilio's refusal, if there is one.
     pub fn error_response(&self) -> Option<&TwilioErrorResponse> {
         match self {
             Self::Refused(refusal) => Some(refusal),
@@ -103,20 +104,20 @@ impl TwilioError {
     }
 }
 
-/// Twilio's no.
+/// Twilio's refusal of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TwilioErrorResponse {
     /// The HTTP status.
     pub status: u16,
-    /// Twilio's own number for it.
+    /// Twilio's error code.
     pub code: Option<u32>,
-    /// Twilio's words, without numbers, SIDs and secrets.
+    /// Twilio's message, with numbers, SIDs and secrets redacted.
     pub message: String,
-    /// How long Twilio asks to be left alone.
+    /// The `Retry-After` of the response.
     pub retry_after: Option<Duration>,
 }
 
-/// The JSON of an error.
+/// The JSON body of an error.
 #[derive(Deserialize)]
 struct ErrorBody {
     code: Option<u32>,
@@ -124,7 +125,7 @@ struct ErrorBody {
 }
 
 impl TwilioErrorResponse {
-    /// Reads an answer that is not 2xx; a body that is not Twilio's JSON says nothing.
+    /// Parses a response with a status other than 2xx; a body that is not Twilio's JSON is ignored.
     pub(super) fn parse(status: u16, body: &[u8], retry_after: Option<Duration>) -> Self {
         let body: Option<ErrorBody> = serde_json::from_slice(body).ok();
         let code = body.as_ref().and_then(|body| body.code);
@@ -137,40 +138,44 @@ impl TwilioErrorResponse {
         }
     }
 
-    /// What a person can do about it.
+    /// Returns advice on how to solve the problem.
     pub fn advice(&self) -> &'static str {
         match (self.code, self.status) {
             (Some(20_003), _) | (None, 401) => {
                 "check that TWILIO_ACCOUNT_SID belongs to TWILIO_AUTH_TOKEN, or TWILIO_API_KEY to \
-                 TWILIO_API_SECRET; accounts and keys themselves open only to the auth token; a \
-                 region (TWILIO_REGION) has an auth token and API keys of its own"
+                 TWILIO_API_SECRET; the account itself and its keys require the auth token; each region \
+                 (TWILIO_REGION) has its own auth token and API keys"
             }
             (Some(20_005), _) => "the account is suspended or closed: see Twilio's console",
             (Some(20_008), _) => "these are test credentials: use the account's live ones",
-            (Some(20_006), _) | (None, 403) => "the API key is restricted: give it this right",
+            (Some(20_006), _) | (None, 403) => {
+                "the API key is restricted: grant it this permission"
+            }
             (Some(20_404), _) | (None, 404) => {
-                "it is not there, or not any more; if it should be, check TWILIO_ACCOUNT_SID and \
+                "the resource does not exist; if it should, check TWILIO_ACCOUNT_SID and \
                  TWILIO_REGION"
             }
-            (Some(20_429), _) | (None, 429) => "too much at once: try again in a moment",
-            (Some(21_220), _) => "the call is over, or not answered yet",
-            (Some(16_114), _) => "the recording was just changing: try again",
-            (Some(21_205), _) => "check PUBLIC_BASE_URL: Twilio cannot call that address",
+            (Some(20_429), _) | (None, 429) => "too many requests: try again in a moment",
+            (Some(21_220), _) => "the call has ended, or is not answered",
+            (Some(16_114), _) => "the recording was changing: try again",
+            (Some(21_205), _) => "check PUBLIC_BASE_URL: Twilio cannot reach that URL",
             (Some(21_210 | 21_212 | 21_213), _) => {
-                "check TWILIO_CALLER_ID: a number of this account, or one that it has verified, as \
-                 +14155550123"
+                "check TWILIO_CALLER_ID: it must be a number that this account owns or has verified, such \
+                 as +14155550123"
             }
             (Some(21_201 | 21_211 | 21_214 | 21_217 | 21_401), _) => {
-                "check the number that is called: with its country, as +14155550123"
+                "check the called number: it needs its country code, as in +14155550123"
             }
             (Some(21_215 | 21_216), _) => {
                 "allow the country under Voice, Settings, Geo permissions in Twilio's console"
             }
             (Some(21_218), _) => "check TWILIO_TWIML_APP_SID, or run callburner setup",
-            (Some(21_219), _) => "a trial account calls verified numbers only: verify it, or pay",
-            (_, 500..) => "Twilio has trouble: see https://status.twilio.com, and try again",
+            (Some(21_219), _) => {
+                "a trial account can only call verified numbers: verify the number, or upgrade the account"
+            }
+            (_, 500..) => "Twilio has a problem: see https://status.twilio.com, and try again",
             (Some(_), _) => {
-                "see the page of that code under https://www.twilio.com/docs/api/errors"
+                "see the page of this code under https://www.twilio.com/docs/api/errors"
             }
             (None, _) => "see the account's error log in Twilio's console",
         }
@@ -179,7 +184,7 @@ impl TwilioErrorResponse {
 
 impl fmt::Display for TwilioErrorResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Twilio says no (HTTP {}", self.status)?;
+        write!(f, "Twilio refused the request (HTTP {}", self.status)?;
         if let Some(code) = self.code {
             write!(f, ", code {code}")?;
         }
@@ -191,7 +196,7 @@ impl fmt::Display for TwilioErrorResponse {
     }
 }
 
-/// `text` without what could be a telephone number, a SID or a secret.
+/// Redacts parts of `text` that may be a telephone number, a SID or a secret.
 fn redact(text: &str) -> String {
     let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '_' | '%' | '=');
     let mut clean = String::new();
@@ -223,13 +228,13 @@ mod tests {
         );
         assert_eq!(
             over.to_string(),
-            "Twilio says no (HTTP 400, code 21220): Call is not in-progress. Cannot redirect; \
-             the call is over, or not answered yet"
+            "Twilio refused the request (HTTP 400, code 21220): Call is not in-progress. Cannot redirect; \
+             the call has ended, or is not answered"
         );
         let proxy = refusal(502, "<html>Bad gateway</html>");
         assert_eq!(
             proxy.to_string(),
-            "Twilio says no (HTTP 502); Twilio has trouble: see https://status.twilio.com, and \
+            "Twilio refused the request (HTTP 502); Twilio has a problem: see https://status.twilio.com, and \
              try again"
         );
     }

@@ -1,7 +1,7 @@
-//! The sound of a recording, streamed from Twilio to whoever listens, range by range.
+//! The audio of a recording, streamed from Twilio to the listener range by range.
 //!
 //! Source: <https://www.twilio.com/docs/voice/api/recording#fetch-a-recordings-media-file>.
-//! A browser never gets an address at Twilio: the account's credentials open it.
+//! A browser never receives a URL at Twilio, because the account's credentials are needed for it.
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ use super::{TwilioClient, read_error_response, transport_error, unreadable_respo
 use crate::ids::RecordingSid;
 use crate::limits::REST_REDIRECTS_MAX;
 
-/// How a recording is encoded.
+/// The encoding of a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MediaFormat {
     /// 16-bit PCM, 8 kHz.
@@ -30,7 +30,7 @@ pub enum MediaFormat {
     Mp3,
 }
 
-/// The headers of Twilio's answer that are worth handing on.
+/// The headers of Twilio's response that are passed on.
 const KEPT: [reqwest::header::HeaderName; 6] = [
     ACCEPT_RANGES,
     CONTENT_LENGTH,
@@ -40,13 +40,13 @@ const KEPT: [reqwest::header::HeaderName; 6] = [
     LAST_MODIFIED,
 ];
 
-/// A recording, or a part of it.
+/// A recording, or a range of it.
 pub struct RecordingMedia {
-    /// 200: all of it; 206: the part that was asked for; 416: there is no such part.
+    /// 200: the whole recording; 206: the requested range; 416: there is no such range.
     pub status: StatusCode,
-    /// Type, length and range of it, as Twilio tells them.
+    /// Type, length and range, from Twilio's response.
     pub headers: HeaderMap,
-    /// Its bytes. An error ends it.
+    /// The body. An error ends it.
     pub bytes: BoxStream<'static, Result<Bytes, TwilioError>>,
 }
 
@@ -57,8 +57,8 @@ impl fmt::Debug for RecordingMedia {
 }
 
 impl TwilioClient {
-    /// The sound of a completed recording, with a channel for each party; mixed into one when
-    /// Twilio has no more than that. `range` is a browser's header.
+    /// Fetches the audio of a completed recording, with one channel for each party; mixed into one channel if
+    /// Twilio has only that. `range` is the browser's `Range` header.
     pub async fn recording_media(
         &self,
         sid: &RecordingSid,
@@ -96,17 +96,18 @@ impl TwilioClient {
         let mut url = url.clone();
         for _ in 0..=REST_REDIRECTS_MAX {
             let mut request = self.client.get(url.clone());
-            // A redirect's address carries its own signature; the credentials stay at home.
+            // A redirect's URL carries its own signature; the credentials are only sent to the API's origin.
             if url.origin() == self.base.origin() {
                 request = self.authenticate(request);
             }
             if let Some(range) = range {
                 request = request.header(RANGE, range);
             }
-            // A player waits; the whole of a long recording takes what it takes.
+            // Only the headers have a timeout, since a player waits for them; the body of a long recording
+            // takes as long as it needs.
             let response = timeout(self.retry_policy.request_timeout, request.send()).await;
             let response = response.map_err(|_| TwilioError::Lost {
-                reason: "no answer in time".to_owned(),
+                reason: "no response in time".to_owned(),
             })?;
             let response = response.map_err(transport_error)?;
             if !response.status().is_redirection() {
@@ -114,14 +115,14 @@ impl TwilioClient {
             }
             url = self.redirect_target(&url, &response)?;
         }
-        Err(unreadable_response("it sends us in circles"))
+        Err(unreadable_response("too many redirects"))
     }
 
-    /// Where a redirect leads, if that is Twilio's own.
+    /// Returns the target of a redirect; an error if the target is not Twilio's.
     fn redirect_target(&self, url: &Url, response: &Response) -> Result<Url, TwilioError> {
         let to = response.headers().get(LOCATION);
         let to = to.and_then(|to| url.join(to.to_str().ok()?).ok());
-        let to = to.ok_or_else(|| unreadable_response("a redirect that leads nowhere"))?;
+        let to = to.ok_or_else(|| unreadable_response("a redirect without a valid target"))?;
         if to.origin() == self.base.origin() || is_twilio(&to) {
             Ok(to)
         } else {
@@ -151,7 +152,7 @@ async fn read_media(response: Response) -> Result<RecordingMedia, TwilioError> {
     })
 }
 
-/// Whether a host is Twilio's: its API, or where it keeps media.
+/// Returns whether a host is Twilio's: its API, or its media storage.
 fn is_twilio(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let is_within = |domain: &str| {

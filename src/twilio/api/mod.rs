@@ -1,15 +1,15 @@
-//! Asks Twilio to do things: the only place that calls its REST API.
+//! The client of Twilio's REST API; no other module calls that API.
 //!
 //! ```text
-//! calls     record, hold, stop, hang up, stream, transcribe; where a call is
-//! media     the sound of a recording
+//! calls     record, pause, stop, hang up, stream, transcribe; a call's status
+//! media     the audio of a recording
 //! account   the account, its applications, numbers and keys, for `callburner setup`
-//! retry     whether to ask again (pure)
-//! error     what a no means, and what to do about it (pure)
+//! retry     whether to retry a request (pure)
+//! error     the meaning of an error, and advice (pure)
 //! ```
 //!
-//! Forms are those of Twilio's own library for Python, field by field and in its order. Answers:
-//! any 2xx is a yes, unknown fields are ignored, bodies are bounded.
+//! The forms are those of Twilio's own library for Python, with the same fields in the same order. Of
+//! responses, any 2xx is a success, unknown fields are ignored, and bodies are bounded.
 //! Source: <https://www.twilio.com/docs/usage/api>.
 
 pub mod account;
@@ -34,43 +34,43 @@ use self::retry::{RequestKind, RetryPolicy, with_jitter};
 use crate::ids::{AccountSid, ApiKeySid};
 use crate::limits::{REST_ANSWER_BYTES_MAX, REST_PAGES_MAX};
 
-/// Where Twilio's REST API is.
+/// Base URL of Twilio's REST API.
 pub const TWILIO_API: &str = "https://api.twilio.com";
 
-/// The version of the API, first in every path.
+/// The API version, the first segment of every path.
 const VERSION: &str = "2010-04-01";
 
-/// What opens Twilio's REST API. `Debug` shows no secret.
+/// Credentials for Twilio's REST API. `Debug` redacts the secrets.
 #[derive(Debug, Clone)]
 pub enum ApiCredentials {
-    /// The account's own token: opens everything.
+    /// The account's auth token: grants access to everything.
     AuthToken(SecretString),
-    /// A key of the account: opens everything but the account itself and its keys.
+    /// An API key of the account: grants access to everything except the account itself and its keys.
     ApiKey {
-        /// Its name.
+        /// The key's SID.
         sid: ApiKeySid,
-        /// What it was created with.
+        /// The key's secret.
         secret: SecretString,
     },
 }
 
-/// What a [`TwilioClient`] is made of.
+/// The configuration of a [`TwilioClient`].
 #[derive(Debug, Clone)]
 pub struct TwilioClientConfig {
-    /// The account that is worked on.
+    /// The account that requests act on.
     pub account_sid: AccountSid,
-    /// What opens it.
+    /// The credentials for the account.
     pub credentials: ApiCredentials,
-    /// [`TWILIO_API`], or a stand-in on this machine.
+    /// [`TWILIO_API`], or the URL of a simulator on this machine.
     pub base_url: String,
-    /// How this program introduces itself.
+    /// The value of the `User-Agent` header.
     pub user_agent: String,
-    /// How long Twilio is waited for.
+    /// Timeouts and retries.
     pub retry_policy: RetryPolicy,
 }
 
 impl TwilioClientConfig {
-    /// Twilio itself, with the usual patience.
+    /// Returns the configuration for Twilio itself, with the default timeouts and retries.
     pub fn new(account_sid: AccountSid, credentials: ApiCredentials) -> Self {
         Self {
             account_sid,
@@ -82,7 +82,7 @@ impl TwilioClientConfig {
     }
 }
 
-/// A client of Twilio's REST API; clones share its connections. `Debug` shows no secret.
+/// A client of Twilio's REST API; clones share its connections. `Debug` redacts the secrets.
 #[derive(Debug, Clone)]
 pub struct TwilioClient {
     client: Client,
@@ -93,12 +93,12 @@ pub struct TwilioClient {
 }
 
 impl TwilioClient {
-    /// A client that has not connected yet. Secrets go over TLS, or do not leave this machine.
+    /// Creates a client; it does not connect. An error if secrets would leave this machine without TLS.
     pub fn new(config: TwilioClientConfig) -> Result<Self, TwilioError> {
         let unusable = |reason: String| TwilioError::InvalidRequest { reason };
         let base = Url::parse(&config.base_url).map_err(|e| unusable(e.to_string()))?;
         if base.scheme() != "https" && !is_this_machine(&base) {
-            return Err(unusable("its address must begin with https://".to_owned()));
+            return Err(unusable("its URL must start with https://".to_owned()));
         }
         let client = Client::builder()
             .user_agent(config.user_agent)
@@ -116,18 +116,18 @@ impl TwilioClient {
         })
     }
 
-    /// The account that is worked on.
+    /// Returns the account that requests act on.
     pub fn account_sid(&self) -> &AccountSid {
         &self.account_sid
     }
 
-    /// The address of a thing of the account: `["Calls", sid]`. JSON unless the last part says
-    /// otherwise.
+    /// Returns the URL of a resource of the account, such as `["Calls", sid]`. The response is JSON unless
+    /// the last segment has another extension.
     fn url(&self, path: &[&str], file_type: &str) -> Url {
         let (last, folders) = path.split_last().expect("every path names something");
         let mut url = self.base.clone();
         url.path_segments_mut()
-            .expect("new() took no address without a path")
+            .expect("new() only accepts a URL with a path")
             .pop_if_empty()
             .extend([VERSION, "Accounts", self.account_sid.as_str()])
             .extend(folders)
@@ -135,12 +135,12 @@ impl TwilioClient {
         url
     }
 
-    /// Reads one thing.
+    /// Fetches a resource.
     async fn get<T: DeserializeOwned>(&self, url: Url) -> Result<T, TwilioError> {
         self.send_and_parse(&TwilioRequest::get(url)).await
     }
 
-    /// Makes or changes a thing.
+    /// Creates or updates a resource.
     async fn post<T: DeserializeOwned>(
         &self,
         path: &[&str],
@@ -158,7 +158,7 @@ impl TwilioClient {
         self.send_and_parse(&request).await
     }
 
-    /// Has something done, whatever the words of the yes.
+    /// Sends a request and ignores the body of a successful response.
     async fn execute(
         &self,
         path: &[&str],
@@ -178,7 +178,7 @@ impl TwilioClient {
             .map(drop)
     }
 
-    /// All pages of a list. `name` is the field that they lie in.
+    /// Fetches all pages of a list. `name` is the field of the items.
     async fn list<T: DeserializeOwned>(
         &self,
         path: &[&str],
@@ -199,14 +199,14 @@ impl TwilioClient {
                 Some(_) | None => return Ok(all),
             }
         }
-        Err(unreadable_response("more pages than anyone has"))
+        Err(unreadable_response("the list has too many pages"))
     }
 
-    /// The address of a further page, which must be a path at the same host.
+    /// Returns the URL of the next page; an error unless it is on the same host.
     fn next_page_url(&self, uri: &str) -> Result<Url, TwilioError> {
         let url = self.base.join(uri).ok();
         url.filter(|url| url.origin() == self.base.origin())
-            .ok_or_else(|| unreadable_response("the next page is elsewhere"))
+            .ok_or_else(|| unreadable_response("the next page is on another host"))
     }
 
     async fn send_and_parse<T: DeserializeOwned>(
@@ -216,12 +216,12 @@ impl TwilioClient {
         let body = self
             .with_retries(request.kind, || self.send_once(request))
             .await?;
-        // serde_json's own words quote what they stumble over.
+        // Only the line: serde_json's messages quote the input.
         serde_json::from_slice(&body)
             .map_err(|e| unreadable_response(&format!("line {}", e.line())))
     }
 
-    /// Attempts until it works, or until another attempt is not safe or not worth it.
+    /// Repeats an attempt until it succeeds, or until a further attempt is unsafe or pointless.
     async fn with_retries<T, F>(
         &self,
         kind: RequestKind,
@@ -239,13 +239,13 @@ impl TwilioClient {
             let Some(wait) = self.retry_policy.retry_delay(attempts, &error, kind) else {
                 return Err(error);
             };
-            tracing::debug!(attempts, error = %error, "asking Twilio again");
+            tracing::debug!(attempts, error = %error, "retrying a request to Twilio");
             tokio::time::sleep(with_jitter(wait, random_u32())).await;
             attempts += 1;
         }
     }
 
-    /// One request and its whole answer.
+    /// Sends a request once and reads the whole response.
     async fn send_once(&self, request: &TwilioRequest) -> Result<Vec<u8>, TwilioError> {
         let mut builder = self
             .client
@@ -267,7 +267,7 @@ impl TwilioClient {
         Err(read_error_response(response).await)
     }
 
-    /// With the credentials.
+    /// Adds the credentials to a request.
     fn authenticate(&self, request: RequestBuilder) -> RequestBuilder {
         match &self.credentials {
             ApiCredentials::AuthToken(token) => {
@@ -280,7 +280,7 @@ impl TwilioClient {
     }
 }
 
-/// One thing that Twilio is asked.
+/// A request to Twilio.
 struct TwilioRequest {
     method: Method,
     url: Url,
@@ -317,26 +317,26 @@ impl RequestForm {
     }
 }
 
-/// The whole body of an answer, if it is not too long.
+/// Reads the whole body of a response; an error if it is too long.
 async fn read_body(mut response: Response) -> Result<Vec<u8>, TwilioError> {
     let mut body = Vec::new();
     while let Some(piece) = response.chunk().await.map_err(transport_error)? {
         if body.len() + piece.len() > REST_ANSWER_BYTES_MAX {
-            return Err(unreadable_response("it is too long"));
+            return Err(unreadable_response("the response is too long"));
         }
         body.extend_from_slice(&piece);
     }
     Ok(body)
 }
 
-/// What an answer that is not 2xx says.
+/// Parses a response with a status other than 2xx.
 async fn read_error_response(response: Response) -> TwilioError {
     let status = response.status().as_u16();
     let retry_after = response.headers().get(RETRY_AFTER);
     let retry_after = retry_after
         .and_then(|value| value.to_str().ok()?.trim().parse().ok())
         .map(Duration::from_secs);
-    // A body that breaks off takes nothing from the status.
+    // If the body cannot be read, the status is reported without it.
     let body = read_body(response).await.unwrap_or_default();
     TwilioError::Refused(TwilioErrorResponse::parse(status, &body, retry_after))
 }
@@ -359,7 +359,7 @@ fn unreadable_response(reason: &str) -> TwilioError {
     }
 }
 
-/// What an error comes down to, without the address.
+/// Returns the innermost cause of an error, without the URL.
 pub(crate) fn root_cause(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut cause: &dyn Error = &error;
@@ -369,7 +369,7 @@ pub(crate) fn root_cause(error: reqwest::Error) -> String {
     cause.to_string()
 }
 
-/// Any number; the same one each time on a machine without chance, which only jitter is made of.
+/// Returns a random number for jitter; 0 on a machine without a source of randomness.
 fn random_u32() -> u32 {
     getrandom::u32().unwrap_or_default()
 }
@@ -381,7 +381,8 @@ fn is_this_machine(url: &Url) -> bool {
         && (host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()))
 }
 
-/// A number that Twilio writes as a number, as text, or not at all; `-1` and the like are none.
+/// Deserialises a number that Twilio writes as a number, as text, or not at all; a negative number such as
+/// `-1` is `None`.
 fn deserialize_number<'de, D: Deserializer<'de>, T: TryFrom<u64>>(
     from: D,
 ) -> Result<Option<T>, D::Error> {
@@ -390,7 +391,7 @@ fn deserialize_number<'de, D: Deserializer<'de>, T: TryFrom<u64>>(
     Ok(number.and_then(|number| T::try_from(number).ok()))
 }
 
-/// Text that may be `null`, which is the same as empty.
+/// Deserialises text; `null` becomes empty text.
 fn deserialize_text<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or_default())
 }

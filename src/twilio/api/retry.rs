@@ -1,38 +1,38 @@
-//! Whether, and when, a request to Twilio is tried again. Pure: no I/O.
+//! Decides whether, and when, a request to Twilio is retried. Pure: no I/O.
 //!
-//! A request that Twilio has not seen (no connection) or has not processed (429) may always be
-//! repeated. Beyond that it depends on what twice would do: see [`RequestKind`].
+//! A request that Twilio has not received (no connection) or not processed (429) can always be repeated.
+//! Otherwise it depends on the effect of a repetition: see [`RequestKind`].
 
 use std::time::Duration;
 
 use super::error::TwilioError;
 use crate::limits;
 
-/// What a request does, as far as doing it twice matters.
+/// The kind of a request, by the effect of a repetition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestKind {
-    /// Reads: any number of times.
+    /// A read: can be repeated at will.
     Read,
-    /// Says how a thing shall be: saying it twice is saying it once.
+    /// Sets a state: idempotent.
     Change,
-    /// Makes a new thing: twice makes two.
+    /// Creates a resource: a repetition creates a second one.
     Create,
 }
 
-/// How long Twilio is waited for, and how often it is asked.
+/// Timeouts and retries of requests to Twilio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// For a connection to open.
+    /// Timeout for connecting.
     pub connect_timeout: Duration,
-    /// For a whole answer.
+    /// Timeout for a whole response.
     pub request_timeout: Duration,
-    /// For the next piece of a recording.
+    /// Timeout for the next piece of a recording.
     pub read_timeout: Duration,
-    /// Attempts at one request, the first one included.
+    /// Attempts at one request, including the first.
     pub attempts_max: u32,
-    /// Before the second attempt; it doubles with each further one.
+    /// Delay before the second attempt; it doubles with each further attempt.
     pub backoff: Duration,
-    /// The longest `Retry-After` that is waited for.
+    /// Longest `Retry-After` that is honoured.
     pub retry_after_max: Duration,
 }
 
@@ -50,8 +50,8 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// How long to wait after the `attempt`th attempt (from 1) before the next; none: there is no
-    /// next.
+    /// Returns the delay after the `attempt`th attempt (from 1) before the next; `None` if there is no
+    /// further attempt.
     pub fn retry_delay(
         &self,
         attempt: u32,
@@ -80,7 +80,7 @@ fn is_retryable(error: &TwilioError, kind: RequestKind) -> bool {
         TwilioError::Unreachable { .. } => true,
         TwilioError::Lost { .. } => twice_is_once,
         TwilioError::Refused(_) if error.is_rate_limited() => true,
-        // 16114: the recording was changing; 408: so it says as an HTTP status.
+        // 16114: the recording was changing; 408 is the same as an HTTP status.
         TwilioError::Refused(refusal) => {
             let passing = refusal.status >= 500 || refusal.status == 408;
             twice_is_once && (passing || refusal.code == Some(16_114))
@@ -91,8 +91,8 @@ fn is_retryable(error: &TwilioError, kind: RequestKind) -> bool {
     }
 }
 
-/// `wait` and up to half as much again, so that many who failed together do not come back
-/// together. `random_u32` is any number.
+/// Adds up to half of `wait`, so that clients that failed together do not retry together. `random_u32` is any
+/// number.
 pub(super) fn with_jitter(wait: Duration, random_u32: u32) -> Duration {
     wait + (wait / 2).mul_f64(f64::from(random_u32) / f64::from(u32::MAX))
 }
@@ -122,7 +122,7 @@ mod tests {
         let unreadable_response = TwilioError::Unreadable {
             reason: String::new(),
         };
-        // The failure; whether a read, a change and a creation may be repeated.
+        // The failure; whether a read, a change and a creation can be repeated.
         for (error, repeats) in [
             (unreachable, [true, true, true]),
             (refused(429, Some(20_429), None), [true, true, true]),

@@ -1,7 +1,7 @@
-//! Media Streams messages: JSON to types and back. Pure: no I/O.
+//! Media Streams messages: parses JSON into types, and serialises types to JSON. Pure: no I/O.
 //!
-//! Liberal in what it reads: fields in any order, unknown fields and events, numbers or strings
-//! where numbers are meant. Strict in what it writes: exactly what Twilio sends, for `twilio_sim`
+//! Lenient in parsing: fields in any order, unknown fields and events, numbers as numbers or strings. Strict
+//! in writing: exactly what Twilio sends, for `twilio_sim`
 //! (<https://www.twilio.com/docs/voice/media-streams/websocket-messages>).
 
 use std::borrow::Cow;
@@ -25,10 +25,10 @@ use crate::ids::CallSid;
 use crate::ids::StreamSid;
 use crate::ids::Track;
 
-/// The one encoding that Media Streams have.
+/// The only encoding of Media Streams.
 const ENCODING: &str = "audio/x-mulaw";
 
-/// Standard alphabet; padding is written, and not missed when it is missing.
+/// Standard alphabet; padding is written, and optional when decoding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -37,38 +37,38 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// One message with its envelope.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamMessage {
-    /// Counts the stream's messages from 1, over both tracks. `connected` has none.
+    /// The message's number within the stream, from 1, over both tracks. `connected` has none.
     pub sequence: Option<u64>,
-    /// The stream it belongs to, as it was written. `connected` has none.
+    /// The stream's SID, unvalidated. `connected` has none.
     pub stream_sid: Option<String>,
-    /// What it says.
+    /// The event and its fields.
     pub body: MessageBody,
 }
 
-/// What a message says.
+/// The event of a message, with its fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MessageBody {
     /// The socket is open.
     Connected,
-    /// The stream begins.
+    /// The stream starts.
     Start(StreamStart),
-    /// A piece of one track.
+    /// A frame of one track.
     Media(MediaFrame),
-    /// The stream is over.
+    /// The stream has ended.
     Stop {
         /// The account, `AC…`.
         account_sid: Option<String>,
-        /// The call that it was the stream of.
+        /// The call of the stream.
         call_sid: Option<CallSid>,
     },
-    /// An event that this program has no use for.
+    /// An event that this program does not use.
     Other {
-        /// Its name.
+        /// The event's name.
         event: String,
     },
 }
 
-/// What a stream is of. Its format was checked: μ-law, 8 kHz, one channel for each track.
+/// Metadata of a stream. Its format has been checked: μ-law, 8 kHz, one channel for each track.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamStart {
     /// The stream.
@@ -77,60 +77,60 @@ pub struct StreamStart {
     pub call_sid: CallSid,
     /// The account, `AC…`.
     pub account_sid: Option<String>,
-    /// The tracks that it will carry.
+    /// The tracks of the stream.
     pub tracks: Vec<Track>,
-    /// `<Parameter>`s of the `<Stream>`.
+    /// The `<Parameter>` values of the `<Stream>`.
     pub parameters: BTreeMap<String, String>,
 }
 
-/// A piece of one track.
+/// A frame of one track.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MediaFrame {
-    /// Whose audio.
+    /// The track of the audio.
     pub track: Track,
-    /// Counts the track's messages from 1. Nothing depends on it.
+    /// The message's number within the track, from 1. Unused.
     pub chunk: Option<u64>,
     /// Milliseconds from the start of the stream.
     pub timestamp_ms: u64,
-    /// G.711 μ-law, 8 kHz; 160 bytes are usual, any number is possible.
+    /// G.711 μ-law, 8 kHz; usually 160 bytes, but any length is valid.
     pub mulaw: Vec<u8>,
 }
 
-/// Why a text is not a Media Streams message. None of it quotes the text.
+/// Error of [`StreamMessage::parse`]. No variant quotes the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MessageError {
-    /// Not JSON, or not an object with an `event`.
+    /// The text is not JSON, or not an object with an `event`.
     #[error("not a JSON object with an event, at column {column}")]
     NotAMessage {
-        /// Where reading stopped.
+        /// Column where parsing stopped.
         column: usize,
     },
-    /// A part that the event needs is missing or is not what it should be.
+    /// A field that the event requires is missing or malformed.
     #[error("a {event} message whose {part} is missing or unreadable")]
     Incomplete {
-        /// The event.
+        /// The event's name.
         event: &'static str,
-        /// The part.
+        /// The field's name.
         part: &'static str,
     },
-    /// Audio that this program cannot decode.
+    /// An audio format that this program cannot decode.
     #[error(
         "a stream of {encoding} at {rate_hz} Hz with {channels} channels; only {ENCODING} at 8000 Hz with 1 is read"
     )]
     Format {
-        /// What `mediaFormat` says.
+        /// The encoding in `mediaFormat`.
         encoding: String,
-        /// What `mediaFormat` says.
+        /// The sample rate in `mediaFormat`.
         rate_hz: u64,
-        /// What `mediaFormat` says.
+        /// The number of channels in `mediaFormat`.
         channels: u64,
     },
 }
 
 impl StreamMessage {
-    /// Reads one text message.
+    /// Parses one text message.
     pub fn parse(text: &str) -> Result<Self, MessageError> {
-        // Two passes: an unknown event may have anything where a known one has its parts.
+        // Two passes: an unknown event may have any value where a known event has its fields.
         let head: MessageHead<'_> = parse_json(text)?;
         let body = match head.event.as_ref() {
             "connected" => MessageBody::Connected,
@@ -158,7 +158,7 @@ impl StreamMessage {
         })
     }
 
-    /// Writes the message as Twilio does. An [`MessageBody::Other`] has its event alone.
+    /// Serialises the message as Twilio does. An [`MessageBody::Other`] is written with only its event.
     pub fn to_json(&self) -> String {
         let mut json = match &self.body {
             MessageBody::Connected => {
@@ -275,7 +275,7 @@ fn parse_media(text: &str) -> Result<MediaFrame, MessageError> {
     })
 }
 
-/// Twilio spells tracks in two ways; this takes both.
+/// Parses a track's name in either of Twilio's two spellings.
 fn parse_track(name: &str) -> Option<Track> {
     match name {
         "inbound" | "inbound_track" => Some(Track::Inbound),
@@ -309,7 +309,7 @@ struct StartFields<'a> {
     call_sid: Option<Cow<'a, str>>,
     #[serde(default)]
     account_sid: Option<String>,
-    /// Good to know, no more: nothing of it costs a call.
+    /// Informational: a malformed value does not fail the message.
     #[serde(default)]
     tracks: serde_json::Value,
     #[serde(borrow, default)]
@@ -360,14 +360,14 @@ struct StopFields {
     call_sid: Option<String>,
 }
 
-/// `null` is as good as absent.
+/// Deserialises `null` like an absent field.
 fn null_as_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
-/// A whole number, as a number or as a string; anything else is `None`, and no error.
+/// A whole number, written as a number or as a string; any other value is `None`, not an error.
 #[derive(Default, Clone, Copy)]
 struct LenientNumber(Option<u64>);
 

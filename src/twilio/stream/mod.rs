@@ -1,8 +1,8 @@
-//! Media Streams: one call's audio, pushed to us over a WebSocket while people talk
+//! Media Streams: the audio of a call, sent by Twilio over a WebSocket during the call
 //! (<https://www.twilio.com/docs/voice/media-streams/websocket-messages>).
 //!
 //! ```text
-//! Twilio                                          we
+//! Twilio                                          server
 //!   │ GET, Upgrade, X-Twilio-Signature             │
 //!   ├─────────────────────────────────────────────►│ signature
 //!   │ connected                                    │

@@ -1,8 +1,9 @@
-//! One Media Stream as a state machine: text messages in; audio, deadlines and the reason for its
-//! end out. Pure: no I/O; takes `now`.
+//! One Media Stream as a state machine: the input is text messages; the output is audio, deadlines and the
+//! reason for the end. Pure: no I/O; takes `now`.
 //!
-//! The driver hands every event to [`StreamSession::handle`], then drains [`StreamSession::poll`]. The last
-//! thing that comes out is [`SessionOutput::Timeout`]: call again then at the latest, with [`SessionInput::Tick`].
+//! The driver passes every event to [`StreamSession::handle`], then drains [`StreamSession::poll`]. The last
+//! output is [`SessionOutput::Timeout`]: the driver calls `handle` again at that time at the latest, with
+//! [`SessionInput::Tick`].
 //!
 //! ```text
 //!                 start                        stop · close · idle
@@ -11,9 +12,9 @@
 //!       └── close · deadline · foreign format · faults · shutdown ───┘
 //! ```
 //!
-//! Twilio sends in real time. Whoever sends faster is not refused, he waits: the session asks the
-//! driver to leave the socket unread for a while ([`SessionOutput::PauseReading`]), TCP holds the sender
-//! back, and nothing is lost.
+//! Twilio sends in real time. A faster sender is not refused but slowed down: the session asks the driver to
+//! stop reading the socket for a while ([`SessionOutput::PauseReading`]), TCP applies backpressure to the
+//! sender, and no data is lost.
 
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
@@ -37,104 +38,104 @@ use crate::twilio::stream::message::StreamMessage;
 
 pub use crate::twilio::stream::message::StreamStart;
 
-/// What a message costs in time: 500 a second are read for long. Twilio sends 100 for both tracks.
+/// Rate limit cost of a message in time: a sustained 500 messages a second. Twilio sends 100 for both tracks.
 const MESSAGE_COST: Duration = Duration::from_millis(2);
 
-/// Messages that may come at once: what Twilio sends in half a minute.
+/// Burst limit in messages: as many as Twilio sends in half a minute.
 const MESSAGES_AT_ONCE: u32 = 3_000;
 
-/// Every so many bytes of a message count as one message more.
+/// Bytes of a message that count as one further message.
 const BYTES_PER_MESSAGE: usize = 2_048;
 
-/// A pause goes on until this much may come again, so that pauses are few.
+/// A pause lasts until this much of the burst is available again, so that pauses are few.
 const PAUSE_SLACK: Duration = Duration::from_millis(250);
 
-/// A sequence number further ahead of the last than this is not believed: the message is read as
-/// if it had none.
+/// Largest plausible increase of a sequence number. Beyond it, the message is handled as if it had no number.
 const SEQUENCE_LEAP_MAX: u64 = 1_000;
 
-/// What happens to a session.
+/// An event for a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionInput<'a> {
-    /// A text message came.
+    /// A text message arrived.
     Text(&'a str),
-    /// A binary message came; Twilio never sends one.
+    /// A binary message arrived; Twilio never sends one.
     Binary,
-    /// What came breaks the WebSocket protocol, or is longer than a message may be.
+    /// Data that violates the WebSocket protocol, or a message over the length limit.
     Unreadable,
-    /// The socket is closed, or broke.
+    /// The socket was closed, or failed.
     Closed,
-    /// This server is about to stop.
+    /// This server is shutting down.
     Stopping,
-    /// Time went by.
+    /// Time has passed.
     Tick,
 }
 
-/// What a session wants.
+/// An output of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SessionOutput {
-    /// The stream says what it is of. Comes once, before any audio.
+    /// The stream's metadata. Emitted once, before any audio.
     Started(StreamStart),
-    /// A piece of one track.
+    /// A frame of one track.
     Audio {
-        /// Whose audio.
+        /// The track of the audio.
         track: Track,
         /// Milliseconds from the start of the stream.
         timestamp_ms: u64,
         /// G.711 μ-law, 8 kHz; not empty.
         mulaw: Vec<u8>,
     },
-    /// Leave the socket unread until then.
+    /// Do not read the socket before this time.
     PauseReading(Instant),
-    /// Call `handle` by then. Always the last before `poll` gives nothing.
+    /// Call `handle` by this time. Always the last output before `poll` returns `None`.
     Timeout(Instant),
-    /// It is over: close the socket. Nothing comes after it.
+    /// The stream has ended: close the socket. No output follows.
     Ended(EndReason),
 }
 
-/// Something that a Media Stream must not do. [`MEDIA_FAULTS_MAX`] of them are forgiven.
+/// A protocol violation by the stream. A session tolerates [`MEDIA_FAULTS_MAX`] of them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StreamFault {
-    /// A text that is not a message.
+    /// A text that does not parse as a message.
     #[error("the stream sent {0}")]
     Message(#[from] MessageError),
     /// A binary message.
     #[error("the stream sent a binary message")]
     Binary,
-    /// Media or stop before start.
+    /// `media` or `stop` before `start`.
     #[error("the stream sent {event} before start")]
     BeforeStart {
-        /// What it sent.
+        /// The event's name.
         event: &'static str,
     },
     /// A message of another stream.
     #[error("the stream sent a message of another stream")]
     ForeignStream,
-    /// Bytes that are no WebSocket message that may be read.
+    /// Bytes that are not an acceptable WebSocket message.
     #[error(
-        "the stream sent what breaks the WebSocket protocol, or a message of more than \
+        "the stream sent data that violates the WebSocket protocol, or a message of more than \
          {MEDIA_MESSAGE_BYTES_MAX} bytes"
     )]
     Unreadable,
-    /// A second start.
+    /// A second `start`.
     #[error("the stream sent a second start")]
     SecondStart,
-    /// A start of another call, or account, than this socket was opened for. Ends the stream.
-    #[error("the stream is of another call than this socket was opened for")]
+    /// A `start` for another call or account than the one that this socket was opened for. Ends the stream.
+    #[error("the stream belongs to another call than the one that this socket was opened for")]
     ForeignCall,
 }
 
-/// What a stream must be of.
+/// The call and the account that a stream must belong to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StreamBinding {
-    /// The call that the socket was opened for; none: any.
+    /// The call that the socket was opened for; `None`: any.
     pub call_sid: Option<CallSid>,
-    /// The account whose calls are taken; none: any.
+    /// The account of the call; `None`: any.
     pub account_sid: Option<AccountSid>,
 }
 
 impl StreamBinding {
-    /// A stream that does not say its account is believed: the socket's secret names the call.
+    /// Returns whether `start` matches. A stream without an account SID is accepted: the socket's secret
+    /// identifies the call.
     fn matches_start(&self, start: &StreamStart) -> bool {
         let account = self.account_sid.as_ref().zip(start.account_sid.as_deref());
         self.call_sid
@@ -144,26 +145,26 @@ impl StreamBinding {
     }
 }
 
-/// What one stream did, for the line in the log.
+/// Counters of one stream, for its log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct StreamCounts {
     /// Text messages.
     pub messages: u64,
-    /// Pieces of audio that were passed on.
+    /// Frames that were passed on.
     pub media: u64,
     /// Samples of the inbound track.
     pub inbound_samples: u64,
     /// Samples of the outbound track.
     pub outbound_samples: u64,
-    /// Messages whose number had been seen; they were dropped.
+    /// Messages with a sequence number that had already arrived; they were dropped.
     pub duplicates: u64,
-    /// Messages that the numbers say are missing.
+    /// Sequence numbers that did not arrive.
     pub missing: u64,
-    /// Events that this program has no use for.
+    /// Messages with an event that this program does not use.
     pub ignored: u64,
     /// [`StreamFault`]s.
     pub faults: u32,
-    /// Times that the sender was held back.
+    /// Times that reading was paused.
     pub pauses: u64,
 }
 
@@ -173,7 +174,7 @@ pub struct StreamSession {
     state: SessionState,
     binding: StreamBinding,
     outputs: VecDeque<SessionOutput>,
-    /// Whether `Timeout` is still to be said since the last `handle`.
+    /// Whether `Timeout` is due since the last `handle`.
     timeout_pending: bool,
     message_limiter: RateLimiter,
     counts: StreamCounts,
@@ -197,7 +198,7 @@ struct StreamingState {
 }
 
 impl StreamSession {
-    /// A session whose socket has just opened, for what `binding` says.
+    /// Creates a session for a socket that has just opened.
     pub fn new(now: Instant, binding: StreamBinding) -> Self {
         Self {
             binding,
@@ -213,7 +214,7 @@ impl StreamSession {
         }
     }
 
-    /// Takes one event. Drain [`StreamSession::poll`] before the next.
+    /// Handles one event. Drain [`StreamSession::poll`] before the next call.
     pub fn handle(&mut self, now: Instant, input: SessionInput<'_>) {
         if matches!(self.state, SessionState::Done) {
             return;
@@ -247,7 +248,7 @@ impl StreamSession {
         }
     }
 
-    /// The next thing that the session wants; `None` when it has said all.
+    /// Returns the next output; `None` when there are no more.
     pub fn poll(&mut self) -> Option<SessionOutput> {
         if let Some(output) = self.outputs.pop_front() {
             return Some(output);
@@ -260,17 +261,17 @@ impl StreamSession {
         std::mem::take(&mut self.timeout_pending).then_some(SessionOutput::Timeout(deadline))
     }
 
-    /// What the stream did so far.
+    /// Returns the stream's counters up to now.
     pub fn counts(&self) -> StreamCounts {
         self.counts
     }
 
-    /// The first fault, which the others often follow from.
+    /// Returns the first fault, which often causes the others.
     pub fn first_fault(&self) -> Option<&StreamFault> {
         self.first_fault.as_ref()
     }
 
-    /// The latest fault: after [`EndReason::ProtocolError`], its reason.
+    /// Returns the latest fault: after [`EndReason::ProtocolError`], its cause.
     pub fn last_fault(&self) -> Option<&StreamFault> {
         self.last_fault.as_ref()
     }
@@ -291,7 +292,7 @@ impl StreamSession {
         match &mut self.state {
             SessionState::Done => return,
             SessionState::AwaitingStart { .. } => {}
-            // Nothing is read in a pause, so its silence does not count.
+            // The socket is not read during a pause, so the pause does not count as idle time.
             SessionState::Streaming(streaming) => {
                 streaming.deadline = streaming.deadline.max(until + MEDIA_IDLE_MAX);
             }
@@ -300,7 +301,7 @@ impl StreamSession {
         self.outputs.push_back(SessionOutput::PauseReading(until));
     }
 
-    /// Takes a message that could be read; gives how long its audio asks for a pause.
+    /// Handles a parsed message; returns the time until which its audio requires a pause.
     fn handle_message(&mut self, now: Instant, message: StreamMessage) -> Option<Instant> {
         let StreamMessage {
             sequence,
@@ -347,7 +348,7 @@ impl StreamSession {
         None
     }
 
-    /// A message in a session that has not started.
+    /// Handles a message before `start`.
     fn handle_before_start(&mut self, now: Instant, sequence: Option<u64>, body: MessageBody) {
         match body {
             MessageBody::Connected => {}
@@ -414,24 +415,24 @@ impl StreamSession {
     }
 }
 
-/// Which sequence numbers came. TCP keeps the order; whatever sits between Twilio and this server
-/// may not.
+/// The sequence numbers that have arrived. TCP preserves the order, but intermediaries between Twilio and
+/// this server may not.
 #[derive(Debug)]
 struct SequenceWindow {
     highest: Option<u64>,
-    /// Bit `n`: whether `highest - n` came.
+    /// Bit `n`: whether `highest - n` has arrived.
     seen: u128,
 }
 
 enum SequenceOutcome {
-    /// New, and the highest so far, or of no known place.
+    /// New, and the highest up to now, or outside the window.
     InOrder {
-        /// Numbers that it skipped.
+        /// Numbers that were skipped.
         missing: u64,
     },
-    /// One of those that had been skipped.
+    /// A number that had been skipped.
     Late,
-    /// One that came before.
+    /// A number that had already arrived.
     Duplicate,
 }
 
@@ -453,7 +454,7 @@ impl SequenceWindow {
             self.highest = Some(number);
             return SequenceOutcome::InOrder { missing: leap - 1 };
         }
-        // Too far back to be remembered: its timestamp will tell whether it was heard.
+        // Older than the window: the timeline detects from the timestamp whether the audio is a duplicate.
         let Some(bit) = 1_u128.checked_shl((highest - number).try_into().unwrap_or(u32::MAX))
         else {
             return SequenceOutcome::InOrder { missing: 0 };
@@ -467,7 +468,7 @@ impl SequenceWindow {
 }
 
 impl StreamingState {
-    /// Holds a track's audio against the clock.
+    /// Limits a track's audio to real time.
     fn limit_track_rate(&mut self, now: Instant, media: &MediaFrame) -> Option<Instant> {
         let ahead_max = Duration::from_millis(MEDIA_AHEAD_MS_MAX);
         let limiter = self
@@ -482,15 +483,15 @@ impl StreamingState {
     }
 }
 
-/// Lets through as much as time goes by, and a burst. (The generic cell rate algorithm: one
-/// instant instead of a bucket's level, <https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm>.)
+/// Limits a rate to real time plus a burst. (The generic cell rate algorithm: one instant instead of a
+/// bucket's level, <https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm>.)
 #[derive(Debug)]
 struct RateLimiter {
-    /// Until when what was taken would have lasted.
+    /// The time at which the consumed amount runs out.
     taken_until: Instant,
-    /// How far that may lie ahead of now.
+    /// Limit of `taken_until` ahead of now.
     ahead_max: Duration,
-    /// How far it may lag behind: what a stall saves up for the burst after it.
+    /// Limit of `taken_until` behind now: the burst allowed after a stall.
     behind_max: Duration,
 }
 
@@ -503,7 +504,7 @@ impl RateLimiter {
         }
     }
 
-    /// Takes what lasts for `cost`; says until when to stop taking if that was too much.
+    /// Consumes `cost`; returns the time until which to pause if the limit is exceeded.
     fn consume(&mut self, now: Instant, cost: Duration) -> Option<Instant> {
         let behind = now.saturating_duration_since(self.taken_until);
         self.taken_until += behind.saturating_sub(self.behind_max) + cost;
@@ -561,7 +562,6 @@ mod tests {
         )
     }
 
-    /// A session, its time, and what it said but `Wait`.
     #[test]
     fn a_socket_carries_no_other_call_than_it_was_opened_for() {
         let binding = |call: &str, account: &str| StreamBinding {
@@ -583,6 +583,7 @@ mod tests {
         }
     }
 
+    /// A session with its clock, its outputs except `Timeout`, and the time of the last `Timeout`.
     struct SessionDriver {
         session: StreamSession,
         now: Instant,
@@ -931,7 +932,8 @@ mod tests {
             };
             heard.push(timestamp_ms / 20);
         }
-        // 5, 4 and 1 are too far back to tell whether they came; the timeline will.
+        // 5, 4 and 1 are outside the window, so duplicates of them are not detected here; the timeline
+        // detects them.
         assert_eq!(heard, [3, 2, 200, 5, 4, 5, 1_000, 999, 1]);
         assert_eq!(driver.session.counts().duplicates, 2);
         assert_eq!(driver.session.counts().missing, 196 + 799 - 1);

@@ -1,9 +1,9 @@
-//! TwiML: the few documents that this server answers Twilio with, as types. Pure: no I/O.
+//! TwiML: types for the documents that this server sends to Twilio. Pure: no I/O.
 //!
-//! Source: <https://www.twilio.com/docs/voice/twiml> and the pages of each verb below. Verbs are
-//! plain data; [`VoiceResponse::new`] refuses what Twilio would refuse in the middle of a call, so that
-//! [`VoiceResponse::to_xml`] cannot fail. [`parse`](parse()) reads a document as Twilio does, for the
-//! simulator that stands in for it.
+//! Source: <https://www.twilio.com/docs/voice/twiml> and the pages of each verb below. Verbs are plain data;
+//! [`VoiceResponse::new`] rejects values that Twilio would reject during the call, so that
+//! [`VoiceResponse::to_xml`] cannot fail. [`parse`](parse()) parses a document as Twilio does, for
+//! `twilio_sim`.
 
 mod reader;
 mod writer;
@@ -21,100 +21,101 @@ use crate::twilio::tracks::TrackSelection;
 pub use self::reader::parse;
 pub use self::reader::started_streams;
 
-/// The type of a TwiML answer.
+/// The media type of a TwiML response.
 pub const CONTENT_TYPE: &str = "text/xml; charset=utf-8";
 
-/// Numbers and clients that one `Dial` may ring at once
+/// Largest number of nouns of a `<Dial>`, which ring at once
 /// (<https://www.twilio.com/docs/voice/twiml/client>).
 pub const NOUNS_MAX: usize = 10;
 
-/// Name and value of a parameter stay below this many characters together
+/// Largest number of characters of a parameter's name and value together
 /// (<https://www.twilio.com/docs/voice/twiml/stream>).
 pub const PARAMETER_CHARS_MAX: usize = 499;
 
-/// Longest text of one `Say` (<https://www.twilio.com/docs/voice/twiml/say>).
+/// Longest text of a `<Say>` in characters (<https://www.twilio.com/docs/voice/twiml/say>).
 pub const SAY_CHARS_MAX: usize = 4_096;
 
-/// Seconds that a `Dial` may ring (<https://www.twilio.com/docs/voice/twiml/dial>).
+/// Allowed ringing time of a `<Dial>` in seconds (<https://www.twilio.com/docs/voice/twiml/dial>).
 const TIMEOUT_SECONDS: RangeInclusive<u16> = 5..=600;
 
-/// Longest call that a `Dial` may make, where the account has no more.
+/// Longest call by a `<Dial>` in seconds, for an account without a higher limit.
 pub const TIME_LIMIT_SECONDS_MAX: u32 = 14_400;
 
-/// Why Twilio would not do what a document says. The messages name the part, not its content.
+/// Error of [`VoiceResponse::new`] or of [`parse`](parse()): Twilio would reject the document. The messages
+/// name the part, not its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TwimlError {
-    /// A stream goes nowhere that Twilio can send it.
+    /// Twilio cannot send a stream to the URL.
     #[error(
-        "a stream's URL must begin with wss:// (ws:// on this machine alone), and have no query, \
-         fragment or user: Twilio does not carry them"
+        "a stream's URL must start with wss:// (ws:// only on this machine), and have no query, \
+         fragment or user: Twilio drops them"
     )]
     StreamUrl,
-    /// A parameter that is too long, or has no name.
+    /// A parameter is too long or has no name.
     #[error("a parameter needs a name, and name and value fewer than 500 characters together")]
     Parameter,
-    /// A callback goes nowhere.
+    /// A callback's URL is invalid.
     #[error("a callback needs an absolute http or https URL, without underscores in its host")]
     CallbackUrl,
-    /// Nothing to say, or too much.
-    #[error("a text that is said has 1 to 4096 characters")]
+    /// The text of a `<Say>` is empty or too long.
+    #[error("a Say needs a text of 1 to 4096 characters")]
     Say,
-    /// Nobody to dial, or too many.
+    /// A `<Dial>` has no nouns or too many.
     #[error("a Dial rings 1 to 10 numbers and clients")]
     Nouns,
-    /// Rings too shortly or too long.
+    /// The ringing time is out of range.
     #[error("a Dial rings 5 to 600 seconds")]
     Timeout,
-    /// Too long a call.
+    /// The time limit is out of range.
     #[error("a Dial lasts 1 to 14400 seconds")]
     TimeLimit,
-    /// A document that is not XML, or longer than [`limits::TWIML_BYTES_MAX`](crate::limits::TWIML_BYTES_MAX).
-    #[error("this is no TwiML document")]
+    /// The document is not XML, or longer than [`limits::TWIML_BYTES_MAX`](crate::limits::TWIML_BYTES_MAX).
+    #[error("this is not a TwiML document")]
     Document,
 }
 
-/// A whole document.
+/// A TwiML document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VoiceResponse {
     verbs: Vec<TwimlVerb>,
 }
 
-/// What Twilio is to do next.
+/// A TwiML verb: an instruction to Twilio.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TwimlVerb {
-    /// Speaks.
+    /// Speaks a text.
     Say(Say),
-    /// Waits this many seconds.
+    /// Waits for this many seconds.
     Pause(u16),
-    /// Forks the call's audio to us, and goes on at once.
+    /// Starts to fork the call's audio to a WebSocket, and continues with the next verb at once.
     StartStream(StreamNoun),
-    /// Ends the fork of this name.
+    /// Stops the stream with this name.
     StopStream(String),
-    /// Writes the call down at Twilio, and goes on at once.
+    /// Starts Twilio's Real-Time Transcription, and continues with the next verb at once.
     StartTranscription(TranscriptionNoun),
-    /// Ends the transcription of this name.
+    /// Stops the transcription with this name.
     StopTranscription(String),
-    /// Rings others, and joins the first who answers.
+    /// Dials others, and connects the first who answers.
     Dial(Dial),
     /// Ends the call.
     Hangup,
-    /// Does not take the call; must be the first verb.
+    /// Rejects the call; must be the first verb.
     Reject(TwimlRejectReason),
 }
 
-/// A spoken text (<https://www.twilio.com/docs/voice/twiml/say>).
+/// A `<Say>`: a spoken text (<https://www.twilio.com/docs/voice/twiml/say>).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Say {
-    /// What is said.
+    /// The text.
     pub text: String,
-    /// Who says it, such as `Polly.Joanna`; none: the account's voice.
+    /// The voice, such as `Polly.Joanna`; `None`: the account's voice.
     pub voice: Option<String>,
-    /// In which language, such as `en-GB`.
+    /// The language, such as `en-GB`.
     pub language: Option<String>,
 }
 
 impl Say {
-    /// A text in the account's own voice.
+    /// Creates a `<Say>` with the account's default voice.
     pub fn text(text: impl Into<String>) -> Self {
         Self {
             text: text.into(),
@@ -123,19 +124,19 @@ impl Say {
     }
 }
 
-/// A fork of the call's audio (<https://www.twilio.com/docs/voice/twiml/stream>). `Debug` shows no
-/// path, which may hold a secret.
+/// A `<Stream>`: a fork of the call's audio (<https://www.twilio.com/docs/voice/twiml/stream>). `Debug`
+/// redacts the URL's path, which may contain a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StreamNoun {
-    /// Where the audio goes: see [`TwimlError::StreamUrl`].
+    /// Destination of the audio: see [`TwimlError::StreamUrl`].
     pub url: String,
-    /// Unique in its call; by it the stream is stopped. None: its SID.
+    /// Name, unique within the call, for stopping the stream. `None`: its SID.
     pub name: Option<String>,
-    /// Who is heard.
+    /// The tracks of the stream.
     pub tracks: TrackSelection,
-    /// Where Twilio tells that the stream has started, stopped or failed.
+    /// Webhook that Twilio calls when the stream has started, stopped or failed.
     pub status_callback: Option<String>,
-    /// What arrives in the stream's `start` message.
+    /// Parameters for the stream's `start` message.
     pub parameters: Vec<TwimlParameter>,
 }
 
@@ -149,17 +150,17 @@ impl fmt::Debug for StreamNoun {
     }
 }
 
-/// A word of ours that Twilio carries along. `Debug` does not show its value.
+/// A `<Parameter>`: a value that Twilio passes on. `Debug` redacts it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TwimlParameter {
-    /// What it is called.
+    /// The parameter's name.
     pub name: String,
-    /// What it says; with the name at most [`PARAMETER_CHARS_MAX`] characters.
+    /// The parameter's value; with the name at most [`PARAMETER_CHARS_MAX`] characters.
     pub value: String,
 }
 
 impl TwimlParameter {
-    /// A parameter of this name and value.
+    /// Creates a parameter.
     pub fn new(name: impl Into<String>, value: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -174,74 +175,76 @@ impl fmt::Debug for TwimlParameter {
     }
 }
 
-/// Twilio's own transcription (<https://www.twilio.com/docs/voice/twiml/transcription>).
+/// A `<Transcription>`: Twilio's Real-Time Transcription
+/// (<https://www.twilio.com/docs/voice/twiml/transcription>).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TranscriptionNoun {
-    /// Unique in its call; by it the transcription is stopped.
+    /// Name, unique within the call, for stopping the transcription.
     pub name: Option<String>,
-    /// Where the words come to; without it nobody hears them.
+    /// Webhook that receives the transcript; without it the transcript is lost.
     pub status_callback: String,
-    /// The language that is spoken, such as `en-US`; none: Twilio's default, that one.
+    /// The spoken language, such as `en-US`; `None`: Twilio's default, also `en-US`.
     pub language: Option<String>,
-    /// Who is heard.
+    /// The transcribed tracks.
     pub tracks: TrackSelection,
-    /// Whether words come before they are settled.
+    /// Whether partials are sent.
     pub partial_results: bool,
 }
 
-/// Rings others (<https://www.twilio.com/docs/voice/twiml/dial>).
+/// A `<Dial>`: rings others (<https://www.twilio.com/docs/voice/twiml/dial>).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dial {
-    /// The number that the callee sees. A browser has none, and needs one of the account's; none:
-    /// the caller's own.
+    /// The number that the callee sees; `None`: the caller's own. A browser has no number, and needs one of
+    /// the account's.
     pub caller_id: Option<E164>,
-    /// Whether the caller hears the ringing until the callee answers, rather than an answer of
-    /// Twilio's.
+    /// Whether the caller's leg is answered only when the callee answers, so that the caller hears the
+    /// ringing tone until then; otherwise Twilio answers at once.
     pub answer_on_bridge: bool,
-    /// How long it rings; Twilio adds some seconds.
+    /// Ringing time in seconds; Twilio adds some seconds.
     pub timeout_seconds: u16,
-    /// When the call is cut off.
+    /// Longest duration of the dialled call in seconds.
     pub time_limit_seconds: u32,
-    /// Asked when the dialled call has ended, and answered with what is next; none: the next verb.
+    /// Webhook that returns the next TwiML when the dialled call has ended; `None`: Twilio continues with the
+    /// next verb.
     pub action: Option<String>,
-    /// All ring at once, and the first who answers has the call; 1 to [`NOUNS_MAX`].
+    /// The dialled parties, 1 to [`NOUNS_MAX`]. All ring at once, and the first who answers has the call.
     pub nouns: Vec<DialNoun>,
 }
 
-/// Who is rung.
+/// A party to dial.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DialNoun {
     /// A telephone.
     Number {
         /// Its number.
         number: E164,
-        /// The URL of what is said to whoever picks up, before the parties are connected.
+        /// Webhook that returns the TwiML for the callee on answering, before the parties are connected.
         announcement: Option<String>,
-        /// Who is told how its leg goes.
+        /// Status callback of the dialled leg.
         status: Option<StatusCallback>,
     },
     /// A browser.
     Client {
-        /// What it is called.
+        /// The identity of the browser.
         identity: ClientIdentity,
-        /// What its page reads as `call.customParameters`.
+        /// `call.customParameters` in the browser's Voice SDK.
         parameters: Vec<TwimlParameter>,
-        /// Who is told how its leg goes.
+        /// Status callback of the dialled leg.
         status: Option<StatusCallback>,
     },
 }
 
-/// Who is told of a dialled leg, and of what.
+/// A status callback of a dialled leg, with its events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusCallback {
-    /// Where to.
+    /// The callback's URL.
     pub url: String,
-    /// Of what; none: of the end alone.
+    /// The events to report; empty: only the end.
     pub events: Vec<CallProgress>,
 }
 
 impl StatusCallback {
-    /// Tells everything.
+    /// Creates a callback for all events.
     pub fn all(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -250,21 +253,21 @@ impl StatusCallback {
     }
 }
 
-/// A step of a dialled leg.
+/// An event of a dialled leg.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallProgress {
-    /// Dialling has begun.
+    /// Dialling has started.
     Initiated,
-    /// It rings.
+    /// The leg rings.
     Ringing,
-    /// Someone answered.
+    /// The callee answered.
     Answered,
-    /// It is over, however it ended.
+    /// The leg has ended, for whatever reason.
     Completed,
 }
 
 impl CallProgress {
-    /// Every step, in the order in which they come.
+    /// All events, in chronological order.
     pub const ALL: [Self; 4] = [
         Self::Initiated,
         Self::Ringing,
@@ -282,18 +285,18 @@ impl CallProgress {
     }
 }
 
-/// What a rejected caller hears.
+/// The announcement to a rejected caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TwimlRejectReason {
-    /// That the number is not in service.
+    /// The number is not in service.
     #[default]
     Rejected,
-    /// That the line is engaged.
+    /// The line is busy.
     Busy,
 }
 
 impl VoiceResponse {
-    /// A document of these verbs, in this order.
+    /// Creates a document; an error if Twilio would reject a verb.
     pub fn new(verbs: Vec<TwimlVerb>) -> Result<Self, TwimlError> {
         for verb in &verbs {
             match verb {
@@ -311,17 +314,17 @@ impl VoiceResponse {
         Ok(Self { verbs })
     }
 
-    /// A document that says nothing: what callbacks are answered with.
+    /// Creates an empty document, the response to status callbacks.
     pub fn empty() -> Self {
         Self { verbs: vec![] }
     }
 
-    /// What Twilio is to do, in this order.
+    /// Returns the verbs, in order.
     pub fn verbs(&self) -> &[TwimlVerb] {
         &self.verbs
     }
 
-    /// The document as Twilio reads it. Characters that XML cannot hold are left out.
+    /// Serialises the document. Characters that XML does not allow are omitted.
     pub fn to_xml(&self) -> String {
         writer::write_document(&self.verbs)
     }
@@ -569,7 +572,7 @@ mod tests {
         assert!(with("ab", "ü".repeat(497)).is_ok());
         assert_eq!(with("ab", "ü".repeat(498)), Err(TwimlError::Parameter));
         assert_eq!(with("", "x".to_owned()), Err(TwimlError::Parameter));
-        // Nothing that XML can hold.
+        // Without a legal XML character.
         assert_eq!(with("\0", "x".to_owned()), Err(TwimlError::Parameter));
         let client = DialNoun::Client {
             identity: ClientIdentity::parse("u1").unwrap(),

@@ -1,4 +1,4 @@
-//! TwiML as Twilio reads it, for the simulator that stands in for it. Pure: no I/O.
+//! Parses TwiML as Twilio does, for `twilio_sim`. Pure: no I/O.
 
 use quick_xml::Reader;
 use quick_xml::XmlVersion;
@@ -24,15 +24,14 @@ use crate::ids::E164;
 use crate::limits;
 use crate::twilio::tracks::TrackSelection;
 
-/// Elements within elements; TwiML has four. Hit: no document.
+/// Deepest nesting of elements; TwiML has four. Reached: an error.
 const DEPTH_MAX: usize = 16;
 
-/// Seconds that a `Dial` rings if it does not say
+/// Twilio's default ringing time of a `<Dial>` in seconds
 /// (<https://www.twilio.com/docs/voice/twiml/dial#timeout>).
 const TIMEOUT_SECONDS: u16 = 30;
 
-/// Reads a document: what Twilio would refuse is an error, verbs and attributes that are not known
-/// are passed over.
+/// Parses a document. An error if Twilio would reject it; unknown verbs and attributes are ignored.
 pub fn parse(xml: &str) -> Result<VoiceResponse, TwimlError> {
     let root = parse_tree(xml)?;
     let response = root.child("Response").ok_or(TwimlError::Document)?;
@@ -69,7 +68,7 @@ pub fn parse(xml: &str) -> Result<VoiceResponse, TwimlError> {
     VoiceResponse::new(verbs)
 }
 
-/// Every `<Start><Stream>` of a document, in order.
+/// Returns every `<Start><Stream>` of a document, in order.
 pub fn started_streams(xml: &str) -> Result<Vec<StreamNoun>, TwimlError> {
     let streams = parse(xml)?.verbs.into_iter().filter_map(|verb| match verb {
         TwimlVerb::StartStream(stream) => Some(stream),
@@ -85,7 +84,7 @@ pub fn started_streams(xml: &str) -> Result<Vec<StreamNoun>, TwimlError> {
     Ok(streams.collect())
 }
 
-/// An element of a document; the root is one without a name around it.
+/// An element of a document; the root element has no name.
 #[derive(Default)]
 struct XmlElement {
     name: String,
@@ -99,7 +98,7 @@ fn parse_tree(xml: &str) -> Result<XmlElement, TwimlError> {
         return Err(TwimlError::Document);
     }
     let mut reader = Reader::from_str(xml);
-    // From the root to the element that is being read; never empty.
+    // From the root to the current element; never empty.
     let mut path = vec![XmlElement::default()];
     loop {
         let event = reader.read_event().map_err(|_| TwimlError::Document)?;
@@ -125,7 +124,7 @@ fn parse_tree(xml: &str) -> Result<XmlElement, TwimlError> {
     root.ok_or(TwimlError::Document)
 }
 
-/// What `&…;` stands for.
+/// Returns the character of a reference `&…;`.
 fn resolve_reference(reference: &BytesRef<'_>) -> Result<char, TwimlError> {
     let by_number = reference.resolve_char_ref();
     if let Some(character) = by_number.map_err(|_| TwimlError::Document)? {

@@ -1,4 +1,4 @@
-//! TwiML as text: the writer. Pure: no I/O.
+//! Serialises TwiML to XML. Pure: no I/O.
 
 use quick_xml::Writer;
 use quick_xml::events::BytesDecl;
@@ -17,7 +17,7 @@ use super::TwimlRejectReason;
 use super::TwimlVerb;
 use crate::ids::E164;
 
-/// A document of these verbs.
+/// Returns a document of these verbs.
 pub(super) fn write_document(verbs: &[TwimlVerb]) -> String {
     let mut response = ElementWriter::new("Response");
     response.children = verbs.iter().map(ElementWriter::from_verb).collect();
@@ -190,7 +190,7 @@ fn write(writer: &mut Writer<Vec<u8>>, event: Event<'_>) {
         .expect("a Vec takes any number of bytes");
 }
 
-/// `text` without the characters that no XML document may hold, escaped or not
+/// Removes the characters that an XML document must not contain, not even escaped
 /// (<https://www.w3.org/TR/xml/#charsets>).
 pub(super) fn strip_illegal_chars(text: &str) -> String {
     let legal = |c: &char| {

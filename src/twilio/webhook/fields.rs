@@ -1,4 +1,4 @@
-//! A webhook's fields, and how each kind of them is read. Pure: no I/O.
+//! The fields of a webhook, and the parsers for each kind of field. Pure: no I/O.
 
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
@@ -12,11 +12,11 @@ use crate::ids::AccountSid;
 use crate::ids::CallSid;
 use crate::limits;
 
-/// A form, as events are read from it. An empty field is one that is not there.
+/// The fields of a form. An empty field counts as absent.
 pub(super) struct WebhookFields<'a>(pub(super) &'a [(String, String)]);
 
 impl<'a> WebhookFields<'a> {
-    /// A field; twice with the same value is once.
+    /// Returns a field; an error if it occurs with different values.
     pub(super) fn get(&self, name: &'static str) -> Result<Option<&'a str>, WebhookError> {
         let values = self.0.iter().filter(|(n, _)| n == name);
         let mut values = values.map(|(_, v)| v.as_str()).filter(|v| !v.is_empty());
@@ -26,7 +26,7 @@ impl<'a> WebhookFields<'a> {
             .ok_or(WebhookError::Contradictory(name))
     }
 
-    /// A field that must be there and be right.
+    /// Returns a field that is required and must be valid.
     pub(super) fn required<T>(
         &self,
         name: &'static str,
@@ -36,7 +36,7 @@ impl<'a> WebhookFields<'a> {
         read(text).ok_or(WebhookError::Unreadable(name))
     }
 
-    /// A field that need not be there, but must be right.
+    /// Returns a field that is optional but must be valid.
     pub(super) fn optional<T>(
         &self,
         name: &'static str,
@@ -47,7 +47,7 @@ impl<'a> WebhookFields<'a> {
             .transpose()
     }
 
-    /// A field that is good to know, if it can be read.
+    /// Returns an optional field; `None` if it is invalid.
     pub(super) fn lenient<T>(
         &self,
         name: &'static str,
@@ -73,8 +73,8 @@ impl<'a> WebhookFields<'a> {
         self.required("AccountSid", |text| AccountSid::parse(text).ok())
     }
 
-    /// `From`, which for a browser must be what `Caller`, its copy, says: a page can add fields,
-    /// and whose call it is hangs on this one.
+    /// Returns `From`. For a browser its copy `Caller` must be equal: a page can add fields, and `From`
+    /// decides the owner of the call.
     pub(super) fn caller(&self) -> Result<Option<CallAddress>, WebhookError> {
         let (from, caller) = (self.get("From")?, self.get("Caller")?);
         let from_browser = from.is_some_and(|from| from.starts_with("client:"));
@@ -85,7 +85,7 @@ impl<'a> WebhookFields<'a> {
     }
 }
 
-/// A word of one of our lists, as serde knows it.
+/// Parses a value of one of our enums by its serde name.
 pub(super) fn parse_word<T: for<'de> Deserialize<'de>>(text: &str) -> Option<T> {
     let parse_word: StrDeserializer<'_, WordError> = text.into_deserializer();
     T::deserialize(parse_word).ok()
@@ -103,7 +103,7 @@ pub(super) fn clamp_unit(number: f32) -> Option<f32> {
     number.is_finite().then(|| number.clamp(0.0, 1.0))
 }
 
-/// The first `bytes` bytes of `text`, and no half characters.
+/// Returns at most the first `bytes` bytes of `text`, without splitting a character.
 pub(super) fn truncate_bytes(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }

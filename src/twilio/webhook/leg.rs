@@ -1,4 +1,4 @@
-//! Webhooks of legs: what to do with one, how its dialling ended, where it is. Pure: no I/O.
+//! Webhooks of legs: the request for TwiML, the end of a `<Dial>`, and status callbacks. Pure: no I/O.
 
 use std::fmt;
 
@@ -16,19 +16,19 @@ use crate::ids::ApplicationSid;
 use crate::ids::CallSid;
 use crate::transcript::CallStatus;
 
-/// How a leg came to be.
+/// The origin of a leg.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LegDirection {
-    /// It called Twilio: a telephone, or a browser.
+    /// A telephone or a browser called Twilio.
     Inbound,
-    /// A program had Twilio call it.
+    /// Twilio called it on request of a program.
     OutboundApi,
     /// Another leg dialled it.
     OutboundDial,
 }
 
-/// A leg asks what to do (<https://www.twilio.com/docs/voice/twiml#request-parameters>).
+/// The request of a leg for TwiML (<https://www.twilio.com/docs/voice/twiml#request-parameters>).
 ///
 /// | field | Twilio's | |
 /// |---|---|---|
@@ -38,11 +38,11 @@ pub enum LegDirection {
 /// | `parent` | `ParentCallSid` | dialled legs |
 /// | `direction` | `Direction` | |
 /// | `status` | `CallStatus` | |
-/// | `from` | `From`; for a browser `Caller` must not say otherwise | |
-/// | `to` | `To`: the number that was called, or what the page wrote | |
+/// | `from` | `From`; for a browser it must equal `Caller` | |
+/// | `to` | `To`: the called number, or the text that the page wrote | |
 /// | `caller_name` | `CallerName` | with caller-ID look-up |
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the table above says it")]
+#[expect(missing_docs, reason = "the table above documents the fields")]
 pub struct VoiceRequest {
     pub call_sid: CallSid,
     pub account_sid: AccountSid,
@@ -55,7 +55,7 @@ pub struct VoiceRequest {
     pub caller_name: Option<CallerName>,
 }
 
-/// The name that a caller is registered under. `Debug` does not show it.
+/// The name that a caller's number is registered under. `Debug` redacts it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CallerName(pub String);
 
@@ -66,7 +66,7 @@ impl fmt::Debug for CallerName {
 }
 
 impl VoiceRequest {
-    /// Reads the request.
+    /// Parses the request.
     pub fn from_form(form: &[(String, String)]) -> Result<Self, WebhookError> {
         let fields = WebhookFields(form);
         Ok(Self {
@@ -84,19 +84,19 @@ impl VoiceRequest {
     }
 }
 
-/// A `Dial` is over, and its leg asks what is next
+/// The request of a leg for TwiML after its `<Dial>` has ended
 /// (<https://www.twilio.com/docs/voice/twiml/dial#action>).
 ///
 /// | field | Twilio's | |
 /// |---|---|---|
 /// | `call_sid` | `CallSid`: the leg that dialled | needed |
 /// | `account_sid` | `AccountSid` | needed |
-/// | `status` | `DialCallStatus`; `answered`, which conferences say, is completed | needed |
-/// | `child` | `DialCallSid`: the leg that was dialled | if there was one |
+/// | `status` | `DialCallStatus`; `answered`, the value for conferences, is completed | needed |
+/// | `child` | `DialCallSid`: the dialled leg | if there was one |
 /// | `duration_seconds` | `DialCallDuration` | if it was answered |
 /// | `bridged` | `DialBridged`: whether the two legs were joined | |
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the table above says it")]
+#[expect(missing_docs, reason = "the table above documents the fields")]
 pub struct DialEnded {
     pub call_sid: CallSid,
     pub account_sid: AccountSid,
@@ -107,7 +107,7 @@ pub struct DialEnded {
 }
 
 impl DialEnded {
-    /// Reads the request.
+    /// Parses the request.
     pub fn from_form(form: &[(String, String)]) -> Result<Self, WebhookError> {
         let fields = WebhookFields(form);
         let status = |text: &str| match text {
@@ -125,8 +125,8 @@ impl DialEnded {
     }
 }
 
-/// A leg moved (<https://www.twilio.com/docs/voice/api/call-resource#statuscallback> and
-/// <https://www.twilio.com/docs/voice/twiml/number#statuscallback>). Comes in any order, and
+/// A change of a leg's status (<https://www.twilio.com/docs/voice/api/call-resource#statuscallback> and
+/// <https://www.twilio.com/docs/voice/twiml/number#statuscallback>). Callbacks arrive in any order, and
 /// sometimes twice.
 ///
 /// | field | Twilio's | |
@@ -142,7 +142,7 @@ impl DialEnded {
 /// | `direction` | `Direction` | |
 /// | `from`, `to` | `From`, `To` | |
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the table above says it")]
+#[expect(missing_docs, reason = "the table above documents the fields")]
 pub struct CallStatusCallback {
     pub call_sid: CallSid,
     pub account_sid: AccountSid,
@@ -158,7 +158,7 @@ pub struct CallStatusCallback {
 }
 
 impl CallStatusCallback {
-    /// Reads the callback.
+    /// Parses the callback.
     pub fn from_form(form: &[(String, String)]) -> Result<Self, WebhookError> {
         let fields = WebhookFields(form);
         Ok(Self {

@@ -14,10 +14,10 @@ use crate::ids::StreamSid;
 use crate::limits;
 use crate::transcript::RecordingStatus;
 
-/// Where recordings lie; nothing else is ever fetched.
+/// Base URL of Twilio's recordings; recordings are never fetched from other hosts.
 const RECORDINGS_AT: &str = "https://api.twilio.com/";
 
-/// A recording moved
+/// A change of a recording's status
 /// (<https://www.twilio.com/docs/voice/api/recording#recordingstatuscallback>).
 ///
 /// | field | Twilio's | |
@@ -26,13 +26,13 @@ const RECORDINGS_AT: &str = "https://api.twilio.com/";
 /// | `account_sid` | `AccountSid` | needed |
 /// | `recording_sid` | `RecordingSid` | needed |
 /// | `status` | `RecordingStatus` | needed |
-/// | `url` | `RecordingUrl`, if it lies at Twilio's API; has no extension | |
+/// | `url` | `RecordingUrl`, if it is at Twilio's API; has no extension | |
 /// | `channels` | `RecordingChannels` | |
 /// | `duration_seconds` | `RecordingDuration` | once completed |
 /// | `started_at` | `RecordingStartTime` | |
-/// | `error_code` | `ErrorCode`; its 0 is none | |
+/// | `error_code` | `ErrorCode`; 0 is `None` | |
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the table above says it")]
+#[expect(missing_docs, reason = "the table above documents the fields")]
 pub struct RecordingCallback {
     pub call_sid: CallSid,
     pub account_sid: AccountSid,
@@ -46,7 +46,7 @@ pub struct RecordingCallback {
 }
 
 impl RecordingCallback {
-    /// Reads the callback.
+    /// Parses the callback.
     pub fn from_form(form: &[(String, String)]) -> Result<Self, WebhookError> {
         let fields = WebhookFields(form);
         let url = |text: &str| {
@@ -70,7 +70,7 @@ impl RecordingCallback {
     }
 }
 
-/// A Media Stream moved (<https://www.twilio.com/docs/voice/twiml/stream#statuscallback>).
+/// A change of a Media Stream's state (<https://www.twilio.com/docs/voice/twiml/stream#statuscallback>).
 ///
 /// | field | Twilio's | |
 /// |---|---|---|
@@ -82,7 +82,7 @@ impl RecordingCallback {
 /// | `error` | `StreamError` | on errors |
 /// | `at` | `Timestamp` | |
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the table above says it")]
+#[expect(missing_docs, reason = "the table above documents the fields")]
 pub struct StreamCallback {
     pub call_sid: CallSid,
     pub account_sid: AccountSid,
@@ -93,22 +93,22 @@ pub struct StreamCallback {
     pub at: Option<UtcTime>,
 }
 
-/// What happened to a stream.
+/// The state change of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub enum StreamEvent {
-    /// It runs.
+    /// The stream has started.
     #[serde(rename = "stream-started")]
     Started,
-    /// It is over.
+    /// The stream has ended.
     #[serde(rename = "stream-stopped")]
     Stopped,
-    /// It failed.
+    /// The stream failed.
     #[serde(rename = "stream-error")]
     Failed,
 }
 
 impl StreamCallback {
-    /// Reads the callback.
+    /// Parses the callback.
     pub fn from_form(form: &[(String, String)]) -> Result<Self, WebhookError> {
         let fields = WebhookFields(form);
         Ok(Self {

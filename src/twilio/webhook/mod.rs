@@ -1,14 +1,14 @@
-//! What Twilio tells and asks us over HTTP: forms in, typed events out. Pure: no I/O.
+//! Twilio's webhooks: parses forms into typed events. Pure: no I/O.
 //!
-//! Every webhook is a form. [`decode_form`] decodes it, the signature is checked over what it gives
-//! ([`Payload::Form`](super::signature::Payload)), and then the event is read from it. Reading is
-//! liberal, as Twilio asks for (<https://www.twilio.com/docs/usage/webhooks/voice-webhooks>): fields
-//! may come at any time, so unknown ones are passed over, and a missing one is an error only where
-//! nothing can be done without it. It is strict where a guess would do harm: a SID that is none,
-//! a status that nobody knows, a field that contradicts itself.
+//! Every webhook is a form. [`decode_form`] decodes it, the signature is verified over the decoded fields
+//! ([`SignedPayload::Form`](super::signature::SignedPayload)), and then the event is parsed from them.
+//! Parsing is lenient, as Twilio asks for (<https://www.twilio.com/docs/usage/webhooks/voice-webhooks>):
+//! Twilio may add fields at any time, so unknown ones are ignored, and a missing field is an error only if
+//! the event is useless without it. Parsing is strict where a guess would do harm: an invalid SID, an unknown
+//! status, a field with two different values.
 //!
-//! A page's own parameters (`device.connect({params})`) come as fields of the same form. Trust none
-//! of them; a page's `To` is a wish.
+//! A page's own parameters (`device.connect({params})`) arrive as fields of the same form. They are not
+//! trusted; a page's `To` is only a request.
 
 mod fields;
 mod leg;
@@ -36,36 +36,36 @@ pub use self::transcription::TranscriptionCallback;
 pub use self::transcription::TranscriptionContent;
 pub use self::transcription::TranscriptionEvent;
 
-/// The header that names a webhook: a repetition has the same one.
+/// The header that identifies a webhook: a repetition has the same value.
 pub const IDEMPOTENCY_HEADER: &str = "i-twilio-idempotency-token";
 
-/// A body that is no form of Twilio's.
+/// Error of [`decode_form`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FormError {
-    /// Longer than any.
+    /// The form is longer than any of Twilio's.
     #[error("the form is longer than {} bytes", limits::WEBHOOK_BODY_BYTES_MAX)]
     TooLong,
-    /// More fields than any has.
+    /// The form has more fields than any of Twilio's.
     #[error("the form has more than {} fields", limits::WEBHOOK_FIELDS_MAX)]
     TooManyFields,
 }
 
-/// A form that is not the webhook it should be. Names the field, never its content.
+/// A form that is not the expected webhook. Names the field, never its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WebhookError {
-    /// Nothing can be done without it.
+    /// A required field is missing.
     #[error("the field {0} is missing")]
     Missing(&'static str),
-    /// It says what nobody here understands.
-    #[error("the field {0} cannot be read")]
+    /// A field's value is invalid.
+    #[error("the field {0} is invalid")]
     Unreadable(&'static str),
-    /// It says two things.
-    #[error("the field {0} contradicts itself")]
+    /// A field has two different values.
+    #[error("the field {0} has contradictory values")]
     Contradictory(&'static str),
 }
 
-/// The decoded fields of an `application/x-www-form-urlencoded` body, or of a query, in their
-/// order, duplicates and all, as the signature wants them. Bytes that are no UTF-8 become U+FFFD.
+/// Decodes the fields of an `application/x-www-form-urlencoded` body, or of a query, in their order and with
+/// duplicates, as the signature requires. Invalid UTF-8 becomes U+FFFD.
 pub fn decode_form(body: &[u8]) -> Result<Vec<(String, String)>, FormError> {
     if body.len() > limits::WEBHOOK_BODY_BYTES_MAX {
         return Err(FormError::TooLong);
@@ -78,7 +78,7 @@ pub fn decode_form(body: &[u8]) -> Result<Vec<(String, String)>, FormError> {
     all.then_some(form).ok_or(FormError::TooManyFields)
 }
 
-/// Reads a form as every webhook there is, for tests and fuzz targets: none may panic.
+/// Parses a form as every kind of webhook, for tests and fuzz targets: no parser may panic.
 #[cfg(any(test, feature = "fuzz"))]
 pub fn parse_as_every_webhook(form: &[(String, String)]) {
     let _ = VoiceRequest::from_form(form);
@@ -89,25 +89,25 @@ pub fn parse_as_every_webhook(form: &[(String, String)]) {
     let _ = TranscriptionCallback::from_form(form);
 }
 
-/// The value of [`IDEMPOTENCY_HEADER`], if it can be kept.
+/// Returns the value of [`IDEMPOTENCY_HEADER`]; `None` if it is empty or too long to be stored.
 pub fn idempotency_token(header: Option<&str>) -> Option<String> {
     let fits = |token: &&str| (1..=limits::IDEMPOTENCY_TOKEN_BYTES_MAX).contains(&token.len());
     header.filter(fits).map(str::to_owned)
 }
 
-/// Who is at one end of a leg. `Debug` shows no number and no name that Twilio did not check.
+/// The address of a leg's party. `Debug` redacts numbers, and names that Twilio did not verify.
 #[derive(Clone, PartialEq, Eq)]
 pub enum CallAddress {
     /// A telephone.
     Number(E164),
-    /// A browser, `client:…`; in `From` it is the identity of its access token.
+    /// A browser, `client:…`; in `From` it is the identity of the browser's access token.
     Client(ClientIdentity),
-    /// Anything else: a withheld number, a SIP address, what a page wrote into `To`.
+    /// Any other address: a withheld number, a SIP address, the text that a page wrote into `To`.
     Other(String),
 }
 
 impl CallAddress {
-    /// Reads what Twilio writes; `None` for nothing.
+    /// Parses an address in Twilio's spelling; `None` if it is empty.
     pub fn parse(text: &str) -> Option<Self> {
         let text = truncate_bytes(text.trim(), limits::ADDRESS_BYTES_MAX).trim_end();
         if text.is_empty() {
@@ -122,8 +122,8 @@ impl CallAddress {
         Some(address.unwrap_or_else(|| Self::Other(text.to_owned())))
     }
 
-    /// As Twilio writes it: a browser's identity follows `client:`, by which it is told from
-    /// whatever else is written there.
+    /// Returns Twilio's spelling: the prefix `client:` distinguishes a browser's identity from all other
+    /// addresses.
     pub fn to_text(&self) -> String {
         match self {
             Self::Client(identity) => format!("client:{}", identity.as_str()),
@@ -131,7 +131,7 @@ impl CallAddress {
         }
     }
 
-    /// The number, the identity, or whatever else it is.
+    /// Returns the number, the identity, or the other address, without a prefix.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Number(number) => number.as_str(),
@@ -160,7 +160,7 @@ mod tests {
     pub(super) const CALL: &str = "CallSid=CA00000000000000000000000000000001\
                         &AccountSid=AC00000000000000000000000000000001";
 
-    /// A form with the SIDs that every webhook has.
+    /// Returns a form with the SIDs that every webhook has.
     pub(super) fn fields(rest: &str) -> Vec<(String, String)> {
         decode_form(format!("{CALL}&{rest}").as_bytes()).unwrap()
     }
@@ -261,7 +261,7 @@ mod tests {
         ] {
             assert_eq!(CallAddress::parse(text).unwrap().to_text(), text);
         }
-        // Cut in a gap between two words.
+        // Cut in the gap between two words.
         let long = format!("{} b", "a".repeat(limits::ADDRESS_BYTES_MAX - 1));
         let cut = CallAddress::parse(&long);
         assert_eq!(CallAddress::parse(&cut.as_ref().unwrap().to_text()), cut);

@@ -16,8 +16,7 @@ use crate::ids::CallSid;
 use crate::ids::Track;
 use crate::ids::TranscriptionSid;
 
-/// Twilio's own transcription moved, or heard something
-/// (<https://www.twilio.com/docs/voice/twiml/transcription>).
+/// An event of Twilio's Real-Time Transcription (<https://www.twilio.com/docs/voice/twiml/transcription>).
 ///
 /// | field | Twilio's | |
 /// |---|---|---|
@@ -26,9 +25,9 @@ use crate::ids::TranscriptionSid;
 /// | `transcription_sid` | `TranscriptionSid` | needed |
 /// | `sequence` | `SequenceId`, from 1, over all tracks and events | |
 /// | `at` | `Timestamp`: of the callback, not of the speech | |
-/// | `event` | `TranscriptionEvent` and what belongs to it | needed |
+/// | `event` | `TranscriptionEvent` and the fields of that event | needed |
 #[derive(Debug, Clone, PartialEq)]
-#[expect(missing_docs, reason = "the table above says it")]
+#[expect(missing_docs, reason = "the table above documents the fields")]
 pub struct TranscriptionCallback {
     pub call_sid: CallSid,
     pub account_sid: AccountSid,
@@ -38,41 +37,41 @@ pub struct TranscriptionCallback {
     pub event: TranscriptionEvent,
 }
 
-/// What a transcription has to say.
+/// An event of a transcription.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TranscriptionEvent {
-    /// It runs.
+    /// The transcription has started.
     Started {
-        /// Its name (`Name`).
+        /// The transcription's name (`Name`).
         name: Option<String>,
-        /// The language that it hears (`LanguageCode`).
+        /// The recognised language (`LanguageCode`).
         language: Option<String>,
     },
-    /// Words. They may come after [`Self::Stopped`], and count then too.
+    /// A piece of the transcript. Content that arrives after [`Self::Stopped`] is valid, too.
     Content(TranscriptionContent),
-    /// It is over; words that were on their way still come.
+    /// The transcription has stopped; content that was in flight still arrives.
     Stopped,
-    /// It failed.
+    /// The transcription failed.
     Failed {
-        /// Twilio's error, such as 32650 (`TranscriptionErrorCode`, or `ErrorCode`).
+        /// Twilio's error code, such as 32650 (`TranscriptionErrorCode`, or `ErrorCode`).
         code: Option<u32>,
-        /// What it says (`TranscriptionError`, or `ErrorMessage`).
+        /// The error message (`TranscriptionError`, or `ErrorMessage`).
         message: Option<String>,
     },
 }
 
-/// Words that Twilio heard. `Debug` does not show them.
+/// A partial or a final from Twilio. `Debug` redacts the text.
 #[derive(Clone, PartialEq)]
 pub struct TranscriptionContent {
-    /// On which track (`Track`).
+    /// The track (`Track`).
     pub track: Track,
-    /// Whether they stay (`Final`); otherwise the next ones of this track take their place.
+    /// Whether this is a final (`Final`); otherwise the track's next content replaces it.
     pub is_final: bool,
-    /// The words, without the space that they often begin with (`TranscriptionData`).
+    /// The text, without the leading space that Twilio often sends (`TranscriptionData`).
     pub text: String,
-    /// 0 to 1, of finals (`TranscriptionData`).
+    /// Confidence of a final, 0 to 1 (`TranscriptionData`).
     pub confidence: Option<f32>,
-    /// 0 to 1, of partials: how likely they are to stay (`Stability`).
+    /// Stability of a partial, 0 to 1: the probability that it will not change (`Stability`).
     pub stability: Option<f32>,
     /// The language, such as `en-US` (`LanguageCode`).
     pub language: Option<String>,
@@ -88,17 +87,17 @@ impl fmt::Debug for TranscriptionContent {
     }
 }
 
-/// `TranscriptionData`, a JSON text in a field of the form.
+/// `TranscriptionData`: a JSON text in a field of the form.
 #[derive(Deserialize)]
 struct TranscriptionData {
     transcript: String,
-    /// A number; anything else is none, and costs no words.
+    /// Only a number counts; any other value is ignored, and the text is kept.
     #[serde(default)]
     confidence: Value,
 }
 
 impl TranscriptionCallback {
-    /// Reads the callback.
+    /// Parses the callback.
     pub fn from_form(form: &[(String, String)]) -> Result<Self, WebhookError> {
         let fields = WebhookFields(form);
         let sid = |text: &str| TranscriptionSid::parse(text).ok();
