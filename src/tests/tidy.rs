@@ -1,13 +1,13 @@
-//! The design, as tests: who may know whom, what a file may hold, how it begins. They read text,
-//! not syntax, which is good enough for code that keeps to their rules.
+//! The design, as tests: dependencies between modules, the size of files, their heads. They read text, not
+//! syntax, which is sufficient for code that follows these rules.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Lines of a file before its tests.
+/// Longest file in lines, without its tests.
 const FILE_LINES_MAX: usize = 800;
 
-/// What a file must not name that calls itself pure.
+/// Names that a pure file must not contain.
 const IMPURE: [&str; 7] = [
     "tokio::",
     "std::fs",
@@ -18,31 +18,79 @@ const IMPURE: [&str; 7] = [
     "unix_now",
 ];
 
-/// How a file says that it is pure.
+/// Words of identifiers that standard terms have replaced: the glossary in `lib.rs` has those.
+const RETIRED_WORDS: [&str; 44] = [
+    "admission",
+    "admissions",
+    "careful",
+    "crowded",
+    "deed",
+    "desk",
+    "doors",
+    "drafted",
+    "echoes",
+    "enrol",
+    "entrant",
+    "evidence",
+    "exchange",
+    "furnish",
+    "gatehouse",
+    "gates",
+    "holed",
+    "house",
+    "hurried",
+    "invite",
+    "knee",
+    "knock",
+    "ledger",
+    "mend",
+    "narrow",
+    "nudge",
+    "obey",
+    "oddity",
+    "office",
+    "outlook",
+    "rehearsal",
+    "scribe",
+    "sheet",
+    "shelf",
+    "sketch",
+    "spare",
+    "studio",
+    "suffer",
+    "surroundings",
+    "switchboard",
+    "throttle",
+    "untold",
+    "victim",
+    "witness",
+];
+
+/// The phrase in the head of a pure file.
 const PURE: &str = "Pure: no I/O";
 
 /// A file of `src/`.
 pub(super) struct SourceFile {
-    /// From `src/` on.
+    /// Path relative to `src/`.
     pub(super) path: String,
     pub(super) text: String,
 }
 
 impl SourceFile {
-    /// The module that it is, or is part of.
+    /// Returns the module of the file.
     fn module(&self) -> &str {
         let first = self.path.split('/').next().unwrap_or_default();
         first.trim_end_matches(".rs")
     }
 
-    /// Its lines before its tests, with their numbers.
+    /// Returns the lines before the tests, with their numbers.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         let tests = self.text.find("\n#[cfg(test)]\nmod tests {");
         let code = &self.text[..tests.unwrap_or(self.text.len())];
         code.lines().enumerate().map(|(n, line)| (n + 1, line))
     }
 
-    /// Its head: the doc comment at its beginning.
+    /// Returns the head: the doc comment at the start of the file.
     fn head(&self) -> String {
         let lines = self.text.lines().take_while(|line| line.starts_with("//!"));
         lines
@@ -78,7 +126,7 @@ pub(super) fn files() -> Vec<SourceFile> {
     paths.into_iter().map(file).collect()
 }
 
-/// The list in the head of `lib.rs`, lowest layer first.
+/// Returns the list in the head of `lib.rs`, lowest layer first.
 fn layers() -> Vec<Vec<String>> {
     let lib = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();
     let (_, list) = lib
@@ -89,7 +137,7 @@ fn layers() -> Vec<Vec<String>> {
         .skip_while(|line| *line != "//! ```text")
         .skip(1);
     let lines = lines.take_while(|line| *line != "//! ```");
-    // Modules, two or more spaces, a word about them.
+    // Modules, two or more spaces, a description.
     lines
         .map(|line| {
             line.trim_start_matches("//! ")
@@ -107,7 +155,7 @@ fn layer(layers: &[Vec<String>], module: &str) -> Option<usize> {
         .position(|layer| layer.iter().any(|name| name == module))
 }
 
-/// Every line in which a module names one that it must not know.
+/// Returns every line in which a module names one that it must not depend on.
 fn broken_arrows(layers: &[Vec<String>], file: &SourceFile) -> Vec<String> {
     let own = file.module();
     let Some(own_layer) = layer(layers, own) else {
@@ -183,11 +231,11 @@ fn the_map_names_every_module_in_order() {
         .into_iter()
         .find(|file| file.path == "lib.rs")
         .unwrap();
-    let modules = lib
-        .text
-        .lines()
-        .filter_map(|line| line.strip_prefix("pub mod "));
-    let modules: Vec<&str> = modules.map(|name| name.trim_end_matches(';')).collect();
+    let name = |line| {
+        let name = str::strip_prefix(line, "pub mod ").or_else(|| line.strip_prefix("mod "))?;
+        name.strip_suffix(';').filter(|name| *name != "tests")
+    };
+    let modules: Vec<&str> = lib.text.lines().filter_map(name).collect();
     assert_eq!(layers().concat(), modules);
     for file in files() {
         let module = file.module();
@@ -289,4 +337,45 @@ fn a_line_of_imports_names_one_module() {
         })
         .collect();
     assert_none(&groups);
+}
+
+/// Returns the words of the identifiers in a line of code, in lower case: those of `CallService` are `call`
+/// and `service`. Comments, and strings on one line, are ignored.
+fn identifier_words(line: &str) -> Vec<String> {
+    let code = line.split("//").next().unwrap_or_default();
+    let outside_strings = code.split('"').step_by(2);
+    let mut words = vec![String::new()];
+    for piece in outside_strings {
+        for character in piece.chars() {
+            if !character.is_ascii_lowercase() {
+                words.push(String::new());
+            }
+            if character.is_ascii_alphabetic() {
+                let word = words.last_mut().unwrap();
+                word.push(character.to_ascii_lowercase());
+            }
+        }
+        words.push(String::new());
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+#[test]
+fn identifiers_use_no_retired_word() {
+    assert_eq!(
+        identifier_words("let desk = CallService::open_all(\"a shelf\"); // scribe"),
+        ["let", "desk", "call", "service", "open", "all"]
+    );
+    let mut complaints = Vec::new();
+    for file in files().iter().filter(|file| file.path != "tests/tidy.rs") {
+        for (n, line) in file.text.lines().enumerate() {
+            for word in identifier_words(line) {
+                if RETIRED_WORDS.contains(&word.as_str()) {
+                    complaints.push(format!("{}:{}: {word}", file.path, n + 1));
+                }
+            }
+        }
+    }
+    assert_none(&complaints);
 }
