@@ -85,7 +85,11 @@ impl SourceFile {
 
     /// Returns the lines before the tests, with their numbers.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
-        let tests = self.text.find("\n#[cfg(test)]\nmod tests {");
+        let tests = if self.path.ends_with("/tests.rs") {
+            Some(0)
+        } else {
+            self.text.find("\n#[cfg(test)]\nmod tests {")
+        };
         let code = &self.text[..tests.unwrap_or(self.text.len())];
         code.lines().enumerate().map(|(n, line)| (n + 1, line))
     }
