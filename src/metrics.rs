@@ -28,17 +28,27 @@ const STORE_BUCKETS: [f64; 7] = [0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0];
 pub struct Metrics(Arc<MetricFamilies>);
 
 struct MetricFamilies {
+    transcripts: TranscriptMetrics,
+    traffic: TrafficMetrics,
+    /// Recent log lines about refusals, by error code.
+    log_quotas: Mutex<BTreeMap<&'static str, LogQuota>>,
+    registry: Registry,
+}
+
+/// Metrics of the published transcripts.
+struct TranscriptMetrics {
     segments: Family<SegmentLabels, Counter>,
     words: Counter,
     final_latency: Histogram,
     first_words_latency: Histogram,
+}
+
+/// Metrics of media streams and requests.
+struct TrafficMetrics {
     streams: Family<StreamEndLabels, Counter>,
     media_lost: Family<MediaLossLabels, Counter>,
     webhooks: Family<WebhookLabels, Counter>,
     refused: Family<ErrorCodeLabels, Counter>,
-    /// Recent log lines about refusals, by error code.
-    log_quotas: Mutex<BTreeMap<&'static str, LogQuota>>,
-    registry: Registry,
 }
 
 /// Durations of store operations. Clones share them.
@@ -112,62 +122,15 @@ impl Metrics {
     /// Returns metrics without any events; the store itself records `store`.
     pub fn new(store: &QueryDurations) -> Self {
         let mut registry = Registry::with_prefix("callburner");
-        let target = &mut registry;
         register_metric(
-            target,
+            &mut registry,
             "store_seconds",
             "Duration of store operations, including queueing",
             store.0.clone(),
         );
         Self(Arc::new(MetricFamilies {
-            segments: register_metric(
-                target,
-                "segments",
-                "Published utterances, with and without a transcript",
-                Family::default(),
-            ),
-            words: register_metric(
-                target,
-                "words",
-                "Words published in finals",
-                Counter::default(),
-            ),
-            final_latency: register_metric(
-                target,
-                "final_latency_seconds",
-                "Time from the end of speech to the publication of its final",
-                Histogram::new(LATENCY_BUCKETS),
-            ),
-            first_words_latency: register_metric(
-                target,
-                "first_words_latency_seconds",
-                "Audio from the start of speech to its first partial",
-                Histogram::new(LATENCY_BUCKETS),
-            ),
-            streams: register_metric(
-                target,
-                "streams_ended",
-                "Ended media streams, by reason",
-                Family::default(),
-            ),
-            media_lost: register_metric(
-                target,
-                "media_messages_lost",
-                "Discarded media messages, by reason",
-                Family::default(),
-            ),
-            webhooks: register_metric(
-                target,
-                "webhooks",
-                "Webhooks from Twilio, by path and status",
-                Family::default(),
-            ),
-            refused: register_metric(
-                target,
-                "refused",
-                "Requests that were refused or failed, by error code",
-                Family::default(),
-            ),
+            transcripts: TranscriptMetrics::register(&mut registry),
+            traffic: TrafficMetrics::register(&mut registry),
             log_quotas: Mutex::default(),
             registry,
         }))
@@ -176,16 +139,18 @@ impl Metrics {
     /// Counts a published segment.
     pub fn count_segment(&self, segment: &Segment) {
         let transcribed = if segment.transcribed { "true" } else { "false" };
-        let segments = &self.0.segments;
+        let transcripts = &self.0.transcripts;
+        let segments = &transcripts.segments;
         segments.get_or_create(&SegmentLabels { transcribed }).inc();
-        self.0.words.inc_by(segment.words.len() as u64);
+        transcripts.words.inc_by(segment.words.len() as u64);
         let seconds = Duration::from_millis(segment.latency_ms).as_secs_f64();
-        self.0.final_latency.observe(seconds);
+        transcripts.final_latency.observe(seconds);
     }
 
     /// Records the audio before an utterance's first partial.
     pub fn observe_first_partial(&self, after: Duration) {
-        self.0.first_words_latency.observe(after.as_secs_f64());
+        let latency = &self.0.transcripts.first_words_latency;
+        latency.observe(after.as_secs_f64());
     }
 
     /// Counts the end of a media stream.
@@ -199,6 +164,7 @@ impl Metrics {
             EndReason::ShuttingDown => "shutting_down",
         };
         self.0
+            .traffic
             .streams
             .get_or_create(&StreamEndLabels { reason })
             .inc();
@@ -208,6 +174,7 @@ impl Metrics {
     pub fn count_media_lost(&self, reason: &'static str, messages: u64) {
         let lost = self
             .0
+            .traffic
             .media_lost
             .get_or_create_owned(&MediaLossLabels { reason });
         lost.inc_by(messages);
@@ -217,6 +184,7 @@ impl Metrics {
     pub fn count_webhook(&self, path: &str, status: u16) {
         let path = path.to_owned();
         self.0
+            .traffic
             .webhooks
             .get_or_create(&WebhookLabels { path, status })
             .inc();
@@ -228,6 +196,7 @@ impl Metrics {
     /// is suppressed too.
     pub fn count_refusal(&self, code: &'static str, lines_max: u32, now: Instant) -> Option<u64> {
         self.0
+            .traffic
             .refused
             .get_or_create(&ErrorCodeLabels { code })
             .inc();
@@ -260,6 +229,68 @@ impl Metrics {
             .and_then(|()| text::encode_eof(&mut out))
             .expect("writing to a String never fails");
         out
+    }
+}
+
+impl TranscriptMetrics {
+    fn register(target: &mut Registry) -> Self {
+        Self {
+            segments: register_metric(
+                target,
+                "segments",
+                "Published utterances, with and without a transcript",
+                Family::default(),
+            ),
+            words: register_metric(
+                target,
+                "words",
+                "Words published in finals",
+                Counter::default(),
+            ),
+            final_latency: register_metric(
+                target,
+                "final_latency_seconds",
+                "Time from the end of speech to the publication of its final",
+                Histogram::new(LATENCY_BUCKETS),
+            ),
+            first_words_latency: register_metric(
+                target,
+                "first_words_latency_seconds",
+                "Audio from the start of speech to its first partial",
+                Histogram::new(LATENCY_BUCKETS),
+            ),
+        }
+    }
+}
+
+impl TrafficMetrics {
+    fn register(target: &mut Registry) -> Self {
+        Self {
+            streams: register_metric(
+                target,
+                "streams_ended",
+                "Ended media streams, by reason",
+                Family::default(),
+            ),
+            media_lost: register_metric(
+                target,
+                "media_messages_lost",
+                "Discarded media messages, by reason",
+                Family::default(),
+            ),
+            webhooks: register_metric(
+                target,
+                "webhooks",
+                "Webhooks from Twilio, by path and status",
+                Family::default(),
+            ),
+            refused: register_metric(
+                target,
+                "refused",
+                "Requests that were refused or failed, by error code",
+                Family::default(),
+            ),
+        }
     }
 }
 

@@ -70,6 +70,11 @@ impl ApiError {
         }
     }
 
+    /// 503: the server accepts no such request at present.
+    pub(super) fn unavailable(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message)
+    }
+
     /// Adds a hint for the operator's log: the probable cause and the remedy.
     #[must_use]
     pub fn with_operator_hint(self, hint: impl Into<String>) -> Self {

@@ -78,36 +78,10 @@ pub(super) async fn listen(
     caller.require_scope(Scope::CallsRead)?;
     if state.media_deps.tasks.is_stopping() {
         let message = "the server is restarting: try again in a moment";
-        return Err(ApiError::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "restarting",
-            message,
-        ));
+        return Err(ApiError::unavailable("restarting", message));
     }
-    let user_permit = match caller.user_id() {
-        Some(user) => Some(
-            state
-                .listeners_per_user
-                .try_acquire(&user)
-                .ok_or_else(too_many_listeners_of_user)?,
-        ),
-        None => None,
-    };
-    let permit = Arc::clone(&state.listeners)
-        .try_acquire_owned()
-        .map_err(|_| {
-            let message = "too many listeners are connected: close some pages, or try again later";
-            ApiError::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "too_many_listeners",
-                message,
-            )
-        })?;
-    let first = first.call_sid.map(|call_sid| ListenerTarget {
-        call_sid,
-        offset: first.offset,
-        epoch: first.epoch,
-    });
+    let permits = acquire_listener_permits(&state, caller.user_id())?;
+    let first = first.into_target();
     let tasks = state.media_deps.tasks.clone();
     let upgrade = upgrade
         .max_message_size(limits::LISTENER_MESSAGE_BYTES_MAX)
@@ -121,7 +95,7 @@ pub(super) async fn listen(
             subscriptions: BTreeMap::new(),
             rejected_messages: 0,
             message_count: 0,
-            _permits: (permit, user_permit),
+            _permits: permits,
         };
         tasks.spawn(client_context::run_for(address, async move {
             if let Some(user) = session.caller.user_id() {
@@ -130,6 +104,32 @@ pub(super) async fn listen(
             session.run(first).await;
         }));
     }))
+}
+
+/// The permits of a listener's socket: of all listeners, and of those of its user.
+type ListenerPermits = (OwnedSemaphorePermit, Option<KeyedPermit<UserId>>);
+
+/// Acquires the permits of a socket. 429: the user has too many sockets; 503: all users together.
+fn acquire_listener_permits(
+    state: &ApiState,
+    user: Option<UserId>,
+) -> Result<ListenerPermits, ApiError> {
+    let user_permit = match user {
+        Some(user) => Some(
+            state
+                .listeners_per_user
+                .try_acquire(&user)
+                .ok_or_else(too_many_listeners_of_user)?,
+        ),
+        None => None,
+    };
+    let permit = Arc::clone(&state.listeners)
+        .try_acquire_owned()
+        .map_err(|_| {
+            let message = "too many listeners are connected: close some pages, or try again later";
+            ApiError::unavailable("too_many_listeners", message)
+        })?;
+    Ok((permit, user_permit))
 }
 
 fn too_many_listeners_of_user() -> ApiError {
@@ -154,6 +154,17 @@ pub(super) struct ListenQuery {
     offset: Option<u64>,
     /// The epoch of the call's last snapshot.
     epoch: Option<u64>,
+}
+
+impl ListenQuery {
+    /// Returns the call to subscribe to first.
+    fn into_target(self) -> Option<ListenerTarget> {
+        self.call_sid.map(|call_sid| ListenerTarget {
+            call_sid,
+            offset: self.offset,
+            epoch: self.epoch,
+        })
+    }
 }
 
 /// A message from the client.
@@ -235,7 +246,7 @@ struct ListenerSession {
     rejected_messages: u32,
     /// The number of messages of any kind since the last ping.
     message_count: u32,
-    _permits: (OwnedSemaphorePermit, Option<KeyedPermit<UserId>>),
+    _permits: ListenerPermits,
 }
 
 impl ListenerSession {
@@ -378,41 +389,41 @@ impl ListenerSession {
         }
         // Ends the old subscription first, so that one call is not counted twice.
         self.subscriptions.remove(&call_sid);
-        if self.subscriptions.len() >= limits::SUBSCRIPTIONS_PER_LISTENER_MAX {
-            let error = ApiError::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "too_many_subscriptions",
-                "this socket has too many subscriptions: unsubscribe from one first",
-            );
-            return self.send_error(Some(&call_sid), &error).await;
-        }
         let resume = offset.map(|offset| ResumePoint { offset, epoch });
-        let (hub, user) = (&self.state.media_deps.hub, self.caller.user_id());
-        match hub.subscribe_as(user, &call_sid, resume) {
+        match self.open_subscription(&call_sid, resume).await {
             Ok(subscription) => {
-                // Restores a call from before the server's start, or one that has ended.
-                if let Err(error) = self
-                    .state
-                    .media_deps
-                    .transcript_writer
-                    .restore_call(&call_sid)
-                    .await
-                    && !self.is_own_live_call(&call_sid)
-                {
-                    return self.send_error(Some(&call_sid), &error.into()).await;
-                }
                 self.subscriptions.insert(call_sid, subscription);
                 Ok(())
             }
-            Err(full) => {
-                let status = match full {
-                    SubscribeError::TooManyChannels => StatusCode::SERVICE_UNAVAILABLE,
-                    SubscribeError::TooManyOfUser => StatusCode::TOO_MANY_REQUESTS,
-                };
-                let error = ApiError::new(status, "too_many_channels", full.to_string());
-                self.send_error(Some(&call_sid), &error).await
-            }
+            Err(error) => self.send_error(Some(&call_sid), &error).await,
         }
+    }
+
+    /// Subscribes to a call that the caller may listen to, and restores its events.
+    async fn open_subscription(
+        &mut self,
+        call_sid: &CallSid,
+        resume: Option<ResumePoint>,
+    ) -> Result<Subscription, ApiError> {
+        if self.subscriptions.len() >= limits::SUBSCRIPTIONS_PER_LISTENER_MAX {
+            return Err(ApiError::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_subscriptions",
+                "this socket has too many subscriptions: unsubscribe from one first",
+            ));
+        }
+        let (hub, user) = (&self.state.media_deps.hub, self.caller.user_id());
+        let subscription = hub
+            .subscribe_as(user, call_sid, resume)
+            .map_err(too_many_channels)?;
+        // Restores a call from before the server's start, or one that has ended.
+        let writer = &self.state.media_deps.transcript_writer;
+        if let Err(error) = writer.restore_call(call_sid).await
+            && !self.is_own_live_call(call_sid)
+        {
+            return Err(error.into());
+        }
+        Ok(subscription)
     }
 
     async fn unsubscribe(&mut self, leg: &CallSid) -> Result<(), SocketEnd> {
@@ -550,6 +561,14 @@ const SIGNED_OUT: SocketEnd = SocketEnd::Close {
     code: close_code::POLICY,
     reason: "signed out",
 };
+
+fn too_many_channels(full: SubscribeError) -> ApiError {
+    let status = match full {
+        SubscribeError::TooManyChannels => StatusCode::SERVICE_UNAVAILABLE,
+        SubscribeError::TooManyOfUser => StatusCode::TOO_MANY_REQUESTS,
+    };
+    ApiError::new(status, "too_many_channels", full.to_string())
+}
 
 /// Resolves when any subscription has events; never if there are no subscriptions.
 async fn any_subscription_ready(subscriptions: &mut BTreeMap<CallSid, Subscription>) {

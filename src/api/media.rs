@@ -6,9 +6,9 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{ConnectInfo, OriginalUri, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::response::Response;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tracing::Instrument;
 
 use super::{ApiError, ApiState, doctor_endpoints, simulator_key, twilio};
@@ -49,9 +49,8 @@ pub(super) async fn accept_media_stream(
     if path == doctor_endpoints::SILENT_MEDIA_PATH && state.endpoint.keyring.is_some() {
         return Ok(upgrade.on_upgrade(doctor_endpoints::hold_silent_socket));
     }
-    let unavailable = |code, message| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, code, message);
     if state.media_deps.tasks.is_stopping() {
-        return Err(unavailable(
+        return Err(ApiError::unavailable(
             "restarting",
             "the server is restarting: try again in a moment",
         ));
@@ -61,11 +60,21 @@ pub(super) async fn accept_media_stream(
     } else {
         redeem_simulated_stream_token(&state, path, peer, &headers)?
     };
+    let permit = acquire_stream_permit(&state, &binding).await?;
+    Ok(start_media_stream(upgrade, state, binding, number, permit))
+}
+
+/// Acquires the permit of a media socket, and marks its call as transcribed, or as not transcribed.
+/// 503: too many sockets are open.
+async fn acquire_stream_permit(
+    state: &ApiState,
+    binding: &StreamBinding,
+) -> Result<OwnedSemaphorePermit, ApiError> {
     let Ok(permit) = Arc::clone(&state.media_sockets).try_acquire_owned() else {
         if let Some(call) = &binding.call_sid {
             state.calls.mark_not_transcribed(call).await;
         }
-        return Err(unavailable(
+        return Err(ApiError::unavailable(
             "too_many_streams",
             "too many media streams are open: try again later",
         ));
@@ -73,6 +82,18 @@ pub(super) async fn accept_media_stream(
     if let Some(call) = &binding.call_sid {
         state.calls.mark_transcribed(call);
     }
+    Ok(permit)
+}
+
+/// Answers with the upgrade to a WebSocket, and runs the media stream on it. `number` is the
+/// stream's index within the call.
+fn start_media_stream(
+    upgrade: WebSocketUpgrade,
+    state: ApiState,
+    binding: StreamBinding,
+    number: Option<u32>,
+    permit: OwnedSemaphorePermit,
+) -> Response {
     let frames = match (&binding.call_sid, number) {
         (Some(call), Some(number)) => state.calls.on_stream_opened(call, number),
         _ => watch::Sender::new(()),
@@ -81,7 +102,7 @@ pub(super) async fn accept_media_stream(
     let upgrade = upgrade
         .max_message_size(limits::MEDIA_MESSAGE_BYTES_MAX)
         .max_frame_size(limits::MEDIA_MESSAGE_BYTES_MAX);
-    Ok(upgrade.on_upgrade(async move |socket| {
+    upgrade.on_upgrade(async move |socket| {
         let tasks = media_deps.tasks.clone();
         let calls = state.calls;
         let on_end = move |ended: EndedStream| {
@@ -91,7 +112,7 @@ pub(super) async fn accept_media_stream(
         let ended =
             media_task::run_media_stream(socket, media_deps, binding, permit, frames, on_end);
         tasks.spawn_call(ended.instrument(span));
-    }))
+    })
 }
 
 /// Returns the call that a socket of a server without an account may carry: the simulated call for

@@ -135,6 +135,19 @@ pub(super) struct TranscriptionText {
     pub at: UtcTime,
 }
 
+impl TranscriptionText {
+    /// Returns the language without its region: `en` for `en-US`.
+    fn primary_language(&self) -> &str {
+        self.language.split('-').next().unwrap_or_default()
+    }
+
+    /// Estimates the start of an utterance of these words that ends at `end_ms`.
+    fn estimate_start_ms(&self, end_ms: u64) -> u64 {
+        let count = self.text.split_whitespace().count() as u64;
+        end_ms.saturating_sub(count * WORD_MS)
+    }
+}
+
 /// Transcription state of one call.
 #[derive(Debug)]
 pub(super) struct CallTranscription {
@@ -156,6 +169,49 @@ struct TranscribedTrack {
     start_ms: Option<u64>,
 }
 
+impl TranscribedTrack {
+    /// Adds a partial, sent at `at_ms`, to the open utterance, and returns the utterance's start.
+    /// `None`: the partial is empty, or a newer event of its track arrived before it.
+    fn accept_partial(
+        &mut self,
+        content: &TranscriptionText,
+        is_latest: bool,
+        at_ms: u64,
+    ) -> Option<u64> {
+        let sequence = content.sequence.map_or(0, u64::from);
+        let is_old = sequence < self.last_partial.max(self.last_final);
+        if !is_latest || is_old || content.text.trim().is_empty() {
+            return None;
+        }
+        self.last_partial = sequence;
+        self.revision += 1;
+        let estimate = content.estimate_start_ms(at_ms);
+        Some(*self.start_ms.get_or_insert(estimate))
+    }
+
+    /// Ends the open utterance with a final, sent at `at_ms`, and returns the utterance's start.
+    /// `None`: the final is empty, and no partial preceded it.
+    fn accept_final(
+        &mut self,
+        content: &TranscriptionText,
+        is_latest: bool,
+        at_ms: u64,
+    ) -> Option<u64> {
+        if content.text.trim().is_empty() && self.revision == 0 {
+            return None;
+        }
+        let estimate = content.estimate_start_ms(at_ms);
+        let start_ms = self.start_ms.take().unwrap_or(estimate).min(at_ms);
+        self.finals += 1;
+        self.revision = 0;
+        if is_latest {
+            let sequence = content.sequence.map_or(0, u64::from);
+            self.last_final = self.last_final.max(sequence);
+        }
+        Some(start_ms)
+    }
+}
+
 impl CallTranscription {
     /// Creates the state of a call's stream `stream`, which started at `begun`.
     pub(super) fn new(stream: u32, direction: Direction, begun: UtcTime) -> Self {
@@ -172,23 +228,13 @@ impl CallTranscription {
     /// dropped if a newer event of its track arrived before it.
     pub(super) fn on_text(&mut self, content: &TranscriptionText) -> Option<Event> {
         let is_latest = self.is_from_latest(&content.transcription);
-        let sequence = content.sequence.map_or(0, u64::from);
         let text = content.text.trim();
         let at_ms = content.at.since(self.begun).as_millis() as u64;
         let speaker = self.direction.speaker(content.track);
         let track_state = self.tracks.entry(content.track).or_default();
         let id = SegmentId::new(self.stream, content.track, track_state.finals + 1);
-        let count = text.split_whitespace().count() as u64;
         if !content.is_final {
-            let is_old = sequence < track_state.last_partial.max(track_state.last_final);
-            if !is_latest || is_old || text.is_empty() {
-                return None;
-            }
-            track_state.last_partial = sequence;
-            track_state.revision += 1;
-            let start_ms = *track_state
-                .start_ms
-                .get_or_insert(at_ms.saturating_sub(count * WORD_MS));
+            let start_ms = track_state.accept_partial(content, is_latest, at_ms)?;
             let partial = Partial {
                 segment_id: id,
                 revision: track_state.revision,
@@ -201,16 +247,7 @@ impl CallTranscription {
             };
             return Some(Event::Partial { partial });
         }
-        if text.is_empty() && track_state.revision == 0 {
-            return None;
-        }
-        let estimate = at_ms.saturating_sub(count * WORD_MS);
-        let start_ms = track_state.start_ms.take().unwrap_or(estimate).min(at_ms);
-        track_state.finals += 1;
-        track_state.revision = 0;
-        if is_latest {
-            track_state.last_final = track_state.last_final.max(sequence);
-        }
+        let start_ms = track_state.accept_final(content, is_latest, at_ms)?;
         let segment = Segment {
             id,
             track: content.track,
@@ -219,12 +256,7 @@ impl CallTranscription {
             end_ms: at_ms,
             text: text.to_owned(),
             words: spread_words(text, start_ms, at_ms, content.confidence.unwrap_or(0.0)),
-            language: content
-                .language
-                .split('-')
-                .next()
-                .unwrap_or_default()
-                .to_owned(),
+            language: content.primary_language().to_owned(),
             latency_ms: 0,
             transcribed: true,
             echo: false,

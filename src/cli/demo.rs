@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use tempfile::TempDir;
 
 use crate::app::{App, ServerConfig};
 use crate::archive::AudioArchive;
@@ -12,6 +14,7 @@ use crate::cli;
 use crate::cli::local_keys::{self, SIMULATOR_KEY_FILE};
 use crate::cli::serve::wait_for_signal;
 use crate::config::EngineSettings;
+use crate::engine::Engine;
 use crate::eval::latency::{LatencyReport, LatencyStats, LatencyTally};
 use crate::eval::script::{self, CallScript};
 use crate::loopback::{LoopbackResult, run_loopback};
@@ -40,36 +43,12 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     telemetry::init(LogFormat::Text, &filter)?;
     let (script, call) = read_call(&args.call, None)?;
     let engine = cli::start_engine(&args.engine)?;
-    let address = ([127, 0, 0, 1], args.port).into();
-    let voice = cli::track_config(&args.engine);
     // The call's audio for the page, and the server's keys; removed when the command ends.
-    let folder = args.keep.then(tempfile::tempdir).transpose()?;
-    let audio = folder.as_ref().map(|folder| folder.path().join("audio"));
-    let audio_archive = audio.map(|audio| AudioArchive::open(&audio));
-    let keys = folder
-        .as_ref()
-        .map(|folder| local_keys::load_or_create(folder.path()));
-    let keys = keys.transpose()?;
-    let mut server_config = ServerConfig {
-        is_simulation_enabled: args.keep,
-        audio_archive: audio_archive.transpose()?,
-        is_archiving_enabled: args.keep,
-        model: args.engine.model_name(),
-        ..ServerConfig::local(address, engine, voice).await?
-    };
-    if keys.is_some() {
-        server_config.endpoint.local_keys = keys;
-    }
-    let app = App::start(server_config).await?;
+    let temp_dir = args.keep.then(tempfile::tempdir).transpose()?;
+    let folder = temp_dir.as_ref().map(TempDir::path);
+    let app = App::start(configure_server(&args, engine, folder).await?).await?;
     let view = TerminalView::new();
-    view.print_line(&format!(
-        "{}: {:.0} s of a recorded call, model {}, {} workers, server on http://{}\n",
-        script.name,
-        script.seconds,
-        args.engine.model,
-        args.engine.workers(),
-        app.address()
-    ))?;
+    view.print_line(&format_introduction(&args, &script, app.address()))?;
     if args.keep {
         let link = app.page_link().await?.unwrap_or_default();
         view.print_line(&format!(
@@ -87,22 +66,58 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     )
     .await?;
     view.print_line(&format_summary(&script, &loopback))?;
-    if args.keep {
-        let key = folder
-            .as_ref()
-            .map(|folder| folder.path().join(SIMULATOR_KEY_FILE));
-        view.print_line(&format!(
-            "The server keeps running on http://{} until Ctrl+C. Start a call on the page, or \
-             stream one to the server with\n  callburner replay {} --url ws://{0}/media \
-             --key-file {}",
-            app.address(),
-            args.call.display(),
-            key.unwrap_or_default().display()
-        ))?;
+    if let Some(folder) = folder {
+        view.print_line(&format_instructions(&args.call, app.address(), folder))?;
         wait_for_signal().await?;
     }
     app.stop().await;
     Ok(())
+}
+
+/// Creates the configuration of a local server. `folder` is for the call's audio and the server's keys, if
+/// the server keeps running after the call.
+async fn configure_server(
+    args: &DemoArgs,
+    engine: Engine,
+    folder: Option<&Path>,
+) -> anyhow::Result<ServerConfig> {
+    let address = ([127, 0, 0, 1], args.port).into();
+    let voice = cli::track_config(&args.engine);
+    let audio = folder.map(|folder| folder.join("audio"));
+    let audio_archive = audio.map(|audio| AudioArchive::open(&audio));
+    let keys = folder.map(local_keys::load_or_create).transpose()?;
+    let mut server_config = ServerConfig {
+        is_simulation_enabled: args.keep,
+        audio_archive: audio_archive.transpose()?,
+        is_archiving_enabled: args.keep,
+        model: args.engine.model_name(),
+        ..ServerConfig::local(address, engine, voice).await?
+    };
+    if keys.is_some() {
+        server_config.endpoint.local_keys = keys;
+    }
+    Ok(server_config)
+}
+
+fn format_introduction(args: &DemoArgs, script: &CallScript, address: SocketAddr) -> String {
+    format!(
+        "{}: {:.0} s of a recorded call, model {}, {} workers, server on http://{address}\n",
+        script.name,
+        script.seconds,
+        args.engine.model,
+        args.engine.workers()
+    )
+}
+
+/// Formats what the user can do with a server that keeps running. `folder` has its keys.
+fn format_instructions(call: &Path, address: SocketAddr, folder: &Path) -> String {
+    format!(
+        "The server keeps running on http://{address} until Ctrl+C. Start a call on the page, or \
+         stream one to the server with\n  callburner replay {} --url ws://{address}/media \
+         --key-file {}",
+        call.display(),
+        folder.join(SIMULATOR_KEY_FILE).display()
+    )
 }
 
 /// Reads a call script and its recordings. An error if one is missing or cannot be used.

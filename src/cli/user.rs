@@ -77,74 +77,108 @@ async fn run_command(
     ask: impl FnOnce() -> anyhow::Result<Password>,
     now: UtcTime,
 ) -> anyhow::Result<String> {
+    let editor = UserEditor { store, now };
     match command {
         UserCommand::Add {
             name,
             admin,
             permanent,
-        } => {
-            let name = user_name::parse(&name)?;
-            let hash = hash_password(ask()?, &name).await?;
-            let user = if store.has_users().await? {
-                let role = if admin { Role::Admin } else { Role::User };
-                if permanent {
-                    store.add_user(&name, &hash, role, now).await?
-                } else {
-                    let added = store.add_user_with_temporary_password(&name, &hash, role, now);
-                    added.await?
-                }
-            } else {
-                store.add_first_user(&name, &hash, now).await?
-            };
-            log_change(store, "user_added", &user, now).await?;
-            let text = format!("{} can sign in, as {}\n", user.name, role_name(&user));
-            Ok(text + temporary_notice(user.password_is_temporary))
-        }
-        UserCommand::List => {
-            let users = store.users().await?;
-            let line = |user: &User| {
-                format!(
-                    "{:<32} {:<8} {}\n",
-                    user.name,
-                    role_name(user),
-                    user.created_at
-                )
-            };
-            let head = format!("{:<32} {:<8} SINCE\n", "NAME", "ROLE");
-            Ok(head + &users.iter().map(line).collect::<String>())
-        }
+        } => editor.add_user(&name, admin, permanent, ask).await,
+        UserCommand::List => list_users(store).await,
         UserCommand::Passwd { name, permanent } => {
-            let user = find_user(store, &name).await?;
-            let hash = hash_password(ask()?, &user.name).await?;
-            store.reset_password(user.id, &hash, !permanent).await?;
-            log_change(store, "password_changed", &user, now).await?;
-            let text = format!("{} has a new password\n", user.name);
-            Ok(text + temporary_notice(!permanent))
+            editor.reset_password(&name, permanent, ask).await
         }
-        UserCommand::ResetFactor { name } => {
-            let user = find_user(store, &name).await?;
-            if !store.reset_second_factors(user.id).await? {
-                bail!("{} has no second factor", user.name);
-            }
-            store.close_sessions(user.id).await?;
-            log_change(store, "second_factor_reset", &user, now).await?;
-            Ok(format!("{} signs in with only the password\n", user.name))
-        }
-        UserCommand::Remove { name } => {
-            let user = find_user(store, &name).await?;
-            store.remove_user(user.id).await?;
-            log_change(store, "user_removed", &user, now).await?;
-            Ok(format!("{} can no longer sign in\n", user.name))
-        }
+        UserCommand::ResetFactor { name } => editor.reset_second_factor(&name).await,
+        UserCommand::Remove { name } => editor.remove_user(&name).await,
     }
 }
 
-/// Writes an audit entry for a change on the command line. A person who can run this command could also
-/// delete the entry, but it distinguishes a mistake from an attack.
-async fn log_change(store: &Store, kind: &str, about: &User, now: UtcTime) -> anyhow::Result<()> {
-    let detail = format!("user {}, on the command line", about.id.0);
-    store.log(None, kind, &detail, None, now).await?;
-    Ok(())
+/// Changes users and writes audit entries. Each change returns the command's output.
+struct UserEditor<'s> {
+    store: &'s Store,
+    now: UtcTime,
+}
+
+impl UserEditor<'_> {
+    async fn add_user(
+        &self,
+        name: &str,
+        admin: bool,
+        permanent: bool,
+        ask: impl FnOnce() -> anyhow::Result<Password>,
+    ) -> anyhow::Result<String> {
+        let (store, now) = (self.store, self.now);
+        let name = user_name::parse(name)?;
+        let hash = hash_password(ask()?, &name).await?;
+        let user = if store.has_users().await? {
+            let role = if admin { Role::Admin } else { Role::User };
+            if permanent {
+                store.add_user(&name, &hash, role, now).await?
+            } else {
+                let added = store.add_user_with_temporary_password(&name, &hash, role, now);
+                added.await?
+            }
+        } else {
+            store.add_first_user(&name, &hash, now).await?
+        };
+        self.log_change("user_added", &user).await?;
+        let text = format!("{} can sign in, as {}\n", user.name, role_name(&user));
+        Ok(text + temporary_notice(user.password_is_temporary))
+    }
+
+    async fn reset_password(
+        &self,
+        name: &str,
+        permanent: bool,
+        ask: impl FnOnce() -> anyhow::Result<Password>,
+    ) -> anyhow::Result<String> {
+        let user = find_user(self.store, name).await?;
+        let hash = hash_password(ask()?, &user.name).await?;
+        let reset = self.store.reset_password(user.id, &hash, !permanent);
+        reset.await?;
+        self.log_change("password_changed", &user).await?;
+        let text = format!("{} has a new password\n", user.name);
+        Ok(text + temporary_notice(!permanent))
+    }
+
+    async fn reset_second_factor(&self, name: &str) -> anyhow::Result<String> {
+        let user = find_user(self.store, name).await?;
+        if !self.store.reset_second_factors(user.id).await? {
+            bail!("{} has no second factor", user.name);
+        }
+        self.store.close_sessions(user.id).await?;
+        self.log_change("second_factor_reset", &user).await?;
+        Ok(format!("{} signs in with only the password\n", user.name))
+    }
+
+    async fn remove_user(&self, name: &str) -> anyhow::Result<String> {
+        let user = find_user(self.store, name).await?;
+        self.store.remove_user(user.id).await?;
+        self.log_change("user_removed", &user).await?;
+        Ok(format!("{} can no longer sign in\n", user.name))
+    }
+
+    /// Writes an audit entry for a change on the command line. A person who can run this command could also
+    /// delete the entry, but it distinguishes a mistake from an attack.
+    async fn log_change(&self, kind: &str, about: &User) -> anyhow::Result<()> {
+        let detail = format!("user {}, on the command line", about.id.0);
+        self.store.log(None, kind, &detail, None, self.now).await?;
+        Ok(())
+    }
+}
+
+async fn list_users(store: &Store) -> anyhow::Result<String> {
+    let users = store.users().await?;
+    let line = |user: &User| {
+        format!(
+            "{:<32} {:<8} {}\n",
+            user.name,
+            role_name(user),
+            user.created_at
+        )
+    };
+    let head = format!("{:<32} {:<8} SINCE\n", "NAME", "ROLE");
+    Ok(head + &users.iter().map(line).collect::<String>())
 }
 
 async fn find_user(store: &Store, name: &str) -> anyhow::Result<User> {

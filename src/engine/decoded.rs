@@ -63,40 +63,8 @@ impl DecodedText {
         signals: DecodeSignals,
         request: &RecognizeRequest<'_>,
     ) -> Self {
-        let mut words = Vec::new();
-        let mut pending_words: Vec<(Vec<u8>, f32)> = Vec::new();
-        let (mut from, mut logprobs) = (0, Vec::new());
-        for token in tokens {
-            match token {
-                DecodedToken::Timestamp(at) => {
-                    spread_words(&mut pending_words, from, *at, &mut words);
-                    from = *at;
-                }
-                DecodedToken::Text { bytes, logprob } => {
-                    logprobs.push(*logprob);
-                    let begins = bytes.first() == Some(&b' ') || pending_words.is_empty();
-                    match pending_words.last_mut() {
-                        Some((word, confidence_logprob)) if !begins => {
-                            word.extend_from_slice(bytes);
-                            *confidence_logprob = confidence_logprob.min(*logprob);
-                        }
-                        _ => pending_words.push((bytes.clone(), *logprob)),
-                    }
-                }
-            }
-        }
-        let end = request.speech_end_ms.max(from);
-        spread_words(&mut pending_words, from, end, &mut words);
-        let mut normalized: Vec<String> = words
-            .iter()
-            .map(|word| normalize_word(&word.text))
-            .collect();
-        while let Some(repetition) =
-            hallucination::find_repetition(&normalized, |both| has_time_to_say(&words[both]))
-        {
-            normalized.drain(repetition.clone());
-            words.drain(repetition);
-        }
+        let mut words = group_tokens(tokens, request.speech_end_ms);
+        remove_repetitions(&mut words);
         for word in &mut words {
             word.text = hallucination::shorten_stretched_letters(&word.text);
             if obscenity::must_mask(&word.text, word.confidence) {
@@ -106,7 +74,7 @@ impl DecodedText {
         }
         number_format::format_numbers(&mut words);
         let quality = DecodeQuality {
-            mean_logprob: logprobs.iter().sum::<f32>() / (logprobs.len().max(1)) as f32,
+            mean_logprob: mean_logprob(tokens),
             no_speech: signals.no_speech,
             english_only: signals.english_only,
             seconds: request.samples.len() as f32 / audio::SPEECH_HZ as f32,
@@ -193,6 +161,61 @@ impl DecodedText {
             mean_logprob: self.quality.mean_logprob,
         }
     }
+}
+
+/// Groups the tokens of a pass into words with their times. The last words end at `speech_end_ms`,
+/// unless a timestamp is later.
+fn group_tokens(tokens: &[DecodedToken], speech_end_ms: u32) -> Vec<RecognizedWord> {
+    let mut words = Vec::new();
+    let mut pending_words: Vec<(Vec<u8>, f32)> = Vec::new();
+    let mut from = 0;
+    for token in tokens {
+        match token {
+            DecodedToken::Timestamp(at) => {
+                spread_words(&mut pending_words, from, *at, &mut words);
+                from = *at;
+            }
+            DecodedToken::Text { bytes, logprob } => {
+                let begins = bytes.first() == Some(&b' ') || pending_words.is_empty();
+                match pending_words.last_mut() {
+                    Some((word, confidence_logprob)) if !begins => {
+                        word.extend_from_slice(bytes);
+                        *confidence_logprob = confidence_logprob.min(*logprob);
+                    }
+                    _ => pending_words.push((bytes.clone(), *logprob)),
+                }
+            }
+        }
+    }
+    let end = speech_end_ms.max(from);
+    spread_words(&mut pending_words, from, end, &mut words);
+    words
+}
+
+/// Removes the repetitions that nobody can have spoken in their time.
+fn remove_repetitions(words: &mut Vec<RecognizedWord>) {
+    let mut normalized: Vec<String> = words
+        .iter()
+        .map(|word| normalize_word(&word.text))
+        .collect();
+    while let Some(repetition) =
+        hallucination::find_repetition(&normalized, |both| has_time_to_say(&words[both]))
+    {
+        normalized.drain(repetition.clone());
+        words.drain(repetition);
+    }
+}
+
+/// Returns the mean log-probability of the text tokens.
+fn mean_logprob(tokens: &[DecodedToken]) -> f32 {
+    let logprobs: Vec<f32> = tokens
+        .iter()
+        .filter_map(|token| match token {
+            DecodedToken::Text { logprob, .. } => Some(*logprob),
+            DecodedToken::Timestamp(_) => None,
+        })
+        .collect();
+    logprobs.iter().sum::<f32>() / (logprobs.len().max(1)) as f32
 }
 
 /// Returns the number of spoken words in one written word: each digit of "88888" is one.

@@ -276,11 +276,21 @@ impl<'w> NumberReader<'w> {
             .is_some_and(|word| is_numeric(word))
     }
 
+    /// Whether the next word is a number or can be a part of one.
+    fn is_next_number_part(&self) -> bool {
+        self.next_word().is_some() || self.is_next_numeric()
+    }
+
     /// Writes `text` with the pending sign, and ends the number.
     fn emit(&mut self, text: &str) {
         let sign = self.sign.take().unwrap_or_default();
         self.value = None;
         self.out.push(sign + text);
+    }
+
+    /// Writes `value` with an ending such as `th`, and ends the number.
+    fn emit_ending(&mut self, value: &NumberValue, suffix: &str) {
+        self.emit(&format!("{}{suffix}", value.text()));
     }
 
     fn finish_number(&mut self) {
@@ -309,54 +319,28 @@ impl<'w> NumberReader<'w> {
             Some(NumberWord::Scale(power)) => self.take_scale(power),
             Some(NumberWord::EndingUnit(unit, suffix)) => {
                 let value = self.with_unit(unit);
-                self.emit(&format!("{}{suffix}", value.text()));
+                self.emit_ending(&value, suffix);
             }
             Some(NumberWord::EndingTen(ten, suffix)) => {
                 let value = self.with_ten(ten);
-                self.emit(&format!("{}{suffix}", value.text()));
+                self.emit_ending(&value, suffix);
             }
             Some(NumberWord::EndingScale(power, suffix)) => self.take_ending_scale(power, suffix),
-            Some(NumberWord::SignBefore(sign)) => {
-                self.finish_number();
-                if self.next_word().is_some() || self.is_next_numeric() {
-                    self.sign = Some(sign.to_owned());
-                } else {
-                    self.emit(word);
-                }
-            }
-            Some(NumberWord::SignAfter(sign)) => {
-                if self.value.is_some() {
-                    self.sign = Some(sign.to_owned());
-                    self.finish_number();
-                } else {
-                    self.emit(word);
-                }
-            }
+            Some(NumberWord::SignBefore(sign)) => self.take_sign_before(sign),
+            Some(NumberWord::SignAfter(sign)) => self.take_sign_after(sign),
             Some(NumberWord::Percent) => self.take_percent(0),
             Some(NumberWord::Per) if self.words.get(self.position + 1) == Some(&"cent") => {
                 self.take_percent(1);
             }
             None | Some(NumberWord::Per) => self.pass_word(),
             Some(NumberWord::And | NumberWord::Repeat(_) | NumberWord::Point)
-                if self.next_word().is_none() && !self.is_next_numeric() =>
+                if !self.is_next_number_part() =>
             {
                 self.pass_word();
             }
-            Some(NumberWord::And) => {
-                if !matches!(self.previous_word(), Some(NumberWord::Scale(_))) {
-                    self.pass_word();
-                }
-            }
+            Some(NumberWord::And) => self.take_and(),
             Some(NumberWord::Repeat(times)) => self.take_repeat(times),
-            Some(NumberWord::Point) => {
-                let goes_on = matches!(
-                    self.next_word(),
-                    Some(NumberWord::Zero | NumberWord::Unit(_) | NumberWord::Ten(_))
-                );
-                if goes_on || self.is_next_numeric() {
-                    self.append_digits(".");
-                }
-            }
+            Some(NumberWord::Point) => self.take_point(),
         }
     }
 
@@ -441,6 +425,44 @@ impl<'w> NumberReader<'w> {
             }),
         };
         self.emit(&format!("{product}{suffix}"));
+    }
+
+    /// Takes "minus": the sign of the number that follows, if one does.
+    fn take_sign_before(&mut self, sign: &str) {
+        self.finish_number();
+        if self.is_next_number_part() {
+            self.sign = Some(sign.to_owned());
+        } else {
+            self.emit(self.current_word());
+        }
+    }
+
+    /// Takes "dollars": the sign of the number before it, if there is one.
+    fn take_sign_after(&mut self, sign: &str) {
+        if self.value.is_some() {
+            self.sign = Some(sign.to_owned());
+            self.finish_number();
+        } else {
+            self.emit(self.current_word());
+        }
+    }
+
+    /// Takes "and", which is ignored after a scale such as "hundred".
+    fn take_and(&mut self) {
+        if !matches!(self.previous_word(), Some(NumberWord::Scale(_))) {
+            self.pass_word();
+        }
+    }
+
+    /// Takes "point", which is ignored unless digits follow.
+    fn take_point(&mut self) {
+        let goes_on = matches!(
+            self.next_word(),
+            Some(NumberWord::Zero | NumberWord::Unit(_) | NumberWord::Ten(_))
+        );
+        if goes_on || self.is_next_numeric() {
+            self.append_digits(".");
+        }
     }
 
     /// Ends the number with `%`. `more` is the number of words after this one that belong to "percent".

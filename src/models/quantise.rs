@@ -442,7 +442,7 @@ mod tests {
             ),
             (plain[..plain.len() - 1].to_vec(), "ends too early"),
             ([head(1), numbers(&[9, 1, 1])].concat(), "header is damaged"),
-            (b"RIFF and so on".to_vec(), "does not begin"),
+            (b"RIFF and so on".to_vec(), "does not start"),
         ] {
             let error = run(&bytes, Quantisation::Q5).unwrap_err();
             assert!(error.contains(cause) && error.contains("in.bin"), "{error}");

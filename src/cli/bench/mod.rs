@@ -195,6 +195,21 @@ struct FolderFigures {
     offline: Option<PathFigures>,
 }
 
+impl FolderFigures {
+    fn print_rows(&self, folder: &Path) -> std::io::Result<()> {
+        let name = folder
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        print_line(&self.live.format_row(&name, "live"))?;
+        if let Some(offline) = &self.offline {
+            print_line(&offline.format_row(&name, "offline"))?;
+        }
+        Ok(())
+    }
+}
+
 fn bench_words(args: &WordsArgs) -> anyhow::Result<()> {
     print_line(WORDS_HEADING)?;
     let (all, details) = transcribe_folders(args)?;
@@ -220,69 +235,100 @@ struct WordsDetails {
     loudness: LoudnessTable,
 }
 
+impl WordsDetails {
+    fn add_recording(
+        &mut self,
+        clip: &ManifestClip,
+        samples: &[i16],
+        run: &offline::OfflineTranscript,
+    ) {
+        if let Some(db) = level::speech_db(samples) {
+            let mut one = WerScore::default();
+            one.add_file(&clip.text, &run.text(), clip.seconds);
+            self.loudness.add_recording(db, one.errors);
+        }
+        let words = run.segments.iter().flat_map(|segment| &segment.words);
+        self.calibration.add_file(
+            &clip.text,
+            words.map(|word| (word.text.as_str(), word.confidence)),
+        );
+    }
+}
+
+/// The recognizers of the live path and of whole recordings.
+struct PathRecognizers {
+    live: Box<dyn Recognizer>,
+    /// `None`: no comparison.
+    whole: Option<Box<dyn Recognizer>>,
+}
+
+impl PathRecognizers {
+    fn load(args: &WordsArgs) -> anyhow::Result<Self> {
+        let whisper_cpp = || -> anyhow::Result<WhisperCppRecognizer> {
+            let path = models::resolve(&args.engine.model, &args.engine.models_dir)?;
+            Ok(whisper::WhisperCppModel::load(&path)?.recognizer()?)
+        };
+        let engine = || Ok::<_, anyhow::Error>(cli::load_model(&args.engine)?.recognizer()?);
+        let live: Box<dyn Recognizer> = match args.finals {
+            FinalsMode::Accurate => engine()?,
+            FinalsMode::Fast => Box::new(FastRecognizer(engine()?)),
+            FinalsMode::WhisperCpp => Box::new(whisper_cpp()?),
+        };
+        let whole: Option<Box<dyn Recognizer>> = match args.offline {
+            OfflineMode::None => None,
+            OfflineMode::Accurate => Some(engine()?),
+            OfflineMode::Fast => Some(Box::new(FastRecognizer(engine()?))),
+            OfflineMode::WhisperCpp => Some(Box::new(
+                whisper_cpp()?.with_policy(ContextPolicy::FullContext),
+            )),
+        };
+        Ok(Self { live, whole })
+    }
+}
+
 /// Measures every folder and prints its figures as soon as they are complete. Returns them with the details
 /// of the live path.
 fn transcribe_folders(args: &WordsArgs) -> anyhow::Result<(Vec<FolderFigures>, WordsDetails)> {
-    let whisper_cpp = || -> anyhow::Result<WhisperCppRecognizer> {
-        let path = models::resolve(&args.engine.model, &args.engine.models_dir)?;
-        Ok(whisper::WhisperCppModel::load(&path)?.recognizer()?)
-    };
-    let engine = || Ok::<_, anyhow::Error>(cli::load_model(&args.engine)?.recognizer()?);
-    let mut live: Box<dyn Recognizer> = match args.finals {
-        FinalsMode::Accurate => engine()?,
-        FinalsMode::Fast => Box::new(FastRecognizer(engine()?)),
-        FinalsMode::WhisperCpp => Box::new(whisper_cpp()?),
-    };
-    let mut whole: Option<Box<dyn Recognizer>> = match args.offline {
-        OfflineMode::None => None,
-        OfflineMode::Accurate => Some(engine()?),
-        OfflineMode::Fast => Some(Box::new(FastRecognizer(engine()?))),
-        OfflineMode::WhisperCpp => Some(Box::new(
-            whisper_cpp()?.with_policy(ContextPolicy::FullContext),
-        )),
-    };
+    let mut recognizers = PathRecognizers::load(args)?;
     let mut all = Vec::new();
     let mut details = WordsDetails::default();
     for folder in &args.folders {
-        let clips = script::read_manifest(&folder.join("manifest.tsv"))?;
-        let mut figures = FolderFigures {
-            folder: folder.display().to_string(),
-            live: PathFigures::default(),
-            offline: whole.as_ref().map(|_| PathFigures::default()),
-        };
-        for clip in &clips {
-            let samples = read_samples(&clip.path)?;
-            let run = figures
-                .live
-                .transcribe_live(clip, &samples, args, &mut *live)?;
-            if let Some(db) = level::speech_db(&samples) {
-                let mut one = WerScore::default();
-                one.add_file(&clip.text, &run.text(), clip.seconds);
-                details.loudness.add_recording(db, one.errors);
-            }
-            let words = run.segments.iter().flat_map(|segment| &segment.words);
-            details.calibration.add_file(
-                &clip.text,
-                words.map(|word| (word.text.as_str(), word.confidence)),
-            );
-            if let (Some(offline), Some(whole)) = (&mut figures.offline, &mut whole) {
-                offline.transcribe_whole(clip, &samples, args, &mut **whole)?;
-            }
-        }
-        let name = folder
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        figures.live.finish();
-        print_line(&figures.live.format_row(&name, "live"))?;
-        if let Some(offline) = &mut figures.offline {
-            offline.finish();
-            print_line(&offline.format_row(&name, "offline"))?;
-        }
+        let figures = transcribe_folder(folder, args, &mut recognizers, &mut details)?;
+        figures.print_rows(folder)?;
         all.push(figures);
     }
     Ok((all, details))
+}
+
+/// Measures one folder, and adds to the details of the live path.
+fn transcribe_folder(
+    folder: &Path,
+    args: &WordsArgs,
+    recognizers: &mut PathRecognizers,
+    details: &mut WordsDetails,
+) -> anyhow::Result<FolderFigures> {
+    let PathRecognizers { live, whole } = recognizers;
+    let clips = script::read_manifest(&folder.join("manifest.tsv"))?;
+    let mut figures = FolderFigures {
+        folder: folder.display().to_string(),
+        live: PathFigures::default(),
+        offline: whole.as_ref().map(|_| PathFigures::default()),
+    };
+    for clip in &clips {
+        let samples = read_samples(&clip.path)?;
+        let run = figures
+            .live
+            .transcribe_live(clip, &samples, args, &mut **live)?;
+        details.add_recording(clip, &samples, &run);
+        if let (Some(offline), Some(whole)) = (&mut figures.offline, &mut *whole) {
+            offline.transcribe_whole(clip, &samples, args, &mut **whole)?;
+        }
+    }
+    figures.live.finish();
+    if let Some(offline) = &mut figures.offline {
+        offline.finish();
+    }
+    Ok(figures)
 }
 
 fn calibration_table(calibration: &ConfidenceCalibration) -> String {

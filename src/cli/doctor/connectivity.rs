@@ -250,14 +250,22 @@ async fn check_reachable(
     port_owner: &PortOwner,
 ) -> (Finding, bool) {
     let address = url.https_url("/healthz");
-    let response = match send_request(client.get(&address)).await {
-        Ok(response) => response,
+    match send_request(client.get(&address)).await {
+        Ok(response) => judge_healthz(&address, &response, port_owner),
         Err(reason) => {
             let advice = "check the proxy or tunnel, its certificate, and the firewall";
             let found = format!("{address} cannot be reached ({reason})");
-            return (Finding::failure(PUBLIC_ADDRESS_PART, found, advice), false);
+            (Finding::failure(PUBLIC_ADDRESS_PART, found, advice), false)
         }
-    };
+    }
+}
+
+/// Judges the response from `address`, that of `/healthz`. Also returns whether this server sent it.
+fn judge_healthz(
+    address: &str,
+    response: &ProbeResponse,
+    port_owner: &PortOwner,
+) -> (Finding, bool) {
     let status = response.status.as_u16();
     if response.status.is_redirection() {
         let to = header_text(&response.headers, header::LOCATION.as_str());
@@ -276,7 +284,7 @@ async fn check_reachable(
             ),
             "the proxy cannot reach this server: check the address and port that it forwards to",
         ),
-        _ if !is_healthz(&response) => wrong(
+        _ if !is_healthz(response) => wrong(
             format!(
                 "{address} answers {status}{}, and is not a CallBurner server",
                 server_suffix(&response.headers)

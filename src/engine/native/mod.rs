@@ -260,32 +260,9 @@ impl NativeRecognizer {
                 .decoder
                 .new_state(&encoded, self.padding == WindowPadding::CachedSilence),
         };
-        let beam_size = match request.effort {
-            Effort::Partial => 1,
-            Effort::Fast => BEAM_SIZE_FAST,
-            Effort::Accurate => BEAM_SIZE,
-        };
-        let Some((mut decoded, language)) = decode_pass.decode(beam_size) else {
+        let Some((decoded, language)) = decode_pass.decode_with_retries() else {
             return Ok(None);
         };
-        if request.effort == Effort::Fast && decoded.is_doubtful() {
-            let Some((again, _)) = decode_pass.decode(BEAM_SIZE) else {
-                return Ok(None);
-            };
-            if again.is_better_than(&decoded) {
-                decoded = again;
-            }
-        }
-        if beam_size > 1 && decoded.has_repetition() {
-            // Between texts that differ in the number of repetitions, beam search prefers the
-            // shorter one.
-            let Some((greedy, _)) = decode_pass.decode(1) else {
-                return Ok(None);
-            };
-            if greedy.has_more_words_than(&decoded) {
-                decoded = greedy;
-            }
-        }
         Ok(Some(decoded.into_filtered_hypothesis(language)))
     }
 }
@@ -299,6 +276,33 @@ struct DecodePass<'a> {
 }
 
 impl DecodePass<'_> {
+    /// Decodes with the beam size of the request's effort, and again where another pass may find a
+    /// better text. Returns the best text and its language; `None` if the request is cancelled.
+    fn decode_with_retries(&mut self) -> Option<(DecodedText, String)> {
+        let effort = self.request.effort;
+        let beam_size = match effort {
+            Effort::Partial => 1,
+            Effort::Fast => BEAM_SIZE_FAST,
+            Effort::Accurate => BEAM_SIZE,
+        };
+        let (mut decoded, language) = self.decode(beam_size)?;
+        if effort == Effort::Fast && decoded.is_doubtful() {
+            let (again, _) = self.decode(BEAM_SIZE)?;
+            if again.is_better_than(&decoded) {
+                decoded = again;
+            }
+        }
+        if beam_size > 1 && decoded.has_repetition() {
+            // Between texts that differ in the number of repetitions, beam search prefers the
+            // shorter one.
+            let (greedy, _) = self.decode(1)?;
+            if greedy.has_more_words_than(&decoded) {
+                decoded = greedy;
+            }
+        }
+        Some((decoded, language))
+    }
+
     /// Returns the decoded text and its language; `None` if the request is cancelled.
     fn decode(&mut self, beam_size: usize) -> Option<(DecodedText, String)> {
         let special_tokens = self.components.special_tokens;
