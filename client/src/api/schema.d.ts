@@ -11,13 +11,13 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The calls that one may see, the latest first. */
+        /** List the calls that you are allowed to see, the latest first. */
         get: operations["getCalls"];
         put?: never;
         /**
-         * Ask whether a call that this browser answered is its user's. Twilio says who answered; this
-         *     changes nothing. A page asks when it answers, and waits for Twilio's word up to some seconds. On a
-         *     server without users, a call that nobody knows is written down.
+         * Check whether a call that this browser answered belongs to you. Twilio reports who answered;
+         *     this changes nothing. A page asks when it answers, and the server waits some seconds for
+         *     Twilio's callback. On a server without users, an unknown call gets a record.
          */
         post: operations["postCalls"];
         delete?: never;
@@ -33,11 +33,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** A call with its words, and all that belongs to it. */
+        /** Get a call with its transcript, recordings and log. */
         get: operations["getCallsBySid"];
         put?: never;
         post?: never;
-        /** Delete a call for good: its words, its audio, and its recordings at Twilio. */
+        /** Delete a call permanently: its transcript, its audio, and its recordings at Twilio. */
         delete: operations["deleteCallsBySid"];
         options?: never;
         head?: never;
@@ -53,8 +53,9 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The call's sound, also while it goes on: Opus in Ogg, left what Twilio received, right what it
-         *     sent. Millisecond 0 is that of the transcript.
+         * Download the call's audio, also while the call is active: Opus in Ogg, on the left channel the
+         *     track that Twilio received, on the right the one that it sent. Millisecond 0 is that of the
+         *     transcript.
          */
         get: operations["getCallsBySidAudio"];
         put?: never;
@@ -74,7 +75,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** End a call. */
+        /** Hang up a call. */
         post: operations["postCallsBySidHangup"];
         delete?: never;
         options?: never;
@@ -91,7 +92,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Hold the recording: silence is recorded until it goes on. */
+        /** Pause the recording: it contains silence until it is resumed. */
         post: operations["postCallsBySidRecordingPause"];
         delete?: never;
         options?: never;
@@ -108,7 +109,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Go on recording. */
+        /** Resume the recording. */
         post: operations["postCallsBySidRecordingResume"];
         delete?: never;
         options?: never;
@@ -125,7 +126,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Begin to record at Twilio, each party on a channel of its own. */
+        /** Start a recording at Twilio, with each party on its own channel. */
         post: operations["postCallsBySidRecordingStart"];
         delete?: never;
         options?: never;
@@ -142,7 +143,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** End the recording. */
+        /** Stop the recording. */
         post: operations["postCallsBySidRecordingStop"];
         delete?: never;
         options?: never;
@@ -157,7 +158,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What was said, as a file: `txt`, `srt`, `vtt` or `json`. */
+        /** Download the transcript as a file: `txt`, `srt`, `vtt` or `json`. */
         get: operations["getCallsBySidByFile"];
         put?: never;
         post?: never;
@@ -175,8 +176,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What people did on this server, and who was refused what, each with the client's address. What is
-         *     done again within the hour is counted in one entry. Entries are kept for a year.
+         * Get the audit log: the actions of users, and refusals, each with the client's address.
+         *     Repetitions within an hour are counted in one entry. Entries are kept for a year.
          */
         get: operations["getLog"];
         put?: never;
@@ -194,7 +195,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** This document: OpenAPI 3.1. */
+        /** Get this document: OpenAPI 3.1. */
         get: operations["getOpenapiJson"];
         put?: never;
         post?: never;
@@ -211,7 +212,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The sound of a recording at Twilio, with byte ranges: WAV, each party on a channel of its own. */
+        /** Download a recording from Twilio, with byte ranges: WAV, each party on its own channel. */
         get: operations["getRecordingsBySidMedia"];
         put?: never;
         post?: never;
@@ -231,10 +232,10 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Incoming calls ring this browser from now on.
-         * @description Until its pass ends, its session ends or the registration is taken back. A restart of the server
-         *     does not end it. With the same `id` it is prolonged. Of one user's browsers a call rings the three
-         *     that registered last.
+         * Register this browser for incoming calls.
+         * @description The registration lasts until its access token expires, its session ends or it is removed, even
+         *     if the server restarts. The same `id` prolongs it. An incoming call rings the three browsers of
+         *     a user that registered last.
          */
         post: operations["postRegistrations"];
         delete?: never;
@@ -254,8 +255,8 @@ export interface paths {
         put?: never;
         post?: never;
         /**
-         * This registration is over: it rings its browser no more.
-         * @description Another registration of the same browser stays, such as that of a tab that was duplicated.
+         * Remove a registration: it no longer rings its browser.
+         * @description Other registrations of the same browser stay, such as that of a duplicated tab.
          */
         delete: operations["deleteRegistrationsById"];
         options?: never;
@@ -271,9 +272,9 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What became of a call that rang at one of the caller's browsers within the last ten minutes.
-         * @description Twilio tells browsers that a call rings no more before it tells the server why: ask again while it
-         *     is `ringing`.
+         * Get the outcome of a call that rang in one of your browsers within the last ten minutes.
+         * @description Twilio notifies browsers that a call has stopped ringing before it notifies the server why: ask
+         *     again while the outcome is `ringing`.
          */
         get: operations["getRungBySid"];
         put?: never;
@@ -291,7 +292,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What one's sign-in takes beside the password. */
+        /** Get your second factors. */
         get: operations["getSecondFactor"];
         put?: never;
         post?: never;
@@ -310,7 +311,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Keep a passkey that the browser has made. */
+        /** Store a passkey that the browser has created. */
         post: operations["postSecondFactorPasskeys"];
         delete?: never;
         options?: never;
@@ -327,7 +328,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Begin to make a passkey. */
+        /** Start to create a passkey. */
         post: operations["postSecondFactorPasskeysOptions"];
         delete?: never;
         options?: never;
@@ -345,7 +346,7 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Take a passkey away. */
+        /** Remove a passkey. */
         delete: operations["deleteSecondFactorPasskeysById"];
         options?: never;
         head?: never;
@@ -361,7 +362,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Get new recovery codes; the old ones are good no more. */
+        /** Replace your recovery codes. The old ones are no longer accepted. */
         post: operations["postSecondFactorRecoveryCodes"];
         delete?: never;
         options?: never;
@@ -377,11 +378,11 @@ export interface paths {
             cookie?: never;
         };
         get?: never;
-        /** Set the authenticator app up with its first code, in place of one that was. */
+        /** Set up the authenticator app with its first code. It replaces the previous one. */
         put: operations["putSecondFactorTotp"];
-        /** Begin to set an authenticator app up. It counts once its first code has come. */
+        /** Start to set up an authenticator app. It takes effect after its first code. */
         post: operations["postSecondFactorTotp"];
-        /** Take the authenticator app away. */
+        /** Remove the authenticator app. */
         delete: operations["deleteSecondFactorTotp"];
         options?: never;
         head?: never;
@@ -395,10 +396,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Who am I. */
+        /** Get the current user, or the next step to sign in. */
         get: operations["getSession"];
         put?: never;
-        /** Sign in; where the user has a second factor, the first step of it. */
+        /** Sign in. For a user with a second factor this is the first of two steps. */
         post: operations["postSession"];
         /** Sign out. */
         delete: operations["deleteSession"];
@@ -417,8 +418,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Prove that it is still you who uses this session: what is sensitive asks for it again after 10
-         *     minutes (`confirm_password`).
+         * Confirm your identity within this session. Sensitive requests require it again after 10 minutes
+         *     (`confirm_password`).
          */
         post: operations["postSessionConfirm"];
         delete?: never;
@@ -436,7 +437,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Begin to prove with a passkey that it is you. */
+        /** Start to confirm your identity with a passkey. */
         post: operations["postSessionConfirmOptions"];
         delete?: never;
         options?: never;
@@ -453,7 +454,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Sign in: the second step, with what the first one answered. */
+        /** Complete a sign-in: its second step, with the token of the first. */
         post: operations["postSessionFactor"];
         delete?: never;
         options?: never;
@@ -471,8 +472,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Open this browser to a server without users that only its own machine reaches, with the link that
-         *     the server printed at its start.
+         * Open the page in this browser on a server without users that accepts only clients on its own
+         *     machine, with the link that the server printed at its start.
          */
         post: operations["postSessionOpen"];
         delete?: never;
@@ -490,7 +491,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Sign in with a passkey alone: the device has verified its user. */
+        /** Sign in with a passkey only: the device has verified its user. */
         post: operations["postSessionPasskey"];
         delete?: never;
         options?: never;
@@ -507,7 +508,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Begin to sign in with a passkey alone. */
+        /** Start to sign in with a passkey only. */
         post: operations["postSessionPasskeyOptions"];
         delete?: never;
         options?: never;
@@ -522,11 +523,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The browsers that one is signed in with. */
+        /** List your sessions. */
         get: operations["getSessions"];
         put?: never;
         post?: never;
-        /** Sign out everywhere but here. */
+        /** End all your sessions except this one. */
         delete: operations["deleteSessions"];
         options?: never;
         head?: never;
@@ -543,7 +544,7 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Sign one browser out. */
+        /** End one of your sessions. */
         delete: operations["deleteSessionsById"];
         options?: never;
         head?: never;
@@ -557,7 +558,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What the host has set, as far as a page must know it. */
+        /** Get the server's settings that the page needs. */
         get: operations["getSettings"];
         put?: never;
         post?: never;
@@ -576,7 +577,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Make the first admin, with the link that the server printed at its start. */
+        /** Create the first admin, with the link that the server printed at its start. */
         post: operations["postSetup"];
         delete?: never;
         options?: never;
@@ -591,10 +592,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Whether calls can be simulated, and which one goes on. */
+        /** Get whether calls can be simulated, and the active simulated call. */
         get: operations["getSimulation"];
         put?: never;
-        /** Begin a simulated call: a recorded one, in real time, through the real engine. */
+        /** Start a simulated call: a recorded one, in real time, through the real engine. */
         post: operations["postSimulation"];
         delete?: never;
         options?: never;
@@ -609,7 +610,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** A pass to Twilio for this browser, good for an hour. */
+        /** Get an access token for this browser, valid for an hour. */
         get: operations["getToken"];
         put?: never;
         post?: never;
@@ -626,10 +627,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** One's API tokens. */
+        /** List your API tokens. */
         get: operations["getTokens"];
         put?: never;
-        /** Let a machine in. */
+        /** Create an API token. */
         post: operations["postTokens"];
         delete?: never;
         options?: never;
@@ -647,7 +648,7 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Take a token back. */
+        /** Revoke one of your API tokens. */
         delete: operations["deleteTokensById"];
         options?: never;
         head?: never;
@@ -661,7 +662,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Everyone who may sign in. */
+        /** List all users. */
         get: operations["getUsers"];
         put?: never;
         /** Add a user. */
@@ -682,11 +683,11 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Remove a user. A call that they placed is hung up; past ones stay, and are for admins only. */
+        /** Remove a user. Calls that they placed are hung up; past calls stay, visible to admins only. */
         delete: operations["deleteUsersById"];
         options?: never;
         head?: never;
-        /** Change a user's role or password, or one's own password. */
+        /** Change a user's role or password, or your own password. */
         patch: operations["patchUsersById"];
         trace?: never;
     };
@@ -701,8 +702,8 @@ export interface paths {
         put?: never;
         post?: never;
         /**
-         * Take somebody's second factor away, who lost it: the password alone signs them in, until they set
-         *     another up. Their sessions end.
+         * Remove the second factors of a user who lost them: the password is enough to sign in, until they
+         *     set up another. Their sessions end.
          */
         delete: operations["deleteUsersByIdSecondFactor"];
         options?: never;
@@ -717,11 +718,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The browsers that somebody is signed in with. */
+        /** List a user's sessions. */
         get: operations["getUsersByIdSessions"];
         put?: never;
         post?: never;
-        /** Sign somebody out everywhere; of one's own sessions, the one that asks stays. */
+        /** End all sessions of a user, except the session of this request. */
         delete: operations["deleteUsersByIdSessions"];
         options?: never;
         head?: never;
@@ -738,7 +739,7 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Sign one browser of somebody out. */
+        /** End one session of a user. */
         delete: operations["deleteUsersByIdSessionsBySession"];
         options?: never;
         head?: never;
@@ -752,11 +753,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Somebody's API tokens. */
+        /** List a user's API tokens. */
         get: operations["getUsersByIdTokens"];
         put?: never;
         post?: never;
-        /** Take all of somebody's tokens back. */
+        /** Revoke all API tokens of a user. */
         delete: operations["deleteUsersByIdTokens"];
         options?: never;
         head?: never;
@@ -773,7 +774,7 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Take one of somebody's tokens back. */
+        /** Revoke one API token of a user. */
         delete: operations["deleteUsersByIdTokensByToken"];
         options?: never;
         head?: never;
@@ -787,7 +788,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Is the process alive? */
+        /** Check that the process is alive. */
         get: operations["getHealthz"];
         put?: never;
         post?: never;
@@ -804,7 +805,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The operator's figures, in the format of `OpenMetrics`. */
+        /** Get the operator's metrics, in the format `OpenMetrics`. */
         get: operations["getMetrics"];
         put?: never;
         post?: never;
@@ -821,7 +822,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Could it take a call now, or why not? */
+        /** Check whether the server can accept a call. */
         get: operations["getReadyz"];
         put?: never;
         post?: never;
@@ -839,9 +840,9 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Listen to calls: a WebSocket.
-         * @description Text frames. Send `ListenerRequest`s; hear `CallEvent`s and `ListenerReply`s. The query is the
-         *     same as a first `subscribe`.
+         * Receive the events of calls: a WebSocket.
+         * @description Text frames. Send `ListenerRequest`s; receive `CallEvent`s and `ListenerReply`s. The query is
+         *     equivalent to a first `subscribe`.
          */
         get: operations["getWsTranscriptions"];
         put?: never;
@@ -856,224 +857,223 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /** @description A new token. No `Debug`, for the secret's sake. */
+        /** @description A new token. No `Debug`, because it holds the secret. */
         AddedToken: {
             /**
              * Format: password
-             * @description For `Authorization: Bearer …`. It is kept nowhere: write it down now.
+             * @description For `Authorization: Bearer …`. The server keeps only its hash: write it down now.
              */
             secret: string;
             token: components["schemas"]["ApiToken"];
         };
-        /** @description A machine's way in. */
+        /** @description An API token, for access by programs. */
         ApiToken: {
-            /** @description Since when. */
+            /** @description Time when it was created. */
             createdAt: components["schemas"]["UtcTime"];
             expiresAt?: components["schemas"]["UtcTime"] | null;
             /**
              * Format: int64
-             * @description Names it for good.
+             * @description Identifies the token permanently.
              */
             id: number;
-            /** @description What it is for, in the user's words. */
+            /** @description Its purpose, as described by the user. */
             name: string;
-            /** @description What it may do. */
+            /** @description The permitted operations. */
             scopes: components["schemas"]["Scope"][];
             usedAt?: components["schemas"]["UtcTime"] | null;
-            /** @description Whose rights it has. */
+            /** @description The owner; the token has at most their permissions. */
             userId: components["schemas"]["UserId"];
         };
-        /** @description A call with all that belongs to it. */
+        /** @description A call with its legs, recordings, segments and log. */
         CallDetail: components["schemas"]["CallRecord"] & {
-            /** @description What happened, in order of time. */
+            /** @description The log, in order of time. */
             events: components["schemas"]["CallLogEntry"][];
-            /** @description Its legs, the parent first. */
+            /** @description The legs, parent first. */
             legs: components["schemas"]["Leg"][];
-            /** @description Its recordings at Twilio, oldest first. */
+            /** @description The recordings at Twilio, oldest first. */
             recordings: components["schemas"]["Recording"][];
-            /** @description What was said, in order of time. */
+            /** @description The transcript, in order of time. */
             segments: components["schemas"]["Segment"][];
         };
-        /** @description What a user may change of a call; `None` leaves it. */
+        /** @description A user's edit of a call. Absent fields stay unchanged. */
         CallEdit: {
-            /** @description In place of the labels that are there; up to 32, of up to 64 bytes each. */
+            /** @description Replaces the labels; up to 32, each of up to 64 bytes. */
             labels?: string[] | null;
-            /** @description In place of the notes that are there; up to 64 KiB. */
+            /** @description Replaces the notes; up to 64 KiB. */
             notes?: string | null;
         };
         /**
-         * @description An [`Event`] with its address, as it goes over the wire:
+         * @description An [`Event`] with its call and offset, as sent to the client:
          *     `{"callSid":"CA…","offset":7,"type":"segment","segment":{…}}`.
          */
         CallEvent: components["schemas"]["Event"] & {
-            /** @description The call. */
+            /** @description SID of the call. */
             callSid: components["schemas"]["CallSid"];
             /**
              * Format: int64
-             * @description Counts the call's events from 1 within one epoch; a listener that comes back names the last
-             *     one it saw. There are holes where a newer event replaced an older one. A snapshot carries
-             *     the offset of the latest event that it covers, a notice to one listener that of the event
-             *     before it.
+             * @description Counts the call's events from 1 within one epoch; a listener that reconnects sends the last one that
+             *     it received. There are gaps where a newer event replaced an older one. A snapshot carries the offset
+             *     of the latest event that it covers, a notice to one listener that of the event before it.
              */
             offset: number;
         };
-        /** @description A call in a list, with where it fits the words that were looked for. */
+        /** @description A call in a list, with the places in its transcript that match the search. */
         CallHit: components["schemas"]["CallRecord"] & {
-            /** @description The first places where the words were said. */
+            /** @description The first matching places. */
             hits: components["schemas"]["Hit"][];
         };
-        /** @description Something that happened to a call, for its page and for the operator. */
+        /** @description An event of a call, for its page and for the operator. */
         CallLogEntry: {
-            /** @description When. */
+            /** @description Time of the event. */
             at: components["schemas"]["UtcTime"];
-            /** @description More about it, for people; no number, no words, no secret. */
+            /** @description Details for people; contains no number, no transcript and no secret. */
             detail: string;
-            /** @description What, in snake case: `refused`, `stream_restarted`, `recording_started`, …. */
+            /** @description Kind of the event, in snake case: `refused`, `stream_restarted`, `recording_started`, …. */
             kind: string;
             userId?: components["schemas"]["UserId"] | null;
         };
-        /** @description A page of a list of calls, the latest first. */
+        /** @description A page of the list of calls, latest first. */
         CallPage: {
-            /** @description The calls. */
+            /** @description The calls of this page. */
             calls: components["schemas"]["CallHit"][];
-            /** @description Give this to get the next page; none: this is the last. */
+            /** @description Cursor of the next page; null on the last page. */
             next?: string | null;
         };
-        /** @description One call, named by its parent leg. */
+        /** @description A call, identified by its parent leg. */
         CallRecord: {
-            /** @description Whether the parties were told that they are recorded or written down. */
+            /** @description Whether an announcement informed the parties that the call is recorded or transcribed. */
             announced: boolean;
             answeredAt?: components["schemas"]["UtcTime"] | null;
-            /** @description Who called whom. */
+            /** @description Incoming or outgoing. */
             direction: components["schemas"]["Direction"];
             /**
              * Format: int32
-             * @description Seconds of talk, as Twilio counts them.
+             * @description Duration of the conversation in seconds, as counted by Twilio.
              */
             durationSeconds?: number | null;
-            /** @description Why it ended, if there is more to say than its status: `refused`, a SIP code, an error. */
+            /** @description Cause of the end, if it adds to the status: `refused`, a SIP code, an error. */
             endCause?: string | null;
             endedAt?: components["schemas"]["UtcTime"] | null;
-            /** @description Who calls: a telephone number, or `client:` and a browser's identity, or a name. */
+            /** @description The caller: a telephone number, or `client:` and a browser's identity, or a name. */
             from: components["schemas"]["Party"];
             /** @description Whether this server kept the call's audio. */
             hasAudio: boolean;
             /** @description The user's labels, in order. */
             labels: string[];
-            /** @description What the user wrote about it. */
+            /** @description The user's notes. */
             notes: string;
             recording?: components["schemas"]["RecordingStatus"] | null;
-            /** @description The parent leg's SID, which names the call everywhere. */
+            /** @description SID of the parent leg; identifies the call everywhere. */
             sid: components["schemas"]["CallSid"];
-            /** @description When it began. */
+            /** @description Time of the call's start. */
             startedAt: components["schemas"]["UtcTime"];
-            /** @description Where it is. */
+            /** @description Current status. */
             status: components["schemas"]["CallStatus"];
-            /** @description Who is called, as in `from`. */
+            /** @description The callee, in the same formats as `from`. */
             to: components["schemas"]["Party"];
-            /** @description Where its words come from, and whether more will come. */
+            /** @description State of the transcript. */
             transcript: components["schemas"]["TranscriptState"];
             userId?: components["schemas"]["UserId"] | null;
         };
         /** @description A call leg at Twilio, `CA…`. */
         CallSid: string;
         /**
-         * @description Twilio's words for where a call is.
+         * @description The status of a call, with Twilio's names (<https://www.twilio.com/docs/voice/api/call-resource>).
          * @enum {string}
          */
         CallStatus: "queued" | "initiated" | "ringing" | "in-progress" | "completed" | "busy" | "no-answer" | "canceled" | "failed";
         /**
-         * @description What a browser is called at Twilio: 1 to 121 letters, digits and underscores; anything else
-         *     makes calls fail silently (<https://www.twilio.com/docs/api/errors/51003>).
+         * @description A browser's client identity at Twilio: 1 to 121 letters, digits and underscores; with any other character,
+         *     calls fail silently (<https://www.twilio.com/docs/api/errors/51003>).
          */
         ClientIdentity: string;
         /**
-         * @description Who called whom.
+         * @description The direction of a call.
          * @enum {string}
          */
         Direction: "outgoing" | "incoming";
         /**
-         * @description A telephone number in E.164: `+` and 7 to 15 digits, the first not 0. `Debug` shows a stub, and
-         *     there is no `Display`, so that no number lands in a log by accident.
+         * @description A telephone number in E.164 format: `+` and 7 to 15 digits, the first not 0. `Debug` shows a stub, and
+         *     there is no `Display`, so that no number is logged by accident.
          */
         E164: string;
         /**
-         * @description Why no more words of a call will come.
+         * @description The reason that the transcript of a call has ended.
          * @enum {string}
          */
         EndReason: "stopped" | "dropped" | "idle" | "never-started" | "protocol-error" | "shutting-down";
         /**
-         * @description How the engine keeps up with this call.
+         * @description How far the engine keeps up with this call.
          * @enum {string}
          */
         EngineHealth: "ok" | "behind" | "degraded";
-        /** @description The one shape of failures. */
+        /** @description The JSON body of every failure. */
         Error: {
             error: components["schemas"]["ErrorBody"];
         };
-        /** @description What went wrong. */
+        /** @description The error. */
         ErrorBody: {
             /**
-             * @description Stable, in snake case: for programs.
+             * @description A stable identifier in snake case, for programs.
              * @example no_such_call
              */
             code: string;
-            /** @description What happened and what to do: for people. */
+            /** @description The problem and the remedy, for people. */
             message: string;
-            /** @description Finds the failure in the server's log. */
+            /** @description Identifies the request in the server's log. */
             requestId: string;
         };
-        /** @description One thing that a listener hears. */
+        /** @description An event that listeners receive. */
         Event: {
             /**
-             * @description Who seems to speak another language than the engine writes down; left out of the JSON
-             *     where nobody does.
+             * @description Parties that seem to speak another language than the engine transcribes; left out of the JSON
+             *     where there are none.
              */
             doubts?: components["schemas"]["LanguageDoubt"][];
             ended?: components["schemas"]["EndReason"] | null;
-            /** @description How the engine keeps up. */
+            /** @description How far the engine keeps up. */
             engine: components["schemas"]["EngineHealth"];
             /**
              * Format: int64
-             * @description Which life of the channel the offsets belong to; a listener that comes back sends it
-             *     along with its offset. Below 2^53, so that every JSON reader can hold it.
+             * @description Identifies the lifetime of the channel that the offsets belong to; a listener that reconnects
+             *     sends it with its offset. Below 2^53, so that every JSON reader can hold it.
              */
             epoch: number;
-            /** @description The latest partial of each utterance that is being spoken. */
+            /** @description The latest partial of each utterance in progress. */
             partials: components["schemas"]["Partial"][];
             recording?: components["schemas"]["RecordingStatus"] | null;
-            /** @description Settled segments, in the order in which they settled. */
+            /** @description Segments, in the order in which they became final. */
             segments: components["schemas"]["Segment"][];
             status?: components["schemas"]["CallStatus"] | null;
             /** @enum {string} */
             type: "snapshot";
         } | {
-            /** @description The words. */
+            /** @description The partial. */
             partial: components["schemas"]["Partial"];
             /** @enum {string} */
             type: "partial";
         } | {
-            /** @description The words. */
+            /** @description The segment. */
             segment: components["schemas"]["Segment"];
             /** @enum {string} */
             type: "segment";
         } | {
-            /** @description To here. */
+            /** @description The new status. */
             status: components["schemas"]["CallStatus"];
             streamSid?: components["schemas"]["StreamSid"] | null;
             /** @enum {string} */
             type: "call";
         } | {
-            /** @description To here. */
+            /** @description The new status. */
             status: components["schemas"]["RecordingStatus"];
             /** @enum {string} */
             type: "recording";
         } | {
-            /** @description How the engine keeps up. */
+            /** @description How far the engine keeps up. */
             health: components["schemas"]["EngineHealth"];
             /**
              * Format: int64
-             * @description How far the oldest waiting final is behind.
+             * @description Time since the end of the oldest waiting final's speech.
              */
             lagMs: number;
             /**
@@ -1084,92 +1084,99 @@ export interface components {
             /** @enum {string} */
             type: "engine";
         } | {
-            /** @description All who do, now. */
+            /** @description All current doubts. */
             doubts: components["schemas"]["LanguageDoubt"][];
             /** @enum {string} */
             type: "language";
         } | {
-            /** @description Why. */
+            /** @description The reason of the end. */
             reason: components["schemas"]["EndReason"];
             /** @enum {string} */
             type: "ended";
         };
-        /** @description A second factor is set up. No `Debug`, for the codes' sake. */
+        /** @description A second factor was added. No `Debug`, because it holds recovery codes. */
         FactorAdded: {
-            /** @description One's recovery codes, if there were none: they are kept nowhere, so write them down now. */
+            /**
+             * @description New recovery codes; `null` if the user has some. The server keeps only their hashes: write
+             *     them down now.
+             */
             recoveryCodes?: string[] | null;
         };
-        /** @description How much more could be taken now. */
+        /** @description The free capacity. */
         Headroom: {
             /**
              * Format: int64
-             * @description Free space of the database's disk; none: it is in memory, or the disk does not say.
+             * @description Free bytes on the database's disk; `null`: the database is in memory, or the disk does not
+             *     report it.
              */
             diskFreeBytes?: number | null;
             /**
              * Format: int64
-             * @description How far the oldest waiting words are behind their speech.
+             * @description How far the oldest waiting final is behind its speech, in milliseconds.
              */
             engineLagMs: number;
-            /** @description Pages that listen. */
+            /** @description The number of client-channel sockets that can be opened. */
             listeners: number;
-            /** @description Media streams: each call has one. */
+            /** @description The number of media streams that can be opened. Each call has one. */
             mediaStreams: number;
         };
-        /** @description A place in a transcript. */
+        /** @description A matching place in a transcript. */
         Hit: {
-            /**
-             * @description The words around it, in pieces; every second piece, from the second on, is what was looked
-             *     for.
-             */
+            /** @description The surrounding text, in pieces; every second piece, starting with the second, is a match. */
             pieces: string[];
             /**
              * Format: int64
-             * @description Where it was said, on the call's clock.
+             * @description Start of the segment on the call's clock, in milliseconds.
              */
             startMs: number;
         };
-        /** @description A call that the browser knows of. */
+        /** @description A call that the browser knows. */
         KnownCall: {
-            /** @description Who called whom. */
+            /** @description The direction of the call. */
             direction: components["schemas"]["Direction"];
-            /** @description As the Voice SDK has it: the parent leg of an outgoing call, the child leg of an incoming one. */
+            /**
+             * @description The call's SID in the Voice SDK: the parent leg of an outgoing call, the child leg of an
+             *     incoming one.
+             */
             sid: components["schemas"]["CallSid"];
         };
-        /** @description Somebody seems to speak another language than the engine writes down. */
+        /** @description A party that seems to speak another language than the engine transcribes. */
         LanguageDoubt: {
-            /** @description ISO 639-1 code of the language that the engine writes down. */
+            /** @description ISO 639-1 code of the language that the engine transcribes. */
             expected: string;
-            /** @description Who. */
+            /** @description The party. */
             speaker: components["schemas"]["Speaker"];
         };
-        /** @description One leg of a call: the parent is the leg that asked for TwiML, a child one that it dialled. */
+        /**
+         * @description A leg of a call. The parent is the leg for which Twilio requested TwiML; a child is a leg that the parent
+         *     dialled.
+         */
         Leg: {
-            /** @description Whether it was dialled by the parent. */
+            /** @description Whether the parent dialled this leg. */
             isChild: boolean;
             /**
              * Format: int32
-             * @description The number of the latest status callback that counted; none yet.
+             * @description Sequence number of the latest status callback that was applied; null before the first.
              */
             sequence?: number | null;
-            /** @description Its SID. */
+            /** @description SID of the leg. */
             sid: components["schemas"]["CallSid"];
             /**
              * Format: int32
-             * @description The SIP code it ended with.
+             * @description The SIP code of the leg's end.
              */
             sipCode?: number | null;
-            /** @description Where it is. */
+            /** @description Current status. */
             status: components["schemas"]["CallStatus"];
         };
-        /** @description What a browser hears beside `CallEvent`s. */
+        /** @description A message from the server, other than a `CallEvent`. */
         ListenerReply: {
             /** @enum {string} */
             type: "pong";
         } | {
-            /** @description As it was asked for. */
+            /** @description The SID in the request. */
             callSid: components["schemas"]["CallSid"];
-            /** @description The call that it belongs to. */
+            /** @description The call that the leg belongs to. */
             parentSid: components["schemas"]["CallSid"];
             /** @enum {string} */
             type: "leg";
@@ -1179,7 +1186,7 @@ export interface components {
             /** @enum {string} */
             type: "error";
         };
-        /** @description What a browser asks. */
+        /** @description A message from the client. */
         ListenerRequest: (components["schemas"]["ListenerTarget"] & {
             /** @enum {string} */
             type: "subscribe";
@@ -1191,61 +1198,64 @@ export interface components {
             /** @enum {string} */
             type: "ping";
         };
-        /** @description A call, and where a listener that comes back stopped. */
+        /** @description A call, and the point at which to resume. */
         ListenerTarget: {
-            /** @description The call; a leg's SID stands for its call, and is answered with a `leg`. */
+            /** @description The call, or a leg of it; for a leg, the server sends a `leg` first. */
             callSid: components["schemas"]["CallSid"];
             /**
              * Format: int64
-             * @description The epoch of its last snapshot.
+             * @description The epoch of the call's last snapshot.
              */
             epoch?: number | null;
             /**
              * Format: int64
-             * @description The last offset that was seen of it.
+             * @description The last received offset of the call.
              */
             offset?: number | null;
         };
-        /** @description A passkey that the browser has made. */
+        /** @description A passkey that the browser has created. */
         NewPasskey: {
-            /** @description What `PublicKeyCredential.toJSON` made. */
+            /** @description The result of `PublicKeyCredential.toJSON`. */
             credential: Record<string, never>;
-            /** @description What its user calls it. */
+            /** @description The name that its user chooses. */
             name: string;
             /** Format: password */
             token: string;
         };
-        /** @description What a machine is to be let in for. */
+        /** @description A new API token. */
         NewToken: {
             expiresAt?: components["schemas"]["UtcTime"] | null;
-            /** @description What it is for, in your words. */
+            /** @description A name that describes its use. */
             name: string;
-            /** @description The token is to be good until it is taken back. */
+            /** @description The token is valid until it is revoked. */
             neverExpires?: boolean;
-            /** @description What it may do; at least one thing. */
+            /** @description The allowed actions; at least one. */
             scopes: components["schemas"]["Scope"][];
         };
-        /** @description Someone who is to sign in from now on. */
+        /** @description A new user. */
         NewUser: {
             name: string;
-            /** @description Temporary: the user has to choose another at the first sign-in. The first user's own stays. */
+            /**
+             * @description Temporary: the user has to choose another at the first sign-in. The first user's password is
+             *     not temporary.
+             */
             password: components["schemas"]["Password"];
-            /** @description The first user becomes an admin, whatever is asked. */
+            /** @description Ignored for the first user, who is always an admin. */
             role: components["schemas"]["Role"];
         };
-        /** @description The key of a server without users. */
+        /** @description The page key of a server without users. */
         OpenPage: {
             /**
              * Format: password
-             * @description From the link that the server printed: what follows the `#`.
+             * @description From the link that the server printed: the part after `#`.
              */
             secret: string;
         };
-        /** @description The words of an utterance that is still being spoken. */
+        /** @description The transcript so far of an utterance in progress. */
         Partial: {
             /**
-             * @description Whether this seems to be an echo of the other party so far; its final tells for good. Left
-             *     out of the JSON where it does not.
+             * @description Whether this seems to be an echo of the other party so far; the final decides. Left out of the JSON
+             *     where it is `false`.
              */
             echo?: boolean;
             /**
@@ -1253,137 +1263,140 @@ export interface components {
              * @description Counts up from 1 within the segment.
              */
             revision: number;
-            /** @description The segment it will become. */
+            /** @description The segment that the utterance will have. */
             segmentId: components["schemas"]["SegmentId"];
-            /** @description Who speaks. */
+            /** @description The party that speaks. */
             speaker: components["schemas"]["Speaker"];
-            /** @description Words that stay: from revision to revision this text only grows. */
+            /** @description Text that does not change: from revision to revision it only grows. */
             stable: string;
             /**
              * Format: int64
-             * @description Where speech begins, on the call's clock.
+             * @description Start of the speech, in milliseconds on the call's clock.
              */
             startMs: number;
-            /** @description The track it is heard on. */
+            /** @description The track of the speech. */
             track: components["schemas"]["Track"];
-            /** @description Words that may still change. */
+            /** @description Text that may change. */
             unstable: string;
         };
-        /**
-         * @description A telephone number or the name of a client, as shown to those who may see the call. `Debug`
-         *     shows nothing of it.
-         */
+        /** @description A telephone number or the name of a client, for users who may see the call. `Debug` does not show it. */
         Party: string;
         /** @description A passkey, without its key. */
         PasskeyInfo: {
-            /** @description Since when. */
+            /** @description When it was created. */
             createdAt: components["schemas"]["UtcTime"];
             /**
              * Format: int64
-             * @description Names it for good.
+             * @description The passkey's id, which never changes.
              */
             id: number;
-            /** @description What its user calls it. */
+            /** @description The name that its user chose. */
             name: string;
             usedAt?: components["schemas"]["UtcTime"] | null;
         };
-        /** @description What a browser makes a passkey of. */
+        /** @description Options for the browser to create, or to use, a passkey. */
         PasskeyOptions: {
-            /** @description For `navigator.credentials`, as `PublicKeyCredential.parse…FromJSON` reads it. */
+            /**
+             * @description Options for `navigator.credentials`, in the form that `PublicKeyCredential.parse…FromJSON`
+             *     reads.
+             */
             options: Record<string, never>;
             /**
              * Format: password
-             * @description Comes back with the answer.
+             * @description Identifies this challenge: send it with the passkey's answer.
              */
             token: string;
         };
-        /** @description A passkey's answer. No `Debug`, for the token's sake. */
+        /** @description A passkey's assertion. No `Debug`, because it holds a token. */
         PasskeyProof: {
-            /** @description What `PublicKeyCredential.toJSON` made. */
+            /** @description The result of `PublicKeyCredential.toJSON`. */
             credential: Record<string, never>;
             /** Format: password */
             token: string;
         };
         /**
          * Format: password
-         * @description A password as it was typed. `Debug` does not show it; it is wiped when it is dropped.
+         * @description A password as typed. `Debug` does not show it; its memory is wiped when it is dropped.
          */
         Password: string;
-        /** @description What proves that whoever uses a session is its user: one of the three. No `Debug`, for its sake. */
+        /**
+         * @description A proof of identity within a session: exactly one of the three. No `Debug`, because it holds
+         *     secrets.
+         */
         Proof: {
-            /** @description Of an authenticator app, or a recovery code. */
+            /** @description A code of an authenticator app, or a recovery code. */
             code?: string | null;
             passkey?: components["schemas"]["PasskeyProof"] | null;
             password?: components["schemas"]["Password"] | null;
         };
         /** @description A QR code as an SVG path of squares with sides of 1, in a square with sides of `size`. */
         QrPath: {
-            /** @description The `d` of the path of all dark squares. */
+            /** @description The `d` attribute of the path of all dark squares. */
             path: string;
             /**
              * Format: int32
-             * @description The side of the whole, the free edge included.
+             * @description The side of the whole image, with the light border.
              */
             size: number;
         };
-        /** @description Whether a call could be taken now. */
+        /** @description Whether a call can be accepted now. */
         Ready: {
             headroom: components["schemas"]["Headroom"];
             ready: boolean;
-            /** @description Why not, each with what to do. */
+            /** @description The reasons if not, each with a remedy. */
             reasons: string[];
         };
         /** @description A recording at Twilio. */
         Recording: {
-            /** @description The call. */
+            /** @description SID of the call. */
             callSid: components["schemas"]["CallSid"];
             /**
              * Format: int32
-             * @description Channels: 2 when each party has its own.
+             * @description Number of channels: 2 if each party has its own.
              */
             channels?: number | null;
             /**
              * Format: int32
-             * @description Its length, once known.
+             * @description Length in seconds, once known.
              */
             durationSeconds?: number | null;
-            /** @description Its SID. */
+            /** @description SID of the recording. */
             sid: components["schemas"]["RecordingSid"];
             startedAt?: components["schemas"]["UtcTime"] | null;
-            /** @description Where it is. */
+            /** @description Current status. */
             status: components["schemas"]["RecordingStatus"];
         };
         /** @description A recording at Twilio, `RE…`. */
         RecordingSid: string;
         /**
-         * @description Where Twilio's recording of the call is.
+         * @description The status of Twilio's recording of the call.
          * @enum {string}
          */
         RecordingStatus: "in-progress" | "paused" | "stopped" | "completed" | "absent" | "failed";
-        /** @description Recovery codes. No `Debug`, for their sake. */
+        /** @description Recovery codes. No `Debug`, because they are secrets. */
         RecoveryCodes: {
-            /** @description Each is good once; they are kept nowhere. */
+            /** @description Each is valid once. The server keeps only hashes: write them down now. */
             recoveryCodes: string[];
         };
         /** @description A browser that has registered at Twilio. */
         Registration: {
-            /** @description As it was given to `GET /api/token`. */
+            /** @description The text that the page sent to `GET /api/token`. */
             browser?: string | null;
-            /** @description When the pass ends that the browser registered with, as `GET /api/token` said. */
+            /** @description When the access token of the registration expires, from `GET /api/token`. */
             expiresAt: components["schemas"]["UtcTime"];
             /**
-             * @description Names this registration: made at random, anew each time that the page goes online. 16 to 64
+             * @description Identifies this registration: random, and different each time the page goes online. 16 to 64
              *     letters, digits and hyphens, such as a UUID.
              */
             id: components["schemas"]["RegistrationId"];
         };
         /**
-         * @description Names one registration of a browser at Twilio: made at random by the page for itself, 16 to 64
-         *     letters, digits and hyphens, such as a UUID.
+         * @description Identifies one registration of a browser at Twilio. The page generates it at random: 16 to 64 letters,
+         *     digits and hyphens, such as a UUID.
          */
         RegistrationId: string;
         /**
-         * @description What someone may do.
+         * @description A user's permissions.
          * @enum {string}
          */
         Role: "admin" | "user";
@@ -1392,227 +1405,230 @@ export interface components {
             outcome: components["schemas"]["RungOutcome"];
         };
         /**
-         * @description What became of a call that rang.
+         * @description The outcome of a call that rang.
          * @enum {string}
          */
         RungOutcome: "ringing" | "answered" | "missed";
         /**
-         * @description Something that an API token may do.
+         * @description A permission of an API token.
          * @enum {string}
          */
         Scope: "calls:read" | "calls:write" | "metrics";
-        /** @description What one's sign-in takes beside the password. */
+        /** @description The second factors of a user. */
         SecondFactor: {
-            /** @description Why this server has no passkeys. */
+            /** @description Why this server offers no passkeys. */
             noPasskeys?: string | null;
             /**
-             * @description The host name that passkeys are good for: the page has to be open under it. None: this server
-             *     has no passkeys.
+             * @description The host name that passkeys are bound to: the page has to be open under it. `null`: this
+             *     server offers no passkeys.
              */
             passkeyHost?: string | null;
-            /** @description One's passkeys, the oldest first. */
+            /** @description The user's passkeys, the oldest first. */
             passkeys: components["schemas"]["PasskeyInfo"][];
             /**
              * Format: int32
-             * @description Recovery codes that are good.
+             * @description The number of unused recovery codes.
              */
             recoveryCodesLeft: number;
-            /** @description Whether the host wants one to have a second factor. */
+            /** @description Whether the server's configuration requires a second factor of this user. */
             required: boolean;
             totpSince?: components["schemas"]["UtcTime"] | null;
         };
-        /** @description A second factor: one of both. No `Debug`, for its sake. */
+        /** @description A second factor: exactly one of `code` and `passkey`. No `Debug`, because it holds secrets. */
         SecondFactorProof: {
-            /** @description Of an authenticator app, or a recovery code. */
+            /** @description A code of an authenticator app, or a recovery code. */
             code?: string | null;
-            /** @description What `PublicKeyCredential.toJSON` made. */
+            /** @description The result of `PublicKeyCredential.toJSON`. */
             passkey?: Record<string, never> | null;
             /** Format: password */
             token: string;
         };
-        /** @description The password was right, and a second factor is wanted. No `Debug`, for the token's sake. */
+        /** @description The password is right, and a second factor is required. No `Debug`, because it holds a token. */
         SecondStep: {
-            /** @description Whether a code of an authenticator app will do. A recovery code always does. */
+            /** @description Whether a code of an authenticator app is accepted. A recovery code is always accepted. */
             hasApp: boolean;
             /**
-             * @description What a passkey is to sign: for `navigator.credentials.get`, as
-             *     `PublicKeyCredential.parseRequestOptionsFromJSON` reads it. None: the user has no passkey.
+             * @description Request options for `navigator.credentials.get`, in the form that
+             *     `PublicKeyCredential.parseRequestOptionsFromJSON` reads. `null`: the user has no passkey.
              */
             passkeyOptions?: Record<string, never> | null;
             /**
              * Format: password
-             * @description Comes back with the second factor, within 5 minutes.
+             * @description Identifies this sign-in: send it with the second factor, within 5 minutes.
              */
             token: string;
         };
-        /** @description A stretch of one party's speech whose words are settled. Never changes once published. */
+        /** @description A final: a stretch of one party's speech with its transcript. Never changes once published. */
         Segment: {
             /**
-             * @description Whether these are the other party's words, which came back on this track: an echo. Left out
-             *     of the JSON where they are not.
+             * @description Whether this is an echo: the other party's speech, returned on this track. Left out of the JSON where
+             *     it is `false`.
              */
             echo?: boolean;
             /**
              * Format: int64
-             * @description Where speech ends.
+             * @description End of the speech, in milliseconds on the call's clock.
              */
             endMs: number;
-            /** @description Stable name; the partials before it carried the same. */
+            /** @description Identifier, the same as that of the segment's partials. */
             id: components["schemas"]["SegmentId"];
-            /** @description ISO 639-1 code of the language that was recognised. */
+            /** @description ISO 639-1 code of the recognised language. */
             language: string;
             /**
              * Format: int64
              * @description Milliseconds from the end of speech to publication.
              */
             latencyMs: number;
-            /** @description Who spoke. */
+            /** @description The party that spoke. */
             speaker: components["schemas"]["Speaker"];
             /**
              * Format: int64
-             * @description Where speech begins, on the call's clock.
+             * @description Start of the speech, in milliseconds on the call's clock.
              */
             startMs: number;
             /**
-             * @description The words as one text. Empty when nothing was said after all: its partials then go away,
-             *     and nothing takes their place.
+             * @description The words as one text. Empty when no speech was recognised after all: its partials are then removed
+             *     without a replacement.
              */
             text: string;
-            /** @description The track it was heard on. */
+            /** @description The track of the speech. */
             track: components["schemas"]["Track"];
             /**
-             * @description Whether the engine heard all of the audio. `false` above the queue's last bound and where
-             *     recognition failed: something was said, and of its words only those are here, if any, that a
-             *     partial had shown.
+             * @description Whether all of the audio was recognised. `false` when the engine refused the job for lack of capacity
+             *     or recognition failed: the party spoke, and the segment has only the words, if any, that a partial had
+             *     shown.
              */
             transcribed: boolean;
-            /** @description The words one by one, in order of time. */
+            /** @description The words in order of time. */
             words: components["schemas"]["Word"][];
         };
         /**
-         * @description Names one segment of one call for good: the partials that become it carry it already.
-         *     Unique within its call; opaque to listeners.
+         * @description Identifies a segment of a call permanently: its partials have the same ID. Unique within the call; opaque
+         *     to listeners.
          */
         SegmentId: string;
-        /** @description What happened, in order of time. */
+        /** @description Audit entries in order of time. */
         ServerLog: {
             entries: components["schemas"]["ServerLogEntry"][];
         };
-        /** @description Something that people did on this server, for admins. */
+        /** @description A user's action on this server, for admins. */
         ServerLogEntry: {
             /**
-             * @description The client's address, as far as proxies are believed; of a stranger, the network's. None: it was
-             *     done on the command line, or by the server itself.
+             * @description The client's address, as reported by trusted proxies; for unauthenticated clients, the network's
+             *     address. Null for actions on the command line and of the server itself.
              */
             address?: string | null;
-            /** @description When; the first time, if it was done again. */
+            /** @description Time of the action; if it was repeated, the first time. */
             at: components["schemas"]["UtcTime"];
             /**
              * Format: int64
-             * @description How often it was done within the hour or so that the entry stands for.
+             * @description Number of times that it happened within the window of about an hour that the entry covers.
              */
             count: number;
-            /** @description More about it, for people: a call's SID, `user 2`; no number, no words, no secret. */
+            /** @description Details for people: a call's SID, `user 2`; contains no number, no transcript and no secret. */
             detail: string;
-            /** @description What, in snake case: `signed_in`, `call_deleted`, …. */
+            /** @description Kind of the action, in snake case: `signed_in`, `call_deleted`, …. */
             kind: string;
-            /** @description When it was last done. */
+            /** @description Time of the last repetition. */
             lastAt: components["schemas"]["UtcTime"];
             userId?: components["schemas"]["UserId"] | null;
         };
-        /** @description A browser that is signed in. */
+        /** @description A session of a browser. */
         SessionInfo: {
             /**
-             * @description The address that it was signed in from; none: not known.
+             * @description The client's address at sign-in; `null`: unknown.
              * @example 203.0.113.7
              */
             address?: string | null;
             /**
-             * @description The browser, as it called itself when it was signed in.
+             * @description The browser, by its `User-Agent` header at sign-in.
              * @example Firefox on Linux
              */
             browser: string;
-            /** @description When it was signed in. */
+            /** @description When the session started. */
             createdAt: components["schemas"]["UtcTime"];
-            /** @description Names it; opens nothing. */
+            /** @description The session's id, which does not authenticate. */
             id: string;
-            /** @description Whether it is the one that asks. */
+            /** @description Whether this request uses the session. */
             isCurrent: boolean;
-            /** @description When it was last used, to some minutes. */
+            /** @description When the session was last used, accurate to a few minutes. */
             usedAt: components["schemas"]["UtcTime"];
         };
-        /** @description Sessions of one user, the latest used first. */
+        /** @description The sessions of one user, the most recently used first. */
         SessionList: {
             sessions: components["schemas"]["SessionInfo"][];
         };
-        /** @description Who uses this browser. */
+        /** @description The sign-in state of this browser. */
         SessionState: {
             /**
-             * @description There are no users, and only its own machine reaches the server: this browser has to open the
-             *     link that the server printed at its start.
+             * @description The server has no users and accepts only clients on its own machine: this browser has to
+             *     open the link that the server printed at its start.
              */
             linkNeeded: boolean;
             /**
-             * @description Nobody needs to sign in: the server has no users, only its own machine reaches it, and this
-             *     browser has opened the link that the server printed.
+             * @description No sign-in is needed: the server has no users, accepts only clients on its own machine, and
+             *     this browser has opened the link that the server printed.
              */
             open: boolean;
-            /** @description The host name that passkeys sign in under, for who has not signed in; none: nobody has one. */
+            /**
+             * @description The host name that passkeys sign in under, sent to browsers that are not signed in. Absent
+             *     when no user has a passkey.
+             */
             passkeyHost?: string | null;
-            /** @description The user must set a second factor up before anything else. */
+            /** @description The user must set up a second factor first. */
             secondFactorNeeded?: boolean;
-            /** @description There are no users yet: the link that the server printed at its start makes the first. */
+            /** @description There are no users: the link that the server printed at its start creates the first. */
             setupNeeded: boolean;
             user?: components["schemas"]["User"] | null;
         };
-        /** @description The first admin. No `Debug`, for the secret's sake. */
+        /** @description The first admin. No `Debug`, because it holds secrets. */
         SetUp: {
             name: string;
             password: components["schemas"]["Password"];
             /**
              * Format: password
-             * @description From the link that the server printed: what follows the `#`.
+             * @description From the link that the server printed: the part after `#`.
              */
             secret: string;
         };
-        /** @description The host's settings. */
+        /** @description The server's settings. */
         Settings: {
             /** @description The countries that may be called, as ISO 3166 alpha-2 codes. */
             allowedCountries: string[];
-            /** @description What the parties are told before they talk. */
+            /** @description The announcement that the parties hear before they talk. */
             announcement?: string | null;
-            /** @description Whether calls' audio is kept on this machine. */
+            /** @description Whether calls' audio is archived. */
             archive: boolean;
             callerId?: components["schemas"]["E164"] | null;
             /**
-             * @description The country of numbers that begin with no `+`, as ISO 3166 alpha-2 code: the caller ID's,
-             *     or the only one that may be called.
+             * @description The country of numbers without a `+`, as ISO 3166 alpha-2 code: that of the caller ID, or
+             *     the only one that may be called.
              * @example US
              */
             defaultCountry?: string | null;
             /**
              * Format: int32
-             * @description Seconds after which a call is ended.
+             * @description The longest duration of a call, in seconds.
              */
             maxCallSeconds: number;
             /**
-             * @description The speech model of this machine; none: it has no name.
+             * @description The speech model of this server; `null`: it has no name.
              * @example tiny.en
              */
             model?: string | null;
             /**
              * Format: int64
-             * @description Days after which calls are deleted; none: never.
+             * @description Days after which calls are deleted; `null`: never.
              */
             retentionDays?: number | null;
             /**
              * Format: int32
-             * @description Seconds that the other end may ring.
+             * @description The longest ringing time of an outgoing call, in seconds.
              */
             ringSeconds: number;
-            /** @description Where a call's words come from. */
+            /** @description The source of transcripts. */
             transcriptionSource: components["schemas"]["TranscriptionSource"];
-            /** @description Whether calls can be placed and taken. */
+            /** @description Whether calls can be placed and received. */
             twilio: components["schemas"]["TwilioSettings"];
             /** @description The server's version. */
             version: string;
@@ -1622,25 +1638,25 @@ export interface components {
             name: string;
             password: components["schemas"]["Password"];
         };
-        /** @description A simulated call that has begun. */
+        /** @description A simulated call that has started. */
         Simulated: {
-            /** @description Subscribe to it on the client channel. */
+            /** @description The call's SID: subscribe to it on the client channel. */
             callSid: components["schemas"]["CallSid"];
         };
         /** @description Whether calls can be simulated. */
         Simulation: {
-            /** @description Whether one may be asked for here at all. */
+            /** @description Whether this server can simulate calls. */
             available: boolean;
             callSid?: components["schemas"]["CallSid"] | null;
         };
         /**
-         * @description Who speaks on a track; which track is whose depends on the call's direction.
+         * @description The party on a track; the call's direction decides which track has which party.
          * @enum {string}
          */
         Speaker: "agent" | "customer";
         /** @description A Media Stream at Twilio, `MZ…`: one WebSocket. */
         StreamSid: string;
-        /** @description API tokens of one user, without their secrets. */
+        /** @description The API tokens of one user, without their secrets. */
         TokenList: {
             tokens: components["schemas"]["ApiToken"][];
         };
@@ -1650,23 +1666,23 @@ export interface components {
             /** Format: password */
             token: string;
         };
-        /** @description An authenticator app that is being set up. No `Debug`, for the secret's sake. */
+        /** @description An authenticator app that is being set up. No `Debug`, because it holds secrets. */
         TotpSetup: {
             /** @description The QR code. */
             qr: components["schemas"]["QrPath"];
             /**
              * Format: password
-             * @description What is typed into an app that cannot see the QR code.
+             * @description The secret to type into an app that cannot scan the QR code.
              */
             secret: string;
             /**
              * Format: password
-             * @description Comes back with the first code.
+             * @description Identifies this setup: send it with the first code.
              */
             token: string;
             /**
              * Format: password
-             * @description What the QR code says.
+             * @description The content of the QR code: an `otpauth` URI.
              */
             uri: string;
         };
@@ -1677,43 +1693,43 @@ export interface components {
          */
         Track: "inbound" | "outbound";
         /**
-         * @description Whether a call's words are there.
+         * @description State of a call's transcript.
          * @enum {string}
          */
         TranscriptState: "off" | "waiting" | "live" | "complete" | "interrupted";
         /**
-         * @description Where a call's words come from.
+         * @description Source of a call's transcript.
          * @enum {string}
          */
         TranscriptionSource: "whisper" | "twilio" | "off";
-        /** @description What there is of an account. */
+        /** @description The state of the Twilio account's configuration. */
         TwilioSettings: {
             /**
-             * @description The names of the settings that are missing for it.
+             * @description The names of the missing settings.
              * @example [
              *       "TWILIO_CALLER_ID"
              *     ]
              */
             missing: string[];
-            /** @description Whether a browser can be a phone. */
+            /** @description Whether browsers can place and receive calls. */
             ready: boolean;
         };
-        /** @description Someone who may sign in. */
+        /** @description A user who can sign in. */
         User: {
-            /** @description Since when. */
+            /** @description Time when the user was created. */
             createdAt: components["schemas"]["UtcTime"];
-            /** @description Whether signing in takes more than the password: an authenticator app, or a passkey. */
+            /** @description Whether signing in requires a second factor: an authenticator app or a passkey. */
             hasSecondFactor: boolean;
-            /** @description Names this user for good. */
+            /** @description Identifies the user permanently. */
             id: components["schemas"]["UserId"];
-            /** @description What is typed to sign in: unique, whatever the case. */
+            /** @description The name for signing in: unique, ignoring case. */
             name: string;
-            /** @description Whether somebody else set the password: the user must choose another before anything else. */
+            /** @description Whether another user set the password: the user must change it before they can use the server. */
             passwordIsTemporary: boolean;
-            /** @description What this user may do. */
+            /** @description The user's permissions. */
             role: components["schemas"]["Role"];
         };
-        /** @description What is to change; what is not given stays. */
+        /** @description The fields to change; absent ones keep their values. */
         UserEdit: {
             oldPassword?: components["schemas"]["Password"] | null;
             password?: components["schemas"]["Password"] | null;
@@ -1721,34 +1737,34 @@ export interface components {
         };
         /**
          * Format: int64
-         * @description Names one user of this server for good.
+         * @description Identifies a user of this server permanently.
          */
         UserId: number;
-        /** @description Everyone who may sign in. */
+        /** @description Every user. */
         UserList: {
             users: components["schemas"]["User"][];
         };
         /**
          * Format: date-time
-         * @description A date and time in UTC, to the millisecond: RFC 3339 in JSON (`2026-11-25T09:30:00.250Z`),
+         * @description A date and time in UTC with millisecond precision: RFC 3339 in JSON (`2026-11-25T09:30:00.250Z`),
          *     milliseconds since 1970 in the database.
          */
         UtcTime: string;
-        /** @description A pass to Twilio. */
+        /** @description An access token for Twilio. */
         VoiceToken: {
             /**
-             * @description The edge of Twilio's that the browser is to connect to; none: the nearest.
+             * @description The Twilio edge that the browser connects to; `null`: the nearest.
              * @example dublin
              */
             edge?: string | null;
-            /** @description Ask for another before then. */
+            /** @description When the token expires: request another before. */
             expiresAt: components["schemas"]["UtcTime"];
-            /** @description What this tab is called at Twilio; another name in each session. */
+            /** @description The identity of this tab at Twilio, which differs in each session. */
             identity: components["schemas"]["ClientIdentity"];
-            /** @description For the Voice SDK's `Device`. */
+            /** @description The JWT for the Voice SDK's `Device`. */
             token: string;
         };
-        /** @description A word of a settled segment. Times are milliseconds on the call's clock. */
+        /** @description A word of a segment. Times are milliseconds on the call's clock. */
         Word: {
             /**
              * Format: float
@@ -1757,12 +1773,12 @@ export interface components {
             confidence: number;
             /**
              * Format: int64
-             * @description Where it ends.
+             * @description End of the word.
              */
             endMs: number;
             /**
              * Format: int64
-             * @description Where it begins.
+             * @description Start of the word.
              */
             startMs: number;
             /** @description The word with its punctuation, without surrounding spaces. */
@@ -1770,7 +1786,7 @@ export interface components {
         };
     };
     responses: {
-        /** @description What happened, and what to do about it. */
+        /** @description The error, and what to do. */
         Error: {
             headers: {
                 [name: string]: unknown;
@@ -1790,25 +1806,25 @@ export interface operations {
     getCalls: {
         parameters: {
             query?: {
-                /** @description Words, all of which were said, or stand in the notes, labels or parties. */
+                /** @description Words that all occur in the transcript, notes, labels or parties. */
                 q?: string;
-                /** @description Who called whom. */
+                /** @description The direction of the call. */
                 direction?: "outgoing" | "incoming";
-                /** @description Where it is. */
+                /** @description The status of the call. */
                 status?: "queued" | "initiated" | "ringing" | "in-progress" | "completed" | "busy" | "no-answer" | "canceled" | "failed";
                 /** @description Part of a telephone number or name. */
                 number?: string;
-                /** @description Began then or later. */
+                /** @description Started at this time or later. */
                 since?: string;
-                /** @description Began before. */
+                /** @description Started before this time. */
                 until?: string;
-                /** @description Whether there is anything to listen to. */
+                /** @description Whether the call has audio or a recording. */
                 recorded?: boolean;
-                /** @description Carries this label. */
+                /** @description A label of the call. */
                 label?: string;
-                /** @description `next` of the page before. */
+                /** @description `next` of the previous page. */
                 cursor?: string;
-                /** @description Calls on the page, 50 by default. */
+                /** @description The number of calls on the page, 50 by default. */
                 limit?: number;
             };
             header?: never;
@@ -1825,7 +1841,7 @@ export interface operations {
                     "application/json": components["schemas"]["CallPage"];
                 };
             };
-            /** @description `bad_cursor`: begin again without it; `bad_limit` */
+            /** @description `bad_cursor`: start again without it; `bad_limit` */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1859,7 +1875,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description it is */
+            /** @description the call is yours */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1868,7 +1884,7 @@ export interface operations {
                     "application/json": components["schemas"]["CallRecord"];
                 };
             };
-            /** @description `bad_request`: a parameter or the body cannot be read */
+            /** @description `bad_request`: a parameter or the body is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1886,7 +1902,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `no_such_call`: Twilio told of no such call, or it is somebody else's */
+            /** @description `no_such_call`: Twilio has reported no such call, or it belongs to another user */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1895,7 +1911,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `not_answered_yet`: it rings here, and Twilio has not said who answered: ask again; `answered_by_another`: it rang here, and another user answered */
+            /** @description `not_answered_yet`: it rings here, and Twilio has not reported who answered: try again; `answered_by_another`: it rang here, and another user answered it */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1904,7 +1920,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too_many_requests`: Retry-After says when to come back */
+            /** @description `too_many_requests`: Retry-After says how long to wait */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1936,7 +1952,7 @@ export interface operations {
                     "application/json": components["schemas"]["CallDetail"];
                 };
             };
-            /** @description `bad_request`: a parameter or the body cannot be read */
+            /** @description `bad_request`: a parameter or the body is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1978,14 +1994,14 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description it is gone */
+            /** @description the call is deleted */
             204: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description `bad_request`: a parameter or the body cannot be read */
+            /** @description `bad_request`: a parameter or the body is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2012,7 +2028,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `call_in_progress`: end it first; `busy`: it is being deleted */
+            /** @description `call_in_progress`: end the call first; `busy`: it is being deleted */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2021,7 +2037,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too_many_requests`: Retry-After says when to come back */
+            /** @description `too_many_requests`: Retry-After says how long to wait */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2030,7 +2046,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `twilio_…`: Twilio did not delete its recordings; nothing was deleted here */
+            /** @description `twilio_…`: Twilio did not delete the recordings; nothing was deleted here */
             502: {
                 headers: {
                     [name: string]: unknown;
@@ -2066,7 +2082,7 @@ export interface operations {
                     "application/json": components["schemas"]["CallRecord"];
                 };
             };
-            /** @description `bad_request`: a parameter or the body cannot be read */
+            /** @description `bad_request`: a parameter or the body is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2111,7 +2127,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too_many_requests`: Retry-After says when to come back */
+            /** @description `too_many_requests`: Retry-After says how long to wait */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2151,14 +2167,14 @@ export interface operations {
                     "audio/ogg": number[];
                 };
             };
-            /** @description the browser has it */
+            /** @description the browser's copy is current */
             304: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description `bad_request`: a parameter or the body cannot be read */
+            /** @description `bad_request`: a parameter or the body is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2176,7 +2192,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `no_such_call`, `no_audio`: none was kept */
+            /** @description `no_such_call`; `no_audio`: none was archived */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2209,14 +2225,14 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description it ends, or had ended */
+            /** @description the call ends, or had ended */
             204: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description `bad_request`: a parameter or the body cannot be read */
+            /** @description `bad_request`: a parameter or the body is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2243,7 +2259,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too_many_requests`: Retry-After says when to come back */
+            /** @description `too_many_requests`: Retry-After says how long to wait */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2252,7 +2268,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `twilio_…`: what Twilio said, and what to do */
+            /** @description `twilio_…`: Twilio's error, and what to do */
             502: {
                 headers: {
                     [name: string]: unknown;
@@ -2276,7 +2292,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description as Twilio has it */
+            /** @description the recording at Twilio */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2285,7 +2301,7 @@ export interface operations {
                     "application/json": components["schemas"]["Recording"];
                 };
             };
-            /** @description `bad_request`: a parameter or the body cannot be read */
+            /** @description `bad_request`: a parameter or the body is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2321,7 +2337,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too_many_requests`: Retry-After says when to come back */
+            /** @description `too_many_requests`: Retry-After says how long to wait */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2330,7 +2346,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `twilio_…`: what Twilio said, and what to do */
+            /** @description `twilio_…`: Twilio's error, and what to do */
             502: {
                 headers: {
                     [name: string]: unknown;
@@ -2354,7 +2370,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description as Twilio has it */
+            /** @description the recording at Twilio */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2363,7 +2379,7 @@ export interface operations {
                     "application/json": components["schemas"]["Recording"];
                 };
             };
-            /** @description `bad_request`: a parameter or the body cannot be read */
+            /** @description `bad_request`: a parameter or the body is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2399,7 +2415,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too_many_requests`: Retry-After says when to come back */
+            /** @description `too_many_requests`: Retry-After says how long to wait */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2408,7 +2424,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `twilio_…`: what Twilio said, and what to do */
+            /** @description `twilio_…`: Twilio's error, and what to do */
             502: {
                 headers: {
                     [name: string]: unknown;
@@ -2432,7 +2448,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description as Twilio has it */
+            /** @description the recording at Twilio */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2441,7 +2457,7 @@ export interface operations {
                     "application/json": components["schemas"]["Recording"];
                 };
             };
-            /** @description `bad_request`: a parameter or the body cannot be read */
+            /** @description `bad_request`: a parameter or the body is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2468,7 +2484,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `call_over`, `call_not_answered`: when somebody has, `busy`: try again */
+            /** @description `call_over`; `call_not_answered`: start it after the answer; `busy`: try again */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2477,7 +2493,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too_many_requests`: Retry-After says when to come back */
+            /** @description `too_many_requests`: Retry-After says how long to wait */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2486,7 +2502,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `twilio_…`: what Twilio said, and what to do */
+            /** @description `twilio_…`: Twilio's error, and what to do */
             502: {
                 headers: {
                     [name: string]: unknown;
@@ -2510,7 +2526,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description as Twilio has it */
+            /** @description the recording at Twilio */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2519,7 +2535,7 @@ export interface operations {
                     "application/json": components["schemas"]["Recording"];
                 };
             };
-            /** @description `bad_request`: a parameter or the body cannot be read */
+            /** @description `bad_request`: a parameter or the body is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2555,7 +2571,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too_many_requests`: Retry-After says when to come back */
+            /** @description `too_many_requests`: Retry-After says how long to wait */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2564,7 +2580,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `twilio_…`: what Twilio said, and what to do */
+            /** @description `twilio_…`: Twilio's error, and what to do */
             502: {
                 headers: {
                     [name: string]: unknown;
@@ -2598,7 +2614,7 @@ export interface operations {
                     "text/plain": string;
                 };
             };
-            /** @description `bad_request`: a parameter or the body cannot be read */
+            /** @description `bad_request`: a parameter or the body is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2631,13 +2647,19 @@ export interface operations {
     getLog: {
         parameters: {
             query?: {
-                /** @description The latest entries that fit; 20,000 by default, and at most. */
+                /**
+                 * @description The maximum number of entries, of which the latest are returned; 20,000 by default, and at
+                 *     most.
+                 */
                 limit?: number;
-                /** @description Of this kind: `wrong_password`. */
+                /** @description Only entries of this kind, such as `wrong_password`. */
                 kind?: string;
-                /** @description Done by this user. */
+                /** @description Only actions of this user. */
                 userId?: number;
-                /** @description Done, for the first time, before: the `at` of the first entry of the answer before. */
+                /**
+                 * @description Only actions that happened first before this time: for the previous page, the `at` of the
+                 *     first entry.
+                 */
                 until?: string;
             };
             header?: never;
@@ -2732,7 +2754,7 @@ export interface operations {
                     "audio/wav": number[];
                 };
             };
-            /** @description `bad_request`: a parameter or the body cannot be read */
+            /** @description `bad_request`: a parameter or the body is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2759,7 +2781,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `twilio_…`: what Twilio said, and what to do */
+            /** @description `twilio_…`: Twilio's error, and what to do */
             502: {
                 headers: {
                     [name: string]: unknown;
@@ -2791,7 +2813,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `bad_request`: a parameter or the body cannot be read */
+            /** @description `bad_request`: a parameter or the body is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2809,7 +2831,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `not_allowed`: for people; `origin_refused`: another server's page */
+            /** @description `not_allowed`: not for API tokens; `origin_refused`: a page of another origin */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2818,7 +2840,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `pass_over`: ask for the next token, register with it, then say so */
+            /** @description `pass_over`: the access token has expired: get another, register at Twilio with it, then try again */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2827,7 +2849,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too_many_requests`: Retry-After says when to come back */
+            /** @description `too_many_requests`: Retry-After says how long to wait */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2851,14 +2873,14 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description over, or never there */
+            /** @description the registration is removed, or never existed */
             204: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description `bad_request`: a parameter or the body cannot be read */
+            /** @description `bad_request`: a parameter or the body is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2876,7 +2898,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `not_allowed`: for people; `origin_refused`: another server's page */
+            /** @description `not_allowed`: not for API tokens; `origin_refused`: a page of another origin */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2885,7 +2907,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too_many_requests`: Retry-After says when to come back */
+            /** @description `too_many_requests`: Retry-After says how long to wait */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2917,7 +2939,7 @@ export interface operations {
                     "application/json": components["schemas"]["RungCall"];
                 };
             };
-            /** @description `bad_request`: a parameter or the body cannot be read */
+            /** @description `bad_request`: a parameter or the body is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2935,7 +2957,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `not_allowed`: for people */
+            /** @description `not_allowed`: not for API tokens */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2944,7 +2966,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `no_such_call`: it did not ring here, or too long ago */
+            /** @description `no_such_call`: it did not ring in your browsers, or more than ten minutes ago */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2982,7 +3004,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `not_allowed`: for people */
+            /** @description `not_allowed`: not for API tokens */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3015,7 +3037,7 @@ export interface operations {
                     "application/json": components["schemas"]["FactorAdded"];
                 };
             };
-            /** @description `bad_request`: a parameter or the body cannot be read */
+            /** @description `bad_request`: a parameter or the body is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3033,7 +3055,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `not_allowed`: for people; `confirm_password`, `wrong_code` */
+            /** @description `not_allowed`: not for API tokens; `confirm_password`, `wrong_code` */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3060,7 +3082,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too_many_requests`: Retry-After says when to come back */
+            /** @description `too_many_requests`: Retry-After says how long to wait */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3098,7 +3120,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `not_allowed`: for people; `confirm_password` */
+            /** @description `not_allowed`: not for API tokens; `confirm_password` */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3116,7 +3138,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too_many_requests`: Retry-After says when to come back */
+            /** @description `too_many_requests`: Retry-After says how long to wait */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3140,14 +3162,14 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description the passkey is worth nothing any more */
+            /** @description the passkey is no longer accepted */
             204: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description `bad_request`: a parameter or the body cannot be read */
+            /** @description `bad_request`: a parameter or the body is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3165,7 +3187,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `not_allowed`: for people; `confirm_password` */
+            /** @description `not_allowed`: not for API tokens; `confirm_password` */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3183,7 +3205,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too_many_requests`: Retry-After says when to come back */
+            /** @description `too_many_requests`: Retry-After says how long to wait */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3221,7 +3243,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `not_allowed`: for people; `confirm_password` */
+            /** @description `not_allowed`: not for API tokens; `confirm_password` */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3230,7 +3252,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `no_such_factor`: recovery codes stand in for a second factor */
+            /** @description `no_such_factor`: recovery codes need a second factor that they replace */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3239,7 +3261,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too_many_requests`: Retry-After says when to come back */
+            /** @description `too_many_requests`: Retry-After says how long to wait */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3272,7 +3294,7 @@ export interface operations {
                     "application/json": components["schemas"]["FactorAdded"];
                 };
             };
-            /** @description `bad_request`: a parameter or the body cannot be read */
+            /** @description `bad_request`: a parameter or the body is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3290,7 +3312,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `not_allowed`: for people; `confirm_password`, `wrong_code` */
+            /** @description `not_allowed`: not for API tokens; `confirm_password`, `wrong_code` */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3308,7 +3330,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too_many_requests`: Retry-After says when to come back */
+            /** @description `too_many_requests`: Retry-After says how long to wait */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3346,7 +3368,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `not_allowed`: for people; `confirm_password` */
+            /** @description `not_allowed`: not for API tokens; `confirm_password` */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3355,7 +3377,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too_many_requests`: Retry-After says when to come back */
+            /** @description `too_many_requests`: Retry-After says how long to wait */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3376,7 +3398,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description no code of the app is good any more */
+            /** @description the app's codes are no longer accepted */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -3392,7 +3414,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `not_allowed`: for people; `confirm_password` */
+            /** @description `not_allowed`: not for API tokens; `confirm_password` */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3410,7 +3432,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too_many_requests`: Retry-After says when to come back */
+            /** @description `too_many_requests`: Retry-After says how long to wait */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3473,7 +3495,7 @@ export interface operations {
                     "application/json": components["schemas"]["SecondStep"];
                 };
             };
-            /** @description `bad_request`: a parameter or the body cannot be read */
+            /** @description `bad_request`: a parameter or the body is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3491,7 +3513,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too_many_attempts`: Retry-After says when to come back */
+            /** @description `too_many_attempts`: Retry-After says how long to wait */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3512,7 +3534,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description signed out, or never signed in: the cookie is gone */
+            /** @description signed out, or never signed in: the cookie is cleared */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -3535,14 +3557,14 @@ export interface operations {
             };
         };
         responses: {
-            /** @description it is you, for 10 minutes */
+            /** @description confirmed, for 10 minutes */
             204: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description `bad_request`: a parameter or the body cannot be read */
+            /** @description `bad_request`: a parameter or the body is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3560,7 +3582,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `not_allowed`: for people; `wrong_password`, `wrong_code` */
+            /** @description `not_allowed`: not for API tokens; `wrong_password`, `wrong_code` */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3578,7 +3600,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too_many_attempts`: Retry-After says when to come back */
+            /** @description `too_many_attempts`: Retry-After says how long to wait */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3616,7 +3638,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `not_allowed`: for people */
+            /** @description `not_allowed`: not for API tokens */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3634,7 +3656,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too_many_requests`: Retry-After says when to come back */
+            /** @description `too_many_requests`: Retry-After says how long to wait */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3668,7 +3690,7 @@ export interface operations {
                     "application/json": components["schemas"]["SessionState"];
                 };
             };
-            /** @description `bad_request`: a parameter or the body cannot be read */
+            /** @description `bad_request`: a parameter or the body is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3677,7 +3699,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `sign_in_again`: it took too long, or too many tries */
+            /** @description `sign_in_again`: it took too long, or there were too many attempts */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3704,7 +3726,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too_many_attempts`: Retry-After says when to come back */
+            /** @description `too_many_attempts`: Retry-After says how long to wait */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3729,7 +3751,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description the browser is open: the cookie is set */
+            /** @description the page is open in this browser: the cookie is set */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3738,7 +3760,7 @@ export interface operations {
                     "application/json": components["schemas"]["SessionState"];
                 };
             };
-            /** @description `bad_request`: a parameter or the body cannot be read */
+            /** @description `bad_request`: a parameter or the body is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3747,7 +3769,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `not_allowed`: the link is not this server's, or there are users; `host_refused`: the request came through a proxy, or by a name */
+            /** @description `not_allowed`: the link is not of this server's last start, or there are users; `host_refused`: the request was sent through a proxy, or to a host name */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3781,7 +3803,7 @@ export interface operations {
                     "application/json": components["schemas"]["SessionState"];
                 };
             };
-            /** @description `bad_request`: a parameter or the body cannot be read */
+            /** @description `bad_request`: a parameter or the body is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3799,7 +3821,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `wrong_code`: nobody here has this passkey */
+            /** @description `wrong_code`: no user of this server has this passkey */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3866,7 +3888,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `not_allowed`: for people */
+            /** @description `not_allowed`: not for API tokens */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3887,7 +3909,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description only the session that asks is left */
+            /** @description only the session of this request is left */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -3903,7 +3925,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `not_allowed`: for people */
+            /** @description `not_allowed`: not for API tokens */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3912,7 +3934,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too_many_requests`: Retry-After says when to come back */
+            /** @description `too_many_requests`: Retry-After says how long to wait */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3936,14 +3958,14 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description it is signed out */
+            /** @description the session has ended */
             204: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description `bad_request`: a parameter or the body cannot be read */
+            /** @description `bad_request`: a parameter or the body is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3961,7 +3983,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `not_allowed`: for people */
+            /** @description `not_allowed`: not for API tokens */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3970,7 +3992,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `no_such_session`: you have no such session */
+            /** @description `no_such_session` */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3979,7 +4001,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too_many_requests`: Retry-After says when to come back */
+            /** @description `too_many_requests`: Retry-After says how long to wait */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4033,7 +4055,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description the admin is there, and signed in */
+            /** @description the admin is created and signed in */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -4042,7 +4064,7 @@ export interface operations {
                     "application/json": components["schemas"]["SessionState"];
                 };
             };
-            /** @description `bad_request`: a parameter or the body cannot be read */
+            /** @description `bad_request`: a parameter or the body is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4110,7 +4132,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description it has begun */
+            /** @description the call has started */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -4128,7 +4150,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `simulation_off`: calls are real here; `simulation_running`: one at a time */
+            /** @description `simulation_off`: this server has real calls; `simulation_running`: one at a time */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4137,7 +4159,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too_many_requests`: Retry-After says when to come back */
+            /** @description `too_many_requests`: Retry-After says how long to wait */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4153,8 +4175,8 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Any text that this tab of the browser keeps for itself: its next token in this session is then
-                 *     for the same identity.
+                 * @description Any text that this tab of the browser keeps: the tab's next token in this session then has
+                 *     the same identity.
                  */
                 browser?: string;
             };
@@ -4172,7 +4194,7 @@ export interface operations {
                     "application/json": components["schemas"]["VoiceToken"];
                 };
             };
-            /** @description `bad_request`: a parameter or the body cannot be read */
+            /** @description `bad_request`: a parameter or the body is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4190,7 +4212,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `twilio_not_set_up`: which settings are missing */
+            /** @description `twilio_not_set_up`: names the missing settings */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4228,7 +4250,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `not_allowed`: for people */
+            /** @description `not_allowed`: not for API tokens */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4253,7 +4275,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description the only answer that holds the secret */
+            /** @description the only response that contains the secret */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -4262,7 +4284,7 @@ export interface operations {
                     "application/json": components["schemas"]["AddedToken"];
                 };
             };
-            /** @description `bad_request`: a parameter or the body cannot be read */
+            /** @description `bad_request`: a parameter or the body is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4280,7 +4302,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `not_allowed`: for people; `metrics` for admins; `confirm_password` */
+            /** @description `not_allowed`: not for API tokens, and the scope `metrics` only for admins; `confirm_password` */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4307,7 +4329,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too_many_requests`: Retry-After says when to come back */
+            /** @description `too_many_requests`: Retry-After says how long to wait */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4331,14 +4353,14 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description the token is worth nothing any more */
+            /** @description the token is no longer accepted */
             204: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description `bad_request`: a parameter or the body cannot be read */
+            /** @description `bad_request`: a parameter or the body is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4356,7 +4378,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `not_allowed`: for people */
+            /** @description `not_allowed`: not for API tokens */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4365,7 +4387,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `no_such_token`: you have no such token */
+            /** @description `no_such_token` */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4374,7 +4396,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too_many_requests`: Retry-After says when to come back */
+            /** @description `too_many_requests`: Retry-After says how long to wait */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4445,7 +4467,7 @@ export interface operations {
                     "application/json": components["schemas"]["User"];
                 };
             };
-            /** @description `bad_request`: a parameter or the body cannot be read */
+            /** @description `bad_request`: a parameter or the body is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4490,7 +4512,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too_many_requests`: Retry-After says when to come back */
+            /** @description `too_many_requests`: Retry-After says how long to wait */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4514,14 +4536,14 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description the user, their sessions and API tokens are gone */
+            /** @description the user, their sessions and API tokens are removed */
             204: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description `bad_request`: a parameter or the body cannot be read */
+            /** @description `bad_request`: a parameter or the body is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4566,7 +4588,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too_many_requests`: Retry-After says when to come back */
+            /** @description `too_many_requests`: Retry-After says how long to wait */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4602,7 +4624,7 @@ export interface operations {
                     "application/json": components["schemas"]["User"];
                 };
             };
-            /** @description `bad_request`: a parameter or the body cannot be read */
+            /** @description `bad_request`: a parameter or the body is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4680,14 +4702,14 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description there is no second factor any more */
+            /** @description the user has no second factor */
             204: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description `bad_request`: a parameter or the body cannot be read */
+            /** @description `bad_request`: a parameter or the body is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4723,7 +4745,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too_many_requests`: Retry-After says when to come back */
+            /** @description `too_many_requests`: Retry-After says how long to wait */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4755,7 +4777,7 @@ export interface operations {
                     "application/json": components["schemas"]["SessionList"];
                 };
             };
-            /** @description `bad_request`: a parameter or the body cannot be read */
+            /** @description `bad_request`: a parameter or the body is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4806,14 +4828,14 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description none of the sessions is good any more */
+            /** @description the sessions have ended */
             204: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description `bad_request`: a parameter or the body cannot be read */
+            /** @description `bad_request`: a parameter or the body is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4849,7 +4871,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too_many_requests`: Retry-After says when to come back */
+            /** @description `too_many_requests`: Retry-After says how long to wait */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4875,14 +4897,14 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description it is signed out */
+            /** @description the session has ended */
             204: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description `bad_request`: a parameter or the body cannot be read */
+            /** @description `bad_request`: a parameter or the body is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4918,7 +4940,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too_many_requests`: Retry-After says when to come back */
+            /** @description `too_many_requests`: Retry-After says how long to wait */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4950,7 +4972,7 @@ export interface operations {
                     "application/json": components["schemas"]["TokenList"];
                 };
             };
-            /** @description `bad_request`: a parameter or the body cannot be read */
+            /** @description `bad_request`: a parameter or the body is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5001,14 +5023,14 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description none of the tokens is worth anything any more */
+            /** @description the tokens are no longer accepted */
             204: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description `bad_request`: a parameter or the body cannot be read */
+            /** @description `bad_request`: a parameter or the body is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5044,7 +5066,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too_many_requests`: Retry-After says when to come back */
+            /** @description `too_many_requests`: Retry-After says how long to wait */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -5070,14 +5092,14 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description the token is worth nothing any more */
+            /** @description the token is no longer accepted */
             204: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description `bad_request`: a parameter or the body cannot be read */
+            /** @description `bad_request`: a parameter or the body is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5113,7 +5135,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too_many_requests`: Retry-After says when to come back */
+            /** @description `too_many_requests`: Retry-After says how long to wait */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -5193,7 +5215,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description it could */
+            /** @description it can */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5202,7 +5224,7 @@ export interface operations {
                     "application/json": components["schemas"]["Ready"];
                 };
             };
-            /** @description it could not */
+            /** @description it cannot */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5217,11 +5239,11 @@ export interface operations {
     getWsTranscriptions: {
         parameters: {
             query?: {
-                /** @description The call to listen to from the start; a leg's SID stands for its call. */
+                /** @description The call to subscribe to first, or a leg of it. */
                 callSid?: string;
-                /** @description The last offset that was seen of it. */
+                /** @description The last received offset of the call. */
                 offset?: number;
-                /** @description The epoch of its last snapshot. */
+                /** @description The epoch of the call's last snapshot. */
                 epoch?: number;
             };
             header?: never;
@@ -5237,7 +5259,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `bad_request`: no WebSocket, or a query that cannot be read */
+            /** @description `bad_request`: no WebSocket upgrade, or a malformed query */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5255,7 +5277,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `origin_refused`: another server's page; `not_allowed`: a token without the scope */
+            /** @description `origin_refused`: a page of another origin; `not_allowed`: the API token lacks the scope */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5264,7 +5286,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `too_many_of_your_listeners`: close some of your pages */
+            /** @description `too_many_of_your_listeners`: close some of your pages or programs */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -5273,7 +5295,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `restarting`, `too_many_listeners`: come back in a moment */
+            /** @description `restarting`, `too_many_listeners`: try again in a moment */
             503: {
                 headers: {
                     [name: string]: unknown;
