@@ -1,4 +1,4 @@
-//! Incoming calls.
+//! Incoming calls: who is rung, who answers, and whose call it is.
 
 use std::time::Duration;
 
