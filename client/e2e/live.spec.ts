@@ -75,8 +75,10 @@ test('words become final in place, and none is missing', async ({ page }) => {
   const jump = page.getByRole('button', { name: /^Jump to live/ });
 
   await test.step('partials come before finals', async () => {
-    await expect(transcript.locator('[data-state="open"]').first()).toBeVisible();
-    await expect(settled.first()).toBeVisible();
+    // A busy machine skips partials: the call has many utterances, one of which has some.
+    const open = transcript.locator('[data-state="open"]').first();
+    await expect(open).toBeVisible({ timeout: 40_000 });
+    await expect(settled.first()).toBeVisible({ timeout: 40_000 });
     await expect(page.getByRole('button', { name: /^Record/ })).toHaveCount(0);
   });
 
@@ -93,7 +95,7 @@ test('words become final in place, and none is missing', async ({ page }) => {
     await page.mouse.wheel(0, -90);
     await expect(jump).toBeVisible();
     const before = await restingScrollTop(transcript);
-    await expect(page.getByRole('button', { name: 'Jump to live (1 new)' })).toBeVisible();
+    await expect(page.getByRole('button', { name: /^Jump to live \(\d+ new\)$/ })).toBeVisible();
     expect(await transcript.evaluate((view) => view.scrollTop)).toBe(before);
     await jump.click();
     await expect.poll(below).toBeLessThanOrEqual(2);
