@@ -31,7 +31,7 @@ test('an authenticator app is set up and required, and a recovery code replaces 
   await checkPage(page);
   await setup.getByLabel('Code from the app').fill('000000');
   await setup.getByRole('button', { name: 'Finish' }).click();
-  await expect(setup.getByRole('alert')).toContainText('not right');
+  await expect(setup.getByRole('alert')).toContainText('is wrong');
   await setup.getByLabel('Code from the app').fill(codeOf(key));
   await setup.getByRole('button', { name: 'Finish' }).click();
   const shown = page.getByRole('dialog', { name: 'Save these recovery codes' });
