@@ -15,6 +15,8 @@ mod answer;
 mod audio;
 mod audit;
 mod callbacks;
+mod deletion;
+mod error;
 mod ownership;
 mod presence;
 mod reconcile;
@@ -59,9 +61,10 @@ use self::streams::{OpenStream, StreamRestarts};
 use self::twilio_transcription::LiveTranscriptions;
 
 pub use self::answer::NO_USER;
+pub use self::error::CallError;
 pub use self::ownership::CallOwnership;
 pub use self::reconcile::ReconcileIntervals;
-pub use self::recording::{CallError, RecordingCommand};
+pub use self::recording::RecordingCommand;
 pub use self::registrations::TokenExpired;
 
 /// Configuration for minting the access tokens that browsers connect to Twilio with.
@@ -261,6 +264,29 @@ impl CallService {
                 }
             });
         }
+    }
+
+    /// Hangs up the call at Twilio. A call that is already over is not an error.
+    pub async fn hang_up(&self, call: &CallSid, user: Option<UserId>) -> Result<(), CallError> {
+        let record = self.store().call_record(call).await?;
+        let record = record.ok_or(CallError::NoSuchCall)?;
+        if record.status.is_over() {
+            return Ok(());
+        }
+        match self.twilio()?.hang_up(call).await {
+            Ok(()) => self.log_call_event(call, "hung_up", "", user).await,
+            // A call can be ended in any state, so the call is over and its status callback was missed.
+            Err(error) if error.is_call_ended() || error.is_not_found() => {
+                self.mark_call_over(&record.sid).await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    /// Returns the client of Twilio's REST API; [`CallError::NoAccount`] without an account.
+    pub fn twilio(&self) -> Result<&TwilioClient, CallError> {
+        self.0.deps.twilio.as_ref().ok_or(CallError::NoAccount)
     }
 
     /// Returns the number of calls known to be in progress.

@@ -1,15 +1,11 @@
-//! Users' commands for a call: record it, hang up, delete it. The result always reflects Twilio's response,
-//! never a guess.
+//! Users' commands for a call's recording. The result always reflects Twilio's response, never a guess.
 
-use std::io;
-
+use super::CallService;
+use super::error::CallError;
 use super::reconcile::CallState;
-use super::{CallService, lock};
-use crate::clock::{self, UtcTime};
+use crate::clock;
 use crate::ids::{CallSid, UserId};
-use crate::limits;
-use crate::store::StoreError;
-use crate::store::{CallRecord, Recording, RecordingUpdate};
+use crate::store::{Recording, RecordingUpdate};
 use crate::transcript::{CallStatus, Event, RecordingStatus};
 use crate::twilio::api::calls::{PauseBehavior, RecordingRef, RecordingResource, StartRecording};
 use crate::twilio::api::{TwilioClient, TwilioError};
@@ -33,58 +29,6 @@ impl RecordingCommand {
             Self::Pause => "recording_paused",
             Self::Resume => "recording_resumed",
         }
-    }
-}
-
-/// Error of a user's command for a call.
-#[derive(Debug, thiserror::Error)]
-pub enum CallError {
-    /// No Twilio account is configured.
-    #[error("no Twilio account is configured: set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN")]
-    NoAccount,
-    /// No call has this SID.
-    #[error("there is no such call")]
-    NoSuchCall,
-    /// The call has ended.
-    #[error("the call is over")]
-    CallIsOver,
-    /// The call is ringing.
-    #[error("the call is not answered: start the recording after the answer")]
-    NotAnswered,
-    /// The call is in progress.
-    #[error("the call is in progress: end it first")]
-    CallInProgress,
-    /// Another command for the same call is in progress.
-    #[error("the previous command for this call is in progress: try again")]
-    Busy,
-    /// There is no recording to pause, resume or stop.
-    #[error("this call is not being recorded")]
-    NotRecording,
-    /// Twilio refused the request, or could not be reached.
-    #[error(transparent)]
-    Twilio(#[from] TwilioError),
-    /// The database failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The server has no media socket for simulated calls.
-    #[error(
-        "simulated calls are disabled: without a Twilio account, set SIMULATE_TRANSCRIPTION=true"
-    )]
-    SimulationDisabled,
-    /// Only one simulated call may run at a time.
-    #[error("a simulated call is in progress: watch it, or wait for its end")]
-    SimulationRunning,
-    /// The archive of call audio failed.
-    #[error("the archive of call audio failed: {0}")]
-    Archive(io::Error),
-}
-
-/// Exclusive right to command a call's recording or to delete the call; released on drop.
-struct CallLock<'a>(&'a CallService, CallSid);
-
-impl Drop for CallLock<'_> {
-    fn drop(&mut self) {
-        lock(&self.0.0.locked_calls).remove(&self.1);
     }
 }
 
@@ -122,15 +66,6 @@ impl CallService {
                 ) => Err(CallError::NotRecording),
             },
         }
-    }
-
-    /// Locks a call, so that two concurrent starts cannot make two recordings; [`CallError::Busy`] if it is
-    /// locked.
-    fn lock_call(&self, call: &CallSid) -> Result<CallLock<'_>, CallError> {
-        let taken = lock(&self.0.locked_calls).insert(call.clone());
-        taken
-            .then(|| CallLock(self, call.clone()))
-            .ok_or(CallError::Busy)
     }
 
     async fn start_recording(
@@ -258,109 +193,6 @@ impl CallService {
             .await;
         tracing::info!(?call, ?user, status = ?kept.status, "recording {}", command.event_kind());
         Ok(kept)
-    }
-
-    /// Hangs up the call at Twilio. A call that is already over is not an error.
-    pub async fn hang_up(&self, call: &CallSid, user: Option<UserId>) -> Result<(), CallError> {
-        let record = self.store().call_record(call).await?;
-        let record = record.ok_or(CallError::NoSuchCall)?;
-        if record.status.is_over() {
-            return Ok(());
-        }
-        match self.twilio()?.hang_up(call).await {
-            Ok(()) => self.log_call_event(call, "hung_up", "", user).await,
-            // A call can be ended in any state, so the call is over and its status callback was missed.
-            Err(error) if error.is_call_ended() || error.is_not_found() => {
-                self.mark_call_over(&record.sid).await?;
-            }
-            Err(error) => return Err(error.into()),
-        }
-        Ok(())
-    }
-
-    /// Deletes a call that is over, with its transcript and archive here and its recordings at Twilio.
-    /// Twilio's recordings are deleted first and the record last, because without the record, a failed
-    /// deletion could not be retried. Of concurrent deletions one proceeds: the others return
-    /// [`CallError::Busy`].
-    pub async fn delete_call(&self, call: &CallSid, user: Option<UserId>) -> Result<(), CallError> {
-        self.delete_call_with(call, user, false).await
-    }
-
-    /// As [`Self::delete_call`], and also deletes the call's legs from Twilio's call log, if an account is
-    /// configured.
-    pub async fn erase_call(&self, call: &CallSid) -> Result<(), CallError> {
-        let has_account = self.0.deps.twilio.is_some();
-        self.delete_call_with(call, None, has_account).await
-    }
-
-    async fn delete_call_with(
-        &self,
-        call: &CallSid,
-        user: Option<UserId>,
-        with_legs: bool,
-    ) -> Result<(), CallError> {
-        let detail = self.store().call_detail(call).await?;
-        let call = &detail.ok_or(CallError::NoSuchCall)?.call.sid;
-        let _call_lock = self.lock_call(call)?;
-        // Read again under the lock, which excludes other deletions.
-        let detail = self.store().call_detail(call).await?;
-        let detail = detail.ok_or(CallError::NoSuchCall)?;
-        if self.may_be_active(&detail.call) {
-            return Err(CallError::CallInProgress);
-        }
-        for recording in &detail.recordings {
-            match self.twilio()?.delete_recording(&recording.sid).await {
-                Ok(()) => {}
-                Err(error) if error.is_not_found() => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        for leg in detail.legs.iter().filter(|_| with_legs) {
-            self.twilio()?.delete_call(&leg.sid).await?;
-        }
-        self.delete_audio(call).await?;
-        let deleted = self.store().delete_call(call, clock::utc_now()).await?;
-        deleted.ok_or(CallError::NoSuchCall)?;
-        // Repeated for a stream that opened in between; none can open now.
-        self.delete_audio(call).await?;
-        self.0.deps.hub.remove_call(call);
-        self.audit_call_event("call_deleted", call, user).await;
-        Ok(())
-    }
-
-    /// Whether the call may be in progress; a deleted call would continue unseen. A call without a reported
-    /// end counts as over after the longest possible call or, without an account, when it has no events.
-    fn may_be_active(&self, call: &CallRecord) -> bool {
-        let oldest = clock::utc_now().minus(limits::CALL_TIME_MAX);
-        let may_last = self.0.deps.twilio.is_some() && call.started_at > oldest;
-        self.0.call_limiter.is_active(&call.sid, clock::now())
-            || !call.status.is_over() && (may_last || self.0.deps.hub.has_events(&call.sid))
-    }
-
-    /// Deletes calls that started before `time`, and older audio without a call; returns the number of
-    /// deleted calls. A call that cannot be deleted now is left for the next run.
-    pub async fn delete_calls_before(&self, time: UtcTime) -> usize {
-        let calls = self.store().calls_before(time, limits::RETENTION_CALLS_MAX);
-        let calls = calls.await.unwrap_or_else(|error| {
-            tracing::error!(%error, "could not list old calls");
-            Vec::new()
-        });
-        let mut deleted = 0;
-        for call in calls {
-            match self.delete_call(&call, None).await {
-                Ok(()) => deleted += 1,
-                Err(error) => tracing::warn!(?call, %error, "could not delete an old call"),
-            }
-        }
-        if let Err(error) = self.sweep_audio(time).await {
-            tracing::error!(%error, "could not delete old audio");
-        }
-        deleted
-    }
-
-    /// Returns the client of Twilio's REST API; [`CallError::NoAccount`] without an account.
-    pub fn twilio(&self) -> Result<&TwilioClient, CallError> {
-        self.0.deps.twilio.as_ref().ok_or(CallError::NoAccount)
     }
 }
 
