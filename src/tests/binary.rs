@@ -68,7 +68,7 @@ fn a_database_goes_back_with_a_copy_and_forward_again() {
     let folder = TempDir::new().unwrap();
     refuses(
         &run(folder.path(), &["migrate"]),
-        &["is not there", "DATA_DIR"],
+        &["does not exist", "DATA_DIR"],
     );
     let list = run(folder.path(), &["user", "list"]);
     assert!(list.status.success(), "{list:?}");
