@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
-# The same server with whisper.cpp on an NVIDIA GPU, which is worth it for models larger than small and
-# for quantised ones: smaller plain ones run on our own forward pass, on the processor.
+# The same server with whisper.cpp on an NVIDIA GPU, for models larger than small: smaller ones, quantised ones
+# too, run on the built-in engine, on the processor.
 #   docker build -t callburner:cuda -f .deploy/cuda.Dockerfile .
 #   docker run --gpus all -v data:/data -p 127.0.0.1:4000:4000 --env-file .env callburner:cuda
 ARG CUDA=12.9.1

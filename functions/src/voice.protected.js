@@ -1,6 +1,6 @@
 /**
  * `/voice`: what Twilio does with a call while the server does not answer. The parties are connected
- * under the server's rules (`src/desk/answer.rs`), and nothing is written down.
+ * under the server's rules (`src/calls/answer.rs`), and nothing is written down.
  *
  * Protected: Twilio lets in only what is signed with the account's auth token, as its own questions are.
  * Twilio comes here as the fallback of whatever the server was asked, and with what it was asked:
