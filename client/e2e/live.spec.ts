@@ -1,3 +1,4 @@
+import type { Page } from '@playwright/test';
 import { restingScrollTop, shownWords, simulate, transcriptOf, wordsOf } from './live';
 import { expect, test } from './server';
 
@@ -60,6 +61,17 @@ function watchLines() {
   });
 }
 
+/** Reads, at one moment, how many segments the button calls new, and how many are final. */
+const freshAndFinal = (page: Page) =>
+  page.evaluate(() => {
+    const labels = [...document.querySelectorAll('button')].map((button) => button.textContent);
+    const label = labels.find((text) => text?.includes('Jump to live')) ?? '';
+    return {
+      fresh: Number(/\((\d+) new\)/.exec(label)?.[1] ?? 0),
+      final: document.querySelectorAll('[data-state="settled"]').length,
+    };
+  });
+
 test('words become final in place, and none is missing', async ({ page }) => {
   await page.addInitScript(() =>
     localStorage.setItem('callburner.preferences', JSON.stringify({ keywords: ['young man'] })),
@@ -95,7 +107,10 @@ test('words become final in place, and none is missing', async ({ page }) => {
     await page.mouse.wheel(0, -90);
     await expect(jump).toBeVisible();
     const before = await restingScrollTop(transcript);
-    await expect(page.getByRole('button', { name: /^Jump to live \(\d+ new\)$/ })).toBeVisible();
+    const seen = await freshAndFinal(page);
+    await expect.poll(async () => (await freshAndFinal(page)).fresh).toBeGreaterThan(seen.fresh);
+    const now = await freshAndFinal(page);
+    expect(now.fresh - seen.fresh).toBe(now.final - seen.final);
     expect(await transcript.evaluate((view) => view.scrollTop)).toBe(before);
     await jump.click();
     await expect.poll(below).toBeLessThanOrEqual(2);
